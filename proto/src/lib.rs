@@ -1,1 +1,14 @@
-//! Being written.
+//! What hub and agent, and people and hub, say to each other, and nothing else.
+//!
+//! In: the two `.proto` files beside this crate. Out: their Rust types, the names of the service methods, the time
+//! conversion and the bytes a permit's signature covers. It must not hold behaviour of either side.
+
+pub mod permit;
+pub mod set;
+pub mod time;
+
+/// The generated messages and services of `groundswell.v1`.
+#[allow(missing_docs, clippy::all, rust_2018_idioms)]
+pub mod v1 {
+    tonic::include_proto!("groundswell.v1");
+}
