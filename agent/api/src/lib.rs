@@ -1,1 +1,54 @@
-//! Being written.
+//! The words of the agent: `argoproj.io/v1alpha1`, the Gate and a slim ReplicaSet, as serde types.
+//!
+//! In: JSON as the API server sends it. Out: the same JSON, with every field that no type here names kept in `rest`.
+//! Beside the types: digests, pod hashes, defaults, validation and the CRDs. Must not touch: network, clock, files
+//! (only the `crdgen` program writes files).
+
+pub mod analysis;
+pub mod analysis_run;
+pub mod canonical;
+pub mod digest;
+pub mod duration;
+pub mod gate;
+pub mod gate_status;
+pub mod intstr;
+pub mod member;
+pub mod names;
+pub mod object;
+pub mod pod_hash;
+pub mod pod_template;
+pub mod record;
+pub mod replica_set;
+pub mod rollout;
+pub mod rollout_status;
+pub mod selector;
+pub mod strategy;
+pub mod text;
+pub mod time;
+
+pub use analysis::{
+    AnalysisPhase, AnalysisRun, AnalysisRunSpec, AnalysisRunStatus, AnalysisTemplate,
+    AnalysisTemplateSpec, ClusterAnalysisTemplate, Measurement, Metric, MetricProvider,
+    MetricResult, PrometheusMetric, RunSummary,
+};
+pub use digest::{ContentDigest, DeliveryDigest};
+pub use gate::{
+    Direction, Enforcement, Fence, FirstContact, Gate, GateSpec, HubLoss, HubLossAction, Permit,
+    Policy, RollbackPhase, RolloutRef, Waiting,
+};
+pub use gate_status::{
+    EffectiveRecord, GateStatus, HeldRecord, KeptTemplate, LeaseRecord, LocalPermit,
+    LocalPermitOrigin, Outcome, OutcomeResult, ServedRecord,
+};
+pub use intstr::IntOrString;
+pub use member::{FleetMember, FleetMemberSpec, FleetMemberStatus, GovernedSelector};
+pub use object::{Decoded, Kind, ObjectMeta, Trim};
+pub use pod_hash::PodHash;
+pub use pod_template::PodTemplate;
+pub use replica_set::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
+pub use rollout::{Experiment, Rollout, RolloutSpec, RolloutStrategy};
+pub use rollout_status::{CanaryStatus, Condition, PauseCondition, Phase, RolloutStatus};
+pub use selector::LabelSelector;
+pub use strategy::{CanaryStep, CanaryStrategy, PauseStep, StepAnalysis, StepKind};
+pub use text::{FleetRolloutName, ReleaseName, Uid};
+pub use time::StatusTime;

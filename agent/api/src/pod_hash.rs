@@ -1,0 +1,54 @@
+//! Pod hashes: the short names of templates.
+//!
+//! In: a pod template and the collision count. Out: the value of the hash label for a new ReplicaSet. Must not touch:
+//! ReplicaSets that exist, whose hash is always read from their label.
+
+use crate::canonical::canonical;
+use crate::digest::{Injected, content};
+use crate::pod_template::PodTemplate;
+use crate::text::text_id;
+
+text_id! {
+    /// Value of the hash label of a ReplicaSet and its pods.
+    pub struct PodHash;
+}
+
+/// Letters without vowels and without look-alikes, so that no hash is a word.
+const ALPHABET: [char; 27] = [
+    'b', 'c', 'd', 'f', 'g', 'h', 'j', 'k', 'l', 'm', 'n', 'p', 'q', 'r', 's', 't', 'v', 'w', 'x',
+    'z', '2', '4', '5', '6', '7', '8', '9',
+];
+
+/// Hash of a template; a collision count gives the same template another one.
+pub fn pod_hash(template: &PodTemplate, collision_count: Option<i32>) -> PodHash {
+    let mut text = canonical(&content(template, &Injected::default()).0);
+    if let Some(count) = collision_count {
+        text.push_str(&count.to_string());
+    }
+    PodHash(safe_encode(&fnv32a(text.as_bytes()).to_string()))
+}
+
+/// Hash of any JSON value by the same rules; for the steps of a strategy.
+pub fn value_hash(value: &serde_json::Value) -> String {
+    safe_encode(&fnv32a(canonical(value).as_bytes()).to_string())
+}
+
+/// FNV-1a in 32 bits; the crate of that name has only the 64-bit one.
+fn fnv32a(bytes: &[u8]) -> u32 {
+    const OFFSET: u32 = 0x811c_9dc5;
+    const PRIME: u32 = 0x0100_0193;
+    bytes.iter().fold(OFFSET, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(PRIME)
+    })
+}
+
+/// Maps each byte to a letter of the alphabet.
+fn safe_encode(text: &str) -> String {
+    let size = ALPHABET.len();
+    text.bytes()
+        .filter_map(|byte| ALPHABET.get(usize::from(byte).checked_rem(size)?))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! Pod templates, as JSON with accessors.
+//!
+//! In: whatever stands in `template`. Out: the same, never through a typed pod spec, which would lose fields that it
+//! does not know. Must not touch: defaults of the API server.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A pod template as written.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PodTemplate(pub Value);
+
+impl crate::record::Absent for PodTemplate {
+    fn absent(&self) -> bool {
+        self.0.is_null()
+    }
+}
+
+/// ConfigMaps and Secrets that a template names.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ConfigNames {
+    /// ConfigMaps, by name.
+    pub config_maps: BTreeSet<String>,
+    /// Secrets, by name.
+    pub secrets: BTreeSet<String>,
+}
+
+/// Both lists of containers, in the order in which they are read.
+const CONTAINER_LISTS: [&str; 2] = ["containers", "initContainers"];
+
+impl PodTemplate {
+    /// True when nothing is written.
+    pub fn is_empty(&self) -> bool {
+        match &self.0 {
+            Value::Null => true,
+            Value::Object(fields) => fields.is_empty(),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => false,
+        }
+    }
+
+    /// Labels of the pods.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        self.metadata_map("labels")
+    }
+
+    /// Annotations of the pods.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        self.metadata_map("annotations")
+    }
+
+    fn metadata_map(&self, field: &str) -> BTreeMap<String, String> {
+        let map = self
+            .0
+            .get("metadata")
+            .and_then(|metadata| metadata.get(field))
+            .and_then(Value::as_object);
+        map.into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect()
+    }
+
+    fn containers(&self) -> impl Iterator<Item = &Value> {
+        let spec = self.0.get("spec");
+        CONTAINER_LISTS
+            .into_iter()
+            .filter_map(move |list| spec?.get(list)?.as_array())
+            .flatten()
+    }
+
+    /// Images of containers, then of init containers, each in order.
+    pub fn images(&self) -> Vec<String> {
+        self.containers()
+            .filter_map(|container| Some(container.get("image")?.as_str()?.to_owned()))
+            .collect()
+    }
+
+    /// The template with a label set.
+    #[must_use]
+    pub fn with_label(&self, key: &str, value: &str) -> Self {
+        self.with_metadata_entry("labels", key, value)
+    }
+
+    /// The template with an annotation set.
+    #[must_use]
+    pub fn with_annotation(&self, key: &str, value: &str) -> Self {
+        self.with_metadata_entry("annotations", key, value)
+    }
+
+    fn with_metadata_entry(&self, field: &str, key: &str, value: &str) -> Self {
+        let mut root = into_object(self.0.clone());
+        let mut metadata = into_object(root.remove("metadata").unwrap_or_default());
+        let mut entries = into_object(metadata.remove(field).unwrap_or_default());
+        entries.insert(key.to_owned(), Value::String(value.to_owned()));
+        metadata.insert(field.to_owned(), Value::Object(entries));
+        root.insert("metadata".to_owned(), Value::Object(metadata));
+        Self(Value::Object(root))
+    }
+
+    /// The template without a label.
+    #[must_use]
+    pub fn without_label(&self, key: &str) -> Self {
+        let mut changed = self.clone();
+        changed.remove_metadata_entry("labels", key);
+        changed
+    }
+
+    /// Removes a key from a map of the metadata, if it is there.
+    pub(crate) fn remove_metadata_entry(&mut self, field: &str, key: &str) {
+        let map = self
+            .0
+            .get_mut("metadata")
+            .and_then(|metadata| metadata.get_mut(field))
+            .and_then(Value::as_object_mut);
+        if let Some(map) = map {
+            map.remove(key);
+        }
+    }
+
+    /// Drops the pod spec and keeps the metadata; for caches.
+    pub fn drop_spec(&mut self) {
+        if let Some(fields) = self.0.as_object_mut() {
+            fields.remove("spec");
+        }
+    }
+
+    /// ConfigMaps and Secrets named by environment, `envFrom`, volumes and image pull secrets.
+    pub fn config_names(&self) -> ConfigNames {
+        let mut names = ConfigNames::default();
+        for container in self.containers() {
+            for source in list(container, "envFrom") {
+                names.add(source.get("configMapRef"), source.get("secretRef"), "name");
+            }
+            for source in list(container, "env").filter_map(|variable| variable.get("valueFrom")) {
+                names.add(
+                    source.get("configMapKeyRef"),
+                    source.get("secretKeyRef"),
+                    "name",
+                );
+            }
+        }
+        let Some(spec) = self.0.get("spec") else {
+            return names;
+        };
+        for volume in list(spec, "volumes") {
+            names.add(volume.get("configMap"), None, "name");
+            names.add(None, volume.get("secret"), "secretName");
+            for source in volume
+                .get("projected")
+                .into_iter()
+                .flat_map(|projected| list(projected, "sources"))
+            {
+                names.add(source.get("configMap"), source.get("secret"), "name");
+            }
+        }
+        for secret in list(spec, "imagePullSecrets") {
+            names.add(None, Some(secret), "name");
+        }
+        names
+    }
+}
+
+impl ConfigNames {
+    /// Adds those that the pods cannot do without; `optional: true` is left out.
+    fn add(&mut self, config_map: Option<&Value>, secret: Option<&Value>, field: &str) {
+        let required = |source: &Value| {
+            let optional = source
+                .get("optional")
+                .and_then(Value::as_bool)
+                .unwrap_or(false);
+            if optional {
+                None
+            } else {
+                source.get(field)?.as_str().map(str::to_owned)
+            }
+        };
+        self.config_maps.extend(config_map.and_then(required));
+        self.secrets.extend(secret.and_then(required));
+    }
+}
+
+fn list<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    value
+        .get(field)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// The object, or an empty one in place of anything else.
+fn into_object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! The canary strategy and its steps.
+//!
+//! In: the strategy's JSON. Out: typed steps, each with exactly one kind. Must not touch: what a step does.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::analysis::{Argument, DryRun, MeasurementRetention, TemplateRef};
+use crate::intstr::IntOrString;
+use crate::record::record;
+
+record! {
+    /// Step by step beside the stable version.
+    pub struct CanaryStrategy {
+        /// Pods above the wanted number.
+        pub max_surge: Option<IntOrString>,
+        /// Pods that may be missing.
+        pub max_unavailable: Option<IntOrString>,
+        /// The steps, in order.
+        pub steps: Vec<CanaryStep>,
+        /// Analysis in the background.
+        pub analysis: Option<StepAnalysis>,
+        /// Traffic routers.
+        pub traffic_routing: Option<Value>,
+        /// Metadata of canary pods.
+        pub canary_metadata: Option<PodMetadata>,
+        /// Metadata of stable pods.
+        pub stable_metadata: Option<PodMetadata>,
+        /// Seconds for which old pods stay after a switch of traffic.
+        pub scale_down_delay_seconds: Option<i32>,
+        /// Service of the canary.
+        pub canary_service: Option<String>,
+        /// Service of the stable version.
+        pub stable_service: Option<String>,
+    }
+}
+
+record! {
+    /// Labels and annotations added to pods beyond their template.
+    pub struct PodMetadata {
+        /// Labels.
+        pub labels: BTreeMap<String, String>,
+        /// Annotations.
+        pub annotations: BTreeMap<String, String>,
+    }
+}
+
+record! {
+    /// One step; exactly one key is given.
+    pub struct CanaryStep {
+        /// Share of the new version, in percent.
+        pub set_weight: Option<i32>,
+        /// Wait.
+        pub pause: Option<PauseStep>,
+        /// Measure and judge.
+        pub analysis: Option<StepAnalysis>,
+    }
+}
+
+record! {
+    /// A wait: for a while, or without `duration` until somebody promotes.
+    pub struct PauseStep {
+        /// Seconds, or text such as `1h`.
+        pub duration: Option<IntOrString>,
+    }
+}
+
+record! {
+    /// An analysis named by a step or run in the background.
+    pub struct StepAnalysis {
+        /// The templates, together one run.
+        pub templates: Vec<TemplateRef>,
+        /// Values for the templates' arguments.
+        pub args: Vec<Argument>,
+        /// Metrics whose result does not count.
+        pub dry_run: Vec<DryRun>,
+        /// Measurements kept, by metric.
+        pub measurement_retention: Vec<MeasurementRetention>,
+        /// Metadata of the run.
+        pub analysis_run_metadata: Option<PodMetadata>,
+        /// The step at which a background analysis starts.
+        pub starting_step: Option<i32>,
+    }
+}
+
+/// What a step is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StepKind<'a> {
+    /// Bring the new version to this share, in percent.
+    SetWeight(i32),
+    /// Wait.
+    Pause(&'a PauseStep),
+    /// Measure and judge.
+    Analysis(&'a StepAnalysis),
+    /// A step that this version knows only by name.
+    Unsupported(String),
+    /// Not exactly one key; the text says what is wrong.
+    Invalid(String),
+}
+
+/// Step keys of the API that this version does not carry out.
+pub const UNSUPPORTED_STEPS: [&str; 5] = [
+    "experiment",
+    "setCanaryScale",
+    "setHeaderRoute",
+    "setMirrorRoute",
+    "plugin",
+];
+
+impl CanaryStep {
+    /// What this step is.
+    pub fn kind(&self) -> StepKind<'_> {
+        let mut found = Vec::new();
+        if let Some(weight) = self.set_weight {
+            found.push(("setWeight", StepKind::SetWeight(weight)));
+        }
+        if let Some(pause) = &self.pause {
+            found.push(("pause", StepKind::Pause(pause)));
+        }
+        if let Some(analysis) = &self.analysis {
+            found.push(("analysis", StepKind::Analysis(analysis)));
+        }
+        for (key, value) in &self.rest {
+            if !value.is_null() {
+                found.push((key, StepKind::Unsupported(key.clone())));
+            }
+        }
+        let keys: Vec<&str> = found.iter().map(|(key, _)| *key).collect();
+        if keys.len() > 1 {
+            let mut keys = keys;
+            keys.sort_unstable();
+            return StepKind::Invalid(format!(
+                "has {} ({}): write them as separate steps",
+                keys.len(),
+                keys.join(", ")
+            ));
+        }
+        match found.pop() {
+            Some((_, StepKind::Unsupported(key))) if !UNSUPPORTED_STEPS.contains(&key.as_str()) => {
+                StepKind::Invalid(format!(
+                    "has the unknown key {key}: use setWeight, pause or analysis"
+                ))
+            }
+            Some((_, kind)) => kind,
+            None => StepKind::Invalid("is empty: give it setWeight, pause or analysis".to_owned()),
+        }
+    }
+}
