@@ -1,0 +1,48 @@
+# The two commands are `make demo` and `make test`; everything else here is a part of them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test build sandbox gate-off prerequisites lint deny
+
+CARGO ?= cargo
+SANDBOX := target/sandbox/sandbox
+GATE_OFF := target/gate-off/groundswell-agent
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 22
+
+demo: build ## the story, left up until Ctrl-C; EXIT=1 ends by itself, 0 only if it came out right
+	target/debug/demo $(if $(EXIT),--exit) --dir target/demo
+
+test: prerequisites sandbox lint ## every test
+	cd deploy/sandbox && go vet ./... && go test ./...
+	$(MAKE) --no-print-directory gate-off
+	$(CARGO) build --workspace
+	$(CARGO) test --workspace
+
+build: prerequisites sandbox ## all programs
+	$(CARGO) build --workspace
+
+sandbox: prerequisites $(SANDBOX) ## the local clusters' program
+
+# Go has a cache of its own, but linking Kubernetes takes a while.
+$(SANDBOX): $(shell find deploy/sandbox -name '*.go' -not -name '*_test.go') deploy/sandbox/go.mod deploy/sandbox/go.sum
+	mkdir -p $(@D)
+	cd deploy/sandbox && go build -trimpath -o ../../$@ .
+
+# The agent with the gate check switched off, beside the real one: the story must fail with it.
+gate-off:
+	$(CARGO) build --workspace --features agent/gate-off
+	mkdir -p $(dir $(GATE_OFF))
+	cp target/debug/groundswell-agent $(GATE_OFF)
+
+lint: ## format and clippy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+deny: ## licences, sources and bans of every dependency (installs cargo-deny if absent)
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny --no-default-features
+	$(CARGO) deny --all-features check bans licenses sources
+
+prerequisites: ## install from packages what is missing
+	@deploy/install-prerequisites.sh
