@@ -1,0 +1,149 @@
+//! What the engine is told about one Rollout.
+//! In: filled by the shell from caches and reads; a fixture fills it in tests. Out: borrowed by everything else here.
+//! It must not hold handles: every field is plain data, `now` included.
+
+use std::collections::BTreeMap;
+
+use agent_api::analysis::AnalysisTemplateSpec;
+use agent_api::{
+    AnalysisRun, ContentDigest, DeliveryDigest, FirstContact, Gate, PodTemplate, ReplicaSet, Rollout,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Everything one decision is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// The time of the decision.
+    pub now: Timestamp,
+    /// The Rollout as stored, with its status.
+    pub rollout: Rollout,
+    /// The ReplicaSets that it owns.
+    pub replica_sets: Vec<ReplicaSet>,
+    /// The AnalysisRuns that it owns.
+    pub analysis_runs: Vec<AnalysisRun>,
+    /// The analysis templates that its steps name, nested ones too; one that is missing is absent.
+    pub templates: Templates,
+    /// The Rollout's template after the API server's defaulting; given only when a ReplicaSet without our digest
+    /// annotation has to be compared with it.
+    pub defaulted: Option<PodTemplate>,
+    /// The fleet's side.
+    pub gate: GateObserved,
+    /// The bug to show, if any: tests prove with it that a property would notice.
+    #[cfg(feature = "planted")]
+    pub planted: Option<crate::planted::Planted>,
+}
+
+/// Analysis templates by name.
+pub type Templates = BTreeMap<TemplateKey, AnalysisTemplateSpec>;
+
+/// Which template is meant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TemplateKey {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a ClusterAnalysisTemplate.
+    pub cluster_scope: bool,
+}
+
+/// What the shell knows of the fleet, for this Rollout.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateObserved {
+    /// Who has a say.
+    pub governance: Governance,
+    /// The FleetRollout that governs it, by the stored selectors.
+    pub governed_by: Option<String>,
+    /// The Gate record.
+    pub record: GateRecord,
+    /// Why the permit in the record is not trusted (signature, cluster, Rollout); `None` when it was verified.
+    pub distrust: Option<String>,
+    /// The hub.
+    pub hub: HubContact,
+    /// The lease runs, by the monotonic clock (after a restart: by the recorded deadline).
+    pub lease_live: bool,
+    /// Whether the hub was ever heard, or there is none.
+    pub first_contact_done: bool,
+    /// What to do before it was heard.
+    pub first_contact: FirstContact,
+    /// Kept content.
+    pub kept: BTreeMap<ContentDigest, Kept>,
+    /// ConfigMaps and Secrets that kept content names and that are gone.
+    pub missing_config: BTreeMap<ContentDigest, Vec<String>>,
+}
+
+impl GateObserved {
+    /// The gate of an agent without a fleet.
+    pub fn stand_alone() -> Self {
+        Self {
+            governance: Governance::StandAlone,
+            governed_by: None,
+            record: GateRecord::Missing,
+            distrust: None,
+            hub: HubContact::Never,
+            lease_live: false,
+            first_contact_done: true,
+            first_contact: FirstContact::Hold,
+            kept: BTreeMap::new(),
+            missing_config: BTreeMap::new(),
+        }
+    }
+
+    /// The record, if it could be read.
+    pub fn gate(&self) -> Option<&Gate> {
+        match &self.record {
+            GateRecord::Present(gate) => Some(gate),
+            GateRecord::Missing | GateRecord::Undecodable(_) => None,
+        }
+    }
+}
+
+/// Who has a say over this Rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Governance {
+    /// The API server says that our kinds are not there, and there is no hub (G7).
+    StandAlone,
+    /// Our kinds are there (or a hub is set); no stored selector names this Rollout.
+    Free,
+    /// A stored selector names this Rollout.
+    Governed,
+    /// The API server did not answer definitely (G7).
+    Unknown,
+}
+
+/// The Gate of this Rollout.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GateRecord {
+    /// Not there.
+    Missing,
+    /// There, and not understood: why.
+    Undecodable(String),
+    /// Read.
+    Present(Box<Gate>),
+}
+
+/// Contact with the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HubContact {
+    /// The stream is up.
+    Connected,
+    /// It went down.
+    Lost {
+        /// When.
+        since: Timestamp,
+    },
+    /// There was none since this agent started.
+    Never,
+}
+
+/// Content that can be served without the spec naming it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// The template as written.
+    pub template: PodTemplate,
+    /// The strategy of the moment it was kept.
+    pub strategy: Value,
+    /// The analysis templates of that moment.
+    pub templates: Templates,
+    /// The digest of both.
+    pub delivery: DeliveryDigest,
+}

@@ -1,0 +1,188 @@
+//! What the engine wants done.
+//! In: nothing. Out: the plan's types, and their text for people and goldens. It must not decide.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use agent_api::{AnalysisRun, ContentDigest, DeliveryDigest, GateStatus, PodTemplate, ReplicaSet, RolloutStatus};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::observed::Templates;
+use crate::reason::Reason;
+
+/// What to write, in this order, and what to look at next.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use]
+pub struct Plan {
+    /// Writes, in order; the first that fails ends the pass.
+    pub actions: Vec<Action>,
+    /// The whole status; the shell writes the difference from the observed one, after the actions.
+    pub status: RolloutStatus,
+    /// Why this plan and not more.
+    pub reasons: Vec<Reason>,
+    /// When to look again although nothing changed.
+    pub wake: Option<Timestamp>,
+}
+
+impl Plan {
+    /// The writes without the events.
+    pub fn writes(&self) -> impl Iterator<Item = &Action> {
+        self.actions.iter().filter(|action| !matches!(action, Action::Event(_)))
+    }
+}
+
+/// One write.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Keep content as a ControllerRevision of this name (create; there already is fine).
+    KeepTemplate(Box<KeepTemplate>),
+    /// Delete a ControllerRevision.
+    ForgetTemplate {
+        /// The content.
+        digest: ContentDigest,
+        /// The object.
+        name: String,
+    },
+    /// Write the status of the Gate record, before any effect that rests on it.
+    RecordGate {
+        /// The whole status.
+        status: Box<GateStatus>,
+        /// What of it is new.
+        changes: Vec<GateChange>,
+    },
+    /// Create a ReplicaSet, complete but for the owner reference's block flags, which are set here too.
+    CreateReplicaSet {
+        /// The object.
+        replica_set: Box<ReplicaSet>,
+    },
+    /// Mark a ReplicaSet of somebody else's making as holding the current content.
+    AdoptReplicaSet {
+        /// The object.
+        name: String,
+        /// Annotations to set.
+        annotations: BTreeMap<String, String>,
+    },
+    /// Set annotations of a ReplicaSet.
+    AnnotateReplicaSet {
+        /// The object.
+        name: String,
+        /// Annotations to set.
+        annotations: BTreeMap<String, String>,
+        /// `spec.minReadySeconds`, if it is to change.
+        min_ready_seconds: Option<i32>,
+    },
+    /// Change `spec.replicas`, and the desired-replicas annotation with it.
+    ScaleReplicaSet {
+        /// The object.
+        name: String,
+        /// What it is.
+        from: i32,
+        /// What it shall be.
+        to: i32,
+        /// The Rollout's replicas, for the annotation.
+        desired: i32,
+        /// Why.
+        because: Reason,
+    },
+    /// Delete a ReplicaSet with no pods that history no longer needs.
+    DeleteReplicaSet {
+        /// The object.
+        name: String,
+    },
+    /// Create an AnalysisRun; there already is fine.
+    CreateAnalysisRun {
+        /// The object.
+        run: Box<AnalysisRun>,
+    },
+    /// Set `spec.terminate`.
+    TerminateAnalysisRun {
+        /// The object.
+        name: String,
+    },
+    /// Delete an AnalysisRun that history no longer needs.
+    DeleteAnalysisRun {
+        /// The object.
+        name: String,
+    },
+    /// Set annotations of the Rollout; `None` removes one.
+    PatchRollout {
+        /// By key.
+        annotations: BTreeMap<String, Option<String>>,
+    },
+    /// Tell people.
+    Event(Event),
+}
+
+/// Content to be kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeepTemplate {
+    /// The content.
+    pub digest: ContentDigest,
+    /// How it is delivered.
+    pub delivery: DeliveryDigest,
+    /// The object.
+    pub name: String,
+    /// The template as written.
+    pub template: PodTemplate,
+    /// The strategy as written.
+    pub strategy: Value,
+    /// The analysis templates that the strategy names.
+    pub templates: Templates,
+}
+
+/// An event. Its name is made from the Rollout, the reason and the key, so that a restart repeats none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Normal or Warning.
+    pub kind: EventKind,
+    /// One word.
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// Generation, revision, step, attempt and object.
+    pub key: String,
+}
+
+/// The type of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// As planned.
+    Normal,
+    /// Look at this.
+    Warning,
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        })
+    }
+}
+
+/// What of a Gate's status is new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GateChange {
+    /// Content waits.
+    Held(ContentDigest),
+    /// Nothing waits any more.
+    HoldCleared,
+    /// A permit took effect.
+    Effective(ContentDigest),
+    /// The canary reached a step.
+    Step(i32),
+    /// The lease's wall deadline.
+    Lease,
+    /// Content is served.
+    Served(ContentDigest),
+    /// The permit ended.
+    Outcome(agent_api::OutcomeResult),
+    /// The list of kept templates.
+    Kept,
+    /// A permit of the agent's own.
+    LocalPermit,
+    /// The spec as last seen.
+    Observed,
+}

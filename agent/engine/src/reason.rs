@@ -1,0 +1,225 @@
+//! Why a plan is as it is, in sentences.
+//! In: nothing. Out: the sentences that `explain`, the dashboard, the hub and the goldens show. It must not decide.
+
+use std::fmt;
+
+use agent_api::ContentDigest;
+use jiff::Timestamp;
+
+/// One reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The spec cannot be acted on.
+    InvalidSpec {
+        /// Path and fault.
+        message: String,
+    },
+    /// The first version goes out at once.
+    InitialDeploy,
+    /// A step sets the share.
+    StepWeight {
+        /// Counted from 1.
+        step: i32,
+        /// In percent.
+        weight: i32,
+        /// Out of so many.
+        replicas: i32,
+    },
+    /// All steps are done: everything moves over.
+    StepsDone,
+    /// Everything that was asked for is there.
+    Complete {
+        /// Of this revision.
+        revision: i64,
+    },
+    /// Somebody asked for the rest at once.
+    FullPromotion,
+    /// The spec went back to the stable version.
+    BackToStable,
+    /// A version between stable and newest is not wanted any more.
+    Intermediate,
+    /// The present number of replicas is wanted in this version.
+    Replicas {
+        /// Out of so many.
+        replicas: i32,
+    },
+    /// Pods of a version are still becoming available.
+    PodsPending {
+        /// The ReplicaSet.
+        name: String,
+        /// Available now.
+        available: i32,
+        /// Wanted.
+        wanted: i32,
+    },
+    /// Scaling down would leave too few available pods.
+    AvailabilityGuard {
+        /// Available now.
+        available: i32,
+        /// The least allowed.
+        minimum: i32,
+    },
+    /// Scaling up would make too many pods.
+    SurgeGuard {
+        /// Pods wanted now, of all versions.
+        total: i32,
+        /// The most allowed.
+        maximum: i32,
+    },
+    /// A timed pause runs.
+    PauseUntil {
+        /// Counted from 1.
+        step: i32,
+        /// Its length in seconds.
+        seconds: i64,
+        /// Seconds of it that have passed.
+        elapsed: i64,
+        /// Its end.
+        until: Timestamp,
+    },
+    /// A pause without end.
+    PauseForPerson {
+        /// Counted from 1.
+        step: i32,
+    },
+    /// `spec.paused` is set.
+    PausedByPerson,
+    /// An analysis is under way.
+    AnalysisRunning {
+        /// Counted from 1; `None` in the background.
+        step: Option<i32>,
+        /// The run.
+        run: String,
+    },
+    /// An analysis said neither good nor bad: a person decides.
+    AnalysisInconclusive {
+        /// The run.
+        run: String,
+    },
+    /// The version was taken back.
+    Aborted {
+        /// Why.
+        why: String,
+    },
+    /// There is nothing to abort.
+    NothingToAbort,
+    /// No progress for too long.
+    DeadlineExceeded {
+        /// Seconds allowed.
+        seconds: i64,
+    },
+    /// The fleet holds the spec.
+    Held {
+        /// The content.
+        digest: ContentDigest,
+        /// What it waits for.
+        message: String,
+    },
+    /// The fleet would hold the spec, were it enforced.
+    WouldHold {
+        /// What it would wait for.
+        message: String,
+    },
+    /// A permit is carried out.
+    Permitted {
+        /// The release.
+        release: String,
+    },
+    /// A permit does not count.
+    PermitIgnored {
+        /// Why.
+        why: String,
+    },
+    /// The permit, the lease or the hub's silence stops the canary here.
+    StepBoundary {
+        /// The last step that may run, counted from 1.
+        step: i32,
+        /// Why.
+        why: String,
+    },
+    /// The fleet takes the version back.
+    FleetRollback {
+        /// The release.
+        release: String,
+        /// Why.
+        why: String,
+    },
+    /// What was on its way when the fleet took over goes on by local policy.
+    Adopted {
+        /// The content.
+        digest: ContentDigest,
+    },
+    /// A request from inside the cluster is not honoured.
+    VerbRefused {
+        /// What, and who may.
+        text: String,
+    },
+    /// Content has to be served again, and its template is not kept.
+    TemplateLost {
+        /// The content.
+        digest: ContentDigest,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidSpec { message } => write!(f, "the spec cannot be acted on: {message}"),
+            Self::InitialDeploy => f.write_str("the first version goes out at once, without steps"),
+            Self::StepWeight { step, weight, replicas } => {
+                write!(f, "step {step} sets weight {weight} of {replicas} {}", plural(*replicas, "replica"))
+            }
+            Self::StepsDone => f.write_str("all steps are done"),
+            Self::Complete { revision } => write!(f, "revision {revision} is complete"),
+            Self::FullPromotion => f.write_str("full promotion was requested"),
+            Self::BackToStable => f.write_str("the spec is back at the stable version, without steps"),
+            Self::Intermediate => f.write_str("a version between stable and newest is not wanted"),
+            Self::Replicas { replicas } => write!(f, "{replicas} {} wanted", plural(*replicas, "replica")),
+            Self::PodsPending { name, available, wanted } => {
+                write!(f, "{name} has {available} of {wanted} pods available")
+            }
+            Self::AvailabilityGuard { available, minimum } => {
+                write!(f, "{available} pods are available and {minimum} must be: nothing more is scaled down")
+            }
+            Self::SurgeGuard { total, maximum } => {
+                write!(f, "{total} pods are wanted and {maximum} are allowed: nothing more is scaled up")
+            }
+            Self::PauseUntil { step, seconds, elapsed, .. } => {
+                write!(f, "step {step} pause {seconds}s, {elapsed}s elapsed")
+            }
+            Self::PauseForPerson { step } => write!(f, "step {step} pauses until somebody promotes"),
+            Self::PausedByPerson => f.write_str("spec.paused is set"),
+            Self::AnalysisRunning { step: Some(step), run } => write!(f, "step {step} waits for analysis {run}"),
+            Self::AnalysisRunning { step: None, run } => write!(f, "analysis {run} runs in the background"),
+            Self::AnalysisInconclusive { run } => write!(f, "analysis {run} is inconclusive: somebody has to decide"),
+            Self::Aborted { why } => write!(f, "aborted: {why}"),
+            Self::NothingToAbort => f.write_str("abort was requested and nothing is on its way"),
+            Self::DeadlineExceeded { seconds } => write!(f, "no progress for more than {seconds}s"),
+            Self::Held { digest, message } => write!(f, "content {} is held: {message}", short(digest)),
+            Self::WouldHold { message } => write!(f, "not enforced, else held: {message}"),
+            Self::Permitted { release } => write!(f, "permitted by release {release}"),
+            Self::PermitIgnored { why } => write!(f, "the permit does not count: {why}"),
+            Self::StepBoundary { step, why } => write!(f, "stops after step {step}: {why}"),
+            Self::FleetRollback { release, why } => write!(f, "fleet rollback of release {release}: {why}"),
+            Self::Adopted { digest } => {
+                write!(f, "content {} was on its way before it was governed: goes on by local policy", short(digest))
+            }
+            Self::VerbRefused { text } => write!(f, "refused: {text}"),
+            Self::TemplateLost { digest } => {
+                write!(f, "content {} has to be served and its template is not kept", short(digest))
+            }
+        }
+    }
+}
+
+/// Letters of a digest that people are shown: enough to tell the few contents of one Rollout apart.
+const SHORT: usize = 11;
+
+/// The beginning of a digest.
+pub fn short(digest: &ContentDigest) -> &str {
+    digest.as_str().get(..SHORT).unwrap_or(digest.as_str())
+}
+
+fn plural(count: i32, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
