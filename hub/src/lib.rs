@@ -1,1 +1,7 @@
-//! Being written.
+//! The hub: what it is made of. In: the command line. Out: a server on one port, and decisions in Postgres. No module
+//! here may name sqlx (that is `hub_store`) or decide anything about a release (that is `hub_engine`).
+
+pub mod acceptor;
+pub mod args;
+pub mod authority;
+pub mod identity;
