@@ -1,0 +1,81 @@
+//! Conditions over a measured value, in the expr language.
+//!
+//! In: a condition, the value it knows as `result`, the time. Out: true, false, or why it has no answer. It must not be
+//! laxer than the language's first implementation: an unknown name, a missing element, or a predicate that gives no
+//! bool is an error, never a pass.
+
+mod functions;
+mod guard;
+mod token;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use expr::{Context, Environment, Value};
+use jiff::Timestamp;
+
+use crate::value::MetricValue;
+
+/// Why a condition has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read, or may not be run.
+    #[error("condition {condition:?} cannot be used: {reason}")]
+    Refused {
+        /// The condition.
+        condition: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It failed on this value.
+    #[error("condition {condition:?} failed: {reason}")]
+    Failed {
+        /// The condition.
+        condition: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// Its answer is neither true nor false.
+    #[error("condition {condition:?} gives {found}, not true or false: compare it with something")]
+    NoBool {
+        /// The condition.
+        condition: String,
+        /// What it gives.
+        found: &'static str,
+    },
+}
+
+/// Evaluates a condition.
+pub fn evaluate(condition: &str, value: &MetricValue, now: Timestamp) -> Result<bool, Error> {
+    let guarded = guard::guard(condition)
+        .map_err(|reason| Error::Refused { condition: condition.to_owned(), reason: reason.to_string() })?;
+    // The language's crate indexes and unwraps inside; an input that makes it panic must cost one measurement, no more.
+    let answer = catch_unwind(AssertUnwindSafe(|| {
+        let program = expr::compile(&guarded).map_err(|error| (true, error))?;
+        let mut environment = Environment::new();
+        functions::add(&mut environment, now);
+        let mut context = Context::default();
+        context.insert("result", value.to_expr());
+        environment.run(&program, &context).map_err(|error| (false, error))
+    }));
+    match answer {
+        Ok(Ok(Value::Bool(answer))) => Ok(answer),
+        Ok(Ok(other)) => Err(Error::NoBool { condition: condition.to_owned(), found: functions::type_name(&other) }),
+        Ok(Err((true, error))) => {
+            Err(Error::Refused { condition: condition.to_owned(), reason: one_line(&error.to_string()) })
+        }
+        Ok(Err((false, error))) => {
+            Err(Error::Failed { condition: condition.to_owned(), reason: one_line(&error.to_string()) })
+        }
+        Err(_) => {
+            Err(Error::Failed { condition: condition.to_owned(), reason: "the evaluator gave up".to_owned() })
+        }
+    }
+}
+
+/// The crate draws its errors over several lines; a message is one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;
