@@ -1,0 +1,100 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"sandbox/lifeline"
+)
+
+// The components' subcommands of this binary, which are also the names of their log files.
+const (
+	etcd      = "etcd"
+	apiserver = "kube-apiserver"
+	manager   = "kube-controller-manager"
+	scheduler = "kube-scheduler"
+)
+
+// controllers is the light set that runs: workloads, endpoints, service accounts, garbage. No node life cycle: the
+// process kubelet's nodes are ready or the sandbox is down.
+var controllers = []string{
+	"namespace-controller", "serviceaccount-controller", "serviceaccount-token-controller", "root-ca-certificate-publisher-controller",
+	"endpoints-controller", "endpointslice-controller", "replicaset-controller", "deployment-controller", "statefulset-controller",
+	"job-controller", "cronjob-controller", "ttl-after-finished-controller", "garbage-collector-controller", "pod-garbage-collector-controller",
+	"disruption-controller", "clusterrole-aggregation-controller",
+}
+
+// etcdArgs: no fsync, for the data is wiped at the next start anyway.
+func (c *Cluster) etcdArgs() []string {
+	client, peer := "http://"+local(c.ports.etcd), "http://"+local(c.ports.peer)
+	return []string{
+		"--name=" + c.name, "--data-dir=" + c.file("etcd"), "--unsafe-no-fsync", "--log-level=warn",
+		"--listen-client-urls=" + client, "--advertise-client-urls=" + client, "--listen-peer-urls=" + peer,
+		"--initial-advertise-peer-urls=" + peer, "--initial-cluster=" + c.name + "=" + peer,
+		"--quota-backend-bytes=4294967296", "--max-request-bytes=10485760",
+	}
+}
+
+// apiserverArgs: ServiceAccount admission would mount tokens that no process can see; TaintNodesByCondition would keep
+// pods off nodes until a controller that does not run here removes the taint.
+func (c *Cluster) apiserverArgs() []string {
+	return []string{
+		"--etcd-servers=http://" + local(c.ports.etcd), "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+		fmt.Sprintf("--secure-port=%d", c.ports.apiserver), "--cert-dir=" + c.pki.dir,
+		"--tls-cert-file=" + c.pki.path("apiserver.crt"), "--tls-private-key-file=" + c.pki.path("apiserver.key"),
+		"--token-auth-file=" + c.pki.path("tokens.csv"), "--authorization-mode=RBAC",
+		"--disable-admission-plugins=ServiceAccount,TaintNodesByCondition", "--endpoint-reconciler-type=none",
+		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=" + c.pki.path("sa.pub"),
+		"--service-account-signing-key-file=" + c.pki.path("sa.key"), "--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged=true",
+		"--profiling=false",
+	}
+}
+
+func (c *Cluster) managerArgs() []string {
+	return []string{
+		"--kubeconfig=" + c.pki.path(manager+".kubeconfig"), "--controllers=" + strings.Join(controllers, ","), "--leader-elect=false",
+		"--secure-port=0", "--service-account-private-key-file=" + c.pki.path("sa.key"), "--root-ca-file=" + c.pki.path("ca.crt"),
+		fmt.Sprintf("--kube-api-qps=%g", c.options.ManagerQPS), fmt.Sprintf("--kube-api-burst=%d", int(2*c.options.ManagerQPS)),
+		"--concurrent-replicaset-syncs=20", "--concurrent-gc-syncs=20", "--profiling=false",
+	}
+}
+
+func (c *Cluster) schedulerArgs() []string {
+	return []string{
+		"--kubeconfig=" + c.pki.path(scheduler+".kubeconfig"), "--leader-elect=false", "--secure-port=0",
+		fmt.Sprintf("--kube-api-qps=%g", c.options.SchedulerQPS), fmt.Sprintf("--kube-api-burst=%d", int(2*c.options.SchedulerQPS)),
+		"--profiling=false",
+	}
+}
+
+// start runs one component; its unexpected end is the end of the sandbox.
+func (c *Cluster) start(ctx context.Context, name string, args []string) error {
+	log, err := os.OpenFile(filepath.Join(c.dir, "log", name+".log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", name, c.name, err)
+	}
+	defer log.Close()
+	process, err := lifeline.Start(lifeline.Command{
+		Path: c.self, Args: append([]string{c.self, name}, args...), Dir: c.dir, Output: log,
+		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + c.file("tmp"), lifeline.Mark + "=" + c.id},
+	})
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", name, c.name, err)
+	}
+	gone := make(chan struct{})
+	c.gone = append(c.gone, gone)
+	go func() {
+		defer close(gone)
+		stop := context.AfterFunc(ctx, func() { process.Signal(syscall.SIGKILL) }) // nothing of it is kept
+		defer stop()
+		code, err := process.Wait()
+		if ctx.Err() == nil {
+			c.fail(fmt.Errorf("%s of %s ended with code %d (%v): see %s", name, c.name, code, err, log.Name()))
+		}
+	}()
+	return nil
+}
