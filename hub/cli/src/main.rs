@@ -1,2 +1,60 @@
-//! Being written.
-fn main() {}
+//! The `groundswell` command: asks the hub and prints what it says. In: arguments, a client configuration, files to apply.
+//! Out: tables or JSON on stdout, one sentence on stderr, an exit code. It must not decide anything: the hub does.
+
+mod apply;
+mod approve;
+mod args;
+mod client;
+mod config;
+mod explain;
+mod failure;
+mod get;
+mod history;
+mod json;
+mod release;
+mod table;
+mod token;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command, ReleaseCommand};
+use crate::client::Client;
+use crate::failure::{Answer, Failure};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    // clap itself ends with 2 for a command line that it does not understand.
+    let cli = Cli::parse();
+    match run(&cli).await {
+        Ok(answer) => {
+            // Nobody reads on when the pipe is closed; that is no failure of the command.
+            let _ = std::io::stdout().write_all(answer.text.as_bytes());
+            ExitCode::from(answer.code)
+        }
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+async fn run(cli: &Cli) -> Result<Answer, Failure> {
+    let config = config::load(cli.config.as_deref(), cli.hub.as_deref())?;
+    let mut client = Client::connect(&config).await?;
+    let look = cli.look();
+    match &cli.command {
+        Command::Apply(args) => apply::run(&mut client, look, args).await,
+        Command::Get(args) => get::run(&mut client, look, args).await,
+        Command::Release(args) => match &args.command {
+            ReleaseCommand::Show(args) => release::show(&mut client, look, args).await,
+            ReleaseCommand::Start(args) => release::start(&mut client, look, args).await,
+        },
+        Command::Approve(args) => approve::run(&mut client, look, args).await,
+        Command::History(args) => history::run(&mut client, look, args).await,
+        Command::Explain(args) => explain::run(&mut client, look, args).await,
+        Command::Cluster(args) => token::run(&mut client, look, args).await,
+    }
+}

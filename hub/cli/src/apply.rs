@@ -1,0 +1,139 @@
+//! `groundswell apply`. In: a file of FleetRollouts. Out: what became of each, or every problem with its place. It must not
+//! check documents itself, so that the CLI and the API cannot disagree.
+
+use std::io::Read as _;
+
+use proto::v1::{ApplyRequest, ApplyResponse};
+use serde_json::json;
+
+use crate::args::{Apply, Look, Output};
+use crate::client::Client;
+use crate::failure::{Answer, Failure};
+use crate::json;
+
+/// Sends the file and prints one line a document.
+pub async fn run(client: &mut Client, look: Look, args: &Apply) -> Result<Answer, Failure> {
+    let file_name = if args.file == "-" {
+        "stdin".to_owned()
+    } else {
+        args.file.clone()
+    };
+    let document = read(&args.file)?;
+    let request = ApplyRequest {
+        file_name: file_name.clone(),
+        document,
+        dry_run: args.dry_run,
+    };
+    let result = client.service().apply(request).await;
+    let response = client.answer(result)?;
+    if !response.problems.is_empty() {
+        return match look.output {
+            Output::Table => Err(Failure::Problems(problems(&file_name, &response))),
+            Output::Json => {
+                let all: Vec<_> = response
+                    .problems
+                    .iter()
+                    .map(|one| json::problem(&file_name, one))
+                    .collect();
+                Ok(Answer {
+                    text: json::print(&json!({"problems": all})),
+                    code: 1,
+                })
+            }
+        };
+    }
+    Ok(Answer::ok(match look.output {
+        Output::Table => lines(&response, args.dry_run),
+        Output::Json => {
+            let all: Vec<_> = response.applied.iter().map(json::applied).collect();
+            json::print(&json!({"applied": all, "dryRun": args.dry_run}))
+        }
+    }))
+}
+
+fn read(file: &str) -> Result<String, Failure> {
+    let fail = |source| Failure::File {
+        path: file.to_owned(),
+        source,
+    };
+    if file != "-" {
+        return std::fs::read_to_string(file).map_err(fail);
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(fail)?;
+    Ok(text)
+}
+
+fn lines(response: &ApplyResponse, dry_run: bool) -> String {
+    let suffix = if dry_run { " (dry run)" } else { "" };
+    let mut text = String::new();
+    for applied in &response.applied {
+        text.push_str(&format!(
+            "fleetrollout/{} {}{suffix}\n",
+            applied.name,
+            json::change(applied.change())
+        ));
+        for note in &applied.notes {
+            text.push_str(&format!("  note: {note}\n"));
+        }
+    }
+    text
+}
+
+fn problems(file: &str, response: &ApplyResponse) -> String {
+    let line = |problem: &proto::v1::Problem| {
+        let mut place = file.to_owned();
+        if problem.line > 0 {
+            place.push_str(&format!(":{}", problem.line));
+        }
+        if !problem.path.is_empty() {
+            place.push_str(&format!(": {}", problem.path));
+        }
+        format!("{place}: {}", problem.message)
+    };
+    let mut all: Vec<String> = response.problems.iter().map(line).collect();
+    all.push("nothing was stored; correct the file and apply it again".to_owned());
+    all.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::v1::{Applied, Problem, applied::Change};
+
+    #[test]
+    fn one_line_a_document() {
+        let applied = Applied {
+            name: "checkout".to_owned(),
+            change: Change::Created.into(),
+            notes: Vec::new(),
+        };
+        let response = ApplyResponse {
+            applied: vec![applied],
+            problems: Vec::new(),
+        };
+        assert_eq!(lines(&response, false), "fleetrollout/checkout created\n");
+        assert_eq!(
+            lines(&response, true),
+            "fleetrollout/checkout created (dry run)\n"
+        );
+    }
+
+    #[test]
+    fn one_line_a_problem() {
+        let problem = |path: &str, line| Problem {
+            path: path.to_owned(),
+            line,
+            message: "is bad".to_owned(),
+        };
+        let response = ApplyResponse {
+            applied: Vec::new(),
+            problems: vec![problem("spec.waves[0].bake", 7), problem("", 0)],
+        };
+        let text = problems("x.yaml", &response);
+        assert!(
+            text.starts_with("x.yaml:7: spec.waves[0].bake: is bad\nx.yaml: is bad\n"),
+            "{text}"
+        );
+    }
+}

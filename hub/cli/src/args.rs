@@ -1,0 +1,270 @@
+//! The command line of `groundswell`. In: arguments and two environment variables. Out: typed options. It must not open
+//! files or connections.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// See and steer releases through the fleet.
+#[derive(Debug, Parser)]
+#[command(
+    name = "groundswell",
+    version,
+    about = "See and steer releases through the fleet",
+    after_help = "Exit codes: 0 ok, 1 error, 2 usage, 3 release failed, 5 needs approval (3 and 5 only with --exit-status)"
+)]
+pub struct Cli {
+    /// Client configuration, as the hub writes it.
+    #[arg(long, global = true, env = "GROUNDSWELL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Address of the hub, instead of the one in the configuration.
+    #[arg(long, global = true)]
+    pub hub: Option<String>,
+    /// Form of the answer.
+    #[arg(short, long, global = true, default_value = "table")]
+    pub output: Output,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Table or JSON.
+    pub output: Output,
+    /// Whether states are coloured.
+    pub colour: bool,
+}
+
+impl Cli {
+    /// Colours only on a terminal, and never where `NO_COLOR` is set.
+    pub fn look(&self) -> Look {
+        let asked_not_to = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Look {
+            output: self.output,
+            colour: std::io::stdout().is_terminal() && !asked_not_to,
+        }
+    }
+}
+
+/// What `groundswell` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check FleetRollout documents and store them.
+    Apply(Apply),
+    /// List what the hub knows.
+    Get(Get),
+    /// See or start a release.
+    Release(Release),
+    /// Approve a wave that waits for it.
+    Approve(Approve),
+    /// What happened, in order, with who did it.
+    History(History),
+    /// Why a release is where it is, and what would move it.
+    Explain(Explain),
+    /// Bring a cluster into the fleet.
+    Cluster(Cluster),
+}
+
+/// Options of `apply`.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// YAML with one or more FleetRollouts; - is stdin.
+    #[arg(short = 'f', long = "file")]
+    pub file: String,
+    /// Only check.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Options of `get`.
+#[derive(Debug, Args)]
+pub struct Get {
+    /// What to list.
+    pub what: Listed,
+    /// Only releases of this FleetRollout.
+    #[arg(long)]
+    pub fleetrollout: Option<String>,
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// The members of the fleet.
+    #[value(alias = "cluster")]
+    Clusters,
+    /// The declared intents.
+    #[value(alias = "fleetrollout")]
+    Fleetrollouts,
+    /// The versions that travelled.
+    #[value(alias = "release")]
+    Releases,
+}
+
+/// `release …`.
+#[derive(Debug, Args)]
+pub struct Release {
+    /// Which.
+    #[command(subcommand)]
+    pub command: ReleaseCommand,
+}
+
+/// What can be done with a release.
+#[derive(Debug, Subcommand)]
+pub enum ReleaseCommand {
+    /// Waves, clusters, and what each waits for.
+    Show(Show),
+    /// Open a release for the content that is in the clusters already, by a person's word.
+    Start(Start),
+}
+
+/// Options of `release show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// checkout#2, or checkout for its newest.
+    pub release: String,
+    /// End with 3 if the release failed and with 5 if it waits for an approval.
+    #[arg(long)]
+    pub exit_status: bool,
+}
+
+/// Options of `release start`.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// The FleetRollout.
+    pub fleet_rollout: String,
+    /// Why; it goes into the history.
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// Options of `approve`.
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// checkout#2, or checkout for its newest.
+    pub release: String,
+    /// The wave; without it, the one that waits for approval.
+    #[arg(long)]
+    pub wave: Option<String>,
+    /// Digest of the plan that you saw; without it, the one printed before the question.
+    #[arg(long)]
+    pub plan: Option<String>,
+    /// What you looked at; it goes into the history.
+    #[arg(long)]
+    pub comment: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Options of `history`.
+#[derive(Debug, Args)]
+pub struct History {
+    /// checkout#2, or checkout for its newest; without it, everything.
+    pub release: Option<String>,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// checkout#2, or checkout for its newest.
+    pub release: String,
+    /// Only this cluster.
+    #[arg(long)]
+    pub cluster: Option<String>,
+}
+
+/// `cluster …`.
+#[derive(Debug, Args)]
+pub struct Cluster {
+    /// Which.
+    #[command(subcommand)]
+    pub command: ClusterCommand,
+}
+
+/// What can be done for a cluster.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Make a token with which one agent can join once.
+    Token(Token),
+}
+
+/// Options of `cluster token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// The cluster's name.
+    pub name: String,
+    /// A label of the cluster, key=value; waves select by them.
+    #[arg(long = "label", value_parser = parse_label)]
+    pub labels: Vec<(String, String)>,
+    /// How long the token can be used; at most 1h.
+    #[arg(long, default_value = "1h", value_parser = parse_ttl)]
+    pub ttl: u32,
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected key=value".to_owned()),
+    }
+}
+
+fn parse_ttl(text: &str) -> Result<u32, String> {
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "expected a duration such as 30m or 1h".to_owned())?;
+    match u32::try_from(span.as_secs()) {
+        Ok(seconds) if seconds > 0 => Ok(seconds),
+        Ok(_) | Err(_) => Err("expected at least one second".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_manual_parse() {
+        for line in [
+            "groundswell apply -f x.yaml --dry-run",
+            "groundswell get clusters -o json",
+            "groundswell get releases --fleetrollout checkout",
+            "groundswell release show checkout#2",
+            "groundswell release start checkout --reason again",
+            "groundswell approve checkout#2 --wave europe --plan v1:a --comment ok --yes",
+            "groundswell history",
+            "groundswell history checkout#2",
+            "groundswell explain checkout#2 --cluster prod-eu",
+            "groundswell cluster token prod-eu --label region=eu --label tier=prod --ttl 30m",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn labels_and_durations() {
+        assert_eq!(parse_label("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(parse_label("a").is_err());
+        assert!(parse_label("=a").is_err());
+        assert_eq!(parse_ttl("30m"), Ok(1_800));
+        assert!(parse_ttl("0s").is_err());
+        assert!(parse_ttl("soon").is_err());
+    }
+}

@@ -1,0 +1,147 @@
+//! Tables and times for people. In: rows of text. Out: one text with aligned columns. It must not know what the rows mean,
+//! except which words are good or bad news.
+
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use jiff::Timestamp;
+
+use crate::args::Look;
+
+const GOOD: [&str; 5] = ["Succeeded", "Passed", "Served", "created", "yes"];
+const BAD: [&str; 7] = [
+    "Failed",
+    "RolledBack",
+    "RolledBackPartially",
+    "RollingBack",
+    "Halted",
+    "Unknown",
+    "NO",
+];
+const WAITING: [&str; 7] = [
+    "WaitingForApproval",
+    "WaitingForContent",
+    "Held",
+    "Pending",
+    "Paused",
+    "Baking",
+    "Waiting",
+];
+
+/// One table without lines, columns two spaces apart, as wide as its content.
+pub fn table(look: Look, header: &[&str], rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    if look.colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    table.set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(row.into_iter().map(cell));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let mut text: String = table
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+fn cell(text: String) -> Cell {
+    let colour = if GOOD.contains(&text.as_str()) {
+        Some(Color::Green)
+    } else if BAD.contains(&text.as_str()) {
+        Some(Color::Red)
+    } else if WAITING.contains(&text.as_str()) {
+        Some(Color::Yellow)
+    } else {
+        None
+    };
+    let cell = Cell::new(text);
+    match colour {
+        Some(colour) => cell.fg(colour),
+        None => cell,
+    }
+}
+
+/// Whole seconds in UTC; `-` when there is no time.
+pub fn time(time: Option<&prost_types::Timestamp>) -> String {
+    let Some(time) = time.and_then(proto::time::from_wire) else {
+        return "-".to_owned();
+    };
+    Timestamp::from_second(time.as_second())
+        .map_or_else(|_| "-".to_owned(), |time| time.to_string())
+}
+
+/// `-` instead of nothing, so that columns can be cut by words.
+pub fn or_dash(text: &str) -> String {
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text.to_owned()
+    }
+}
+
+/// The first letters of a digest, enough to tell two apart.
+pub fn short(digest: &str) -> String {
+    const KEPT: usize = 15;
+    or_dash(&digest.chars().take(KEPT).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Output;
+
+    const PLAIN: Look = Look {
+        output: Output::Table,
+        colour: false,
+    };
+
+    #[test]
+    fn columns_are_aligned_and_plain() {
+        let rows = vec![
+            vec!["canary".to_owned(), "Passed".to_owned()],
+            vec!["eu".to_owned(), "Failed".to_owned()],
+        ];
+        assert_eq!(
+            table(PLAIN, &["WAVE", "STATE"], rows),
+            "WAVE    STATE\ncanary  Passed\neu      Failed\n"
+        );
+    }
+
+    #[test]
+    fn colours_only_when_asked() {
+        let rows = || vec![vec!["Failed".to_owned()]];
+        assert!(!table(PLAIN, &["STATE"], rows()).contains('\u{1b}'));
+        let coloured = table(
+            Look {
+                colour: true,
+                ..PLAIN
+            },
+            &["STATE"],
+            rows(),
+        );
+        assert!(coloured.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn times_have_whole_seconds() {
+        let wire = prost_types::Timestamp {
+            seconds: 0,
+            nanos: 5,
+        };
+        assert_eq!(time(Some(&wire)), "1970-01-01T00:00:00Z");
+        assert_eq!(time(None), "-");
+    }
+}
