@@ -7,6 +7,8 @@
 pub mod analysis;
 pub mod analysis_run;
 pub mod canonical;
+pub mod crd;
+pub mod defaults;
 pub mod digest;
 pub mod duration;
 pub mod gate;
@@ -25,6 +27,9 @@ pub mod selector;
 pub mod strategy;
 pub mod text;
 pub mod time;
+pub mod validate;
+pub mod validate_analysis;
+mod validate_steps;
 
 pub use analysis::{
     AnalysisPhase, AnalysisRun, AnalysisRunSpec, AnalysisRunStatus, AnalysisTemplate,

@@ -78,6 +78,19 @@ impl PodTemplate {
             .collect()
     }
 
+    /// Whether the pods have a container at all.
+    pub fn has_containers(&self) -> bool {
+        self.0
+            .pointer("/spec/containers")
+            .and_then(Value::as_array)
+            .is_some_and(|list| !list.is_empty())
+    }
+
+    /// The restart policy, if written.
+    pub fn restart_policy(&self) -> Option<&str> {
+        self.0.pointer("/spec/restartPolicy")?.as_str()
+    }
+
     /// The template with a label set.
     #[must_use]
     pub fn with_label(&self, key: &str, value: &str) -> Self {

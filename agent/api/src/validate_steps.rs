@@ -1,0 +1,160 @@
+//! What is wrong with a canary strategy and its steps.
+//!
+//! In: the strategy as written. Out: problems with their paths. Must not touch: the templates that steps name.
+
+use crate::duration;
+use crate::intstr::IntOrString;
+use crate::strategy::{CanaryStep, CanaryStrategy, PauseStep, StepAnalysis, StepKind};
+use crate::validate::Findings;
+
+const CANARY: &str = "spec.strategy.canary";
+/// The whole of the traffic, in percent.
+const MAX_WEIGHT: i32 = 100;
+/// The whole of the pods, in percent.
+const MAX_PERCENT: i32 = 100;
+
+/// Fields of the strategy that this version would have to act on, and does not.
+const UNSUPPORTED: [&str; 5] = [
+    "antiAffinity",
+    "dynamicStableScale",
+    "minPodsPerReplicaSet",
+    "pingPong",
+    "replicaProgressThreshold",
+];
+
+/// Everything that is wrong with a canary strategy without a router.
+pub(crate) fn canary_problems(canary: &CanaryStrategy, findings: &mut Findings) {
+    let at = |field: &str| format!("{CANARY}.{field}");
+    if canary.traffic_routing.is_some() {
+        findings.unsupported(&at("trafficRouting"), "traffic routing");
+    } else if canary.scale_down_delay_seconds.is_some() {
+        findings.add(
+            &at("scaleDownDelaySeconds"),
+            "works only with trafficRouting: leave it out, old pods go as new ones become available",
+        );
+    }
+    if canary.analysis.is_some() {
+        findings.unsupported(&at("analysis"), "analysis in the background");
+    }
+    if canary.canary_service.is_some() {
+        findings.unsupported(&at("canaryService"), "canaryService");
+    }
+    if canary.stable_service.is_some() {
+        findings.unsupported(&at("stableService"), "stableService");
+    }
+    if canary.canary_metadata.is_some() {
+        findings.unsupported(&at("canaryMetadata"), "canaryMetadata");
+    }
+    if canary.stable_metadata.is_some() {
+        findings.unsupported(&at("stableMetadata"), "stableMetadata");
+    }
+    for field in UNSUPPORTED {
+        if canary.rest.get(field).is_some_and(|value| !value.is_null()) {
+            findings.unsupported(&at(field), field);
+        }
+    }
+    fenceposts(canary, findings);
+    for (index, step) in canary.steps.iter().enumerate() {
+        step_problems(&at(&format!("steps[{index}]")), step, findings);
+    }
+}
+
+fn fenceposts(canary: &CanaryStrategy, findings: &mut Findings) {
+    let surge_path = format!("{CANARY}.maxSurge");
+    let unavailable_path = format!("{CANARY}.maxUnavailable");
+    let surge = amount(&surge_path, canary.max_surge.as_ref(), findings);
+    let unavailable = amount(&unavailable_path, canary.max_unavailable.as_ref(), findings);
+    if let Some(percent) = canary
+        .max_unavailable
+        .as_ref()
+        .and_then(IntOrString::as_percent)
+        && percent > MAX_PERCENT
+    {
+        findings.add(
+            &unavailable_path,
+            format!("is {percent}%: must not be above {MAX_PERCENT}%"),
+        );
+    }
+    if surge == Some(0) && unavailable == Some(0) {
+        findings.add(
+            &unavailable_path,
+            "is 0 and so is maxSurge: nothing could ever move, raise one of them",
+        );
+    }
+}
+
+/// The number written (percentages out of 100), if it is one; nothing when the field is not written.
+fn amount(path: &str, written: Option<&IntOrString>, findings: &mut Findings) -> Option<i32> {
+    match written?.resolve_up(MAX_PERCENT) {
+        Ok(number) => Some(number),
+        Err(error) => {
+            findings.add(path, error.to_string());
+            None
+        }
+    }
+}
+
+fn step_problems(path: &str, step: &CanaryStep, findings: &mut Findings) {
+    match step.kind() {
+        StepKind::SetWeight(weight) if !(0..=MAX_WEIGHT).contains(&weight) => {
+            findings.add(
+                &format!("{path}.setWeight"),
+                format!("is {weight}: must be between 0 and {MAX_WEIGHT}"),
+            );
+        }
+        StepKind::SetWeight(_) => {}
+        StepKind::Pause(pause) => pause_problems(path, pause, findings),
+        StepKind::Analysis(analysis) => {
+            analysis_problems(&format!("{path}.analysis"), analysis, findings)
+        }
+        StepKind::Unsupported(key) => {
+            findings.unsupported(&format!("{path}.{key}"), &format!("the step {key}"))
+        }
+        StepKind::Invalid(reason) => findings.add(path, reason),
+    }
+}
+
+fn pause_problems(path: &str, pause: &PauseStep, findings: &mut Findings) {
+    let Some(written) = &pause.duration else {
+        return;
+    };
+    let path = format!("{path}.pause.duration");
+    match duration::from_int_or_string(written) {
+        Ok(span) if span.is_negative() => {
+            findings.add(&path, format!("is {written}: must not be negative"))
+        }
+        Ok(_) => {}
+        Err(error) => findings.add(&path, error.to_string()),
+    }
+}
+
+fn analysis_problems(path: &str, analysis: &StepAnalysis, findings: &mut Findings) {
+    if analysis.templates.is_empty() {
+        findings.add(
+            &format!("{path}.templates"),
+            "is missing: name at least one AnalysisTemplate",
+        );
+    }
+    for (index, template) in analysis.templates.iter().enumerate() {
+        if template.template_name.is_empty() {
+            findings.add(
+                &format!("{path}.templates[{index}].templateName"),
+                "is missing: name an AnalysisTemplate",
+            );
+        }
+    }
+    for (index, argument) in analysis.args.iter().enumerate() {
+        let path = format!("{path}.args[{index}]");
+        if argument.name.is_empty() {
+            findings.add(&format!("{path}.name"), "is missing: name the argument");
+        }
+        if argument.value.is_some() && argument.value_from.is_some() {
+            findings.add(&path, "has both value and valueFrom: write one of them");
+        } else if argument.value_from.is_some() {
+            findings.unsupported(&format!("{path}.valueFrom"), "an argument with valueFrom");
+        }
+    }
+    if !analysis.dry_run.is_empty() {
+        findings.unsupported(&format!("{path}.dryRun"), "dryRun");
+    }
+}
