@@ -62,15 +62,14 @@ impl IntOrString {
 
     /// The number of pods meant out of `total`; a percentage is rounded as told.
     pub fn resolve(&self, total: i32, round: Round) -> Result<i32, Error> {
-        let resolved = match self.as_percent() {
-            Some(percent) => share(percent, total, round),
-            None => self.as_int()?,
-        };
-        if resolved < 0 {
-            Err(Error::Negative(self.to_string()))
-        } else {
-            Ok(resolved)
+        let written = self.as_percent().map_or_else(|| self.as_int(), Ok)?;
+        // Checked before rounding, which would turn a small negative share into 0.
+        if written < 0 {
+            return Err(Error::Negative(self.to_string()));
         }
+        Ok(self
+            .as_percent()
+            .map_or(written, |percent| share(percent, total, round)))
     }
 
     /// [`Self::resolve`] rounding up, as surge is.

@@ -1,1 +1,293 @@
-//! Being written.
+//! Bad Rollouts, as data: a change of a good one, and the paths that must be named.
+
+use serde_json::{Value, json};
+
+use super::{sentence, validate};
+use crate::rollout::Rollout;
+
+fn good() -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "shop"},
+        "spec": {
+            "replicas": 5,
+            "selector": {"matchLabels": {"app": "shop"}},
+            "template": {
+                "metadata": {"labels": {"app": "shop", "extra": "label"}},
+                "spec": {"containers": [{"name": "main", "image": "shop:v1"}]},
+            },
+            "strategy": {"canary": {"maxSurge": "20%", "maxUnavailable": 0, "steps": [
+                {"setWeight": 20}, {"pause": {"duration": "1m"}}, {"pause": {}}, {"pause": {"duration": 0}},
+                {"analysis": {"templates": [{"templateName": "rate"}], "args": [{"name": "a", "value": "b"}]}},
+            ]}},
+        },
+    })
+}
+
+/// Sets a field of the good Rollout and compares the problems' paths and a word of the first message.
+fn check(pointer: &str, value: Value, paths: &[&str], word: &str) {
+    let mut object = good();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    match object.pointer_mut(parent).unwrap() {
+        Value::Object(fields) => {
+            fields.insert(key.to_owned(), value.clone());
+        }
+        Value::Array(items) => items[key.parse::<usize>().unwrap()] = value.clone(),
+        leaf => panic!("{parent} is {leaf}"),
+    }
+    let rollout: Rollout = serde_json::from_value(object).unwrap();
+    let problems = validate(&rollout);
+    let found: Vec<&str> = problems
+        .iter()
+        .map(|problem| problem.path.as_str())
+        .collect();
+    assert_eq!(found, paths, "{pointer} = {value}: {problems:?}");
+    if let Some(first) = problems.first() {
+        assert!(
+            first.message.contains(word),
+            "{pointer} = {value}: {:?} lacks {word:?}",
+            first.message
+        );
+    }
+}
+
+#[test]
+fn a_good_rollout_has_no_problems() {
+    check("/metadata/name", json!("other"), &[], "");
+}
+
+#[test]
+fn base_fields() {
+    check(
+        "/spec/replicas",
+        json!(-1),
+        &["spec.replicas"],
+        "at least 0",
+    );
+    check(
+        "/spec/minReadySeconds",
+        json!(-1),
+        &["spec.minReadySeconds"],
+        "at least 0",
+    );
+    check(
+        "/spec/minReadySeconds",
+        json!(600),
+        &["spec.progressDeadlineSeconds"],
+        "greater than minReadySeconds",
+    );
+    check(
+        "/spec/progressDeadlineSeconds",
+        json!(0),
+        &["spec.progressDeadlineSeconds"],
+        "greater",
+    );
+    check(
+        "/spec/revisionHistoryLimit",
+        json!(-2),
+        &["spec.revisionHistoryLimit"],
+        "at least 0",
+    );
+    check("/spec/selector", json!(null), &["spec.selector"], "missing");
+    check(
+        "/spec/selector",
+        json!({"matchLabels": {"app": "other"}}),
+        &["spec.template.metadata.labels"],
+        "app=other",
+    );
+    check("/spec/template", json!(null), &["spec.template"], "missing");
+    check(
+        "/spec/template/spec/containers",
+        json!([]),
+        &["spec.template.spec.containers"],
+        "missing",
+    );
+    check(
+        "/spec/template/spec/restartPolicy",
+        json!("Never"),
+        &["spec.template.spec.restartPolicy"],
+        "Always",
+    );
+    check(
+        "/spec/workloadRef",
+        json!({"name": "a"}),
+        &["spec.workloadRef"],
+        "not supported by this version",
+    );
+}
+
+#[test]
+fn strategies() {
+    let canary = "spec.strategy.canary";
+    check("/spec/strategy", json!({}), &["spec.strategy"], "missing");
+    check(
+        "/spec/strategy/blueGreen",
+        json!({}),
+        &["spec.strategy"],
+        "both",
+    );
+    check(
+        "/spec/strategy",
+        json!({"blueGreen": {}}),
+        &["spec.strategy.blueGreen"],
+        "not supported",
+    );
+    for field in [
+        "trafficRouting",
+        "analysis",
+        "canaryMetadata",
+        "antiAffinity",
+        "dynamicStableScale",
+        "pingPong",
+    ] {
+        check(
+            &format!("/spec/strategy/canary/{field}"),
+            json!({}),
+            &[&format!("{canary}.{field}")],
+            "is not supported by this version; leave it out or keep the rollout on another controller",
+        );
+    }
+    check(
+        "/spec/strategy/canary/canaryService",
+        json!("a"),
+        &[&format!("{canary}.canaryService")],
+        "not supported",
+    );
+    check(
+        "/spec/strategy/canary/scaleDownDelaySeconds",
+        json!(30),
+        &[&format!("{canary}.scaleDownDelaySeconds")],
+        "only with trafficRouting",
+    );
+}
+
+#[test]
+fn surge_and_unavailable() {
+    let surge = "spec.strategy.canary.maxSurge";
+    let unavailable = "spec.strategy.canary.maxUnavailable";
+    check(
+        "/spec/strategy/canary/maxSurge",
+        json!(0),
+        &[unavailable],
+        "could ever move",
+    );
+    check(
+        "/spec/strategy/canary/maxSurge",
+        json!("0%"),
+        &[unavailable],
+        "could ever move",
+    );
+    check(
+        "/spec/strategy/canary/maxSurge",
+        json!("many"),
+        &[surge],
+        "percentage",
+    );
+    check(
+        "/spec/strategy/canary/maxSurge",
+        json!(-1),
+        &[surge],
+        "negative",
+    );
+    check(
+        "/spec/strategy/canary/maxUnavailable",
+        json!("101%"),
+        &[unavailable],
+        "above 100%",
+    );
+}
+
+#[test]
+fn steps() {
+    let step = |value: Value, tail: &str, word: &str| {
+        check(
+            "/spec/strategy/canary/steps/1",
+            value,
+            &[&format!("spec.strategy.canary.steps[1]{tail}")],
+            word,
+        );
+    };
+    step(json!({}), "", "empty");
+    step(json!({"setWeight": 1, "pause": {}}), "", "pause, setWeight");
+    step(
+        json!({"setWeight": 1, "plugin": {}}),
+        "",
+        "plugin, setWeight",
+    );
+    step(json!({"setWeigth": 20}), "", "unknown key setWeigth");
+    step(json!({"setWeight": -1}), ".setWeight", "between 0 and 100");
+    step(json!({"setWeight": 101}), ".setWeight", "between 0 and 100");
+    step(
+        json!({"pause": {"duration": "soon"}}),
+        ".pause.duration",
+        "not a duration",
+    );
+    step(
+        json!({"pause": {"duration": -1}}),
+        ".pause.duration",
+        "negative",
+    );
+    for key in [
+        "experiment",
+        "setCanaryScale",
+        "setHeaderRoute",
+        "setMirrorRoute",
+        "plugin",
+    ] {
+        step(
+            json!({key: {}}),
+            &format!(".{key}"),
+            "not supported by this version",
+        );
+    }
+    step(json!({"analysis": {}}), ".analysis.templates", "missing");
+    step(
+        json!({"analysis": {"templates": [{}]}}),
+        ".analysis.templates[0].templateName",
+        "missing",
+    );
+    let with =
+        |args: Value| json!({"analysis": {"templates": [{"templateName": "a"}], "args": args}});
+    step(
+        with(json!([{"value": "1"}])),
+        ".analysis.args[0].name",
+        "missing",
+    );
+    step(
+        with(json!([{"name": "a", "value": "1", "valueFrom": {}}])),
+        ".analysis.args[0]",
+        "both",
+    );
+    step(
+        with(json!([{"name": "a", "valueFrom": {"fieldRef": {}}}])),
+        ".analysis.args[0].valueFrom",
+        "not supported",
+    );
+}
+
+#[test]
+fn weights_at_the_ends_are_good() {
+    for weight in [0, 100] {
+        check(
+            "/spec/strategy/canary/steps/0",
+            json!({"setWeight": weight}),
+            &[],
+            "",
+        );
+    }
+}
+
+#[test]
+fn all_problems_stand_in_one_sentence() {
+    let rollout: Rollout =
+        serde_json::from_value(json!({"metadata": {"name": "shop"}, "spec": {}})).unwrap();
+    let text = sentence("shop", &validate(&rollout));
+    assert!(
+        text.starts_with("The Rollout \"shop\" is invalid: spec.selector: is missing"),
+        "{text}"
+    );
+    assert!(
+        text.contains("; spec.template: is missing")
+            && text.contains("; spec.strategy: is missing"),
+        "{text}"
+    );
+}
