@@ -55,7 +55,7 @@ fn reversed(value: &Value) -> Value {
                 .collect();
             pairs.into_iter().rev().collect::<Map<_, _>>().into()
         }
-        leaf => leaf.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
 

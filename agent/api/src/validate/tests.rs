@@ -32,7 +32,9 @@ fn check(pointer: &str, value: Value, paths: &[&str], word: &str) {
             fields.insert(key.to_owned(), value.clone());
         }
         Value::Array(items) => items[key.parse::<usize>().unwrap()] = value.clone(),
-        leaf => panic!("{parent} is {leaf}"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            panic!("{parent} has no fields")
+        }
     }
     let rollout: Rollout = serde_json::from_value(object).unwrap();
     let problems = validate(&rollout);
