@@ -11,8 +11,10 @@ import (
 
 	"sandbox/cluster"
 	"sandbox/controlplane"
+	"sandbox/gitops"
 	"sandbox/lifeline"
 	"sandbox/traffic"
+	"sandbox/witness"
 )
 
 const help = `sandbox runs real Kubernetes clusters on this machine, with pods as local processes.
@@ -60,6 +62,12 @@ func run(name string, args []string) error {
 		return cluster.Up(args)
 	case "demo-app":
 		return traffic.DemoApp()
+	case "load":
+		return traffic.Load(args)
+	case "applier":
+		return gitops.Applier(args)
+	case "witness":
+		return witness.Witness(args)
 	case "reap":
 		if len(args) != 1 {
 			return errors.New("it wants the mark of a sandbox")

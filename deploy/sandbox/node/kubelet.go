@@ -12,7 +12,6 @@ import (
 
 	coordination "k8s.io/api/coordination/v1"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -97,15 +96,22 @@ func (k *Kubelet) beat() {
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
 	seconds := int32(leaseSeconds)
+	var lease *coordination.Lease
 	for {
 		now := metav1.NowMicro()
-		lease := &coordination.Lease{
-			ObjectMeta: metav1.ObjectMeta{Name: k.Node, Namespace: v1.NamespaceNodeLease},
-			Spec:       coordination.LeaseSpec{HolderIdentity: &k.Node, LeaseDurationSeconds: &seconds, RenewTime: &now},
+		var next *coordination.Lease
+		var err error // nobody else writes the lease: what we got back is what the next update starts from
+		if lease == nil {
+			next, err = leases.Create(k.ctx, &coordination.Lease{
+				ObjectMeta: metav1.ObjectMeta{Name: k.Node, Namespace: v1.NamespaceNodeLease},
+				Spec:       coordination.LeaseSpec{HolderIdentity: &k.Node, LeaseDurationSeconds: &seconds, RenewTime: &now},
+			}, metav1.CreateOptions{})
+		} else {
+			lease.Spec.RenewTime = &now
+			next, err = leases.Update(k.ctx, lease, metav1.UpdateOptions{})
 		}
-		_, err := leases.Update(k.ctx, lease, metav1.UpdateOptions{})
-		if errors.IsNotFound(err) {
-			_, err = leases.Create(k.ctx, lease, metav1.CreateOptions{})
+		if err == nil {
+			lease = next
 		}
 		if err != nil && k.ctx.Err() == nil {
 			k.warn("lease: %v", err)

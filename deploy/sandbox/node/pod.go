@@ -38,6 +38,7 @@ type podRun struct {
 	// finished: nothing of the pod is left
 	finished chan struct{}
 
+	written    v1.PodStatus // as the API server last took it; belongs to the status writer, after it to erase
 	listing    sync.Mutex
 	mu         sync.Mutex
 	pod        *v1.Pod // the newest seen

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"sandbox/journal"
 )
@@ -30,7 +31,6 @@ func (r *podRun) touch() {
 // report writes the status whenever it differs from what was last written.
 func (r *podRun) report() {
 	defer close(r.quiet)
-	var last []byte
 	for {
 		select {
 		case <-r.life.Done():
@@ -40,33 +40,42 @@ func (r *podRun) report() {
 		if !pause(r.life, gather) {
 			return
 		}
-		status := r.status()
-		now, err := json.Marshal(status)
-		if err != nil || bytes.Equal(now, last) {
-			continue
+		err := r.patch(r.status())
+		if err == nil || r.life.Err() != nil || errors.IsNotFound(err) || errors.IsConflict(err) {
+			continue // written, or the pod is gone, or another one has its name: the watch will say so
 		}
-		err = r.patch(status)
-		switch {
-		case err == nil:
-			last = now
-		case errors.IsNotFound(err) || errors.IsConflict(err) || r.life.Err() != nil:
-			// gone, or another pod of the same name: the watch will say so
-		default:
-			r.k.warn("status of pod %s/%s: %v", r.namespace, r.name, err)
-			pause(r.life, retryPause)
-			r.touch()
-		}
+		r.k.warn("status of pod %s/%s: %v", r.namespace, r.name, err)
+		pause(r.life, retryPause)
+		r.touch()
 	}
 }
 
-// patch sends a status as a strategic merge, which leaves the conditions of others alone. The uid makes the API
-// server refuse it for a later pod of the same name.
+// patch sends the difference to the status written last as a strategic merge, which leaves the conditions of others
+// alone. The uid makes the API server refuse it for a later pod of the same name. Not for two goroutines at once.
 func (r *podRun) patch(status v1.PodStatus) error {
-	body, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": r.uid}, "status": status})
+	before, err := json.Marshal(v1.Pod{Status: r.written})
 	if err != nil {
 		return fmt.Errorf("encode status: %w", err)
 	}
+	after, err := json.Marshal(v1.Pod{Status: status})
+	if err != nil {
+		return fmt.Errorf("encode status: %w", err)
+	}
+	if bytes.Equal(before, after) {
+		return nil
+	}
+	after, err = json.Marshal(v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: r.uid}, Status: status})
+	if err != nil {
+		return fmt.Errorf("encode status: %w", err)
+	}
+	body, err := strategicpatch.CreateTwoWayMergePatch(before, after, v1.Pod{})
+	if err != nil {
+		return fmt.Errorf("compare status: %w", err)
+	}
 	_, err = r.k.Client.CoreV1().Pods(r.namespace).Patch(r.force, r.name, types.StrategicMergePatchType, body, metav1.PatchOptions{}, "status")
+	if err == nil {
+		r.written = status
+	}
 	return err
 }
 
