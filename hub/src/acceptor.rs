@@ -66,9 +66,10 @@ pub fn server_config(authority: &Authority, names: &[String]) -> Result<ServerCo
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(authority.ca_der().clone())?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .allow_unauthenticated()
-        .build()?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .allow_unauthenticated()
+            .build()?;
     let (certificate, key) = authority.server(names)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -79,17 +80,30 @@ pub fn server_config(authority: &Authority, names: &[String]) -> Result<ServerCo
 }
 
 /// Accepts for ever; ends when the returned stream is dropped.
-pub fn accept(listener: TcpListener, config: ServerConfig) -> ReceiverStream<io::Result<Connection>> {
+pub fn accept(
+    listener: TcpListener,
+    config: ServerConfig,
+) -> ReceiverStream<io::Result<Connection>> {
     let (accepted, incoming) = mpsc::channel(ACCEPTED_QUEUE);
-    tokio::spawn(accept_loop(listener, TlsAcceptor::from(Arc::new(config)), accepted));
+    tokio::spawn(accept_loop(
+        listener,
+        TlsAcceptor::from(Arc::new(config)),
+        accepted,
+    ));
     ReceiverStream::new(incoming)
 }
 
-async fn accept_loop(listener: TcpListener, tls: TlsAcceptor, accepted: mpsc::Sender<io::Result<Connection>>) {
+async fn accept_loop(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    accepted: mpsc::Sender<io::Result<Connection>>,
+) {
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     let mut pause = ACCEPT_PAUSE_MIN;
     loop {
-        let Ok(slot) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(&handshakes).acquire_owned().await else {
+            return;
+        };
         let next = tokio::select! {
             () = accepted.closed() => return,
             next = listener.accept() => next,
@@ -123,12 +137,22 @@ async fn handshake(tls: TlsAcceptor, tcp: TcpStream, remote: SocketAddr) -> io::
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "handshake took too long"))??;
-    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let certificate = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(<[_]>::first);
     let peer = match certificate {
         None => Peer::Anonymous,
         Some(certificate) => Peer::from_certificate(certificate).map_err(io::Error::other)?,
     };
-    Ok(Connection { stream, info: PeerInfo { peer, remote: Some(remote) } })
+    Ok(Connection {
+        stream,
+        info: PeerInfo {
+            peer,
+            remote: Some(remote),
+        },
+    })
 }
 
 impl Connected for Connection {
@@ -140,13 +164,21 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -170,5 +202,8 @@ impl AsyncWrite for Connection {
 /// Who sent a request; anonymous if the connection says nothing.
 #[must_use]
 pub fn peer_of<T>(request: &tonic::Request<T>) -> Peer {
-    request.extensions().get::<PeerInfo>().map_or(Peer::Anonymous, |info| info.peer.clone())
+    request
+        .extensions()
+        .get::<PeerInfo>()
+        .map_or(Peer::Anonymous, |info| info.peer.clone())
 }

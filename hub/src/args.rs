@@ -7,7 +7,11 @@ use clap::{Args, Parser, Subcommand};
 
 /// The fleet program of Groundswell.
 #[derive(Debug, Parser)]
-#[command(name = "groundswell-hub", version, about = "Takes versions through a fleet of Kubernetes clusters in waves")]
+#[command(
+    name = "groundswell-hub",
+    version,
+    about = "Takes versions through a fleet of Kubernetes clusters in waves"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -110,7 +114,10 @@ mod tests {
     #[test]
     fn a_database_is_embedded_or_a_url() {
         assert_eq!("embedded".parse(), Ok(Database::Embedded));
-        assert_eq!("postgres://h/d".parse(), Ok(Database::Url("postgres://h/d".to_owned())));
+        assert_eq!(
+            "postgres://h/d".parse(),
+            Ok(Database::Url("postgres://h/d".to_owned()))
+        );
         assert!("h/d".parse::<Database>().is_err());
     }
 }

@@ -11,8 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use proto::v1::Permit;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
 };
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls_pki_types::pem::PemObject as _;
@@ -54,7 +54,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A key file that holds no key.
-    #[error("{path} holds no usable key: {message}; restore it from a backup, every cluster pins it")]
+    #[error(
+        "{path} holds no usable key: {message}; restore it from a backup, every cluster pins it"
+    )]
     Key {
         /// The file.
         path: PathBuf,
@@ -70,7 +72,9 @@ pub enum Error {
         message: String,
     },
     /// A signing request that cannot be used.
-    #[error("the certificate signing request cannot be used: {0}; send a PEM request signed by its own key")]
+    #[error(
+        "the certificate signing request cannot be used: {0}; send a PEM request signed by its own key"
+    )]
     Request(String),
     /// A name that may not stand in a certificate.
     #[error(transparent)]
@@ -95,7 +99,9 @@ pub struct Authority {
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority").field("pin", &self.pin()).finish_non_exhaustive()
+        f.debug_struct("Authority")
+            .field("pin", &self.pin())
+            .finish_non_exhaustive()
     }
 }
 
@@ -116,14 +122,27 @@ impl Authority {
                 pem
             }
         };
-        let bad_ca = |message: String| Error::Key { path: ca_path.clone(), message };
-        let ca_der = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(|error| bad_ca(error.to_string()))?;
-        let issuer = Issuer::from_ca_cert_pem(&ca_pem, ca_key).map_err(|error| bad_ca(error.to_string()))?;
+        let bad_ca = |message: String| Error::Key {
+            path: ca_path.clone(),
+            message,
+        };
+        let ca_der = CertificateDer::from_pem_slice(ca_pem.as_bytes())
+            .map_err(|error| bad_ca(error.to_string()))?;
+        let issuer =
+            Issuer::from_ca_cert_pem(&ca_pem, ca_key).map_err(|error| bad_ca(error.to_string()))?;
         let permit_path = dir.join(PERMIT_KEY_FILE);
         let permit_pair = key_file(&permit_path, &rcgen::PKCS_ED25519)?;
         let permit_key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(permit_pair.serialized_der())
-            .map_err(|error| Error::Key { path: permit_path, message: error.to_string() })?;
-        Ok(Self { issuer, ca_pem, ca_der, permit_key })
+            .map_err(|error| Error::Key {
+            path: permit_path,
+            message: error.to_string(),
+        })?;
+        Ok(Self {
+            issuer,
+            ca_pem,
+            ca_der,
+            permit_key,
+        })
     }
 
     /// The CA's certificate.
@@ -157,26 +176,48 @@ impl Authority {
     }
 
     /// A fresh certificate for the server itself.
-    pub fn server(&self, names: &[String]) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), Error> {
+    pub fn server(
+        &self,
+        names: &[String],
+    ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), Error> {
         let subject = "the hub's server";
         let key = KeyPair::generate().map_err(|error| certificate_error(subject, &error))?;
-        let mut params =
-            CertificateParams::new(names.to_vec()).map_err(|error| certificate_error(subject, &error))?;
+        let mut params = CertificateParams::new(names.to_vec())
+            .map_err(|error| certificate_error(subject, &error))?;
         params.distinguished_name = name("groundswell hub", None);
-        let certificate = self.issue(params, SERVER_LIFETIME, ExtendedKeyUsagePurpose::ServerAuth, &key, subject)?;
-        let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes())
-            .map_err(|error| Error::Certificate { subject: subject.to_owned(), message: error.to_string() })?;
+        let certificate = self.issue(
+            params,
+            SERVER_LIFETIME,
+            ExtendedKeyUsagePurpose::ServerAuth,
+            &key,
+            subject,
+        )?;
+        let key =
+            PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).map_err(|error| {
+                Error::Certificate {
+                    subject: subject.to_owned(),
+                    message: error.to_string(),
+                }
+            })?;
         Ok((certificate.der().clone(), key))
     }
 
     /// A client certificate for a cluster. Of the request only the public key is used: names in it are claims.
     pub fn cluster(&self, csr_pem: &str, cluster: &str) -> Result<String, Error> {
-        let request =
-            CertificateSigningRequestParams::from_pem(csr_pem).map_err(|error| Error::Request(error.to_string()))?;
+        let request = CertificateSigningRequestParams::from_pem(csr_pem)
+            .map_err(|error| Error::Request(error.to_string()))?;
         let mut params = CertificateParams::default();
         params.distinguished_name = name(cluster, Some(CLUSTERS_GROUP));
         let usage = ExtendedKeyUsagePurpose::ClientAuth;
-        Ok(self.issue(params, CLUSTER_LIFETIME, usage, &request.public_key, cluster)?.pem())
+        Ok(self
+            .issue(
+                params,
+                CLUSTER_LIFETIME,
+                usage,
+                &request.public_key,
+                cluster,
+            )?
+            .pem())
     }
 
     /// A client certificate for a person, with its key.
@@ -188,8 +229,17 @@ impl Authority {
         let key = KeyPair::generate().map_err(|error| certificate_error(person, &error))?;
         let mut params = CertificateParams::default();
         params.distinguished_name = name(person, Some(&groups.join(GROUP_SEPARATOR)));
-        let certificate = self.issue(params, PERSON_LIFETIME, ExtendedKeyUsagePurpose::ClientAuth, &key, person)?;
-        Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem() })
+        let certificate = self.issue(
+            params,
+            PERSON_LIFETIME,
+            ExtendedKeyUsagePurpose::ClientAuth,
+            &key,
+            person,
+        )?;
+        Ok(Issued {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        })
     }
 
     fn issue(
@@ -204,7 +254,9 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
-        params.signed_by(key, &self.issuer).map_err(|error| certificate_error(subject, &error))
+        params
+            .signed_by(key, &self.issuer)
+            .map_err(|error| certificate_error(subject, &error))
     }
 }
 
@@ -233,11 +285,17 @@ fn name(common: &str, organization: Option<&str>) -> DistinguishedName {
 }
 
 fn certificate_error(subject: &str, error: &rcgen::Error) -> Error {
-    Error::Certificate { subject: subject.to_owned(), message: error.to_string() }
+    Error::Certificate {
+        subject: subject.to_owned(),
+        message: error.to_string(),
+    }
 }
 
 fn key_file(path: &Path, algorithm: &'static rcgen::SignatureAlgorithm) -> Result<KeyPair, Error> {
-    let bad = |error: rcgen::Error| Error::Key { path: path.to_path_buf(), message: error.to_string() };
+    let bad = |error: rcgen::Error| Error::Key {
+        path: path.to_path_buf(),
+        message: error.to_string(),
+    };
     if let Some(pem) = read(path)? {
         return KeyPair::from_pem_and_sign_algo(&pem, algorithm).map_err(bad);
     }
@@ -250,19 +308,33 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::File { verb: "read", path: path.to_path_buf(), source }),
+        Err(source) => Err(Error::File {
+            verb: "read",
+            path: path.to_path_buf(),
+            source,
+        }),
     }
 }
 
 /// Writes a file whole or not at all, readable as `mode` says from its first byte.
 pub fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
-    let fail = |verb| move |source| Error::File { verb, path: path.to_path_buf(), source };
+    let fail = |verb| {
+        move |source| Error::File {
+            verb,
+            path: path.to_path_buf(),
+            source,
+        }
+    };
     let part = path.with_extension("part");
     if part.exists() {
         fs::remove_file(&part).map_err(fail("replace"))?;
     }
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&part).map_err(fail("create"))?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&part)
+        .map_err(fail("create"))?;
     file.write_all(text.as_bytes()).map_err(fail("write"))?;
     file.sync_all().map_err(fail("write"))?;
     fs::rename(&part, path).map_err(fail("rename"))

@@ -34,28 +34,37 @@ pub enum Peer {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// A cluster.
-    #[error("cluster name {0:?} is not usable: use lower-case letters, digits and -, at most 63, as for a DNS label")]
+    #[error(
+        "cluster name {0:?} is not usable: use lower-case letters, digits and -, at most 63, as for a DNS label"
+    )]
     Cluster(String),
     /// A person.
     #[error("person name {0:?} is not usable: use letters, digits and . _ @ -, at most 64")]
     Person(String),
     /// A group.
-    #[error("group {0:?} is not usable: use letters, digits and . _ : -, at most 64, not starting with `groundswell:`")]
+    #[error(
+        "group {0:?} is not usable: use letters, digits and . _ : -, at most 64, not starting with `groundswell:`"
+    )]
     Group(String),
 }
 
 /// A certificate that says nothing this program understands.
 #[derive(Debug, thiserror::Error)]
-#[error("the client certificate names neither a cluster nor a person: {0}; ask an administrator for a new one")]
+#[error(
+    "the client certificate names neither a cluster nor a person: {0}; ask an administrator for a new one"
+)]
 pub struct UnknownSubject(String);
 
 impl Peer {
     /// Reads the subject of a verified certificate.
     pub fn from_certificate(certificate: &CertificateDer<'_>) -> Result<Self, UnknownSubject> {
-        let (_, parsed) =
-            x509_parser::parse_x509_certificate(certificate).map_err(|error| UnknownSubject(error.to_string()))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
+            .map_err(|error| UnknownSubject(error.to_string()))?;
         let subject = parsed.subject();
-        let Some(name) = subject.iter_common_name().find_map(|value| value.as_str().ok()) else {
+        let Some(name) = subject
+            .iter_common_name()
+            .find_map(|value| value.as_str().ok())
+        else {
             return Err(UnknownSubject(format!("no common name in {subject}")));
         };
         let groups: Vec<String> = subject
@@ -70,7 +79,10 @@ impl Peer {
             return Ok(Self::Cluster(name.to_owned()));
         }
         check_person(name).map_err(|error| UnknownSubject(error.to_string()))?;
-        Ok(Self::Person { name: name.to_owned(), groups })
+        Ok(Self::Person {
+            name: name.to_owned(),
+            groups,
+        })
     }
 
     /// How the history names it.
@@ -86,7 +98,9 @@ impl Peer {
 
 /// A cluster's name is a DNS label.
 pub fn check_cluster(name: &str) -> Result<(), NameError> {
-    let shape = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let shape = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     let ends = !name.starts_with('-') && !name.ends_with('-');
     if name.is_empty() || name.len() > 63 || !shape || !ends {
         return Err(NameError::Cluster(name.to_owned()));
@@ -113,7 +127,9 @@ pub fn check_group(name: &str) -> Result<(), NameError> {
 fn plain(name: &str, extra: &[u8]) -> bool {
     !name.is_empty()
         && name.len() <= MAX_NAME
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
 }
 
 /// Something a peer may be allowed to do.
@@ -241,7 +257,9 @@ impl<A> Authorized<A> {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// No certificate.
-    #[error("a client certificate is needed to {0}; use a client configuration made by `groundswell-hub person`")]
+    #[error(
+        "a client certificate is needed to {0}; use a client configuration made by `groundswell-hub person`"
+    )]
     Unauthenticated(String),
     /// The wrong one.
     #[error("{who} may not {what}: {needs}")]
@@ -257,25 +275,44 @@ pub enum Denied {
 
 /// The one place where it is decided who may do what.
 pub fn authorize<A: Action>(peer: &Peer, action: A) -> Result<Authorized<A>, Denied> {
-    let forbidden = |needs: String| Denied::Forbidden { who: peer.actor(), what: action.words(), needs };
+    let forbidden = |needs: String| Denied::Forbidden {
+        who: peer.actor(),
+        what: action.words(),
+        needs,
+    };
     let (name, groups) = match peer {
         Peer::Anonymous => return Err(Denied::Unauthenticated(action.words())),
         Peer::Cluster(name) => match action.rule() {
             Rule::AnyCluster => (name.clone(), Vec::new()),
-            Rule::AnyPerson | Rule::PersonIn(_) => return Err(forbidden("only people may, and this is a cluster".to_owned())),
+            Rule::AnyPerson | Rule::PersonIn(_) => {
+                return Err(forbidden(
+                    "only people may, and this is a cluster".to_owned(),
+                ));
+            }
         },
         Peer::Person { name, groups } => match action.rule() {
-            Rule::AnyCluster => return Err(forbidden("only clusters may, and this is a person".to_owned())),
+            Rule::AnyCluster => {
+                return Err(forbidden(
+                    "only clusters may, and this is a person".to_owned(),
+                ));
+            }
             Rule::AnyPerson => (name.clone(), groups.clone()),
             Rule::PersonIn(allowed) => {
                 if !groups.iter().any(|group| allowed.contains(&group.as_str())) {
-                    return Err(forbidden(format!("it needs a member of {}", allowed.join(" or "))));
+                    return Err(forbidden(format!(
+                        "it needs a member of {}",
+                        allowed.join(" or ")
+                    )));
                 }
                 (name.clone(), groups.clone())
             }
         },
     };
-    Ok(Authorized { peer: name, groups, action })
+    Ok(Authorized {
+        peer: name,
+        groups,
+        action,
+    })
 }
 
 impl From<Denied> for tonic::Status {

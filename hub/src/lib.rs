@@ -4,4 +4,6 @@
 pub mod acceptor;
 pub mod args;
 pub mod authority;
+pub mod client_config;
 pub mod identity;
+pub mod wire;

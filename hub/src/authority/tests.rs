@@ -24,7 +24,10 @@ fn a_second_start_finds_the_same_keys() {
     assert_eq!(first.pin(), second.pin());
     assert_eq!(first.permit_key(), second.permit_key());
     for file in [CA_KEY_FILE, PERMIT_KEY_FILE] {
-        let mode = fs::metadata(dir.path().join(file)).unwrap().permissions().mode();
+        let mode = fs::metadata(dir.path().join(file))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
 }
@@ -55,7 +58,13 @@ fn a_person_carries_every_group() {
     let authority = Authority::open(dir.path()).unwrap();
     let groups = vec!["sre".to_owned(), "release-managers".to_owned()];
     let issued = authority.person("ada", &groups).unwrap();
-    assert_eq!(peer(&issued.certificate), Peer::Person { name: "ada".to_owned(), groups });
+    assert_eq!(
+        peer(&issued.certificate),
+        Peer::Person {
+            name: "ada".to_owned(),
+            groups
+        }
+    );
     for bad in ["", "a,b", "groundswell:clusters"] {
         assert!(authority.person("ada", &[bad.to_owned()]).is_err(), "{bad}");
     }
@@ -65,12 +74,22 @@ fn a_person_carries_every_group() {
 fn a_permit_verifies_with_the_public_key_until_it_is_changed() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::open(dir.path()).unwrap();
-    let mut permit = Permit { release: "checkout#2".to_owned(), digest: "v1:a".to_owned(), ..Permit::default() };
+    let mut permit = Permit {
+        release: "checkout#2".to_owned(),
+        digest: "v1:a".to_owned(),
+        ..Permit::default()
+    };
     authority.sign(&mut permit);
     let public = BASE64.decode(authority.permit_key()).unwrap();
     let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, public);
     let signature = BASE64.decode(&permit.signature).unwrap();
-    assert!(key.verify(&proto::permit::signing_bytes(&permit), &signature).is_ok());
+    assert!(
+        key.verify(&proto::permit::signing_bytes(&permit), &signature)
+            .is_ok()
+    );
     permit.digest = "v1:b".to_owned();
-    assert!(key.verify(&proto::permit::signing_bytes(&permit), &signature).is_err());
+    assert!(
+        key.verify(&proto::permit::signing_bytes(&permit), &signature)
+            .is_err()
+    );
 }

@@ -2,7 +2,10 @@
 use super::*;
 
 fn person(groups: &[&str]) -> Peer {
-    Peer::Person { name: "ada".to_owned(), groups: groups.iter().map(|group| (*group).to_owned()).collect() }
+    Peer::Person {
+        name: "ada".to_owned(),
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+    }
 }
 
 /// Anonymous, cluster, person without groups, administrator, sre: who is let through.
@@ -16,7 +19,11 @@ fn check<A: Action>(make: impl Fn() -> A, expected: [bool; 5]) {
     ];
     for (peer, expected) in peers.iter().zip(expected) {
         let words = make().words();
-        assert_eq!(authorize(peer, make()).is_ok(), expected, "{peer:?} to {words}");
+        assert_eq!(
+            authorize(peer, make()).is_ok(),
+            expected,
+            "{peer:?} to {words}"
+        );
     }
 }
 
@@ -27,14 +34,31 @@ fn who_may_do_what() {
     check(|| MakeToken, [false, false, false, true, false]);
     check(|| StartRelease, [false, false, false, true, false]);
     check(|| OpenLink, [false, true, false, false, false]);
-    check(|| ApproveWave { groups: Vec::new() }, [false, false, false, true, false]);
-    check(|| ApproveWave { groups: vec!["sre".to_owned()] }, [false, false, false, false, true]);
+    check(
+        || ApproveWave { groups: Vec::new() },
+        [false, false, false, true, false],
+    );
+    check(
+        || ApproveWave {
+            groups: vec!["sre".to_owned()],
+        },
+        [false, false, false, false, true],
+    );
 }
 
 #[test]
 fn a_refusal_says_what_is_needed() {
-    let denied = authorize(&person(&["dev"]), ApproveWave { groups: vec!["sre".to_owned()] }).unwrap_err();
-    assert_eq!(denied.to_string(), "ada may not approve this wave: it needs a member of sre");
+    let denied = authorize(
+        &person(&["dev"]),
+        ApproveWave {
+            groups: vec!["sre".to_owned()],
+        },
+    )
+    .unwrap_err();
+    assert_eq!(
+        denied.to_string(),
+        "ada may not approve this wave: it needs a member of sre"
+    );
 }
 
 #[test]

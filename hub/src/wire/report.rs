@@ -1,0 +1,136 @@
+//! What agents say. In: messages of the link. Out: the engine's view of a Rollout. It must not trust a message further than
+//! its shape: lengths are bounded, and the cluster is the certificate's, never the message's.
+
+use hub_engine::name::{Revision, RolloutName};
+use hub_engine::observed::{Effect, Outcome, OutcomeResult, Rollout};
+use hub_engine::release::Content;
+use hub_engine::{Digest, Fence};
+use proto::v1;
+
+use crate::wire::{Error, digest, fence, message, text};
+
+/// Digests in one list; the agent keeps seven (gate.md G4).
+const MAX_DIGESTS: usize = 32;
+/// Images of one pod template.
+const MAX_IMAGES: usize = 256;
+/// Sentences of an agent's engine that are kept.
+const MAX_REASONS: usize = 32;
+
+/// Which Rollout a message is about, and the object's UID.
+pub fn rollout_name(
+    rollout: Option<v1::RolloutRef>,
+    of: &'static str,
+) -> Result<(RolloutName, String), Error> {
+    let rollout = rollout.ok_or(Error::Missing {
+        message: of,
+        field: "rollout",
+    })?;
+    let namespace = text("rollout.namespace", rollout.namespace)?;
+    let name = text("rollout.name", rollout.name)?;
+    if namespace.is_empty() || name.is_empty() {
+        return Err(Error::Missing {
+            message: of,
+            field: "rollout.name",
+        });
+    }
+    Ok((
+        RolloutName { namespace, name },
+        text("rollout.uid", rollout.uid)?,
+    ))
+}
+
+/// Everything an agent says of one Rollout.
+pub fn rollout_state(state: v1::RolloutState) -> Result<(RolloutName, Rollout), Error> {
+    let (name, uid) = rollout_name(state.rollout, "RolloutState")?;
+    let rollout = Rollout {
+        uid,
+        spec: state.spec.map(content).transpose()?.flatten(),
+        served: digest("servedDigest", state.served_digest)?,
+        served_delivery: digest("servedDeliveryDigest", state.served_delivery_digest)?,
+        held: digest("heldDigest", state.held_digest)?,
+        kept: digests("kept", state.kept)?,
+        healthy: digests("healthy", state.healthy)?,
+        phase: text("phase", state.phase)?,
+        message: message(&state.message),
+        step: state.step,
+        steps: state.steps,
+        outcome: state.outcome.map(outcome).transpose()?.flatten(),
+        permit_fence: state.permit_fence.as_ref().map(|one| fence(Some(one))),
+        effect: state.effect.map(effect).transpose()?,
+        reasons: state
+            .reasons
+            .iter()
+            .take(MAX_REASONS)
+            .map(|reason| message(&reason.message))
+            .collect(),
+        lease_live: state.lease_live,
+        undecodable_gate: state.undecodable_gate,
+        removed: false,
+    };
+    Ok((name, rollout))
+}
+
+/// Content; none without a digest, which is how an agent says that it could not tell.
+pub fn content(content: v1::Content) -> Result<Option<Content>, Error> {
+    let Some(own) = digest("content.digest", content.digest)? else {
+        return Ok(None);
+    };
+    let revision = text("content.revision", content.revision)?;
+    let mut images = content
+        .images
+        .into_iter()
+        .take(MAX_IMAGES)
+        .map(|image| text("content.images", image))
+        .collect::<Result<Vec<_>, _>>()?;
+    images.sort();
+    images.dedup();
+    Ok(Some(Content {
+        digest: own,
+        delivery: Digest(text("content.deliveryDigest", content.delivery_digest)?),
+        revision: if revision.is_empty() {
+            None
+        } else {
+            Some(Revision(revision))
+        },
+        images,
+        generation: content.generation,
+    }))
+}
+
+/// A permit's end; none when its result is not one of ours: a newer agent's word is never taken for another (S14).
+pub fn outcome(outcome: v1::Outcome) -> Result<Option<Outcome>, Error> {
+    let result = match outcome.result() {
+        v1::outcome::Result::Unspecified => return Ok(None),
+        v1::outcome::Result::Served => OutcomeResult::Served,
+        v1::outcome::Result::Failed => OutcomeResult::Failed,
+        v1::outcome::Result::Withdrawn => OutcomeResult::Withdrawn,
+        v1::outcome::Result::NoRollbackTarget => OutcomeResult::NoRollbackTarget,
+        v1::outcome::Result::Refused => OutcomeResult::Refused,
+    };
+    Ok(Some(Outcome {
+        fence: fence(outcome.fence.as_ref()),
+        release: text("outcome.release", outcome.release)?,
+        digest: Digest(text("outcome.digest", outcome.digest)?),
+        result,
+        message: message(&outcome.message),
+        generation: outcome.generation,
+    }))
+}
+
+/// A permit taking effect.
+pub fn effect(effect: v1::PermitEffect) -> Result<Effect, Error> {
+    let fence: Fence = fence(effect.fence.as_ref());
+    Ok(Effect {
+        fence,
+        digest: Digest(text("effect.digest", effect.digest)?),
+        generation: effect.generation,
+    })
+}
+
+fn digests(field: &'static str, values: Vec<String>) -> Result<Vec<Digest>, Error> {
+    values
+        .into_iter()
+        .take(MAX_DIGESTS)
+        .map(|value| text(field, value).map(Digest))
+        .collect()
+}
