@@ -67,6 +67,41 @@ fn maximal_objects_come_back_unchanged() {
     assert!(maximal_object("Deployment").is_none());
 }
 
+/// Puts a field that nobody knows into every object, except where Kubernetes' own types or an ordered pair are read.
+fn sprinkle(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields.iter_mut() {
+                if !["metadata", "fence"].contains(&key.as_str()) {
+                    sprinkle(value);
+                }
+            }
+            fields.insert("knownToNobodyYet".to_owned(), Value::from("kept"));
+        }
+        Value::Array(items) => items.iter_mut().for_each(sprinkle),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn keeps_unknown_fields<K: DeserializeOwned + Serialize>(kind: &str) {
+    let mut object = maximal_object(kind).unwrap();
+    sprinkle(&mut object);
+    let read: K =
+        serde_json::from_value(object.clone()).unwrap_or_else(|error| panic!("{kind}: {error}"));
+    assert_same(kind, &object, &serde_json::to_value(&read).unwrap());
+}
+
+#[test]
+fn unknown_fields_survive_at_every_depth() {
+    keeps_unknown_fields::<Rollout>("Rollout");
+    keeps_unknown_fields::<AnalysisRun>("AnalysisRun");
+    keeps_unknown_fields::<AnalysisTemplate>("AnalysisTemplate");
+    keeps_unknown_fields::<ClusterAnalysisTemplate>("ClusterAnalysisTemplate");
+    keeps_unknown_fields::<Experiment>("Experiment");
+    keeps_unknown_fields::<Gate>("Gate");
+    keeps_unknown_fields::<FleetMember>("FleetMember");
+}
+
 #[test]
 fn every_line_of_the_table_is_understood() {
     let mut fields = 0;
