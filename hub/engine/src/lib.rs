@@ -1,1 +1,26 @@
-//! Being written.
+//! The fleet's decisions, as a function. In: `Observed`, one consistent reading of one FleetRollout, its clusters and its
+//! releases, with the database's time. Out: `Plan`, what to write and why, and what is waited for. It must not do I/O,
+//! read a clock or an environment, or draw a random number; `Cargo.toml` and `clippy.toml` hold it to that.
+
+pub mod action;
+pub mod advance;
+pub mod amount;
+pub mod audit;
+pub mod document;
+pub mod name;
+pub mod observed;
+pub mod overlap;
+pub mod plan;
+pub mod reason;
+mod reconcile;
+pub mod release;
+pub mod waves;
+
+pub use action::{Action, Decision};
+pub use audit::{Violation, audit};
+pub use document::{Document, FleetRollout, Problem, parse};
+pub use name::{ClusterName, Digest, Fence, FleetRolloutName, ReleaseId, RolloutName};
+pub use observed::Observed;
+pub use plan::Plan;
+pub use reason::Reason;
+pub use reconcile::reconcile;

@@ -1,0 +1,310 @@
+//! What a plan can do. In: nothing. Out: one value for each kind of change to the database, with its name and sentence.
+//! Each becomes table changes and one history row in one transaction. It must not hold choices: whoever writes an action
+//! decides nothing.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{ClusterName, Digest, Revision};
+use crate::observed::{Terms, Waiting};
+use crate::release::{Cause, Content, Direction, ReleasePhase, TargetState};
+use crate::waves::ReleasePlan;
+
+/// An action and the facts that it was decided on, as JSON for the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What to do.
+    pub action: Action,
+    /// Why: the observed facts, small.
+    pub evidence: serde_json::Value,
+}
+
+/// One change. `release` is always the number of a release of the FleetRollout that the plan is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase", tag = "action", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the fields are named like those of the tables that they change")]
+pub enum Action {
+    /// A gate's lasting terms, for the first time or changed.
+    Govern { cluster: ClusterName, terms: Terms },
+    /// What a held cluster shows; none: nothing is held for a release.
+    SetWaiting { cluster: ClusterName, waiting: Option<Waiting> },
+    /// A new release; it waits or progresses from the start.
+    OpenRelease {
+        release: u64,
+        revision: Option<Revision>,
+        images: Vec<String>,
+        cause: Cause,
+        plan: ReleasePlan,
+        phase: ReleasePhase,
+        overtook: u32,
+    },
+    /// A change that opens nothing; it is recorded and dropped.
+    SettleChange { cluster: ClusterName, change: u64, fate: ChangeFate },
+    /// A request that opens nothing; it is recorded and dropped.
+    RefuseRequest { request: u64, why: String },
+    /// A waiting release begins.
+    StartRelease { release: u64 },
+    /// A cluster that the plan does not name takes part, in the last wave.
+    JoinTarget { release: u64, cluster: ClusterName, wave: u32 },
+    /// A target's content, once and for all.
+    BindContent { release: u64, cluster: ClusterName, content: Content },
+    /// Where a target stands.
+    SetTargetState { release: u64, cluster: ClusterName, state: TargetState, message: String },
+    /// A wave's turn has come, but persons have to agree.
+    RequestApproval { release: u64, wave: u32 },
+    /// A wave's targets may be permitted.
+    StartWave { release: u64, wave: u32 },
+    /// Approvals stop counting.
+    VoidApprovals { release: u64, wave: u32, approvals: Vec<u64>, why: String },
+    /// A target may go to one digest.
+    GrantPermit {
+        release: u64,
+        cluster: ClusterName,
+        direction: Direction,
+        digest: Digest,
+        delivery: Digest,
+        start_by: Option<Timestamp>,
+        max_step: Option<u32>,
+        why: String,
+    },
+    /// A target's permit is taken away; what it serves, it goes on serving.
+    RevokePermit { release: u64, cluster: ClusterName, why: String },
+    /// Every target of a wave has ended; it is watched until then.
+    StartBake { release: u64, wave: u32, until: Timestamp },
+    /// A wave ended well.
+    PassWave { release: u64, wave: u32 },
+    /// A wave ended badly.
+    FailWave { release: u64, wave: u32, why: String },
+    /// Nothing new starts.
+    HaltRelease { release: u64, why: String },
+    /// What it touched goes back.
+    StartRollback { release: u64, why: String },
+    /// A release's verdict. Ended ones may be named again: a partial rollback that was completed.
+    EndRelease { release: u64, phase: ReleasePhase, verdict: String },
+    /// A digest that failed may not start until a person says so.
+    Bar { release: u64, digest: Digest },
+    /// A person said so.
+    Unbar { request: u64, digest: Digest },
+}
+
+/// Why a change opened no release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase", tag = "fate", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the fields are named like what they hold")]
+pub enum ChangeFate {
+    /// It is content of an open release (gate.md G25).
+    Joined { release: u64 },
+    /// It is what the cluster serves (gate.md G19).
+    Withdrawn,
+    /// A first deploy, free (gate.md G10).
+    FirstDeploy,
+    /// It is content of a release that has ended, and the cluster had nothing newer.
+    Older { release: u64 },
+    /// It failed before (gate.md G17).
+    Barred { release: u64 },
+    /// Its generation is not higher than before (gate.md G24).
+    NotNewer,
+    /// The cluster is not selected (any more).
+    NotSelected,
+}
+
+impl fmt::Display for ChangeFate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Joined { release } => write!(f, "it belongs to release #{release}"),
+            Self::Withdrawn => f.write_str("it is what the cluster serves"),
+            Self::FirstDeploy => f.write_str("a first deploy is free"),
+            Self::Older { release } => write!(f, "it belongs to release #{release}, which has ended"),
+            Self::Barred { release } => write!(f, "it failed in release #{release}"),
+            Self::NotNewer => f.write_str("its generation is not higher than before"),
+            Self::NotSelected => f.write_str("the cluster is not selected"),
+        }
+    }
+}
+
+impl Action {
+    /// The history row's kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Govern { .. } => "GateGoverned",
+            Self::SetWaiting { .. } => "GateWaiting",
+            Self::OpenRelease { .. } => "ReleaseOpened",
+            Self::SettleChange { .. } => "ChangeSettled",
+            Self::RefuseRequest { .. } => "RequestRefused",
+            Self::StartRelease { .. } => "ReleaseStarted",
+            Self::JoinTarget { .. } => "TargetJoined",
+            Self::BindContent { .. } => "ContentBound",
+            Self::SetTargetState { state, .. } => target_kind(*state),
+            Self::RequestApproval { .. } => "ApprovalRequested",
+            Self::StartWave { .. } => "WaveStarted",
+            Self::VoidApprovals { .. } => "ApprovalsVoided",
+            Self::GrantPermit { .. } => "PermitGranted",
+            Self::RevokePermit { .. } => "PermitRevoked",
+            Self::StartBake { .. } => "BakeStarted",
+            Self::PassWave { .. } => "WavePassed",
+            Self::FailWave { .. } => "WaveFailed",
+            Self::HaltRelease { .. } => "ReleaseHalted",
+            Self::StartRollback { .. } => "RollbackStarted",
+            Self::EndRelease { .. } => "ReleaseEnded",
+            Self::Bar { .. } => "DigestBarred",
+            Self::Unbar { .. } => "DigestUnbarred",
+        }
+    }
+
+    /// The release that it belongs to, if any.
+    #[must_use]
+    pub fn release(&self) -> Option<u64> {
+        match self {
+            Self::OpenRelease { release, .. }
+            | Self::StartRelease { release }
+            | Self::JoinTarget { release, .. }
+            | Self::BindContent { release, .. }
+            | Self::SetTargetState { release, .. }
+            | Self::RequestApproval { release, .. }
+            | Self::StartWave { release, .. }
+            | Self::VoidApprovals { release, .. }
+            | Self::GrantPermit { release, .. }
+            | Self::RevokePermit { release, .. }
+            | Self::StartBake { release, .. }
+            | Self::PassWave { release, .. }
+            | Self::FailWave { release, .. }
+            | Self::HaltRelease { release, .. }
+            | Self::StartRollback { release, .. }
+            | Self::EndRelease { release, .. }
+            | Self::Bar { release, .. } => Some(*release),
+            Self::Govern { .. }
+            | Self::SetWaiting { .. }
+            | Self::SettleChange { .. }
+            | Self::RefuseRequest { .. }
+            | Self::Unbar { .. } => None,
+        }
+    }
+
+    /// The cluster that it is about, if any.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&ClusterName> {
+        match self {
+            Self::Govern { cluster, .. }
+            | Self::SetWaiting { cluster, .. }
+            | Self::SettleChange { cluster, .. }
+            | Self::JoinTarget { cluster, .. }
+            | Self::BindContent { cluster, .. }
+            | Self::SetTargetState { cluster, .. }
+            | Self::GrantPermit { cluster, .. }
+            | Self::RevokePermit { cluster, .. } => Some(cluster),
+            Self::OpenRelease { .. }
+            | Self::RefuseRequest { .. }
+            | Self::StartRelease { .. }
+            | Self::RequestApproval { .. }
+            | Self::StartWave { .. }
+            | Self::VoidApprovals { .. }
+            | Self::StartBake { .. }
+            | Self::PassWave { .. }
+            | Self::FailWave { .. }
+            | Self::HaltRelease { .. }
+            | Self::StartRollback { .. }
+            | Self::EndRelease { .. }
+            | Self::Bar { .. }
+            | Self::Unbar { .. } => None,
+        }
+    }
+
+    /// The cluster whose desired set it changes, if any: its version has to be raised with it (gate.md L1).
+    #[must_use]
+    pub fn touches(&self) -> Option<&ClusterName> {
+        match self {
+            Self::Govern { cluster, .. }
+            | Self::SetWaiting { cluster, .. }
+            | Self::GrantPermit { cluster, .. }
+            | Self::RevokePermit { cluster, .. } => Some(cluster),
+            Self::OpenRelease { .. }
+            | Self::SettleChange { .. }
+            | Self::RefuseRequest { .. }
+            | Self::StartRelease { .. }
+            | Self::JoinTarget { .. }
+            | Self::BindContent { .. }
+            | Self::SetTargetState { .. }
+            | Self::RequestApproval { .. }
+            | Self::StartWave { .. }
+            | Self::VoidApprovals { .. }
+            | Self::StartBake { .. }
+            | Self::PassWave { .. }
+            | Self::FailWave { .. }
+            | Self::HaltRelease { .. }
+            | Self::StartRollback { .. }
+            | Self::EndRelease { .. }
+            | Self::Bar { .. }
+            | Self::Unbar { .. } => None,
+        }
+    }
+}
+
+fn target_kind(state: TargetState) -> &'static str {
+    match state {
+        TargetState::Pending => "TargetPending",
+        TargetState::WaitingForContent => "TargetWaitingForContent",
+        TargetState::Held => "TargetHeld",
+        TargetState::Permitted => "TargetPermitted",
+        TargetState::Progressing => "TargetProgressing",
+        TargetState::Paused => "TargetPaused",
+        TargetState::Succeeded => "TargetSucceeded",
+        TargetState::Failed => "TargetFailed",
+        TargetState::RollingBack => "TargetRollingBack",
+        TargetState::RolledBack => "TargetRolledBack",
+        TargetState::Skipped => "TargetSkipped",
+        TargetState::Removed => "TargetRemoved",
+        TargetState::Behind => "TargetBehind",
+        TargetState::Unknown => "TargetUnknown",
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Govern { cluster, terms } => write!(
+                f,
+                "govern {cluster}: first deploy {}, {} passed, {} barred",
+                if terms.first_deploy_free { "free" } else { "gated" },
+                terms.passed.len(),
+                terms.barred.len()
+            ),
+            Self::SetWaiting { cluster, waiting: Some(waiting) } => write!(f, "{cluster} shows: {}", waiting.message),
+            Self::SetWaiting { cluster, waiting: None } => write!(f, "{cluster} waits for nothing"),
+            Self::OpenRelease { release, revision, images, phase, plan, .. } => {
+                let revision = revision.as_ref().map_or("unknown", |revision| revision.as_str());
+                let waves = plan.len();
+                write!(f, "open release #{release}: revision {revision}, {}, {waves} waves, {}", images.join(" "), phase.as_str())
+            }
+            Self::SettleChange { cluster, fate, .. } => write!(f, "the change in {cluster} opens no release: {fate}"),
+            Self::RefuseRequest { why, .. } => write!(f, "the request opens no release: {why}"),
+            Self::StartRelease { release } => write!(f, "release #{release} starts"),
+            Self::JoinTarget { release, cluster, wave } => write!(f, "{cluster} joins release #{release} late, in wave {wave}"),
+            Self::BindContent { release, cluster, content } => {
+                write!(f, "{cluster} holds {} for release #{release}", content.digest)
+            }
+            Self::SetTargetState { cluster, state, message, .. } if message.is_empty() => {
+                write!(f, "{cluster} is {}", state.as_str())
+            }
+            Self::SetTargetState { cluster, state, message, .. } => write!(f, "{cluster} is {}: {message}", state.as_str()),
+            Self::RequestApproval { wave, .. } => write!(f, "wave {wave} asks for approval"),
+            Self::StartWave { wave, .. } => write!(f, "wave {wave} starts"),
+            Self::VoidApprovals { wave, approvals, why, .. } => {
+                write!(f, "{} approvals of wave {wave} stop counting: {why}", approvals.len())
+            }
+            Self::GrantPermit { cluster, direction: Direction::Forward, digest, .. } => write!(f, "{cluster} may go to {digest}"),
+            Self::GrantPermit { cluster, direction: Direction::Rollback, digest, .. } => write!(f, "{cluster} goes back to {digest}"),
+            Self::RevokePermit { cluster, why, .. } => write!(f, "{cluster} loses its permit: {why}"),
+            Self::StartBake { wave, until, .. } => write!(f, "wave {wave} bakes until {until}"),
+            Self::PassWave { wave, .. } => write!(f, "wave {wave} passed"),
+            Self::FailWave { wave, why, .. } => write!(f, "wave {wave} failed: {why}"),
+            Self::HaltRelease { release, why } => write!(f, "release #{release} halts: {why}"),
+            Self::StartRollback { release, why } => write!(f, "release #{release} goes back: {why}"),
+            Self::EndRelease { release, phase, verdict } => write!(f, "release #{release} ended {}: {verdict}", phase.as_str()),
+            Self::Bar { digest, .. } => write!(f, "{digest} is barred"),
+            Self::Unbar { digest, .. } => write!(f, "{digest} is barred no more"),
+        }
+    }
+}

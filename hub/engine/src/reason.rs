@@ -1,0 +1,155 @@
+//! What a plan waits for and why. In: values of the plan. Out: a stable code, a sentence and the command that helps. The
+//! hub stores them, `explain` prints them. It must not be decided on.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{ClusterName, Digest, FleetRolloutName, ReleaseId};
+
+/// A reason and what it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The release; none: the FleetRollout as a whole.
+    #[serde(default)]
+    pub release: Option<ReleaseId>,
+    /// Number of the wave.
+    #[serde(default)]
+    pub wave: Option<u32>,
+    /// The cluster.
+    #[serde(default)]
+    pub cluster: Option<ClusterName>,
+    /// What is waited for.
+    pub why: Why,
+    /// The command that tells more or helps; empty: only time helps.
+    #[serde(default)]
+    pub next: String,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase", tag = "code")]
+#[allow(missing_docs, reason = "the sentence of each is its documentation")]
+pub enum Why {
+    WaitingForWave { wave: u32, waves: u32, name: String, release: ReleaseId },
+    WaitingForApproval { wave: u32, name: String, have: u32, required: u32, groups: Vec<String> },
+    WaitingForSlot { in_flight: u32, most: u32 },
+    WaitingForContent { until: Option<Timestamp> },
+    WaitingForRelease { release: ReleaseId },
+    Baking { wave: u32, name: String, until: Timestamp },
+    InFlight { step: u32, steps: u32, phase: String, message: String },
+    NotStarted,
+    Disconnected { since: Option<Timestamp> },
+    Regressed,
+    NotReported,
+    UndecodableGate,
+    Barred { digest: Digest, release: ReleaseId },
+    Ahead { digest: Digest },
+    Behind { digest: Digest },
+    Conflict { other: FleetRolloutName },
+    NoLongerSelected,
+    NoClusters,
+    Halted { verdict: String },
+    RollingBack { remaining: u32 },
+    RollbackQueued { in_flight: u32, most: u32 },
+    RollbackUnreachable { digest: Digest },
+    NotTakenBack { message: String },
+}
+
+impl Why {
+    /// A stable identifier.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::WaitingForWave { .. } => "WaitingForWave",
+            Self::WaitingForApproval { .. } => "WaitingForApproval",
+            Self::WaitingForSlot { .. } => "WaitingForSlot",
+            Self::WaitingForContent { .. } => "WaitingForContent",
+            Self::WaitingForRelease { .. } => "WaitingForRelease",
+            Self::Baking { .. } => "Baking",
+            Self::InFlight { .. } => "InFlight",
+            Self::NotStarted => "NotStarted",
+            Self::Disconnected { .. } => "Disconnected",
+            Self::Regressed => "Regressed",
+            Self::NotReported => "NotReported",
+            Self::UndecodableGate => "UndecodableGate",
+            Self::Barred { .. } => "Barred",
+            Self::Ahead { .. } => "Ahead",
+            Self::Behind { .. } => "Behind",
+            Self::Conflict { .. } => "Conflict",
+            Self::NoLongerSelected => "NoLongerSelected",
+            Self::NoClusters => "NoClusters",
+            Self::Halted { .. } => "Halted",
+            Self::RollingBack { .. } => "RollingBack",
+            Self::RollbackQueued { .. } => "RollbackQueued",
+            Self::RollbackUnreachable { .. } => "RollbackUnreachable",
+            Self::NotTakenBack { .. } => "NotTakenBack",
+        }
+    }
+}
+
+/// The sentence that gate.md G14 fixes: what a held Rollout shows.
+#[must_use]
+pub fn waiting_sentence(wave: u32, waves: u32, name: &str, release: &ReleaseId) -> String {
+    format!("waiting for wave {wave} of {waves} ({name}) of release {release}")
+}
+
+impl Reason {
+    /// A stable identifier.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.why.code()
+    }
+
+    /// The sentence.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.why.to_string()
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WaitingForWave { wave, waves, name, release } => f.write_str(&waiting_sentence(*wave, *waves, name, release)),
+            Self::WaitingForApproval { wave, name, have, required, groups } => {
+                write!(f, "wave {wave} ({name}) has {have} of {required} approvals by {}", groups.join(" or "))
+            }
+            Self::WaitingForSlot { in_flight, most } => write!(f, "{in_flight} clusters are in flight, {most} may be at once"),
+            Self::WaitingForContent { until: Some(until) } => {
+                write!(f, "the cluster has not reported the release's content; it counts as failed at {until}")
+            }
+            Self::WaitingForContent { until: None } => f.write_str("the cluster has not reported the release's content"),
+            Self::WaitingForRelease { release } => write!(f, "waiting for release {release} to end"),
+            Self::Baking { wave, name, until } => write!(f, "wave {wave} ({name}) bakes until {until}"),
+            Self::InFlight { step, steps, phase, message } => {
+                write!(f, "at step {step} of {steps}, {phase}")?;
+                if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
+            }
+            Self::NotStarted => f.write_str("permitted, and its agent has not started it yet"),
+            Self::Disconnected { since: Some(since) } => write!(f, "its agent was last heard at {since}"),
+            Self::Disconnected { since: None } => f.write_str("its agent was never heard"),
+            Self::Regressed => f.write_str("its agent came back with an older set than it had, and starts nothing until it has caught up"),
+            Self::NotReported => f.write_str("its agent has not reported the Rollout"),
+            Self::UndecodableGate => f.write_str("its agent cannot decode the Rollout's Gate, and holds it"),
+            Self::Barred { digest, release } => write!(f, "its content {digest} failed in release {release}"),
+            Self::Ahead { digest } => write!(f, "holds {digest}, which no release covers"),
+            Self::Behind { digest } => write!(f, "holds {digest}, which is older than the release"),
+            Self::Conflict { other } => write!(f, "FleetRollout {other} governs the same Rollout in this cluster"),
+            Self::NoLongerSelected => f.write_str("the FleetRollout no longer selects this cluster, and its Rollout stays governed"),
+            Self::NoClusters => f.write_str("the FleetRollout selects no cluster"),
+            Self::Halted { verdict } => write!(f, "halted: {verdict}"),
+            Self::RollingBack { remaining } => write!(f, "{remaining} clusters have still to go back"),
+            Self::RollbackQueued { in_flight, most } => write!(f, "waits to go back: {in_flight} clusters are going back, {most} may at once"),
+            Self::RollbackUnreachable { digest } => write!(f, "goes back to {digest} as soon as its agent is heard again"),
+            Self::NotTakenBack { message } => write!(f, "could not be taken back: {message}"),
+        }
+    }
+}

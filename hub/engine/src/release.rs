@@ -1,0 +1,478 @@
+//! One version on its way: releases, waves, targets, permits, approvals as the database holds them. In: rows. Out: their
+//! types and the questions that every rule asks of them. It must not decide.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{ClusterName, Digest, Fence, Person, ReleaseId, Revision};
+use crate::waves::ReleasePlan;
+
+/// A release, with everything under it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// `checkout#42`.
+    pub id: ReleaseId,
+    /// Git revision; none: unknown.
+    #[serde(default)]
+    pub revision: Option<Revision>,
+    /// Images of the content that opened it, sorted.
+    #[serde(default)]
+    pub images: Vec<String>,
+    /// Who or what opened it.
+    pub cause: Cause,
+    /// Fixed at its opening.
+    pub plan: ReleasePlan,
+    /// Of the plan; approvals name it.
+    pub plan_digest: String,
+    /// Where it stands.
+    pub phase: ReleasePhase,
+    /// One sentence, once there is something to say.
+    #[serde(default)]
+    pub verdict: String,
+    /// Releases overtaken in a row just before this one (gate.md G26).
+    #[serde(default)]
+    pub overtook: u32,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it stopped waiting for the release before it.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default)]
+    pub ended_at: Option<Timestamp>,
+    /// In the plan's order.
+    #[serde(default)]
+    pub waves: Vec<Wave>,
+    /// In the order of waves, then clusters; late ones last.
+    #[serde(default)]
+    pub targets: Vec<Target>,
+    /// In the order in which they were given.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
+}
+
+/// What opened a release (gate.md G24).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Cause {
+    /// A connected agent saw the content change.
+    Change {
+        /// In this cluster.
+        cluster: ClusterName,
+        /// The stored change.
+        change: u64,
+    },
+    /// A person's word.
+    Person {
+        /// Who.
+        person: Person,
+        /// Why.
+        reason: String,
+        /// The stored request.
+        request: u64,
+    },
+}
+
+/// Where a release stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ReleasePhase {
+    /// For the release before it (gate.md G26).
+    Waiting,
+    /// Its waves are going on.
+    Progressing,
+    /// A wave failed; what is in flight ends by itself.
+    Halted,
+    /// A wave failed; what it touched goes back.
+    RollingBack,
+    /// Ended: every wave passed.
+    Succeeded,
+    /// Ended: a wave failed and nothing had to be taken back.
+    Failed,
+    /// Ended: a wave failed and everything touched is back.
+    RolledBack,
+    /// Ended: as above, but the verdict names clusters that could not be taken back yet.
+    RolledBackPartially,
+    /// Ended: overtaken by a newer one.
+    Superseded,
+    /// Ended: its content was taken out of Git before it got through.
+    Withdrawn,
+}
+
+impl ReleasePhase {
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "Waiting",
+            Self::Progressing => "Progressing",
+            Self::Halted => "Halted",
+            Self::RollingBack => "RollingBack",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::RolledBack => "RolledBack",
+            Self::RolledBackPartially => "RolledBackPartially",
+            Self::Superseded => "Superseded",
+            Self::Withdrawn => "Withdrawn",
+        }
+    }
+
+    /// Whether nothing of it is decided any more, clusters that still have to go back aside.
+    #[must_use]
+    pub fn ended(self) -> bool {
+        match self {
+            Self::Waiting | Self::Progressing | Self::Halted | Self::RollingBack => false,
+            Self::Succeeded
+            | Self::Failed
+            | Self::RolledBack
+            | Self::RolledBackPartially
+            | Self::Superseded
+            | Self::Withdrawn => true,
+        }
+    }
+}
+
+/// A wave of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wave {
+    /// 1-based.
+    pub number: u32,
+    /// Its name in the plan.
+    pub name: String,
+    /// Where it stands.
+    pub phase: WavePhase,
+    /// When its first permit became possible.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// Until when it is watched, once its last target has ended.
+    #[serde(default)]
+    pub bake_until: Option<Timestamp>,
+    /// When it passed or failed.
+    #[serde(default)]
+    pub ended_at: Option<Timestamp>,
+    /// Why it failed.
+    #[serde(default)]
+    pub verdict: String,
+}
+
+/// Where a wave stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WavePhase {
+    /// Its turn has not come.
+    Pending,
+    /// Its turn has come and persons have to agree first.
+    WaitingForApproval,
+    /// Targets may be permitted.
+    Running,
+    /// Every target has ended; it is being watched.
+    Baking,
+    /// Ended well.
+    Passed,
+    /// Ended badly.
+    Failed,
+    /// Its release ended before its turn.
+    Skipped,
+}
+
+impl WavePhase {
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::WaitingForApproval => "WaitingForApproval",
+            Self::Running => "Running",
+            Self::Baking => "Baking",
+            Self::Passed => "Passed",
+            Self::Failed => "Failed",
+            Self::Skipped => "Skipped",
+        }
+    }
+}
+
+/// One cluster in one release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Which cluster.
+    pub cluster: ClusterName,
+    /// Its wave's number, 1-based.
+    pub wave: u32,
+    /// It joined after the plan was fixed.
+    #[serde(default)]
+    pub late: bool,
+    /// Where it stands.
+    pub state: TargetState,
+    /// One sentence about that.
+    #[serde(default)]
+    pub message: String,
+    /// Bound at the first held report, then fixed.
+    #[serde(default)]
+    pub content: Option<Content>,
+    /// What it served when its forward permit was granted: where a rollback goes.
+    #[serde(default)]
+    pub previous: Option<Previous>,
+    /// The newest permit that this release gave it.
+    #[serde(default)]
+    pub permit: Option<Permit>,
+    /// When it came into its present state.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    /// When it was reported served.
+    #[serde(default)]
+    pub succeeded_at: Option<Timestamp>,
+}
+
+/// Where a target stands (design.md section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TargetState {
+    /// Nothing is known of it yet.
+    Pending,
+    /// Its cluster has not reported the release's content.
+    WaitingForContent,
+    /// Its content is bound and may not start.
+    Held,
+    /// It may start.
+    Permitted,
+    /// It has started.
+    Progressing,
+    /// It has started and pauses by its own steps.
+    Paused,
+    /// Served, by its engine's word for this release, digest and permit.
+    Succeeded,
+    /// Did not come to serve it.
+    Failed,
+    /// Has a permit to go back.
+    RollingBack,
+    /// Serves its previous version again.
+    RolledBack,
+    /// Needed nothing.
+    Skipped,
+    /// Its Rollout is not there.
+    Removed,
+    /// Holds content older than the release's, brought at connect.
+    Behind,
+    /// In flight and out of contact: neither good nor bad.
+    Unknown,
+}
+
+impl TargetState {
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::WaitingForContent => "WaitingForContent",
+            Self::Held => "Held",
+            Self::Permitted => "Permitted",
+            Self::Progressing => "Progressing",
+            Self::Paused => "Paused",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::RollingBack => "RollingBack",
+            Self::RolledBack => "RolledBack",
+            Self::Skipped => "Skipped",
+            Self::Removed => "Removed",
+            Self::Behind => "Behind",
+            Self::Unknown => "Unknown",
+        }
+    }
+
+    /// Whether it has not been permitted and may still be.
+    #[must_use]
+    pub fn before_permit(self) -> bool {
+        match self {
+            Self::Pending | Self::WaitingForContent | Self::Held | Self::Behind => true,
+            Self::Permitted
+            | Self::Progressing
+            | Self::Paused
+            | Self::Succeeded
+            | Self::Failed
+            | Self::RollingBack
+            | Self::RolledBack
+            | Self::Skipped
+            | Self::Removed
+            | Self::Unknown => false,
+        }
+    }
+
+    /// Whether it has a forward permit without an outcome. Unknown is in flight: it counts against concurrency.
+    #[must_use]
+    pub fn in_flight(self) -> bool {
+        match self {
+            Self::Permitted | Self::Progressing | Self::Paused | Self::Unknown => true,
+            Self::Pending
+            | Self::WaitingForContent
+            | Self::Held
+            | Self::Succeeded
+            | Self::Failed
+            | Self::RollingBack
+            | Self::RolledBack
+            | Self::Skipped
+            | Self::Removed
+            | Self::Behind => false,
+        }
+    }
+}
+
+/// One content as a cluster's agent described it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Content {
+    /// Content digest.
+    pub digest: Digest,
+    /// Delivery digest.
+    #[serde(default)]
+    pub delivery: Digest,
+    /// Git revision; none: unknown.
+    #[serde(default)]
+    pub revision: Option<Revision>,
+    /// Its images.
+    #[serde(default)]
+    pub images: Vec<String>,
+    /// The Rollout's generation that carried it.
+    #[serde(default)]
+    pub generation: i64,
+}
+
+/// What a cluster served before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Previous {
+    /// Content digest.
+    pub digest: Digest,
+    /// Delivery digest.
+    #[serde(default)]
+    pub delivery: Digest,
+}
+
+/// A permit as stored. What it says about time and steps is the hub's word; the signature is added where it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Permit {
+    /// The release that gave it.
+    pub release: ReleaseId,
+    /// Forward or back.
+    pub direction: Direction,
+    /// Version of the cluster's set in which it was granted.
+    pub fence: Fence,
+    /// Content digest.
+    pub digest: Digest,
+    /// Delivery digest.
+    #[serde(default)]
+    pub delivery: Digest,
+    /// It must have started by then; none: no end, as for every rollback.
+    #[serde(default)]
+    pub start_by: Option<Timestamp>,
+    /// The last step it may reach; none: all.
+    #[serde(default)]
+    pub max_step: Option<u32>,
+    /// One sentence for the Rollout's status.
+    #[serde(default)]
+    pub why: String,
+    /// When it was granted, by the database's clock.
+    pub granted_at: Timestamp,
+}
+
+/// Where a permit leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    /// To the release's content.
+    Forward,
+    /// To what the cluster served before it.
+    Rollback,
+}
+
+/// One person's agreement to one wave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// The stored row.
+    pub id: u64,
+    /// The wave's number.
+    pub wave: u32,
+    /// Who, by certificate.
+    pub person: Person,
+    /// Their groups, by certificate.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// What they wrote.
+    #[serde(default)]
+    pub comment: String,
+    /// The plan that they saw.
+    pub plan_digest: String,
+    /// The revision that they saw.
+    #[serde(default)]
+    pub revision: Option<Revision>,
+    /// The images that they saw, sorted.
+    #[serde(default)]
+    pub images: Vec<String>,
+    /// When.
+    pub at: Timestamp,
+    /// Why it does not count any more; empty: it counts.
+    #[serde(default)]
+    pub voided: String,
+}
+
+impl Release {
+    /// A wave by its number.
+    #[must_use]
+    pub fn wave(&self, number: u32) -> Option<&Wave> {
+        self.waves.iter().find(|wave| wave.number == number)
+    }
+
+    /// A target by its cluster.
+    #[must_use]
+    pub fn target(&self, cluster: &ClusterName) -> Option<&Target> {
+        self.targets.iter().find(|target| &target.cluster == cluster)
+    }
+
+    /// The targets of a wave.
+    pub fn targets_of(&self, wave: u32) -> impl Iterator<Item = &Target> {
+        self.targets.iter().filter(move |target| target.wave == wave)
+    }
+
+    /// Whether its first wave has passed (gate.md G26).
+    #[must_use]
+    pub fn past_first_wave(&self) -> bool {
+        self.waves.first().is_some_and(|wave| wave.phase == WavePhase::Passed)
+    }
+
+    /// Every image that an approval of this wave would cover now, sorted.
+    #[must_use]
+    pub fn images_of_wave(&self, wave: u32) -> Vec<String> {
+        let bound = self.targets_of(wave).filter_map(|target| target.content.as_ref());
+        let mut images: Vec<_> = self.images.iter().chain(bound.flat_map(|content| &content.images)).cloned().collect();
+        images.sort();
+        images.dedup();
+        images
+    }
+
+    /// The approvals that count for a wave: by persons of the right groups, each once, for this plan and revision.
+    #[must_use]
+    pub fn approvals_that_count(&self, wave: u32) -> Vec<&Approval> {
+        let Some(spec) = self.plan.wave(wave).and_then(|wave| wave.approval.as_ref()) else { return Vec::new() };
+        let mut counting: Vec<&Approval> = Vec::new();
+        for approval in &self.approvals {
+            let counts = approval.wave == wave
+                && approval.voided.is_empty()
+                && approval.plan_digest == self.plan_digest
+                && approval.revision == self.revision
+                && approval.groups.iter().any(|group| spec.groups.contains(group))
+                && !counting.iter().any(|other| other.person == approval.person);
+            if counts {
+                counting.push(approval);
+            }
+        }
+        counting
+    }
+}
+
+impl Target {
+    /// Whether the release ever permitted it to start: what a rollback of scope Touched covers.
+    #[must_use]
+    pub fn touched(&self) -> bool {
+        self.permit.is_some()
+    }
+}
