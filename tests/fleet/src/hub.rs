@@ -1,0 +1,158 @@
+//! The hub. In: a data folder, a database, a lease. Out: a running groundswell-hub at an address that stays the same over
+//! restarts, and configs for people. Who may do what is the hub's to decide.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cli::Cli;
+use crate::error::{Error, Result};
+use crate::guard;
+use crate::process::Process;
+use crate::programs;
+use crate::rundir::RunDir;
+
+/// The first start makes a database cluster, on a busy machine.
+const LISTENING: Duration = Duration::from_secs(60);
+
+/// How to start a hub.
+#[derive(Debug, Clone)]
+pub struct HubOptions {
+    /// `embedded` or a URL.
+    pub database: String,
+    /// How long agents may go on without it.
+    pub lease_seconds: u32,
+    /// Further arguments.
+    pub more: Vec<String>,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            database: "embedded".into(),
+            lease_seconds: 30,
+            more: Vec::new(),
+        }
+    }
+}
+
+/// A running hub.
+#[derive(Debug)]
+pub struct Hub {
+    process: Process,
+    data: PathBuf,
+    listen: String,
+    options: HubOptions,
+}
+
+impl Hub {
+    /// Starts it on a free port and waits until it listens.
+    pub async fn start(run: &RunDir, options: &HubOptions) -> Result<Self> {
+        let data = run.folder("hub")?;
+        guard::add_pid_file(&data.join("*/postmaster.pid"))?;
+        let listen = free_address()?;
+        let process = spawn(run, &data, &listen, options).await?;
+        Ok(Self {
+            process,
+            data,
+            listen,
+            options: options.clone(),
+        })
+    }
+
+    /// Starts it once more, at the same address with the same data.
+    pub async fn again(&mut self, run: &RunDir) -> Result<()> {
+        self.process = spawn(run, &self.data, &self.listen, &self.options).await?;
+        Ok(())
+    }
+
+    /// `https://host:port`.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.listen)
+    }
+
+    /// host:port.
+    pub fn address(&self) -> &str {
+        &self.listen
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The process, for signals to it and waits on it.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// The command line as the administrator whom the first start made.
+    pub fn admin(&self) -> Result<Cli> {
+        Cli::new(&self.data.join("admin.yaml"))
+    }
+
+    /// The command line as a person of these groups.
+    pub fn person(&self, name: &str, groups: &[&str]) -> Result<Cli> {
+        let file = self.data.join(format!("{name}.yaml"));
+        let mut command = Command::new(programs::program("groundswell-hub")?);
+        command
+            .arg("person")
+            .arg("--data-dir")
+            .arg(&self.data)
+            .arg(name);
+        for group in groups {
+            command.args(["--group", group]);
+        }
+        let output = command
+            .arg("--out")
+            .arg(&file)
+            .output()
+            .map_err(Error::io("run", Path::new("groundswell-hub person")))?;
+        if !output.status.success() {
+            return Err(Error::Program {
+                program: "groundswell-hub person".into(),
+                message: String::from_utf8_lossy(&output.stderr).into_owned(),
+            });
+        }
+        Cli::new(&file)
+    }
+}
+
+async fn spawn(run: &RunDir, data: &Path, listen: &str, options: &HubOptions) -> Result<Process> {
+    let mut command = Command::new(programs::program("groundswell-hub")?);
+    command.arg("serve").arg("--data-dir").arg(data);
+    command.args(["--database", &options.database, "--listen", listen]);
+    command.args(["--lease-seconds", &options.lease_seconds.to_string()]);
+    command.args(&options.more);
+    let address = data.join("address");
+    if address.exists() {
+        // Left by the one before; its return tells that the new one listens.
+        std::fs::remove_file(&address).map_err(Error::io("remove", &address))?;
+    }
+    let mut process = Process::spawn(run, "hub", command)?;
+    crate::eventually(
+        &format!("the hub listens on {listen}"),
+        LISTENING,
+        async || {
+            let listens = address.exists();
+            match (listens, process.ended()) {
+                (true, _) => Ok(Ok(())),
+                (false, Some(_)) => Ok(process.must_run()),
+                (false, None) => Err(process.last_words()),
+            }
+        },
+    )
+    .await??;
+    Ok(process)
+}
+
+/// A port that was free a moment ago. The hub must have the same one after a restart, so it cannot take any.
+pub(crate) fn free_address() -> Result<String> {
+    let listener =
+        TcpListener::bind("127.0.0.1:0").map_err(Error::io("bind", Path::new("127.0.0.1:0")))?;
+    let address = listener
+        .local_addr()
+        .map_err(Error::io("ask", Path::new("the bound address")))?;
+    Ok(address.to_string())
+}

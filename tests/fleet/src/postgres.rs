@@ -1,0 +1,230 @@
+//! A PostgreSQL of a test's own, for a hub with `--database URL`. In: the installed server. Out: a private cluster on
+//! loopback whose data goes with it. It is not the hub's embedded one: this one can be stopped and proxied.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::{Uid, User};
+
+use crate::error::{Error, Result};
+use crate::eventually::eventually;
+use crate::hub::free_address;
+use crate::process::Process;
+use crate::rundir::RunDir;
+
+/// The superuser and the database.
+const NAME: &str = "groundswell";
+
+/// PostgreSQL refuses to run as root; the first of these that exists is taken instead.
+const USERS: [&str; 2] = ["postgres", "nobody"];
+
+/// Crash recovery after a kill included.
+const READY: Duration = Duration::from_secs(30);
+
+/// A running server.
+#[derive(Debug)]
+pub struct Postgres {
+    // Before the folder, so that the server ends first.
+    process: Process,
+    home: RunDir,
+    user: Option<User>,
+    address: String,
+}
+
+impl Postgres {
+    /// Makes a cluster and starts it.
+    pub async fn start(run: &RunDir) -> Result<Self> {
+        // In the system's temporary folder: another user must be able to enter it.
+        let home = RunDir::temporary("postgres")?;
+        let user = if Uid::effective().is_root() {
+            Some(unprivileged()?)
+        } else {
+            None
+        };
+        let data = home.join("data");
+        if let Some(user) = &user {
+            let (uid, gid) = (Some(user.uid.as_raw()), Some(user.gid.as_raw()));
+            std::os::unix::fs::chown(home.path(), uid, gid)
+                .map_err(Error::io("hand over", home.path()))?;
+        }
+        let mut initdb = as_user(&program("initdb")?, user.as_ref(), &home);
+        initdb.arg("-D").arg(&data).args([
+            "-U",
+            NAME,
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+        ]);
+        let output = initdb
+            .output()
+            .map_err(Error::io("run initdb in", home.path()))?;
+        if !output.status.success() {
+            return Err(Error::Program {
+                program: "initdb".into(),
+                message: String::from_utf8_lossy(&output.stderr).into_owned(),
+            });
+        }
+        let address = free_address()?;
+        let process = serve(run, &home, user.as_ref(), &address).await?;
+        Ok(Self {
+            process,
+            home,
+            user,
+            address,
+        })
+    }
+
+    /// host:port, for a proxy before it.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The URL of its database at this address: its own, or a proxy's.
+    pub fn url_at(address: &str) -> String {
+        format!("postgres://{NAME}@{address}/postgres?sslmode=disable")
+    }
+
+    /// The URL of its database.
+    pub fn url(&self) -> String {
+        Self::url_at(&self.address)
+    }
+
+    /// Ends every connection and the server; the data stays.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.process.stop().await.map(|_| ())
+    }
+
+    /// Starts it again at the same address.
+    pub async fn again(&mut self, run: &RunDir) -> Result<()> {
+        self.process = serve(run, &self.home, self.user.as_ref(), &self.address).await?;
+        Ok(())
+    }
+}
+
+async fn serve(run: &RunDir, home: &RunDir, user: Option<&User>, address: &str) -> Result<Process> {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "5432"));
+    let mut command = as_user(&program("postgres")?, user, home);
+    command.arg("-D").arg(home.join("data")).args(["-p", port]);
+    for setting in [
+        format!("listen_addresses={host}"),
+        format!("unix_socket_directories={}", home.path().display()),
+        // What a test loses in a power cut is nobody's loss.
+        "fsync=off".into(),
+    ] {
+        command.arg("-c").arg(setting);
+    }
+    // SIGINT: do not wait for clients.
+    let mut process = Process::spawn(run, "postgres", command)?.stopped_by(Signal::SIGINT);
+    let file = home.join("data/postmaster.pid");
+    eventually("PostgreSQL is ready", READY, async || {
+        process.must_run().map_err(|error| error.to_string())?;
+        // The last line of the file is its state.
+        let state = std::fs::read_to_string(&file).unwrap_or_default();
+        let ready = state
+            .lines()
+            .last()
+            .is_some_and(|line| line.trim() == "ready");
+        if ready {
+            Ok(())
+        } else {
+            Err(process.last_words())
+        }
+    })
+    .await?;
+    Ok(process)
+}
+
+fn as_user(program: &Path, user: Option<&User>, home: &RunDir) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(home.path());
+    if let Some(user) = user {
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    }
+    command
+}
+
+fn unprivileged() -> Result<User> {
+    USERS
+        .iter()
+        .find_map(|name| User::from_name(name).ok().flatten())
+        .ok_or_else(|| {
+            Error::Check(format!(
+                "PostgreSQL cannot run as root and there is no user {USERS:?}: make one"
+            ))
+        })
+}
+
+/// In PATH, or where Debian keeps the server's programs.
+fn program(name: &str) -> Result<PathBuf> {
+    let in_path = std::env::var_os("PATH")
+        .iter()
+        .flat_map(std::env::split_paths)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    let debian = || {
+        let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path().join("bin").join(name)))
+            .filter(|path| path.is_file())
+            .collect();
+        found.sort();
+        found.pop()
+    };
+    in_path.or_else(debian).ok_or_else(|| {
+        Error::Check(format!(
+            "{name} of PostgreSQL is not installed: run deploy/install-prerequisites.sh"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::postgres::PostgresProxy;
+
+    fn psql(url: &str, statements: &[&str]) {
+        let mut command = Command::new("psql");
+        command.args(["--no-psqlrc", "--quiet", url]);
+        for statement in statements {
+            command.args(["-c", statement]);
+        }
+        let output = command.output().expect("psql");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    #[tokio::test]
+    async fn it_keeps_its_data_over_a_restart_and_its_commits_are_counted() {
+        let run = RunDir::temporary("pg").expect("folder");
+        let mut server = Postgres::start(&run).await.expect("start");
+        let proxy = PostgresProxy::start(server.address()).await.expect("proxy");
+        let url = Postgres::url_at(proxy.address());
+        let make = [
+            "begin",
+            "create table t (n int)",
+            "commit",
+            "insert into t values (1)",
+        ];
+        tokio::task::spawn_blocking({
+            let url = url.clone();
+            move || psql(&url, &make)
+        })
+        .await
+        .expect("made");
+        assert_eq!(proxy.trigger().count(), 1, "the insert commits by itself");
+        server.stop().await.expect("stop");
+        server.again(&run).await.expect("again");
+        tokio::task::spawn_blocking(move || psql(&url, &["select 1 / count(*) from t"]))
+            .await
+            .expect("found");
+    }
+}

@@ -1,0 +1,144 @@
+//! A proxy before PostgreSQL that counts COMMITs. In: the hub's connections, unencrypted. Out: the same messages; and, at a
+//! chosen COMMIT, the hub's death before it or after its reply. A statement outside a transaction is not counted: it has
+//! no COMMIT.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::frames;
+use super::trigger::{Trigger, Verdict};
+use crate::error::{Error, Result};
+
+/// The proxy. Dropping it closes everything.
+#[derive(Debug)]
+pub struct PostgresProxy {
+    address: String,
+    trigger: Arc<Trigger>,
+    task: JoinHandle<()>,
+}
+
+impl PostgresProxy {
+    /// Listens on a free loopback port before `upstream` (host:port).
+    pub async fn start(upstream: &str) -> Result<Self> {
+        let failed = |source| Error::Io {
+            what: format!("the proxy before PostgreSQL at {upstream}"),
+            source,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?.to_string();
+        let trigger = Arc::new(Trigger::default());
+        let task = tokio::spawn(accept(listener, upstream.to_owned(), trigger.clone()));
+        Ok(Self {
+            address,
+            trigger,
+            task,
+        })
+    }
+
+    /// host:port to connect to.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The counter, and the chosen COMMIT.
+    pub fn trigger(&self) -> &Trigger {
+        &self.trigger
+    }
+}
+
+impl Drop for PostgresProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, upstream: String, trigger: Arc<Trigger>) {
+    let mut open = JoinSet::new();
+    loop {
+        while open.try_join_next().is_some() {}
+        let Ok((client, _)) = listener.accept().await else {
+            continue;
+        };
+        let (upstream, trigger) = (upstream.clone(), trigger.clone());
+        open.spawn(async move {
+            let Ok(server) = TcpStream::connect(&upstream).await else {
+                return;
+            };
+            let _ = client.set_nodelay(true);
+            let _ = server.set_nodelay(true);
+            let (from_client, mut to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
+            let mut from_client = BufReader::new(from_client);
+            let Some(first) = first_message(&mut from_client, &mut to_client).await else {
+                return;
+            };
+            // Set when the reply to a COMMIT must not reach the hub alive.
+            let dies_with_reply = AtomicBool::new(false);
+            tokio::select! {
+                () = requests(from_client, to_server, first, &trigger, &dies_with_reply) => {}
+                () = replies(BufReader::new(from_server), to_client, &trigger, &dies_with_reply) => {}
+            }
+        });
+    }
+}
+
+/// Says no to encryption, which it could not read through, until the client starts without.
+async fn first_message(
+    from: &mut (impl AsyncRead + Unpin),
+    answer: &mut (impl AsyncWrite + Unpin),
+) -> Option<frames::Frame> {
+    loop {
+        let frame = frames::read(from, true).await?;
+        if !frame.asks_for_encryption() {
+            return Some(frame);
+        }
+        answer.write_all(b"N").await.ok()?;
+    }
+}
+
+async fn requests(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    first: frames::Frame,
+    trigger: &Trigger,
+    dies_with_reply: &AtomicBool,
+) {
+    let mut next = Some(first);
+    while let Some(frame) = next {
+        let verdict = match (frame.commits(), trigger.dead()) {
+            (_, true) => Verdict::Refuse,
+            (true, false) => trigger.next(),
+            (false, false) => Verdict::Forward,
+        };
+        match verdict {
+            Verdict::Forward => {}
+            Verdict::KillAfterReply => dies_with_reply.store(true, Ordering::SeqCst),
+            Verdict::KillFirst => return trigger.strike(),
+            Verdict::Refuse => return,
+        }
+        if to.write_all(&frame.bytes()).await.is_err() {
+            return;
+        }
+        next = frames::read(&mut from, false).await;
+    }
+}
+
+async fn replies(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    trigger: &Trigger,
+    dies_with_reply: &AtomicBool,
+) {
+    while let Some(frame) = frames::read(&mut from, false).await {
+        if dies_with_reply.load(Ordering::SeqCst) && frame.committed() {
+            return trigger.strike();
+        }
+        if to.write_all(&frame.bytes()).await.is_err() {
+            return;
+        }
+    }
+}

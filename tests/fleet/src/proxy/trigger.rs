@@ -1,0 +1,127 @@
+//! When to kill. In: counted operations and a chosen one. Out: what to do with each. It kills by process id, once.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::error::{Error, Result};
+use crate::process::kill_pid;
+
+/// On which side of an operation the program dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The server never hears of it.
+    BeforeForward,
+    /// The server has done it and the program never hears so.
+    AfterReply,
+}
+
+/// The chosen operation.
+#[derive(Debug, Clone, Copy)]
+pub struct KillPoint {
+    /// Counted from 1.
+    pub number: u64,
+    /// Which side of it.
+    pub moment: Moment,
+    /// Whom.
+    pub pid: u32,
+}
+
+/// What a proxy does with one operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Forward,
+    KillFirst,
+    KillAfterReply,
+    /// The program is dead; what it still had on the wire must not arrive.
+    Refuse,
+}
+
+/// Counts, and strikes once.
+#[derive(Debug)]
+pub struct Trigger {
+    state: Mutex<State>,
+    struck: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    count: u64,
+    point: Option<KillPoint>,
+}
+
+impl Default for Trigger {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            struck: watch::Sender::new(false),
+        }
+    }
+}
+
+impl Trigger {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is two plain values: whoever failed while holding it left them whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many operations were counted.
+    pub fn count(&self) -> u64 {
+        self.state().count
+    }
+
+    /// Chooses the operation (counted from now on as the first) and forgets an earlier strike.
+    pub fn arm(&self, point: Option<KillPoint>) {
+        let mut state = self.state();
+        state.count = 0;
+        state.point = point;
+        self.struck.send_replace(false);
+    }
+
+    /// Waits until it has struck.
+    pub async fn struck(&self, deadline: Duration) -> Result<()> {
+        let mut struck = self.struck.subscribe();
+        match tokio::time::timeout(deadline, struck.wait_for(|struck| *struck)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::Timeout {
+                what: format!("the kill at {:?}", self.state().point),
+                after: deadline,
+                last: format!("{} operations", self.count()),
+            }),
+        }
+    }
+
+    /// Lets everything through again, for the next life of the program.
+    pub fn release(&self) {
+        self.state().point = None;
+        self.struck.send_replace(false);
+    }
+
+    pub(crate) fn dead(&self) -> bool {
+        *self.struck.borrow()
+    }
+
+    pub(crate) fn next(&self) -> Verdict {
+        if self.dead() {
+            return Verdict::Refuse;
+        }
+        let mut state = self.state();
+        state.count += 1;
+        match state.point {
+            Some(point) if point.number == state.count => match point.moment {
+                Moment::BeforeForward => Verdict::KillFirst,
+                Moment::AfterReply => Verdict::KillAfterReply,
+            },
+            Some(_) | None => Verdict::Forward,
+        }
+    }
+
+    pub(crate) fn strike(&self) {
+        // First nothing more passes, then it dies: what it had on the wire is lost with it.
+        self.struck.send_replace(true);
+        if let Some(point) = self.state().point {
+            kill_pid(point.pid);
+        }
+    }
+}
