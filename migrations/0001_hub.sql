@@ -1,0 +1,21 @@
+-- Who decides. Two rows, not one: the epoch changes only at a takeover, the lease at every renewal, so that renewing
+-- never makes a deciding transaction fail.
+create table hub_epoch (
+    only boolean primary key default true check (only),
+    epoch bigint not null
+);
+insert into hub_epoch (epoch) values (0);
+
+create table hub_lease (
+    only boolean primary key default true check (only),
+    holder text not null,
+    expires_at timestamptz not null
+);
+insert into hub_lease (holder, expires_at) values ('', 'epoch');
+
+-- Raised only by a restore (gate.md L5).
+create table hub_incarnation (
+    only boolean primary key default true check (only),
+    incarnation bigint not null
+);
+insert into hub_incarnation (incarnation) values (1);

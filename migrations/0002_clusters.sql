@@ -1,0 +1,44 @@
+create table clusters (
+    name text primary key,
+    labels jsonb not null,
+    -- Bound at join (gate.md L4).
+    kube_system_uid text,
+    note text not null default '',
+    joined_at timestamptz
+);
+
+-- What a cluster should hold has one number (gate.md L1). A table of its own: sessions change at every heartbeat, and a
+-- deciding transaction must not collide with them.
+create table cluster_sets (
+    cluster text primary key references clusters (name),
+    incarnation bigint not null,
+    version bigint not null default 0
+);
+
+create table cluster_sessions (
+    cluster text primary key references clusters (name),
+    session bigint not null default 0,
+    open boolean not null default false,
+    last_seen_at timestamptz,
+    agent_version text not null default '',
+    stored_incarnation bigint not null default 0,
+    stored_version bigint not null default 0,
+    set_hash text not null default '',
+    regressed boolean not null default false,
+    -- The last report of this session that was committed (gate.md L3).
+    reported bigint not null default 0
+);
+
+create table join_tokens (
+    id text primary key,
+    secret_hash bytea not null,
+    cluster text not null,
+    labels jsonb not null,
+    created_by text not null,
+    created_at timestamptz not null default now(),
+    expires_at timestamptz not null,
+    spent_at timestamptz,
+    -- The same request again within ten minutes gets the same answer: a lost reply must not cost the token (gate.md L6).
+    csr_hash bytea,
+    certificate text
+);
