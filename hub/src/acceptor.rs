@@ -207,3 +207,6 @@ pub fn peer_of<T>(request: &tonic::Request<T>) -> Peer {
         .get::<PeerInfo>()
         .map_or(Peer::Anonymous, |info| info.peer.clone())
 }
+
+#[cfg(test)]
+mod tests;
