@@ -27,7 +27,7 @@ const (
 	fieldManager = "applier"
 	// firstRetry and lastRetry bound the wait after an apply that failed.
 	firstRetry = 200 * time.Millisecond
-	lastRetry  = 5 * time.Second
+	lastRetry  = 2 * time.Second
 )
 
 // target is one cluster and the folder of the repository that it gets.

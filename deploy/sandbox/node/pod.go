@@ -171,10 +171,11 @@ func (r *podRun) work() {
 	r.touch()
 }
 
-// erase removes the object once no process of it is left. A finalizer's owner wants to see how the pod ended.
+// erase removes the object once no process of it is left. A finalizer's owner wants to see how the pod ended. The
+// calls do not hang on force: the watch ends that as soon as the deletion is through, maybe before its answer.
 func (r *podRun) erase() {
 	pod := r.newest()
-	pods := r.k.Client.CoreV1().Pods(pod.Namespace)
+	pods := r.k.Client.CoreV1().Pods(r.namespace)
 	zero := int64(0)
 	for r.force.Err() == nil {
 		var err error
@@ -182,12 +183,12 @@ func (r *podRun) erase() {
 			err = r.patch(r.status())
 		}
 		if err == nil {
-			err = pods.Delete(r.force, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &zero, Preconditions: &metav1.Preconditions{UID: &pod.UID}})
+			err = pods.Delete(r.k.ctx, r.name, metav1.DeleteOptions{GracePeriodSeconds: &zero, Preconditions: &metav1.Preconditions{UID: &r.uid}})
 		}
-		if err == nil || errors.IsNotFound(err) || errors.IsConflict(err) {
+		if err == nil || errors.IsNotFound(err) || errors.IsConflict(err) || r.k.ctx.Err() != nil {
 			return
 		}
-		r.k.warn("remove pod %s/%s: %v", pod.Namespace, pod.Name, err)
+		r.k.warn("remove pod %s/%s: %v", r.namespace, r.name, err)
 		pause(r.force, retryPause)
 	}
 }

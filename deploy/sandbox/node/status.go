@@ -72,7 +72,7 @@ func (r *podRun) patch(status v1.PodStatus) error {
 	if err != nil {
 		return fmt.Errorf("compare status: %w", err)
 	}
-	_, err = r.k.Client.CoreV1().Pods(r.namespace).Patch(r.force, r.name, types.StrategicMergePatchType, body, metav1.PatchOptions{}, "status")
+	_, err = r.k.Client.CoreV1().Pods(r.namespace).Patch(r.k.ctx, r.name, types.StrategicMergePatchType, body, metav1.PatchOptions{}, "status")
 	if err == nil {
 		r.written = status
 	}

@@ -17,6 +17,9 @@ import (
 
 const (
 	defaultPort = "8080"
+	// lastOrders is how long the application goes on answering after SIGTERM: gateways learn a little later than the
+	// application that it is leaving.
+	lastOrders = 500 * time.Millisecond
 	// drainLimit is how long answers under way may take after SIGTERM.
 	drainLimit = 5 * time.Second
 	// million: a rate is kept as parts per million, so that spreading failures is exact integer arithmetic.
@@ -110,6 +113,11 @@ func DemoApp() error {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-time.After(lastOrders):
 	}
 	limit, done := context.WithTimeout(context.Background(), drainLimit)
 	defer done()
