@@ -1,7 +1,11 @@
 //! What the tree must look like. In: the files of the repository, the dependency trees of the engines. Out: a list of
 //! places that break a rule, with the rule. Every rule is itself tried on a bad sample, so that none is silently blind.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod dependencies;
 mod files;

@@ -27,13 +27,23 @@ fn samples_of_rust() -> Vec<Sample> {
     let unwritten = concat!("unimplemented", "!(\"x\")");
     let skips = concat!("eprintln!(\"no postgres, sk", "ipping\");");
     vec![
-        ("short", file, rust(&"//\n".repeat(500)), rust(&"//\n".repeat(498))),
+        (
+            "short",
+            file,
+            rust(&"//\n".repeat(500)),
+            rust(&"//\n".repeat(498)),
+        ),
         ("module_doc", file, "fn a() {}\n".into(), rust("fn a() {}")),
         ("not_ignored", file, rust(ignored), rust("#[test]")),
         ("not_ignored", file, rust(reason), rust("#[test]")),
         ("finished", file, rust(undone), rust("done()")),
         ("finished", file, rust(unwritten), rust("done()")),
-        ("no_skip", "a/src/tests.rs", rust(skips), rust("let state = Skipped;")),
+        (
+            "no_skip",
+            "a/src/tests.rs",
+            rust(skips),
+            rust("let state = Skipped;"),
+        ),
     ]
 }
 
@@ -44,7 +54,12 @@ fn samples_of_sleep() -> Vec<Sample> {
     let outside = rust(&format!("{sleep}\n#[cfg(test)]\nmod tests {{}}"));
     let wait = rust("eventually()");
     vec![
-        ("no_sleep", "tests/e2e/tests/kill.rs", rust(sleep), wait.clone()),
+        (
+            "no_sleep",
+            "tests/e2e/tests/kill.rs",
+            rust(sleep),
+            wait.clone(),
+        ),
         ("no_sleep", "a/src/gate/tests.rs", rust(blocking), wait),
         ("no_sleep", "a/src/lib.rs", inside, outside),
     ]
@@ -57,79 +72,28 @@ fn samples_of_others() -> Vec<Sample> {
     let sleep = concat!("\ttime.", "Sleep(2 * time.Second)\n");
     vec![
         ("short", "a/main.go", "//\n".repeat(501), "//\n".repeat(500)),
-        ("no_machine_path", "a/b.toml", root.into(), "path = \"/roots/x\"\n".into()),
-        ("no_machine_path", "README.md", home.into(), "cd apps/home/me\n".into()),
-        ("go_no_skip", "a/b_test.go", skip.into(), "\tt.Fatal(\"no etcd\")\n".into()),
-        ("go_no_sleep", "a/b_test.go", sleep.into(), "\twait(t)\n".into()),
-    ]
-}
-
-#[test]"),
-        ),
-        (
-            "not_ignored",
-            "a/src/lib.rs",
-            rust(concat!("#[", "ignore = \"slow\"]")),
-            rust("#[test]"),
-        ),
-        (
-            "finished",
-            "a/src/lib.rs",
-            rust(concat!("todo", "!()")),
-            rust("done()"),
-        ),
-        (
-            "finished",
-            "a/src/lib.rs",
-            rust(concat!("unimplemented", "!(\"x\")")),
-            rust("done()"),
-        ),
-        (
-            "no_sleep",
-            "tests/e2e/tests/kill.rs",
-            rust(sleep),
-            rust("eventually()"),
-        ),
-        (
-            "no_sleep",
-            "a/src/gate/tests.rs",
-            rust(blocking),
-            rust("eventually()"),
-        ),
-        (
-            "no_sleep",
-            "a/src/lib.rs",
-            in_tests(sleep),
-            rust(&format!("{sleep}\n#[cfg(test)]\nmod tests {{}}")),
-        ),
-        (
-            "no_skip",
-            "a/src/tests.rs",
-            rust(concat!("eprintln!(\"no postgres, sk", "ipping\");")),
-            rust("let state = Skipped;"),
-        ),
         (
             "no_machine_path",
             "a/b.toml",
-            concat!("path = \"/ro", "ot/x\"\n").into(),
+            root.into(),
             "path = \"/roots/x\"\n".into(),
         ),
         (
             "no_machine_path",
             "README.md",
-            concat!("cd /ho", "me/me/x\n").into(),
+            home.into(),
             "cd apps/home/me\n".into(),
         ),
         (
             "go_no_skip",
             "a/b_test.go",
-            concat!("\tt.Skip", "(\"no etcd\")\n").into(),
+            skip.into(),
             "\tt.Fatal(\"no etcd\")\n".into(),
         ),
         (
             "go_no_sleep",
             "a/b_test.go",
-            concat!("\ttime.", "Sleep(2 * time.Second)\n").into(),
+            sleep.into(),
             "\twait(t)\n".into(),
         ),
     ]
