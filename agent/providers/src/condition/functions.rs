@@ -181,7 +181,14 @@ fn add_predicate(environment: &mut Environment<'_>, name: &'static str, fold: fn
             let element = Element { outside: call.ctx, item };
             match call.env.run(predicate, &element)? {
                 Value::Bool(fits) => found.push((element.item, fits)),
-                other => return failed(format!("{name}()'s predicate gives {}, not true or false", type_name(&other))),
+                other @ (Value::Integer(_)
+                | Value::Float(_)
+                | Value::Nil
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Bytes(_)
+                | Value::Map(_)
+                | Value::KeyedMap(_)) => return failed(format!("{name}()'s predicate gives {}, not true or false", type_name(&other))),
             }
         }
         Ok(fold(found))

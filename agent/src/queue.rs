@@ -1,0 +1,183 @@
+//! The work queue: one object at a time is worked on once, however often it was named.
+//!
+//! In: keys, some with a time. Out: keys that are due and that nobody works on now. It must not know what the keys mean.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+#[derive(Debug)]
+struct State<K> {
+    ready: VecDeque<K>,
+    queued: HashSet<K>,
+    running: HashSet<K>,
+    /// Named again while running: to be queued when done.
+    again: HashSet<K>,
+    /// By time and order of arrival, since two can be due at the same instant.
+    due: BTreeMap<(Instant, u64), K>,
+    due_of: HashMap<K, (Instant, u64)>,
+    order: u64,
+}
+
+/// The queue; workers share it.
+#[derive(Debug)]
+pub struct Queue<K> {
+    state: Mutex<State<K>>,
+    changed: Notify,
+}
+
+impl<K> Default for Queue<K> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                ready: VecDeque::new(),
+                queued: HashSet::new(),
+                running: HashSet::new(),
+                again: HashSet::new(),
+                due: BTreeMap::new(),
+                due_of: HashMap::new(),
+                order: 0,
+            }),
+            changed: Notify::new(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Queue<K> {
+    /// Names a key: it is worked on as soon as a worker is free.
+    pub fn add(&self, key: K) {
+        self.lock().push(key);
+        self.changed.notify_one();
+    }
+
+    /// Names a key for a later time; of several times the earliest counts.
+    pub fn add_at(&self, key: K, at: Instant) {
+        let mut state = self.lock();
+        if state.due_of.get(&key).is_some_and(|(known, _)| *known <= at) {
+            return;
+        }
+        if let Some(old) = state.due_of.remove(&key) {
+            state.due.remove(&old);
+        }
+        state.order = state.order.saturating_add(1);
+        let place = (at, state.order);
+        state.due.insert(place, key.clone());
+        state.due_of.insert(key, place);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// The next key; the caller must call [`Self::done`] with it.
+    pub async fn next(&self) -> K {
+        loop {
+            let changed = self.changed.notified();
+            let wake = {
+                let mut state = self.lock();
+                state.promote(Instant::now());
+                if let Some(key) = state.take() {
+                    // Another worker may be waiting while more is ready.
+                    if !state.ready.is_empty() {
+                        self.changed.notify_one();
+                    }
+                    return key;
+                }
+                state.due.first_key_value().map(|((at, _), _)| *at)
+            };
+            match wake {
+                Some(at) => {
+                    tokio::select! {
+                        () = changed => {}
+                        () = tokio::time::sleep_until(at.into()) => {}
+                    }
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    /// A worker has finished a key.
+    pub fn done(&self, key: &K) {
+        let mut state = self.lock();
+        state.running.remove(key);
+        if state.again.remove(key) {
+            state.push(key.clone());
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Keys that are ready or running, for metrics.
+    pub fn depth(&self) -> usize {
+        let state = self.lock();
+        state.ready.len().saturating_add(state.running.len())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Clone + Eq + Hash> State<K> {
+    fn push(&mut self, key: K) {
+        if self.running.contains(&key) {
+            self.again.insert(key);
+        } else if self.queued.insert(key.clone()) {
+            self.ready.push_back(key);
+        }
+    }
+
+    fn promote(&mut self, now: Instant) {
+        while let Some(first) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {
+            let key = first.remove();
+            self.due_of.remove(&key);
+            self.push(key);
+        }
+    }
+
+    fn take(&mut self) -> Option<K> {
+        let key = self.ready.pop_front()?;
+        self.queued.remove(&key);
+        self.running.insert(key.clone());
+        Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_is_handed_out_once_and_again_when_named_meanwhile() {
+        let queue = Queue::default();
+        queue.add("a");
+        queue.add("a");
+        queue.add("b");
+        assert_eq!(queue.next().await, "a");
+        queue.add("a");
+        assert_eq!(queue.next().await, "b", "a is being worked on");
+        assert_eq!(queue.depth(), 2);
+        queue.done(&"a");
+        assert_eq!(queue.next().await, "a");
+        queue.done(&"a");
+        queue.done(&"b");
+        assert_eq!(queue.depth(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_earliest_time_counts() {
+        let queue = Queue::default();
+        let now = Instant::now();
+        queue.add_at("late", now + Duration::from_millis(5));
+        queue.add_at("late", now);
+        queue.add_at("late", now + Duration::from_secs(3600));
+        assert_eq!(queue.next().await, "late");
+        queue.done(&"late");
+        assert_eq!(queue.depth(), 0);
+        assert!(queue.lock().due.is_empty());
+    }
+}

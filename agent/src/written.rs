@@ -1,0 +1,147 @@
+//! What this agent wrote and its caches have not shown yet.
+//!
+//! In: every write's answer and every object a watch brings. Out: whether a cache is behind our own writes. It must not
+//! hold for ever: a new list of a kind clears what was written before that list began, so that a cluster restored from
+//! a backup, whose versions went back, does not stop the agent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use agent_api::Uid;
+
+/// A kind that is both written and cached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Rollouts.
+    Rollout,
+    /// ReplicaSets.
+    ReplicaSet,
+    /// AnalysisRuns.
+    AnalysisRun,
+    /// Gates.
+    Gate,
+    /// FleetMembers.
+    FleetMember,
+    /// ControllerRevisions.
+    ControllerRevision,
+}
+
+/// What a write leaves to be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Awaited {
+    /// The object at this version or a later one.
+    Version(u64),
+    /// The object's removal.
+    Gone,
+}
+
+#[derive(Debug)]
+struct Entry {
+    kind: Kind,
+    /// The object whose decisions rest on this one: its owner, or itself.
+    decides: Uid,
+    awaited: Awaited,
+    /// Place in the order of writes, to tell those before a list from those during it.
+    order: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By the UID of the object written.
+    entries: BTreeMap<Uid, Entry>,
+    /// For each object that decisions are about, what they wait for.
+    waits: BTreeMap<Uid, BTreeSet<Uid>>,
+    order: u64,
+    /// For each kind, the order at which its present list began.
+    listing: BTreeMap<Kind, u64>,
+}
+
+/// The tracker; shared by everything that writes or watches.
+#[derive(Debug, Default)]
+pub struct Written(Mutex<State>);
+
+impl Written {
+    /// Notes that an object was created or changed; `decides` is the object whose decisions count it.
+    pub fn wrote(&self, kind: Kind, uid: &Uid, decides: &Uid, resource_version: &str) {
+        // Versions are integers since Kubernetes 1.35 promises so; one that is not cannot be compared and is not tracked.
+        if let Ok(version) = resource_version.parse() {
+            self.put(kind, uid, decides, Awaited::Version(version));
+        }
+    }
+
+    /// Notes that an object was deleted.
+    pub fn deleted(&self, kind: Kind, uid: &Uid, decides: &Uid) {
+        self.put(kind, uid, decides, Awaited::Gone);
+    }
+
+    fn put(&self, kind: Kind, uid: &Uid, decides: &Uid, awaited: Awaited) {
+        let mut state = self.lock();
+        state.order = state.order.saturating_add(1);
+        let order = state.order;
+        state.entries.insert(uid.clone(), Entry { kind, decides: decides.clone(), awaited, order });
+        state.waits.entry(decides.clone()).or_default().insert(uid.clone());
+    }
+
+    /// Notes what a watch brought.
+    pub fn seen(&self, uid: &Uid, resource_version: &str) {
+        let mut state = self.lock();
+        let caught_up = state.entries.get(uid).is_some_and(|entry| match entry.awaited {
+            Awaited::Version(wanted) => resource_version.parse::<u64>().is_ok_and(|seen| seen >= wanted),
+            Awaited::Gone => false,
+        });
+        if caught_up {
+            state.forget(uid);
+        }
+    }
+
+    /// Notes that a watch said that an object is gone.
+    pub fn gone(&self, uid: &Uid) {
+        self.lock().forget(uid);
+    }
+
+    /// A list of this kind begins.
+    pub fn list_begins(&self, kind: Kind) {
+        let mut state = self.lock();
+        let order = state.order;
+        state.listing.insert(kind, order);
+    }
+
+    /// The list is complete: what was written before it began is in it.
+    pub fn list_ends(&self, kind: Kind) {
+        let mut state = self.lock();
+        let Some(began) = state.listing.remove(&kind) else { return };
+        let settled: Vec<Uid> = state
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.kind == kind && entry.order <= began)
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        for uid in settled {
+            state.forget(&uid);
+        }
+    }
+
+    /// Whether a decision about this object would rest on a cache older than our own last write.
+    pub fn is_behind(&self, decides: &Uid) -> bool {
+        self.lock().waits.contains_key(decides)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn forget(&mut self, uid: &Uid) {
+        let Some(entry) = self.entries.remove(uid) else { return };
+        if let Some(waits) = self.waits.get_mut(&entry.decides) {
+            waits.remove(uid);
+            if waits.is_empty() {
+                self.waits.remove(&entry.decides);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

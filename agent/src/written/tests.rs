@@ -1,0 +1,81 @@
+use super::*;
+
+fn uid(text: &str) -> Uid {
+    Uid(text.to_owned())
+}
+
+#[test]
+fn behind_until_the_own_write_is_seen() {
+    let written = Written::default();
+    let rollout = uid("rollout");
+    assert!(!written.is_behind(&rollout));
+    written.wrote(Kind::Rollout, &rollout, &rollout, "100");
+    written.seen(&rollout, "99");
+    assert!(written.is_behind(&rollout), "an older version is not enough");
+    written.seen(&rollout, "100");
+    assert!(!written.is_behind(&rollout));
+}
+
+#[test]
+fn versions_are_compared_as_numbers() {
+    let written = Written::default();
+    let rollout = uid("rollout");
+    written.wrote(Kind::Rollout, &rollout, &rollout, "999");
+    written.seen(&rollout, "1000");
+    assert!(!written.is_behind(&rollout));
+}
+
+#[test]
+fn a_created_child_is_expected_until_seen() {
+    let written = Written::default();
+    let (rollout, set) = (uid("rollout"), uid("set"));
+    written.wrote(Kind::ReplicaSet, &set, &rollout, "5");
+    assert!(written.is_behind(&rollout));
+    assert!(!written.is_behind(&uid("other")));
+    written.seen(&set, "6");
+    assert!(!written.is_behind(&rollout));
+}
+
+#[test]
+fn a_deleted_child_is_awaited_and_one_deleted_by_others_is_forgotten() {
+    let written = Written::default();
+    let (rollout, set) = (uid("rollout"), uid("set"));
+    written.deleted(Kind::ReplicaSet, &set, &rollout);
+    written.seen(&set, "900");
+    assert!(written.is_behind(&rollout), "deletion takes its time");
+    written.gone(&set);
+    assert!(!written.is_behind(&rollout));
+    written.wrote(Kind::ReplicaSet, &set, &rollout, "5");
+    written.gone(&set);
+    assert!(!written.is_behind(&rollout));
+}
+
+#[test]
+fn a_new_list_clears_what_was_written_before_it_began() {
+    let written = Written::default();
+    let (before, during) = (uid("before"), uid("during"));
+    written.wrote(Kind::Rollout, &before, &before, "5000");
+    written.wrote(Kind::ReplicaSet, &uid("set"), &during, "5000");
+    written.list_begins(Kind::Rollout);
+    written.wrote(Kind::Rollout, &during, &during, "5001");
+    written.list_ends(Kind::Rollout);
+    assert!(!written.is_behind(&before), "a restored cluster has lower versions for ever");
+    assert!(written.is_behind(&during), "the list may be older than this write");
+    written.seen(&during, "5001");
+    assert!(written.is_behind(&during), "the list of another kind clears nothing");
+    written.seen(&uid("set"), "5000");
+    assert!(!written.is_behind(&during));
+}
+
+#[test]
+fn the_last_of_several_writes_counts() {
+    let written = Written::default();
+    let rollout = uid("rollout");
+    written.wrote(Kind::Rollout, &rollout, &rollout, "1");
+    written.wrote(Kind::Rollout, &rollout, &rollout, "2");
+    written.seen(&rollout, "1");
+    assert!(written.is_behind(&rollout));
+    written.wrote(Kind::Rollout, &rollout, &rollout, "not a number");
+    written.seen(&rollout, "2");
+    assert!(!written.is_behind(&rollout));
+}
