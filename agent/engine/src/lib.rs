@@ -2,33 +2,133 @@
 //!
 //! In: `Observed`, plain data with the time in it. Out: `Plan`. It must not do I/O of any kind: no clock, no environment,
 //! no files, no network, no threads, no randomness (`clippy.toml` beside this crate forbids the calls).
+//!
+//! The algorithm of [`reconcile`]: take the digests of what Git wants; reduce what is known to `gate::facts::Facts`; let
+//! `gate::decide` say which content may run and how far; run the canary on that content, whether the spec names it or
+//! not; say in the Gate record what became of it. `analysis` is the same for one AnalysisRun.
 
+pub mod analysis;
+pub mod args;
+pub mod audit;
+pub mod canary;
+pub mod check;
+pub mod effective;
+pub mod gate;
 pub mod observed;
 pub mod plan;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod reason;
+mod render;
+pub mod sets;
+pub mod still;
 
+pub use audit::{Violation, audit};
 pub use observed::{GateObserved, GateRecord, Governance, HubContact, Kept, Observed, TemplateKey, Templates};
 pub use plan::{Action, Event, EventKind, GateChange, KeepTemplate, Plan};
 pub use reason::Reason;
 
+use canary::Progress;
+use effective::Effective;
+use gate::decision::{Decision, GateOutcome};
+use gate::facts::Facts;
+use gate::record::Recorder;
+use sets::SetView;
+
 /// Decides what to do about one Rollout. Total and deterministic: the same input gives the same plan.
 pub fn reconcile(observed: &Observed) -> Plan {
-    let status = observed.rollout.status.clone().unwrap_or_default();
-    Plan { actions: Vec::new(), status, reasons: Vec::new(), wake: None }
+    let spec = effective::of_spec(observed);
+    let views = sets::views(observed);
+    let facts = gate::observe::facts(observed, &spec, &views);
+    let decision = decide(observed, &facts);
+    let effective = effective::of_decision(observed, &spec, &decision);
+    let (mut plan, progress) = run(observed, &facts, &decision, effective.as_ref(), views);
+    let recorder = Recorder {
+        observed,
+        facts: &facts,
+        decision: &decision,
+        spec: &spec,
+        effective: effective.as_ref(),
+        progress: progress.as_ref(),
+    };
+    let mut actions = recorder.actions();
+    tell(observed, &decision, &actions, &mut plan);
+    actions.append(&mut plan.actions);
+    plan.actions = actions;
+    gate_wake(observed, &facts, &mut plan);
+    plan
 }
 
-/// A rule that a plan breaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// The rule, in one word.
-    pub rule: &'static str,
-    /// What breaks it.
-    pub detail: String,
+#[cfg(not(feature = "planted"))]
+fn decide(_observed: &Observed, facts: &Facts) -> Decision {
+    gate::decide(facts)
 }
 
-/// Checks a plan against the invariants.
-pub fn audit(_observed: &Observed, _plan: &Plan) -> Vec<Violation> {
-    Vec::new()
+#[cfg(feature = "planted")]
+fn decide(observed: &Observed, facts: &Facts) -> Decision {
+    if observed.planted == Some(planted::Planted::GateOpen) {
+        return gate::decide(&Facts { governance: Governance::StandAlone, ..facts.clone() });
+    }
+    gate::decide(facts)
+}
+
+fn run(
+    observed: &Observed,
+    facts: &Facts,
+    decision: &Decision,
+    effective: Option<&Effective>,
+    views: Vec<SetView>,
+) -> (Plan, Option<Progress>) {
+    let still = |status, reason| (Plan { actions: Vec::new(), status, reasons: vec![reason], wake: None }, None);
+    let waits = decision.message.clone().unwrap_or_else(|| "waiting for the fleet".to_owned());
+    let Some(effective) = effective else {
+        let digest = facts.spec.clone();
+        return still(still::held(observed, &views, &waits), Reason::Held { digest, message: waits });
+    };
+    let problem = check::problem(observed, effective);
+    let (Some(strategy), None) = (&effective.strategy.canary, &problem) else {
+        let message = problem.unwrap_or_else(|| "spec.strategy.canary is missing".to_owned());
+        return still(still::invalid(observed, &views, &message), Reason::InvalidSpec { message });
+    };
+    let Some(mut pass) = canary::current::open(observed, effective, strategy, decision, facts, views.clone()) else {
+        let digest = effective.digest.clone();
+        let reason = Reason::TemplateLost { digest };
+        return still(still::held(observed, &views, &reason.to_string()), reason);
+    };
+    let progress = canary::run(&mut pass);
+    let mut actions = pass.writes;
+    actions.extend(pass.events.into_iter().map(Action::Event));
+    (Plan { actions, status: pass.status, reasons: pass.reasons, wake: pass.wake }, Some(progress))
+}
+
+/// Events of the gate: content is held, a rollback has no target.
+fn tell(observed: &Observed, decision: &Decision, actions: &[Action], plan: &mut Plan) {
+    let before = observed.gate.gate().and_then(|gate| gate.status.as_ref());
+    let known = before.and_then(|record| record.held.as_ref()).map(|held| held.digest.clone());
+    let recorded = actions.iter().any(|action| matches!(action, Action::RecordGate { .. }));
+    let generation = observed.rollout.metadata.generation.unwrap_or(0);
+    let mut event = |kind, message: String, what: &str| {
+        plan.actions.push(Action::Event(Event { kind, reason: "FleetGate", message, key: format!("{generation}.{what}") }));
+    };
+    if let (Some(held), Some(message), true) = (&decision.held, &decision.message, recorded)
+        && known.as_ref() != Some(held)
+    {
+        event(EventKind::Normal, format!("content {} is held: {message}", reason::short(held)), held.as_str());
+    }
+    if decision.outcome == Some(GateOutcome::FailedNoRollbackTarget) && recorded {
+        let message = decision.message.clone().unwrap_or_default();
+        event(EventKind::Warning, message, "no-rollback-target");
+    }
+}
+
+/// Silence of the hub acts by itself at a known time; nothing else of the gate does (the shell wakes for leases).
+fn gate_wake(observed: &Observed, facts: &Facts, plan: &mut Plan) {
+    use gate::facts::{Contact, OnHubLoss};
+    let (OnHubLoss::Abort { after }, Contact::Lost { seconds }) = (facts.on_hub_loss, facts.contact) else { return };
+    let live = facts.in_flight.as_ref().is_some_and(|flight| !flight.aborted);
+    if live && facts.permit.is_some() && seconds < after {
+        let left = jiff::SignedDuration::from_secs(after.saturating_sub(seconds));
+        let at = observed.now.checked_add(left).unwrap_or(jiff::Timestamp::MAX);
+        plan.wake = Some(plan.wake.map_or(at, |wake| wake.min(at)));
+    }
 }

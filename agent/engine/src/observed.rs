@@ -2,7 +2,7 @@
 //! In: filled by the shell from caches and reads; a fixture fills it in tests. Out: borrowed by everything else here.
 //! It must not hold handles: every field is plain data, `now` included.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::analysis::AnalysisTemplateSpec;
 use agent_api::{
@@ -65,6 +65,10 @@ pub struct GateObserved {
     pub first_contact_done: bool,
     /// What to do before it was heard.
     pub first_contact: FirstContact,
+    /// The hub said that the FleetRollout has no release yet: a first deploy is free.
+    pub first_deploy_free: bool,
+    /// Digests whose release has passed, as the hub said: a first deploy of one is free.
+    pub passed: BTreeSet<ContentDigest>,
     /// Kept content.
     pub kept: BTreeMap<ContentDigest, Kept>,
     /// ConfigMaps and Secrets that kept content names and that are gone.
@@ -83,6 +87,8 @@ impl GateObserved {
             lease_live: false,
             first_contact_done: true,
             first_contact: FirstContact::Hold,
+            first_deploy_free: false,
+            passed: BTreeSet::new(),
             kept: BTreeMap::new(),
             missing_config: BTreeMap::new(),
         }
@@ -146,4 +152,18 @@ pub struct Kept {
     pub templates: Templates,
     /// The digest of both.
     pub delivery: DeliveryDigest,
+}
+
+impl TemplateKey {
+    /// The template that a reference names.
+    pub fn of(reference: &agent_api::analysis::TemplateRef) -> Self {
+        Self { name: reference.template_name.clone(), cluster_scope: reference.cluster_scope.unwrap_or(false) }
+    }
+}
+
+impl std::fmt::Display for TemplateKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scope = if self.cluster_scope { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
+        write!(f, "{scope}/{}", self.name)
+    }
 }

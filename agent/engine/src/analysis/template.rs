@@ -1,0 +1,196 @@
+//! From the templates that a step names to the spec of a run.
+//!
+//! In: the step's analysis, the templates, the Rollout. Out: an `AnalysisRunSpec`, or what is wrong. It must not measure.
+
+use std::collections::BTreeSet;
+
+use agent_api::analysis::{Argument, ValueFrom};
+use agent_api::{AnalysisRunSpec, Metric, PodHash, Rollout, StepAnalysis};
+use serde_json::Value;
+
+use super::metric::{Limits, endless};
+use crate::args::resolved;
+use crate::observed::{TemplateKey, Templates};
+
+/// Templates may name templates; deeper than this is a loop.
+const MAX_DEPTH: usize = 16;
+
+/// Why an analysis cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A template is not there.
+    #[error("{0} does not exist: create it, or name another one")]
+    NoTemplate(String),
+    /// Templates name each other in a circle.
+    #[error("{0} is nested more than {MAX_DEPTH} deep: take the circle out")]
+    TooDeep(String),
+    /// Two metrics have one name.
+    #[error("metric {0:?} is in more than one of the templates: rename one of them")]
+    DuplicateMetric(String),
+    /// No metric at all.
+    #[error("the templates have no metrics: add one")]
+    NoMetrics,
+    /// Two templates give an argument different values.
+    #[error("argument {0:?} has different values in the templates: give it one in the analysis")]
+    ArgumentConflict(String),
+    /// An argument has no value.
+    #[error("argument {0:?} has no value: give it one in the analysis or in the template")]
+    NoValue(String),
+    /// A field of the Rollout is not there.
+    #[error("argument {name:?} names {path:?}, which the Rollout does not have: correct the path")]
+    NoField {
+        /// The argument.
+        name: String,
+        /// The path.
+        path: String,
+    },
+    /// A source of values that is not built.
+    #[error("argument {0:?} comes from a Secret, which this version does not read: give it a value")]
+    SecretArgument(String),
+    /// An argument in a metric cannot be filled in.
+    #[error(transparent)]
+    Args(#[from] crate::args::Error),
+    /// A metric cannot be judged.
+    #[error(transparent)]
+    Metric(#[from] super::metric::Error),
+    /// A metric that would never end a step.
+    #[error("metric {0:?} has an interval and no count, so the step would never end: add a count")]
+    Endless(String),
+}
+
+/// The spec of a run, with all arguments valued.
+pub fn run_spec(
+    analysis: &StepAnalysis,
+    templates: &Templates,
+    rollout: &Rollout,
+    stable: &PodHash,
+    latest: &PodHash,
+) -> Result<AnalysisRunSpec, Error> {
+    let mut merged = AnalysisRunSpec::default();
+    let mut seen = BTreeSet::new();
+    for reference in &analysis.templates {
+        add(&mut merged, &TemplateKey::of(reference), templates, &mut seen, 0)?;
+    }
+    if merged.metrics.is_empty() {
+        return Err(Error::NoMetrics);
+    }
+    let mut names = BTreeSet::new();
+    if let Some(twice) = merged.metrics.iter().find(|metric| !names.insert(metric.name.as_str())) {
+        return Err(Error::DuplicateMetric(twice.name.clone()));
+    }
+    for argument in &mut merged.args {
+        let given = analysis.args.iter().find(|given| given.name == argument.name);
+        if let Some(given) = given {
+            *argument = given.clone();
+        }
+        value(argument, rollout, stable, latest)?;
+    }
+    merged.dry_run.extend(analysis.dry_run.iter().cloned());
+    merged.measurement_retention.extend(analysis.measurement_retention.iter().cloned());
+    Ok(merged)
+}
+
+/// Checks a step's analysis as a run would: every metric can be filled in, judged, and ends.
+pub fn check_step(analysis: &StepAnalysis, templates: &Templates, rollout: &Rollout) -> Result<(), Error> {
+    let hash = PodHash::default();
+    let spec = run_spec(analysis, templates, rollout, &hash, &hash)?;
+    for metric in &spec.metrics {
+        let metric: Metric = resolved(metric, &spec.args)?;
+        Limits::of(&metric)?;
+        if endless(&metric)? {
+            return Err(Error::Endless(metric.name));
+        }
+    }
+    Ok(())
+}
+
+fn add(
+    merged: &mut AnalysisRunSpec,
+    key: &TemplateKey,
+    templates: &Templates,
+    seen: &mut BTreeSet<TemplateKey>,
+    depth: usize,
+) -> Result<(), Error> {
+    if depth > MAX_DEPTH {
+        return Err(Error::TooDeep(key.to_string()));
+    }
+    if !seen.insert(key.clone()) {
+        return Ok(());
+    }
+    let template = templates.get(key).ok_or_else(|| Error::NoTemplate(key.to_string()))?;
+    merged.metrics.extend(template.metrics.iter().cloned());
+    merged.dry_run.extend(template.dry_run.iter().cloned());
+    merged.measurement_retention.extend(template.measurement_retention.iter().cloned());
+    for argument in &template.args {
+        match merged.args.iter_mut().find(|known| known.name == argument.name) {
+            None => merged.args.push(argument.clone()),
+            Some(known) if known.value.is_none() && known.value_from.is_none() => *known = argument.clone(),
+            Some(known) if argument.value.is_some() && known.value != argument.value => {
+                return Err(Error::ArgumentConflict(argument.name.clone()));
+            }
+            Some(_) => {}
+        }
+    }
+    for reference in &template.templates {
+        add(merged, &TemplateKey::of(reference), templates, seen, depth.saturating_add(1))?;
+    }
+    Ok(())
+}
+
+fn value(argument: &mut Argument, rollout: &Rollout, stable: &PodHash, latest: &PodHash) -> Result<(), Error> {
+    let name = argument.name.clone();
+    if argument.value.is_some() {
+        return Ok(());
+    }
+    let Some(source) = argument.value_from.take() else { return Err(Error::NoValue(name)) };
+    argument.value = Some(from_source(&name, &source, rollout, stable, latest)?);
+    Ok(())
+}
+
+fn from_source(
+    name: &str,
+    source: &ValueFrom,
+    rollout: &Rollout,
+    stable: &PodHash,
+    latest: &PodHash,
+) -> Result<String, Error> {
+    match source.pod_template_hash_value.as_deref() {
+        Some("Stable") => return Ok(stable.to_string()),
+        Some("Latest") => return Ok(latest.to_string()),
+        Some(_) | None => {}
+    }
+    if source.secret_key_ref.is_some() {
+        return Err(Error::SecretArgument(name.to_owned()));
+    }
+    let Some(field) = &source.field_ref else { return Err(Error::NoValue(name.to_owned())) };
+    let missing = || Error::NoField { name: name.to_owned(), path: field.field_path.clone() };
+    let rollout = serde_json::to_value(rollout).map_err(|_| missing())?;
+    let found = at_path(&rollout, &field.field_path).ok_or_else(missing)?;
+    match found {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Ok(found.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(missing()),
+    }
+}
+
+/// Reads `metadata.labels['region']` and `spec.template.spec.containers[0].image`.
+fn at_path<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    let mut at = value;
+    let mut left = path.trim_start_matches('.');
+    while !left.is_empty() {
+        if let Some(tail) = left.strip_prefix('[') {
+            let (key, tail) = tail.split_once(']')?;
+            at = match key.trim_matches(['\'', '"']) {
+                quoted if quoted.len() != key.len() => at.get(quoted)?,
+                index => at.get(index.parse::<usize>().ok()?)?,
+            };
+            left = tail.trim_start_matches('.');
+            continue;
+        }
+        let end = left.find(['.', '[']).unwrap_or(left.len());
+        let (key, tail) = left.split_at_checked(end)?;
+        at = at.get(key)?;
+        left = tail.strip_prefix('.').unwrap_or(tail);
+    }
+    Some(at)
+}

@@ -1,0 +1,189 @@
+//! One pass over one Rollout: what is known, and what has been decided so far.
+//!
+//! In: what is observed, what runs, what the gate decided. Out: the notebook that the other files of this folder write
+//! into, in a fixed order. It must not decide.
+
+use agent_api::names::pause_reason;
+use agent_api::{CanaryStep, CanaryStrategy, PauseCondition, ReplicaSet, RolloutStatus};
+use jiff::Timestamp;
+
+use super::replicas::Limits;
+use crate::effective::Effective;
+use crate::gate::decision::{Decision, Mode};
+use crate::gate::facts::Facts;
+use crate::observed::Observed;
+use crate::plan::{Action, Event, EventKind};
+use crate::reason::Reason;
+use crate::sets::SetView;
+
+/// Replicas of a Rollout that does not say.
+const DEFAULT_REPLICAS: i32 = 1;
+
+/// The notebook of one pass.
+pub struct Pass<'a> {
+    /// What is observed.
+    pub observed: &'a Observed,
+    /// What runs.
+    pub effective: &'a Effective,
+    /// Its strategy.
+    pub strategy: &'a CanaryStrategy,
+    /// What the gate decided.
+    pub decision: &'a Decision,
+    /// What it decided from.
+    pub facts: &'a Facts,
+    /// The status as observed, without the gate's own pause.
+    pub before: RolloutStatus,
+    /// The status as planned.
+    pub status: RolloutStatus,
+    /// The version that is wanted.
+    pub new: SetView,
+    /// Its ReplicaSet, when it has to be made.
+    pub creating: Option<Box<ReplicaSet>>,
+    /// The stable version, when it is another one.
+    pub stable: Option<SetView>,
+    /// All others, oldest revision first.
+    pub older: Vec<SetView>,
+    /// Writes, in order.
+    pub writes: Vec<Action>,
+    /// Events, in order.
+    pub events: Vec<Event>,
+    /// Reasons, in order.
+    pub reasons: Vec<Reason>,
+    /// When to look again.
+    pub wake: Option<Timestamp>,
+    /// The step, from 0; the number of steps when all are done.
+    pub index: i32,
+    /// All weight at once: first deploy, full promotion, back to stable, rollback.
+    pub at_once: Option<Reason>,
+    /// Why the gate stops it at this step.
+    pub gate_stop: Option<String>,
+    /// What happened in this pass that conditions tell of.
+    pub news: News,
+}
+
+/// What happened in this pass.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct News {
+    /// The current version is another one than before.
+    pub changed: bool,
+    /// An abort was lifted.
+    pub retried: bool,
+    /// The version was aborted in this pass, or is; why.
+    pub aborted: Option<String>,
+    /// The stable version is another one now.
+    pub promoted: bool,
+}
+
+impl<'a> Pass<'a> {
+    /// The Rollout's replicas.
+    pub fn replicas(&self) -> i32 {
+        self.observed.rollout.spec.replicas.unwrap_or(DEFAULT_REPLICAS).max(0)
+    }
+
+    /// The bounds of scaling.
+    pub fn limits(&self) -> Limits {
+        Limits::of(self.strategy, self.replicas())
+    }
+
+    /// The steps.
+    pub fn steps(&self) -> &'a [CanaryStep] {
+        &self.strategy.steps
+    }
+
+    /// How many steps there are.
+    pub fn step_count(&self) -> i32 {
+        i32::try_from(self.steps().len()).unwrap_or(i32::MAX)
+    }
+
+    /// The step at an index.
+    pub fn step(&self, index: i32) -> Option<&'a CanaryStep> {
+        self.steps().get(usize::try_from(index).ok()?)
+    }
+
+    /// The wanted version is the stable one.
+    pub fn at_stable(&self) -> bool {
+        self.status.stable_rs.as_ref() == Some(&self.new.hash)
+    }
+
+    /// There is no stable version yet, or its pods are gone.
+    pub fn initial(&self) -> bool {
+        !self.at_stable() && self.stable.is_none()
+    }
+
+    /// The abort is latched.
+    pub fn aborted(&self) -> bool {
+        self.status.abort == Some(true)
+    }
+
+    /// The number of steps when everything is at rest, else the index.
+    pub fn shown_index(&self) -> Option<i32> {
+        (self.step_count() > 0).then_some(self.index)
+    }
+
+    /// Generation of the Rollout.
+    pub fn generation(&self) -> i64 {
+        self.observed.rollout.metadata.generation.unwrap_or(0)
+    }
+
+    /// The name of the Rollout.
+    pub fn name(&self) -> &'a str {
+        self.observed.rollout.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Adds an event; `what` tells apart those of one step.
+    pub fn event(&mut self, kind: EventKind, reason: &'static str, message: String, what: &str) {
+        let mut key = format!("{}.{}.{}.{}", self.generation(), self.new.revision, self.new.attempt, self.index);
+        if !what.is_empty() {
+            key.push('.');
+            key.push_str(what);
+        }
+        self.events.push(Event { kind, reason, message, key });
+    }
+
+    /// Asks to be looked at again, if nothing earlier did.
+    pub fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    /// A pause condition of the planned status.
+    pub fn pause(&self, reason: &str) -> Option<&PauseCondition> {
+        self.status.pause_condition(reason)
+    }
+
+    /// Adds a pause that the controller makes.
+    pub fn add_pause(&mut self, reason: &str) {
+        if self.pause(reason).is_none() {
+            let start_time = self.observed.now.into();
+            let pause = PauseCondition { reason: reason.to_owned(), start_time, ..PauseCondition::default() };
+            self.status.pause_conditions.push(pause);
+        }
+        self.status.controller_pause = Some(true);
+    }
+
+    /// Takes all pauses of the controller away.
+    pub fn clear_pauses(&mut self) {
+        self.status.pause_conditions.clear();
+        self.status.controller_pause = None;
+    }
+
+    /// The fleet takes the version back without walking through steps.
+    pub fn rolls_back_at_once(&self) -> bool {
+        match &self.decision.mode {
+            Mode::Rollback { steps_backwards, .. } => !steps_backwards,
+            Mode::Open | Mode::Forward { .. } | Mode::Held => false,
+        }
+    }
+
+    /// Whether the planted bug is the one asked for.
+    #[cfg(feature = "planted")]
+    pub fn planted(&self, bug: crate::planted::Planted) -> bool {
+        self.observed.planted == Some(bug)
+    }
+}
+
+/// The status without the gate's own pause, which is put on again at the end where it belongs.
+pub fn without_gate_pause(status: &RolloutStatus) -> RolloutStatus {
+    let mut status = status.clone();
+    status.pause_conditions.retain(|pause| pause.reason != pause_reason::FLEET_GATE);
+    status
+}

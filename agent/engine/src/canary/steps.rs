@@ -1,0 +1,201 @@
+//! The walk through the steps.
+//!
+//! In: the planned status, the ReplicaSets' numbers, the runs. Out: the step index, pauses, an abort. It must not scale.
+
+use agent_api::duration::from_int_or_string;
+use agent_api::names::pause_reason;
+use agent_api::{AnalysisPhase, PauseStep, StepAnalysis, StepKind};
+use jiff::SignedDuration;
+
+use super::pass::Pass;
+use super::replicas::{FULL_WEIGHT, split};
+use crate::plan::EventKind;
+use crate::reason::Reason;
+
+/// Whether a step is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Yes,
+    No,
+}
+
+impl Pass<'_> {
+    /// Walks as far as it goes in this pass.
+    pub fn walk(&mut self) {
+        if self.rolls_back_at_once() && !self.at_stable() {
+            self.at_once = Some(Reason::BackToStable);
+        }
+        if self.at_stable() || self.aborted() {
+            return;
+        }
+        if self.initial() {
+            self.at_once = Some(Reason::InitialDeploy);
+            self.index = 0;
+            return;
+        }
+        if self.at_once.is_some() {
+            self.clear_pauses();
+            self.index = self.step_count();
+            return;
+        }
+        if self.observed.rollout.spec.paused == Some(true) {
+            self.reasons.push(Reason::PausedByPerson);
+            return;
+        }
+        while let Some(step) = self.step(self.index) {
+            if !matches!(step.kind(), StepKind::Pause(_) | StepKind::Analysis(_)) {
+                self.clear_pauses();
+            }
+            let done = match step.kind() {
+                StepKind::SetWeight(weight) => self.weight_step(weight),
+                StepKind::Pause(pause) => self.pause_step(pause),
+                StepKind::Analysis(analysis) => self.analysis_step(analysis),
+                // The spec was checked before the pass began.
+                StepKind::Unsupported(_) | StepKind::Invalid(_) => Done::No,
+            };
+            if done == Done::No || self.aborted() || self.bounded() {
+                return;
+            }
+            self.complete_step(&describe(&step.kind()));
+        }
+        self.clear_pauses();
+    }
+
+    /// The gate lets it go no further than this step.
+    fn bounded(&mut self) -> bool {
+        let Some(max) = self.decision.max_step else { return false };
+        if self.index < max {
+            return false;
+        }
+        let shown = self.index.saturating_add(1);
+        let why = self.decision.message.clone().unwrap_or_else(|| format!("the permit ends at step {shown}"));
+        self.reasons.push(Reason::StepBoundary { step: shown, why: why.clone() });
+        self.gate_stop = Some(why);
+        true
+    }
+
+    fn complete_step(&mut self, what: &str) {
+        self.clear_pauses();
+        if let Some(canary) = &mut self.status.canary {
+            canary.current_step_analysis_run_status = None;
+        }
+        let message = format!("step {} of {} done ({what})", self.index.saturating_add(1), self.step_count());
+        self.event(EventKind::Normal, "RolloutStepCompleted", message, "");
+        self.index = self.index.saturating_add(1);
+    }
+
+    /// The share that the steps up to the present one ask for.
+    pub fn weight(&self) -> i32 {
+        // A first version that was aborted has nothing to go back to: its pods stay.
+        if self.at_once.is_some() || self.at_stable() || self.initial() {
+            return FULL_WEIGHT;
+        }
+        if self.aborted() {
+            return 0;
+        }
+        if self.index >= self.step_count() {
+            return FULL_WEIGHT;
+        }
+        let upto = usize::try_from(self.index).unwrap_or(0).saturating_add(1);
+        self.steps().iter().take(upto).rev().find_map(|step| step.set_weight).unwrap_or(0)
+    }
+
+    fn weight_step(&self, weight: i32) -> Done {
+        let want = split(self.limits(), weight);
+        let stable = self.stable.as_ref().map_or(want.stable, |set| set.desired);
+        let others = self.older.iter().all(|set| set.desired == 0 && set.available == 0);
+        let there = self.creating.is_none() && self.new.desired == want.new && self.new.available >= want.new;
+        if there && stable == want.stable && others { Done::Yes } else { Done::No }
+    }
+
+    fn pause_step(&mut self, pause: &PauseStep) -> Done {
+        let shown = self.index.saturating_add(1);
+        let running = self.pause(pause_reason::CANARY_PAUSE_STEP).map(|pause| pause.start_time);
+        let resumed = running.is_none() && self.status.controller_pause == Some(true);
+        if resumed {
+            return Done::Yes;
+        }
+        let length = pause.duration.as_ref().and_then(|duration| from_int_or_string(duration).ok());
+        let start = running.unwrap_or_else(|| self.observed.now.into());
+        let Some(length) = length else {
+            self.begin_pause(running.is_some());
+            self.reasons.push(Reason::PauseForPerson { step: shown });
+            return Done::No;
+        };
+        let until = start.saturating_add(length);
+        if until <= self.observed.now || length <= SignedDuration::ZERO {
+            return Done::Yes;
+        }
+        self.begin_pause(running.is_some());
+        self.wake_at(until);
+        let elapsed = self.observed.now.duration_since(start.timestamp()).as_secs();
+        self.reasons.push(Reason::PauseUntil { step: shown, seconds: length.as_secs(), elapsed, until });
+        Done::No
+    }
+
+    fn begin_pause(&mut self, already: bool) {
+        if already {
+            self.status.controller_pause = Some(true);
+            return;
+        }
+        self.add_pause(pause_reason::CANARY_PAUSE_STEP);
+        self.event(EventKind::Normal, "RolloutPaused", format!("paused at step {}", self.index.saturating_add(1)), "");
+    }
+
+    fn analysis_step(&mut self, analysis: &StepAnalysis) -> Done {
+        let shown = self.index.saturating_add(1);
+        if self.resumed_after_inconclusive() {
+            self.clear_pauses();
+            self.next_attempt();
+        }
+        let run = self.step_run(analysis);
+        match run.phase {
+            AnalysisPhase::Successful => Done::Yes,
+            AnalysisPhase::Running | AnalysisPhase::Pending => {
+                #[cfg(feature = "planted")]
+                if self.planted(crate::planted::Planted::AnalysisAssumedGood) {
+                    return Done::Yes;
+                }
+                self.clear_pauses();
+                self.reasons.push(Reason::AnalysisRunning { step: Some(shown), run: run.name });
+                Done::No
+            }
+            AnalysisPhase::Inconclusive => {
+                if self.pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN).is_none() {
+                    self.add_pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN);
+                    let message = format!("paused at step {shown}: analysis {} is inconclusive", run.name);
+                    self.event(EventKind::Warning, "RolloutPaused", message, "inconclusive");
+                }
+                self.reasons.push(Reason::AnalysisInconclusive { run: run.name });
+                Done::No
+            }
+            AnalysisPhase::Failed | AnalysisPhase::Error => {
+                let word = run.phase.as_str().to_lowercase();
+                let detail = if run.message.is_empty() { String::new() } else { format!(": {}", run.message) };
+                self.abort(format!("analysis {} of step {shown} {word}{detail}", run.name));
+                let why = self.news.aborted.clone().unwrap_or_default();
+                self.reasons.push(Reason::Aborted { why });
+                Done::No
+            }
+        }
+    }
+
+    /// Somebody cleared the pause that an inconclusive run had made.
+    fn resumed_after_inconclusive(&self) -> bool {
+        let known = self.before.canary.as_ref().and_then(|canary| canary.current_step_analysis_run_status.as_ref());
+        let of_this_attempt = known.is_some_and(|known| known.name == self.step_run_name());
+        let was = known.is_some_and(|known| known.status == Some(AnalysisPhase::Inconclusive));
+        let cleared = self.pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN).is_none();
+        of_this_attempt && was && cleared && self.status.controller_pause == Some(true)
+    }
+}
+
+fn describe(kind: &StepKind<'_>) -> String {
+    match kind {
+        StepKind::SetWeight(weight) => format!("setWeight {weight}"),
+        StepKind::Pause(_) => "pause".to_owned(),
+        StepKind::Analysis(_) => "analysis".to_owned(),
+        StepKind::Unsupported(key) => key.clone(),
+        StepKind::Invalid(text) => text.clone(),
+    }
+}

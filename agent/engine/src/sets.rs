@@ -1,0 +1,134 @@
+//! The ReplicaSets of a Rollout, sorted by the part they play.
+//!
+//! In: `Observed`. Out: `SetView`s: the numbers and names the engine decides from. It must not decide anything itself.
+
+use std::collections::BTreeMap;
+
+use agent_api::digest::content_digest;
+use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION, LABEL_POD_HASH};
+use agent_api::pod_hash::pod_hash;
+use agent_api::{ContentDigest, PodHash, PodTemplate, ReplicaSet};
+use jiff::Timestamp;
+
+use crate::observed::Observed;
+
+/// Annotation on a ReplicaSet: how often its analyses were begun anew (retry, resumed after inconclusive). It is here
+/// and not in the status because a run's name must be the same after a crash between two writes.
+pub const ANNOTATION_ATTEMPT: &str = "fleet.groundswell.dev/attempt";
+
+/// What the engine looks at in one ReplicaSet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetView {
+    /// Its name.
+    pub name: String,
+    /// The hash in its label.
+    pub hash: PodHash,
+    /// The digest of its content: annotated, else found by comparison, else made from the hash.
+    pub digest: ContentDigest,
+    /// The annotation is there: it is of our making, or adopted.
+    pub ours: bool,
+    /// Its revision.
+    pub revision: i64,
+    /// Pods wanted.
+    pub desired: i32,
+    /// Pods there.
+    pub current: i32,
+    /// Pods ready.
+    pub ready: i32,
+    /// Pods available.
+    pub available: i32,
+    /// Its age, for history.
+    pub created: Option<Timestamp>,
+    /// How often its analyses were begun anew.
+    pub attempt: u32,
+    /// `spec.minReadySeconds`.
+    pub min_ready_seconds: i32,
+    /// The Rollout's replicas when it was last scaled.
+    pub desired_annotation: Option<i32>,
+    /// It is being deleted.
+    pub deleting: bool,
+}
+
+impl SetView {
+    fn of(observed: &Observed, set: &ReplicaSet) -> Self {
+        let annotations = set.metadata.annotations.as_ref();
+        let number = |key: &str| annotations.and_then(|all| all.get(key)).and_then(|text| text.parse::<i64>().ok());
+        let labels = set.metadata.labels.as_ref();
+        let hash = labels.and_then(|all| all.get(LABEL_POD_HASH)).cloned().unwrap_or_default();
+        let digest = annotations.and_then(|all| all.get(ANNOTATION_DIGEST)).map(|text| ContentDigest(text.clone()));
+        let hash = PodHash(hash);
+        Self {
+            name: set.metadata.name.clone().unwrap_or_default(),
+            ours: digest.is_some(),
+            digest: digest.unwrap_or_else(|| compared(observed, set, &hash)),
+            hash,
+            revision: number(ANNOTATION_REVISION).unwrap_or(0),
+            desired: set.desired(),
+            current: set.current(),
+            ready: set.ready(),
+            available: set.available(),
+            created: set.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            attempt: number(ANNOTATION_ATTEMPT).and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+            min_ready_seconds: set.spec.min_ready_seconds.unwrap_or(0),
+            desired_annotation: number(ANNOTATION_DESIRED_REPLICAS).and_then(|count| i32::try_from(count).ok()),
+            deleting: set.metadata.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+/// The digest of a ReplicaSet of somebody else's making: the spec's, if the templates are equal after defaulting.
+fn compared(observed: &Observed, set: &ReplicaSet, hash: &PodHash) -> ContentDigest {
+    let unknown = ContentDigest(format!("hash:{hash}"));
+    let Some(template) = observed.rollout.spec.template.as_ref() else { return unknown };
+    let collisions = observed.rollout.status.as_ref().and_then(|status| status.collision_count);
+    let same_hash = pod_hash(template, collisions) == *hash;
+    let same_template = observed.defaulted.as_ref().is_some_and(|defaulted| same_content(defaulted, &set.spec.template));
+    if same_hash || same_template { content_digest(template) } else { unknown }
+}
+
+/// Equal but for the hash label and the deprecated `serviceAccount`; null, empty and absent are equal in a digest.
+fn same_content(one: &PodTemplate, other: &PodTemplate) -> bool {
+    let plain = |template: &PodTemplate| {
+        let mut template = template.clone();
+        if let Some(spec) = template.0.get_mut("spec").and_then(serde_json::Value::as_object_mut) {
+            spec.remove("serviceAccount");
+        }
+        content_digest(&template)
+    };
+    plain(one) == plain(other)
+}
+
+/// All ReplicaSets of the Rollout that are not being deleted, oldest revision first.
+pub fn views(observed: &Observed) -> Vec<SetView> {
+    let all = observed.replica_sets.iter().map(|set| SetView::of(observed, set));
+    let mut all: Vec<SetView> = all.filter(|view| !view.deleting).collect();
+    all.sort_by(|a, b| (a.revision, a.created, &a.name).cmp(&(b.revision, b.created, &b.name)));
+    all
+}
+
+/// The view whose label has a hash.
+pub fn by_hash<'a>(views: &'a [SetView], hash: Option<&PodHash>) -> Option<&'a SetView> {
+    let hash = hash?;
+    views.iter().find(|view| view.hash == *hash)
+}
+
+/// Annotations of the Rollout that its ReplicaSets carry too: all but those that speak of the Rollout itself.
+pub fn copied_annotations(observed: &Observed) -> BTreeMap<String, String> {
+    use agent_api::names::{
+        ANNOTATION_BREAK_GLASS, ANNOTATION_FLEET_REVISION, ANNOTATION_LAST_APPLIED, ANNOTATION_NOTIFIED,
+        ANNOTATION_RELEASE, ANNOTATION_REVISION_HISTORY, ANNOTATION_WORKLOAD_GENERATION,
+    };
+    const OWN: [&str; 9] = [
+        ANNOTATION_LAST_APPLIED,
+        ANNOTATION_REVISION,
+        ANNOTATION_REVISION_HISTORY,
+        ANNOTATION_DESIRED_REPLICAS,
+        ANNOTATION_WORKLOAD_GENERATION,
+        ANNOTATION_NOTIFIED,
+        ANNOTATION_RELEASE,
+        ANNOTATION_BREAK_GLASS,
+        ANNOTATION_FLEET_REVISION,
+    ];
+    let all = observed.rollout.metadata.annotations.clone().unwrap_or_default();
+    all.into_iter().filter(|(key, _)| !OWN.contains(&key.as_str())).collect()
+}
