@@ -1,9 +1,17 @@
 //! The FleetRollout document (design.md section 5). In: YAML text. Out: checked values, or every problem with its path and
 //! line. It must not look at clusters: what a document selects is `waves` and `overlap`.
 
+mod check;
 mod read;
+mod reader;
 mod selector;
+mod tree;
 
+#[cfg(test)]
+mod tests;
+
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +47,25 @@ pub struct Document {
     pub line: u32,
     /// Sentences that the person should read; no problems.
     pub notes: Vec<String>,
+    /// Line of the file by path.
+    pub lines: BTreeMap<String, u32>,
+}
+
+impl Document {
+    /// The line of a path, or of the nearest thing around it that is written out; 0 when nothing is.
+    #[must_use]
+    pub fn line_of(&self, path: &str) -> u32 {
+        let mut path = path;
+        loop {
+            if let Some(line) = self.lines.get(path) {
+                return *line;
+            }
+            match path.rfind(['.', '[']) {
+                Some(end) => path = path.get(..end).unwrap_or_default(),
+                None => return 0,
+            }
+        }
+    }
 }
 
 /// Reads every document of a file. Either all are good, or every problem of all of them is returned.
