@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use agent_api::{
-    AnalysisPhase, AnalysisRun, AnalysisRunStatus, Measurement, Metric, MetricResult, RunSummary, StatusTime,
+    AnalysisPhase, AnalysisRun, AnalysisRunStatus, Measurement, Metric, MetricResult, RunSummary,
+    StatusTime,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -133,7 +134,12 @@ impl fmt::Display for Reason {
 /// Decides what to do about one run.
 pub fn reconcile(observed: &Observed) -> Plan {
     let status = observed.run.status.clone().unwrap_or_default();
-    let mut plan = Plan { actions: Vec::new(), status, reasons: Vec::new(), wake: None };
+    let mut plan = Plan {
+        actions: Vec::new(),
+        status,
+        reasons: Vec::new(),
+        wake: None,
+    };
     if let Some(phase) = plan.status.phase.filter(|phase| phase.is_completed()) {
         plan.reasons.push(Reason::Over { phase });
         time_to_live(observed, &mut plan);
@@ -144,8 +150,15 @@ pub fn reconcile(observed: &Observed) -> Plan {
     let metrics = match usable(observed) {
         Ok(metrics) => metrics,
         Err(why) => {
-            plan.reasons.push(Reason::Unusable { why: why.to_string() });
-            close(observed, &mut plan, AnalysisPhase::Error, Some(why.to_string()));
+            plan.reasons.push(Reason::Unusable {
+                why: why.to_string(),
+            });
+            close(
+                observed,
+                &mut plan,
+                AnalysisPhase::Error,
+                Some(why.to_string()),
+            );
             return plan;
         }
     };
@@ -179,17 +192,34 @@ fn usable(observed: &Observed) -> Result<Vec<(Metric, Limits)>, template::Error>
 
 /// Takes the finished measurements of one metric into its result, and judges it.
 fn fold(observed: &Observed, status: &mut AnalysisRunStatus, metric: &Metric, limits: &Limits) {
-    let fresh: Vec<&Finished> = observed.finished.iter().filter(|one| one.metric == metric.name).collect();
-    let known = status.metric_results.iter().any(|result| result.name == metric.name);
+    let fresh: Vec<&Finished> = observed
+        .finished
+        .iter()
+        .filter(|one| one.metric == metric.name)
+        .collect();
+    let known = status
+        .metric_results
+        .iter()
+        .any(|result| result.name == metric.name);
     if fresh.is_empty() && !known {
         return;
     }
     if !known {
         let dry_run = dry(observed, &metric.name).then_some(true);
-        status.metric_results.push(MetricResult { name: metric.name.clone(), dry_run, ..MetricResult::default() });
+        status.metric_results.push(MetricResult {
+            name: metric.name.clone(),
+            dry_run,
+            ..MetricResult::default()
+        });
     }
     let kept = kept(observed, &metric.name);
-    let Some(result) = status.metric_results.iter_mut().find(|result| result.name == metric.name) else { return };
+    let Some(result) = status
+        .metric_results
+        .iter_mut()
+        .find(|result| result.name == metric.name)
+    else {
+        return;
+    };
     if result.phase.is_some_and(AnalysisPhase::is_completed) {
         return;
     }
@@ -197,7 +227,11 @@ fn fold(observed: &Observed, status: &mut AnalysisRunStatus, metric: &Metric, li
         take(result, one);
         let (phase, message) = verdict(limits, result);
         result.phase = Some(phase);
-        result.message = message.or_else(|| one.message.clone().filter(|_| phase == AnalysisPhase::Error));
+        result.message = message.or_else(|| {
+            one.message
+                .clone()
+                .filter(|_| phase == AnalysisPhase::Error)
+        });
         if phase.is_completed() {
             break;
         }
@@ -234,7 +268,11 @@ fn take(result: &mut MetricResult, one: &Finished) {
             result.consecutive_success = None;
         }
     }
-    let phase = if one.phase.is_completed() { one.phase } else { AnalysisPhase::Error };
+    let phase = if one.phase.is_completed() {
+        one.phase
+    } else {
+        AnalysisPhase::Error
+    };
     result.measurements.push(Measurement {
         phase: Some(phase),
         message: one.message.clone(),
@@ -252,16 +290,27 @@ fn ended(
     status: &AnalysisRunStatus,
     metrics: &[(Metric, Limits)],
 ) -> Option<(AnalysisPhase, Option<String>)> {
-    let counting: Vec<&str> =
-        metrics.iter().map(|(metric, _)| metric.name.as_str()).filter(|name| !dry(observed, name)).collect();
-    let results = || status.metric_results.iter().filter(|result| counting.contains(&result.name.as_str()));
+    let counting: Vec<&str> = metrics
+        .iter()
+        .map(|(metric, _)| metric.name.as_str())
+        .filter(|name| !dry(observed, name))
+        .collect();
+    let results = || {
+        status
+            .metric_results
+            .iter()
+            .filter(|result| counting.contains(&result.name.as_str()))
+    };
     let over = |result: &&MetricResult| result.phase.is_some_and(AnalysisPhase::is_completed);
     let worst = results().filter(over).max_by_key(|result| result.phase);
     if let Some(worst) = worst.filter(|worst| worst.phase != Some(AnalysisPhase::Successful)) {
         return Some((worst.phase.unwrap_or_default(), worst.message.clone()));
     }
     if observed.run.spec.terminate == Some(true) {
-        return Some((AnalysisPhase::Successful, Some("the run was ended by request".to_owned())));
+        return Some((
+            AnalysisPhase::Successful,
+            Some("the run was ended by request".to_owned()),
+        ));
     }
     let all_dry = counting.is_empty();
     let done = if all_dry {
@@ -269,7 +318,10 @@ fn ended(
     } else {
         // Dry runs are measured to their end too, unless they have none.
         let waits = |(metric, limits): &&(Metric, Limits)| {
-            let result = status.metric_results.iter().find(|result| result.name == metric.name);
+            let result = status
+                .metric_results
+                .iter()
+                .find(|result| result.name == metric.name);
             let open = !result.is_some_and(|result| over(&result));
             open && (limits.count.is_some() || counting.contains(&metric.name.as_str()))
         };
@@ -281,7 +333,9 @@ fn ended(
 /// The run is over: what is under way is given up, metrics without a verdict get one.
 fn close(observed: &Observed, plan: &mut Plan, phase: AnalysisPhase, message: Option<String>) {
     for metric in &observed.in_flight {
-        plan.actions.push(Action::Cancel { metric: metric.clone() });
+        plan.actions.push(Action::Cancel {
+            metric: metric.clone(),
+        });
     }
     for result in &mut plan.status.metric_results {
         if !result.phase.is_some_and(AnalysisPhase::is_completed) {
@@ -298,33 +352,67 @@ fn close(observed: &Observed, plan: &mut Plan, phase: AnalysisPhase, message: Op
 
 /// Starts what is due.
 fn measure(observed: &Observed, plan: &mut Plan, metrics: &[(Metric, Limits)]) {
-    let started = plan.status.started_at.map_or(observed.now, StatusTime::timestamp);
+    let started = plan
+        .status
+        .started_at
+        .map_or(observed.now, StatusTime::timestamp);
     for (index, (metric, limits)) in metrics.iter().enumerate() {
-        let result = plan.status.metric_results.iter().find(|result| result.name == metric.name);
-        if result.and_then(|result| result.phase).is_some_and(AnalysisPhase::is_completed) {
+        let result = plan
+            .status
+            .metric_results
+            .iter()
+            .find(|result| result.name == metric.name);
+        if result
+            .and_then(|result| result.phase)
+            .is_some_and(AnalysisPhase::is_completed)
+        {
             continue;
         }
         if observed.in_flight.contains(&metric.name) {
-            plan.reasons.push(Reason::Measuring { metric: metric.name.clone() });
+            plan.reasons.push(Reason::Measuring {
+                metric: metric.name.clone(),
+            });
             continue;
         }
-        let due = limits.due(started, result.and_then(|result| result.measurements.last()));
+        let due = limits.due(
+            started,
+            result.and_then(|result| result.measurements.last()),
+        );
         if due <= observed.now {
-            plan.actions.push(Action::Measure { metric: index, resolved: Box::new(metric.clone()) });
-            plan.reasons.push(Reason::Measuring { metric: metric.name.clone() });
+            plan.actions.push(Action::Measure {
+                metric: index,
+                resolved: Box::new(metric.clone()),
+            });
+            plan.reasons.push(Reason::Measuring {
+                metric: metric.name.clone(),
+            });
         } else {
-            plan.reasons.push(Reason::NextAt { metric: metric.name.clone(), at: due });
+            plan.reasons.push(Reason::NextAt {
+                metric: metric.name.clone(),
+                at: due,
+            });
             plan.wake = Some(plan.wake.map_or(due, |wake| wake.min(due)));
         }
     }
 }
 
 fn summarize(observed: &Observed, status: &mut AnalysisRunStatus) {
-    let all = |wanted: bool| observed.run.spec.metrics.iter().filter(move |metric| dry(observed, &metric.name) == wanted);
+    let all = |wanted: bool| {
+        observed
+            .run
+            .spec
+            .metrics
+            .iter()
+            .filter(move |metric| dry(observed, &metric.name) == wanted)
+    };
     let summary = |wanted: bool| {
         let phases = || {
             all(wanted).filter_map(|metric| {
-                status.metric_results.iter().find(|result| result.name == metric.name).and_then(|result| result.phase)
+                status
+                    .metric_results
+                    .iter()
+                    .find(|result| result.name == metric.name)
+                    .and_then(|result| result.phase)
             })
         };
         let of = |phase: AnalysisPhase| {
@@ -346,13 +434,18 @@ fn summarize(observed: &Observed, status: &mut AnalysisRunStatus) {
 }
 
 fn time_to_live(observed: &Observed, plan: &mut Plan) {
-    let Some(strategy) = &observed.run.spec.ttl_strategy else { return };
+    let Some(strategy) = &observed.run.spec.ttl_strategy else {
+        return;
+    };
     let by_phase = if plan.status.phase == Some(AnalysisPhase::Successful) {
         strategy.seconds_after_success
     } else {
         strategy.seconds_after_failure
     };
-    let (Some(seconds), Some(over)) = (by_phase.or(strategy.seconds_after_completion), plan.status.completed_at) else {
+    let (Some(seconds), Some(over)) = (
+        by_phase.or(strategy.seconds_after_completion),
+        plan.status.completed_at,
+    ) else {
         return;
     };
     let at = over.saturating_add(SignedDuration::from_secs(i64::from(seconds)));
@@ -365,12 +458,24 @@ fn time_to_live(observed: &Observed, plan: &mut Plan) {
 
 /// The metric's result does not count. Names are matched as they are, or all of them by `.*` or `*`.
 fn dry(observed: &Observed, metric: &str) -> bool {
-    observed.run.spec.dry_run.iter().any(|one| names(&one.metric_name, metric))
+    observed
+        .run
+        .spec
+        .dry_run
+        .iter()
+        .any(|one| names(&one.metric_name, metric))
 }
 
 fn kept(observed: &Observed, metric: &str) -> usize {
-    let retention = observed.run.spec.measurement_retention.iter().find(|one| names(&one.metric_name, metric));
-    let limit = retention.and_then(|one| usize::try_from(one.limit).ok()).filter(|limit| *limit > 0);
+    let retention = observed
+        .run
+        .spec
+        .measurement_retention
+        .iter()
+        .find(|one| names(&one.metric_name, metric));
+    let limit = retention
+        .and_then(|one| usize::try_from(one.limit).ok())
+        .filter(|limit| *limit > 0);
     limit.unwrap_or(KEPT_MEASUREMENTS)
 }
 

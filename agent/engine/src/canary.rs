@@ -58,7 +58,9 @@ pub fn run(pass: &mut Pass<'_>) -> Progress {
         pod_hash: pass.new.hash.clone(),
         step: pass.index,
         served: pass.complete(),
-        aborted: pass.aborted().then(|| pass.news.aborted.clone().unwrap_or_default()),
+        aborted: pass
+            .aborted()
+            .then(|| pass.news.aborted.clone().unwrap_or_default()),
         stable: pass.at_stable(),
     }
 }
@@ -68,7 +70,9 @@ fn settle_release(pass: &mut Pass<'_>, view: &GateView) {
     use crate::gate::decision::Mode;
     use agent_api::names::ANNOTATION_RELEASE;
     let annotations = pass.observed.rollout.metadata.annotations.as_ref();
-    let shown = annotations.and_then(|all| all.get(ANNOTATION_RELEASE)).cloned();
+    let shown = annotations
+        .and_then(|all| all.get(ANNOTATION_RELEASE))
+        .cloned();
     let wanted = match &pass.decision.mode {
         Mode::Rollback { release, .. } if pass.decision.held.is_some() => Some(release.clone()),
         Mode::Rollback { .. } | Mode::Open | Mode::Forward { .. } | Mode::Held => None,

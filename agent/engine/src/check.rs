@@ -19,13 +19,20 @@ pub fn problem(observed: &Observed, effective: &Effective) -> Option<String> {
     rollout.spec.strategy = effective.strategy.clone();
     let mut problems = validate(&rollout);
     if problems.is_empty() {
-        let steps = effective.strategy.canary.as_ref().map_or(&[][..], |canary| &canary.steps);
+        let steps = effective
+            .strategy
+            .canary
+            .as_ref()
+            .map_or(&[][..], |canary| &canary.steps);
         for (index, step) in steps.iter().enumerate() {
             if let StepKind::Analysis(analysis) = step.kind()
                 && let Err(error) = check_step(analysis, &effective.templates, &rollout)
             {
                 let path = format!("spec.strategy.canary.steps[{index}].analysis");
-                problems.push(Problem { path, message: error.to_string() });
+                problems.push(Problem {
+                    path,
+                    message: error.to_string(),
+                });
             }
         }
     }

@@ -41,16 +41,25 @@ pub fn of_spec(observed: &Observed) -> Effective {
 }
 
 /// What runs; `None` when nothing does.
-pub fn of_decision(observed: &Observed, spec: &Effective, decision: &Decision) -> Option<Effective> {
+pub fn of_decision(
+    observed: &Observed,
+    spec: &Effective,
+    decision: &Decision,
+) -> Option<Effective> {
     match &decision.content {
         Content::HoldNothing => None,
         Content::RunSpec => Some(spec.clone()),
         Content::RunKept(digest) => {
             let Some(kept) = observed.gate.kept.get(digest) else {
                 // Its ReplicaSet may still be there: it is found by its digest and goes on as it is.
-                return Some(Effective { digest: digest.clone(), template: None, ..spec.clone() });
+                return Some(Effective {
+                    digest: digest.clone(),
+                    template: None,
+                    ..spec.clone()
+                });
             };
-            let strategy = serde_json::from_value(kept.strategy.clone()).unwrap_or_else(|_| spec.strategy.clone());
+            let strategy = serde_json::from_value(kept.strategy.clone())
+                .unwrap_or_else(|_| spec.strategy.clone());
             Some(Effective {
                 digest: digest.clone(),
                 delivery: kept.delivery.clone(),
@@ -71,7 +80,12 @@ pub fn strategy_value(strategy: &RolloutStrategy) -> Value {
 fn delivery(strategy: &Value, templates: &Templates) -> DeliveryDigest {
     let templates: Vec<(String, Value)> = templates
         .iter()
-        .map(|(key, spec)| (key.to_string(), serde_json::to_value(spec).unwrap_or(Value::Null)))
+        .map(|(key, spec)| {
+            (
+                key.to_string(),
+                serde_json::to_value(spec).unwrap_or(Value::Null),
+            )
+        })
         .collect();
     delivery_digest(strategy, &templates)
 }
@@ -94,8 +108,18 @@ pub fn named_by(strategy: &RolloutStrategy, all: &Templates) -> Templates {
 
 /// The templates that the steps of a strategy name.
 pub fn template_keys(strategy: &RolloutStrategy) -> Vec<TemplateKey> {
-    let steps = strategy.canary.as_ref().map_or(&[][..], |canary| &canary.steps);
+    let steps = strategy
+        .canary
+        .as_ref()
+        .map_or(&[][..], |canary| &canary.steps);
     let of_steps = steps.iter().filter_map(|step| step.analysis.as_ref());
-    let background = strategy.canary.as_ref().and_then(|canary| canary.analysis.as_ref());
-    of_steps.chain(background).flat_map(|analysis| &analysis.templates).map(TemplateKey::of).collect()
+    let background = strategy
+        .canary
+        .as_ref()
+        .and_then(|canary| canary.analysis.as_ref());
+    of_steps
+        .chain(background)
+        .flat_map(|analysis| &analysis.templates)
+        .map(TemplateKey::of)
+        .collect()
 }

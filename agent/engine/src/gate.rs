@@ -7,6 +7,8 @@ pub mod decision;
 pub mod facts;
 pub mod observe;
 pub mod record;
+mod refuse;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +17,11 @@ use agent_api::{ContentDigest, Enforcement};
 use crate::observed::Governance;
 use crate::reason::short;
 use decision::{AbortCause, Content, Decision, GateOutcome, Mode, PermitUse};
-use facts::{Contact, Facts, FirstWord, InFlight, OnHubLoss, Permission, PermitFacts, PermitKind, Record, Verb};
+use facts::{
+    Contact, Facts, FirstWord, InFlight, OnHubLoss, Permission, PermitFacts, PermitKind, Record,
+};
+use refuse::refuse;
+use standing::{Standing, needs_no_permit, standing, stands};
 
 /// Decides what may run. Total: there is a decision for every combination of facts.
 pub fn decide(facts: &Facts) -> Decision {
@@ -25,7 +31,11 @@ pub fn decide(facts: &Facts) -> Decision {
     match facts.governance {
         Governance::StandAlone => open(),
         // G7: start nothing new until the API server has answered; the lease is not known either, so nothing is raised.
-        Governance::Unknown => in_place(facts, "the API server has not said whether the fleet governs this Rollout", false),
+        Governance::Unknown => in_place(
+            facts,
+            "the API server has not said whether the fleet governs this Rollout",
+            false,
+        ),
         Governance::Free => match facts.first_word {
             FirstWord::Done | FirstWord::Open => open(),
             // G8: what is on its way is nobody's business but this cluster's; nothing new joins it.
@@ -60,14 +70,21 @@ fn open() -> Decision {
 /// G13: nothing is held, and the history can tell what would have been.
 fn on_paper(facts: &Facts) -> Decision {
     let bound = governed(facts);
-    Decision { message: bound.held.and(bound.message), ..open() }
+    Decision {
+        message: bound.held.and(bound.message),
+        ..open()
+    }
 }
 
 /// What runs goes on running; nothing else starts.
 fn in_place(facts: &Facts, message: &str, may_raise: bool) -> Decision {
     let content = running(facts);
     let held = held(facts, &content);
-    let step = facts.in_flight.as_ref().filter(|_| !may_raise).map(|flight| flight.step);
+    let step = facts
+        .in_flight
+        .as_ref()
+        .filter(|_| !may_raise)
+        .map(|flight| flight.step);
     Decision {
         content,
         may_start: false,
@@ -84,15 +101,25 @@ fn in_place(facts: &Facts, message: &str, may_raise: bool) -> Decision {
 fn running(facts: &Facts) -> Content {
     let flight = facts.in_flight.as_ref();
     // An aborted canary stays the current content while Git still asks for it: that is what shows the abort.
-    let current = flight.filter(|flight| !flight.aborted || flight.digest == facts.spec || facts.served.is_none());
-    let digest = current.map(|flight| &flight.digest).or(facts.served.as_ref());
+    let current = flight
+        .filter(|flight| !flight.aborted || flight.digest == facts.spec || facts.served.is_none());
+    let digest = current
+        .map(|flight| &flight.digest)
+        .or(facts.served.as_ref());
     // A Rollout deleted and made again in a cluster that served before is no first deploy (G10).
-    let digest = digest.or(facts.succeeded.as_ref().filter(|digest| facts.kept.contains_key(*digest)));
+    let digest = digest.or(facts
+        .succeeded
+        .as_ref()
+        .filter(|digest| facts.kept.contains_key(*digest)));
     digest.map_or(Content::HoldNothing, |digest| run(facts, digest))
 }
 
 fn run(facts: &Facts, digest: &ContentDigest) -> Content {
-    if *digest == facts.spec { Content::RunSpec } else { Content::RunKept(digest.clone()) }
+    if *digest == facts.spec {
+        Content::RunSpec
+    } else {
+        Content::RunKept(digest.clone())
+    }
 }
 
 /// The spec's digest, when the content is not the spec's.
@@ -104,25 +131,26 @@ fn held(facts: &Facts, content: &Content) -> Option<ContentDigest> {
     }
 }
 
-/// What the permit in the record amounts to.
-enum Standing<'a> {
-    Absent,
-    Consumed(&'a PermitFacts),
-    Ignored(String),
-    Forward(&'a PermitFacts),
-    Rollback(&'a PermitFacts, &'a PermitKind),
-}
-
 fn governed(facts: &Facts) -> Decision {
     match facts.record {
         Record::Present => {}
-        Record::Missing => return in_place(facts, "the Gate record is missing and is rebuilt from the hub", false), // G6
-        Record::Undecodable => return in_place(facts, "the Gate record cannot be read", false),                   // G5
+        Record::Missing => {
+            return in_place(
+                facts,
+                "the Gate record is missing and is rebuilt from the hub",
+                false,
+            );
+        } // G6
+        Record::Undecodable => return in_place(facts, "the Gate record cannot be read", false), // G5
     }
     match standing(facts) {
         Standing::Rollback(permit, kind) => rollback(facts, permit, kind),
-        Standing::Consumed(permit) if stands(facts, permit) => taken_back(facts, permit, PermitUse::Consumed, None),
-        Standing::Forward(permit) if needs_no_permit(facts) => withdrawn(facts, Some(permit), PermitUse::Used),
+        Standing::Consumed(permit) if stands(facts, permit) => {
+            taken_back(facts, permit, PermitUse::Consumed, None)
+        }
+        Standing::Forward(permit) if needs_no_permit(facts) => {
+            withdrawn(facts, Some(permit), PermitUse::Used)
+        }
         Standing::Forward(permit) => forward(facts, permit),
         Standing::Absent => without_permit(facts, PermitUse::Absent),
         Standing::Consumed(_) => without_permit(facts, PermitUse::Consumed),
@@ -131,96 +159,78 @@ fn governed(facts: &Facts) -> Decision {
 }
 
 fn without_permit(facts: &Facts, permit: PermitUse) -> Decision {
-    if needs_no_permit(facts) { withdrawn(facts, None, permit) } else { hold(facts, permit) }
-}
-
-/// G17, G4, G2 and the start conditions of G20.
-fn standing(facts: &Facts) -> Standing<'_> {
-    let Some(permit) = facts.permit.as_ref() else { return Standing::Absent };
-    if let Some(why) = &permit.distrust {
-        return Standing::Ignored(why.clone());
-    }
-    match facts.consumed {
-        Some(consumed) if consumed == permit.fence => return Standing::Consumed(permit),
-        Some(consumed) if consumed > permit.fence => {
-            return Standing::Ignored(format!("a permit with the higher fence {consumed} has already ended"));
-        }
-        Some(_) | None => {}
-    }
-    if let PermitKind::Rollback { .. } = permit.kind {
-        return Standing::Rollback(permit, &permit.kind);
-    }
-    if facts.barred.contains(&permit.content) {
-        return Standing::Ignored(format!("content {} failed and stays barred", short(&permit.content)));
-    }
-    let fixed = if permit.content == facts.spec && permit.delivery == facts.spec_delivery {
-        Some(&facts.spec_delivery)
+    if needs_no_permit(facts) {
+        withdrawn(facts, None, permit)
     } else {
-        facts.kept.get(&permit.content)
-    };
-    match fixed {
-        None if permit.content == facts.spec => return Standing::Ignored(other_steps(permit)),
-        None => {
-            return Standing::Ignored(format!("content {} is neither kept nor in the spec", short(&permit.content)));
-        }
-        Some(delivery) if *delivery != permit.delivery => return Standing::Ignored(other_steps(permit)),
-        Some(_) => {}
+        hold(facts, permit)
     }
-    let on_its_way = facts.in_flight.as_ref().is_some_and(|flight| flight.digest == permit.content)
-        && (permit.started || facts.in_flight.as_ref().is_some_and(|flight| !flight.aborted));
-    if on_its_way || facts.served.as_ref() == Some(&permit.content) {
-        return Standing::Forward(permit);
-    }
-    if permit.start_by_passed && !permit.started {
-        return Standing::Ignored("its start-by has passed".to_owned());
-    }
-    if !facts.lease_live {
-        return Standing::Ignored("its lease ended before it started".to_owned());
-    }
-    Standing::Forward(permit)
-}
-
-fn other_steps(permit: &PermitFacts) -> String {
-    format!("it is for other steps or analysis templates of content {} than are kept", short(&permit.content))
-}
-
-/// G19: what is served, or last succeeded in a cluster that has nothing now, needs nobody's word.
-fn needs_no_permit(facts: &Facts) -> bool {
-    let again = facts.served.is_none() && facts.in_flight.is_none() && facts.succeeded.as_ref() == Some(&facts.spec);
-    facts.served.as_ref() == Some(&facts.spec) || again && !facts.barred.contains(&facts.spec)
 }
 
 /// The spec is what is served: at rest, or back in mid-canary.
 fn withdrawn(facts: &Facts, live: Option<&PermitFacts>, permit: PermitUse) -> Decision {
-    let on_its_way = |digest: &ContentDigest| facts.in_flight.as_ref().is_some_and(|flight| flight.digest == *digest);
+    let on_its_way = |digest: &ContentDigest| {
+        facts
+            .in_flight
+            .as_ref()
+            .is_some_and(|flight| flight.digest == *digest)
+    };
     let outcome = live.filter(|live| live.content != facts.spec).map(|live| {
-        if on_its_way(&live.content) { GateOutcome::FailedWithdrawn } else { GateOutcome::SkippedWithdrawn }
+        if on_its_way(&live.content) {
+            GateOutcome::FailedWithdrawn
+        } else {
+            GateOutcome::SkippedWithdrawn
+        }
     });
     let carried_out = live.filter(|live| live.content == facts.spec);
-    let mode = carried_out.map_or(Mode::Open, |live| Mode::Forward { release: live.release.clone() });
-    Decision { mode, permit, outcome, ..open() }
+    let mode = carried_out.map_or(Mode::Open, |live| Mode::Forward {
+        release: live.release.clone(),
+    });
+    Decision {
+        mode,
+        permit,
+        outcome,
+        ..open()
+    }
 }
 
 /// A permit for new content is carried out.
 fn forward(facts: &Facts, permit: &PermitFacts) -> Decision {
     let spec_as_permitted = permit.content == facts.spec && permit.delivery == facts.spec_delivery;
-    let content = if spec_as_permitted { Content::RunSpec } else { Content::RunKept(permit.content.clone()) };
-    let flight = facts.in_flight.as_ref().filter(|flight| flight.digest == permit.content);
+    let content = if spec_as_permitted {
+        Content::RunSpec
+    } else {
+        Content::RunKept(permit.content.clone())
+    };
+    let flight = facts
+        .in_flight
+        .as_ref()
+        .filter(|flight| flight.digest == permit.content);
     let base = Decision {
         held: held(facts, &content),
         content,
         max_step: permit.max_step,
-        mode: Mode::Forward { release: permit.release.clone() },
+        mode: Mode::Forward {
+            release: permit.release.clone(),
+        },
         permit: PermitUse::Used,
         ..open()
     };
-    let base = Decision { message: base.held.as_ref().map(|_| waits_for(facts)), ..base };
+    let base = Decision {
+        message: base.held.as_ref().map(|_| waits_for(facts)),
+        ..base
+    };
     match flight {
         None => base,
         // G17: its outcome is Failed from this pass on; nothing local revives it.
         Some(flight) if flight.aborted && permit.started => stopped(facts, base),
-        Some(flight) if flight.aborted => Decision { restart: true, ..base },
-        Some(_) if facts.lease_live => Decision { may_start: false, ..base },
+        Some(flight) if flight.aborted => Decision {
+            restart: true,
+            ..base
+        },
+        Some(_) if facts.lease_live => Decision {
+            may_start: false,
+            ..base
+        },
         Some(flight) => lease_over(facts, permit, flight, base),
     }
 }
@@ -230,12 +240,22 @@ fn stopped(facts: &Facts, base: Decision) -> Decision {
     let held = held(facts, &content);
     let message = held.as_ref().map(|_| waits_for(facts));
     let outcome = Some(GateOutcome::FailedAborted);
-    Decision { held, message, content, outcome, may_start: false, may_raise: false, ..base }
+    Decision {
+        held,
+        message,
+        content,
+        outcome,
+        may_start: false,
+        may_raise: false,
+        ..base
+    }
 }
 
 /// G20, G21: the lease has ended under way.
 fn lease_over(facts: &Facts, permit: &PermitFacts, flight: &InFlight, base: Decision) -> Decision {
-    let boundary = permit.max_step.map_or(flight.step, |max| max.min(flight.step));
+    let boundary = permit
+        .max_step
+        .map_or(flight.step, |max| max.min(flight.step));
     let hold = |message: &str| Decision {
         may_start: false,
         may_raise: false,
@@ -249,7 +269,10 @@ fn lease_over(facts: &Facts, permit: &PermitFacts, flight: &InFlight, base: Deci
         Contact::Lost { seconds } => seconds,
     };
     match facts.on_hub_loss {
-        OnHubLoss::Finish => Decision { may_start: false, ..base },
+        OnHubLoss::Finish => Decision {
+            may_start: false,
+            ..base
+        },
         OnHubLoss::Hold => hold("the lease has ended and the hub is silent"),
         OnHubLoss::Abort { after } if seconds >= after => Decision {
             may_start: false,
@@ -290,29 +313,36 @@ fn no_target(facts: &Facts, permit: &PermitFacts) -> String {
 }
 
 /// The older content runs; `kind` is absent once it has been reported as served.
-fn taken_back(facts: &Facts, permit: &PermitFacts, used: PermitUse, kind: Option<&PermitKind>) -> Decision {
+fn taken_back(
+    facts: &Facts,
+    permit: &PermitFacts,
+    used: PermitUse,
+    kind: Option<&PermitKind>,
+) -> Decision {
     let content = run(facts, &permit.content);
     let mode = match &permit.kind {
-        PermitKind::Rollback { why, phase, steps_backwards } => Mode::Rollback {
+        PermitKind::Rollback {
+            why,
+            phase,
+            steps_backwards,
+        } => Mode::Rollback {
             release: permit.release.clone(),
             why: why.clone(),
             phase: *phase,
             steps_backwards: *steps_backwards,
         },
-        PermitKind::Forward => Mode::Forward { release: permit.release.clone() },
+        PermitKind::Forward => Mode::Forward {
+            release: permit.release.clone(),
+        },
     };
-    Decision { held: held(facts, &content), content, may_start: kind.is_some(), mode, permit: used, ..open() }
-}
-
-/// A rollback that was carried out stands while Git still says what was taken back.
-fn stands(facts: &Facts, permit: &PermitFacts) -> bool {
-    let back = match permit.kind {
-        PermitKind::Rollback { .. } => true,
-        PermitKind::Forward => false,
-    };
-    // The record is written before the status: what it says was served is, even if the status does not say so yet.
-    let there = [&facts.served, &facts.succeeded].into_iter().any(|served| served.as_ref() == Some(&permit.content));
-    back && there && facts.spec != permit.content && !facts.moved_on
+    Decision {
+        held: held(facts, &content),
+        content,
+        may_start: kind.is_some(),
+        mode,
+        permit: used,
+        ..open()
+    }
 }
 
 /// No permit for the spec.
@@ -324,65 +354,65 @@ fn hold(facts: &Facts, permit: PermitUse) -> Decision {
     }
     let mut decision = in_place(facts, &waits_for(facts), false);
     decision.permit = permit;
-    let Some(flight) = facts.in_flight.as_ref() else { return decision };
+    let Some(flight) = facts.in_flight.as_ref() else {
+        return decision;
+    };
     match flight.permission {
         // G11: goes on by local policy, recorded outside any release.
-        Permission::Nobody => Decision { adopt: !flight.aborted, ..local(decision) },
+        Permission::Nobody => Decision {
+            adopt: !flight.aborted,
+            ..local(decision)
+        },
         Permission::Local => local(decision),
         // Both are recorded, and a pass was cut off before the status said so.
         Permission::Fleet if facts.succeeded.as_ref() == Some(&flight.digest) => local(decision),
         Permission::Fleet if facts.failed.as_ref() == Some(&flight.digest) && !flight.aborted => {
-            Decision { abort_in_flight: Some(AbortCause::Recorded), message: None, ..decision }
+            Decision {
+                abort_in_flight: Some(AbortCause::Recorded),
+                message: None,
+                ..decision
+            }
         }
-        Permission::Fleet if flight.aborted => Decision { message: decision.held.as_ref().map(|_| waits_for(facts)), ..decision },
-        Permission::Fleet => {
-            Decision { message: Some("the permit of what is on its way was taken back".to_owned()), ..decision }
-        }
+        Permission::Fleet if flight.aborted => Decision {
+            message: decision.held.as_ref().map(|_| waits_for(facts)),
+            ..decision
+        },
+        Permission::Fleet => Decision {
+            message: Some("the permit of what is on its way was taken back".to_owned()),
+            ..decision
+        },
     }
 }
 
 /// Local policy alone bounds what is on its way.
 fn local(decision: Decision) -> Decision {
-    Decision { may_raise: true, max_step: None, message: decision.message.filter(|_| decision.held.is_some()), ..decision }
+    Decision {
+        may_raise: true,
+        max_step: None,
+        message: decision.message.filter(|_| decision.held.is_some()),
+        ..decision
+    }
 }
 
 fn waits_for(facts: &Facts) -> String {
     if facts.barred.contains(&facts.spec) || facts.failed.as_ref() == Some(&facts.spec) {
-        return format!("this content failed before: only a person may start it again ({})", restart_command(facts));
+        return format!(
+            "this content failed before: only a person may start it again ({})",
+            restart_command(facts)
+        );
     }
-    let fallback = || format!("waiting for the fleet's word (FleetRollout {})", facts.fleet_rollout);
+    let fallback = || {
+        format!(
+            "waiting for the fleet's word (FleetRollout {})",
+            facts.fleet_rollout
+        )
+    };
     facts.waits_for.clone().unwrap_or_else(fallback)
 }
 
 fn restart_command(facts: &Facts) -> String {
-    format!("groundswell release start {} --reason <why>", facts.fleet_rollout)
-}
-
-/// G15: what somebody in the cluster asked for and may not have, with who can give it.
-fn refuse(facts: &Facts, decision: Decision) -> Decision {
-    let Some(verb) = facts.verb else { return decision };
-    let flight = facts.in_flight.as_ref();
-    let local = flight.is_some_and(|flight| flight.permission != Permission::Fleet) || decision.mode == Mode::Open;
-    let bounded = !decision.may_raise || decision.max_step.is_some();
-    let text = match verb {
-        Verb::Retry if local || decision.restart => None,
-        Verb::Retry => Some(format!("retry: only the fleet may start it again ({})", restart_command(facts))),
-        Verb::PromoteFull if bounded || flight.is_none() && decision.held.is_some() => {
-            Some(format!("promote --full: {}", bound(facts, &decision)))
-        }
-        Verb::PromoteFull => None,
-        Verb::StepTo(step) if decision.max_step.is_some_and(|max| step > max) => {
-            Some(format!("promote: {}", bound(facts, &decision)))
-        }
-        Verb::StepTo(_) => None,
-    };
-    Decision { refuse_verb: text, ..decision }
-}
-
-fn bound(facts: &Facts, decision: &Decision) -> String {
-    match (decision.max_step, &decision.message) {
-        (_, Some(message)) => format!("{message}; the fleet gives the word"),
-        (Some(step), None) => format!("the permit ends at step {}; the fleet gives the word", step.saturating_add(1)),
-        (None, None) => waits_for(facts),
-    }
+    format!(
+        "groundswell release start {} --reason <why>",
+        facts.fleet_rollout
+    )
 }

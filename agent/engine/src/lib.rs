@@ -16,7 +16,6 @@ pub mod effective;
 pub mod gate;
 pub mod observed;
 pub mod plan;
-#[cfg(feature = "planted")]
 pub mod planted;
 pub mod reason;
 mod render;
@@ -24,7 +23,9 @@ pub mod sets;
 pub mod still;
 
 pub use audit::{Violation, audit};
-pub use observed::{GateObserved, GateRecord, Governance, HubContact, Kept, Observed, TemplateKey, Templates};
+pub use observed::{
+    GateObserved, GateRecord, Governance, HubContact, Kept, Observed, TemplateKey, Templates,
+};
 pub use plan::{Action, Event, EventKind, GateChange, KeepTemplate, Plan};
 pub use reason::Reason;
 
@@ -33,16 +34,22 @@ use effective::Effective;
 use gate::decision::{Decision, GateOutcome};
 use gate::facts::Facts;
 use gate::record::Recorder;
+use planted::{Bug, Planted};
 use sets::SetView;
 
 /// Decides what to do about one Rollout. Total and deterministic: the same input gives the same plan.
 pub fn reconcile(observed: &Observed) -> Plan {
+    reconcile_with(observed, Bug::default())
+}
+
+/// [`reconcile`] with a bug; for tests.
+pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
     let spec = effective::of_spec(observed);
     let views = sets::views(observed);
-    let facts = gate::observe::facts(observed, &spec, &views);
-    let decision = decide(observed, &facts);
+    let facts = gate::observe::facts(observed, &spec, &views, bug);
+    let decision = decide(&facts, bug);
     let effective = effective::of_decision(observed, &spec, &decision);
-    let (mut plan, progress) = run(observed, &facts, &decision, effective.as_ref(), views);
+    let (mut plan, progress) = run(observed, &facts, &decision, effective.as_ref(), views, bug);
     let recorder = Recorder {
         observed,
         facts: &facts,
@@ -59,15 +66,12 @@ pub fn reconcile(observed: &Observed) -> Plan {
     plan
 }
 
-#[cfg(not(feature = "planted"))]
-fn decide(_observed: &Observed, facts: &Facts) -> Decision {
-    gate::decide(facts)
-}
-
-#[cfg(feature = "planted")]
-fn decide(observed: &Observed, facts: &Facts) -> Decision {
-    if observed.planted == Some(planted::Planted::GateOpen) {
-        return gate::decide(&Facts { governance: Governance::StandAlone, ..facts.clone() });
+fn decide(facts: &Facts, bug: Bug) -> Decision {
+    if bug.is(Planted::GateOpen) {
+        return gate::decide(&Facts {
+            governance: Governance::StandAlone,
+            ..facts.clone()
+        });
     }
     gate::decide(facts)
 }
@@ -78,42 +82,94 @@ fn run(
     decision: &Decision,
     effective: Option<&Effective>,
     views: Vec<SetView>,
+    bug: Bug,
 ) -> (Plan, Option<Progress>) {
-    let still = |status, reason| (Plan { actions: Vec::new(), status, reasons: vec![reason], wake: None }, None);
-    let waits = decision.message.clone().unwrap_or_else(|| "waiting for the fleet".to_owned());
+    let still = |status, reason| {
+        (
+            Plan {
+                actions: Vec::new(),
+                status,
+                reasons: vec![reason],
+                wake: None,
+            },
+            None,
+        )
+    };
+    let waits = decision
+        .message
+        .clone()
+        .unwrap_or_else(|| "waiting for the fleet".to_owned());
     let Some(effective) = effective else {
         let digest = facts.spec.clone();
-        return still(still::held(observed, &views, &waits), Reason::Held { digest, message: waits });
+        return still(
+            still::held(observed, &views, &waits),
+            Reason::Held {
+                digest,
+                message: waits,
+            },
+        );
     };
     let problem = check::problem(observed, effective);
     let (Some(strategy), None) = (&effective.strategy.canary, &problem) else {
         let message = problem.unwrap_or_else(|| "spec.strategy.canary is missing".to_owned());
-        return still(still::invalid(observed, &views, &message), Reason::InvalidSpec { message });
+        return still(
+            still::invalid(observed, &views, &message),
+            Reason::InvalidSpec { message },
+        );
     };
-    let Some(mut pass) = canary::current::open(observed, effective, strategy, decision, facts, views.clone()) else {
+    let Some(mut pass) = canary::current::open(
+        observed,
+        effective,
+        strategy,
+        decision,
+        facts,
+        views.clone(),
+    ) else {
         let digest = effective.digest.clone();
         let reason = Reason::TemplateLost { digest };
         return still(still::held(observed, &views, &reason.to_string()), reason);
     };
+    pass.bug = bug;
     let progress = canary::run(&mut pass);
     let mut actions = pass.writes;
     actions.extend(pass.events.into_iter().map(Action::Event));
-    (Plan { actions, status: pass.status, reasons: pass.reasons, wake: pass.wake }, Some(progress))
+    (
+        Plan {
+            actions,
+            status: pass.status,
+            reasons: pass.reasons,
+            wake: pass.wake,
+        },
+        Some(progress),
+    )
 }
 
 /// Events of the gate: content is held, a rollback has no target.
 fn tell(observed: &Observed, decision: &Decision, actions: &[Action], plan: &mut Plan) {
     let before = observed.gate.gate().and_then(|gate| gate.status.as_ref());
-    let known = before.and_then(|record| record.held.as_ref()).map(|held| held.digest.clone());
-    let recorded = actions.iter().any(|action| matches!(action, Action::RecordGate { .. }));
+    let known = before
+        .and_then(|record| record.held.as_ref())
+        .map(|held| held.digest.clone());
+    let recorded = actions
+        .iter()
+        .any(|action| matches!(action, Action::RecordGate { .. }));
     let generation = observed.rollout.metadata.generation.unwrap_or(0);
     let mut event = |kind, message: String, what: &str| {
-        plan.actions.push(Action::Event(Event { kind, reason: "FleetGate", message, key: format!("{generation}.{what}") }));
+        plan.actions.push(Action::Event(Event {
+            kind,
+            reason: "FleetGate",
+            message,
+            key: format!("{generation}.{what}"),
+        }));
     };
     if let (Some(held), Some(message), true) = (&decision.held, &decision.message, recorded)
         && known.as_ref() != Some(held)
     {
-        event(EventKind::Normal, format!("content {} is held: {message}", reason::short(held)), held.as_str());
+        event(
+            EventKind::Normal,
+            format!("content {} is held: {message}", reason::short(held)),
+            held.as_str(),
+        );
     }
     if decision.outcome == Some(GateOutcome::FailedNoRollbackTarget) && recorded {
         let message = decision.message.clone().unwrap_or_default();
@@ -124,11 +180,21 @@ fn tell(observed: &Observed, decision: &Decision, actions: &[Action], plan: &mut
 /// Silence of the hub acts by itself at a known time; nothing else of the gate does (the shell wakes for leases).
 fn gate_wake(observed: &Observed, facts: &Facts, plan: &mut Plan) {
     use gate::facts::{Contact, OnHubLoss};
-    let (OnHubLoss::Abort { after }, Contact::Lost { seconds }) = (facts.on_hub_loss, facts.contact) else { return };
-    let live = facts.in_flight.as_ref().is_some_and(|flight| !flight.aborted);
+    let (OnHubLoss::Abort { after }, Contact::Lost { seconds }) =
+        (facts.on_hub_loss, facts.contact)
+    else {
+        return;
+    };
+    let live = facts
+        .in_flight
+        .as_ref()
+        .is_some_and(|flight| !flight.aborted);
     if live && facts.permit.is_some() && seconds < after {
         let left = jiff::SignedDuration::from_secs(after.saturating_sub(seconds));
-        let at = observed.now.checked_add(left).unwrap_or(jiff::Timestamp::MAX);
+        let at = observed
+            .now
+            .checked_add(left)
+            .unwrap_or(jiff::Timestamp::MAX);
         plan.wake = Some(plan.wake.map_or(at, |wake| wake.min(at)));
     }
 }

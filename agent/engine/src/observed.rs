@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::analysis::AnalysisTemplateSpec;
 use agent_api::{
-    AnalysisRun, ContentDigest, DeliveryDigest, FirstContact, Gate, PodTemplate, ReplicaSet, Rollout,
+    AnalysisRun, ContentDigest, DeliveryDigest, FirstContact, Gate, PodTemplate, ReplicaSet,
+    Rollout,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -29,9 +30,6 @@ pub struct Observed {
     pub defaulted: Option<PodTemplate>,
     /// The fleet's side.
     pub gate: GateObserved,
-    /// The bug to show, if any: tests prove with it that a property would notice.
-    #[cfg(feature = "planted")]
-    pub planted: Option<crate::planted::Planted>,
 }
 
 /// Analysis templates by name.
@@ -157,13 +155,20 @@ pub struct Kept {
 impl TemplateKey {
     /// The template that a reference names.
     pub fn of(reference: &agent_api::analysis::TemplateRef) -> Self {
-        Self { name: reference.template_name.clone(), cluster_scope: reference.cluster_scope.unwrap_or(false) }
+        Self {
+            name: reference.template_name.clone(),
+            cluster_scope: reference.cluster_scope.unwrap_or(false),
+        }
     }
 }
 
 impl std::fmt::Display for TemplateKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let scope = if self.cluster_scope { "ClusterAnalysisTemplate" } else { "AnalysisTemplate" };
+        let scope = if self.cluster_scope {
+            "ClusterAnalysisTemplate"
+        } else {
+            "AnalysisTemplate"
+        };
         write!(f, "{scope}/{}", self.name)
     }
 }

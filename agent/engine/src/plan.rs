@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use agent_api::{AnalysisRun, ContentDigest, DeliveryDigest, GateStatus, PodTemplate, ReplicaSet, RolloutStatus};
+use agent_api::{
+    AnalysisRun, ContentDigest, DeliveryDigest, GateStatus, PodTemplate, ReplicaSet, RolloutStatus,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -28,7 +30,9 @@ pub struct Plan {
 impl Plan {
     /// The writes without the events.
     pub fn writes(&self) -> impl Iterator<Item = &Action> {
-        self.actions.iter().filter(|action| !matches!(action, Action::Event(_)))
+        self.actions
+            .iter()
+            .filter(|action| !matches!(action, Action::Event(_)))
     }
 }
 

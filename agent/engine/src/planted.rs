@@ -1,5 +1,6 @@
-//! Bugs that tests plant, one at a time.
-//! In: nothing. Out: their names. It must not exist in what is shipped: the feature `planted` is for tests only.
+//! Bugs that tests plant, one at a time, to prove that a property would notice.
+//!
+//! In: nothing. Out: whether a bug is there; without the feature `planted` there is none and none can be made.
 
 /// One bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,4 +25,37 @@ pub enum Planted {
     StatusNeverSettles,
     /// The names of runs depend on how many there are.
     RunNamesDrift,
+}
+
+impl Planted {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::GateOpen,
+        Self::LeaseEndless,
+        Self::MaxStepIgnored,
+        Self::AbortForgotten,
+        Self::AvailabilityIgnored,
+        Self::SurgeIgnored,
+        Self::OnePodTooMany,
+        Self::AnalysisAssumedGood,
+        Self::StatusNeverSettles,
+        Self::RunNamesDrift,
+    ];
+}
+
+/// The bug of this pass, if any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bug(Option<Planted>);
+
+impl Bug {
+    /// A pass with a bug.
+    #[cfg(feature = "planted")]
+    pub fn planted(bug: Planted) -> Self {
+        Self(Some(bug))
+    }
+
+    /// Whether it is this one.
+    pub(crate) fn is(self, bug: Planted) -> bool {
+        cfg!(feature = "planted") && self.0 == Some(bug)
+    }
 }

@@ -166,47 +166,95 @@ impl fmt::Display for Reason {
         match self {
             Self::InvalidSpec { message } => write!(f, "the spec cannot be acted on: {message}"),
             Self::InitialDeploy => f.write_str("the first version goes out at once, without steps"),
-            Self::StepWeight { step, weight, replicas } => {
-                write!(f, "step {step} sets weight {weight} of {replicas} {}", plural(*replicas, "replica"))
+            Self::StepWeight {
+                step,
+                weight,
+                replicas,
+            } => {
+                write!(
+                    f,
+                    "step {step} sets weight {weight} of {replicas} {}",
+                    plural(*replicas, "replica")
+                )
             }
             Self::StepsDone => f.write_str("all steps are done"),
             Self::Complete { revision } => write!(f, "revision {revision} is complete"),
             Self::FullPromotion => f.write_str("full promotion was requested"),
-            Self::BackToStable => f.write_str("the spec is back at the stable version, without steps"),
+            Self::BackToStable => {
+                f.write_str("the spec is back at the stable version, without steps")
+            }
             Self::Intermediate => f.write_str("a version between stable and newest is not wanted"),
-            Self::Replicas { replicas } => write!(f, "{replicas} {} wanted", plural(*replicas, "replica")),
-            Self::PodsPending { name, available, wanted } => {
+            Self::Replicas { replicas } => {
+                write!(f, "{replicas} {} wanted", plural(*replicas, "replica"))
+            }
+            Self::PodsPending {
+                name,
+                available,
+                wanted,
+            } => {
                 write!(f, "{name} has {available} of {wanted} pods available")
             }
             Self::AvailabilityGuard { available, minimum } => {
-                write!(f, "{available} pods are available and {minimum} must be: nothing more is scaled down")
+                write!(
+                    f,
+                    "{available} pods are available and {minimum} must be: nothing more is scaled down"
+                )
             }
             Self::SurgeGuard { total, maximum } => {
-                write!(f, "{total} pods are wanted and {maximum} are allowed: nothing more is scaled up")
+                write!(
+                    f,
+                    "{total} pods are wanted and {maximum} are allowed: nothing more is scaled up"
+                )
             }
-            Self::PauseUntil { step, seconds, elapsed, .. } => {
+            Self::PauseUntil {
+                step,
+                seconds,
+                elapsed,
+                ..
+            } => {
                 write!(f, "step {step} pause {seconds}s, {elapsed}s elapsed")
             }
-            Self::PauseForPerson { step } => write!(f, "step {step} pauses until somebody promotes"),
+            Self::PauseForPerson { step } => {
+                write!(f, "step {step} pauses until somebody promotes")
+            }
             Self::PausedByPerson => f.write_str("spec.paused is set"),
-            Self::AnalysisRunning { step: Some(step), run } => write!(f, "step {step} waits for analysis {run}"),
-            Self::AnalysisRunning { step: None, run } => write!(f, "analysis {run} runs in the background"),
-            Self::AnalysisInconclusive { run } => write!(f, "analysis {run} is inconclusive: somebody has to decide"),
+            Self::AnalysisRunning {
+                step: Some(step),
+                run,
+            } => write!(f, "step {step} waits for analysis {run}"),
+            Self::AnalysisRunning { step: None, run } => {
+                write!(f, "analysis {run} runs in the background")
+            }
+            Self::AnalysisInconclusive { run } => {
+                write!(f, "analysis {run} is inconclusive: somebody has to decide")
+            }
             Self::Aborted { why } => write!(f, "aborted: {why}"),
             Self::NothingToAbort => f.write_str("abort was requested and nothing is on its way"),
             Self::DeadlineExceeded { seconds } => write!(f, "no progress for more than {seconds}s"),
-            Self::Held { digest, message } => write!(f, "content {} is held: {message}", short(digest)),
+            Self::Held { digest, message } => {
+                write!(f, "content {} is held: {message}", short(digest))
+            }
             Self::WouldHold { message } => write!(f, "not enforced, else held: {message}"),
             Self::Permitted { release } => write!(f, "permitted by release {release}"),
             Self::PermitIgnored { why } => write!(f, "the permit does not count: {why}"),
             Self::StepBoundary { step, why } => write!(f, "stops after step {step}: {why}"),
-            Self::FleetRollback { release, why } => write!(f, "fleet rollback of release {release}: {why}"),
+            Self::FleetRollback { release, why } => {
+                write!(f, "fleet rollback of release {release}: {why}")
+            }
             Self::Adopted { digest } => {
-                write!(f, "content {} was on its way before it was governed: goes on by local policy", short(digest))
+                write!(
+                    f,
+                    "content {} was on its way before it was governed: goes on by local policy",
+                    short(digest)
+                )
             }
             Self::VerbRefused { text } => write!(f, "refused: {text}"),
             Self::TemplateLost { digest } => {
-                write!(f, "content {} has to be served and its template is not kept", short(digest))
+                write!(
+                    f,
+                    "content {} has to be served and its template is not kept",
+                    short(digest)
+                )
             }
         }
     }
@@ -221,5 +269,9 @@ pub fn short(digest: &ContentDigest) -> &str {
 }
 
 fn plural(count: i32, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
+    if count == 1 {
+        word.to_owned()
+    } else {
+        format!("{word}s")
+    }
 }

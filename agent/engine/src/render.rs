@@ -20,7 +20,9 @@ impl fmt::Display for Plan {
             writeln!(f, "wait    until {wake}")?;
         }
         let status = &self.status;
-        let phase = status.phase.map_or_else(|| "without phase".to_owned(), |phase| phase.to_string());
+        let phase = status
+            .phase
+            .map_or_else(|| "without phase".to_owned(), |phase| phase.to_string());
         write!(f, "status  {phase}")?;
         if let Some(message) = &status.message {
             write!(f, " {message}")?;
@@ -47,8 +49,12 @@ impl fmt::Display for Plan {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::KeepTemplate(kept) => write!(f, "keep    {} as {}", short(&kept.digest), kept.name),
-            Self::ForgetTemplate { digest, name } => write!(f, "forget  {} as {name}", short(digest)),
+            Self::KeepTemplate(kept) => {
+                write!(f, "keep    {} as {}", short(&kept.digest), kept.name)
+            }
+            Self::ForgetTemplate { digest, name } => {
+                write!(f, "forget  {} as {name}", short(digest))
+            }
             Self::RecordGate { changes, .. } => {
                 let changes: Vec<String> = changes.iter().map(GateChange::to_string).collect();
                 write!(f, "record  {}", changes.join(", "))
@@ -58,20 +64,40 @@ impl fmt::Display for Action {
                 write!(f, "create  {name} with {}", replica_set.desired())
             }
             Self::AdoptReplicaSet { name, .. } => write!(f, "adopt   {name}"),
-            Self::AnnotateReplicaSet { name, annotations, min_ready_seconds } => {
+            Self::AnnotateReplicaSet {
+                name,
+                annotations,
+                min_ready_seconds,
+            } => {
                 write!(f, "note    {name}")?;
                 if let Some(seconds) = min_ready_seconds {
                     write!(f, " minReadySeconds {seconds}")?;
                 }
                 pairs(f, annotations)
             }
-            Self::ScaleReplicaSet { name, from, to, because, .. } => {
+            Self::ScaleReplicaSet {
+                name,
+                from,
+                to,
+                because,
+                ..
+            } => {
                 write!(f, "scale   {name}  {from} -> {to}  because {because}")
             }
             Self::DeleteReplicaSet { name } => write!(f, "delete  {name}"),
             Self::CreateAnalysisRun { run } => {
-                let metrics: Vec<&str> = run.spec.metrics.iter().map(|metric| metric.name.as_str()).collect();
-                write!(f, "analyse {} ({})", run.metadata.name.as_deref().unwrap_or_default(), metrics.join(", "))
+                let metrics: Vec<&str> = run
+                    .spec
+                    .metrics
+                    .iter()
+                    .map(|metric| metric.name.as_str())
+                    .collect();
+                write!(
+                    f,
+                    "analyse {} ({})",
+                    run.metadata.name.as_deref().unwrap_or_default(),
+                    metrics.join(", ")
+                )
             }
             Self::TerminateAnalysisRun { name } => write!(f, "end     {name}"),
             Self::DeleteAnalysisRun { name } => write!(f, "delete  {name}"),
@@ -85,13 +111,19 @@ impl fmt::Display for Action {
                 }
                 Ok(())
             }
-            Self::Event(event) => write!(f, "event   {} {}: {} [{}]", event.kind, event.reason, event.message, event.key),
+            Self::Event(event) => write!(
+                f,
+                "event   {} {}: {} [{}]",
+                event.kind, event.reason, event.message, event.key
+            ),
         }
     }
 }
 
 fn pairs(f: &mut fmt::Formatter<'_>, pairs: &BTreeMap<String, String>) -> fmt::Result {
-    pairs.iter().try_for_each(|(key, value)| write!(f, " {key}={value}"))
+    pairs
+        .iter()
+        .try_for_each(|(key, value)| write!(f, " {key}={value}"))
 }
 
 impl fmt::Display for GateChange {

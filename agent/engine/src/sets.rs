@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use agent_api::digest::content_digest;
-use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION, LABEL_POD_HASH};
+use agent_api::names::{
+    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION, LABEL_POD_HASH,
+};
 use agent_api::pod_hash::pod_hash;
 use agent_api::{ContentDigest, PodHash, PodTemplate, ReplicaSet};
 use jiff::Timestamp;
@@ -52,10 +54,19 @@ pub struct SetView {
 impl SetView {
     fn of(observed: &Observed, set: &ReplicaSet) -> Self {
         let annotations = set.metadata.annotations.as_ref();
-        let number = |key: &str| annotations.and_then(|all| all.get(key)).and_then(|text| text.parse::<i64>().ok());
+        let number = |key: &str| {
+            annotations
+                .and_then(|all| all.get(key))
+                .and_then(|text| text.parse::<i64>().ok())
+        };
         let labels = set.metadata.labels.as_ref();
-        let hash = labels.and_then(|all| all.get(LABEL_POD_HASH)).cloned().unwrap_or_default();
-        let digest = annotations.and_then(|all| all.get(ANNOTATION_DIGEST)).map(|text| ContentDigest(text.clone()));
+        let hash = labels
+            .and_then(|all| all.get(LABEL_POD_HASH))
+            .cloned()
+            .unwrap_or_default();
+        let digest = annotations
+            .and_then(|all| all.get(ANNOTATION_DIGEST))
+            .map(|text| ContentDigest(text.clone()));
         let hash = PodHash(hash);
         Self {
             name: set.metadata.name.clone().unwrap_or_default(),
@@ -68,9 +79,12 @@ impl SetView {
             ready: set.ready(),
             available: set.available(),
             created: set.metadata.creation_timestamp.as_ref().map(|time| time.0),
-            attempt: number(ANNOTATION_ATTEMPT).and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+            attempt: number(ANNOTATION_ATTEMPT)
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or(0),
             min_ready_seconds: set.spec.min_ready_seconds.unwrap_or(0),
-            desired_annotation: number(ANNOTATION_DESIRED_REPLICAS).and_then(|count| i32::try_from(count).ok()),
+            desired_annotation: number(ANNOTATION_DESIRED_REPLICAS)
+                .and_then(|count| i32::try_from(count).ok()),
             deleting: set.metadata.deletion_timestamp.is_some(),
         }
     }
@@ -79,18 +93,35 @@ impl SetView {
 /// The digest of a ReplicaSet of somebody else's making: the spec's, if the templates are equal after defaulting.
 fn compared(observed: &Observed, set: &ReplicaSet, hash: &PodHash) -> ContentDigest {
     let unknown = ContentDigest(format!("hash:{hash}"));
-    let Some(template) = observed.rollout.spec.template.as_ref() else { return unknown };
-    let collisions = observed.rollout.status.as_ref().and_then(|status| status.collision_count);
+    let Some(template) = observed.rollout.spec.template.as_ref() else {
+        return unknown;
+    };
+    let collisions = observed
+        .rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.collision_count);
     let same_hash = pod_hash(template, collisions) == *hash;
-    let same_template = observed.defaulted.as_ref().is_some_and(|defaulted| same_content(defaulted, &set.spec.template));
-    if same_hash || same_template { content_digest(template) } else { unknown }
+    let same_template = observed
+        .defaulted
+        .as_ref()
+        .is_some_and(|defaulted| same_content(defaulted, &set.spec.template));
+    if same_hash || same_template {
+        content_digest(template)
+    } else {
+        unknown
+    }
 }
 
 /// Equal but for the hash label and the deprecated `serviceAccount`; null, empty and absent are equal in a digest.
 fn same_content(one: &PodTemplate, other: &PodTemplate) -> bool {
     let plain = |template: &PodTemplate| {
         let mut template = template.clone();
-        if let Some(spec) = template.0.get_mut("spec").and_then(serde_json::Value::as_object_mut) {
+        if let Some(spec) = template
+            .0
+            .get_mut("spec")
+            .and_then(serde_json::Value::as_object_mut)
+        {
             spec.remove("serviceAccount");
         }
         content_digest(&template)
@@ -100,7 +131,10 @@ fn same_content(one: &PodTemplate, other: &PodTemplate) -> bool {
 
 /// All ReplicaSets of the Rollout that are not being deleted, oldest revision first.
 pub fn views(observed: &Observed) -> Vec<SetView> {
-    let all = observed.replica_sets.iter().map(|set| SetView::of(observed, set));
+    let all = observed
+        .replica_sets
+        .iter()
+        .map(|set| SetView::of(observed, set));
     let mut all: Vec<SetView> = all.filter(|view| !view.deleting).collect();
     all.sort_by(|a, b| (a.revision, a.created, &a.name).cmp(&(b.revision, b.created, &b.name)));
     all
@@ -115,8 +149,9 @@ pub fn by_hash<'a>(views: &'a [SetView], hash: Option<&PodHash>) -> Option<&'a S
 /// Annotations of the Rollout that its ReplicaSets carry too: all but those that speak of the Rollout itself.
 pub fn copied_annotations(observed: &Observed) -> BTreeMap<String, String> {
     use agent_api::names::{
-        ANNOTATION_BREAK_GLASS, ANNOTATION_FLEET_REVISION, ANNOTATION_LAST_APPLIED, ANNOTATION_NOTIFIED,
-        ANNOTATION_RELEASE, ANNOTATION_REVISION_HISTORY, ANNOTATION_WORKLOAD_GENERATION,
+        ANNOTATION_BREAK_GLASS, ANNOTATION_FLEET_REVISION, ANNOTATION_LAST_APPLIED,
+        ANNOTATION_NOTIFIED, ANNOTATION_RELEASE, ANNOTATION_REVISION_HISTORY,
+        ANNOTATION_WORKLOAD_GENERATION,
     };
     const OWN: [&str; 9] = [
         ANNOTATION_LAST_APPLIED,
@@ -129,6 +164,13 @@ pub fn copied_annotations(observed: &Observed) -> BTreeMap<String, String> {
         ANNOTATION_BREAK_GLASS,
         ANNOTATION_FLEET_REVISION,
     ];
-    let all = observed.rollout.metadata.annotations.clone().unwrap_or_default();
-    all.into_iter().filter(|(key, _)| !OWN.contains(&key.as_str())).collect()
+    let all = observed
+        .rollout
+        .metadata
+        .annotations
+        .clone()
+        .unwrap_or_default();
+    all.into_iter()
+        .filter(|(key, _)| !OWN.contains(&key.as_str()))
+        .collect()
 }

@@ -13,7 +13,14 @@ use crate::sets::SetView;
 /// The status of a spec that cannot be acted on.
 pub fn invalid(observed: &Observed, views: &[SetView], message: &str) -> RolloutStatus {
     let mut status = counted(observed, views);
-    set(&mut status, observed.now, condition::INVALID_SPEC, "True", "InvalidSpec", message.to_owned());
+    set(
+        &mut status,
+        observed.now,
+        condition::INVALID_SPEC,
+        "True",
+        "InvalidSpec",
+        message.to_owned(),
+    );
     status.phase = Some(Phase::Degraded);
     status.message = Some(format!("InvalidSpec: {message}"));
     status
@@ -23,17 +30,37 @@ pub fn invalid(observed: &Observed, views: &[SetView], message: &str) -> Rollout
 pub fn held(observed: &Observed, views: &[SetView], message: &str) -> RolloutStatus {
     let mut status = counted(observed, views);
     let before = observed.rollout.status.as_ref();
-    let known = before.and_then(|status| status.pause_condition(pause_reason::FLEET_GATE)).map(|pause| pause.start_time);
+    let known = before
+        .and_then(|status| status.pause_condition(pause_reason::FLEET_GATE))
+        .map(|pause| pause.start_time);
     let gate = observed.gate.gate().and_then(|gate| gate.status.as_ref());
-    let held = gate.and_then(|record| record.held.as_ref()).map(|held| held.since);
+    let held = gate
+        .and_then(|record| record.held.as_ref())
+        .map(|held| held.since);
     status.pause_conditions.push(PauseCondition {
         reason: pause_reason::FLEET_GATE.to_owned(),
         start_time: known.or(held).unwrap_or_else(|| observed.now.into()),
         ..PauseCondition::default()
     });
-    status.conditions.retain(|known| known.r#type != condition::INVALID_SPEC);
-    set(&mut status, observed.now, condition::PROGRESSING, "Unknown", "RolloutPaused", "Rollout is paused".to_owned());
-    set(&mut status, observed.now, condition::PAUSED, "True", "RolloutPaused", "Rollout is paused".to_owned());
+    status
+        .conditions
+        .retain(|known| known.r#type != condition::INVALID_SPEC);
+    set(
+        &mut status,
+        observed.now,
+        condition::PROGRESSING,
+        "Unknown",
+        "RolloutPaused",
+        "Rollout is paused".to_owned(),
+    );
+    set(
+        &mut status,
+        observed.now,
+        condition::PAUSED,
+        "True",
+        "RolloutPaused",
+        "Rollout is paused".to_owned(),
+    );
     status.phase = Some(Phase::Paused);
     status.message = Some(message.to_owned());
     status
@@ -48,9 +75,18 @@ fn counted(observed: &Observed, views: &[SetView]) -> RolloutStatus {
     status.hpa_replicas = Some(replicas);
     status.ready_replicas = Some(sum(|set| set.ready));
     status.available_replicas = Some(sum(|set| set.available));
-    let current = views.iter().find(|set| Some(&set.hash) == status.current_pod_hash.as_ref());
+    let current = views
+        .iter()
+        .find(|set| Some(&set.hash) == status.current_pod_hash.as_ref());
     status.updated_replicas = Some(current.map_or(0, |set| set.current));
     status.selector = Some(observed.rollout.spec.selector.to_query());
-    status.observed_generation = Some(observed.rollout.metadata.generation.unwrap_or(0).to_string());
+    status.observed_generation = Some(
+        observed
+            .rollout
+            .metadata
+            .generation
+            .unwrap_or(0)
+            .to_string(),
+    );
     status
 }

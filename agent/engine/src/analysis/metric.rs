@@ -40,7 +40,9 @@ pub enum Error {
     #[error("metric {0:?} has a count above 1 and no interval: add an interval")]
     NoInterval(String),
     /// The count cannot reach both limits.
-    #[error("metric {0:?} has a count below its failureLimit plus consecutiveSuccessLimit: raise the count")]
+    #[error(
+        "metric {0:?} has a count below its failureLimit plus consecutiveSuccessLimit: raise the count"
+    )]
     CountTooLow(String),
 }
 
@@ -92,8 +94,16 @@ impl Limits {
             count,
             failures: number("failureLimit", &metric.failure_limit, 0)?,
             inconclusive: number("inconclusiveLimit", &metric.inconclusive_limit, 0)?,
-            errors: number("consecutiveErrorLimit", &metric.consecutive_error_limit, DEFAULT_ERROR_LIMIT)?,
-            successes: number("consecutiveSuccessLimit", &metric.consecutive_success_limit, 0)?,
+            errors: number(
+                "consecutiveErrorLimit",
+                &metric.consecutive_error_limit,
+                DEFAULT_ERROR_LIMIT,
+            )?,
+            successes: number(
+                "consecutiveSuccessLimit",
+                &metric.consecutive_success_limit,
+                0,
+            )?,
             interval,
             delay: time("initialDelay", &metric.initial_delay)?.unwrap_or(SignedDuration::ZERO),
         };
@@ -109,11 +119,24 @@ impl Limits {
 
     /// When the next measurement is due.
     pub fn due(&self, started: Timestamp, last: Option<&Measurement>) -> Timestamp {
-        let plus = |at: Timestamp, span: SignedDuration| at.checked_add(span).unwrap_or(Timestamp::MAX);
-        let Some(last) = last else { return plus(started, self.delay) };
-        let at = last.finished_at.or(last.started_at).map_or(started, |at| at.timestamp());
+        let plus =
+            |at: Timestamp, span: SignedDuration| at.checked_add(span).unwrap_or(Timestamp::MAX);
+        let Some(last) = last else {
+            return plus(started, self.delay);
+        };
+        let at = last
+            .finished_at
+            .or(last.started_at)
+            .map_or(started, |at| at.timestamp());
         let errored = last.phase == Some(AnalysisPhase::Error);
-        plus(at, if errored { ERROR_RETRY } else { self.interval.unwrap_or(ERROR_RETRY) })
+        plus(
+            at,
+            if errored {
+                ERROR_RETRY
+            } else {
+                self.interval.unwrap_or(ERROR_RETRY)
+            },
+        )
     }
 }
 
@@ -126,31 +149,62 @@ pub fn endless(metric: &Metric) -> Result<bool, Error> {
 pub fn verdict(limits: &Limits, result: &MetricResult) -> (AnalysisPhase, Option<String>) {
     let number = |value: Option<i32>| value.unwrap_or(0);
     let beyond = |what: &str, count: i32, field: &str, limit: i32| {
-        Some(format!("metric {:?}: {what} {count}, {field} is {limit}", result.name))
+        Some(format!(
+            "metric {:?}: {what} {count}, {field} is {limit}",
+            result.name
+        ))
     };
     let errors = number(result.consecutive_error);
     if errors > limits.errors {
-        return (AnalysisPhase::Error, beyond("errors in a row", errors, "consecutiveErrorLimit", limits.errors));
+        return (
+            AnalysisPhase::Error,
+            beyond(
+                "errors in a row",
+                errors,
+                "consecutiveErrorLimit",
+                limits.errors,
+            ),
+        );
     }
     let unclear = number(result.inconclusive);
     if unclear > limits.inconclusive {
-        return (AnalysisPhase::Inconclusive, beyond("inconclusive", unclear, "inconclusiveLimit", limits.inconclusive));
+        return (
+            AnalysisPhase::Inconclusive,
+            beyond(
+                "inconclusive",
+                unclear,
+                "inconclusiveLimit",
+                limits.inconclusive,
+            ),
+        );
     }
     let failed = number(result.failed);
     if limits.failures > OFF && failed > limits.failures {
-        return (AnalysisPhase::Failed, beyond("failed", failed, "failureLimit", limits.failures));
+        return (
+            AnalysisPhase::Failed,
+            beyond("failed", failed, "failureLimit", limits.failures),
+        );
     }
     if limits.successes > 0 && number(result.consecutive_success) >= limits.successes {
         return (AnalysisPhase::Successful, None);
     }
-    let done = limits.count.is_some_and(|count| number(result.count) >= count);
+    let done = limits
+        .count
+        .is_some_and(|count| number(result.count) >= count);
     if !done {
         return (AnalysisPhase::Running, None);
     }
     if limits.successes == 0 {
         return (AnalysisPhase::Successful, None);
     }
-    let text = format!("metric {:?}: the count was reached without {} successes in a row", result.name, limits.successes);
-    let phase = if limits.failures > OFF { AnalysisPhase::Inconclusive } else { AnalysisPhase::Failed };
+    let text = format!(
+        "metric {:?}: the count was reached without {} successes in a row",
+        result.name, limits.successes
+    );
+    let phase = if limits.failures > OFF {
+        AnalysisPhase::Inconclusive
+    } else {
+        AnalysisPhase::Failed
+    };
     (phase, Some(text))
 }

@@ -45,7 +45,9 @@ pub enum Error {
         path: String,
     },
     /// A source of values that is not built.
-    #[error("argument {0:?} comes from a Secret, which this version does not read: give it a value")]
+    #[error(
+        "argument {0:?} comes from a Secret, which this version does not read: give it a value"
+    )]
     SecretArgument(String),
     /// An argument in a metric cannot be filled in.
     #[error(transparent)]
@@ -69,29 +71,48 @@ pub fn run_spec(
     let mut merged = AnalysisRunSpec::default();
     let mut seen = BTreeSet::new();
     for reference in &analysis.templates {
-        add(&mut merged, &TemplateKey::of(reference), templates, &mut seen, 0)?;
+        add(
+            &mut merged,
+            &TemplateKey::of(reference),
+            templates,
+            &mut seen,
+            0,
+        )?;
     }
     if merged.metrics.is_empty() {
         return Err(Error::NoMetrics);
     }
     let mut names = BTreeSet::new();
-    if let Some(twice) = merged.metrics.iter().find(|metric| !names.insert(metric.name.as_str())) {
+    if let Some(twice) = merged
+        .metrics
+        .iter()
+        .find(|metric| !names.insert(metric.name.as_str()))
+    {
         return Err(Error::DuplicateMetric(twice.name.clone()));
     }
     for argument in &mut merged.args {
-        let given = analysis.args.iter().find(|given| given.name == argument.name);
+        let given = analysis
+            .args
+            .iter()
+            .find(|given| given.name == argument.name);
         if let Some(given) = given {
             *argument = given.clone();
         }
         value(argument, rollout, stable, latest)?;
     }
     merged.dry_run.extend(analysis.dry_run.iter().cloned());
-    merged.measurement_retention.extend(analysis.measurement_retention.iter().cloned());
+    merged
+        .measurement_retention
+        .extend(analysis.measurement_retention.iter().cloned());
     Ok(merged)
 }
 
 /// Checks a step's analysis as a run would: every metric can be filled in, judged, and ends.
-pub fn check_step(analysis: &StepAnalysis, templates: &Templates, rollout: &Rollout) -> Result<(), Error> {
+pub fn check_step(
+    analysis: &StepAnalysis,
+    templates: &Templates,
+    rollout: &Rollout,
+) -> Result<(), Error> {
     let hash = PodHash::default();
     let spec = run_spec(analysis, templates, rollout, &hash, &hash)?;
     for metric in &spec.metrics {
@@ -117,14 +138,24 @@ fn add(
     if !seen.insert(key.clone()) {
         return Ok(());
     }
-    let template = templates.get(key).ok_or_else(|| Error::NoTemplate(key.to_string()))?;
+    let template = templates
+        .get(key)
+        .ok_or_else(|| Error::NoTemplate(key.to_string()))?;
     merged.metrics.extend(template.metrics.iter().cloned());
     merged.dry_run.extend(template.dry_run.iter().cloned());
-    merged.measurement_retention.extend(template.measurement_retention.iter().cloned());
+    merged
+        .measurement_retention
+        .extend(template.measurement_retention.iter().cloned());
     for argument in &template.args {
-        match merged.args.iter_mut().find(|known| known.name == argument.name) {
+        match merged
+            .args
+            .iter_mut()
+            .find(|known| known.name == argument.name)
+        {
             None => merged.args.push(argument.clone()),
-            Some(known) if known.value.is_none() && known.value_from.is_none() => *known = argument.clone(),
+            Some(known) if known.value.is_none() && known.value_from.is_none() => {
+                *known = argument.clone()
+            }
             Some(known) if argument.value.is_some() && known.value != argument.value => {
                 return Err(Error::ArgumentConflict(argument.name.clone()));
             }
@@ -132,17 +163,30 @@ fn add(
         }
     }
     for reference in &template.templates {
-        add(merged, &TemplateKey::of(reference), templates, seen, depth.saturating_add(1))?;
+        add(
+            merged,
+            &TemplateKey::of(reference),
+            templates,
+            seen,
+            depth.saturating_add(1),
+        )?;
     }
     Ok(())
 }
 
-fn value(argument: &mut Argument, rollout: &Rollout, stable: &PodHash, latest: &PodHash) -> Result<(), Error> {
+fn value(
+    argument: &mut Argument,
+    rollout: &Rollout,
+    stable: &PodHash,
+    latest: &PodHash,
+) -> Result<(), Error> {
     let name = argument.name.clone();
     if argument.value.is_some() {
         return Ok(());
     }
-    let Some(source) = argument.value_from.take() else { return Err(Error::NoValue(name)) };
+    let Some(source) = argument.value_from.take() else {
+        return Err(Error::NoValue(name));
+    };
     argument.value = Some(from_source(&name, &source, rollout, stable, latest)?);
     Ok(())
 }
@@ -162,8 +206,13 @@ fn from_source(
     if source.secret_key_ref.is_some() {
         return Err(Error::SecretArgument(name.to_owned()));
     }
-    let Some(field) = &source.field_ref else { return Err(Error::NoValue(name.to_owned())) };
-    let missing = || Error::NoField { name: name.to_owned(), path: field.field_path.clone() };
+    let Some(field) = &source.field_ref else {
+        return Err(Error::NoValue(name.to_owned()));
+    };
+    let missing = || Error::NoField {
+        name: name.to_owned(),
+        path: field.field_path.clone(),
+    };
     let rollout = serde_json::to_value(rollout).map_err(|_| missing())?;
     let found = at_path(&rollout, &field.field_path).ok_or_else(missing)?;
     match found {

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use agent_api::names::{
-    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION, ANNOTATION_REVISION_HISTORY, LABEL_POD_HASH,
-    replica_set_name,
+    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION,
+    ANNOTATION_REVISION_HISTORY, LABEL_POD_HASH, replica_set_name,
 };
 use agent_api::object::{ObjectMeta, OwnerReference};
 use agent_api::pod_hash::{pod_hash, value_hash};
@@ -20,6 +20,7 @@ use crate::gate::decision::{Decision, Mode};
 use crate::gate::facts::Facts;
 use crate::observed::Observed;
 use crate::plan::{Action, EventKind};
+use crate::planted::Bug;
 use crate::sets::{ANNOTATION_ATTEMPT, SetView, copied_annotations};
 
 /// A hash that is taken this often is not chance any more.
@@ -47,8 +48,13 @@ pub fn open<'a>(
         }
     };
     let stable_hash = status.stable_rs.clone();
-    let stable = views.iter().find(|view| Some(&view.hash) == stable_hash.as_ref() && view.name != new.name).cloned();
-    let others = views.iter().filter(|view| view.name != new.name && Some(&view.name) != stable.as_ref().map(|set| &set.name));
+    let stable = views
+        .iter()
+        .find(|view| Some(&view.hash) == stable_hash.as_ref() && view.name != new.name)
+        .cloned();
+    let others = views.iter().filter(|view| {
+        view.name != new.name && Some(&view.name) != stable.as_ref().map(|set| &set.name)
+    });
     Some(Pass {
         older: others.cloned().collect(),
         observed,
@@ -69,13 +75,16 @@ pub fn open<'a>(
         at_once: None,
         gate_stop: None,
         news: News::default(),
+        bug: Bug::default(),
     })
 }
 
 /// By digest; of several (a collision, an adopted one) the current one first, then the newest.
 fn find(status: &RolloutStatus, effective: &Effective, views: &[SetView]) -> Option<SetView> {
     let mut same = views.iter().filter(|view| view.digest == effective.digest);
-    let current = same.clone().find(|view| Some(&view.hash) == status.current_pod_hash.as_ref());
+    let current = same
+        .clone()
+        .find(|view| Some(&view.hash) == status.current_pod_hash.as_ref());
     current.or_else(|| same.next_back()).cloned()
 }
 
@@ -94,7 +103,15 @@ fn make(
         hash = pod_hash(template, collisions);
     }
     status.collision_count = collisions;
-    let name = replica_set_name(observed.rollout.metadata.name.as_deref().unwrap_or_default(), &hash);
+    let name = replica_set_name(
+        observed
+            .rollout
+            .metadata
+            .name
+            .as_deref()
+            .unwrap_or_default(),
+        &hash,
+    );
     let revision = newest_revision(views).saturating_add(1);
     let set = object(observed, effective, template, &hash, &name, revision);
     let view = SetView {
@@ -136,7 +153,9 @@ fn object(
     annotations.insert(ANNOTATION_DESIRED_REPLICAS.to_owned(), replicas.to_string());
     let template = template.with_label(LABEL_POD_HASH, hash.as_str());
     let mut selector = rollout.spec.selector.clone();
-    selector.match_labels.insert(LABEL_POD_HASH.to_owned(), hash.to_string());
+    selector
+        .match_labels
+        .insert(LABEL_POD_HASH.to_owned(), hash.to_string());
     ReplicaSet {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
@@ -179,7 +198,10 @@ impl Pass<'_> {
         if takes_over {
             let digest = self.effective.digest.to_string();
             let annotations = BTreeMap::from([(ANNOTATION_DIGEST.to_owned(), digest)]);
-            self.writes.push(Action::AdoptReplicaSet { name: self.new.name.clone(), annotations });
+            self.writes.push(Action::AdoptReplicaSet {
+                name: self.new.name.clone(),
+                annotations,
+            });
         }
         self.settle_revision();
         let same_version = self.before.current_pod_hash.as_ref() == Some(&self.new.hash);
@@ -200,24 +222,35 @@ impl Pass<'_> {
         if self.steps().is_empty() {
             return None;
         }
-        serde_json::to_value(self.steps()).ok().map(|steps: Value| value_hash(&steps))
+        serde_json::to_value(self.steps())
+            .ok()
+            .map(|steps: Value| value_hash(&steps))
     }
 
     fn settle_revision(&mut self) {
-        let newest = newest_revision(&self.older).max(self.stable.as_ref().map_or(0, |set| set.revision));
+        let newest =
+            newest_revision(&self.older).max(self.stable.as_ref().map_or(0, |set| set.revision));
         // What is served while something else is held keeps its revision (G14).
         let returns = self.new.revision <= newest && self.decision.mode != Mode::Held;
         if self.creating.is_none() && returns {
             let was = self.new.revision;
             self.new.revision = newest.saturating_add(1);
-            let mut annotations = BTreeMap::from([(ANNOTATION_REVISION.to_owned(), self.new.revision.to_string())]);
+            let mut annotations = BTreeMap::from([(
+                ANNOTATION_REVISION.to_owned(),
+                self.new.revision.to_string(),
+            )]);
             if was > 0 {
-                annotations.insert(ANNOTATION_REVISION_HISTORY.to_owned(), self.history_with(was));
+                annotations.insert(
+                    ANNOTATION_REVISION_HISTORY.to_owned(),
+                    self.history_with(was),
+                );
             }
             self.annotate_new(annotations);
         }
         let annotations = self.observed.rollout.metadata.annotations.as_ref();
-        let shown = annotations.and_then(|all| all.get(ANNOTATION_REVISION)).map(String::as_str);
+        let shown = annotations
+            .and_then(|all| all.get(ANNOTATION_REVISION))
+            .map(String::as_str);
         let revision = self.new.revision.to_string();
         if shown != Some(revision.as_str()) && self.decision.mode != Mode::Held {
             let annotations = BTreeMap::from([(ANNOTATION_REVISION.to_owned(), Some(revision))]);
@@ -228,7 +261,11 @@ impl Pass<'_> {
     }
 
     fn history_with(&self, was: i64) -> String {
-        let set = self.observed.replica_sets.iter().find(|set| set.metadata.name.as_ref() == Some(&self.new.name));
+        let set = self
+            .observed
+            .replica_sets
+            .iter()
+            .find(|set| set.metadata.name.as_ref() == Some(&self.new.name));
         let annotations = set.and_then(|set| set.metadata.annotations.as_ref());
         let history = annotations.and_then(|all| all.get(ANNOTATION_REVISION_HISTORY));
         history.map_or_else(|| was.to_string(), |history| format!("{history},{was}"))
@@ -237,24 +274,39 @@ impl Pass<'_> {
     /// Adds annotations to the new ReplicaSet: to the object to be made, or as a write.
     pub fn annotate_new(&mut self, annotations: BTreeMap<String, String>) {
         if let Some(set) = &mut self.creating {
-            set.metadata.annotations.get_or_insert_default().extend(annotations);
+            set.metadata
+                .annotations
+                .get_or_insert_default()
+                .extend(annotations);
             return;
         }
         let name = self.new.name.clone();
         let mine = self.writes.iter_mut().find_map(|action| {
-            let Action::AnnotateReplicaSet { name: of, annotations, .. } = action else { return None };
+            let Action::AnnotateReplicaSet {
+                name: of,
+                annotations,
+                ..
+            } = action
+            else {
+                return None;
+            };
             (*of == name).then_some(annotations)
         });
         match mine {
             Some(mine) => mine.extend(annotations),
-            None => self.writes.push(Action::AnnotateReplicaSet { name, annotations, min_ready_seconds: None }),
+            None => self.writes.push(Action::AnnotateReplicaSet {
+                name,
+                annotations,
+                min_ready_seconds: None,
+            }),
         }
     }
 
     /// The analyses of the present version begin anew, under new names.
     pub fn next_attempt(&mut self) {
         self.new.attempt = self.new.attempt.saturating_add(1);
-        let annotations = BTreeMap::from([(ANNOTATION_ATTEMPT.to_owned(), self.new.attempt.to_string())]);
+        let annotations =
+            BTreeMap::from([(ANNOTATION_ATTEMPT.to_owned(), self.new.attempt.to_string())]);
         self.annotate_new(annotations);
     }
 
@@ -274,7 +326,12 @@ impl Pass<'_> {
         if self.at_stable() {
             self.index = self.step_count();
             if was_under_way && !same_version && self.step_count() > 0 {
-                self.event(EventKind::Normal, "SkipSteps", "back to the stable version".to_owned(), "");
+                self.event(
+                    EventKind::Normal,
+                    "SkipSteps",
+                    "back to the stable version".to_owned(),
+                    "",
+                );
             }
         } else if same_version {
             // The same version through other steps: its analyses are not the ones that have run.

@@ -17,27 +17,60 @@ const DEFAULT_RUNS: i32 = 5;
 impl Pass<'_> {
     /// Deletes what is beyond the limits, oldest first.
     pub fn trim_history(&mut self) {
-        let limit = self.observed.rollout.spec.revision_history_limit.unwrap_or(DEFAULT_REVISIONS).max(0);
-        let empty: Vec<_> =
-            self.older.iter().filter(|set| set.desired == 0 && set.current == 0 && set.available == 0).cloned().collect();
-        let surplus = empty.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
+        let limit = self
+            .observed
+            .rollout
+            .spec
+            .revision_history_limit
+            .unwrap_or(DEFAULT_REVISIONS)
+            .max(0);
+        let empty: Vec<_> = self
+            .older
+            .iter()
+            .filter(|set| set.desired == 0 && set.current == 0 && set.available == 0)
+            .cloned()
+            .collect();
+        let surplus = empty
+            .len()
+            .saturating_sub(usize::try_from(limit).unwrap_or(0));
         let gone: Vec<_> = empty.into_iter().take(surplus).collect();
         for set in &gone {
-            self.writes.push(Action::DeleteReplicaSet { name: set.name.clone() });
+            self.writes.push(Action::DeleteReplicaSet {
+                name: set.name.clone(),
+            });
         }
         let hashes: Vec<String> = gone.iter().map(|set| set.hash.to_string()).collect();
         self.trim_runs(&hashes);
     }
 
     fn trim_runs(&mut self, gone: &[String]) {
-        let limits = self.observed.rollout.spec.analysis.clone().unwrap_or_default();
-        let good = limits.successful_run_history_limit.unwrap_or(DEFAULT_RUNS).max(0);
-        let bad = limits.unsuccessful_run_history_limit.unwrap_or(DEFAULT_RUNS).max(0);
-        let mut over: Vec<&AnalysisRun> =
-            self.observed.analysis_runs.iter().filter(|run| phase(run).is_completed() && !self.is_current(run)).collect();
+        let limits = self
+            .observed
+            .rollout
+            .spec
+            .analysis
+            .clone()
+            .unwrap_or_default();
+        let good = limits
+            .successful_run_history_limit
+            .unwrap_or(DEFAULT_RUNS)
+            .max(0);
+        let bad = limits
+            .unsuccessful_run_history_limit
+            .unwrap_or(DEFAULT_RUNS)
+            .max(0);
+        let mut over: Vec<&AnalysisRun> = self
+            .observed
+            .analysis_runs
+            .iter()
+            .filter(|run| phase(run).is_completed() && !self.is_current(run))
+            .collect();
         over.sort_by_key(|run| {
             let created = run.metadata.creation_timestamp.as_ref().map(|time| time.0);
-            (std::cmp::Reverse(created), std::cmp::Reverse(run.metadata.name.clone()))
+            (
+                std::cmp::Reverse(created),
+                std::cmp::Reverse(run.metadata.name.clone()),
+            )
         });
         let mut seen = (0_i32, 0_i32);
         let mut names = Vec::new();
@@ -51,25 +84,40 @@ impl Pass<'_> {
                 | AnalysisPhase::Failed => (&mut seen.1, bad),
             };
             *count = count.saturating_add(1);
-            let hash = run.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_POD_HASH));
+            let hash = run
+                .metadata
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(LABEL_POD_HASH));
             if *count > limit || hash.is_some_and(|hash| gone.contains(hash)) {
                 names.extend(run.metadata.name.clone());
             }
         }
         names.reverse();
-        self.writes.extend(names.into_iter().map(|name| Action::DeleteAnalysisRun { name }));
+        self.writes.extend(
+            names
+                .into_iter()
+                .map(|name| Action::DeleteAnalysisRun { name }),
+        );
     }
 
     /// The run that the status names, or a run of the version that is on its way: its name must not be made again.
     fn is_current(&self, run: &AnalysisRun) -> bool {
         let canary = self.status.canary.as_ref();
         let named = canary.and_then(|canary| canary.current_step_analysis_run_status.as_ref());
-        let hash = run.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_POD_HASH));
+        let hash = run
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(LABEL_POD_HASH));
         named.is_some_and(|named| run.metadata.name.as_ref() == Some(&named.name))
             || !self.at_stable() && hash.map(String::as_str) == Some(self.new.hash.as_str())
     }
 }
 
 fn phase(run: &AnalysisRun) -> AnalysisPhase {
-    run.status.as_ref().and_then(|status| status.phase).unwrap_or(AnalysisPhase::Pending)
+    run.status
+        .as_ref()
+        .and_then(|status| status.phase)
+        .unwrap_or(AnalysisPhase::Pending)
 }

@@ -13,6 +13,7 @@ use crate::gate::decision::{Decision, Mode};
 use crate::gate::facts::Facts;
 use crate::observed::Observed;
 use crate::plan::{Action, Event, EventKind};
+use crate::planted::Bug;
 use crate::reason::Reason;
 use crate::sets::SetView;
 
@@ -59,6 +60,8 @@ pub struct Pass<'a> {
     pub gate_stop: Option<String>,
     /// What happened in this pass that conditions tell of.
     pub news: News,
+    /// The bug of this pass.
+    pub bug: Bug,
 }
 
 /// What happened in this pass.
@@ -77,7 +80,12 @@ pub struct News {
 impl<'a> Pass<'a> {
     /// The Rollout's replicas.
     pub fn replicas(&self) -> i32 {
-        self.observed.rollout.spec.replicas.unwrap_or(DEFAULT_REPLICAS).max(0)
+        self.observed
+            .rollout
+            .spec
+            .replicas
+            .unwrap_or(DEFAULT_REPLICAS)
+            .max(0)
     }
 
     /// The bounds of scaling.
@@ -127,17 +135,33 @@ impl<'a> Pass<'a> {
 
     /// The name of the Rollout.
     pub fn name(&self) -> &'a str {
-        self.observed.rollout.metadata.name.as_deref().unwrap_or_default()
+        self.observed
+            .rollout
+            .metadata
+            .name
+            .as_deref()
+            .unwrap_or_default()
     }
 
     /// Adds an event; `what` tells apart those of one step.
     pub fn event(&mut self, kind: EventKind, reason: &'static str, message: String, what: &str) {
-        let mut key = format!("{}.{}.{}.{}", self.generation(), self.new.revision, self.new.attempt, self.index);
+        let mut key = format!(
+            "{}.{}.{}.{}",
+            self.generation(),
+            self.new.revision,
+            self.new.attempt,
+            self.index
+        );
         if !what.is_empty() {
             key.push('.');
             key.push_str(what);
         }
-        self.events.push(Event { kind, reason, message, key });
+        self.events.push(Event {
+            kind,
+            reason,
+            message,
+            key,
+        });
     }
 
     /// Asks to be looked at again, if nothing earlier did.
@@ -154,7 +178,11 @@ impl<'a> Pass<'a> {
     pub fn add_pause(&mut self, reason: &str) {
         if self.pause(reason).is_none() {
             let start_time = self.observed.now.into();
-            let pause = PauseCondition { reason: reason.to_owned(), start_time, ..PauseCondition::default() };
+            let pause = PauseCondition {
+                reason: reason.to_owned(),
+                start_time,
+                ..PauseCondition::default()
+            };
             self.status.pause_conditions.push(pause);
         }
         self.status.controller_pause = Some(true);
@@ -169,21 +197,19 @@ impl<'a> Pass<'a> {
     /// The fleet takes the version back without walking through steps.
     pub fn rolls_back_at_once(&self) -> bool {
         match &self.decision.mode {
-            Mode::Rollback { steps_backwards, .. } => !steps_backwards,
+            Mode::Rollback {
+                steps_backwards, ..
+            } => !steps_backwards,
             Mode::Open | Mode::Forward { .. } | Mode::Held => false,
         }
-    }
-
-    /// Whether the planted bug is the one asked for.
-    #[cfg(feature = "planted")]
-    pub fn planted(&self, bug: crate::planted::Planted) -> bool {
-        self.observed.planted == Some(bug)
     }
 }
 
 /// The status without the gate's own pause, which is put on again at the end where it belongs.
 pub fn without_gate_pause(status: &RolloutStatus) -> RolloutStatus {
     let mut status = status.clone();
-    status.pause_conditions.retain(|pause| pause.reason != pause_reason::FLEET_GATE);
+    status
+        .pause_conditions
+        .retain(|pause| pause.reason != pause_reason::FLEET_GATE);
     status
 }

@@ -7,6 +7,7 @@ use agent_api::{PauseCondition, Phase, RollbackPhase};
 
 use super::pass::Pass;
 use crate::gate::decision::Mode;
+use crate::planted::Planted;
 use crate::reason::Reason;
 
 /// What the gate makes the status say.
@@ -23,7 +24,16 @@ pub enum GateView {
 impl Pass<'_> {
     /// What the gate makes the status say, once the pass knows what it does.
     pub fn gate_view(&self) -> GateView {
-        if let (Mode::Rollback { release, why, phase, .. }, Some(_)) = (&self.decision.mode, &self.decision.held) {
+        if let (
+            Mode::Rollback {
+                release,
+                why,
+                phase,
+                ..
+            },
+            Some(_),
+        ) = (&self.decision.mode, &self.decision.held)
+        {
             let text = format!("fleet rollback of release {release}: {why}");
             return match phase {
                 RollbackPhase::Degraded => GateView::Degraded(format!("RolloutAborted: {text}")),
@@ -45,19 +55,43 @@ impl Pass<'_> {
             return;
         }
         let observed = self.observed.rollout.status.as_ref();
-        let known = observed.and_then(|status| status.pause_condition(pause_reason::FLEET_GATE)).map(|pause| pause.start_time);
-        let gate = self.observed.gate.gate().and_then(|gate| gate.status.as_ref());
-        let held = gate.and_then(|record| record.held.as_ref()).filter(|held| Some(&held.digest) == self.decision.held.as_ref());
-        let start_time = known.or(held.map(|held| held.since)).unwrap_or_else(|| self.observed.now.into());
+        let known = observed
+            .and_then(|status| status.pause_condition(pause_reason::FLEET_GATE))
+            .map(|pause| pause.start_time);
+        let gate = self
+            .observed
+            .gate
+            .gate()
+            .and_then(|gate| gate.status.as_ref());
+        let held = gate
+            .and_then(|record| record.held.as_ref())
+            .filter(|held| Some(&held.digest) == self.decision.held.as_ref());
+        let start_time = known
+            .or(held.map(|held| held.since))
+            .unwrap_or_else(|| self.observed.now.into());
         let reason = pause_reason::FLEET_GATE.to_owned();
-        self.status.pause_conditions.push(PauseCondition { reason, start_time, ..PauseCondition::default() });
+        self.status.pause_conditions.push(PauseCondition {
+            reason,
+            start_time,
+            ..PauseCondition::default()
+        });
     }
 
     /// Numbers, index, generations, selector.
     pub fn settle_counts(&mut self) {
-        let sum = |of: fn(&crate::sets::SetView) -> i32| self.sets().map(of).fold(0_i32, i32::saturating_add);
-        let (replicas, ready, available) = (sum(|set| set.current), sum(|set| set.ready), sum(|set| set.available));
-        let updated = if self.creating.is_some() { 0 } else { self.new.current };
+        let sum = |of: fn(&crate::sets::SetView) -> i32| {
+            self.sets().map(of).fold(0_i32, i32::saturating_add)
+        };
+        let (replicas, ready, available) = (
+            sum(|set| set.current),
+            sum(|set| set.ready),
+            sum(|set| set.available),
+        );
+        let updated = if self.creating.is_some() {
+            0
+        } else {
+            self.new.current
+        };
         let status = &mut self.status;
         status.replicas = Some(replicas);
         status.hpa_replicas = Some(replicas);
@@ -67,8 +101,7 @@ impl Pass<'_> {
         status.selector = Some(self.observed.rollout.spec.selector.to_query());
         self.status.observed_generation = Some(self.generation().to_string());
         self.status.current_step_index = self.shown_index();
-        #[cfg(feature = "planted")]
-        if self.planted(crate::planted::Planted::StatusNeverSettles) {
+        if self.bug.is(Planted::StatusNeverSettles) {
             self.status.message = Some(self.observed.now.to_string());
             self.status.restarted_at = Some(self.observed.now.into());
         }
@@ -87,9 +120,13 @@ impl Pass<'_> {
 
     fn own_phase(&self) -> (Phase, String) {
         let progressing = self.status.condition(condition::PROGRESSING);
-        let reason = progressing.and_then(|known| known.reason.as_deref()).unwrap_or_default();
+        let reason = progressing
+            .and_then(|known| known.reason.as_deref())
+            .unwrap_or_default();
         if matches!(reason, "RolloutAborted" | "ProgressDeadlineExceeded") {
-            let text = progressing.and_then(|known| known.message.as_deref()).unwrap_or_default();
+            let text = progressing
+                .and_then(|known| known.message.as_deref())
+                .unwrap_or_default();
             return (Phase::Degraded, format!("{reason}: {text}"));
         }
         if self.observed.rollout.spec.paused == Some(true) {
@@ -118,28 +155,43 @@ impl Pass<'_> {
     pub fn explain_gate(&mut self) {
         let decision = self.decision;
         match &decision.mode {
-            Mode::Forward { release } if !self.aborted() => self.reasons.push(Reason::Permitted { release: release.clone() }),
+            Mode::Forward { release } if !self.aborted() => self.reasons.push(Reason::Permitted {
+                release: release.clone(),
+            }),
             Mode::Rollback { release, why, .. } => {
-                self.reasons.push(Reason::FleetRollback { release: release.clone(), why: why.clone() });
+                self.reasons.push(Reason::FleetRollback {
+                    release: release.clone(),
+                    why: why.clone(),
+                });
             }
             Mode::Open => {
                 if let Some(message) = &decision.message {
-                    self.reasons.push(Reason::WouldHold { message: message.clone() });
+                    self.reasons.push(Reason::WouldHold {
+                        message: message.clone(),
+                    });
                 }
             }
             Mode::Forward { .. } | Mode::Held => {}
         }
         if let (Some(digest), Some(message)) = (&decision.held, &decision.message) {
-            self.reasons.push(Reason::Held { digest: digest.clone(), message: message.clone() });
+            self.reasons.push(Reason::Held {
+                digest: digest.clone(),
+                message: message.clone(),
+            });
         }
         if let crate::gate::decision::PermitUse::Ignored(why) = &decision.permit {
-            self.reasons.push(Reason::PermitIgnored { why: why.clone() });
+            self.reasons
+                .push(Reason::PermitIgnored { why: why.clone() });
         }
         if decision.adopt {
-            self.reasons.push(Reason::Adopted { digest: self.effective.digest.clone() });
+            self.reasons.push(Reason::Adopted {
+                digest: self.effective.digest.clone(),
+            });
         }
         if self.complete() {
-            self.reasons.push(Reason::Complete { revision: self.new.revision });
+            self.reasons.push(Reason::Complete {
+                revision: self.new.revision,
+            });
         }
     }
 }

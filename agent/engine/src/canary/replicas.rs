@@ -24,11 +24,29 @@ impl Limits {
     /// The bounds of a strategy; what cannot be read counts as the default (validation has said so before).
     pub fn of(strategy: &CanaryStrategy, replicas: i32) -> Self {
         let default = IntOrString::String(DEFAULT_SHARE.to_owned());
-        let surge = strategy.max_surge.as_ref().unwrap_or(&default).resolve_up(replicas).unwrap_or(0);
-        let missing = strategy.max_unavailable.as_ref().unwrap_or(&default).resolve_down(replicas).unwrap_or(0);
+        let surge = strategy
+            .max_surge
+            .as_ref()
+            .unwrap_or(&default)
+            .resolve_up(replicas)
+            .unwrap_or(0);
+        let missing = strategy
+            .max_unavailable
+            .as_ref()
+            .unwrap_or(&default)
+            .resolve_down(replicas)
+            .unwrap_or(0);
         // Both rounded to nothing would stand still for ever.
-        let unavailable = if surge == 0 && missing == 0 { 1 } else { missing };
-        Self { replicas, surge, unavailable: unavailable.min(replicas) }
+        let unavailable = if surge == 0 && missing == 0 {
+            1
+        } else {
+            missing
+        };
+        Self {
+            replicas,
+            surge,
+            unavailable: unavailable.min(replicas),
+        }
     }
 
     /// The least number of available pods.
@@ -56,10 +74,16 @@ pub struct Want {
 pub fn split(limits: Limits, weight: i32) -> Want {
     let replicas = limits.replicas;
     if weight <= 0 || replicas == 0 {
-        return Want { stable: replicas, new: 0 };
+        return Want {
+            stable: replicas,
+            new: 0,
+        };
     }
     if weight >= FULL_WEIGHT {
-        return Want { stable: 0, new: replicas };
+        return Want {
+            stable: 0,
+            new: replicas,
+        };
     }
     let one_more = (limits.surge > 0).then(|| replicas.saturating_add(1));
     let candidates = std::iter::once(replicas).chain(one_more).flat_map(|total| {
@@ -72,17 +96,23 @@ pub fn split(limits: Limits, weight: i32) -> Want {
         .min_by(|a, b| {
             let (left, right) = (miss(*a, weight), miss(*b, weight));
             // Fractions over different totals are compared crosswise.
-            let by_miss = left.saturating_mul(i64::from(b.0)).cmp(&right.saturating_mul(i64::from(a.0)));
+            let by_miss = left
+                .saturating_mul(i64::from(b.0))
+                .cmp(&right.saturating_mul(i64::from(a.0)));
             by_miss.then(b.1.cmp(&a.1)).then(a.0.cmp(&b.0))
         });
     let (total, new) = best.unwrap_or((replicas, replicas));
-    Want { stable: total.saturating_sub(new), new }
+    Want {
+        stable: total.saturating_sub(new),
+        new,
+    }
 }
 
 /// How far a split is from the weight, in hundredths of a pod.
 fn miss((total, new): (i32, i32), weight: i32) -> i64 {
     let has = i64::from(new).saturating_mul(i64::from(FULL_WEIGHT));
-    has.saturating_sub(i64::from(total).saturating_mul(i64::from(weight))).abs()
+    has.saturating_sub(i64::from(total).saturating_mul(i64::from(weight)))
+        .abs()
 }
 
 /// Pods of one version.
@@ -127,18 +157,38 @@ pub struct Next {
 
 /// One move towards what is wanted: others go first, then whichever of the two has too many, as far as availability
 /// bears it; then stable and new come up, as far as surge allows.
-pub fn next(limits: Limits, want: Want, stable: Counts, new: Counts, older: &[Counts], blind: Blind) -> Next {
+pub fn next(
+    limits: Limits,
+    want: Want,
+    stable: Counts,
+    new: Counts,
+    older: &[Counts],
+    blind: Blind,
+) -> Next {
     let all = || older.iter().copied().chain([stable, new]);
     let available = all().map(Counts::sure).fold(0_i32, i32::saturating_add);
-    let spare = if blind.availability { i32::MAX } else { available.saturating_sub(limits.minimum()).max(0) };
-    let mut down = Down { spare, guarded: false };
+    let spare = if blind.availability {
+        i32::MAX
+    } else {
+        available.saturating_sub(limits.minimum()).max(0)
+    };
+    let mut down = Down {
+        spare,
+        guarded: false,
+    };
     let older: Vec<i32> = older.iter().map(|set| down.to(*set, 0)).collect();
     // Whichever shrinks; at most one of the two has more than it should.
     let mut new_count = down.to(new, want.new);
     let mut stable_count = down.to(stable, want.stable);
     let others = older.iter().copied().fold(0_i32, i32::saturating_add);
-    let taken = others.saturating_add(new_count).saturating_add(stable_count);
-    let mut room = if blind.surge { i32::MAX } else { limits.maximum().saturating_sub(taken).max(0) };
+    let taken = others
+        .saturating_add(new_count)
+        .saturating_add(stable_count);
+    let mut room = if blind.surge {
+        i32::MAX
+    } else {
+        limits.maximum().saturating_sub(taken).max(0)
+    };
     let mut full = false;
     for (count, wanted) in [(&mut stable_count, want.stable), (&mut new_count, want.new)] {
         let missing = wanted.saturating_sub(*count).max(0);
@@ -147,7 +197,13 @@ pub fn next(limits: Limits, want: Want, stable: Counts, new: Counts, older: &[Co
         *count = count.saturating_add(step);
         room = room.saturating_sub(step);
     }
-    Next { stable: stable_count, new: new_count, older, guarded: down.guarded, full }
+    Next {
+        stable: stable_count,
+        new: new_count,
+        older,
+        guarded: down.guarded,
+        full,
+    }
 }
 
 struct Down {
@@ -165,7 +221,9 @@ impl Down {
         let given = loss.min(self.spare);
         self.spare = self.spare.saturating_sub(given);
         self.guarded |= given < loss;
-        wanted.max(set.sure().saturating_sub(given)).min(set.desired)
+        wanted
+            .max(set.sure().saturating_sub(given))
+            .min(set.desired)
     }
 }
 

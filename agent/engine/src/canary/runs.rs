@@ -14,6 +14,7 @@ use super::current::owner;
 use super::pass::Pass;
 use crate::analysis::template::run_spec;
 use crate::plan::{Action, EventKind};
+use crate::planted::Planted;
 
 /// A run as the steps look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,18 +30,31 @@ pub struct RunView {
 impl Pass<'_> {
     /// `<rollout>-<hash>-<revision>-<step>`, with the attempt at the end from the second one on.
     pub fn step_run_name(&self) -> String {
-        let base = format!("{}-{}-{}-{}", self.name(), self.new.hash, self.new.revision, self.index);
-        #[cfg(feature = "planted")]
-        if self.planted(crate::planted::Planted::RunNamesDrift) {
+        let base = format!(
+            "{}-{}-{}-{}",
+            self.name(),
+            self.new.hash,
+            self.new.revision,
+            self.index
+        );
+        if self.bug.is(Planted::RunNamesDrift) {
             return format!("{base}.{}", self.observed.analysis_runs.len());
         }
-        if self.new.attempt == 0 { base } else { format!("{base}.{}", self.new.attempt) }
+        if self.new.attempt == 0 {
+            base
+        } else {
+            format!("{base}.{}", self.new.attempt)
+        }
     }
 
     /// The run of the present step, made if it is not there.
     pub fn step_run(&mut self, analysis: &StepAnalysis) -> RunView {
         let name = self.step_run_name();
-        let found = self.observed.analysis_runs.iter().find(|run| run.metadata.name.as_ref() == Some(&name));
+        let found = self
+            .observed
+            .analysis_runs
+            .iter()
+            .find(|run| run.metadata.name.as_ref() == Some(&name));
         let view = match found {
             Some(run) => view(run),
             None => self.make_run(name, analysis),
@@ -52,18 +66,31 @@ impl Pass<'_> {
             message: (!view.message.is_empty()).then(|| view.message.clone()),
             ..AnalysisRunRef::default()
         };
-        self.status.canary.get_or_insert_default().current_step_analysis_run_status = Some(known);
+        self.status
+            .canary
+            .get_or_insert_default()
+            .current_step_analysis_run_status = Some(known);
         view
     }
 
     fn make_run(&mut self, name: String, analysis: &StepAnalysis) -> RunView {
         let stable = self.status.stable_rs.clone().unwrap_or_default();
-        let spec = run_spec(analysis, &self.effective.templates, &self.observed.rollout, &stable, &self.new.hash);
+        let spec = run_spec(
+            analysis,
+            &self.effective.templates,
+            &self.observed.rollout,
+            &stable,
+            &self.new.hash,
+        );
         let spec = match spec {
             Ok(spec) => spec,
             // The spec was checked before the pass began; what is left is a run that says so itself.
             Err(error) => {
-                return RunView { name, phase: AnalysisPhase::Error, message: error.to_string() };
+                return RunView {
+                    name,
+                    phase: AnalysisPhase::Error,
+                    message: error.to_string(),
+                };
             }
         };
         let extra = analysis.analysis_run_metadata.clone().unwrap_or_default();
@@ -80,7 +107,10 @@ impl Pass<'_> {
                     extra
                         .annotations
                         .into_iter()
-                        .chain([(agent_api::names::ANNOTATION_REVISION.to_owned(), self.new.revision.to_string())])
+                        .chain([(
+                            agent_api::names::ANNOTATION_REVISION.to_owned(),
+                            self.new.revision.to_string(),
+                        )])
                         .collect(),
                 ),
                 owner_references: Some(vec![owner(self.observed)]),
@@ -89,14 +119,25 @@ impl Pass<'_> {
             spec,
             ..AnalysisRun::default()
         };
-        self.writes.push(Action::CreateAnalysisRun { run: Box::new(run) });
-        RunView { name, phase: AnalysisPhase::Pending, message: String::new() }
+        self.writes
+            .push(Action::CreateAnalysisRun { run: Box::new(run) });
+        RunView {
+            name,
+            phase: AnalysisPhase::Pending,
+            message: String::new(),
+        }
     }
 
     /// An event when the run's phase is another one than the status says.
     fn tell_phase(&mut self, run: &RunView) {
-        let known = self.before.canary.as_ref().and_then(|canary| canary.current_step_analysis_run_status.as_ref());
-        let known = known.filter(|known| known.name == run.name).and_then(|known| known.status);
+        let known = self
+            .before
+            .canary
+            .as_ref()
+            .and_then(|canary| canary.current_step_analysis_run_status.as_ref());
+        let known = known
+            .filter(|known| known.name == run.name)
+            .and_then(|known| known.status);
         if known == Some(run.phase) {
             return;
         }
@@ -108,8 +149,16 @@ impl Pass<'_> {
             AnalysisPhase::Error => (EventKind::Warning, "AnalysisRunError"),
             AnalysisPhase::Failed => (EventKind::Warning, "AnalysisRunFailed"),
         };
-        let detail = if run.message.is_empty() { String::new() } else { format!(": {}", run.message) };
-        let message = format!("analysis {} is {}{detail}", run.name, run.phase.as_str().to_lowercase());
+        let detail = if run.message.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", run.message)
+        };
+        let message = format!(
+            "analysis {} is {}{detail}",
+            run.name,
+            run.phase.as_str().to_lowercase()
+        );
         self.event(kind, reason, message, "");
     }
 
@@ -117,12 +166,19 @@ impl Pass<'_> {
     pub fn end_other_runs(&mut self) {
         let canary = self.status.canary.as_ref();
         let current = canary.and_then(|canary| canary.current_step_analysis_run_status.as_ref());
-        let current = current.filter(|_| !self.aborted()).map(|run| run.name.clone());
+        let current = current
+            .filter(|_| !self.aborted())
+            .map(|run| run.name.clone());
         for run in &self.observed.analysis_runs {
             let name = run.metadata.name.clone().unwrap_or_default();
             let over = view(run).phase.is_completed() || run.spec.terminate == Some(true);
             if !over && Some(&name) != current.as_ref() {
-                self.event(EventKind::Normal, "AnalysisRunTerminating", format!("ending analysis {name}"), &name);
+                self.event(
+                    EventKind::Normal,
+                    "AnalysisRunTerminating",
+                    format!("ending analysis {name}"),
+                    &name,
+                );
                 self.writes.push(Action::TerminateAnalysisRun { name });
             }
         }
@@ -133,7 +189,11 @@ fn view(run: &AnalysisRun) -> RunView {
     let status = run.status.as_ref();
     RunView {
         name: run.metadata.name.clone().unwrap_or_default(),
-        phase: status.and_then(|status| status.phase).unwrap_or(AnalysisPhase::Pending),
-        message: status.and_then(|status| status.message.clone()).unwrap_or_default(),
+        phase: status
+            .and_then(|status| status.phase)
+            .unwrap_or(AnalysisPhase::Pending),
+        message: status
+            .and_then(|status| status.message.clone())
+            .unwrap_or_default(),
     }
 }

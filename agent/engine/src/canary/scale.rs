@@ -10,6 +10,7 @@ use agent_api::names::ANNOTATION_DESIRED_REPLICAS;
 use super::pass::Pass;
 use super::replicas::{Blind, Counts, FULL_WEIGHT, Next, Want, next, split};
 use crate::plan::{Action, EventKind};
+use crate::planted::Planted;
 use crate::reason::Reason;
 use crate::sets::SetView;
 
@@ -32,7 +33,10 @@ impl Pass<'_> {
         self.at_once = None;
         self.news.promoted = true;
         self.older.extend(self.stable.take());
-        let message = format!("completed update to revision {} ({}): {why}", self.new.revision, self.new.hash);
+        let message = format!(
+            "completed update to revision {} ({}): {why}",
+            self.new.revision, self.new.hash
+        );
         self.event(EventKind::Normal, "RolloutCompleted", message, "");
     }
 
@@ -40,41 +44,54 @@ impl Pass<'_> {
     pub fn want(&self) -> Want {
         let limits = self.limits();
         let want = if self.initial() || self.at_stable() {
-            Want { stable: 0, new: limits.replicas }
+            Want {
+                stable: 0,
+                new: limits.replicas,
+            }
         } else {
             split(limits, self.weight())
         };
-        #[cfg(feature = "planted")]
-        if self.planted(crate::planted::Planted::OnePodTooMany) && !self.at_stable() {
-            return Want { new: want.new.saturating_add(1), ..want };
+        if self.bug.is(Planted::OnePodTooMany) && !self.at_stable() {
+            return Want {
+                new: want.new.saturating_add(1),
+                ..want
+            };
         }
         want
     }
 
-    #[cfg(not(feature = "planted"))]
-    fn blind(&self) -> Blind {
-        Blind::default()
-    }
-
-    #[cfg(feature = "planted")]
     fn blind(&self) -> Blind {
         Blind {
-            availability: self.planted(crate::planted::Planted::AvailabilityIgnored),
-            surge: self.planted(crate::planted::Planted::SurgeIgnored),
+            availability: self.bug.is(Planted::AvailabilityIgnored),
+            surge: self.bug.is(Planted::SurgeIgnored),
         }
     }
 
     /// Scales: down first, so that no moment has more pods than allowed, then the new one is made, then up.
     pub fn scale(&mut self) {
         let want = self.want();
-        let counts = |set: &SetView| Counts { desired: set.desired, available: set.available };
+        let counts = |set: &SetView| Counts {
+            desired: set.desired,
+            available: set.available,
+        };
         let older: Vec<Counts> = self.older.iter().map(counts).collect();
         let stable = self.stable.as_ref().map(counts).unwrap_or_default();
-        let next = next(self.limits(), want, stable, counts(&self.new), &older, self.blind());
+        let next = next(
+            self.limits(),
+            want,
+            stable,
+            counts(&self.new),
+            &older,
+            self.blind(),
+        );
         self.explain(&want, &next);
         let mut moves: Vec<(SetView, i32, Reason)> = Vec::new();
         for (set, to) in self.older.iter().zip(&next.older) {
-            let left = if self.at_stable() { self.because() } else { Reason::Intermediate };
+            let left = if self.at_stable() {
+                self.because()
+            } else {
+                Reason::Intermediate
+            };
             moves.push((set.clone(), *to, left));
         }
         if let Some(set) = &self.stable {
@@ -83,7 +100,10 @@ impl Pass<'_> {
         if self.creating.is_none() {
             moves.push((self.new.clone(), next.new, self.because()));
         }
-        let (up, down): (Vec<_>, Vec<_>) = moves.into_iter().filter(|(set, to, _)| *to != set.desired).partition(|(set, to, _)| *to > set.desired);
+        let (up, down): (Vec<_>, Vec<_>) = moves
+            .into_iter()
+            .filter(|(set, to, _)| *to != set.desired)
+            .partition(|(set, to, _)| *to > set.desired);
         down.into_iter().for_each(|one| self.scale_one(one));
         self.create(next.new);
         up.into_iter().for_each(|one| self.scale_one(one));
@@ -92,8 +112,16 @@ impl Pass<'_> {
 
     fn scale_one(&mut self, (set, to, because): (SetView, i32, Reason)) {
         let direction = if to > set.desired { "up" } else { "down" };
-        let message = format!("scaled {direction} {} (revision {}) from {} to {to}", set.name, set.revision, set.desired);
-        self.event(EventKind::Normal, "ScalingReplicaSet", message, &format!("{}.{}.{to}", set.name, set.desired));
+        let message = format!(
+            "scaled {direction} {} (revision {}) from {} to {to}",
+            set.name, set.revision, set.desired
+        );
+        self.event(
+            EventKind::Normal,
+            "ScalingReplicaSet",
+            message,
+            &format!("{}.{}.{to}", set.name, set.desired),
+        );
         self.writes.push(Action::ScaleReplicaSet {
             name: set.name,
             from: set.desired,
@@ -104,49 +132,85 @@ impl Pass<'_> {
     }
 
     fn create(&mut self, replicas: i32) {
-        let Some(mut set) = self.creating.clone() else { return };
+        let Some(mut set) = self.creating.clone() else {
+            return;
+        };
         set.spec.replicas = Some(replicas);
-        let message = format!("created {} (revision {}) with {replicas}", self.new.name, self.new.revision);
+        let message = format!(
+            "created {} (revision {}) with {replicas}",
+            self.new.name, self.new.revision
+        );
         self.event(EventKind::Normal, "NewReplicaSetCreated", message, "");
-        self.writes.push(Action::CreateReplicaSet { replica_set: set });
+        self.writes
+            .push(Action::CreateReplicaSet { replica_set: set });
     }
 
     /// Why the numbers are wanted.
     fn because(&self) -> Reason {
         if self.aborted() && !self.initial() {
-            return Reason::Aborted { why: "the stable version takes over again".to_owned() };
+            return Reason::Aborted {
+                why: "the stable version takes over again".to_owned(),
+            };
         }
         if let Some(at_once) = &self.at_once {
             return at_once.clone();
         }
         if self.at_stable() {
             let back = self.before.current_pod_hash != self.before.stable_rs && !self.news.promoted;
-            return if back { Reason::BackToStable } else { Reason::Replicas { replicas: self.replicas() } };
+            return if back {
+                Reason::BackToStable
+            } else {
+                Reason::Replicas {
+                    replicas: self.replicas(),
+                }
+            };
         }
         let weight = self.weight();
         if weight >= FULL_WEIGHT || self.index >= self.step_count() {
             return Reason::StepsDone;
         }
         let upto = usize::try_from(self.index).unwrap_or(0).saturating_add(1);
-        let step = self.steps().iter().take(upto).rposition(|step| step.set_weight.is_some());
-        let step = step.and_then(|step| i32::try_from(step).ok()).map_or(0, |step| step.saturating_add(1));
-        Reason::StepWeight { step, weight, replicas: self.replicas() }
+        let step = self
+            .steps()
+            .iter()
+            .take(upto)
+            .rposition(|step| step.set_weight.is_some());
+        let step = step
+            .and_then(|step| i32::try_from(step).ok())
+            .map_or(0, |step| step.saturating_add(1));
+        Reason::StepWeight {
+            step,
+            weight,
+            replicas: self.replicas(),
+        }
     }
 
     fn explain(&mut self, want: &Want, next: &Next) {
         if self.new.available < want.new {
             let (name, available) = (self.new.name.clone(), self.new.available);
-            self.reasons.push(Reason::PodsPending { name, available, wanted: want.new });
+            self.reasons.push(Reason::PodsPending {
+                name,
+                available,
+                wanted: want.new,
+            });
         }
         let sets = || self.older.iter().chain(&self.stable).chain([&self.new]);
         if next.guarded {
-            let available = sets().map(|set| set.available.min(set.desired)).fold(0_i32, i32::saturating_add);
-            self.reasons.push(Reason::AvailabilityGuard { available, minimum: self.limits().minimum() });
+            let available = sets()
+                .map(|set| set.available.min(set.desired))
+                .fold(0_i32, i32::saturating_add);
+            self.reasons.push(Reason::AvailabilityGuard {
+                available,
+                minimum: self.limits().minimum(),
+            });
         }
         if next.full {
             let others = next.older.iter().copied().fold(0_i32, i32::saturating_add);
             let total = others.saturating_add(next.stable).saturating_add(next.new);
-            self.reasons.push(Reason::SurgeGuard { total, maximum: self.limits().maximum() });
+            self.reasons.push(Reason::SurgeGuard {
+                total,
+                maximum: self.limits().maximum(),
+            });
         }
     }
 
@@ -154,17 +218,34 @@ impl Pass<'_> {
     fn keep_annotations(&mut self) {
         let wanted = self.observed.rollout.spec.min_ready_seconds.unwrap_or(0);
         let replicas = self.replicas();
-        if self.creating.is_none() && self.new.desired_annotation != Some(replicas) && !self.scales(&self.new.name) {
-            let annotations = BTreeMap::from([(ANNOTATION_DESIRED_REPLICAS.to_owned(), replicas.to_string())]);
+        if self.creating.is_none()
+            && self.new.desired_annotation != Some(replicas)
+            && !self.scales(&self.new.name)
+        {
+            let annotations =
+                BTreeMap::from([(ANNOTATION_DESIRED_REPLICAS.to_owned(), replicas.to_string())]);
             self.annotate_new(annotations);
         }
-        let mut stale: Vec<String> = self.stable.iter().map(|set| (set, set.min_ready_seconds)).filter(|(_, now)| *now != wanted).map(|(set, _)| set.name.clone()).collect();
+        let mut stale: Vec<String> = self
+            .stable
+            .iter()
+            .map(|set| (set, set.min_ready_seconds))
+            .filter(|(_, now)| *now != wanted)
+            .map(|(set, _)| set.name.clone())
+            .collect();
         if self.creating.is_none() && self.new.min_ready_seconds != wanted {
             stale.push(self.new.name.clone());
         }
         for name in stale {
             let mine = self.writes.iter_mut().find_map(|action| {
-                let Action::AnnotateReplicaSet { name: of, min_ready_seconds, .. } = action else { return None };
+                let Action::AnnotateReplicaSet {
+                    name: of,
+                    min_ready_seconds,
+                    ..
+                } = action
+                else {
+                    return None;
+                };
                 (*of == name).then_some(min_ready_seconds)
             });
             match mine {
@@ -179,6 +260,8 @@ impl Pass<'_> {
     }
 
     fn scales(&self, wanted: &str) -> bool {
-        self.writes.iter().any(|action| matches!(action, Action::ScaleReplicaSet { name, .. } if name == wanted))
+        self.writes
+            .iter()
+            .any(|action| matches!(action, Action::ScaleReplicaSet { name, .. } if name == wanted))
     }
 }

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use super::pass::Pass;
 use super::replicas::{FULL_WEIGHT, split};
 use crate::plan::EventKind;
+use crate::planted::Planted;
 use crate::reason::Reason;
 
 /// Whether a step is done.
@@ -63,13 +64,22 @@ impl Pass<'_> {
 
     /// The gate lets it go no further than this step.
     fn bounded(&mut self) -> bool {
-        let Some(max) = self.decision.max_step else { return false };
+        let Some(max) = self.decision.max_step else {
+            return false;
+        };
         if self.index < max {
             return false;
         }
         let shown = self.index.saturating_add(1);
-        let why = self.decision.message.clone().unwrap_or_else(|| format!("the permit ends at step {shown}"));
-        self.reasons.push(Reason::StepBoundary { step: shown, why: why.clone() });
+        let why = self
+            .decision
+            .message
+            .clone()
+            .unwrap_or_else(|| format!("the permit ends at step {shown}"));
+        self.reasons.push(Reason::StepBoundary {
+            step: shown,
+            why: why.clone(),
+        });
         self.gate_stop = Some(why);
         true
     }
@@ -79,7 +89,11 @@ impl Pass<'_> {
         if let Some(canary) = &mut self.status.canary {
             canary.current_step_analysis_run_status = None;
         }
-        let message = format!("step {} of {} done ({what})", self.index.saturating_add(1), self.step_count());
+        let message = format!(
+            "step {} of {} done ({what})",
+            self.index.saturating_add(1),
+            self.step_count()
+        );
         self.event(EventKind::Normal, "RolloutStepCompleted", message, "");
         self.index = self.index.saturating_add(1);
     }
@@ -97,25 +111,44 @@ impl Pass<'_> {
             return FULL_WEIGHT;
         }
         let upto = usize::try_from(self.index).unwrap_or(0).saturating_add(1);
-        self.steps().iter().take(upto).rev().find_map(|step| step.set_weight).unwrap_or(0)
+        self.steps()
+            .iter()
+            .take(upto)
+            .rev()
+            .find_map(|step| step.set_weight)
+            .unwrap_or(0)
     }
 
     fn weight_step(&self, weight: i32) -> Done {
         let want = split(self.limits(), weight);
         let stable = self.stable.as_ref().map_or(want.stable, |set| set.desired);
-        let others = self.older.iter().all(|set| set.desired == 0 && set.available == 0);
-        let there = self.creating.is_none() && self.new.desired == want.new && self.new.available >= want.new;
-        if there && stable == want.stable && others { Done::Yes } else { Done::No }
+        let others = self
+            .older
+            .iter()
+            .all(|set| set.desired == 0 && set.available == 0);
+        let there = self.creating.is_none()
+            && self.new.desired == want.new
+            && self.new.available >= want.new;
+        if there && stable == want.stable && others {
+            Done::Yes
+        } else {
+            Done::No
+        }
     }
 
     fn pause_step(&mut self, pause: &PauseStep) -> Done {
         let shown = self.index.saturating_add(1);
-        let running = self.pause(pause_reason::CANARY_PAUSE_STEP).map(|pause| pause.start_time);
+        let running = self
+            .pause(pause_reason::CANARY_PAUSE_STEP)
+            .map(|pause| pause.start_time);
         let resumed = running.is_none() && self.status.controller_pause == Some(true);
         if resumed {
             return Done::Yes;
         }
-        let length = pause.duration.as_ref().and_then(|duration| from_int_or_string(duration).ok());
+        let length = pause
+            .duration
+            .as_ref()
+            .and_then(|duration| from_int_or_string(duration).ok());
         let start = running.unwrap_or_else(|| self.observed.now.into());
         let Some(length) = length else {
             self.begin_pause(running.is_some());
@@ -128,8 +161,17 @@ impl Pass<'_> {
         }
         self.begin_pause(running.is_some());
         self.wake_at(until);
-        let elapsed = self.observed.now.duration_since(start.timestamp()).as_secs();
-        self.reasons.push(Reason::PauseUntil { step: shown, seconds: length.as_secs(), elapsed, until });
+        let elapsed = self
+            .observed
+            .now
+            .duration_since(start.timestamp())
+            .as_secs();
+        self.reasons.push(Reason::PauseUntil {
+            step: shown,
+            seconds: length.as_secs(),
+            elapsed,
+            until,
+        });
         Done::No
     }
 
@@ -139,7 +181,12 @@ impl Pass<'_> {
             return;
         }
         self.add_pause(pause_reason::CANARY_PAUSE_STEP);
-        self.event(EventKind::Normal, "RolloutPaused", format!("paused at step {}", self.index.saturating_add(1)), "");
+        self.event(
+            EventKind::Normal,
+            "RolloutPaused",
+            format!("paused at step {}", self.index.saturating_add(1)),
+            "",
+        );
     }
 
     fn analysis_step(&mut self, analysis: &StepAnalysis) -> Done {
@@ -152,27 +199,43 @@ impl Pass<'_> {
         match run.phase {
             AnalysisPhase::Successful => Done::Yes,
             AnalysisPhase::Running | AnalysisPhase::Pending => {
-                #[cfg(feature = "planted")]
-                if self.planted(crate::planted::Planted::AnalysisAssumedGood) {
+                if self.bug.is(Planted::AnalysisAssumedGood) {
                     return Done::Yes;
                 }
                 self.clear_pauses();
-                self.reasons.push(Reason::AnalysisRunning { step: Some(shown), run: run.name });
+                self.reasons.push(Reason::AnalysisRunning {
+                    step: Some(shown),
+                    run: run.name,
+                });
                 Done::No
             }
             AnalysisPhase::Inconclusive => {
-                if self.pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN).is_none() {
+                if self
+                    .pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN)
+                    .is_none()
+                {
                     self.add_pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN);
-                    let message = format!("paused at step {shown}: analysis {} is inconclusive", run.name);
+                    let message = format!(
+                        "paused at step {shown}: analysis {} is inconclusive",
+                        run.name
+                    );
                     self.event(EventKind::Warning, "RolloutPaused", message, "inconclusive");
                 }
-                self.reasons.push(Reason::AnalysisInconclusive { run: run.name });
+                self.reasons
+                    .push(Reason::AnalysisInconclusive { run: run.name });
                 Done::No
             }
             AnalysisPhase::Failed | AnalysisPhase::Error => {
                 let word = run.phase.as_str().to_lowercase();
-                let detail = if run.message.is_empty() { String::new() } else { format!(": {}", run.message) };
-                self.abort(format!("analysis {} of step {shown} {word}{detail}", run.name));
+                let detail = if run.message.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", run.message)
+                };
+                self.abort(format!(
+                    "analysis {} of step {shown} {word}{detail}",
+                    run.name
+                ));
                 let why = self.news.aborted.clone().unwrap_or_default();
                 self.reasons.push(Reason::Aborted { why });
                 Done::No
@@ -182,10 +245,16 @@ impl Pass<'_> {
 
     /// Somebody cleared the pause that an inconclusive run had made.
     fn resumed_after_inconclusive(&self) -> bool {
-        let known = self.before.canary.as_ref().and_then(|canary| canary.current_step_analysis_run_status.as_ref());
+        let known = self
+            .before
+            .canary
+            .as_ref()
+            .and_then(|canary| canary.current_step_analysis_run_status.as_ref());
         let of_this_attempt = known.is_some_and(|known| known.name == self.step_run_name());
         let was = known.is_some_and(|known| known.status == Some(AnalysisPhase::Inconclusive));
-        let cleared = self.pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN).is_none();
+        let cleared = self
+            .pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN)
+            .is_none();
         of_this_attempt && was && cleared && self.status.controller_pause == Some(true)
     }
 }

@@ -6,6 +6,7 @@
 use super::pass::Pass;
 use crate::gate::decision::AbortCause;
 use crate::plan::EventKind;
+use crate::planted::Planted;
 use crate::reason::Reason;
 
 impl Pass<'_> {
@@ -19,8 +20,14 @@ impl Pass<'_> {
                 self.abort(format!("the hub was silent for {seconds}s past the lease"));
             }
             Some(AbortCause::Recorded) => {
-                let gate = self.observed.gate.gate().and_then(|gate| gate.status.as_ref());
-                let why = gate.and_then(|record| record.outcome.as_ref()).and_then(|outcome| outcome.message.clone());
+                let gate = self
+                    .observed
+                    .gate
+                    .gate()
+                    .and_then(|gate| gate.status.as_ref());
+                let why = gate
+                    .and_then(|record| record.outcome.as_ref())
+                    .and_then(|outcome| outcome.message.clone());
                 self.abort(String::new());
                 self.news.aborted = why.or(self.news.aborted.take());
             }
@@ -31,7 +38,9 @@ impl Pass<'_> {
 
     /// Puts back what the gate refuses (G15).
     fn refuse(&mut self) {
-        let Some(text) = self.decision.refuse_verb.clone() else { return };
+        let Some(text) = self.decision.refuse_verb.clone() else {
+            return;
+        };
         if self.status.aborted_at.is_some() && self.status.abort != Some(true) {
             self.status.abort = Some(true);
         }
@@ -39,19 +48,26 @@ impl Pass<'_> {
         if let (Some(max), false) = (self.decision.max_step, self.at_stable()) {
             self.index = self.index.min(max.max(self.trusted_step()));
         }
-        self.event(EventKind::Warning, "FleetGate", format!("refused: {text}"), "refused");
+        self.event(
+            EventKind::Warning,
+            "FleetGate",
+            format!("refused: {text}"),
+            "refused",
+        );
         self.reasons.push(Reason::VerbRefused { text });
     }
 
     /// How far the agent itself has gone, as the record says.
     fn trusted_step(&self) -> i32 {
-        self.facts.in_flight.as_ref().map_or(0, |flight| flight.step)
+        self.facts
+            .in_flight
+            .as_ref()
+            .map_or(0, |flight| flight.step)
     }
 
     /// An abort that was lifted: by a person, or by a newer permit for the same content.
     fn retry(&mut self) {
-        #[cfg(feature = "planted")]
-        if self.planted(crate::planted::Planted::AbortForgotten) {
+        if self.bug.is(Planted::AbortForgotten) {
             self.status.abort = None;
         }
         let lifted = self.status.abort != Some(true) && self.status.aborted_at.is_some();
@@ -61,7 +77,11 @@ impl Pass<'_> {
         self.status.abort = None;
         self.status.aborted_at = None;
         self.clear_pauses();
-        self.index = if self.at_stable() { self.step_count() } else { 0 };
+        self.index = if self.at_stable() {
+            self.step_count()
+        } else {
+            0
+        };
         if let Some(canary) = &mut self.status.canary {
             canary.current_step_analysis_run_status = None;
         }
@@ -104,21 +124,34 @@ impl Pass<'_> {
         self.clear_pauses();
         self.at_once = None;
         self.index = 0;
-        let why = self.news.aborted.clone().unwrap_or_else(|| self.abort_message());
+        let why = self
+            .news
+            .aborted
+            .clone()
+            .unwrap_or_else(|| self.abort_message());
         self.news.aborted = Some(why.clone());
         self.reasons.push(Reason::Aborted { why });
     }
 
     /// The message of an abort latched in an earlier pass.
     fn abort_message(&self) -> String {
-        let condition = self.before.condition(agent_api::names::condition::PROGRESSING);
-        let recorded = condition.filter(|condition| condition.reason.as_deref() == Some("RolloutAborted"));
-        recorded.and_then(|condition| condition.message.clone()).unwrap_or_else(|| self.abort_text(""))
+        let condition = self
+            .before
+            .condition(agent_api::names::condition::PROGRESSING);
+        let recorded =
+            condition.filter(|condition| condition.reason.as_deref() == Some("RolloutAborted"));
+        recorded
+            .and_then(|condition| condition.message.clone())
+            .unwrap_or_else(|| self.abort_text(""))
     }
 
     fn abort_text(&self, why: &str) -> String {
         let plain = format!("Rollout aborted update to revision {}", self.new.revision);
-        if why.is_empty() { plain } else { format!("{plain}: {why}") }
+        if why.is_empty() {
+            plain
+        } else {
+            format!("{plain}: {why}")
+        }
     }
 
     /// Aborts what is on its way; `why` is empty for a person's abort.

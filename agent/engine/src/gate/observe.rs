@@ -3,20 +3,23 @@
 //! In: `Observed`, the spec's digests, the ReplicaSets' views. Out: `Facts`. It must not decide.
 
 use agent_api::{
-    ContentDigest, Direction, Enforcement, FirstContact, Gate, GateSpec, HubLossAction, OutcomeResult, RolloutStatus,
+    ContentDigest, Direction, Enforcement, FirstContact, Gate, GateSpec, HubLossAction,
+    OutcomeResult, RolloutStatus,
 };
 use jiff::Timestamp;
 
 use super::facts::{
-    Contact, Facts, FirstWord, InFlight, OnHubLoss, Permission, PermitFacts, PermitKind, Record, Verb,
+    Contact, Facts, FirstWord, InFlight, OnHubLoss, Permission, PermitFacts, PermitKind, Record,
+    Verb,
 };
 use super::record::recorded_step;
 use crate::effective::Effective;
 use crate::observed::{GateRecord, HubContact, Observed};
+use crate::planted::{Bug, Planted};
 use crate::sets::{SetView, by_hash};
 
 /// Reduces what is observed to facts.
-pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView]) -> Facts {
+pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView], bug: Bug) -> Facts {
     let gate = observed.gate.gate();
     let status = observed.rollout.status.clone().unwrap_or_default();
     let served = by_hash(views, status.stable_rs.as_ref()).map(|view| view.digest.clone());
@@ -36,25 +39,47 @@ pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView]) -> Facts 
         fleet_rollout: fleet_rollout(observed),
         contact: contact(observed),
         on_hub_loss: hub.map_or(OnHubLoss::Finish, on_hub_loss),
-        lease_live: lease_live(observed),
+        lease_live: observed.gate.lease_live || bug.is(Planted::LeaseEndless),
         verb: verb(&status, in_flight.as_ref(), gate),
         spec: spec.digest.clone(),
         spec_delivery: spec.delivery.clone(),
         served,
         in_flight,
-        succeeded: record.and_then(|record| record.served.as_ref()).map(|served| served.digest.clone()),
-        permit: gate.and_then(|gate| permit(observed, gate)),
+        succeeded: record
+            .and_then(|record| record.served.as_ref())
+            .map(|served| served.digest.clone()),
+        permit: gate.and_then(|gate| permit(observed, gate, bug)),
         consumed: outcome.map(|outcome| outcome.fence),
-        barred: hub.map(|hub| hub.barred.iter().cloned().collect()).unwrap_or_default(),
-        failed: outcome.filter(|outcome| outcome.result == OutcomeResult::Failed).map(|outcome| outcome.digest.clone()),
-        kept: observed.gate.kept.iter().map(|(digest, kept)| (digest.clone(), kept.delivery.clone())).collect(),
+        barred: hub
+            .map(|hub| hub.barred.iter().cloned().collect())
+            .unwrap_or_default(),
+        failed: outcome
+            .filter(|outcome| outcome.result == OutcomeResult::Failed)
+            .map(|outcome| outcome.digest.clone()),
+        kept: observed
+            .gate
+            .kept
+            .iter()
+            .map(|(digest, kept)| (digest.clone(), kept.delivery.clone()))
+            .collect(),
         healthy: record
-            .map(|record| record.kept.iter().filter(|kept| kept.last_served_at.is_some()))
+            .map(|record| {
+                record
+                    .kept
+                    .iter()
+                    .filter(|kept| kept.last_served_at.is_some())
+            })
             .into_iter()
             .flatten()
             .map(|kept| kept.digest.clone())
             .collect(),
-        gone: observed.gate.missing_config.iter().filter(|(_, names)| !names.is_empty()).map(|(digest, _)| digest.clone()).collect(),
+        gone: observed
+            .gate
+            .missing_config
+            .iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(digest, _)| digest.clone())
+            .collect(),
         first_deploy_free: observed.gate.first_deploy_free,
         passed: observed.gate.passed.clone(),
         moved_on: hub.is_some_and(moved_on),
@@ -73,20 +98,34 @@ fn first_word(observed: &Observed) -> FirstWord {
 }
 
 fn fleet_rollout(observed: &Observed) -> String {
-    let recorded = observed.gate.gate().map(|gate| gate.spec.fleet_rollout.to_string());
-    observed.gate.governed_by.clone().or(recorded).unwrap_or_else(|| "unknown".to_owned())
+    let recorded = observed
+        .gate
+        .gate()
+        .map(|gate| gate.spec.fleet_rollout.to_string());
+    observed
+        .gate
+        .governed_by
+        .clone()
+        .or(recorded)
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Silence counts from the later of the last word and the end of the recorded lease.
 fn contact(observed: &Observed) -> Contact {
-    let lease = observed.gate.gate().and_then(|gate| gate.status.as_ref()).and_then(|record| record.lease.as_ref());
+    let lease = observed
+        .gate
+        .gate()
+        .and_then(|gate| gate.status.as_ref())
+        .and_then(|record| record.lease.as_ref());
     let deadline = lease.map(|lease| lease.deadline.timestamp());
     let since = match observed.gate.hub {
         HubContact::Connected => return Contact::Connected,
         HubContact::Lost { since } => deadline.map_or(since, |deadline| deadline.max(since)),
         HubContact::Never => deadline.unwrap_or(observed.now),
     };
-    Contact::Lost { seconds: seconds_between(since, observed.now) }
+    Contact::Lost {
+        seconds: seconds_between(since, observed.now),
+    }
 }
 
 fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {
@@ -98,18 +137,10 @@ fn on_hub_loss(hub: &GateSpec) -> OnHubLoss {
     match policy.action {
         HubLossAction::Finish => OnHubLoss::Finish,
         HubLossAction::Hold => OnHubLoss::Hold,
-        HubLossAction::Abort => {
-            OnHubLoss::Abort { after: i64::try_from(policy.after_seconds.unwrap_or(0)).unwrap_or(i64::MAX) }
-        }
+        HubLossAction::Abort => OnHubLoss::Abort {
+            after: i64::try_from(policy.after_seconds.unwrap_or(0)).unwrap_or(i64::MAX),
+        },
     }
-}
-
-fn lease_live(observed: &Observed) -> bool {
-    #[cfg(feature = "planted")]
-    if observed.planted == Some(crate::planted::Planted::LeaseEndless) {
-        return true;
-    }
-    observed.gate.lease_live
 }
 
 /// The canary on its way: the current ReplicaSet, if it is not the stable one.
@@ -124,8 +155,12 @@ fn in_flight(
         return None;
     }
     let record = gate.and_then(|gate| gate.status.as_ref());
-    let effective = record.and_then(|record| record.effective.as_ref()).filter(|one| one.digest == current.digest);
-    let local = record.and_then(|record| record.local_permit.as_ref()).filter(|one| one.digest == current.digest);
+    let effective = record
+        .and_then(|record| record.effective.as_ref())
+        .filter(|one| one.digest == current.digest);
+    let local = record
+        .and_then(|record| record.local_permit.as_ref())
+        .filter(|one| one.digest == current.digest);
     let permission = match (effective, local) {
         (Some(_), _) => Permission::Fleet,
         (None, Some(_)) => Permission::Local,
@@ -135,7 +170,9 @@ fn in_flight(
     Some(InFlight {
         digest: current.digest.clone(),
         // Anybody may write the status; only the record says how far the agent itself has gone.
-        step: effective.and_then(recorded_step).map_or(claimed, |step| step.min(claimed)),
+        step: effective
+            .and_then(recorded_step)
+            .map_or(claimed, |step| step.min(claimed)),
         aborted: status.abort == Some(true) || status.aborted_at.is_some(),
         permission,
     })
@@ -149,14 +186,24 @@ fn verb(status: &RolloutStatus, flight: Option<&InFlight>, gate: Option<&Gate>) 
         return Some(Verb::PromoteFull);
     }
     let flight = flight.filter(|flight| flight.permission == Permission::Fleet)?;
-    let record = gate.and_then(|gate| gate.status.as_ref()).and_then(|record| record.effective.as_ref());
-    let recorded = record.filter(|one| one.digest == flight.digest).and_then(recorded_step)?;
-    status.current_step_index.filter(|claimed| *claimed > recorded).map(Verb::StepTo)
+    let record = gate
+        .and_then(|gate| gate.status.as_ref())
+        .and_then(|record| record.effective.as_ref());
+    let recorded = record
+        .filter(|one| one.digest == flight.digest)
+        .and_then(recorded_step)?;
+    status
+        .current_step_index
+        .filter(|claimed| *claimed > recorded)
+        .map(Verb::StepTo)
 }
 
-fn permit(observed: &Observed, gate: &Gate) -> Option<PermitFacts> {
+fn permit(observed: &Observed, gate: &Gate, bug: Bug) -> Option<PermitFacts> {
     let permit = gate.spec.permit.as_ref()?;
-    let effective = gate.status.as_ref().and_then(|record| record.effective.as_ref());
+    let effective = gate
+        .status
+        .as_ref()
+        .and_then(|record| record.effective.as_ref());
     let uid = observed.rollout.metadata.uid.as_deref().unwrap_or_default();
     let other = (permit.rollout_uid.as_str() != uid)
         .then(|| "it is for another Rollout of the same name, deleted since".to_owned());
@@ -165,29 +212,22 @@ fn permit(observed: &Observed, gate: &Gate) -> Option<PermitFacts> {
         content: permit.digest.clone(),
         delivery: permit.delivery_digest.clone(),
         fence: permit.fence,
-        max_step: max_step(observed, permit.max_step),
+        max_step: permit.max_step.filter(|_| !bug.is(Planted::MaxStepIgnored)),
         start_by_passed: permit.start_by.timestamp() < observed.now,
         started: effective.is_some_and(|one| one.fence == permit.fence),
         distrust: observed.gate.distrust.clone().or(other),
         kind: match permit.direction {
             Direction::Forward => PermitKind::Forward,
             Direction::Rollback => PermitKind::Rollback {
-                why: permit.why.clone().unwrap_or_else(|| "the release failed elsewhere".to_owned()),
+                why: permit
+                    .why
+                    .clone()
+                    .unwrap_or_else(|| "the release failed elsewhere".to_owned()),
                 phase: gate.spec.policy.rollback_phase,
                 steps_backwards: permit.steps_backwards,
             },
         },
     })
-}
-
-#[cfg(not(feature = "planted"))]
-fn max_step(_observed: &Observed, granted: Option<i32>) -> Option<i32> {
-    granted
-}
-
-#[cfg(feature = "planted")]
-fn max_step(observed: &Observed, granted: Option<i32>) -> Option<i32> {
-    granted.filter(|_| observed.planted != Some(crate::planted::Planted::MaxStepIgnored))
 }
 
 /// The hub speaks of another release than the permit's: Git has moved on.

@@ -1,0 +1,56 @@
+//! What somebody in the cluster asks for and may not have (G15).
+//!
+//! In: the facts with the verb, the decision so far. Out: the decision with the refusal, and who can give the word. It must
+//! not change what runs.
+
+use super::decision::{Decision, Mode};
+use super::facts::{Facts, Permission, Verb};
+use super::{restart_command, waits_for};
+
+/// G15: what somebody in the cluster asked for and may not have, with who can give it.
+pub(super) fn refuse(facts: &Facts, decision: Decision) -> Decision {
+    let Some(verb) = facts.verb else {
+        return decision;
+    };
+    let flight = facts.in_flight.as_ref();
+    let local = flight.is_some_and(|flight| flight.permission != Permission::Fleet)
+        || decision.mode == Mode::Open;
+    let bounded = !decision.may_raise || decision.max_step.is_some();
+    let text = match verb {
+        Verb::Retry if local || decision.restart => None,
+        Verb::Retry => Some(format!(
+            "retry: only the fleet may start it again ({})",
+            restart_command(facts)
+        )),
+        Verb::PromoteFull if bounded || flight.is_none() && decision.held.is_some() => {
+            Some(format!("promote --full: {}", bound(facts, &decision)))
+        }
+        Verb::PromoteFull => None,
+        Verb::StepTo(step) if decision.max_step.is_some_and(|max| step > max) => {
+            Some(format!("promote: {}", bound(facts, &decision)))
+        }
+        Verb::StepTo(_) => None,
+    };
+    Decision {
+        refuse_verb: text,
+        ..decision
+    }
+}
+
+fn bound(facts: &Facts, decision: &Decision) -> String {
+    if facts
+        .in_flight
+        .as_ref()
+        .is_some_and(|flight| flight.aborted)
+    {
+        return waits_for(facts);
+    }
+    match (decision.max_step, &decision.message) {
+        (_, Some(message)) => format!("{message}; the fleet gives the word"),
+        (Some(step), None) => format!(
+            "the permit ends at step {}; the fleet gives the word",
+            step.saturating_add(1)
+        ),
+        (None, None) => waits_for(facts),
+    }
+}
