@@ -6,6 +6,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 use crate::error::{Error, Result};
@@ -55,6 +56,23 @@ pub fn server(path: &Path) -> Result<Server> {
         (None, None) => None,
     };
     Ok(Server { url, ca })
+}
+
+/// The bearer token of the file's only user.
+pub fn token(path: &Path) -> Result<String> {
+    let place = format!("kubeconfig {}", path.display());
+    let file = Kubeconfig::read_from(path).map_err(Error::parse(&place))?;
+    let user = file
+        .auth_infos
+        .first()
+        .and_then(|named| named.auth_info.as_ref());
+    let token = user.and_then(|user| user.token.as_ref());
+    token
+        .map(|token| token.expose_secret().to_owned())
+        .ok_or_else(|| Error::Parse {
+            what: place,
+            message: "no token".into(),
+        })
 }
 
 /// Writes a kubeconfig of one server and one bearer token, readable by its owner alone.

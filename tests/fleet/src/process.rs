@@ -115,12 +115,29 @@ impl Process {
 
     /// Waits for a line of standard output or error that holds `words`, and gives it.
     pub async fn said(&mut self, words: &str, deadline: Duration) -> Result<String> {
+        self.line(words, deadline, |line| line.contains(words))
+            .await
+    }
+
+    /// Waits for a line that is exactly `words`.
+    pub async fn said_exactly(&mut self, words: &str, deadline: Duration) -> Result<()> {
+        self.line(words, deadline, |line| line == words)
+            .await
+            .map(|_| ())
+    }
+
+    async fn line(
+        &mut self,
+        words: &str,
+        deadline: Duration,
+        is_it: impl Fn(&str) -> bool,
+    ) -> Result<String> {
         let what = format!("{} says `{words}`", self.name);
         let found = eventually(&what, deadline, async || {
             // Look for the end first: what was said before it is then in the files.
             let ended = self.ended();
             let all = format!("{}\n{}", self.out(), self.log());
-            match (all.lines().find(|line| line.contains(words)), ended) {
+            match (all.lines().find(|line| is_it(line)), ended) {
                 (Some(line), _) => Ok(Some(line.to_owned())),
                 (None, Some(_)) => Ok(None),
                 (None, None) => Err(self.last_words()),

@@ -73,7 +73,7 @@ impl Sandbox {
             .arg("--dir")
             .arg(&dir);
         let mut process = Process::spawn(run, "sandbox", command)?;
-        process.said("ready", READY).await?;
+        process.said_exactly("ready", READY).await?;
         let clusters = names
             .iter()
             .map(|name| Cluster {

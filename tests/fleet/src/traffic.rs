@@ -32,7 +32,11 @@ impl Load {
             "--cluster",
             cluster.name(),
         ]);
-        command.arg("--out").arg(&answers);
+        // Somebody may look at a demo for longer than the load generator would go on by itself.
+        command
+            .args(["--max-duration", "24h"])
+            .arg("--out")
+            .arg(&answers);
         let process = Process::spawn(run, &format!("load-{}", cluster.name()), command)?;
         Ok(Self { process, answers })
     }
