@@ -26,19 +26,31 @@ create table cluster_sessions (
     set_hash text not null default '',
     regressed boolean not null default false,
     -- The last report of this session that was committed (gate.md L3).
-    reported bigint not null default 0
+    reported bigint not null default 0,
+    -- For people: which hub process has the stream. For a restore: the newest history head that the agent was handed.
+    hub text not null default '',
+    audit_head text not null default ''
 );
 
 create table join_tokens (
     id text primary key,
-    secret_hash bytea not null,
+    -- Hex SHA-256: the secret itself is never here.
+    secret_hash text not null,
     cluster text not null,
     labels jsonb not null,
     created_by text not null,
-    created_at timestamptz not null default now(),
     expires_at timestamptz not null,
     spent_at timestamptz,
     -- The same request again within ten minutes gets the same answer: a lost reply must not cost the token (gate.md L6).
-    csr_hash bytea,
+    csr_hash text,
     certificate text
+);
+
+-- Denied attempts.
+create table refusals (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    kind text not null,
+    who text not null,
+    message text not null
 );

@@ -4,7 +4,7 @@ create table fleet_rollouts (
     rollout text not null,
     document jsonb not null,
     source text not null,
-    generation bigint not null,
+    version bigint not null,
     applied_by text not null,
     applied_at timestamptz not null,
     status jsonb not null,
@@ -19,12 +19,16 @@ create table gates (
     rollout text not null,
     fleet_rollout text not null references fleet_rollouts (name),
     version bigint not null,
+    -- Governed, KeepServing or ReleaseHeld (gate.md G9).
+    governance text not null default 'Governed',
     terms jsonb not null,
     waiting jsonb,
     permit jsonb,
-    -- Of the permit: the Rollout it is addressed to, its lease, signature and trace.
-    rollout_uid text not null default '',
+    -- Of the permit: its lease, whom it is addressed to, its signature and trace.
     lease_seconds integer not null default 0,
+    steps_backwards boolean not null default false,
+    cluster_uid text not null default '',
+    rollout_uid text not null default '',
     signature text not null default '',
     traceparent text not null default '',
     primary key (cluster, namespace, rollout)
@@ -61,9 +65,10 @@ create table requests (
     id bigint generated always as identity primary key,
     fleet_rollout text not null references fleet_rollouts (name),
     person text not null,
-    groups jsonb not null,
     reason text not null,
     asked_at timestamptz not null default now(),
-    settled boolean not null default false
+    settled boolean not null default false,
+    opened bigint,
+    refused text not null default ''
 );
 create index requests_open on requests (fleet_rollout) where not settled;

@@ -2,10 +2,21 @@
 //! whether a wave starts.
 
 use hub_engine::ReleaseId;
+use hub_engine::release::{Release, Wave, WavePhase};
 use hub_engine::name::Person;
 
-use crate::Store;
-use crate::error::Error;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::cluster::number;
+use crate::error::not_found;
+use crate::history::{self, Fact};
+use crate::{Error, Result, Store, fleet_rollout, release};
+
+pub(crate) const INSERT: &str = "insert into approvals \
+     (fleet_rollout, release, wave, person, groups, comment, plan_digest, revision, images, evidence, approved_at) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now())";
+pub(crate) const VOID: &str = "update approvals set voided = $2 where id = $1 and voided = ''";
 
 /// A person's word on one wave.
 #[derive(Debug, Clone)]
@@ -44,7 +55,124 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound`, `Refused` with what to do instead; `Unavailable`.
-    pub async fn approval_add(&self, _approval: &NewApproval) -> Result<Approved, Error> {
-        Err(crate::store::later())
+    pub async fn approval_add(&self, approval: &NewApproval) -> Result<Approved> {
+        let mut tx = self.pool.begin().await?;
+        match add(&mut tx, approval).await {
+            Ok(approved) => {
+                crate::hint::notify(&mut tx).await?;
+                tx.commit().await?;
+                Ok(approved)
+            }
+            Err(error) => {
+                tx.rollback().await?;
+                if let Error::Refused { message } = &error {
+                    self.refusal_add("Approve", approval.person.as_str(), message).await?;
+                }
+                Err(error)
+            }
+        }
     }
+}
+
+/// The FleetRollout's row is locked like by a deciding transaction, so that an approval and a decision come one after the
+/// other (S19).
+async fn add(tx: &mut PgConnection, approval: &NewApproval) -> Result<Approved> {
+    let id = &approval.release;
+    let locked = fleet_rollout::get(tx, &id.fleet_rollout, true).await?;
+    locked.ok_or_else(|| not_found(format!("FleetRollout {}", id.fleet_rollout)))?;
+    let release = release::get(tx, id).await?.ok_or_else(|| not_found(format!("release {id}")))?;
+    let wave = wave(&release, approval)?;
+    let (spec_groups, required) = allowed(&release, wave, approval)?;
+    let count = |release: &Release| u32::try_from(release.approvals_that_count(wave.number).len()).unwrap_or(u32::MAX);
+    let repeated = release.approvals_that_count(wave.number).iter().any(|one| one.person == approval.person);
+    let approved = |have| Approved { wave: wave.number, wave_name: wave.name.clone(), have, required, repeated };
+    if repeated {
+        return Ok(approved(count(&release)));
+    }
+    insert(tx, approval, &release, wave).await?;
+    let after = release::get(tx, id).await?.unwrap_or_else(|| release.clone());
+    let mut fact = Fact::of_hub(None, "WaveApproved", approval.person.as_str(), format!(
+        "{} approved wave {} ({}) of release {id}: {}", approval.person, wave.number, wave.name, approval.comment
+    ));
+    fact.stream = id.to_string();
+    fact.release = id.to_string();
+    fact.evidence = serde_json::json!({
+        "planDigest": release.plan_digest, "revision": release.revision, "images": release.images_of_wave(wave.number),
+        "groups": approval.groups, "needed": spec_groups,
+    });
+    history::add_now(tx, fact).await?;
+    Ok(approved(count(&after)))
+}
+
+fn wave<'a>(release: &'a Release, approval: &NewApproval) -> Result<&'a Wave> {
+    match &approval.wave {
+        Some(name) => {
+            let found = release.waves.iter().find(|wave| &wave.name == name);
+            found.ok_or_else(|| not_found(format!("wave {name} in release {}", release.id)))
+        }
+        None => {
+            let waiting = release.waves.iter().find(|wave| wave.phase == WavePhase::WaitingForApproval);
+            waiting.ok_or_else(|| Error::Refused {
+                message: format!("no wave of {0} waits for approval now; see `groundswell release show {0}`", release.id),
+            })
+        }
+    }
+}
+
+/// The wave's groups and how many persons it needs, if this person may approve it now.
+fn allowed<'a>(release: &'a Release, wave: &Wave, approval: &NewApproval) -> Result<(&'a [String], u32)> {
+    let refuse = |message: String| Err(Error::Refused { message });
+    let (id, name) = (&release.id, &wave.name);
+    let Some(spec) = release.plan.wave(wave.number).and_then(|wave| wave.approval.as_ref()) else {
+        return refuse(format!("wave {name} of {id} needs no approval"));
+    };
+    if release.phase.ended() {
+        return refuse(format!("release {id} has ended: {}", release.phase.as_str()));
+    }
+    match wave.phase {
+        WavePhase::Pending | WavePhase::WaitingForApproval => {}
+        WavePhase::Running | WavePhase::Baking | WavePhase::Passed | WavePhase::Failed | WavePhase::Skipped => {
+            return refuse(format!("wave {name} of {id} is {} already", wave.phase.as_str()));
+        }
+    }
+    if approval.plan_digest != release.plan_digest {
+        return refuse(format!(
+            "the plan of {id} is {}, not {}; look at `groundswell release show {id}` again",
+            release.plan_digest, approval.plan_digest
+        ));
+    }
+    if !approval.groups.iter().any(|group| spec.groups.contains(group)) {
+        return refuse(format!(
+            "wave {name} of {id} is approved by {}; the certificate of {} says {}",
+            spec.groups.join(" or "),
+            approval.person,
+            if approval.groups.is_empty() { "no group".to_owned() } else { approval.groups.join(", ") }
+        ));
+    }
+    Ok((&spec.groups, spec.required))
+}
+
+async fn insert(tx: &mut PgConnection, approval: &NewApproval, release: &Release, wave: &Wave) -> Result<()> {
+    let images = release.images_of_wave(wave.number);
+    let evidence = serde_json::json!({ "waves": release.waves, "targets": release.targets });
+    sqlx::query(INSERT)
+        .bind(release.id.fleet_rollout.as_str())
+        .bind(number(release.id.number))
+        .bind(i32::try_from(wave.number).unwrap_or(i32::MAX))
+        .bind(approval.person.as_str())
+        .bind(Json(&approval.groups))
+        .bind(&approval.comment)
+        .bind(&approval.plan_digest)
+        .bind(release.revision.as_ref().map(hub_engine::name::Revision::as_str))
+        .bind(Json(images))
+        .bind(Json(evidence))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// An approval stops counting, and says why.
+pub(crate) async fn void(tx: &mut PgConnection, id: u64, why: &str) -> Result<()> {
+    sqlx::query(VOID).bind(number(id)).bind(why).execute(tx).await?;
+    Ok(())
 }

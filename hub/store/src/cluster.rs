@@ -1,13 +1,45 @@
-//! Clusters. In: names and labels. Out: what is known of each. It must not touch sessions' or sets' numbers.
+//! Members of the fleet. In: names and labels. Out: what the hub knows of each. It must not hold what their agents say of
+//! Rollouts (that is `rollout`).
 
 use std::collections::BTreeMap;
 
 use hub_engine::overlap::Labels;
 use hub_engine::{ClusterName, Fence};
 use jiff::Timestamp;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use ::time::OffsetDateTime;
 
-use crate::Store;
-use crate::error::Error;
+use crate::row::row;
+use crate::time::from_db_opt;
+use crate::{Result, Store};
+
+pub(crate) const UPSERT: &str = "insert into clusters (name, labels) values ($1, $2) \
+     on conflict (name) do update set labels = excluded.labels";
+pub(crate) const SET_UPSERT: &str = "insert into cluster_sets (cluster, incarnation) \
+     select $1, incarnation from hub_incarnation on conflict (cluster) do nothing";
+pub(crate) const SESSION_UPSERT: &str = "insert into cluster_sessions (cluster) values ($1) on conflict (cluster) do nothing";
+pub(crate) const BIND: &str = "update clusters set kube_system_uid = $2, joined_at = now() where name = $1";
+pub(crate) const LABELS: &str = "select name, labels from clusters order by name";
+pub(crate) const LIST: &str = "select c.name, c.labels, c.kube_system_uid, c.note, \
+     s.open and s.last_seen_at > now() - $1 * interval '1 second' as connected, \
+     s.last_seen_at, s.agent_version, s.regressed, \
+     d.incarnation, d.version, s.stored_incarnation, s.stored_version, \
+     (select count(*) from rollouts r where r.cluster = c.name) as rollouts \
+     from clusters c join cluster_sets d on d.cluster = c.name join cluster_sessions s on s.cluster = c.name order by c.name";
+
+row! {
+    /// A cluster's labels.
+    LabelsRow { name: String, labels: Json<BTreeMap<String, String>> }
+}
+row! {
+    /// A cluster with its set's number and its session.
+    ListRow {
+        name: String, labels: Json<BTreeMap<String, String>>, kube_system_uid: Option<String>, note: String,
+        connected: Option<bool>, last_seen_at: Option<OffsetDateTime>, agent_version: String, regressed: bool,
+        incarnation: i64, version: i64, stored_incarnation: i64, stored_version: i64, rollouts: Option<i64>,
+    }
+}
 
 /// One cluster as `groundswell get clusters` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,15 +73,61 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn cluster_list(&self) -> Result<Vec<ClusterRow>, Error> {
-        Err(crate::store::later())
+    pub async fn cluster_list(&self) -> Result<Vec<ClusterRow>> {
+        let mut connection = self.pool.acquire().await?;
+        list(&mut connection).await
     }
 
     /// The labels of every cluster.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn cluster_labels(&self) -> Result<Labels, Error> {
-        Err(crate::store::later())
+    pub async fn cluster_labels(&self) -> Result<Labels> {
+        let mut connection = self.pool.acquire().await?;
+        labels(&mut connection).await
+    }
+}
+
+pub(crate) async fn labels(tx: &mut PgConnection) -> Result<Labels> {
+    let rows: Vec<LabelsRow> = sqlx::query_as(LABELS).fetch_all(tx).await?;
+    Ok(rows.into_iter().map(|row| (row.name.into(), row.labels.0)).collect())
+}
+
+pub(crate) async fn list(tx: &mut PgConnection) -> Result<Vec<ClusterRow>> {
+    let rows: Vec<ListRow> = sqlx::query_as(LIST).bind(f64::from(crate::session::CONNECTED_SECONDS)).fetch_all(tx).await?;
+    Ok(rows.into_iter().map(cluster).collect())
+}
+
+/// A cluster by the name that its token was made for, with its labels.
+pub(crate) async fn upsert(tx: &mut PgConnection, name: &str, labels: &BTreeMap<String, String>) -> Result<()> {
+    sqlx::query(UPSERT).bind(name).bind(Json(labels)).execute(&mut *tx).await?;
+    sqlx::query(SET_UPSERT).bind(name).execute(&mut *tx).await?;
+    sqlx::query(SESSION_UPSERT).bind(name).execute(tx).await?;
+    Ok(())
+}
+
+pub(crate) fn fence(incarnation: i64, version: i64) -> Fence {
+    Fence { incarnation: incarnation.unsigned_abs(), version: version.unsigned_abs() }
+}
+
+/// A number of ours for the database; ours never come near its limit.
+pub(crate) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn cluster(row: ListRow) -> ClusterRow {
+    let note = if row.kube_system_uid.is_none() { "waiting for its join".to_owned() } else { row.note };
+    ClusterRow {
+        name: row.name.into(),
+        labels: row.labels.0,
+        kube_system_uid: row.kube_system_uid,
+        note,
+        connected: row.connected.unwrap_or(false),
+        last_seen: from_db_opt(row.last_seen_at),
+        agent_version: row.agent_version,
+        regressed: row.regressed,
+        desired: fence(row.incarnation, row.version),
+        stored: fence(row.stored_incarnation, row.stored_version),
+        rollouts: row.rollouts.and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX),
     }
 }

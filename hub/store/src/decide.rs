@@ -5,9 +5,13 @@ use hub_engine::release::Direction;
 use hub_engine::{ClusterName, Digest, Fence, FleetRolloutName, Observed, Plan, ReleaseId};
 use jiff::Timestamp;
 
-use crate::Store;
-use crate::epoch::Epoch;
-use crate::error::Error;
+use crate::epoch::{self, Epoch};
+use crate::{Error, Result, Store, apply, fleet_rollout, observe};
+
+/// So often a transaction that met others is tried again at once.
+const TRIES: usize = 5;
+
+pub(crate) const REPEATABLE: &str = "set transaction isolation level repeatable read";
 
 /// Gives permits their signature; the hub holds the key.
 pub trait PermitSigner: Send + Sync {
@@ -52,18 +56,62 @@ impl Store {
     /// `Fenced`: stop deciding. `Audit`: a bug. `Unavailable`, `Busy`: try again later.
     pub async fn decide(
         &self,
-        _epoch: Epoch,
-        _fleet_rollout: &FleetRolloutName,
-        _signer: &dyn PermitSigner,
-    ) -> Result<Option<Decided>, Error> {
-        Err(crate::store::later())
+        epoch: Epoch,
+        fleet_rollout: &FleetRolloutName,
+        signer: &dyn PermitSigner,
+    ) -> Result<Option<Decided>> {
+        let mut last = Error::Busy { message: String::new() };
+        for _ in 0..TRIES {
+            match self.decide_once(epoch, fleet_rollout, signer).await {
+                Err(error @ Error::Busy { .. }) => last = error,
+                answer => return answer,
+            }
+        }
+        Err(last)
+    }
+
+    async fn decide_once(
+        &self,
+        epoch: Epoch,
+        name: &FleetRolloutName,
+        signer: &dyn PermitSigner,
+    ) -> Result<Option<Decided>> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query(REPEATABLE).execute(&mut *tx).await?;
+        epoch::guard(&mut tx, epoch).await?;
+        let Some(stored) = fleet_rollout::get(&mut tx, name, true).await? else { return Ok(None) };
+        let observed = observe::all(&mut tx, stored.fleet_rollout).await?;
+        let plan = hub_engine::reconcile(&observed);
+        let violations = hub_engine::audit(&observed, &plan);
+        if !violations.is_empty() {
+            let texts: Vec<_> = violations.iter().map(|one| format!("{}: {}", one.rule, one.message)).collect();
+            return Err(Error::Audit { violations: texts.join("; ") });
+        }
+        let clusters = apply::plan(&mut tx, epoch, &observed, &plan, signer).await?;
+        if plan.status != stored.status || plan.reasons != stored.reasons {
+            fleet_rollout::set_status(&mut tx, name, &plan.status, &plan.reasons).await?;
+        }
+        if !plan.actions.is_empty() {
+            crate::hint::notify(&mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(Some(Decided { plan, clusters }))
     }
 
     /// What `decide` would see now, in one snapshot; for people. None: there is no such FleetRollout.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn observe(&self, _fleet_rollout: &FleetRolloutName) -> Result<Option<Observed>, Error> {
-        Err(crate::store::later())
+    pub async fn observe(&self, fleet_rollout: &FleetRolloutName) -> Result<Option<Observed>> {
+        let mut tx = self.snapshot().await?;
+        let Some(stored) = fleet_rollout::get(&mut tx, fleet_rollout, false).await? else { return Ok(None) };
+        observe::all(&mut tx, stored.fleet_rollout).await.map(Some)
+    }
+
+    /// A transaction that sees one moment and writes nothing.
+    pub(crate) async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query(crate::desired::SNAPSHOT).execute(&mut *tx).await?;
+        Ok(tx)
     }
 }

@@ -4,82 +4,88 @@
 /// Why a call to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Postgres did not answer, or not in time. Nothing is known about what it did.
-    #[error("the database does not answer: {0}; the hub starts nothing until it does")]
-    Unavailable(#[source] sqlx::Error),
-    /// Another hub decides now (fencing); whoever gets this stops deciding.
+    /// Postgres did not answer, or not in time. What it did is not known.
+    #[error("the database does not answer: {message}; the hub starts nothing until it does")]
+    Unavailable {
+        /// What was seen.
+        message: String,
+    },
+    /// Another hub decides now; whoever gets this stops deciding.
     #[error("epoch {epoch} is over: another hub decides now")]
     Fenced {
         /// The epoch that is over.
         epoch: i64,
     },
-    /// Two transactions met; the caller may try again.
-    #[error("the transaction met another one: {0}")]
-    Conflict(#[source] sqlx::Error),
+    /// Other transactions were in the way each time; try again.
+    #[error("other transactions were in the way: {message}")]
+    Busy {
+        /// What Postgres said.
+        message: String,
+    },
+    /// A plan that breaks an invariant was not written. A defect of ours.
+    #[error("a plan broke an invariant and was not written: {violations}")]
+    Audit {
+        /// The violations.
+        violations: String,
+    },
     /// A row that this version cannot read.
-    #[error("{what} in the database cannot be read: {why}; it was written by another version of the hub")]
-    Unreadable {
+    #[error("{what} in the database cannot be read: {message}; it was written by another version of the hub")]
+    Corrupt {
         /// Which row.
         what: String,
         /// What is wrong with it.
-        why: String,
+        message: String,
     },
-    /// The statement or the data is wrong; a defect of ours.
-    #[error("the database refused a statement: {0}")]
-    Refused(#[source] sqlx::Error),
-    /// The migrations could not be applied.
-    #[error("the database could not be brought to this version: {0}; restore it or start the hub that it belongs to")]
-    Migration(#[source] sqlx::migrate::MigrateError),
     /// There is nothing by this name.
-    #[error("there is no {0}")]
-    NotFound(String),
-    /// The session is not the cluster's current one (gate.md L3).
-    #[error("session {session} of {cluster} is over")]
-    StaleSession {
-        /// The cluster.
-        cluster: String,
-        /// The session that is over.
-        session: u64,
+    #[error("there is no {what}")]
+    NotFound {
+        /// What was asked for.
+        what: String,
     },
-    /// The same certificate from another cluster (gate.md L4).
-    #[error(
-        "{cluster} is bound to another cluster: its kube-system namespace has UID {bound}, this agent's has {offered}; \
-         join this cluster under a name of its own"
-    )]
-    DuplicateIdentity {
-        /// The name in the certificate.
-        cluster: String,
-        /// The UID bound at join.
-        bound: String,
-        /// The UID that the agent said.
-        offered: String,
+    /// Not allowed, with what to do instead.
+    #[error("{message}")]
+    Refused {
+        /// One sentence.
+        message: String,
     },
-    /// A join token that may not be used.
-    #[error("{0}")]
-    Token(crate::token::Refused),
-    /// An approval that may not be stored.
-    #[error("{0}")]
-    Approval(crate::approval::Refused),
+    /// The migrations could not be applied.
+    #[error("the database could not be brought to this version: {message}; restore it or start the hub that it belongs to")]
+    Migrate {
+        /// Which and why.
+        message: String,
+    },
+    /// A statement or a value that does not fit the schema. A defect of ours.
+    #[error("the database refused a statement: {message}")]
+    Database {
+        /// What it said.
+        message: String,
+    },
 }
 
 /// SQLSTATEs after which the same transaction may succeed: serialization failure, deadlock.
 const RETRYABLE: [&str; 2] = ["40001", "40P01"];
-/// SQLSTATE classes that say "not now": connection, resources, operator intervention (shutdown, cancel), lock not available.
+/// SQLSTATE classes that say "not now": connection, resources, operator intervention (shutdown, cancel), system error, and
+/// lock not available.
 const AWAY: [&str; 5] = ["08", "53", "57", "58", "55"];
+/// A read-only transaction: a standby, or a full disk's protection.
+const READ_ONLY: &str = "25006";
+/// The server ended an idle transaction: it was too slow, not wrong.
+const IDLE_TIMEOUT: &str = "25P03";
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
+        let message = error.to_string();
         let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
         if let Some(code) = code {
             if RETRYABLE.contains(&code.as_str()) {
-                return Self::Conflict(error);
+                return Self::Busy { message };
             }
-            if AWAY.iter().any(|class| code.starts_with(class)) || code == "25006" {
-                return Self::Unavailable(error);
+            if AWAY.iter().any(|class| code.starts_with(class)) || code == READ_ONLY || code == IDLE_TIMEOUT {
+                return Self::Unavailable { message };
             }
-            return Self::Refused(error);
+            return Self::Database { message };
         }
-        if is_ours(&error) { Self::Refused(error) } else { Self::Unavailable(error) }
+        if is_ours(&error) { Self::Database { message } } else { Self::Unavailable { message } }
     }
 }
 
@@ -93,6 +99,7 @@ fn is_ours(error: &sqlx::Error) -> bool {
             | sqlx::Error::Decode(_)
             | sqlx::Error::Encode(_)
             | sqlx::Error::RowNotFound
+            | sqlx::Error::Configuration(_)
     )
 }
 
@@ -100,7 +107,11 @@ impl From<sqlx::migrate::MigrateError> for Error {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
             sqlx::migrate::MigrateError::Execute(error) => Self::from(error),
-            other => Self::Migration(other),
+            other => Self::Migrate { message: other.to_string() },
         }
     }
+}
+
+pub(crate) fn not_found(what: impl std::fmt::Display) -> Error {
+    Error::NotFound { what: what.to_string() }
 }

@@ -2,10 +2,36 @@
 
 use hub_engine::name::Person;
 use hub_engine::plan::FleetRolloutStatus;
+use hub_engine::overlap::{self, Labels};
 use hub_engine::{Document, FleetRollout, FleetRolloutName, Problem, Reason};
 
-use crate::Store;
-use crate::error::Error;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::history::{self, Fact};
+use crate::row::row;
+use crate::{Result, Store, cluster};
+
+pub(crate) const LOCK_ALL: &str = "lock table fleet_rollouts in share row exclusive mode";
+pub(crate) const LIST: &str = "select document, source, version, status, reasons from fleet_rollouts order by name";
+pub(crate) const NAMES: &str = "select name from fleet_rollouts order by name";
+pub(crate) const GET: &str = "select document, source, version, status, reasons from fleet_rollouts where name = $1";
+pub(crate) const LOCK: &str = "select document, source, version, status, reasons from fleet_rollouts where name = $1 for update";
+pub(crate) const UPSERT: &str = "insert into fleet_rollouts \
+     (name, namespace, rollout, document, source, version, applied_by, applied_at, status, reasons) \
+     values ($1, $2, $3, $4, $5, 1, $6, now(), $7, '[]') on conflict (name) do update \
+     set namespace = excluded.namespace, rollout = excluded.rollout, document = excluded.document, \
+     source = excluded.source, version = fleet_rollouts.version + 1, applied_by = excluded.applied_by, \
+     applied_at = excluded.applied_at";
+pub(crate) const STATUS: &str = "update fleet_rollouts set status = $2, reasons = $3 where name = $1";
+
+row! {
+    /// A stored FleetRollout.
+    StoredRow {
+        document: Json<FleetRollout>, source: String, version: i64, status: Json<FleetRolloutStatus>,
+        reasons: Json<Vec<Reason>>,
+    }
+}
 
 /// One FleetRollout as stored.
 #[derive(Debug, Clone)]
@@ -59,23 +85,138 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn fleet_rollout_apply(&self, _documents: &[Document], _person: &Person, _dry_run: bool) -> Result<Apply, Error> {
-        Err(crate::store::later())
+    pub async fn fleet_rollout_apply(&self, documents: &[Document], person: &Person, dry_run: bool) -> Result<Apply> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query(LOCK_ALL).execute(&mut *tx).await?;
+        let labels = cluster::labels(&mut tx).await?;
+        let stored = list(&mut tx).await?;
+        let problems = check(documents, &stored, &labels);
+        if !problems.is_empty() {
+            return Ok(Apply::Problems(problems));
+        }
+        let mut applied = Vec::new();
+        for document in documents {
+            let old = stored.iter().find(|row| row.fleet_rollout.name == document.fleet_rollout.name);
+            let change = match old {
+                None => Change::Created,
+                Some(old) if old.fleet_rollout == document.fleet_rollout => Change::Unchanged,
+                Some(_) => Change::Configured,
+            };
+            if change != Change::Unchanged {
+                store(&mut tx, document, person, change).await?;
+            }
+            let notes = notes(document, &labels);
+            applied.push(Applied { name: document.fleet_rollout.name.clone(), change, notes });
+        }
+        if dry_run {
+            tx.rollback().await?;
+        } else {
+            crate::hint::notify(&mut tx).await?;
+            tx.commit().await?;
+        }
+        Ok(Apply::Done(applied))
     }
 
     /// Every FleetRollout, by name.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn fleet_rollout_list(&self) -> Result<Vec<FleetRolloutRow>, Error> {
-        Err(crate::store::later())
+    pub async fn fleet_rollout_list(&self) -> Result<Vec<FleetRolloutRow>> {
+        let mut connection = self.pool.acquire().await?;
+        list(&mut connection).await
     }
 
     /// The names alone: what the deciding loop goes through.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn fleet_rollout_names(&self) -> Result<Vec<FleetRolloutName>, Error> {
-        Err(crate::store::later())
+    pub async fn fleet_rollout_names(&self) -> Result<Vec<FleetRolloutName>> {
+        let names: Vec<String> = sqlx::query_scalar(NAMES).fetch_all(&self.pool).await?;
+        Ok(names.into_iter().map(FleetRolloutName).collect())
     }
+}
+
+async fn list(tx: &mut PgConnection) -> Result<Vec<FleetRolloutRow>> {
+    let rows: Vec<StoredRow> = sqlx::query_as(LIST).fetch_all(tx).await?;
+    Ok(rows.into_iter().map(stored).collect())
+}
+
+pub(crate) async fn get(tx: &mut PgConnection, name: &FleetRolloutName, lock: bool) -> Result<Option<FleetRolloutRow>> {
+    let statement = if lock { LOCK } else { GET };
+    let row: Option<StoredRow> = sqlx::query_as(statement).bind(name.as_str()).fetch_optional(tx).await?;
+    Ok(row.map(stored))
+}
+
+fn stored(row: StoredRow) -> FleetRolloutRow {
+    FleetRolloutRow {
+        fleet_rollout: row.document.0,
+        text: row.source,
+        version: row.version.unsigned_abs(),
+        status: row.status.0,
+        reasons: row.reasons.0,
+    }
+}
+
+/// Every problem that only the clusters and the other documents can tell; lines are those of the documents.
+fn check(documents: &[Document], stored: &[FleetRolloutRow], labels: &Labels) -> Vec<Problem> {
+    let replaced = |name: &FleetRolloutName| documents.iter().any(|document| &document.fleet_rollout.name == name);
+    let mut others: Vec<FleetRollout> =
+        stored.iter().map(|row| &row.fleet_rollout).filter(|one| !replaced(&one.name)).cloned().collect();
+    others.extend(documents.iter().map(|document| document.fleet_rollout.clone()));
+    let mut problems = Vec::new();
+    for document in documents {
+        let new = &document.fleet_rollout;
+        let old = stored.iter().find(|row| row.fleet_rollout.name == new.name);
+        let leavers = old.map(|old| overlap::leavers(&old.fleet_rollout, new, labels)).unwrap_or_default();
+        problems.extend(leavers.into_iter().map(|cluster| Problem {
+            path: "spec.clusters".to_owned(),
+            line: 0,
+            message: format!("{cluster} would no longer be governed, and nothing is freed by being left out; keep it selected"),
+        }));
+        problems.extend(overlap::problems(new, &others, labels));
+        for problem in &mut problems {
+            problem.line = if problem.line == 0 { document.line } else { problem.line };
+        }
+    }
+    problems
+}
+
+fn notes(document: &Document, labels: &Labels) -> Vec<String> {
+    let mut notes = document.notes.clone();
+    let homeless = overlap::without_wave(&document.fleet_rollout, labels);
+    if !homeless.is_empty() {
+        let names: Vec<_> = homeless.iter().map(ToString::to_string).collect();
+        notes.push(format!("governed but in no wave, so never released to: {}", names.join(", ")));
+    }
+    notes
+}
+
+async fn store(tx: &mut PgConnection, document: &Document, person: &Person, change: Change) -> Result<()> {
+    let new = &document.fleet_rollout;
+    sqlx::query(UPSERT)
+        .bind(new.name.as_str())
+        .bind(&new.rollout.namespace)
+        .bind(&new.rollout.name)
+        .bind(Json(new))
+        .bind(&document.text)
+        .bind(person.as_str())
+        .bind(Json(FleetRolloutStatus::default()))
+        .execute(&mut *tx)
+        .await?;
+    let verb = if change == Change::Created { "created" } else { "changed" };
+    let mut fact = Fact::of_hub(None, "FleetRolloutApplied", person.as_str(), format!("{person} {verb} FleetRollout {}", new.name));
+    fact.stream = format!("fleetrollout/{}", new.name);
+    fact.evidence = serde_json::json!({ "document": new });
+    history::add_now(tx, fact).await
+}
+
+/// What the newest plan says, for people; written only when it changed.
+pub(crate) async fn set_status(
+    tx: &mut PgConnection,
+    name: &FleetRolloutName,
+    status: &FleetRolloutStatus,
+    reasons: &[Reason],
+) -> Result<()> {
+    sqlx::query(STATUS).bind(name.as_str()).bind(Json(status)).bind(Json(reasons)).execute(tx).await?;
+    Ok(())
 }

@@ -80,12 +80,12 @@ pub struct Entry {
 }
 
 impl Fact {
-    /// A fact about the hub itself, in its own chain.
+    /// A fact about the hub itself, in its own chain; `add_now` fills in the time.
     #[must_use]
-    pub fn of_hub(at: Timestamp, cluster: Option<&ClusterName>, kind: &str, actor: &str, message: String) -> Self {
+    pub fn of_hub(cluster: Option<&ClusterName>, kind: &str, actor: &str, message: String) -> Self {
         Self {
             stream: "hub".to_owned(),
-            at,
+            at: Timestamp::default(),
             release: String::new(),
             cluster: cluster.map(ToString::to_string).unwrap_or_default(),
             kind: kind.to_owned(),
@@ -119,6 +119,12 @@ pub(crate) async fn add(tx: &mut PgConnection, fact: Fact) -> Result<()> {
         .await?;
     sqlx::query(HEAD_SET).bind(&fact.stream).bind(position).bind(&hash).execute(tx).await?;
     Ok(())
+}
+
+/// Adds a fact with the transaction's time.
+pub(crate) async fn add_now(tx: &mut PgConnection, fact: Fact) -> Result<()> {
+    let now: OffsetDateTime = sqlx::query_scalar(crate::connection::NOW).fetch_one(&mut *tx).await?;
+    add(tx, Fact { at: from_db(now), ..fact }).await
 }
 
 /// SHA-256 over the previous hash and every field, each with its length before it. The time counts in microseconds: that is
@@ -175,17 +181,6 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         Ok(rows.into_iter().map(entry).collect())
-    }
-
-    /// Writes one fact by itself: a refusal, which changes nothing else.
-    ///
-    /// # Errors
-    /// Postgres is away.
-    pub async fn history_record(&self, cluster: Option<&ClusterName>, kind: &str, actor: &str, message: String) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
-        let now: OffsetDateTime = sqlx::query_scalar(crate::connection::NOW).fetch_one(&mut *tx).await?;
-        add(&mut tx, Fact::of_hub(from_db(now), cluster, kind, actor, message)).await?;
-        Ok(tx.commit().await?)
     }
 }
 

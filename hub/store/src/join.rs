@@ -3,17 +3,39 @@
 
 use std::collections::BTreeMap;
 
+use ::time::OffsetDateTime;
 use hub_engine::ClusterName;
 use hub_engine::name::Person;
 use jiff::Timestamp;
+use sqlx::PgConnection;
+use sqlx::types::Json;
 
-use crate::Store;
-use crate::error::Error;
+use crate::history::{self, Fact};
+use crate::row::row;
+use crate::time::from_db;
+use crate::{Error, Result, Store, cluster};
 
 /// The longest life of a token.
 pub const TOKEN_SECONDS_MAX: u32 = 3_600;
 /// So long the same request gets the same certificate again: its reply was lost.
 pub const REISSUE_SECONDS: i32 = 600;
+
+pub(crate) const INSERT: &str = "insert into join_tokens (id, secret_hash, cluster, labels, created_by, expires_at) \
+     values ($1, $2, $3, $4, $5, now() + $6 * interval '1 second') returning expires_at";
+pub(crate) const LOCK: &str = "select secret_hash, cluster, labels, expires_at, expires_at < now() as expired, \
+     spent_at is not null as spent, spent_at > now() - $2 * interval '1 second' as just_spent, csr_hash, certificate \
+     from join_tokens where id = $1 for update";
+pub(crate) const SPEND: &str = "update join_tokens set spent_at = now(), csr_hash = $2, certificate = $3 where id = $1";
+pub(crate) const BOUND: &str = "select kube_system_uid from clusters where name = $1 for update";
+
+row! {
+    /// A token, locked.
+    TokenRow {
+        secret_hash: String, cluster: String, labels: Json<BTreeMap<String, String>>, expires_at: OffsetDateTime,
+        expired: Option<bool>, spent: Option<bool>, just_spent: Option<bool>, csr_hash: Option<String>,
+        certificate: Option<String>,
+    }
+}
 
 /// A token to be made.
 #[derive(Debug, Clone)]
@@ -55,7 +77,7 @@ pub trait CertificateIssuer: Send + Sync {
     ///
     /// # Errors
     /// One sentence, when the request is not good.
-    fn issue(&self, cluster: &ClusterName) -> Result<String, String>;
+    fn issue(&self, cluster: &ClusterName) -> std::result::Result<String, String>;
 }
 
 impl Store {
@@ -63,8 +85,27 @@ impl Store {
     ///
     /// # Errors
     /// `Refused` for more than the longest life; `Unavailable`.
-    pub async fn token_create(&self, _token: &NewToken) -> Result<Timestamp, Error> {
-        Err(crate::store::later())
+    pub async fn token_create(&self, token: &NewToken) -> Result<Timestamp> {
+        if token.valid_seconds > TOKEN_SECONDS_MAX {
+            let message = format!("a token lives at most {TOKEN_SECONDS_MAX} seconds, not {}", token.valid_seconds);
+            return Err(Error::Refused { message });
+        }
+        let seconds = if token.valid_seconds == 0 { TOKEN_SECONDS_MAX } else { token.valid_seconds };
+        let mut tx = self.pool.begin().await?;
+        let expires: OffsetDateTime = sqlx::query_scalar(INSERT)
+            .bind(&token.id)
+            .bind(&token.secret_hash)
+            .bind(token.cluster.as_str())
+            .bind(Json(&token.labels))
+            .bind(token.person.as_str())
+            .bind(f64::from(seconds))
+            .fetch_one(&mut *tx)
+            .await?;
+        let (name, person) = (&token.cluster, token.person.as_str());
+        let message = format!("{person} made a join token for {name}, good until {}", from_db(expires));
+        history::add_now(&mut tx, Fact::of_hub(Some(name), "TokenCreated", person, message)).await?;
+        tx.commit().await?;
+        Ok(from_db(expires))
     }
 
     /// Spends a token and stores the certificate, in one transaction; the same request again within ten minutes gets the
@@ -72,7 +113,86 @@ impl Store {
     ///
     /// # Errors
     /// `Refused` with the reason; `Unavailable`.
-    pub async fn join(&self, _join: &Join, _issuer: &dyn CertificateIssuer) -> Result<String, Error> {
-        Err(crate::store::later())
+    pub async fn join(&self, join: &Join, issuer: &dyn CertificateIssuer) -> Result<String> {
+        let mut tx = self.pool.begin().await?;
+        let answer = spend(&mut tx, join, issuer).await;
+        match answer {
+            Ok(certificate) => {
+                tx.commit().await?;
+                Ok(certificate)
+            }
+            Err(error) => {
+                tx.rollback().await?;
+                if let Error::Refused { message } = &error {
+                    self.refusal_add("Join", join.cluster.as_str(), message).await?;
+                }
+                Err(error)
+            }
+        }
     }
+}
+
+async fn spend(tx: &mut PgConnection, join: &Join, issuer: &dyn CertificateIssuer) -> Result<String> {
+    let row: Option<TokenRow> = sqlx::query_as(LOCK)
+        .bind(&join.token_id)
+        .bind(f64::from(REISSUE_SECONDS))
+        .fetch_optional(&mut *tx)
+        .await?;
+    let labels = match usable(row, join)? {
+        Usable::Fresh(labels) => labels,
+        Usable::Again(certificate) => return Ok(certificate),
+    };
+    let name = &join.cluster;
+    let bound: Option<Option<String>> = sqlx::query_scalar(BOUND).bind(name.as_str()).fetch_optional(&mut *tx).await?;
+    if bound.flatten().is_some_and(|bound| bound != join.kube_system_uid) {
+        return Err(refused(format!(
+            "cluster {name} is bound to another kube-system namespace; join this one under a name of its own"
+        )));
+    }
+    let certificate = issuer.issue(name).map_err(refused)?;
+    cluster::upsert(tx, name.as_str(), &labels).await?;
+    sqlx::query(cluster::BIND).bind(name.as_str()).bind(&join.kube_system_uid).execute(&mut *tx).await?;
+    sqlx::query(SPEND).bind(&join.token_id).bind(&join.csr_hash).bind(&certificate).execute(&mut *tx).await?;
+    let message = format!("{name} joined with token {}, agent {}", join.token_id, join.agent_version);
+    history::add_now(tx, Fact::of_hub(Some(name), "ClusterJoined", &format!("agent:{name}"), message)).await?;
+    crate::hint::notify(tx).await?;
+    Ok(certificate)
+}
+
+enum Usable {
+    Fresh(BTreeMap<String, String>),
+    Again(String),
+}
+
+/// A wrong secret and an unknown id get the same answer.
+fn usable(row: Option<TokenRow>, join: &Join) -> Result<Usable> {
+    let known = row.filter(|row| row.secret_hash == join.secret_hash);
+    let row = known
+        .ok_or_else(|| refused("this token is not known; make one with `groundswell cluster token NAME`".to_owned()))?;
+    let (made_for, offered) = (&row.cluster, &join.cluster);
+    if made_for != offered.as_str() {
+        return Err(refused(format!(
+            "this token was made for cluster {made_for}, not for {offered}; make one with `groundswell cluster token {offered}`"
+        )));
+    }
+    if row.spent == Some(true) {
+        let same = row.just_spent == Some(true) && row.csr_hash.as_ref() == Some(&join.csr_hash);
+        return match row.certificate {
+            Some(certificate) if same => Ok(Usable::Again(certificate)),
+            Some(_) | None => Err(refused(format!(
+                "this token was used already; make a new one with `groundswell cluster token {made_for}`"
+            ))),
+        };
+    }
+    if row.expired != Some(false) {
+        return Err(refused(format!(
+            "this token expired at {}; make a new one with `groundswell cluster token {made_for}`",
+            from_db(row.expires_at)
+        )));
+    }
+    Ok(Usable::Fresh(row.labels.0))
+}
+
+fn refused(message: String) -> Error {
+    Error::Refused { message }
 }

@@ -2,36 +2,38 @@
 //! of one consistent snapshot, or one transaction that writes a plan with its history. It must not decide: every choice is
 //! `hub_engine`'s, and what it refuses it refuses because a number or a name does not match.
 
-pub mod apply;
+mod apply;
 pub mod approval;
 pub mod cluster;
-pub mod connection;
+mod connection;
 pub mod decide;
+pub mod desired;
 pub mod embedded;
 pub mod epoch;
 pub mod error;
 pub mod fleet_rollout;
-pub mod gate;
 pub mod hint;
 pub mod history;
-pub mod observe;
-mod outline;
-pub mod passwd;
+pub mod join;
+mod observe;
+mod passwd;
+pub mod refusal;
 pub mod release;
 pub mod report;
+pub mod request;
+mod rollout;
 mod row;
-pub mod rollout;
 pub mod session;
-mod statements;
 mod target;
 mod time;
-pub mod token;
+
+#[cfg(test)]
+mod tests;
 
 pub use connection::Store;
-pub use decide::Decided;
+pub use decide::{Decided, PermitSigner, UnsignedPermit};
 pub use epoch::Epoch;
 pub use error::Error;
-pub use gate::{GateRow, Sealed, Sealer};
 pub use hint::Hints;
 
 /// What the store's functions answer.

@@ -1,9 +1,19 @@
 //! Refused attempts (S22). In: who tried what and why not. Out: rows for people. It must not refuse anything itself.
 
+use ::time::OffsetDateTime;
 use jiff::Timestamp;
 
-use crate::Store;
-use crate::error::Error;
+use crate::row::row;
+use crate::time::from_db;
+use crate::{Result, Store};
+
+pub(crate) const INSERT: &str = "insert into refusals (kind, who, message) values ($1, $2, $3)";
+pub(crate) const LIST: &str = "select at, kind, who, message from refusals order by id desc limit $1";
+
+row! {
+    /// One refused attempt.
+    RefusalRow { at: OffsetDateTime, kind: String, who: String, message: String }
+}
 
 /// One refused attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +33,20 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn refusal_add(&self, _kind: &str, _who: &str, _message: &str) -> Result<(), Error> {
-        Err(crate::store::later())
+    pub async fn refusal_add(&self, kind: &str, who: &str, message: &str) -> Result<()> {
+        sqlx::query(INSERT).bind(kind).bind(who).bind(message).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// The newest ones first.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn refusal_list(&self, _limit: u32) -> Result<Vec<Refusal>, Error> {
-        Err(crate::store::later())
+    pub async fn refusal_list(&self, limit: u32) -> Result<Vec<Refusal>> {
+        let rows: Vec<RefusalRow> = sqlx::query_as(LIST).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Refusal { at: from_db(row.at), kind: row.kind, who: row.who, message: row.message })
+            .collect())
     }
 }

@@ -4,8 +4,34 @@
 use hub_engine::observed::Rollout;
 use hub_engine::{ClusterName, Fence, RolloutName};
 
-use crate::Store;
-use crate::error::Error;
+use sqlx::PgConnection;
+
+use crate::cluster::{fence, number};
+use crate::history::{self, Fact};
+use crate::row::row;
+use crate::{Result, Store, rollout};
+
+pub(crate) const LOCK: &str = "select c.kube_system_uid, s.stored_incarnation, s.stored_version, d.incarnation, d.version \
+     from clusters c join cluster_sessions s on s.cluster = c.name join cluster_sets d on d.cluster = c.name \
+     where c.name = $1 for update of s";
+pub(crate) const OPEN: &str = "update cluster_sessions set session = session + 1, open = true, last_seen_at = now(), \
+     agent_version = $2, stored_incarnation = $3, stored_version = $4, set_hash = $5, regressed = $6, reported = 0, \
+     hub = $7, audit_head = $8 where cluster = $1 returning session";
+pub(crate) const CLOSE: &str = "update cluster_sessions set open = false where cluster = $1 and session = $2";
+pub(crate) const SEEN: &str = "update cluster_sessions set last_seen_at = now(), open = true \
+     where cluster = $1 and session = $2 returning session";
+pub(crate) const STORED: &str = "update cluster_sessions s set last_seen_at = now(), open = true, stored_incarnation = $3, \
+     stored_version = $4, set_hash = $5, regressed = regressed and \
+     ($3, $4) < (select d.incarnation, d.version from cluster_sets d where d.cluster = s.cluster) \
+     where cluster = $1 and session = $2 returning session";
+pub(crate) const NOTE: &str = "update clusters set note = $2 where name = $1";
+
+row! {
+    /// A cluster's identity, what it stored and what it should hold.
+    LockRow {
+        kube_system_uid: Option<String>, stored_incarnation: i64, stored_version: i64, incarnation: i64, version: i64,
+    }
+}
 
 /// A cluster counts as connected so long after its last word: three missed heartbeats of `HEARTBEAT_SECONDS`.
 pub const CONNECTED_SECONDS: i32 = 15;
@@ -56,24 +82,57 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn session_open(&self, _hello: &Hello) -> Result<Opened, Error> {
-        Err(crate::store::later())
+    pub async fn session_open(&self, hello: &Hello) -> Result<Opened> {
+        let name = &hello.cluster;
+        let mut tx = self.pool.begin().await?;
+        let row: Option<LockRow> = sqlx::query_as(LOCK).bind(name.as_str()).fetch_optional(&mut *tx).await?;
+        let Some(LockRow { kube_system_uid: Some(bound), stored_incarnation, stored_version, incarnation, version }) = row
+        else {
+            drop(tx);
+            self.refusal_add("Hello", name.as_str(), "nobody has joined as this cluster").await?;
+            return Ok(Opened::UnknownCluster);
+        };
+        if bound != hello.kube_system_uid {
+            drop(tx);
+            return self.refuse_identity(hello, &bound).await;
+        }
+        let (stored, desired) = (fence(stored_incarnation, stored_version), fence(incarnation, version));
+        let regressed = hello.fence < stored;
+        let session: i64 = sqlx::query_scalar(OPEN)
+            .bind(name.as_str())
+            .bind(&hello.agent_version)
+            .bind(number(hello.fence.incarnation))
+            .bind(number(hello.fence.version))
+            .bind(&hello.set_hash)
+            .bind(regressed && hello.fence < desired)
+            .bind(&hello.hub)
+            .bind(&hello.audit_head)
+            .fetch_one(&mut *tx)
+            .await?;
+        rollout::replace_all(&mut tx, name, session, &hello.rollouts).await?;
+        remember(&mut tx, hello, stored, desired).await?;
+        crate::hint::notify(&mut tx).await?;
+        tx.commit().await?;
+        Ok(Opened::Session { session: session.unsigned_abs(), desired, regressed })
     }
 
     /// The agent was heard. False: the session is over, end its stream.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn session_seen(&self, _cluster: &ClusterName, _session: u64) -> Result<bool, Error> {
-        Err(crate::store::later())
+    pub async fn session_seen(&self, cluster: &ClusterName, session: u64) -> Result<bool> {
+        let current: Option<i64> =
+            sqlx::query_scalar(SEEN).bind(cluster.as_str()).bind(number(session)).fetch_optional(&self.pool).await?;
+        Ok(current.is_some())
     }
 
     /// The stream ended. Without effect on a newer session.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn session_close(&self, _cluster: &ClusterName, _session: u64) -> Result<(), Error> {
-        Err(crate::store::later())
+    pub async fn session_close(&self, cluster: &ClusterName, session: u64) -> Result<()> {
+        sqlx::query(CLOSE).bind(cluster.as_str()).bind(number(session)).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// The agent stored a set. False: the session is over, end its stream. `problems`: (namespace/name, message) of gates
@@ -83,12 +142,57 @@ impl Store {
     /// `Unavailable` and what the database refuses.
     pub async fn session_ack(
         &self,
-        _cluster: &ClusterName,
-        _session: u64,
-        _fence: Fence,
-        _set_hash: &str,
-        _problems: &[(RolloutName, String)],
-    ) -> Result<bool, Error> {
-        Err(crate::store::later())
+        cluster: &ClusterName,
+        session: u64,
+        fence: Fence,
+        set_hash: &str,
+        problems: &[(RolloutName, String)],
+    ) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
+        let current: Option<i64> = sqlx::query_scalar(STORED)
+            .bind(cluster.as_str())
+            .bind(number(session))
+            .bind(number(fence.incarnation))
+            .bind(number(fence.version))
+            .bind(set_hash)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if current.is_none() {
+            return Ok(false);
+        }
+        let actor = format!("agent:{cluster}");
+        for (rollout, message) in problems {
+            let text = format!("{cluster} could not write the Gate of {rollout}: {message}");
+            history::add_now(&mut tx, Fact::of_hub(Some(cluster), "GateNotWritten", &actor, text)).await?;
+        }
+        crate::hint::notify(&mut tx).await?;
+        tx.commit().await?;
+        Ok(true)
     }
+
+    async fn refuse_identity(&self, hello: &Hello, bound: &str) -> Result<Opened> {
+        let message = format!(
+            "{} is bound to the kube-system namespace {bound}; the one that came with its certificate has {}; \
+             join that cluster under a name of its own",
+            hello.cluster, hello.kube_system_uid
+        );
+        self.refusal_add("DuplicateIdentity", hello.cluster.as_str(), &message).await?;
+        let note = "DuplicateIdentity: another cluster came with this certificate";
+        sqlx::query(NOTE).bind(hello.cluster.as_str()).bind(note).execute(&self.pool).await?;
+        Ok(Opened::DuplicateIdentity)
+    }
+}
+
+/// Says in the history and beside the cluster when its fence is not what it was (gate.md L4, L5).
+async fn remember(tx: &mut PgConnection, hello: &Hello, stored: Fence, desired: Fence) -> Result<()> {
+    let name = &hello.cluster;
+    let (kind, message) = if hello.fence < stored {
+        ("ClusterRegressed", format!("{name} came back with {} after it had {stored}; it starts nothing until it has caught up", hello.fence))
+    } else if hello.fence > desired {
+        ("ClusterAhead", format!("{name} holds {}, more than the {desired} of this database; was the database restored?", hello.fence))
+    } else {
+        return Ok(());
+    };
+    sqlx::query(NOTE).bind(name.as_str()).bind(format!("{kind}: {message}")).execute(&mut *tx).await?;
+    history::add_now(tx, Fact::of_hub(Some(name), kind, &format!("agent:{name}"), message)).await
 }

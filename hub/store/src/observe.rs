@@ -1,0 +1,204 @@
+//! What a decision is made from. In: one transaction. Out: `hub_engine::Observed`. It must not read a clock, nor outside
+//! this transaction.
+
+use std::collections::BTreeMap;
+
+use ::time::OffsetDateTime;
+use hub_engine::name::{Digest, RolloutName};
+use hub_engine::observed::{Change, Cluster, Gate, PASSED_MAX, PastRelease, Rollout};
+use hub_engine::release::{Content, Release, ReleasePhase};
+use hub_engine::{ClusterName, FleetRollout, FleetRolloutName, Observed, ReleaseId};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::cluster::{self, ClusterRow};
+use crate::desired::{GateOfRow, OF_ROLLOUT};
+use crate::row::row;
+use crate::time::from_db;
+use crate::{Result, release, request, rollout};
+
+/// Releases whose outline is remembered when content is compared: a digest older than all of these opens a new one.
+const PAST_MAX: i64 = 200;
+/// Changes taken up in one round; the rest waits for the next.
+const CHANGES_MAX: i64 = 1_000;
+
+pub(crate) const PAST: &str = "select r.number, r.revision, r.phase, r.overtook, \
+     coalesce((select jsonb_agg(distinct t.content->>'digest') from targets t where t.fleet_rollout = r.fleet_rollout \
+     and t.release = r.number and t.content is not null), '[]') as digests, \
+     exists (select 1 from targets t where t.fleet_rollout = r.fleet_rollout and t.release = r.number \
+     and t.state in ('RollingBack', 'Permitted', 'Progressing', 'Paused', 'Unknown')) as unfinished \
+     from releases r where r.fleet_rollout = $1 order by r.number desc limit $2";
+pub(crate) const PASSED: &str = "select t.content->>'digest' as digest from targets t \
+     join releases r on r.fleet_rollout = t.fleet_rollout and r.number = t.release \
+     where t.fleet_rollout = $1 and t.state = 'Succeeded' and r.phase = 'Succeeded' and t.content is not null \
+     group by t.content->>'digest' order by max(t.release) desc, 1 limit $2";
+pub(crate) const CHANGES: &str = "select id, cluster, was, now from changes \
+     where namespace = $1 and rollout = $2 and not settled order by id limit $3";
+pub(crate) const BARRED: &str = "select digest, release from barred where fleet_rollout = $1 order by digest";
+
+row! {
+    /// A release's outline.
+    PastRow {
+        number: i64, revision: Option<String>, phase: String, overtook: i32, digests: Option<Json<Vec<Digest>>>,
+        unfinished: Option<bool>,
+    }
+}
+row! {
+    /// A digest that a passed release served.
+    PassedRow { digest: Option<String> }
+}
+row! {
+    /// A change not decided yet.
+    ChangeRow { id: i64, cluster: String, was: Option<Json<Content>>, now: Json<Content> }
+}
+row! {
+    /// A digest that failed.
+    BarredRow { digest: String, release: i64 }
+}
+
+/// Everything that bears on one FleetRollout.
+pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> Result<Observed> {
+    let name = fleet_rollout.name.clone();
+    let now: OffsetDateTime = sqlx::query_scalar(crate::connection::NOW).fetch_one(&mut *tx).await?;
+    let gates = gates(tx, &fleet_rollout.rollout).await?;
+    let clusters = clusters(tx, &fleet_rollout, &gates).await?;
+    let past = past(tx, &name).await?;
+    let mut releases = Vec::new();
+    for number in wanted(&past) {
+        let id = ReleaseId { fleet_rollout: name.clone(), number };
+        releases.extend(release::get(tx, &id).await?);
+    }
+    let changes = changes(tx, &fleet_rollout.rollout).await?;
+    let conflicts = conflicts(&fleet_rollout, &clusters, &gates);
+    Ok(Observed {
+        now: from_db(now),
+        clusters,
+        releases: sorted(releases),
+        past: past.into_iter().map(|(past, _)| past).collect(),
+        changes,
+        requests: request::open(tx, &name).await?,
+        barred: barred(tx, &name).await?,
+        passed: passed(tx, &name).await?,
+        conflicts,
+        fleet_rollout,
+    })
+}
+
+type Gates = BTreeMap<ClusterName, (FleetRolloutName, Gate)>;
+
+async fn gates(tx: &mut PgConnection, rollout: &RolloutName) -> Result<Gates> {
+    let rows: Vec<GateOfRow> =
+        sqlx::query_as(OF_ROLLOUT).bind(&rollout.namespace).bind(&rollout.name).fetch_all(tx).await?;
+    let gate = |row: GateOfRow| {
+        let gate =
+            Gate { terms: row.terms.0, waiting: row.waiting.map(|json| json.0), permit: row.permit.map(|json| json.0) };
+        (ClusterName(row.cluster), (FleetRolloutName(row.fleet_rollout), gate))
+    };
+    Ok(rows.into_iter().map(gate).collect())
+}
+
+/// Every cluster that it selects, and every one whose gate it still holds.
+async fn clusters(tx: &mut PgConnection, fleet_rollout: &FleetRollout, gates: &Gates) -> Result<Vec<Cluster>> {
+    let mut rollouts: BTreeMap<String, Rollout> =
+        rollout::of(tx, fleet_rollout).await?.into_iter().map(|row| (row.cluster, row.state.0)).collect();
+    let mut clusters = Vec::new();
+    for row in cluster::list(tx).await? {
+        let selected = fleet_rollout.clusters.selects(&row.labels);
+        let own = gates.get(&row.name).filter(|(owner, _)| owner == &fleet_rollout.name).map(|(_, gate)| gate.clone());
+        if selected || own.is_some() {
+            let rollout = rollouts.remove(row.name.as_str());
+            clusters.push(view(row, selected, own, rollout));
+        }
+    }
+    Ok(clusters)
+}
+
+fn view(row: ClusterRow, selected: bool, gate: Option<Gate>, rollout: Option<Rollout>) -> Cluster {
+    Cluster {
+        name: row.name,
+        labels: row.labels,
+        selected,
+        connected: row.connected,
+        last_seen: row.last_seen,
+        desired: row.desired,
+        stored: row.stored,
+        regressed: row.regressed,
+        gate,
+        rollout,
+    }
+}
+
+fn conflicts(
+    fleet_rollout: &FleetRollout,
+    clusters: &[Cluster],
+    gates: &Gates,
+) -> BTreeMap<ClusterName, FleetRolloutName> {
+    let other = |cluster: &Cluster| {
+        let (owner, _) = gates.get(&cluster.name)?;
+        (owner != &fleet_rollout.name).then(|| (cluster.name.clone(), owner.clone()))
+    };
+    clusters.iter().filter(|cluster| cluster.selected).filter_map(other).collect()
+}
+
+/// Outlines by number, and whether a target of each is not done.
+async fn past(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<Vec<(PastRelease, bool)>> {
+    let rows: Vec<PastRow> = sqlx::query_as(PAST).bind(name.as_str()).bind(PAST_MAX).fetch_all(tx).await?;
+    let mut past = Vec::new();
+    for row in rows.into_iter().rev() {
+        let mut digests = row.digests.map(|json| json.0).unwrap_or_default();
+        digests.sort();
+        let outline = PastRelease {
+            number: row.number.unsigned_abs(),
+            revision: row.revision.map(Into::into),
+            phase: release::named::<ReleasePhase>("the phase of a release", &row.phase)?,
+            digests,
+            overtook: row.overtook.unsigned_abs(),
+        };
+        past.push((outline, row.unfinished == Some(true)));
+    }
+    Ok(past)
+}
+
+/// Open ones, the newest ended one, and every other one with a target that is not done.
+fn wanted(past: &[(PastRelease, bool)]) -> Vec<u64> {
+    let newest_ended = past.iter().rev().find(|(past, _)| past.phase.ended()).map(|(past, _)| past.number);
+    past.iter()
+        .filter(|(past, unfinished)| !past.phase.ended() || *unfinished || Some(past.number) == newest_ended)
+        .map(|(past, _)| past.number)
+        .collect()
+}
+
+fn sorted(mut releases: Vec<Release>) -> Vec<Release> {
+    releases.sort_by_key(|release| release.id.number);
+    releases
+}
+
+async fn passed(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<Vec<Digest>> {
+    let most = i64::try_from(PASSED_MAX).unwrap_or(i64::MAX);
+    let rows: Vec<PassedRow> = sqlx::query_as(PASSED).bind(name.as_str()).bind(most).fetch_all(tx).await?;
+    Ok(rows.into_iter().rev().filter_map(|row| row.digest).map(Digest).collect())
+}
+
+async fn changes(tx: &mut PgConnection, rollout: &RolloutName) -> Result<Vec<Change>> {
+    let rows: Vec<ChangeRow> = sqlx::query_as(CHANGES)
+        .bind(&rollout.namespace)
+        .bind(&rollout.name)
+        .bind(CHANGES_MAX)
+        .fetch_all(tx)
+        .await?;
+    let change = |row: ChangeRow| Change {
+        id: row.id.unsigned_abs(),
+        cluster: row.cluster.into(),
+        was: row.was.map(|json| json.0),
+        now: row.now.0,
+    };
+    Ok(rows.into_iter().map(change).collect())
+}
+
+async fn barred(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<BTreeMap<Digest, ReleaseId>> {
+    let rows: Vec<BarredRow> = sqlx::query_as(BARRED).bind(name.as_str()).fetch_all(tx).await?;
+    let entry = |row: BarredRow| {
+        (Digest(row.digest), ReleaseId { fleet_rollout: name.clone(), number: row.release.unsigned_abs() })
+    };
+    Ok(rows.into_iter().map(entry).collect())
+}

@@ -1,0 +1,80 @@
+//! What agents said last of each Rollout. In: states, keyed (session, sequence). Out: the newest. It must not let an older
+//! word replace a newer one.
+
+use hub_engine::name::RolloutName;
+use hub_engine::observed::Rollout;
+use hub_engine::{ClusterName, FleetRollout};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::Result;
+use crate::row::row;
+
+pub(crate) const UPSERT: &str = "insert into rollouts (cluster, namespace, rollout, session, sequence, state) \
+     values ($1, $2, $3, $4, $5, $6) on conflict (cluster, namespace, rollout) do update \
+     set state = excluded.state, session = excluded.session, sequence = excluded.sequence \
+     where (rollouts.session, rollouts.sequence) <= (excluded.session, excluded.sequence)";
+pub(crate) const REMOVE_OTHERS: &str = "update rollouts \
+     set state = jsonb_set(state, '{removed}', 'true'), session = $2, sequence = 0 where cluster = $1 and session < $2";
+pub(crate) const GET: &str = "select state from rollouts where cluster = $1 and namespace = $2 and rollout = $3";
+pub(crate) const OF_NAME: &str = "select cluster, state from rollouts where namespace = $1 and rollout = $2";
+
+row! {
+    /// A Rollout in one cluster.
+    RolloutRow { cluster: String, state: Json<Rollout> }
+}
+
+/// Which Rollout, in which report.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<'a> {
+    pub(crate) cluster: &'a ClusterName,
+    pub(crate) rollout: &'a RolloutName,
+    pub(crate) session: i64,
+    pub(crate) sequence: i64,
+}
+
+/// Everything that a Hello brings; what it does not name is not there any more.
+pub(crate) async fn replace_all(
+    tx: &mut PgConnection,
+    cluster: &ClusterName,
+    session: i64,
+    rollouts: &[(RolloutName, Rollout)],
+) -> Result<()> {
+    for (rollout, state) in rollouts {
+        upsert(tx, Key { cluster, rollout, session, sequence: 0 }, state).await?;
+    }
+    sqlx::query(REMOVE_OTHERS).bind(cluster.as_str()).bind(session).execute(tx).await?;
+    Ok(())
+}
+
+pub(crate) async fn upsert(tx: &mut PgConnection, key: Key<'_>, state: &Rollout) -> Result<()> {
+    sqlx::query(UPSERT)
+        .bind(key.cluster.as_str())
+        .bind(&key.rollout.namespace)
+        .bind(&key.rollout.name)
+        .bind(key.session)
+        .bind(key.sequence)
+        .bind(Json(state))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Changes a part of what is known; without anything known there is nothing to change.
+pub(crate) async fn amend(tx: &mut PgConnection, key: Key<'_>, change: impl FnOnce(&mut Rollout) + Send) -> Result<()> {
+    let state: Option<Json<Rollout>> = sqlx::query_scalar(GET)
+        .bind(key.cluster.as_str())
+        .bind(&key.rollout.namespace)
+        .bind(&key.rollout.name)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(Json(mut state)) = state else { return Ok(()) };
+    change(&mut state);
+    upsert(tx, key, &state).await
+}
+
+/// A FleetRollout's Rollout in every cluster that has reported it.
+pub(crate) async fn of(tx: &mut PgConnection, fleet_rollout: &FleetRollout) -> Result<Vec<RolloutRow>> {
+    let name = &fleet_rollout.rollout;
+    Ok(sqlx::query_as(OF_NAME).bind(&name.namespace).bind(&name.name).fetch_all(tx).await?)
+}

@@ -1,0 +1,35 @@
+//! One PostgreSQL for all tests of this crate, and a database of its own for each.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::Connection as _;
+use tokio::sync::OnceCell;
+
+use crate::Store;
+use crate::embedded::Embedded;
+
+static SERVER: OnceCell<(Embedded, tempfile::TempDir)> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Databases of the same name as these statements, one a test.
+const CREATE: [&str; 12] = [
+    "create database test0", "create database test1", "create database test2", "create database test3",
+    "create database test4", "create database test5", "create database test6", "create database test7",
+    "create database test8", "create database test9", "create database test10", "create database test11",
+];
+
+/// A freshly migrated database.
+pub async fn store() -> Store {
+    let (server, _) = SERVER
+        .get_or_init(|| async {
+            let folder = tempfile::tempdir().unwrap();
+            (Embedded::start_volatile(folder.path()).await.unwrap(), folder)
+        })
+        .await;
+    let number = NEXT.fetch_add(1, Ordering::SeqCst);
+    let mut admin = sqlx::PgConnection::connect(&server.url_of("postgres")).await.unwrap();
+    sqlx::query(CREATE[number as usize]).execute(&mut admin).await.unwrap();
+    let store = Store::connect(&server.url_of(&format!("test{number}"))).unwrap();
+    store.migrate().await.unwrap();
+    store
+}

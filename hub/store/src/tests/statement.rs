@@ -1,0 +1,73 @@
+//! Every statement prepares, and gives exactly the columns that its row type reads, null only where the row can hold it.
+
+use sqlx::{Column as _, Executor as _};
+
+use super::fixture;
+use crate::*;
+
+type Columns = &'static [(&'static str, bool)];
+
+#[tokio::test]
+async fn every_statement_fits_its_row() {
+    let store = fixture::store().await;
+    let reading: Vec<(&'static str, Columns)> = vec![
+        (history::HEAD_LOCK, history::HeadRow::COLUMNS),
+        (history::LIST, history::HistoryRow::COLUMNS),
+        (cluster::LIST, cluster::ListRow::COLUMNS),
+        (cluster::LABELS, cluster::LabelsRow::COLUMNS),
+        (join::LOCK, join::TokenRow::COLUMNS),
+        (refusal::LIST, refusal::RefusalRow::COLUMNS),
+        (request::GET, request::RequestRow::COLUMNS),
+        (request::OPEN, request::OpenRow::COLUMNS),
+        (session::LOCK, session::LockRow::COLUMNS),
+        (desired::FENCE, desired::FenceRow::COLUMNS),
+        (desired::RAISE, desired::FenceRow::COLUMNS),
+        (desired::FENCES, desired::FencesRow::COLUMNS),
+        (desired::OF_CLUSTER, desired::EntryRow::COLUMNS),
+        (desired::OF_ROLLOUT, desired::GateOfRow::COLUMNS),
+        (rollout::OF_NAME, rollout::RolloutRow::COLUMNS),
+        (fleet_rollout::LIST, fleet_rollout::StoredRow::COLUMNS),
+        (fleet_rollout::GET, fleet_rollout::StoredRow::COLUMNS),
+        (fleet_rollout::LOCK, fleet_rollout::StoredRow::COLUMNS),
+        (release::RELEASE, release::OneRow::COLUMNS),
+        (release::WAVES, release::WaveRow::COLUMNS),
+        (release::APPROVALS, release::ApprovalRow::COLUMNS),
+        (target::OF_RELEASE, target::TargetRow::COLUMNS),
+        (observe::PAST, observe::PastRow::COLUMNS),
+        (observe::PASSED, observe::PassedRow::COLUMNS),
+        (observe::CHANGES, observe::ChangeRow::COLUMNS),
+        (observe::BARRED, observe::BarredRow::COLUMNS),
+    ];
+    for (statement, columns) in reading {
+        let described = store.pool.describe(sqlx::SqlSafeStr::into_sql_str(statement)).await.unwrap();
+        let names: Vec<_> = described.columns.iter().map(|column| column.name()).collect();
+        let wanted: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, wanted, "{statement}");
+        for (index, (name, nullable)) in columns.iter().enumerate() {
+            if !nullable {
+                assert_ne!(described.nullable[index], Some(true), "{name} may be null in {statement}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_other_statement_prepares() {
+    let store = fixture::store().await;
+    let writing = [
+        connection::NOW, epoch::LEASE_TAKE, epoch::EPOCH_RAISE, epoch::LEASE_RENEW, epoch::LEASE_RELEASE,
+        epoch::EPOCH_GUARD, hint::NOTIFY, history::HEAD_SET, history::INSERT, cluster::UPSERT, cluster::SET_UPSERT,
+        cluster::SESSION_UPSERT, cluster::BIND, join::INSERT, join::SPEND, join::BOUND, refusal::INSERT, request::INSERT,
+        request::SETTLE, session::OPEN, session::CLOSE, session::SEEN, session::STORED, session::NOTE, report::LOCK,
+        report::WATERMARK, report::CHANGE, rollout::UPSERT, rollout::REMOVE_OTHERS, rollout::GET, desired::SNAPSHOT,
+        desired::TERMS, desired::WAITING, desired::PERMIT, decide::REPEATABLE, fleet_rollout::LOCK_ALL,
+        fleet_rollout::NAMES, fleet_rollout::UPSERT, fleet_rollout::STATUS, release::NUMBERS, target::INSERT,
+        target::STATE, target::CONTENT, target::PERMIT, approval::INSERT, approval::VOID, apply::CLUSTER_UID,
+        apply::RELEASE_INSERT, apply::RELEASE_PHASE, apply::WAVE_INSERT, apply::WAVE_PHASE, apply::WAVES_SKIP,
+        apply::CHANGE_SETTLE, apply::BAR, apply::UNBAR, embedded::DATABASE_EXISTS, embedded::DATABASE_CREATE,
+    ];
+    for statement in writing {
+        let prepared = store.pool.prepare(sqlx::SqlSafeStr::into_sql_str(statement)).await;
+        assert!(prepared.is_ok(), "{statement}: {:?}", prepared.err());
+    }
+}
