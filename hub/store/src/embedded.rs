@@ -25,6 +25,7 @@ pub struct Embedded {
     server: Server,
     url: String,
     stopped: bool,
+    durable: bool,
 }
 
 /// Why there is none.
@@ -61,7 +62,7 @@ impl Embedded {
             server.launch(durable).map_err(fail)?;
         }
         let url = server.url("groundswell");
-        let embedded = Self { server, url, stopped: false };
+        let embedded = Self { server, url, stopped: false, durable };
         embedded.wait().await?;
         Ok(embedded)
     }
@@ -99,7 +100,7 @@ impl Embedded {
     /// One sentence, when it does not stop or start.
     pub async fn restart(&self) -> Result<(), Error> {
         self.server.stop("immediate").map_err(fail)?;
-        self.server.launch(true).map_err(fail)?;
+        self.server.launch(self.durable).map_err(fail)?;
         self.wait().await
     }
 

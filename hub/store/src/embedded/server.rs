@@ -88,9 +88,28 @@ impl Server {
         }
         command.stdin(Stdio::null()).stdout(file).stderr(copy).process_group(0);
         let mut child = command.spawn().map_err(|error| format!("cannot start {}: {error}", self.binaries.display()))?;
+        if !durable {
+            self.end_with_us()?;
+        }
         // Collected when it ends, so that `running` never takes a dead child for a server.
         std::thread::spawn(move || child.wait());
         self.wait_for_pid();
+        Ok(())
+    }
+
+    /// A guard that stops the server and removes its folders when this process is gone, however it went: tests are killed.
+    fn end_with_us(&self) -> Result<(), String> {
+        let stop = "cat >/dev/null; \"$0\" -D \"$1/data\" -m immediate -w -s stop; rm -rf \"$1\" \"$2\"";
+        let program = self.binaries.join("pg_ctl");
+        let mut command = Command::new("/bin/sh");
+        command.current_dir("/").args(["-c", stop]).arg(program).arg(&self.folder).arg(&self.socket);
+        if let Some(account) = self.account {
+            command.uid(account.uid).gid(account.gid);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let mut guard = command.spawn().map_err(|error| format!("cannot start the guard: {error}"))?;
+        // Held open until the end of this process; the kernel closes it then.
+        std::mem::forget(guard.stdin.take());
         Ok(())
     }
 
