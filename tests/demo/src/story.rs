@@ -17,7 +17,7 @@ use crate::releases::Release;
 /// For an apply, a report, a first pod: seconds on an idle machine.
 const SOON: Duration = Duration::from_secs(45);
 /// For a release through all three clusters: about a minute.
-const RELEASE: Duration = Duration::from_secs(150);
+const RELEASE: Duration = Duration::from_secs(100);
 /// So long people are left with what a part leaves behind, before the next push.
 const AFTERMATH: Duration = Duration::from_secs(1);
 

@@ -17,6 +17,9 @@ use crate::sandbox::Cluster;
 /// It reads its (empty) storage first.
 const READY: Duration = Duration::from_secs(30);
 
+/// A question over loopback that takes longer is not answered.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// A running Prometheus.
 #[derive(Debug)]
 pub struct Prometheus {
@@ -54,6 +57,36 @@ impl Prometheus {
         format!("http://{}", self.address)
     }
 
+    /// The numbers that a query gives now, one for each series.
+    pub fn query(&self, query: &str) -> Result<Vec<f64>> {
+        let what = format!("query {query}");
+        let path = format!("/api/v1/query?query={}", encoded(query));
+        let (good, body) = get(&self.address, &path).map_err(|source| Error::Io {
+            what: what.clone(),
+            source,
+        })?;
+        let answer: serde_json::Value = serde_json::from_str(&body).map_err(Error::parse(&what))?;
+        let series = answer
+            .pointer("/data/result")
+            .and_then(serde_json::Value::as_array);
+        match series {
+            Some(series) if good => series
+                .iter()
+                .map(|one| {
+                    let number = one.pointer("/value/1").and_then(serde_json::Value::as_str);
+                    number
+                        .unwrap_or_default()
+                        .parse()
+                        .map_err(Error::parse(&what))
+                })
+                .collect(),
+            Some(_) | None => Err(Error::Parse {
+                what,
+                message: body,
+            }),
+        }
+    }
+
     /// The process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
@@ -77,18 +110,34 @@ fn configuration(clusters: &[Cluster]) -> String {
 }
 
 /// One short question over loopback: not worth a client.
-fn ready(address: &str) -> std::result::Result<(), String> {
+fn get(address: &str, path: &str) -> std::io::Result<(bool, String)> {
     let mut answer = String::new();
-    let mut ask = || -> std::io::Result<()> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n")?;
-        stream.read_to_string(&mut answer).map(|_| ())
-    };
-    ask().map_err(|error| error.to_string())?;
-    if answer.contains(" 200 ") {
-        Ok(())
-    } else {
-        Err(answer)
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    Ok((head.contains(" 200 "), body.to_owned()))
+}
+
+fn ready(address: &str) -> std::result::Result<(), String> {
+    match get(address, "/-/ready") {
+        Ok((true, _)) => Ok(()),
+        Ok((false, body)) => Err(body),
+        Err(error) => Err(error.to_string()),
     }
+}
+
+/// For a URL: everything but letters and digits.
+fn encoded(text: &str) -> String {
+    let mut url = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            url.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(url, "%{byte:02X}");
+        }
+    }
+    url
 }
