@@ -169,10 +169,13 @@ impl Authority {
         BASE64.encode(self.permit_key.public_key().as_ref())
     }
 
-    /// Signs a permit in place (gate.md G17). Ed25519 is deterministic: the same permit has the same signature.
-    pub fn sign(&self, permit: &mut Permit) {
-        let signature = self.permit_key.sign(&proto::permit::signing_bytes(permit));
-        permit.signature = BASE64.encode(signature.as_ref());
+    /// The signature under a permit (gate.md G17). Ed25519 is deterministic: the same permit has the same signature.
+    #[must_use]
+    pub fn sign(&self, permit: &Permit) -> Vec<u8> {
+        self.permit_key
+            .sign(&proto::permit::signing_bytes(permit))
+            .as_ref()
+            .to_vec()
     }
 
     /// A fresh certificate for the server itself.

@@ -2,8 +2,20 @@
 //! here may name sqlx (that is `hub_store`) or decide anything about a release (that is `hub_engine`).
 
 pub mod acceptor;
+pub mod address;
 pub mod args;
 pub mod authority;
 pub mod client_config;
+pub mod database;
+pub mod decide;
+pub mod fleet;
+pub mod folder;
+pub mod hints;
 pub mod identity;
+pub mod join;
+pub mod leader;
+pub mod link;
+pub mod person;
+pub mod serve;
+pub mod status;
 pub mod wire;

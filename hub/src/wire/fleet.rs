@@ -1,35 +1,22 @@
 //! Answers for people. In: releases, reasons and clusters as the store holds them. Out: messages of the Fleet service. It
 //! must not filter: who may read is decided before.
 
-use std::collections::BTreeMap;
-
-use hub_engine::name::ClusterName;
-use hub_engine::observed::Rollout;
-use hub_engine::reason::Reason;
+use hub_engine::Reason;
 use hub_engine::release::{Release, Target, Wave};
+use hub_store::cluster::ClusterRow;
+use hub_store::fleet_rollout::{Applied, Change, FleetRolloutRow};
+use hub_store::history::Entry;
+use hub_store::release::ReleaseRow;
 use proto::v1;
 
-/// What the hub knows of a target's cluster right now; the release itself does not hold it.
-#[derive(Debug, Clone, Default)]
-pub struct Live {
-    /// Whether its agent has a session.
-    pub connected: bool,
-    /// What its agent last said of the Rollout.
-    pub rollout: Option<Rollout>,
-}
+use crate::wire::wire_fence;
 
 /// A release with its waves, its reasons sorted to where they belong.
 #[must_use]
-pub fn release(
-    release: &Release,
-    reasons: &[Reason],
-    live: &BTreeMap<ClusterName, Live>,
-) -> v1::Release {
-    let own: Vec<&Reason> = reasons
-        .iter()
-        .filter(|reason| reason.release.as_ref() == Some(&release.id))
-        .collect();
-    let of_release = own
+pub fn release(row: &ReleaseRow) -> v1::Release {
+    let release = &row.release;
+    let of_release = row
+        .reasons
         .iter()
         .filter(|reason| reason.wave.is_none() && reason.cluster.is_none());
     v1::Release {
@@ -47,33 +34,21 @@ pub fn release(
         verdict: release.verdict.clone(),
         opened_at: Some(proto::time::to_wire(release.opened_at)),
         ended_at: release.ended_at.map(proto::time::to_wire),
-        waves: release
-            .waves
-            .iter()
-            .map(|one| wave(release, one, &own, live))
-            .collect(),
-        reasons: of_release.map(|reason| wire_reason(reason)).collect(),
+        waves: release.waves.iter().map(|one| wave(row, one)).collect(),
+        reasons: of_release.map(reason).collect(),
     }
 }
 
 /// One wave of a release.
 #[must_use]
-pub fn wave(
-    release: &Release,
-    wave: &Wave,
-    reasons: &[&Reason],
-    live: &BTreeMap<ClusterName, Live>,
-) -> v1::Wave {
-    let counting: Vec<u64> = release
-        .approvals_that_count(wave.number)
-        .iter()
-        .map(|approval| approval.id)
-        .collect();
+pub fn wave(row: &ReleaseRow, wave: &Wave) -> v1::Wave {
+    let release = &row.release;
     let spec = release
         .plan
         .wave(wave.number)
         .and_then(|planned| planned.approval.as_ref());
-    let of_wave = reasons
+    let of_wave = row
+        .reasons
         .iter()
         .filter(|reason| reason.wave == Some(wave.number) && reason.cluster.is_none());
     v1::Wave {
@@ -82,32 +57,43 @@ pub fn wave(
         phase: wave.phase.as_str().to_owned(),
         targets: release
             .targets_of(wave.number)
-            .map(|one| target(one, reasons, live))
+            .map(|one| target(row, one))
             .collect(),
-        reasons: of_wave.map(|reason| wire_reason(reason)).collect(),
+        reasons: of_wave.map(reason).collect(),
         bake_until: wave.bake_until.map(proto::time::to_wire),
-        approvals: release
-            .approvals
-            .iter()
-            .filter(|approval| approval.wave == wave.number)
-            .map(|approval| v1::Approval {
-                person: approval.person.0.clone(),
-                groups: approval.groups.clone(),
-                comment: approval.comment.clone(),
-                at: Some(proto::time::to_wire(approval.at)),
-                counts: counting.contains(&approval.id),
-            })
-            .collect(),
+        approvals: approvals(release, wave.number),
         approvals_required: spec.map_or(0, |spec| spec.required),
         approval_groups: spec.map(|spec| spec.groups.clone()).unwrap_or_default(),
     }
 }
 
-fn target(target: &Target, reasons: &[&Reason], live: &BTreeMap<ClusterName, Live>) -> v1::Target {
-    let live = live.get(&target.cluster).cloned().unwrap_or_default();
-    let own = reasons
+fn approvals(release: &Release, wave: u32) -> Vec<v1::Approval> {
+    let counting: Vec<u64> = release
+        .approvals_that_count(wave)
+        .iter()
+        .map(|approval| approval.id)
+        .collect();
+    let of_wave = release
+        .approvals
+        .iter()
+        .filter(|approval| approval.wave == wave);
+    of_wave
+        .map(|approval| v1::Approval {
+            person: approval.person.0.clone(),
+            groups: approval.groups.clone(),
+            comment: approval.comment.clone(),
+            at: Some(proto::time::to_wire(approval.at)),
+            counts: counting.contains(&approval.id),
+        })
+        .collect()
+}
+
+fn target(row: &ReleaseRow, target: &Target) -> v1::Target {
+    let own = row
+        .reasons
         .iter()
         .filter(|reason| reason.cluster.as_ref() == Some(&target.cluster));
+    let step = row.steps.iter().find(|step| step.cluster == target.cluster);
     v1::Target {
         cluster: target.cluster.0.clone(),
         state: target.state.as_str().to_owned(),
@@ -117,16 +103,98 @@ fn target(target: &Target, reasons: &[&Reason], live: &BTreeMap<ClusterName, Liv
             .map(|content| content.digest.0.clone())
             .unwrap_or_default(),
         message: target.message.clone(),
-        reasons: own.map(|reason| wire_reason(reason)).collect(),
-        step: live.rollout.as_ref().map_or(0, |rollout| rollout.step),
-        steps: live.rollout.as_ref().map_or(0, |rollout| rollout.steps),
-        connected: live.connected,
+        reasons: own.map(reason).collect(),
+        step: step.map_or(0, |step| step.step),
+        steps: step.map_or(0, |step| step.steps),
+        connected: row.connected.contains(&target.cluster),
+    }
+}
+
+/// One cluster.
+#[must_use]
+pub fn cluster(row: ClusterRow) -> v1::Cluster {
+    v1::Cluster {
+        name: row.name.0,
+        labels: row.labels,
+        connected: row.connected,
+        last_seen_at: row.last_seen.map(proto::time::to_wire),
+        agent_version: row.agent_version,
+        desired: Some(wire_fence(row.desired)),
+        stored: Some(wire_fence(row.stored)),
+        rollouts: row.rollouts,
+        note: row.note,
+    }
+}
+
+/// One FleetRollout.
+#[must_use]
+pub fn fleet_rollout(row: FleetRolloutRow) -> v1::FleetRollout {
+    let declared = row.fleet_rollout;
+    v1::FleetRollout {
+        name: declared.name.0,
+        rollout: declared.rollout.to_string(),
+        enforcement: format!("{:?}", declared.enforcement),
+        waves: u32::try_from(declared.waves.len()).unwrap_or(u32::MAX),
+        clusters: row.status.clusters,
+        release: row
+            .status
+            .release
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        phase: row
+            .status
+            .phase
+            .map(|phase| phase.as_str().to_owned())
+            .unwrap_or_default(),
+        document: row.text,
+    }
+}
+
+/// What became of one document.
+#[must_use]
+pub fn applied(applied: Applied) -> v1::Applied {
+    let change = match applied.change {
+        Change::Created => v1::applied::Change::Created,
+        Change::Configured => v1::applied::Change::Configured,
+        Change::Unchanged => v1::applied::Change::Unchanged,
+    };
+    v1::Applied {
+        name: applied.name.0,
+        change: change.into(),
+        notes: applied.notes,
+    }
+}
+
+/// One problem of a document.
+#[must_use]
+pub fn problem(problem: hub_engine::Problem) -> v1::Problem {
+    v1::Problem {
+        path: problem.path,
+        line: problem.line,
+        message: problem.message,
+    }
+}
+
+/// One row of the history.
+#[must_use]
+pub fn history(entry: Entry) -> v1::HistoryRow {
+    v1::HistoryRow {
+        sequence: entry.sequence,
+        at: Some(proto::time::to_wire(entry.at)),
+        release: entry.release,
+        cluster: entry.cluster,
+        kind: entry.kind,
+        actor: entry.actor,
+        message: entry.message,
+        evidence_json: entry.evidence.to_string(),
+        epoch: entry.epoch,
     }
 }
 
 /// One reason.
 #[must_use]
-pub fn wire_reason(reason: &Reason) -> v1::Reason {
+pub fn reason(reason: &Reason) -> v1::Reason {
     v1::Reason {
         code: reason.code().to_owned(),
         message: reason.message(),

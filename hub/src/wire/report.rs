@@ -5,6 +5,8 @@ use hub_engine::name::{Revision, RolloutName};
 use hub_engine::observed::{Effect, Outcome, OutcomeResult, Rollout};
 use hub_engine::release::Content;
 use hub_engine::{Digest, Fence};
+use hub_store::report::{Body, Report};
+use jiff::Timestamp;
 use proto::v1;
 
 use crate::wire::{Error, digest, fence, message, text};
@@ -37,6 +39,76 @@ pub fn rollout_name(
         RolloutName { namespace, name },
         text("rollout.uid", rollout.uid)?,
     ))
+}
+
+/// One report; none when it says something that this hub does not know.
+pub fn report(report: v1::Report) -> Result<Option<Report>, Error> {
+    use v1::report::Body as Wire;
+    let (rollout, body) = match report.body {
+        Some(Wire::State(state)) => {
+            let (rollout, state) = rollout_state(state)?;
+            (rollout, Body::State(state))
+        }
+        Some(Wire::Changed(changed)) => {
+            let (rollout, _) = rollout_name(changed.rollout, "ContentChanged")?;
+            let was = changed.was.map(content).transpose()?.flatten();
+            let now = changed.now.map(content).transpose()?.flatten();
+            let now = now.ok_or(Error::Missing {
+                message: "ContentChanged",
+                field: "now",
+            })?;
+            (rollout, Body::Changed { was, now })
+        }
+        Some(Wire::Effect(mut effected)) => {
+            let (rollout, _) = rollout_name(effected.rollout.take(), "PermitEffect")?;
+            let release = text("effect.release", effected.release.clone())?;
+            (
+                rollout,
+                Body::Effect {
+                    release,
+                    effect: effect(effected)?,
+                },
+            )
+        }
+        Some(Wire::Outcome(mut ended)) => {
+            let (rollout, _) = rollout_name(ended.rollout.take(), "Outcome")?;
+            let Some(ended) = outcome(ended)? else {
+                return Ok(None);
+            };
+            (rollout, Body::Outcome(ended))
+        }
+        Some(Wire::Verb(verb)) => {
+            let (rollout, _) = rollout_name(verb.rollout, "LocalVerb")?;
+            let body = Body::Verb {
+                verb: text("verb", verb.verb)?,
+                held: verb.held,
+                message: message(&verb.message),
+            };
+            (rollout, body)
+        }
+        Some(Wire::Removed(removed)) => (
+            rollout_name(removed.rollout, "RolloutRemoved")?.0,
+            Body::Removed,
+        ),
+        None => return Ok(None),
+    };
+    let at = report
+        .at
+        .as_ref()
+        .and_then(proto::time::from_wire)
+        .unwrap_or(Timestamp::UNIX_EPOCH);
+    let traceparent = report
+        .trace
+        .map(|trace| text("trace", trace.traceparent))
+        .transpose()?
+        .unwrap_or_default();
+    Ok(Some(Report {
+        sequence: report.sequence,
+        at,
+        traceparent,
+        rollout,
+        body,
+    }))
 }
 
 /// Everything an agent says of one Rollout.

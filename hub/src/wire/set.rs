@@ -1,50 +1,88 @@
 //! Desired sets for agents. In: gates as the store holds them. Out: signed entries of the wire. It must not change a gate.
 
-use std::time::Duration;
-
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hub_engine::Fence;
 use hub_engine::document::{OnHubLoss, RollbackPhase};
-use hub_engine::observed::{Gate, Waiting};
-use hub_engine::release::{Direction, Permit};
+use hub_engine::observed::{Terms, Waiting};
+use hub_engine::release::Direction;
+use hub_store::desired::{DesiredSet, Entry, Governance, SignedPermit};
+use hub_store::{PermitSigner, UnsignedPermit};
 use proto::v1;
 
 use crate::authority::Authority;
 use crate::wire::wire_fence;
 
-/// What a permit carries beside what the engine decided: to whom it is addressed, and for how long.
-#[derive(Debug, Clone, Copy)]
-pub struct Seal<'a> {
-    /// Signs.
-    pub authority: &'a Authority,
-    /// Length of the lease.
-    pub lease: Duration,
-    /// UID of the cluster's kube-system namespace.
-    pub cluster_uid: &'a str,
-    /// UID of the Rollout, as its agent reported it when the permit was granted.
-    pub rollout_uid: &'a str,
-}
+/// Observe is not built: what is governed is held.
+const ENFORCEMENT: &str = "Enforce";
 
-/// A gate for the wire.
+/// A set for the wire: whole, or what changed after `base`. The hash is always of the whole set.
 #[must_use]
-pub fn governed(gate: &Gate, enforcement: &str, seal: Seal<'_>) -> v1::Governed {
-    let texts =
-        |digests: &[hub_engine::Digest]| digests.iter().map(|digest| digest.0.clone()).collect();
-    v1::Governed {
-        policy: Some(policy(gate, enforcement)),
-        waiting: gate.waiting.as_ref().map(waiting),
-        permit: gate.permit.as_ref().map(|one| permit(one, seal)),
-        barred: texts(&gate.terms.barred),
-        first_deploy_free: gate.terms.first_deploy_free,
-        passed: texts(&gate.terms.passed),
+pub fn desired(set: &DesiredSet, base: Option<Fence>) -> v1::DesiredSet {
+    let all: Vec<v1::GateEntry> = set.entries.iter().map(entry).collect();
+    let set_hash = proto::set::hash(&all);
+    let base_version = base.map_or(0, |base| base.version);
+    let entries = match base {
+        None => all,
+        Some(base) => all
+            .into_iter()
+            .filter(|entry| entry.version > base.version)
+            .collect(),
+    };
+    v1::DesiredSet {
+        fence: Some(wire_fence(set.fence)),
+        full: base.is_none(),
+        base_version,
+        set_hash,
+        entries,
     }
 }
 
-fn policy(gate: &Gate, enforcement: &str) -> v1::Policy {
-    let (on_hub_loss, abort_after_seconds) = match gate.terms.on_hub_loss {
+fn entry(entry: &Entry) -> v1::GateEntry {
+    v1::GateEntry {
+        namespace: entry.rollout.namespace.clone(),
+        name: entry.rollout.name.clone(),
+        fleet_rollout: entry.fleet_rollout.0.clone(),
+        version: entry.version,
+        governance: Some(governance(&entry.governance)),
+    }
+}
+
+fn governance(governance: &Governance) -> v1::gate_entry::Governance {
+    let (terms, held, permitted) = match governance {
+        Governance::Ungovern { release_held } => {
+            let mode = if *release_held {
+                v1::ungovern::Mode::ReleaseHeld
+            } else {
+                v1::ungovern::Mode::KeepServing
+            };
+            return v1::gate_entry::Governance::Ungovern(v1::Ungovern { mode: mode.into() });
+        }
+        Governance::Governed {
+            terms,
+            waiting,
+            permit,
+        } => (terms, waiting, permit),
+    };
+    let texts =
+        |digests: &[hub_engine::Digest]| digests.iter().map(|digest| digest.0.clone()).collect();
+    v1::gate_entry::Governance::Governed(v1::Governed {
+        policy: Some(policy(terms)),
+        waiting: held.as_ref().map(waiting),
+        permit: permitted.as_ref().map(permit),
+        barred: texts(&terms.barred),
+        first_deploy_free: terms.first_deploy_free,
+        passed: texts(&terms.passed),
+    })
+}
+
+fn policy(terms: &Terms) -> v1::Policy {
+    let (on_hub_loss, abort_after_seconds) = match terms.on_hub_loss {
         OnHubLoss::Finish => (v1::policy::OnHubLoss::Finish, 0),
         OnHubLoss::Hold => (v1::policy::OnHubLoss::Hold, 0),
         OnHubLoss::Abort { after } => (v1::policy::OnHubLoss::Abort, after.0),
     };
-    let rollback_phase = match gate.terms.rollback_phase {
+    let rollback_phase = match terms.rollback_phase {
         RollbackPhase::Degraded => "Degraded",
         RollbackPhase::Paused => "Paused",
     };
@@ -52,7 +90,7 @@ fn policy(gate: &Gate, enforcement: &str) -> v1::Policy {
         on_hub_loss: on_hub_loss.into(),
         abort_after_seconds,
         rollback_phase: rollback_phase.to_owned(),
-        enforcement: enforcement.to_owned(),
+        enforcement: ENFORCEMENT.to_owned(),
     }
 }
 
@@ -71,14 +109,39 @@ fn waiting(waiting: &Waiting) -> v1::Waiting {
     }
 }
 
-/// A signed permit. The same permit always has the same bytes and so the same signature, whichever hub sends it.
-#[must_use]
-pub fn permit(permit: &Permit, seal: Seal<'_>) -> v1::Permit {
+fn permit(signed: &SignedPermit) -> v1::Permit {
+    let permit = &signed.permit;
+    let unsigned = UnsignedPermit {
+        release: permit.release.clone(),
+        direction: permit.direction,
+        fence: permit.fence,
+        digest: permit.digest.clone(),
+        delivery: permit.delivery.clone(),
+        start_by: permit.start_by,
+        max_step: permit.max_step,
+        lease_seconds: signed.lease_seconds,
+        why: permit.why.clone(),
+        steps_backwards: signed.steps_backwards,
+        cluster_uid: signed.cluster_uid.clone(),
+        rollout_uid: signed.rollout_uid.clone(),
+    };
+    v1::Permit {
+        signature: signed.signature.clone(),
+        trace: Some(v1::TraceContext {
+            traceparent: signed.traceparent.clone(),
+            tracestate: String::new(),
+        }),
+        ..wire_permit(&unsigned)
+    }
+}
+
+/// Every signed field, in the wire's form: what is signed when a permit is granted and what is sent are made here alike.
+fn wire_permit(permit: &UnsignedPermit) -> v1::Permit {
     let direction = match permit.direction {
         Direction::Forward => v1::permit::Direction::Forward,
         Direction::Rollback => v1::permit::Direction::Rollback,
     };
-    let mut wire = v1::Permit {
+    v1::Permit {
         release: permit.release.to_string(),
         direction: direction.into(),
         fence: Some(wire_fence(permit.fence)),
@@ -86,29 +149,31 @@ pub fn permit(permit: &Permit, seal: Seal<'_>) -> v1::Permit {
         delivery_digest: permit.delivery.0.clone(),
         start_by: permit.start_by.map(proto::time::to_wire),
         max_step: permit.max_step,
-        lease_seconds: u32::try_from(seal.lease.as_secs()).unwrap_or(u32::MAX),
+        lease_seconds: permit.lease_seconds,
         why: permit.why.clone(),
-        steps_backwards: false,
-        cluster_uid: seal.cluster_uid.to_owned(),
-        rollout_uid: seal.rollout_uid.to_owned(),
+        steps_backwards: permit.steps_backwards,
+        cluster_uid: permit.cluster_uid.clone(),
+        rollout_uid: permit.rollout_uid.clone(),
         signature: String::new(),
-        trace: Some(trace(permit)),
-    };
-    seal.authority.sign(&mut wire);
-    wire
+        trace: None,
+    }
 }
 
-/// One trace a release (W3C trace context): derived from its name, so that every hub and every restart says the same.
-fn trace(permit: &Permit) -> v1::TraceContext {
-    use sha2::{Digest as _, Sha256};
-    let trace = hex::encode(Sha256::digest(permit.release.to_string()));
-    let span = hex::encode(Sha256::digest(format!(
-        "{} {}",
-        permit.release, permit.fence
-    )));
-    let part = |text: &str, length: usize| text.chars().take(length).collect::<String>();
-    v1::TraceContext {
-        traceparent: format!("00-{}-{}-01", part(&trace, 32), part(&span, 16)),
-        tracestate: String::new(),
+/// Signs permits with the hub's key (gate.md G17).
+#[derive(Debug, Clone)]
+pub struct Signer {
+    /// Holds the key.
+    pub authority: std::sync::Arc<Authority>,
+    /// Length of the lease that permits carry.
+    pub lease_seconds: u32,
+}
+
+impl PermitSigner for Signer {
+    fn lease_seconds(&self) -> u32 {
+        self.lease_seconds
+    }
+
+    fn sign(&self, permit: &UnsignedPermit) -> String {
+        BASE64.encode(self.authority.sign(&wire_permit(permit)))
     }
 }

@@ -1,8 +1,13 @@
 //! What survives the way, and what is refused.
-use std::time::Duration;
+use std::sync::Arc;
 
-use hub_engine::observed::{Gate, Terms, Waiting};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hub_engine::name::RolloutName;
+use hub_engine::observed::Terms;
 use hub_engine::release::{Direction, Permit};
+use hub_store::desired::{DesiredSet, Entry, Governance, SignedPermit};
+use hub_store::{PermitSigner as _, UnsignedPermit};
 use proto::v1;
 
 use super::*;
@@ -73,12 +78,48 @@ fn an_outcome_that_this_hub_does_not_know_is_no_outcome() {
     assert_eq!(report::outcome(unknown).unwrap(), None);
 }
 
+fn entry(name: &str, version: u64, permit: Option<SignedPermit>) -> Entry {
+    Entry {
+        rollout: RolloutName {
+            namespace: "shop".into(),
+            name: name.into(),
+        },
+        fleet_rollout: "checkout".into(),
+        version,
+        governance: Governance::Governed {
+            terms: Terms::default(),
+            waiting: None,
+            permit,
+        },
+    }
+}
+
 #[test]
-fn a_permit_is_the_same_from_every_hub_and_bound_to_its_cluster() {
-    let dir = tempfile::tempdir().unwrap();
-    let authority = Authority::open(dir.path()).unwrap();
-    let again = Authority::open(dir.path()).unwrap();
-    let permit = Permit {
+fn a_delta_has_what_changed_and_the_hash_of_everything() {
+    let fence = |version| Fence {
+        incarnation: 1,
+        version,
+    };
+    let set = DesiredSet {
+        fence: fence(7),
+        entries: vec![entry("a", 5, None), entry("b", 7, None)],
+    };
+    let full = set::desired(&set, None);
+    let delta = set::desired(&set, Some(fence(5)));
+    assert!(full.full && !delta.full);
+    assert_eq!(full.set_hash, delta.set_hash);
+    assert_eq!(delta.base_version, 5);
+    let names: Vec<&str> = delta
+        .entries
+        .iter()
+        .map(|entry| entry.name.as_str())
+        .collect();
+    assert_eq!(names, ["b"]);
+    assert_eq!(full.entries.len(), 2);
+}
+
+fn unsigned() -> UnsignedPermit {
+    UnsignedPermit {
         release: "checkout#2".parse().unwrap(),
         direction: Direction::Forward,
         fence: Fence {
@@ -88,38 +129,72 @@ fn a_permit_is_the_same_from_every_hub_and_bound_to_its_cluster() {
         digest: "v1:b".into(),
         delivery: "v1:d".into(),
         start_by: None,
-        max_step: None,
-        why: String::new(),
+        max_step: Some(2),
+        lease_seconds: 30,
+        why: "wave 1".into(),
+        steps_backwards: false,
+        cluster_uid: "c1".into(),
+        rollout_uid: "u1".into(),
+    }
+}
+
+#[test]
+fn what_was_signed_at_the_grant_verifies_as_it_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Arc::new(Authority::open(dir.path()).unwrap());
+    let signer = set::Signer {
+        authority: Arc::clone(&authority),
+        lease_seconds: 30,
+    };
+    let signature = signer.sign(&unsigned());
+    assert_ne!(
+        signature,
+        signer.sign(&UnsignedPermit {
+            cluster_uid: "c2".into(),
+            ..unsigned()
+        })
+    );
+    assert_ne!(
+        signature,
+        signer.sign(&UnsignedPermit {
+            rollout_uid: "u2".into(),
+            ..unsigned()
+        })
+    );
+    let permit = Permit {
+        release: unsigned().release,
+        direction: Direction::Forward,
+        fence: unsigned().fence,
+        digest: "v1:b".into(),
+        delivery: "v1:d".into(),
+        start_by: None,
+        max_step: Some(2),
+        why: "wave 1".into(),
         granted_at: jiff::Timestamp::UNIX_EPOCH,
     };
-    let waiting = Waiting {
-        release: None,
-        wave: 0,
-        waves: 0,
-        wave_name: String::new(),
-        message: "m".into(),
-        next: String::new(),
+    let signed = SignedPermit {
+        permit,
+        lease_seconds: 30,
+        steps_backwards: false,
+        cluster_uid: "c1".into(),
+        rollout_uid: "u1".into(),
+        signature,
+        traceparent: String::new(),
     };
-    let gate = Gate {
-        terms: Terms::default(),
-        waiting: Some(waiting),
-        permit: Some(permit),
+    let set = DesiredSet {
+        fence: unsigned().fence,
+        entries: vec![entry("a", 7, Some(signed))],
     };
-    let sealed = |authority, cluster_uid| {
-        let seal = set::Seal {
-            authority,
-            lease: Duration::from_secs(30),
-            cluster_uid,
-            rollout_uid: "u1",
-        };
-        set::governed(&gate, "Enforce", seal)
+    let sent = set::desired(&set, None);
+    let Some(v1::gate_entry::Governance::Governed(governed)) = &sent.entries[0].governance else {
+        panic!("not governed")
     };
-    assert_eq!(sealed(&authority, "c1"), sealed(&again, "c1"));
-    let (one, other) = (
-        sealed(&authority, "c1").permit.unwrap(),
-        sealed(&authority, "c2").permit.unwrap(),
+    let permit = governed.permit.as_ref().unwrap();
+    let public = BASE64.decode(authority.permit_key()).unwrap();
+    let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, public);
+    let signature = BASE64.decode(&permit.signature).unwrap();
+    assert!(
+        key.verify(&proto::permit::signing_bytes(permit), &signature)
+            .is_ok()
     );
-    assert_ne!(one.signature, other.signature);
-    assert_eq!(one.lease_seconds, 30);
-    assert_eq!(one.trace.unwrap().traceparent.len(), 55);
 }

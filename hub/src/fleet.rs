@@ -1,0 +1,156 @@
+//! The people's service. In: requests with the peer's identity. Out: answers of the files beside this one. It must not do
+//! anything itself: each handler asks `authorize` and hands the proof on.
+
+pub mod apply;
+pub mod approve;
+pub mod read;
+pub mod start;
+pub mod token;
+
+use std::sync::Arc;
+
+use hub_engine::ReleaseId;
+use hub_store::Store;
+use proto::v1::fleet_server::Fleet as FleetService;
+use proto::v1::{
+    ApplyRequest, ApplyResponse, ApproveRequest, ApproveResponse, CreateTokenRequest,
+    CreateTokenResponse, GetReleaseRequest, ListClustersRequest, ListClustersResponse,
+    ListFleetRolloutsRequest, ListFleetRolloutsResponse, ListHistoryRequest, ListHistoryResponse,
+    ListReleasesRequest, ListReleasesResponse, Release, StartReleaseRequest, StartReleaseResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::acceptor::peer_of;
+use crate::authority::Authority;
+use crate::hints::Hints;
+use crate::identity::{Action, Apply, Authorized, MakeToken, Peer, Read, StartRelease, authorize};
+
+/// What every call works with.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    /// Where everything is.
+    pub store: Store,
+    /// For the pin in join tokens.
+    pub authority: Arc<Authority>,
+    /// Wakes whoever waits for a decision.
+    pub hints: Hints,
+}
+
+impl Fleet {
+    /// Asks the one function, and records a refusal (S22): who tried what.
+    async fn allow<A: Action>(&self, peer: &Peer, action: A) -> Result<Authorized<A>, Status> {
+        match authorize(peer, action) {
+            Ok(allowed) => Ok(allowed),
+            Err(denied) => {
+                tracing::warn!(who = peer.actor(), "{denied}");
+                if let Err(error) = self
+                    .store
+                    .refusal_add("Denied", &peer.actor(), &denied.to_string())
+                    .await
+                {
+                    tracing::warn!(%error, "a refusal was not recorded");
+                }
+                Err(denied.into())
+            }
+        }
+    }
+}
+
+/// The name of a release out of a request.
+fn release_id(text: &str) -> Result<ReleaseId, Status> {
+    text.parse::<ReleaseId>()
+        .map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+#[tonic::async_trait]
+impl FleetService for Fleet {
+    async fn apply(
+        &self,
+        request: Request<ApplyRequest>,
+    ) -> Result<Response<ApplyResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Apply).await?;
+        apply::run(&self.store, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn list_clusters(
+        &self,
+        request: Request<ListClustersRequest>,
+    ) -> Result<Response<ListClustersResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Read).await?;
+        read::clusters(&self.store, &allowed)
+            .await
+            .map(Response::new)
+    }
+
+    async fn list_fleet_rollouts(
+        &self,
+        request: Request<ListFleetRolloutsRequest>,
+    ) -> Result<Response<ListFleetRolloutsResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Read).await?;
+        read::fleet_rollouts(&self.store, &allowed)
+            .await
+            .map(Response::new)
+    }
+
+    async fn list_releases(
+        &self,
+        request: Request<ListReleasesRequest>,
+    ) -> Result<Response<ListReleasesResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Read).await?;
+        read::releases(&self.store, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn get_release(
+        &self,
+        request: Request<GetReleaseRequest>,
+    ) -> Result<Response<Release>, Status> {
+        let allowed = self.allow(&peer_of(&request), Read).await?;
+        read::release(&self.store, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn approve(
+        &self,
+        request: Request<ApproveRequest>,
+    ) -> Result<Response<ApproveResponse>, Status> {
+        let peer = peer_of(&request);
+        approve::run(self, &peer, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn list_history(
+        &self,
+        request: Request<ListHistoryRequest>,
+    ) -> Result<Response<ListHistoryResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Read).await?;
+        read::history(&self.store, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<CreateTokenRequest>,
+    ) -> Result<Response<CreateTokenResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), MakeToken).await?;
+        token::run(&self.store, &self.authority, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn start_release(
+        &self,
+        request: Request<StartReleaseRequest>,
+    ) -> Result<Response<StartReleaseResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), StartRelease).await?;
+        start::run(self, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+}

@@ -1,0 +1,80 @@
+//! The agents' service. In: `Join` without a certificate, `Open` with a cluster's. Out: a certificate, or a session on its
+//! own task. It must not look at a message before the sender is authorised.
+
+pub mod fences;
+pub mod outbox;
+pub mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hub_engine::ClusterName;
+use hub_store::Store;
+use hub_store::session::HEARTBEAT_SECONDS;
+use proto::v1::link_server::Link as LinkService;
+use proto::v1::{AgentMessage, JoinRequest, JoinResponse};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::acceptor::peer_of;
+use crate::authority::Authority;
+use crate::identity::{OpenLink, authorize};
+use crate::join;
+use crate::link::fences::Fences;
+use crate::link::outbox::{Outgoing, outbox};
+
+/// Each heartbeat is answered by a renewal, so that a lease outlives three lost ones.
+const RENEWALS_A_LEASE: u32 = 4;
+
+/// What every session shares.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// Where reports go and sets come from.
+    pub store: Store,
+    /// The hub's keys.
+    pub authority: Arc<Authority>,
+    /// The fence of every cluster's committed set.
+    pub fences: Fences,
+    /// This hub's name, for people who ask which hub has a stream.
+    pub hub: String,
+    /// How often agents have to be heard.
+    pub heartbeat: Duration,
+    /// Ends every session.
+    pub stop: CancellationToken,
+}
+
+/// How often agents have to be heard for leases of this length to be renewed in time.
+#[must_use]
+pub fn heartbeat(lease: Duration) -> Duration {
+    (lease / RENEWALS_A_LEASE).clamp(
+        Duration::from_secs(1),
+        Duration::from_secs(u64::from(HEARTBEAT_SECONDS)),
+    )
+}
+
+#[tonic::async_trait]
+impl LinkService for Link {
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        join::run(&self.store, &self.authority, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    type OpenStream = Outgoing;
+
+    async fn open(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Outgoing>, Status> {
+        let allowed = authorize(&peer_of(&request), OpenLink)?;
+        let cluster = ClusterName(allowed.name().to_owned());
+        let (outbox, outgoing) = outbox();
+        tokio::spawn(session::run(
+            self.clone(),
+            cluster,
+            request.into_inner(),
+            outbox,
+        ));
+        Ok(Response::new(outgoing))
+    }
+}

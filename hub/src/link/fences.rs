@@ -1,0 +1,99 @@
+//! Which clusters' sets have changed. In: the store's fences, polled and on hints. Out: a wake-up for exactly the sessions
+//! that it concerns. It must not read sets: a session reads its own.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hub_engine::{ClusterName, Fence};
+use hub_store::Store;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::hints::Hints;
+
+/// Beside the hints, which can be lost.
+const POLL: Duration = Duration::from_secs(1);
+/// Hints that come within this time are answered by one reading.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// One channel a cluster with a session here.
+#[derive(Debug, Clone, Default)]
+pub struct Fences {
+    channels: Arc<Mutex<HashMap<ClusterName, watch::Sender<Fence>>>>,
+}
+
+impl Fences {
+    /// Wakes whenever the cluster's committed fence is another than `known`.
+    #[must_use]
+    pub fn subscribe(&self, cluster: &ClusterName, known: Fence) -> watch::Receiver<Fence> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.retain(|_, channel| channel.receiver_count() > 0);
+        channels
+            .entry(cluster.clone())
+            .or_insert_with(|| watch::channel(known).0)
+            .subscribe()
+    }
+
+    fn publish(&self, fences: Vec<(ClusterName, Fence)>) {
+        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        for (cluster, fence) in fences {
+            if let Some(channel) = channels.get(&cluster) {
+                channel.send_if_modified(|known| std::mem::replace(known, fence) != fence);
+            }
+        }
+    }
+
+    fn any(&self) -> bool {
+        !self
+            .channels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+}
+
+/// Reads and publishes until it is told to stop. A reading that fails changes nothing: "I don't know" is not "no clusters".
+pub async fn follow(fences: Fences, store: Store, mut hints: Hints, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = hints.changed() => tokio::time::sleep(GATHER).await,
+            () = tokio::time::sleep(POLL) => {}
+            () = stop.cancelled() => return,
+        }
+        if !fences.any() {
+            continue;
+        }
+        match store.desired_fences().await {
+            Ok(all) => fences.publish(all),
+            Err(error) => tracing::debug!(%error, "cannot read the fences"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_cluster_that_changed_is_woken() {
+        let fences = Fences::default();
+        let fence = |version| Fence {
+            incarnation: 1,
+            version,
+        };
+        let mut a = fences.subscribe(&"a".into(), fence(1));
+        let b = fences.subscribe(&"b".into(), fence(1));
+        fences.publish(vec![
+            ("a".into(), fence(2)),
+            ("b".into(), fence(1)),
+            ("c".into(), fence(9)),
+        ]);
+        a.changed().await.unwrap();
+        assert_eq!(*a.borrow(), fence(2));
+        assert!(!b.has_changed().unwrap());
+        drop((a, b));
+        let _c = fences.subscribe(&"c".into(), fence(1));
+        assert_eq!(fences.channels.lock().unwrap().len(), 1);
+    }
+}

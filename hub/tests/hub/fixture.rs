@@ -1,0 +1,162 @@
+//! A hub in a folder of its own, and people who talk to it.
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use hub::args::{Database, LogForm, Serve};
+use hub::authority::Authority;
+use hub::serve::{self, Running};
+use hub_store::embedded::Embedded;
+use proto::v1::fleet_client::FleetClient;
+use proto::v1::{ApplyRequest, ApplyResponse, CreateTokenRequest, HistoryRow, ListHistoryRequest};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+/// Longer than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Short, so that renewals come every second.
+pub const LEASE_SECONDS: u32 = 4;
+
+/// A running hub. Its Postgres stops when it is dropped, however the test ends.
+pub struct World {
+    pub hub: Option<Running>,
+    pub url: String,
+    pub authority: Authority,
+    pub postgres: Option<Embedded>,
+    pub database: String,
+    pub postgres_folder: std::path::PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        // As root the embedded Postgres runs under another user, who has to get through.
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        let postgres_folder = dir.path().join("postgres");
+        let postgres = Embedded::start_volatile(&postgres_folder).await.unwrap();
+        let options = Serve {
+            data_dir: dir.path().join("hub"),
+            database: Database::Url(postgres.url().to_owned()),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            lease_seconds: LEASE_SECONDS,
+            addr_file: None,
+            san: Vec::new(),
+            log: LogForm::Text,
+        };
+        let hub = serve::start(&options).await.unwrap();
+        let authority = Authority::open(&options.data_dir).unwrap();
+        let url = hub.url().to_owned();
+        Self {
+            hub: Some(hub),
+            url,
+            authority,
+            database: postgres.url().to_owned(),
+            postgres: Some(postgres),
+            postgres_folder,
+            _dir: dir,
+        }
+    }
+
+    pub async fn person(&self, name: &str, groups: &[&str]) -> FleetClient<Channel> {
+        let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+        let issued = self.authority.person(name, &groups).unwrap();
+        FleetClient::new(self.channel(Some((&issued.certificate, &issued.key))).await)
+    }
+
+    pub async fn admin(&self) -> FleetClient<Channel> {
+        self.person("admin", &["groundswell-admins"]).await
+    }
+
+    /// A connection with a client certificate, or without.
+    pub async fn channel(&self, identity: Option<(&str, &str)>) -> Channel {
+        let tls =
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(self.authority.ca_pem()));
+        let tls = match identity {
+            Some((certificate, key)) => tls.identity(Identity::from_pem(certificate, key)),
+            None => tls,
+        };
+        Endpoint::from_shared(self.url.clone())
+            .unwrap()
+            .tls_config(tls)
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
+    }
+
+    pub async fn token(
+        &self,
+        cluster: &str,
+        labels: &[(&str, &str)],
+        valid_seconds: u32,
+    ) -> String {
+        let labels = labels
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let request = CreateTokenRequest {
+            cluster: cluster.to_owned(),
+            labels,
+            valid_seconds,
+        };
+        self.admin()
+            .await
+            .create_token(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .token
+    }
+
+    pub async fn apply(&self, document: &str) -> ApplyResponse {
+        let request = ApplyRequest {
+            file_name: "x.yaml".into(),
+            document: document.to_owned(),
+            dry_run: false,
+        };
+        self.admin()
+            .await
+            .apply(request)
+            .await
+            .unwrap()
+            .into_inner()
+    }
+
+    pub async fn history(&self) -> Vec<HistoryRow> {
+        let request = ListHistoryRequest {
+            release: String::new(),
+            after: 0,
+            limit: 1000,
+        };
+        self.admin()
+            .await
+            .list_history(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .rows
+    }
+}
+
+/// Tries until it is true. The pause is only between two looks.
+pub async fn eventually<T, F: AsyncFnMut() -> Option<T>>(what: &str, mut look: F) -> T {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = look().await {
+            return value;
+        }
+        assert!(
+            tokio::time::Instant::now() < end,
+            "not within {PATIENCE:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A FleetRollout with one wave over every cluster of a tier.
+pub fn document(name: &str, rollout: &str, tier: &str, wave: &str) -> String {
+    format!(
+        "apiVersion: fleet.groundswell.dev/v1alpha1\nkind: FleetRollout\nmetadata: {{name: {name}}}\nspec:\n  \
+         rollout: {{namespace: shop, name: {rollout}}}\n  enforcement: Enforce\n  \
+         clusters: {{matchLabels: {{tier: {tier}}}}}\n  waves:\n  - {wave}\n"
+    )
+}

@@ -1,0 +1,17 @@
+//! The hub as a whole, over real TLS and a real Postgres: in: test clients. Out: what they were told. Every wait is for a
+//! condition with a limit, never for a time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod agent;
+mod approval;
+mod document;
+mod fixture;
+mod join;
+mod outage;
+mod session;

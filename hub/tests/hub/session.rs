@@ -1,0 +1,210 @@
+//! One stream a cluster: sets, reports, identity (gate.md L1–L4).
+use proto::v1::refusal::Code;
+use proto::v1::{
+    Content, Fence, Hello, ListClustersRequest, RolloutRef, RolloutState, gate_entry::Governance,
+    report,
+};
+
+use crate::agent::Agent;
+use crate::fixture::{World, document, eventually};
+
+const WAVE: &str = "name: all";
+
+pub fn rollout(name: &str, digest: &str, served: &str) -> RolloutState {
+    RolloutState {
+        rollout: Some(RolloutRef {
+            namespace: "shop".into(),
+            name: name.into(),
+            uid: format!("uid-{name}"),
+        }),
+        spec: Some(content(digest, 1)),
+        served_digest: served.to_owned(),
+        kept: vec![digest.to_owned(), served.to_owned()],
+        ..RolloutState::default()
+    }
+}
+
+pub fn content(digest: &str, generation: i64) -> Content {
+    Content {
+        digest: digest.to_owned(),
+        delivery_digest: "v1:steps".into(),
+        images: vec![format!("demo:{digest}")],
+        generation,
+        ..Content::default()
+    }
+}
+
+async fn note(world: &World, cluster: &str) -> String {
+    let clusters = world
+        .admin()
+        .await
+        .list_clusters(ListClustersRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .clusters;
+    clusters
+        .into_iter()
+        .find(|one| one.name == cluster)
+        .map(|one| one.note)
+        .unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_everything_then_what_changed() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[("tier", "prod")]).await;
+    let (mut stream, first) = agent.open(&world).await;
+    assert!(first.entries.is_empty());
+
+    assert!(
+        world
+            .apply(&document("checkout", "checkout", "prod", WAVE))
+            .await
+            .problems
+            .is_empty()
+    );
+    let delta = stream.set().await;
+    assert!(!delta.full);
+    assert_eq!(delta.base_version, first.fence.unwrap().version);
+    stream.store(&delta).await;
+    let Some(Governance::Governed(governed)) = &stream.entries[0].governance else {
+        panic!("not governed")
+    };
+    assert!(governed.first_deploy_free, "no release yet");
+
+    world
+        .apply(&document("basket", "basket", "prod", WAVE))
+        .await;
+    let delta = stream.set().await;
+    let names: Vec<&str> = delta
+        .entries
+        .iter()
+        .map(|entry| entry.name.as_str())
+        .collect();
+    assert_eq!(names, ["basket"]);
+    stream.store(&delta).await;
+    assert_eq!(stream.renewal().await.incarnation, 1);
+
+    // Again from the start: whole, with the same hash; and the cluster is shown as holding it.
+    let (_again, whole) = agent.open(&world).await;
+    assert_eq!(whole.entries.len(), 2);
+    assert_eq!(whole.set_hash, delta.set_hash);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_lost_its_place_asks_for_everything() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[("tier", "prod")]).await;
+    let (mut stream, first) = agent.open(&world).await;
+    let ack = proto::v1::Ack {
+        fence: first.fence,
+        result: proto::v1::ack::Result::NeedFull.into(),
+        ..Default::default()
+    };
+    stream.say(proto::v1::agent_message::Body::Ack(ack)).await;
+    assert!(stream.set().await.full);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_are_acknowledged_once_committed_and_only_of_the_current_session() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[("tier", "prod")]).await;
+    let (mut old, _) = agent.open(&world).await;
+    old.report(1, report::Body::State(rollout("checkout", "v1:a", "v1:a")))
+        .await;
+    old.committed(1).await;
+    let clusters = world
+        .admin()
+        .await
+        .list_clusters(ListClustersRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .clusters;
+    assert_eq!(clusters[0].rollouts, 1);
+
+    let (mut new, _) = agent.open(&world).await;
+    old.report(2, report::Body::State(rollout("stale", "v1:a", "v1:a")))
+        .await;
+    assert_eq!(old.refusal().await.code(), Code::Superseded);
+    new.report(1, report::Body::State(rollout("basket", "v1:a", "v1:a")))
+        .await;
+    new.committed(1).await;
+    let store = hub_store::Store::connect(&world.database).unwrap();
+    let clusters = store.cluster_list().await.unwrap();
+    // What the second Hello did not bring is gone, what the stale session said never came: basket and checkout's memory.
+    assert!(clusters[0].rollouts <= 2, "{clusters:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_cluster_with_the_same_certificate_is_refused_and_the_bound_one_goes_on() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[]).await;
+    let (mut bound, _) = agent.open(&world).await;
+    let copy = Hello {
+        kube_system_uid: "another".into(),
+        ..agent.nothing()
+    };
+    let mut copied = agent.hello(&world, copy).await;
+    assert_eq!(copied.refusal().await.code(), Code::DuplicateIdentity);
+    assert!(copied.next().await.is_none(), "a refusal ends the stream");
+    bound.renewal().await;
+    bound
+        .report(1, report::Body::State(rollout("checkout", "v1:a", "v1:a")))
+        .await;
+    bound.committed(1).await;
+    eventually("it is shown", async || {
+        note(&world, "prod-eu")
+            .await
+            .contains("DuplicateIdentity")
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_lost_its_memory_gets_everything_and_no_renewal_before_it_has_it() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[("tier", "prod")]).await;
+    let (mut stream, _) = agent.open(&world).await;
+    world
+        .apply(&document("checkout", "checkout", "prod", WAVE))
+        .await;
+    let delta = stream.set().await;
+    stream.store(&delta).await;
+    eventually("it is stored", async || {
+        (stream.renewal().await == delta.fence.unwrap()).then_some(())
+    })
+    .await;
+    drop(stream);
+
+    let lower = Hello {
+        fence: Some(Fence {
+            incarnation: 1,
+            version: 0,
+        }),
+        ..agent.nothing()
+    };
+    let mut back = agent.hello(&world, lower).await;
+    back.welcome().await;
+    assert!(
+        note(&world, "prod-eu").await.contains("Regressed"),
+        "{}",
+        note(&world, "prod-eu").await
+    );
+    let mut renewed = false;
+    let whole = back
+        .until("the whole set", |told| match told {
+            proto::v1::hub_message::Body::Set(set) => Some(set),
+            proto::v1::hub_message::Body::Renewal(_) => {
+                renewed = true;
+                None
+            }
+            _ => None,
+        })
+        .await;
+    assert!(whole.full && !renewed);
+    back.store(&whole).await;
+    back.renewal().await;
+}
