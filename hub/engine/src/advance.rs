@@ -1,1 +1,278 @@
-//! Being written.
+//! What an action does to the tables, as a function. In: an observation and an action. Out: the observation as the next
+//! snapshot would show it. The planner, the audit, the properties and the store's own tests all use this one; it must not
+//! choose anything.
+
+use crate::action::Action;
+use crate::name::{ClusterName, Fence, ReleaseId};
+use crate::observed::{Cluster, Gate, Observed, PASSED_MAX, PastRelease};
+use crate::plan::Plan;
+use crate::release::{Direction, Permit, Previous, Release, ReleasePhase, Target, TargetState, Wave, WavePhase};
+
+impl Observed {
+    /// Everything that a plan writes, in its order, and the raised version of every set that it touches.
+    pub fn apply(&mut self, plan: &Plan) {
+        for decision in &plan.actions {
+            self.advance(&decision.action);
+        }
+        for cluster in &mut self.clusters {
+            let touched = plan.actions.iter().any(|decision| decision.action.touches() == Some(&cluster.name));
+            if touched {
+                cluster.desired.version += 1;
+            }
+        }
+    }
+
+    /// One action. A permit's fence is the version that its cluster's set will have after the plan.
+    pub fn advance(&mut self, action: &Action) {
+        match action {
+            Action::Govern { cluster, terms } => self.gate(cluster, |gate| gate.terms = terms.clone()),
+            Action::SetWaiting { cluster, waiting } => self.gate(cluster, |gate| gate.waiting = waiting.clone()),
+            Action::OpenRelease { .. } => self.open(action),
+            Action::SettleChange { change, .. } => self.changes.retain(|other| other.id != *change),
+            Action::RefuseRequest { request, .. } => self.requests.retain(|other| other.id != *request),
+            Action::StartRelease { release } => {
+                let now = self.now;
+                self.change(*release, |release| {
+                    release.phase = ReleasePhase::Progressing;
+                    release.started_at = Some(now);
+                });
+            }
+            Action::JoinTarget { release, cluster, wave } => {
+                let (cluster, wave, now) = (cluster.clone(), *wave, self.now);
+                self.change(*release, |release| release.targets.push(new_target(cluster, wave, true, now)));
+            }
+            Action::BindContent { release, cluster, content } => {
+                self.change_target(*release, cluster, |target| target.content = Some(content.clone()));
+                if let Some(past) = self.past.iter_mut().find(|past| past.number == *release)
+                    && let Err(place) = past.digests.binary_search(&content.digest)
+                {
+                    past.digests.insert(place, content.digest.clone());
+                }
+            }
+            Action::SetTargetState { release, cluster, state, message } => {
+                let now = self.now;
+                self.change_target(*release, cluster, |target| {
+                    if target.state != *state {
+                        target.since = Some(now);
+                    }
+                    target.state = *state;
+                    target.message.clone_from(message);
+                    if *state == TargetState::Succeeded {
+                        target.succeeded_at = Some(now);
+                    }
+                });
+            }
+            Action::RequestApproval { release, wave } => {
+                self.change_wave(*release, *wave, |wave| wave.phase = WavePhase::WaitingForApproval);
+            }
+            Action::StartWave { release, wave } => {
+                let now = self.now;
+                self.change_wave(*release, *wave, |wave| {
+                    wave.phase = WavePhase::Running;
+                    wave.started_at = Some(now);
+                });
+            }
+            Action::VoidApprovals { release, approvals, why, .. } => self.change(*release, |release| {
+                for approval in release.approvals.iter_mut().filter(|approval| approvals.contains(&approval.id)) {
+                    approval.voided.clone_from(why);
+                }
+            }),
+            Action::GrantPermit { .. } => self.grant(action),
+            Action::RevokePermit { cluster, .. } => self.gate(cluster, |gate| gate.permit = None),
+            Action::StartBake { release, wave, until } => self.change_wave(*release, *wave, |wave| {
+                wave.phase = WavePhase::Baking;
+                wave.bake_until = Some(*until);
+            }),
+            Action::PassWave { release, wave } => self.end_wave(*release, *wave, WavePhase::Passed, ""),
+            Action::FailWave { release, wave, why } => self.end_wave(*release, *wave, WavePhase::Failed, why),
+            Action::HaltRelease { release, why } => self.change(*release, |release| {
+                release.phase = ReleasePhase::Halted;
+                release.verdict.clone_from(why);
+            }),
+            Action::StartRollback { release, why } => self.change(*release, |release| {
+                release.phase = ReleasePhase::RollingBack;
+                release.verdict.clone_from(why);
+            }),
+            Action::EndRelease { release, phase, verdict } => self.end(*release, *phase, verdict),
+            Action::Bar { release, digest } => {
+                let id = self.id(*release);
+                self.barred.insert(digest.clone(), id);
+            }
+            Action::Unbar { digest, .. } => {
+                self.barred.remove(digest);
+            }
+        }
+        for past in &mut self.past {
+            if let Some(release) = self.releases.iter().find(|release| release.id.number == past.number) {
+                past.phase = release.phase;
+            }
+        }
+    }
+
+    /// A release of this FleetRollout by its number.
+    #[must_use]
+    pub fn id(&self, number: u64) -> ReleaseId {
+        ReleaseId { fleet_rollout: self.fleet_rollout.name.clone(), number }
+    }
+
+    fn change(&mut self, number: u64, change: impl FnOnce(&mut Release)) {
+        if let Some(release) = self.releases.iter_mut().find(|release| release.id.number == number) {
+            change(release);
+        }
+    }
+
+    fn change_wave(&mut self, number: u64, wave: u32, change: impl FnOnce(&mut Wave)) {
+        self.change(number, |release| {
+            if let Some(wave) = release.waves.iter_mut().find(|other| other.number == wave) {
+                change(wave);
+            }
+        });
+    }
+
+    fn change_target(&mut self, number: u64, cluster: &ClusterName, change: impl FnOnce(&mut Target)) {
+        self.change(number, |release| {
+            if let Some(target) = release.targets.iter_mut().find(|target| &target.cluster == cluster) {
+                change(target);
+            }
+        });
+    }
+
+    fn gate(&mut self, cluster: &ClusterName, change: impl FnOnce(&mut Gate)) {
+        if let Some(cluster) = self.clusters.iter_mut().find(|other| &other.name == cluster) {
+            change(cluster.gate.get_or_insert_with(Gate::default));
+        }
+    }
+
+    fn end_wave(&mut self, release: u64, wave: u32, phase: WavePhase, why: &str) {
+        let now = self.now;
+        self.change_wave(release, wave, |wave| {
+            wave.phase = phase;
+            wave.ended_at = Some(now);
+            wave.verdict = why.to_owned();
+        });
+    }
+
+    fn open(&mut self, action: &Action) {
+        let Action::OpenRelease { release, revision, images, cause, plan, phase, overtook } = action else { return };
+        match cause {
+            crate::release::Cause::Change { change, .. } => self.changes.retain(|other| other.id != *change),
+            crate::release::Cause::Person { request, .. } => self.requests.retain(|other| other.id != *request),
+        }
+        let now = self.now;
+        let numbered = || (1_u32..).zip(&plan.waves);
+        let waves = numbered().map(|(number, wave)| Wave {
+            number,
+            name: wave.name.clone(),
+            phase: WavePhase::Pending,
+            started_at: None,
+            bake_until: None,
+            ended_at: None,
+            verdict: String::new(),
+        });
+        let targets = numbered().flat_map(|(number, wave)| {
+            wave.clusters.iter().map(move |cluster| new_target(cluster.clone(), number, false, now))
+        });
+        let opened = Release {
+            id: self.id(*release),
+            revision: revision.clone(),
+            images: images.clone(),
+            cause: cause.clone(),
+            plan: plan.clone(),
+            plan_digest: plan.digest(),
+            phase: *phase,
+            verdict: String::new(),
+            overtook: *overtook,
+            opened_at: now,
+            started_at: (*phase == ReleasePhase::Progressing).then_some(now),
+            ended_at: None,
+            waves: waves.collect(),
+            targets: targets.collect(),
+            approvals: Vec::new(),
+        };
+        self.past.push(PastRelease {
+            number: *release,
+            revision: revision.clone(),
+            phase: *phase,
+            digests: Vec::new(),
+            overtook: *overtook,
+        });
+        self.releases.push(opened);
+    }
+
+    fn grant(&mut self, action: &Action) {
+        let Action::GrantPermit { release, cluster, direction, digest, delivery, start_by, max_step, why } = action else {
+            return;
+        };
+        let now = self.now;
+        let id = self.id(*release);
+        let Some(own) = self.cluster(cluster) else { return };
+        let fence = Fence { incarnation: own.desired.incarnation, version: own.desired.version + 1 };
+        let previous = served_now(own);
+        let permit = Permit {
+            release: id,
+            direction: *direction,
+            fence,
+            digest: digest.clone(),
+            delivery: delivery.clone(),
+            start_by: *start_by,
+            max_step: *max_step,
+            why: why.clone(),
+            granted_at: now,
+        };
+        self.gate(cluster, |gate| gate.permit = Some(permit.clone()));
+        self.change_target(*release, cluster, |target| {
+            if *direction == Direction::Forward {
+                target.previous = previous;
+            }
+            target.permit = Some(permit);
+        });
+    }
+
+    fn end(&mut self, number: u64, phase: ReleasePhase, verdict: &str) {
+        let now = self.now;
+        let mut served = Vec::new();
+        self.change(number, |release| {
+            release.phase = phase;
+            release.verdict = verdict.to_owned();
+            release.ended_at = release.ended_at.or(Some(now));
+            for wave in &mut release.waves {
+                if matches!(wave.phase, WavePhase::Pending | WavePhase::WaitingForApproval | WavePhase::Running | WavePhase::Baking) {
+                    wave.phase = WavePhase::Skipped;
+                    wave.ended_at = Some(now);
+                }
+            }
+            if phase == ReleasePhase::Succeeded {
+                let good = release.targets.iter().filter(|target| target.state == TargetState::Succeeded);
+                served = good.filter_map(|target| target.content.as_ref()).map(|content| content.digest.clone()).collect();
+            }
+        });
+        for digest in served {
+            self.passed.retain(|other| *other != digest);
+            self.passed.push(digest);
+        }
+        let surplus = self.passed.len().saturating_sub(PASSED_MAX);
+        self.passed.drain(..surplus);
+    }
+}
+
+fn new_target(cluster: ClusterName, wave: u32, late: bool, now: jiff::Timestamp) -> Target {
+    Target {
+        cluster,
+        wave,
+        late,
+        state: TargetState::Pending,
+        message: String::new(),
+        content: None,
+        previous: None,
+        permit: None,
+        since: Some(now),
+        succeeded_at: None,
+    }
+}
+
+/// What a cluster serves, as the place to go back to.
+fn served_now(cluster: &Cluster) -> Option<Previous> {
+    let rollout = cluster.rollout.as_ref()?;
+    let digest = rollout.served.clone()?;
+    Some(Previous { digest, delivery: rollout.served_delivery.clone().unwrap_or_default() })
+}

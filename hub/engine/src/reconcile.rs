@@ -1,8 +1,69 @@
-//! Being written.
+//! The decision. In: an observation. Out: the plan. Each step below acts on what the steps before it have planned already,
+//! so one call goes as far as the facts allow. It must not read anything but `Observed`.
+
+mod catch_up;
+mod flight;
+mod gates;
+mod join;
+mod matching;
+mod opening;
+mod planner;
+mod reasons;
+mod rollback;
+mod waves;
+
+pub(crate) use matching::carries;
+pub(crate) use opening::OVERTAKEN_MAX;
+pub(crate) use waves::counts_as_failed;
+
 use crate::observed::Observed;
-use crate::plan::{FleetRolloutStatus, Plan};
+use crate::plan::Plan;
+use crate::release::ReleasePhase;
+use planner::Planner;
 
 /// Decides what to do next about one FleetRollout. Pure, total and deterministic.
-pub fn reconcile(_observed: &Observed) -> Plan {
-    Plan { actions: Vec::new(), status: FleetRolloutStatus::default(), reasons: Vec::new(), wake: None }
+pub fn reconcile(observed: &Observed) -> Plan {
+    let mut planner = Planner::new(observed);
+    opening::requests(&mut planner);
+    opening::changes(&mut planner);
+    let numbers: Vec<u64> = planner.state.releases.iter().map(|release| release.id.number).collect();
+    for number in numbers {
+        one_release(&mut planner, number);
+    }
+    start_the_waiting_one(&mut planner);
+    catch_up::newest(&mut planner);
+    gates::terms(&mut planner);
+    gates::waiting(&mut planner);
+    planner.finish()
+}
+
+fn one_release(planner: &mut Planner, number: u64) {
+    join::bind(planner, number);
+    flight::outcomes(planner, number);
+    if phase(planner, number) == Some(ReleasePhase::Progressing) {
+        waves::go_on(planner, number);
+    }
+    if phase(planner, number) == Some(ReleasePhase::RollingBack) {
+        rollback::go_on(planner, number);
+    }
+    if phase(planner, number) == Some(ReleasePhase::Halted) {
+        flight::end_when_landed(planner, number);
+    }
+    if phase(planner, number) == Some(ReleasePhase::RolledBackPartially) {
+        rollback::amend(planner, number);
+    }
+}
+
+/// The one that waits begins as soon as nothing is before it, and goes as far as it can at once.
+fn start_the_waiting_one(planner: &mut Planner) {
+    if planner.state.active().is_some() {
+        return;
+    }
+    let Some(number) = planner.state.waiting().map(|release| release.id.number) else { return };
+    opening::start(planner, number);
+    one_release(planner, number);
+}
+
+fn phase(planner: &Planner, number: u64) -> Option<ReleasePhase> {
+    planner.state.release(number).map(|release| release.phase)
 }

@@ -1,0 +1,83 @@
+//! What each cluster's gate says beside its permit (gate.md G9, G10, G14). In: the state after every other step. Out: terms
+//! and the sentence that held content shows. It must not end governance: absence never frees.
+
+use serde_json::json;
+
+use super::matching::carries;
+use super::planner::Planner;
+use crate::action::Action;
+use crate::observed::{Cluster, Observed, Terms, Waiting};
+use crate::reason::waiting_sentence;
+use crate::release::Release;
+
+/// The lasting part, wherever it differs from what is written.
+pub(super) fn terms(planner: &mut Planner) {
+    let wanted = Terms {
+        on_hub_loss: planner.state.fleet_rollout.on_hub_loss,
+        rollback_phase: planner.state.fleet_rollout.rollback_phase,
+        barred: planner.state.barred.keys().cloned().collect(),
+        first_deploy_free: planner.state.newest_number() == 0,
+        passed: planner.state.passed.clone(),
+    };
+    for cluster in planner.state.clusters.clone() {
+        let conflict = planner.state.conflicts.contains_key(&cluster.name);
+        if !cluster.selected || conflict || cluster.gate.as_ref().is_some_and(|gate| gate.terms == wanted) {
+            continue;
+        }
+        let evidence = json!({"labels": cluster.labels, "releases": planner.state.newest_number()});
+        planner.act(Action::Govern { cluster: cluster.name, terms: wanted.clone() }, evidence);
+    }
+}
+
+/// The sentence, wherever it differs from what is written.
+pub(super) fn waiting(planner: &mut Planner) {
+    for cluster in planner.state.clusters.clone() {
+        let Some(gate) = &cluster.gate else { continue };
+        let wanted = sentence(&planner.state, &cluster);
+        if gate.waiting != wanted {
+            let held = cluster.rollout.as_ref().and_then(|rollout| rollout.held.as_ref());
+            let evidence = json!({"held": held});
+            planner.act(Action::SetWaiting { cluster: cluster.name, waiting: wanted }, evidence);
+        }
+    }
+}
+
+fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
+    let open = [state.active(), state.waiting()];
+    for release in open.into_iter().flatten() {
+        let target = release.target(&cluster.name).filter(|target| target.state.before_permit());
+        if let Some(target) = target {
+            return for_wave(release, cluster, target.wave);
+        }
+    }
+    let rollout = cluster.rollout.as_ref()?;
+    let held = rollout.held.as_ref()?;
+    let spec = rollout.spec.as_ref().filter(|spec| spec.digest == *held);
+    let carrying = state.releases.iter().filter(|release| spec.is_some_and(|spec| carries(release, spec)));
+    let start = format!("groundswell release start {} --reason TEXT", state.fleet_rollout.name);
+    let Some(release) = carrying.max_by_key(|release| release.id.number) else {
+        let message = "no release covers this content; it waits for one".to_owned();
+        return Some(Waiting { release: None, wave: 0, waves: 0, wave_name: String::new(), message, next: start });
+    };
+    let ended = release.phase.ended();
+    let message = if ended {
+        format!("release {} ended {}; waiting for the next one", release.id, release.phase.as_str())
+    } else {
+        format!("release {} is {}; waiting for the next one", release.id, release.phase.as_str())
+    };
+    let next = if ended { start } else { format!("groundswell explain {}", release.id) };
+    Some(Waiting { release: Some(release.id.clone()), wave: 0, waves: release.plan.len(), wave_name: String::new(), message, next })
+}
+
+fn for_wave(release: &Release, cluster: &Cluster, wave: u32) -> Option<Waiting> {
+    let planned = release.wave(wave)?;
+    let waves = release.plan.len();
+    Some(Waiting {
+        release: Some(release.id.clone()),
+        wave,
+        waves,
+        wave_name: planned.name.clone(),
+        message: waiting_sentence(wave, waves, &planned.name, &release.id),
+        next: format!("groundswell explain {} --cluster {}", release.id, cluster.name),
+    })
+}

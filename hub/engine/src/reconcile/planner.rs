@@ -1,0 +1,71 @@
+//! The plan under way. In: actions with their evidence. Out: the state that they lead to, and at the end the plan. It must
+//! not choose actions.
+
+use serde_json::Value;
+
+use super::reasons;
+use crate::action::{Action, Decision};
+use crate::name::ClusterName;
+use crate::observed::{Cluster, Observed};
+use crate::plan::{FleetRolloutStatus, Plan};
+use crate::release::{Release, TargetState};
+
+/// What is planned so far, and how things stand after it.
+pub(super) struct Planner {
+    pub state: Observed,
+    pub actions: Vec<Decision>,
+}
+
+impl Planner {
+    pub(super) fn new(observed: &Observed) -> Self {
+        Self { state: observed.clone(), actions: Vec::new() }
+    }
+
+    pub(super) fn act(&mut self, action: Action, evidence: Value) {
+        self.state.advance(&action);
+        self.actions.push(Decision { action, evidence });
+    }
+
+    /// Only what changes something is planned: reconciling again plans nothing.
+    pub(super) fn set_target(
+        &mut self,
+        release: u64,
+        cluster: &ClusterName,
+        state: TargetState,
+        message: impl Into<String>,
+        evidence: Value,
+    ) {
+        let message = message.into();
+        let same = self
+            .state
+            .release(release)
+            .and_then(|release| release.target(cluster))
+            .is_some_and(|target| target.state == state && target.message == message);
+        if !same {
+            self.act(Action::SetTargetState { release, cluster: cluster.clone(), state, message }, evidence);
+        }
+    }
+
+    /// A copy to look at while acting.
+    pub(super) fn release(&self, number: u64) -> Option<Release> {
+        self.state.release(number).cloned()
+    }
+
+    pub(super) fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
+        self.state.cluster(name)
+    }
+
+    pub(super) fn finish(self) -> Plan {
+        let newest = self.state.releases.iter().max_by_key(|release| release.id.number);
+        let selected = || self.state.clusters.iter().filter(|cluster| cluster.selected);
+        let status = FleetRolloutStatus {
+            release: newest.map(|release| release.id.clone()),
+            phase: newest.map(|release| release.phase),
+            clusters: u32::try_from(selected().count()).unwrap_or(u32::MAX),
+            connected: u32::try_from(selected().filter(|cluster| cluster.connected).count()).unwrap_or(u32::MAX),
+        };
+        let reasons = reasons::all(&self.state);
+        let wake = reasons::wake(&self.state);
+        Plan { actions: self.actions, status, reasons, wake }
+    }
+}
