@@ -10,28 +10,36 @@ use std::sync::{Mutex, OnceLock};
 
 use crate::error::{Error, Result};
 
-/// Reads `add PID`, `del PID` and `file PATH`. A child leads its own process group, so the group is what is killed; a
+/// Reads `add PID`, `del PID`, `file PATH`, `dir PATH` and `keep PATH`. A child leads its own process group, so the group is what is killed; a
 /// file is a postmaster.pid, whose server outlives the hub that started it: SIGQUIT is its immediate shutdown.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 pids=' '
 files=''
+dirs='
+'
 while read -r op what; do
   case "$op" in
     add) pids="$pids$what " ;;
     del) case "$pids" in *" $what "*) pids="${pids%% $what *} ${pids#* $what }" ;; esac ;;
     file) files="$files$what
 " ;;
+    dir) dirs="$dirs$what
+" ;;
+    keep) case "$dirs" in *"
+$what
+"*) dirs="${dirs%%$what
+*}${dirs#*$what
+}" ;; esac ;;
   esac
 done
 for pid in $pids; do kill -TERM "-$pid" 2>/dev/null; done
 printf '%s' "$files" | while read -r path; do
-  for file in $path; do
-    [ -r "$file" ] && read -r pid <"$file" && kill -QUIT "$pid" 2>/dev/null
-  done
+  [ -r "$path" ] && read -r pid <"$path" && kill -QUIT "$pid" 2>/dev/null
 done
 sleep 2
 for pid in $pids; do kill -KILL "-$pid" 2>/dev/null; done
+printf '%s' "$dirs" | while read -r path; do [ -n "$path" ] && rm -rf "$path"; done
 exit 0
 "#;
 
@@ -76,7 +84,18 @@ pub(crate) fn remove(pid: u32) {
     let _ = tell(&format!("del {pid}\n"));
 }
 
-/// The process whose id is the first line of this file (a shell pattern) ends with us.
+/// This folder goes with us.
+pub(crate) fn add_folder(path: &Path) -> Result<()> {
+    tell(&format!("dir {}\n", path.display()))
+}
+
+/// This folder is gone already, or stays for whoever wants to know why a test failed.
+pub(crate) fn keep_folder(path: &Path) {
+    // What cannot be told now is removed at the end, which is no harm.
+    let _ = tell(&format!("keep {}\n", path.display()));
+}
+
+/// The process whose id is the first line of this file ends with us.
 pub(crate) fn add_pid_file(path: &Path) -> Result<()> {
     tell(&format!("file {}\n", path.display()))
 }

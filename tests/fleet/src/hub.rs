@@ -2,7 +2,7 @@
 //! restarts, and configs for people. Who may do what is the hub's to decide.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -40,8 +40,9 @@ impl Default for HubOptions {
 /// A running hub.
 #[derive(Debug)]
 pub struct Hub {
+    // Before its folder, so that it ends first.
     process: Process,
-    data: PathBuf,
+    home: RunDir,
     listen: String,
     options: HubOptions,
 }
@@ -49,13 +50,15 @@ pub struct Hub {
 impl Hub {
     /// Starts it on a free port and waits until it listens.
     pub async fn start(run: &RunDir, options: &HubOptions) -> Result<Self> {
-        let data = run.folder("hub")?;
-        guard::add_pid_file(&data.join("*/postmaster.pid"))?;
+        // Its own, in the system's temporary folder: as root its database runs as another user, who must be able to
+        // enter it, and a database of an earlier run must never be found with the keys of this one.
+        let home = RunDir::temporary("hub")?;
+        guard::add_pid_file(&home.join("postgres/data/postmaster.pid"))?;
         let listen = free_address()?;
-        let process = spawn(run, &data, &listen, options).await?;
+        let process = spawn(run, home.path(), &listen, options).await?;
         Ok(Self {
             process,
-            data,
+            home,
             listen,
             options: options.clone(),
         })
@@ -63,7 +66,7 @@ impl Hub {
 
     /// Starts it once more, at the same address with the same data.
     pub async fn again(&mut self, run: &RunDir) -> Result<()> {
-        self.process = spawn(run, &self.data, &self.listen, &self.options).await?;
+        self.process = spawn(run, self.home.path(), &self.listen, &self.options).await?;
         Ok(())
     }
 
@@ -79,7 +82,7 @@ impl Hub {
 
     /// Its data folder.
     pub fn data(&self) -> &Path {
-        &self.data
+        self.home.path()
     }
 
     /// The process, for signals to it and waits on it.
@@ -89,17 +92,17 @@ impl Hub {
 
     /// The command line as the administrator whom the first start made.
     pub fn admin(&self) -> Result<Cli> {
-        Cli::new(&self.data.join("admin.yaml"))
+        Cli::new(&self.home.join("admin.yaml"))
     }
 
     /// The command line as a person of these groups.
     pub fn person(&self, name: &str, groups: &[&str]) -> Result<Cli> {
-        let file = self.data.join(format!("{name}.yaml"));
+        let file = self.home.join(&format!("{name}.yaml"));
         let mut command = Command::new(programs::program("groundswell-hub")?);
         command
             .arg("person")
             .arg("--data-dir")
-            .arg(&self.data)
+            .arg(self.home.path())
             .arg(name);
         for group in groups {
             command.args(["--group", group]);

@@ -295,43 +295,44 @@ mod tests {
         assert_eq!(kill(pid, None), Err(nix::errno::Errno::ESRCH));
     }
 
-    /// This test starts itself again as a child that holds a process, and kills that child with SIGKILL.
+    /// This test starts itself again as a child that holds a process and a folder, and kills that child with SIGKILL.
     #[tokio::test]
     async fn nothing_outlives_a_kill_of_ours() {
+        let run = RunDir::temporary("process").expect("folder");
         if let Some(path) = std::env::var_os("GROUNDSWELL_TEST_HOLDER") {
-            let run = RunDir::named(&PathBuf::from(&path).with_extension("run")).expect("folder");
             let child =
                 Process::spawn(&run, "held", shell("exec tail -f /dev/null")).expect("start");
-            std::fs::write(path, child.pid().to_string()).expect("write");
+            let holds = format!("{} {}\n", child.pid(), run.path().display());
+            std::fs::write(path, holds).expect("write");
             std::future::pending::<()>().await;
         }
-        let run = RunDir::temporary("process").expect("folder");
-        let named = run.join("grandchild");
+        let named = run.join("holds");
         let mut command = Command::new(std::env::current_exe().expect("own path"));
         command.args(["--exact", "process::tests::nothing_outlives_a_kill_of_ours"]);
         command.env("GROUNDSWELL_TEST_HOLDER", &named);
         let mut holder = Process::spawn(&run, "holder", command).expect("start");
-        let held = eventually("the holder holds", Duration::from_secs(10), async || {
+        let (pid, folder) = eventually("the holder holds", Duration::from_secs(10), async || {
             let text = std::fs::read_to_string(&named).map_err(|error| error.to_string())?;
-            text.parse::<i32>().map_err(|error| error.to_string())
+            let words = text
+                .strip_suffix('\n')
+                .and_then(|line| line.split_once(' '));
+            words
+                .map(|(pid, folder)| (pid.to_owned(), PathBuf::from(folder)))
+                .ok_or(text)
         })
         .await
         .expect("held");
         holder.kill().await.expect("killed");
-        eventually(
-            "the held process is gone",
-            Duration::from_secs(10),
-            async || {
-                // Whoever inherited it may not have reaped it yet; a zombie holds nothing.
-                let stat =
-                    std::fs::read_to_string(format!("/proc/{held}/stat")).unwrap_or_default();
-                if stat.is_empty() || stat.contains(") Z ") {
-                    Ok(())
-                } else {
-                    Err(stat)
-                }
-            },
-        )
+        eventually("both are gone", Duration::from_secs(10), async || {
+            // Whoever inherited it may not have reaped it yet; a zombie holds nothing.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let ended = stat.is_empty() || stat.contains(") Z ");
+            if ended && !folder.exists() {
+                Ok(())
+            } else {
+                Err(format!("{stat}, {}", folder.display()))
+            }
+        })
         .await
         .expect("gone");
     }

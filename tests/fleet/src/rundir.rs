@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::guard;
 
 /// A folder in which programs write.
 #[derive(Debug)]
@@ -20,8 +21,10 @@ impl RunDir {
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .tempdir()
             .map_err(Error::io("make a folder in", &std::env::temp_dir()))?;
+        let path = kept.keep();
+        guard::add_folder(&path)?;
         Ok(Self {
-            path: kept.keep(),
+            path,
             temporary: true,
         })
     }
@@ -62,6 +65,7 @@ impl Drop for RunDir {
         if !self.temporary {
             return;
         }
+        guard::keep_folder(&self.path);
         if std::thread::panicking() {
             eprintln!("the logs of the failed run are in {}", self.path.display());
         } else {
