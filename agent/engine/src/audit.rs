@@ -1,7 +1,17 @@
-//! Being filled in: what no plan may do.
+//! What no plan may do, whoever made it.
+//!
+//! In: what was observed and what was planned. Out: violations. It must not ask the engine what it would do: it reads the
+//! observation with the same eyes (`sets`, `gate::observe`), and judges the plan by rules of its own.
+
+mod gate;
+mod objects;
+mod pods;
+mod steps;
+mod view;
 
 use crate::observed::Observed;
 use crate::plan::Plan;
+use view::View;
 
 /// A rule that a plan breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +22,40 @@ pub struct Violation {
     pub detail: String,
 }
 
+/// Every rule, for tests that have to break each.
+pub const RULES: [&str; 23] = [
+    "held-makes-no-set",
+    "held-keeps-status",
+    "max-step",
+    "lease-ends-raising",
+    "record-before-effect",
+    "outcome-rises",
+    "served-is-complete",
+    "enough-available",
+    "not-too-many",
+    "weight-of-the-step",
+    "scale-from-what-is",
+    "promotion-needs-pods",
+    "abort-stays",
+    "aborted-gets-no-weight",
+    "analysis-before-progress",
+    "pause-before-progress",
+    "person-pauses",
+    "names-are-repeatable",
+    "names-are-new",
+    "revision-rises",
+    "nothing-in-use-is-deleted",
+    "status-is-whole",
+    "times-are-of-the-past",
+];
+
 /// Checks a plan against the invariants.
-pub fn audit(_observed: &Observed, _plan: &Plan) -> Vec<Violation> {
-    Vec::new()
+pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
+    let view = View::of(observed, plan);
+    let mut found = Vec::new();
+    gate::check(&view, &mut found);
+    pods::check(&view, &mut found);
+    steps::check(&view, &mut found);
+    objects::check(&view, &mut found);
+    found
 }

@@ -162,6 +162,7 @@ pub enum Reason {
 }
 
 impl fmt::Display for Reason {
+    #[expect(clippy::too_many_lines, reason = "one sentence a variant, and the list is the vocabulary")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidSpec { message } => write!(f, "the spec cannot be acted on: {message}"),
@@ -183,7 +184,7 @@ impl fmt::Display for Reason {
             Self::BackToStable => {
                 f.write_str("the spec is back at the stable version, without steps")
             }
-            Self::Intermediate => f.write_str("a version between stable and newest is not wanted"),
+            Self::Intermediate => f.write_str("it is neither the stable nor the wanted version"),
             Self::Replicas { replicas } => {
                 write!(f, "{replicas} {} wanted", plural(*replicas, "replica"))
             }

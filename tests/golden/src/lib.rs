@@ -1,1 +1,6 @@
-//! Being written.
+//! Golden and property tests of both engines: what they share.
+//!
+//! In: fixtures. Out: observations, a model cluster. It must not be used outside tests.
+
+pub mod agent_cluster;
+pub mod agent_fixture;

@@ -86,13 +86,11 @@ impl Pass<'_> {
         );
         self.explain(&want, &next);
         let mut moves: Vec<(SetView, i32, Reason)> = Vec::new();
+        let why = self.because();
+        let takes_over = self.at_stable() && matches!(why, Reason::BackToStable | Reason::StepsDone);
+        let of_older = if takes_over { why } else { Reason::Intermediate };
         for (set, to) in self.older.iter().zip(&next.older) {
-            let left = if self.at_stable() {
-                self.because()
-            } else {
-                Reason::Intermediate
-            };
-            moves.push((set.clone(), *to, left));
+            moves.push((set.clone(), *to, of_older.clone()));
         }
         if let Some(set) = &self.stable {
             moves.push((set.clone(), next.stable, self.because()));
@@ -156,13 +154,11 @@ impl Pass<'_> {
             return at_once.clone();
         }
         if self.at_stable() {
-            let back = self.before.current_pod_hash != self.before.stable_rs && !self.news.promoted;
-            return if back {
-                Reason::BackToStable
-            } else {
-                Reason::Replicas {
-                    replicas: self.replicas(),
-                }
+            let back = self.before.current_pod_hash != self.before.stable_rs;
+            return match (self.news.promoted, back) {
+                (true, _) => Reason::StepsDone,
+                (false, true) => Reason::BackToStable,
+                (false, false) => Reason::Replicas { replicas: self.replicas() },
             };
         }
         let weight = self.weight();

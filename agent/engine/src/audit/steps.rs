@@ -1,0 +1,104 @@
+//! Rules of the walk: an abort stays, an analysis and a pause are waited for.
+//!
+//! In: the view. Out: violations. It must not know the fleet beyond permits that start something again.
+
+use agent_api::duration::from_int_or_string;
+use agent_api::names::{LABEL_POD_HASH, LABEL_STEP_INDEX, pause_reason};
+use agent_api::{AnalysisPhase, StepKind};
+use jiff::SignedDuration;
+
+use super::Violation;
+use super::view::{View, breaks};
+use crate::gate::facts::Verb;
+
+pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
+    abort_stays(view, found);
+    progress(view, found);
+    person(view, found);
+}
+
+fn abort_stays(view: &View<'_>, found: &mut Vec<Violation>) {
+    let was = view.before.abort == Some(true);
+    if !was || view.plan.status.abort == Some(true) || !view.same_version() {
+        return;
+    }
+    let at_rest = view.plan.status.current_pod_hash == view.before.stable_rs;
+    let promoted = view.before.promote_full == Some(true) && view.facts.verb == Some(Verb::PromoteFull);
+    let permitted = view.facts.in_flight.as_ref().is_some_and(|flight| {
+        view.facts.permit.as_ref().is_some_and(|permit| {
+            permit.content == flight.digest && view.facts.consumed.is_none_or(|consumed| consumed < permit.fence)
+        })
+    });
+    if !at_rest && !promoted && !permitted {
+        breaks(found, "abort-stays", "the abort is lifted and nobody asked for it");
+    }
+}
+
+/// Steps that are passed by walking were waited for.
+fn progress(view: &View<'_>, found: &mut Vec<Violation>) {
+    let (Some(from), Some(to)) = (view.before.current_step_index, view.plan.status.current_step_index) else { return };
+    let at_once = view.before.promote_full == Some(true) || view.plan.status.current_pod_hash == view.before.stable_rs;
+    let canary = view.facts.in_flight.is_some() && view.stable().is_some() && view.before.stable_rs.is_some();
+    let back = matches!(
+        view.facts.permit.as_ref().map(|permit| &permit.kind),
+        Some(crate::gate::facts::PermitKind::Rollback { .. })
+    );
+    if !view.same_version() || at_once || !canary || back {
+        return;
+    }
+    for (index, step) in view.steps().iter().enumerate() {
+        let index = i32::try_from(index).unwrap_or(i32::MAX);
+        if index < from || index >= to {
+            continue;
+        }
+        match step.kind() {
+            StepKind::Analysis(_) if !analysed(view, index) => {
+                breaks(found, "analysis-before-progress", format!("step {index} is passed without a successful analysis"));
+            }
+            StepKind::Pause(pause) => {
+                let length = pause.duration.as_ref().map(|length| from_int_or_string(length).unwrap_or(SignedDuration::MAX));
+                if !waited(view, index == from, length) {
+                    breaks(found, "pause-before-progress", format!("the pause of step {index} is not over"));
+                }
+            }
+            StepKind::Analysis(_) | StepKind::SetWeight(_) | StepKind::Unsupported(_) | StepKind::Invalid(_) => {}
+        }
+    }
+}
+
+fn analysed(view: &View<'_>, index: i32) -> bool {
+    let hash = view.plan.status.current_pod_hash.as_ref().map(ToString::to_string);
+    view.observed.analysis_runs.iter().any(|run| {
+        let label = |key: &str| run.metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
+        let step = label(LABEL_STEP_INDEX).is_none_or(|step| step == index.to_string());
+        let phase = run.status.as_ref().and_then(|status| status.phase);
+        step && label(LABEL_POD_HASH) == hash && phase == Some(AnalysisPhase::Successful)
+    })
+}
+
+/// A pause is over by a person, or by time that has passed since it was begun.
+fn waited(view: &View<'_>, was_here: bool, length: Option<SignedDuration>) -> bool {
+    if length.is_some_and(|length| length <= SignedDuration::ZERO) {
+        return true;
+    }
+    if !was_here {
+        return false;
+    }
+    let Some(pause) = view.before.pause_condition(pause_reason::CANARY_PAUSE_STEP) else {
+        return view.before.controller_pause == Some(true);
+    };
+    length.is_some_and(|length| pause.start_time.saturating_add(length) <= view.observed.now)
+}
+
+fn person(view: &View<'_>, found: &mut Vec<Violation>) {
+    let (Some(from), Some(to)) = (view.before.current_step_index, view.plan.status.current_step_index) else { return };
+    let paused = view.observed.rollout.spec.paused == Some(true) && view.facts.in_flight.is_some();
+    let asked = view.before.promote_full == Some(true) || view.plan.status.current_pod_hash == view.plan.status.stable_rs;
+    let back = matches!(
+        view.facts.permit.as_ref().map(|permit| &permit.kind),
+        Some(crate::gate::facts::PermitKind::Rollback { .. })
+    );
+    if paused && view.same_version() && to > from && !asked && !back {
+        breaks(found, "person-pauses", format!("step {from} -> {to} while somebody paused it"));
+    }
+}

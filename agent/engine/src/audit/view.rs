@@ -1,0 +1,164 @@
+//! The plan beside what it changes.
+//!
+//! In: what was observed, what was planned. Out: numbers before and after, by name. It must not judge.
+
+use agent_api::names::{ANNOTATION_DIGEST, LABEL_POD_HASH};
+use agent_api::{CanaryStep, ContentDigest, GateStatus, PodHash, RolloutStatus};
+
+use super::Violation;
+use crate::canary::replicas::Limits;
+use crate::effective::{self, Effective};
+use crate::gate::facts::Facts;
+use crate::gate::observe::facts;
+use crate::observed::Observed;
+use crate::plan::{Action, Plan};
+use crate::planted::Bug;
+use crate::sets::{SetView, views};
+
+/// One ReplicaSet, before and after.
+pub(super) struct Move {
+    pub name: String,
+    pub hash: PodHash,
+    pub digest: ContentDigest,
+    pub from: i32,
+    pub to: i32,
+    pub available: i32,
+    pub made: bool,
+}
+
+impl Move {
+    /// Available pods that are sure to be left.
+    pub fn sure(&self, count: i32) -> i32 {
+        self.available.min(count).max(0)
+    }
+}
+
+/// What the rules look at.
+pub(super) struct View<'a> {
+    pub observed: &'a Observed,
+    pub plan: &'a Plan,
+    pub before: RolloutStatus,
+    pub facts: Facts,
+    pub sets: Vec<SetView>,
+    pub moves: Vec<Move>,
+    pub spec: Effective,
+    /// The content that runs after the plan: of the current hash.
+    pub running: Option<Effective>,
+}
+
+impl<'a> View<'a> {
+    pub fn of(observed: &'a Observed, plan: &'a Plan) -> Self {
+        let sets = views(observed);
+        let spec = effective::of_spec(observed);
+        let moves = moves(&sets, plan);
+        let current = moves.iter().find(|one| Some(&one.hash) == plan.status.current_pod_hash.as_ref());
+        let running = current.map(|one| content(observed, &spec, &one.digest));
+        Self {
+            facts: facts(observed, &spec, &sets, Bug::default()),
+            before: observed.rollout.status.clone().unwrap_or_default(),
+            observed,
+            plan,
+            sets,
+            moves,
+            spec,
+            running,
+        }
+    }
+
+    pub fn replicas(&self) -> i32 {
+        self.observed.rollout.spec.replicas().max(0)
+    }
+
+    pub fn limits(&self) -> Limits {
+        let strategy = self.running.as_ref().and_then(|running| running.strategy.canary.clone()).unwrap_or_default();
+        Limits::of(&strategy, self.replicas())
+    }
+
+    pub fn steps(&self) -> Vec<CanaryStep> {
+        let strategy = self.running.as_ref().and_then(|running| running.strategy.canary.clone());
+        strategy.map(|canary| canary.steps).unwrap_or_default()
+    }
+
+    /// The version that is current after the plan, if it is not the stable one.
+    pub fn canary(&self) -> Option<&Move> {
+        let current = self.plan.status.current_pod_hash.as_ref();
+        let on_its_way = current != self.plan.status.stable_rs.as_ref();
+        self.moves.iter().find(|one| on_its_way && Some(&one.hash) == current)
+    }
+
+    /// The stable version after the plan.
+    pub fn stable(&self) -> Option<&Move> {
+        self.moves.iter().find(|one| Some(&one.hash) == self.plan.status.stable_rs.as_ref())
+    }
+
+    /// The same version was current before, in the same steps.
+    pub fn same_version(&self) -> bool {
+        self.before.current_pod_hash == self.plan.status.current_pod_hash
+            && self.before.current_step_hash == self.plan.status.current_step_hash
+    }
+
+    pub fn recorded(&self) -> Option<&GateStatus> {
+        self.plan.actions.iter().find_map(|action| {
+            let Action::RecordGate { status, .. } = action else { return None };
+            Some(&**status)
+        })
+    }
+}
+
+/// The content with a digest, as the spec or a kept template has it.
+fn content(observed: &Observed, spec: &Effective, digest: &ContentDigest) -> Effective {
+    let Some(kept) = observed.gate.kept.get(digest).filter(|kept| *digest != spec.digest || kept.delivery != spec.delivery)
+    else {
+        return spec.clone();
+    };
+    // While a permit for the kept steps is carried out they count, else the spec's.
+    let permit = observed.gate.gate().and_then(|gate| gate.spec.permit.as_ref());
+    let frozen = permit.is_some_and(|permit| permit.digest == *digest && permit.delivery_digest == kept.delivery);
+    if *digest == spec.digest && !frozen {
+        return spec.clone();
+    }
+    let strategy = serde_json::from_value(kept.strategy.clone()).unwrap_or_else(|_| spec.strategy.clone());
+    Effective { strategy, digest: digest.clone(), ..spec.clone() }
+}
+
+fn moves(sets: &[SetView], plan: &Plan) -> Vec<Move> {
+    let scaled = |name: &str| {
+        plan.actions.iter().find_map(|action| {
+            let Action::ScaleReplicaSet { name: of, to, .. } = action else { return None };
+            (of == name).then_some(*to)
+        })
+    };
+    let gone = |name: &str| {
+        let same = |action: &Action| matches!(action, Action::DeleteReplicaSet { name: of } if of == name);
+        plan.actions.iter().any(same)
+    };
+    let known = sets.iter().map(|set| Move {
+        name: set.name.clone(),
+        hash: set.hash.clone(),
+        digest: set.digest.clone(),
+        from: set.desired,
+        to: if gone(&set.name) { 0 } else { scaled(&set.name).unwrap_or(set.desired) },
+        available: set.available,
+        made: false,
+    });
+    let made = plan.actions.iter().filter_map(|action| {
+        let Action::CreateReplicaSet { replica_set } = action else { return None };
+        let label = replica_set.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_POD_HASH));
+        let digest = replica_set.metadata.annotations.as_ref().and_then(|all| all.get(ANNOTATION_DIGEST));
+        Some(Move {
+            name: replica_set.metadata.name.clone().unwrap_or_default(),
+            hash: PodHash(label.cloned().unwrap_or_default()),
+            digest: ContentDigest(digest.cloned().unwrap_or_default()),
+            from: 0,
+            to: replica_set.desired(),
+            available: 0,
+            made: true,
+        })
+    });
+    known.chain(made).collect()
+}
+
+/// Adds a violation.
+pub(super) fn breaks(found: &mut Vec<Violation>, rule: &'static str, detail: impl Into<String>) {
+    found.push(Violation { rule, detail: detail.into() });
+}

@@ -1,0 +1,355 @@
+//! Fixtures of the agent's engine: short YAML in, a full `Observed` out.
+//!
+//! In: `observed.yaml`, in which `hash(v2)`, `digest(v2)` and `delivery` stand for the real values of version v2. Out:
+//! `Observed`, and text in which the real values are names again. It must not know what a plan should be.
+
+use std::collections::BTreeMap;
+
+use agent_api::digest::content_digest;
+use agent_api::names::{
+    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION, LABEL_POD_HASH,
+};
+use agent_api::pod_hash::{pod_hash, value_hash};
+use agent_api::{
+    AnalysisRun, AnalysisTemplateSpec, ContentDigest, FirstContact, Gate, PodHash, PodTemplate, ReplicaSet, Rollout,
+};
+use agent_engine::{GateObserved, GateRecord, Governance, HubContact, Kept, Observed, TemplateKey, effective};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// What can be wrong with a fixture.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The YAML cannot be read.
+    #[error("the fixture cannot be read: {0}")]
+    Yaml(String),
+    /// A part of it is no object of its kind.
+    #[error("the fixture's {0} cannot be read: {1}")]
+    Part(&'static str, serde_json::Error),
+}
+
+/// Versions that fixtures speak of.
+pub const VERSIONS: [&str; 5] = ["v1", "v2", "v3", "v4", "v5"];
+/// Name of every fixture's Rollout.
+pub const NAME: &str = "web";
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Fixture {
+    /// What the case shows; for people.
+    #[allow(dead_code)]
+    about: String,
+    now: Timestamp,
+    rollout: RolloutPart,
+    #[serde(default)]
+    replica_sets: Vec<SetPart>,
+    #[serde(default)]
+    analysis_runs: Vec<Value>,
+    #[serde(default)]
+    templates: Vec<TemplatePart>,
+    #[serde(default)]
+    defaulted: bool,
+    gate: Option<GatePart>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RolloutPart {
+    version: String,
+    #[serde(default = "five")]
+    replicas: i32,
+    #[serde(default = "one")]
+    generation: i64,
+    revision: Option<i64>,
+    #[serde(default)]
+    steps: Vec<Value>,
+    #[serde(default)]
+    canary: Map<String, Value>,
+    #[serde(default)]
+    spec: Map<String, Value>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    status: Option<Map<String, Value>>,
+}
+
+fn five() -> i32 {
+    5
+}
+fn one() -> i64 {
+    1
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SetPart {
+    version: String,
+    revision: i64,
+    desired: i32,
+    available: Option<i32>,
+    #[serde(default)]
+    foreign: bool,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    min_ready_seconds: Option<i32>,
+    deleting: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TemplatePart {
+    name: String,
+    #[serde(default)]
+    cluster_scope: bool,
+    spec: AnalysisTemplateSpec,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GatePart {
+    #[serde(default = "governed")]
+    governance: String,
+    record: Option<Value>,
+    undecodable: Option<String>,
+    distrust: Option<String>,
+    lost_since: Option<Timestamp>,
+    #[serde(default)]
+    never: bool,
+    #[serde(default = "yes")]
+    lease_live: bool,
+    #[serde(default = "yes")]
+    first_contact_done: bool,
+    #[serde(default)]
+    first_deploy_free: bool,
+    #[serde(default)]
+    passed: Vec<String>,
+    #[serde(default)]
+    kept: Vec<String>,
+    #[serde(default)]
+    missing_config: BTreeMap<String, Vec<String>>,
+}
+
+fn governed() -> String {
+    "Governed".to_owned()
+}
+fn yes() -> bool {
+    true
+}
+
+/// The template of a version, as written in Git.
+pub fn template(version: &str) -> PodTemplate {
+    PodTemplate(json!({
+        "metadata": {"labels": {"app": NAME}},
+        "spec": {"containers": [{"name": NAME, "image": format!("demo:{version}")}]},
+    }))
+}
+
+/// The same after the API server's defaulting.
+pub fn defaulted(version: &str) -> PodTemplate {
+    PodTemplate(json!({
+        "metadata": {"labels": {"app": NAME}},
+        "spec": {
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 30,
+            "containers": [{"name": NAME, "image": format!("demo:{version}"), "imagePullPolicy": "IfNotPresent"}],
+        },
+    }))
+}
+
+/// The hash of a version.
+pub fn hash(version: &str) -> PodHash {
+    pod_hash(&template(version), None)
+}
+
+/// The digest of a version.
+pub fn digest(version: &str) -> ContentDigest {
+    content_digest(&template(version))
+}
+
+/// Reads a fixture.
+pub fn observed(yaml: &str) -> Result<Observed, Error> {
+    let mut text = yaml.to_owned();
+    for version in VERSIONS {
+        text = text.replace(&format!("hash({version})"), hash(version).as_str());
+        text = text.replace(&format!("digest({version})"), digest(version).as_str());
+    }
+    let fixture: Fixture = serde_saphyr::from_str(&text).map_err(|error| Error::Yaml(error.to_string()))?;
+    let part = |name: &'static str| move |error| Error::Part(name, error);
+    let templates: BTreeMap<TemplateKey, AnalysisTemplateSpec> = fixture
+        .templates
+        .into_iter()
+        .map(|one| (TemplateKey { name: one.name, cluster_scope: one.cluster_scope }, one.spec))
+        .collect();
+    let mut observed = Observed {
+        now: fixture.now,
+        rollout: serde_json::from_value(rollout(&fixture.rollout)).map_err(part("rollout"))?,
+        replica_sets: Vec::new(),
+        analysis_runs: Vec::new(),
+        templates,
+        defaulted: fixture.defaulted.then(|| defaulted(&fixture.rollout.version)),
+        gate: GateObserved::stand_alone(),
+    };
+    for set in &fixture.replica_sets {
+        let value = replica_set(&fixture.rollout, set);
+        observed.replica_sets.push(serde_json::from_value::<ReplicaSet>(value).map_err(part("replicaSets"))?);
+    }
+    for run in fixture.analysis_runs {
+        observed.analysis_runs.push(serde_json::from_value::<AnalysisRun>(analysis_run(run)).map_err(part("analysisRuns"))?);
+    }
+    if let Some(gate) = fixture.gate {
+        observed.gate = gate_observed(gate, &observed)?;
+    }
+    Ok(observed)
+}
+
+fn rollout(part: &RolloutPart) -> Value {
+    let mut canary = part.canary.clone();
+    canary.insert("steps".to_owned(), Value::Array(part.steps.clone()));
+    let mut annotations = part.annotations.clone();
+    if let Some(revision) = part.revision {
+        annotations.insert(ANNOTATION_REVISION.to_owned(), revision.to_string());
+    }
+    let mut value = json!({
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Rollout",
+        "metadata": {
+            "name": NAME, "namespace": "shop", "uid": "rollout-uid", "generation": part.generation,
+            "annotations": annotations,
+        },
+        "spec": {
+            "replicas": part.replicas,
+            "selector": {"matchLabels": {"app": NAME}},
+            "template": template(&part.version).0,
+            "strategy": {"canary": canary},
+        },
+    });
+    if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.extend(part.spec.clone());
+    }
+    if let Some(status) = &part.status {
+        let mut status = status.clone();
+        // Steps as they are, unless the case says that they were others.
+        if !part.steps.is_empty() && !status.contains_key("currentStepHash") {
+            status.insert("currentStepHash".to_owned(), Value::String(step_hash(&value)));
+        }
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("status".to_owned(), Value::Object(status));
+        }
+    }
+    value
+}
+
+/// The hash of the steps as the engine takes it: over the steps as they are read.
+fn step_hash(rollout: &Value) -> String {
+    let read: Option<Rollout> = serde_json::from_value(rollout.clone()).ok();
+    let steps = read.and_then(|read| read.spec.strategy.canary).map(|canary| canary.steps).unwrap_or_default();
+    value_hash(&serde_json::to_value(steps).unwrap_or(Value::Null))
+}
+
+fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
+    let hash = if part.foreign { PodHash(format!("{}foreign", part.version)) } else { hash(&part.version) };
+    let mut annotations = part.annotations.clone();
+    annotations.insert(ANNOTATION_REVISION.to_owned(), part.revision.to_string());
+    annotations.entry(ANNOTATION_DESIRED_REPLICAS.to_owned()).or_insert_with(|| rollout.replicas.to_string());
+    let labels = json!({"app": NAME, LABEL_POD_HASH: hash});
+    // What a cache keeps: with a digest annotation the pods' spec is dropped.
+    let template = if part.foreign {
+        defaulted(&part.version).with_label(LABEL_POD_HASH, hash.as_str()).0
+    } else {
+        annotations.insert(ANNOTATION_DIGEST.to_owned(), digest(&part.version).to_string());
+        json!({"metadata": {"labels": labels}})
+    };
+    let available = part.available.unwrap_or(part.desired);
+    let mut metadata = json!({
+        "name": format!("{NAME}-{hash}"), "namespace": "shop", "labels": labels, "annotations": annotations,
+        "creationTimestamp": format!("2025-12-{:02}T00:00:00Z", part.revision.clamp(1, 31)),
+    });
+    if let (Some(deleting), Some(fields)) = (part.deleting, metadata.as_object_mut()) {
+        fields.insert("deletionTimestamp".to_owned(), Value::String(deleting.to_string()));
+    }
+    json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata,
+        "spec": {
+            "replicas": part.desired, "minReadySeconds": part.min_ready_seconds,
+            "selector": {"matchLabels": labels}, "template": template,
+        },
+        "status": {"replicas": part.desired, "readyReplicas": available, "availableReplicas": available},
+    })
+}
+
+/// `{name, phase, message, terminate, version}`, or a whole object.
+fn analysis_run(run: Value) -> Value {
+    if run.get("metadata").is_some() {
+        return run;
+    }
+    let version = run.get("version").and_then(Value::as_str).unwrap_or("v2");
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
+        "metadata": {
+            "name": run.get("name"), "namespace": "shop", "labels": {LABEL_POD_HASH: hash(version)},
+            "creationTimestamp": run.get("created").cloned().unwrap_or(json!("2025-12-30T00:00:00Z")),
+        },
+        "spec": {"metrics": [], "terminate": run.get("terminate")},
+        "status": run.get("phase").map(|phase| json!({"phase": phase, "message": run.get("message")})),
+    })
+}
+
+fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateObserved, Error> {
+    let content = effective::of_spec(observed);
+    let kept = |version: &String| {
+        let kept = Kept {
+            template: template(version),
+            strategy: effective::strategy_value(&content.strategy),
+            templates: content.templates.clone(),
+            delivery: content.delivery.clone(),
+        };
+        (digest(version), kept)
+    };
+    let record = match (part.record, part.undecodable) {
+        (Some(record), _) => {
+            let text = record.to_string().replace("\"delivery\"", &format!("\"{}\"", content.delivery));
+            let gate: Gate = serde_json::from_str(&text).map_err(|error| Error::Part("gate.record", error))?;
+            GateRecord::Present(Box::new(gate))
+        }
+        (None, Some(why)) => GateRecord::Undecodable(why),
+        (None, None) => GateRecord::Missing,
+    };
+    Ok(GateObserved {
+        governance: match part.governance.as_str() {
+            "Free" => Governance::Free,
+            "Unknown" => Governance::Unknown,
+            "StandAlone" => Governance::StandAlone,
+            _ => Governance::Governed,
+        },
+        governed_by: Some("checkout".to_owned()),
+        record,
+        distrust: part.distrust,
+        hub: match part.lost_since {
+            Some(since) => HubContact::Lost { since },
+            None if part.never => HubContact::Never,
+            None => HubContact::Connected,
+        },
+        lease_live: part.lease_live,
+        first_contact_done: part.first_contact_done,
+        first_contact: FirstContact::Hold,
+        first_deploy_free: part.first_deploy_free,
+        passed: part.passed.iter().map(|version| digest(version)).collect(),
+        kept: part.kept.iter().map(kept).collect(),
+        missing_config: part.missing_config.into_iter().map(|(version, names)| (digest(&version), names)).collect(),
+    })
+}
+
+/// The text with names in the place of hashes and digests.
+pub fn named(text: &str) -> String {
+    let mut text = text.to_owned();
+    for version in VERSIONS {
+        let digest = digest(version);
+        let hex = digest.as_str().trim_start_matches("v1:");
+        text = text.replace(digest.as_str(), version);
+        // Names of ControllerRevisions and sentences show the beginning.
+        text = text.replace(agent_engine::reason::short(&digest), version);
+        text = text.replace(hex.get(..16).unwrap_or(hex), version);
+        text = text.replace(hash(version).as_str(), version);
+    }
+    text
+}

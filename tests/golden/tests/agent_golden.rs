@@ -1,0 +1,120 @@
+//! Every fixture of the agent's engine through `reconcile`, as text. `UPDATE=1` rewrites the texts: read each changed one
+//! as prose before keeping it.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use agent_engine::{Action, Plan, Reason, audit, reconcile};
+use tests_golden::agent_fixture::{named, observed};
+
+/// Cases that there have to be at least.
+const LEAST: usize = 40;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/agent")
+}
+
+fn cases() -> BTreeMap<String, PathBuf> {
+    let entries = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path)).collect()
+}
+
+/// The word of an action; a new variant does not compile until it has one, and then needs a case.
+fn action_word(action: &Action) -> &'static str {
+    match action {
+        Action::KeepTemplate(_) => "KeepTemplate",
+        Action::ForgetTemplate { .. } => "ForgetTemplate",
+        Action::RecordGate { .. } => "RecordGate",
+        Action::CreateReplicaSet { .. } => "CreateReplicaSet",
+        Action::AdoptReplicaSet { .. } => "AdoptReplicaSet",
+        Action::AnnotateReplicaSet { .. } => "AnnotateReplicaSet",
+        Action::ScaleReplicaSet { .. } => "ScaleReplicaSet",
+        Action::DeleteReplicaSet { .. } => "DeleteReplicaSet",
+        Action::CreateAnalysisRun { .. } => "CreateAnalysisRun",
+        Action::TerminateAnalysisRun { .. } => "TerminateAnalysisRun",
+        Action::DeleteAnalysisRun { .. } => "DeleteAnalysisRun",
+        Action::PatchRollout { .. } => "PatchRollout",
+        Action::Event(_) => "Event",
+    }
+}
+const ACTIONS: usize = 13;
+
+/// The word of a reason, likewise.
+fn reason_word(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::InvalidSpec { .. } => "InvalidSpec",
+        Reason::InitialDeploy => "InitialDeploy",
+        Reason::StepWeight { .. } => "StepWeight",
+        Reason::StepsDone => "StepsDone",
+        Reason::Complete { .. } => "Complete",
+        Reason::FullPromotion => "FullPromotion",
+        Reason::BackToStable => "BackToStable",
+        Reason::Intermediate => "Intermediate",
+        Reason::Replicas { .. } => "Replicas",
+        Reason::PodsPending { .. } => "PodsPending",
+        Reason::AvailabilityGuard { .. } => "AvailabilityGuard",
+        Reason::SurgeGuard { .. } => "SurgeGuard",
+        Reason::PauseUntil { .. } => "PauseUntil",
+        Reason::PauseForPerson { .. } => "PauseForPerson",
+        Reason::PausedByPerson => "PausedByPerson",
+        Reason::AnalysisRunning { .. } => "AnalysisRunning",
+        Reason::AnalysisInconclusive { .. } => "AnalysisInconclusive",
+        Reason::Aborted { .. } => "Aborted",
+        Reason::NothingToAbort => "NothingToAbort",
+        Reason::DeadlineExceeded { .. } => "DeadlineExceeded",
+        Reason::Held { .. } => "Held",
+        Reason::WouldHold { .. } => "WouldHold",
+        Reason::Permitted { .. } => "Permitted",
+        Reason::PermitIgnored { .. } => "PermitIgnored",
+        Reason::StepBoundary { .. } => "StepBoundary",
+        Reason::FleetRollback { .. } => "FleetRollback",
+        Reason::Adopted { .. } => "Adopted",
+        Reason::VerbRefused { .. } => "VerbRefused",
+        Reason::TemplateLost { .. } => "TemplateLost",
+    }
+}
+const REASONS: usize = 29;
+
+fn words(plan: &Plan) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
+    let actions = plan.actions.iter().map(action_word).collect();
+    let inside = plan.actions.iter().filter_map(|action| {
+        let Action::ScaleReplicaSet { because, .. } = action else { return None };
+        Some(because)
+    });
+    (actions, plan.reasons.iter().chain(inside).map(reason_word).collect())
+}
+
+#[test]
+fn every_fixture_gives_its_plan() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let (mut wrong, mut texts) = (Vec::new(), BTreeMap::<String, String>::new());
+    let (mut actions, mut reasons) = (BTreeSet::new(), BTreeSet::new());
+    let cases = cases();
+    for (name, path) in &cases {
+        let yaml = std::fs::read_to_string(path.join("observed.yaml")).unwrap();
+        let observed = observed(&yaml).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let plan = reconcile(&observed);
+        let violations = audit(&observed, &plan);
+        assert!(violations.is_empty(), "{name}: {violations:?}\n{plan}");
+        let (some_actions, some_reasons) = words(&plan);
+        actions.extend(some_actions);
+        reasons.extend(some_reasons);
+        let text = named(&plan.to_string());
+        // Two cases that do the same for the same reasons are one case.
+        let twin = texts.insert(text.clone(), name.clone());
+        assert!(twin.is_none(), "{name} and {twin:?} give the same plan");
+        let golden = path.join("plan.txt");
+        if update {
+            std::fs::write(&golden, &text).unwrap();
+        } else if std::fs::read_to_string(&golden).unwrap_or_default() != text {
+            wrong.push(format!("{name}\n{text}"));
+        }
+    }
+    assert!(wrong.is_empty(), "UPDATE=1 rewrites these:\n{}", wrong.join("\n"));
+    if !update {
+        assert!(cases.len() >= LEAST, "only {} cases", cases.len());
+        assert_eq!(actions.len(), ACTIONS, "actions that occur: {actions:?}");
+        assert_eq!(reasons.len(), REASONS, "reasons that occur: {reasons:?}");
+    }
+}
