@@ -3,12 +3,30 @@
 //! In: a cluster's API server and, if there is one, the hub. Out: what `agent_engine` plans, written. Everything here is
 //! `observe` (reads only), `apply` (writes only, makes no choices), or the means for these two. It must not decide.
 
+pub mod admin;
+pub mod analysis_controller;
+pub mod apply;
+pub mod args;
 pub mod backoff;
+pub mod cache;
+pub mod controller;
+pub mod event;
+pub mod fleet;
+pub mod gate_store;
 pub mod key;
 pub mod lease_clock;
 pub mod link;
+pub mod measure;
+pub mod metrics;
+pub mod observe;
 pub mod permit;
+pub mod program;
 pub mod queue;
+pub mod rehearsal;
+pub mod revision;
+pub mod start;
 pub mod status_patch;
+pub mod store;
 pub mod wire;
+pub mod writer;
 pub mod written;

@@ -4,3 +4,4 @@
 
 pub mod report;
 pub mod set;
+pub mod state;

@@ -1,1 +1,44 @@
-fn main() {}
+//! `groundswell-agent`: wiring only. In: the command line. Out: an exit code. Everything else is in the library.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use agent::args::{Args, LogForm};
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+/// Threads of the runtime: the agent waits far more than it computes.
+const THREADS: usize = 2;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    log(args.log);
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::error!("a TLS provider was installed before ring; report this as a bug");
+        return ExitCode::FAILURE;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start the runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(agent::program::run(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log(form: LogForm) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    match form {
+        LogForm::Json => subscriber.json().init(),
+        LogForm::Text => subscriber.init(),
+    }
+}

@@ -38,8 +38,6 @@ enum Awaited {
 #[derive(Debug)]
 struct Entry {
     kind: Kind,
-    /// The object whose decisions rest on this one: its owner, or itself.
-    decides: Uid,
     awaited: Awaited,
     /// Place in the order of writes, to tell those before a list from those during it.
     order: u64,
@@ -47,8 +45,8 @@ struct Entry {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By the UID of the object written.
-    entries: BTreeMap<Uid, Entry>,
+    /// By the object written and the object whose decisions rest on it: its owner, or itself.
+    entries: BTreeMap<(Uid, Uid), Entry>,
     /// For each object that decisions are about, what they wait for.
     waits: BTreeMap<Uid, BTreeSet<Uid>>,
     order: u64,
@@ -78,25 +76,21 @@ impl Written {
         let mut state = self.lock();
         state.order = state.order.saturating_add(1);
         let order = state.order;
-        state.entries.insert(uid.clone(), Entry { kind, decides: decides.clone(), awaited, order });
+        state.entries.insert((uid.clone(), decides.clone()), Entry { kind, awaited, order });
         state.waits.entry(decides.clone()).or_default().insert(uid.clone());
     }
 
     /// Notes what a watch brought.
     pub fn seen(&self, uid: &Uid, resource_version: &str) {
-        let mut state = self.lock();
-        let caught_up = state.entries.get(uid).is_some_and(|entry| match entry.awaited {
-            Awaited::Version(wanted) => resource_version.parse::<u64>().is_ok_and(|seen| seen >= wanted),
+        self.lock().settle(uid, |awaited| match awaited {
+            Awaited::Version(wanted) => resource_version.parse::<u64>().is_ok_and(|seen| seen >= *wanted),
             Awaited::Gone => false,
         });
-        if caught_up {
-            state.forget(uid);
-        }
     }
 
     /// Notes that a watch said that an object is gone.
     pub fn gone(&self, uid: &Uid) {
-        self.lock().forget(uid);
+        self.lock().settle(uid, |_| true);
     }
 
     /// A list of this kind begins.
@@ -110,14 +104,14 @@ impl Written {
     pub fn list_ends(&self, kind: Kind) {
         let mut state = self.lock();
         let Some(began) = state.listing.remove(&kind) else { return };
-        let settled: Vec<Uid> = state
+        let settled: Vec<(Uid, Uid)> = state
             .entries
             .iter()
             .filter(|(_, entry)| entry.kind == kind && entry.order <= began)
-            .map(|(uid, _)| uid.clone())
+            .map(|(pair, _)| pair.clone())
             .collect();
-        for uid in settled {
-            state.forget(&uid);
+        for pair in settled {
+            state.forget(&pair);
         }
     }
 
@@ -132,12 +126,26 @@ impl Written {
 }
 
 impl State {
-    fn forget(&mut self, uid: &Uid) {
-        let Some(entry) = self.entries.remove(uid) else { return };
-        if let Some(waits) = self.waits.get_mut(&entry.decides) {
+    /// Forgets what was awaited of an object and has come.
+    fn settle(&mut self, uid: &Uid, come: impl Fn(&Awaited) -> bool) {
+        let from = (uid.clone(), Uid::default());
+        let of_object = self.entries.range(from..).take_while(|((object, _), _)| object == uid);
+        let settled: Vec<(Uid, Uid)> =
+            of_object.filter(|(_, entry)| come(&entry.awaited)).map(|(pair, _)| pair.clone()).collect();
+        for pair in settled {
+            self.forget(&pair);
+        }
+    }
+
+    fn forget(&mut self, pair: &(Uid, Uid)) {
+        if self.entries.remove(pair).is_none() {
+            return;
+        }
+        let (uid, decides) = pair;
+        if let Some(waits) = self.waits.get_mut(decides) {
             waits.remove(uid);
             if waits.is_empty() {
-                self.waits.remove(&entry.decides);
+                self.waits.remove(decides);
             }
         }
     }

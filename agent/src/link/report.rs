@@ -45,6 +45,8 @@ struct State {
     sequence: u64,
     /// The newest state of every Rollout, for Hello.
     states: BTreeMap<ObjectKey, v1::RolloutState>,
+    /// The digest of the last change put for a Rollout, until it is told of no more.
+    changes: BTreeMap<ObjectKey, String>,
 }
 
 /// The queue; controllers put, the session takes.
@@ -52,6 +54,7 @@ struct State {
 pub struct Reports {
     state: Mutex<State>,
     changed: Notify,
+    wanted: bool,
 }
 
 /// A content change that the hub has now.
@@ -66,6 +69,17 @@ pub struct Told {
 }
 
 impl Reports {
+    /// A queue; without a hub nothing is put into it.
+    #[must_use]
+    pub fn new(wanted: bool) -> Self {
+        Self { wanted, ..Self::default() }
+    }
+
+    /// Whether there is a hub to tell.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// The state of a Rollout; told only if it differs from the last one.
     pub fn state(&self, rollout: &ObjectKey, state: v1::RolloutState) {
         let mut queue = self.lock();
@@ -78,8 +92,12 @@ impl Reports {
         self.changed.notify_one();
     }
 
-    /// Content was X and is now Y.
+    /// Content was X and is now Y. Each pass says so until the Gate shows that the hub has it; only the first counts.
     pub fn content_changed(&self, rollout: &ObjectKey, change: v1::ContentChanged) {
+        let digest = change.now.as_ref().map(|now| now.digest.clone()).unwrap_or_default();
+        if self.lock().changes.insert(rollout.clone(), digest.clone()) == Some(digest) {
+            return;
+        }
         self.put(Slot::Changed(rollout.clone()), Body::Changed(change));
     }
 
@@ -101,6 +119,7 @@ impl Reports {
     /// The Rollout is gone.
     pub fn removed(&self, rollout: &ObjectKey, uid: &str) {
         let mut queue = self.lock();
+        queue.changes.remove(rollout);
         if queue.states.remove(rollout).is_none() {
             return;
         }
@@ -113,6 +132,9 @@ impl Reports {
     }
 
     fn put(&self, slot: Slot, body: Body) {
+        if !self.wanted {
+            return;
+        }
         self.lock().put(slot, body);
         self.changed.notify_one();
     }

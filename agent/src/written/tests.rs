@@ -79,3 +79,17 @@ fn the_last_of_several_writes_counts() {
     written.seen(&rollout, "2");
     assert!(!written.is_behind(&rollout));
 }
+
+#[test]
+fn one_object_is_waited_for_by_two() {
+    let written = Written::default();
+    let (rollout, run) = (uid("rollout"), uid("run"));
+    written.wrote(Kind::AnalysisRun, &run, &rollout, "5");
+    written.wrote(Kind::AnalysisRun, &run, &run, "6");
+    written.seen(&run, "5");
+    assert!(!written.is_behind(&rollout));
+    assert!(written.is_behind(&run));
+    written.seen(&run, "6");
+    assert!(!written.is_behind(&run));
+    assert!(written.lock().entries.is_empty() && written.lock().waits.is_empty());
+}

@@ -36,7 +36,7 @@ fn words(batch: Option<v1::ReportBatch>) -> Vec<String> {
 
 #[test]
 fn states_replace_each_other_and_outcomes_do_not() {
-    let reports = Reports::default();
+    let reports = Reports::new(true);
     reports.state(&key("a"), state("Progressing"));
     reports.outcome(&key("a"), outcome("one"));
     reports.state(&key("b"), state("Progressing"));
@@ -53,7 +53,7 @@ fn states_replace_each_other_and_outcomes_do_not() {
 
 #[test]
 fn changes_become_one_until_they_are_sent() {
-    let reports = Reports::default();
+    let reports = Reports::new(true);
     reports.content_changed(&key("a"), change("1", "2"));
     reports.content_changed(&key("a"), change("2", "3"));
     assert_eq!(words(reports.batch(1)), ["1 changed 1 3"]);
@@ -66,7 +66,7 @@ fn changes_become_one_until_they_are_sent() {
 
 #[test]
 fn a_new_session_sends_again_what_was_not_acknowledged() {
-    let reports = Reports::default();
+    let reports = Reports::new(true);
     reports.outcome(&key("a"), outcome("one"));
     reports.outcome(&key("b"), outcome("two"));
     reports.state(&key("a"), state("Healthy"));
@@ -82,7 +82,7 @@ fn a_new_session_sends_again_what_was_not_acknowledged() {
 
 #[test]
 fn a_removed_rollout_has_no_state() {
-    let reports = Reports::default();
+    let reports = Reports::new(true);
     reports.removed(&key("a"), "u");
     assert_eq!(words(reports.batch(1)), [""; 0], "it was never told of");
     reports.state(&key("a"), state("Healthy"));
@@ -93,7 +93,7 @@ fn a_removed_rollout_has_no_state() {
 
 #[test]
 fn what_is_kept_and_under_way_is_bounded() {
-    let reports = Reports::default();
+    let reports = Reports::new(true);
     for index in 0..(MAX_LOOSE + 10) {
         reports.verb(v1::LocalVerb { verb: index.to_string(), ..v1::LocalVerb::default() });
     }

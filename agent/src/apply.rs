@@ -1,0 +1,168 @@
+//! Apply: what the engine planned, written.
+//!
+//! In: a plan and what it was made from. Out: writes, in the plan's order; the first that fails ends the pass. It must
+//! not choose: it does not look at the cluster, and it does not leave out or add a write.
+
+mod analysis;
+mod gate;
+mod replica_set;
+mod status;
+mod template;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use agent_api::{GateStatus, Uid};
+use agent_engine::{Action, Event, EventKind, Observed, Plan, Reason};
+use jiff::Timestamp;
+
+use crate::event::{About, Events, News};
+use crate::key::ObjectKey;
+use crate::link::report::Reports;
+use crate::link::state;
+use crate::writer::{self, Writer};
+use crate::written::Written;
+use crate::{observe, status_patch};
+
+/// Why a plan was not carried out to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A write failed.
+    #[error(transparent)]
+    Write(#[from] writer::Error),
+    /// The status could not be compared.
+    #[error(transparent)]
+    Status(#[from] status_patch::Error),
+    /// The plan names something that was not observed.
+    #[error("the plan names {what}, which was not observed; report this as a bug")]
+    Unobserved {
+        /// What.
+        what: String,
+    },
+}
+
+impl Error {
+    /// Whether looking again at once helps.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        match self {
+            Self::Write(error) => error.is_stale(),
+            Self::Status(_) | Self::Unobserved { .. } => false,
+        }
+    }
+}
+
+/// The means of applying.
+pub struct Applier {
+    /// Writes.
+    pub writer: Writer,
+    /// What was written.
+    pub written: Arc<Written>,
+    /// Events.
+    pub events: Events,
+    /// What the hub is told.
+    pub reports: Arc<Reports>,
+    /// The agent's own namespace.
+    pub namespace: String,
+}
+
+/// One pass over one Rollout.
+struct Pass<'a> {
+    applier: &'a Applier,
+    observed: &'a Observed,
+    key: ObjectKey,
+    uid: Uid,
+    /// Of the Rollout, as last seen or written in this pass.
+    resource_version: String,
+    /// Of the Gate record, as planned.
+    record: Option<GateStatus>,
+    /// Versions of objects written in this pass, by name.
+    versions: BTreeMap<String, String>,
+}
+
+impl Applier {
+    /// Carries out a plan. Returns when to look again.
+    pub async fn apply(&self, observed: &Observed, plan: Plan) -> Result<Option<Timestamp>, Error> {
+        let Plan { actions, status, reasons, wake } = plan;
+        let metadata = &observed.rollout.metadata;
+        let mut pass = Pass {
+            applier: self,
+            observed,
+            key: ObjectKey::of(metadata),
+            uid: observe::uid_of(metadata),
+            resource_version: metadata.resource_version.clone().unwrap_or_default(),
+            record: observed.gate.gate().and_then(|gate| gate.status.clone()),
+            versions: BTreeMap::new(),
+        };
+        for action in actions {
+            pass.act(action).await?;
+        }
+        pass.write_status(&status).await?;
+        pass.report(&status, &reasons);
+        Ok(wake)
+    }
+}
+
+impl Pass<'_> {
+    async fn act(&mut self, action: Action) -> Result<(), Error> {
+        match action {
+            Action::KeepTemplate(keep) => self.keep_template(&keep).await,
+            Action::ForgetTemplate { digest: _, name } => self.forget_template(&name).await,
+            Action::RecordGate { status, changes } => self.record_gate(*status, &changes).await,
+            Action::CreateReplicaSet { replica_set } => self.create_replica_set(&replica_set).await,
+            Action::AdoptReplicaSet { name, annotations } => self.annotate_replica_set(&name, &annotations, None).await,
+            Action::AnnotateReplicaSet { name, annotations, min_ready_seconds } => {
+                self.annotate_replica_set(&name, &annotations, min_ready_seconds).await
+            }
+            Action::ScaleReplicaSet { name, from: _, to, desired, because: _ } => {
+                self.scale_replica_set(&name, to, desired).await
+            }
+            Action::DeleteReplicaSet { name } => self.delete_replica_set(&name).await,
+            Action::CreateAnalysisRun { run } => self.create_run(&run).await,
+            Action::TerminateAnalysisRun { name } => self.terminate_run(&name).await,
+            Action::DeleteAnalysisRun { name } => self.delete_run(&name).await,
+            Action::PatchRollout { annotations } => self.annotate_rollout(&annotations).await,
+            Action::Event(event) => {
+                self.tell(event);
+                Ok(())
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        let Event { kind, reason, message, key } = event;
+        match kind {
+            EventKind::Normal => tracing::info!(rollout = %self.key, reason, "{message}"),
+            EventKind::Warning => tracing::warn!(rollout = %self.key, reason, "{message}"),
+        }
+        let about = About { kind: "Rollout", key: self.key.clone(), uid: self.uid.clone() };
+        self.applier.events.tell(News { about, kind, reason: reason.to_owned(), message, key });
+    }
+
+    /// Tells the hub how things are now.
+    fn report(&self, status: &agent_api::RolloutStatus, reasons: &[Reason]) {
+        tracing::debug!(rollout = %self.key, reasons = ?reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "reconciled");
+        let reports = &self.applier.reports;
+        if !reports.is_wanted() {
+            return;
+        }
+        for reason in reasons {
+            if let Reason::VerbRefused { text } = reason {
+                let (verb, message) = text.split_once(": ").unwrap_or((text, ""));
+                reports.verb(proto::v1::LocalVerb {
+                    rollout: Some(state::reference(self.observed)),
+                    verb: verb.to_owned(),
+                    held: true,
+                    message: message.to_owned(),
+                });
+            }
+        }
+        let told = state::rollout_state(self.observed, status, self.record.as_ref(), reasons);
+        self.report_change(told.spec.as_ref());
+        reports.state(&self.key, told);
+    }
+
+    fn unobserved(&self, kind: &str, name: &str) -> Error {
+        Error::Unobserved { what: format!("{kind} {}/{name}", self.key.namespace) }
+    }
+}

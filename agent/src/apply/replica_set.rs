@@ -1,0 +1,87 @@
+//! Writes to ReplicaSets.
+//!
+//! In: the plan's words about one. Out: one request each, bound to the version that was observed. It must not delete or
+//! change a ReplicaSet that is not in `Observed`.
+
+use std::collections::BTreeMap;
+
+use agent_api::names::ANNOTATION_DESIRED_REPLICAS;
+use agent_api::{ObjectMeta, ReplicaSet, Uid};
+use serde_json::{Value, json};
+
+use super::{Error, Pass};
+use crate::key::ObjectKey;
+use crate::written::Kind;
+
+impl Pass<'_> {
+    /// Creates a ReplicaSet. One of this name that is there already is not in the cache yet, or somebody else's: the next
+    /// pass sees which.
+    pub(super) async fn create_replica_set(&mut self, set: &ReplicaSet) -> Result<(), Error> {
+        let stored = self.applier.writer.create(set).await?;
+        self.wrote(&stored);
+        Ok(())
+    }
+
+    pub(super) async fn annotate_replica_set(
+        &mut self,
+        name: &str,
+        annotations: &BTreeMap<String, String>,
+        min_ready_seconds: Option<i32>,
+    ) -> Result<(), Error> {
+        let mut patch = json!({"metadata": {"annotations": annotations}});
+        if let Some(seconds) = min_ready_seconds {
+            merge_into(&mut patch, "spec", json!({"minReadySeconds": seconds}));
+        }
+        self.patch_replica_set(name, patch).await
+    }
+
+    pub(super) async fn scale_replica_set(&mut self, name: &str, to: i32, desired: i32) -> Result<(), Error> {
+        let patch = json!({
+            "metadata": {"annotations": {ANNOTATION_DESIRED_REPLICAS: desired.to_string()}},
+            "spec": {"replicas": to},
+        });
+        self.patch_replica_set(name, patch).await
+    }
+
+    pub(super) async fn delete_replica_set(&mut self, name: &str) -> Result<(), Error> {
+        let (key, metadata) = self.observed_set(name)?;
+        let uid = metadata.uid.clone().unwrap_or_default();
+        self.applier.writer.delete::<ReplicaSet>(&key, Some(&uid)).await?;
+        self.applier.written.deleted(Kind::ReplicaSet, &Uid(uid), &self.uid);
+        Ok(())
+    }
+
+    async fn patch_replica_set(&mut self, name: &str, mut patch: Value) -> Result<(), Error> {
+        let (key, metadata) = self.observed_set(name)?;
+        merge_into(&mut patch, "metadata", json!({"resourceVersion": metadata.resource_version}));
+        let stored = self.applier.writer.merge::<ReplicaSet>(&key, &patch).await?;
+        // Two writes to one set in a pass: the second is bound to the first's answer.
+        self.versions.insert(name.to_owned(), stored.resource_version.clone().unwrap_or_default());
+        self.wrote(&stored);
+        Ok(())
+    }
+
+    fn observed_set(&self, name: &str) -> Result<(ObjectKey, ObjectMeta), Error> {
+        let found = self.observed.replica_sets.iter().find(|set| set.metadata.name.as_deref() == Some(name));
+        let mut metadata = found.ok_or_else(|| self.unobserved("ReplicaSet", name))?.metadata.clone();
+        if let Some(version) = self.versions.get(name) {
+            metadata.resource_version = Some(version.clone());
+        }
+        Ok((ObjectKey::of(&metadata), metadata))
+    }
+
+    fn wrote(&self, stored: &ObjectMeta) {
+        let uid = crate::observe::uid_of(stored);
+        let version = stored.resource_version.as_deref().unwrap_or_default();
+        self.applier.written.wrote(Kind::ReplicaSet, &uid, &self.uid, version);
+    }
+}
+
+/// Adds fields to an object inside a patch.
+fn merge_into(patch: &mut Value, field: &str, more: Value) {
+    let Some(fields) = patch.as_object_mut() else { return };
+    let inner = fields.entry(field.to_owned()).or_insert_with(|| json!({}));
+    if let (Value::Object(inner), Value::Object(more)) = (inner, more) {
+        inner.extend(more);
+    }
+}

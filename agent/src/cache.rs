@@ -1,0 +1,211 @@
+//! The caches: every kind that decisions rest on, kept by watches.
+//!
+//! In: the API server. Out: stores, and a key in the queue for every object that a change concerns. It must not write,
+//! and a kind that is not there is simply not watched.
+
+use std::sync::Arc;
+
+use agent_api::{
+    AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Decoded, FleetMember, Gate, ObjectMeta, ReplicaSet, Rollout,
+};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
+
+use crate::key::ObjectKey;
+use crate::queue::Queue;
+use crate::revision::{LABEL_ROLLOUT_UID, Revision};
+use crate::store::{Changed, Store, keep};
+use crate::written::{Kind, Written};
+
+/// ReplicaSets of Rollouts carry this; those of Deployments do not and are not worth memory.
+const REPLICA_SETS: &str = agent_api::names::LABEL_POD_HASH;
+
+/// What there is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Work {
+    /// Reconcile a Rollout.
+    Rollout(ObjectKey),
+    /// Reconcile an AnalysisRun.
+    Run(ObjectKey),
+}
+
+/// A watch; it has no end.
+pub type Watch = BoxFuture<'static, ()>;
+
+/// All stores.
+pub struct Caches {
+    /// Rollouts.
+    pub rollouts: Arc<Store<Rollout>>,
+    /// ReplicaSets, by their owner's UID.
+    pub replica_sets: Arc<Store<ReplicaSet>>,
+    /// AnalysisRuns, by their owner's UID.
+    pub runs: Arc<Store<AnalysisRun>>,
+    /// AnalysisTemplates.
+    pub templates: Arc<Store<AnalysisTemplate>>,
+    /// ClusterAnalysisTemplates.
+    pub cluster_templates: Arc<Store<ClusterAnalysisTemplate>>,
+    /// Gates.
+    pub gates: Arc<Store<Gate>>,
+    /// FleetMembers; there is one.
+    pub members: Arc<Store<FleetMember>>,
+    /// Kept templates, by their Rollout.
+    pub revisions: Arc<Store<Revision>>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self {
+            rollouts: Arc::new(Store::new(|_| None)),
+            replica_sets: Arc::new(Store::new(|object| owner_uid(&object.metadata))),
+            runs: Arc::new(Store::new(|object| owner_uid(&object.metadata))),
+            templates: Arc::new(Store::new(|_| None)),
+            cluster_templates: Arc::new(Store::new(|_| None)),
+            gates: Arc::new(Store::new(|_| None)),
+            members: Arc::new(Store::new(|_| None)),
+            revisions: Arc::new(Store::new(|object| Revision::rollout(&object.metadata).map(|key| key.to_string()))),
+        }
+    }
+}
+
+/// What the watches need besides the stores.
+pub struct Watching {
+    /// The API server.
+    pub client: Client,
+    /// The agent's own namespace.
+    pub namespace: String,
+    /// What we wrote.
+    pub written: Arc<Written>,
+    /// Where changes go.
+    pub queue: Arc<Queue<Work>>,
+}
+
+impl Watching {
+    fn everywhere<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
+        Api::all(self.client.clone())
+    }
+
+    fn own<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}
+
+impl Caches {
+    /// The watches of argoproj.io and of ReplicaSets, to be run for ever.
+    #[must_use]
+    pub fn watch_rollouts(self: &Arc<Self>, watching: &Watching) -> Vec<Watch> {
+        let queue = || Arc::clone(&watching.queue);
+        let changes = queue();
+        let rollout: Changed<Rollout> =
+            Box::new(move |object, _| changes.add(Work::Rollout(ObjectKey::of(&object.metadata))));
+        let rollouts = Self::watch(watching, &self.rollouts, watching.everywhere(), None, Some(Kind::Rollout), rollout);
+        let set = owner_changed(queue());
+        let sets = Self::watch(watching, &self.replica_sets, watching.everywhere(), Some(REPLICA_SETS), Some(Kind::ReplicaSet), set);
+        let changes = queue();
+        let owner = owner_changed(queue());
+        let run: Changed<AnalysisRun> = Box::new(move |object, gone| {
+            changes.add(Work::Run(ObjectKey::of(&object.metadata)));
+            owner(object, gone);
+        });
+        let runs = Self::watch(watching, &self.runs, watching.everywhere(), None, Some(Kind::AnalysisRun), run);
+        let all = self.all_changed(queue());
+        let templates = Self::watch(watching, &self.templates, watching.everywhere(), None, None, all);
+        let all = self.all_changed(queue());
+        let cluster = Self::watch(watching, &self.cluster_templates, watching.everywhere(), None, None, all);
+        vec![rollouts, sets, runs, templates, cluster]
+    }
+
+    /// The watches of the fleet's kinds in the agent's own namespace, to be run for ever.
+    #[must_use]
+    pub fn watch_fleet(self: &Arc<Self>, watching: &Watching) -> Vec<Watch> {
+        let changes = Arc::clone(&watching.queue);
+        let gate: Changed<Gate> = Box::new(move |object, _| {
+            if let Some(rollout) = gate_rollout(&object.metadata) {
+                changes.add(Work::Rollout(rollout));
+            }
+        });
+        let gates = Self::watch(watching, &self.gates, watching.own(), None, Some(Kind::Gate), gate);
+        let all = self.all_changed(Arc::clone(&watching.queue));
+        let members = Self::watch(watching, &self.members, watching.own(), None, Some(Kind::FleetMember), all);
+        let changes = Arc::clone(&watching.queue);
+        let kept: Changed<Revision> = Box::new(move |object, _| {
+            if let Some(rollout) = Revision::rollout(&object.metadata) {
+                changes.add(Work::Rollout(rollout));
+            }
+        });
+        let selector = Some(LABEL_ROLLOUT_UID);
+        let own = watching.own();
+        let revisions = Self::watch(watching, &self.revisions, own, selector, Some(Kind::ControllerRevision), kept);
+        vec![gates, members, revisions]
+    }
+
+    /// Waits for the first lists of argoproj.io and ReplicaSets.
+    pub async fn rollouts_ready(&self) {
+        self.rollouts.ready().await;
+        self.replica_sets.ready().await;
+        self.runs.ready().await;
+        self.templates.ready().await;
+        self.cluster_templates.ready().await;
+    }
+
+    /// Waits for the first lists of the fleet's kinds.
+    pub async fn fleet_ready(&self) {
+        self.gates.ready().await;
+        self.members.ready().await;
+        self.revisions.ready().await;
+    }
+
+    fn watch<K>(
+        watching: &Watching,
+        store: &Arc<Store<K>>,
+        api: Api<Decoded<K>>,
+        selector: Option<&'static str>,
+        kind: Option<Kind>,
+        changed: Changed<K>,
+    ) -> Watch
+    where
+        K: Resource<DynamicType = ()> + serde::de::DeserializeOwned + agent_api::Trim + Clone + std::fmt::Debug,
+        K: Send + Sync + 'static,
+    {
+        let tracked = kind.map(|kind| (kind, Arc::clone(&watching.written)));
+        keep(Arc::clone(store), api, selector, tracked, changed).boxed()
+    }
+
+    /// A template can be named by any Rollout, so a change of one is looked at by all.
+    fn all_changed<K: 'static>(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<K> {
+        let rollouts = Arc::clone(&self.rollouts);
+        Box::new(move |_, _| {
+            for key in rollouts.keys() {
+                queue.add(Work::Rollout(key));
+            }
+        })
+    }
+}
+
+fn owner_uid(metadata: &ObjectMeta) -> Option<String> {
+    owner(metadata).map(|(_, uid)| uid)
+}
+
+/// The Rollout that controls an object.
+fn owner(metadata: &ObjectMeta) -> Option<(ObjectKey, String)> {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    let owner = owners.iter().find(|owner| owner.controller == Some(true) && owner.kind == "Rollout")?;
+    let key = ObjectKey::new(metadata.namespace.clone().unwrap_or_default(), owner.name.clone());
+    Some((key, owner.uid.clone()))
+}
+
+fn owner_changed<K: 'static>(queue: Arc<Queue<Work>>) -> Changed<K> {
+    Box::new(move |object, _| {
+        if let Some((rollout, _)) = owner(&object.metadata) {
+            queue.add(Work::Rollout(rollout));
+        }
+    })
+}
+
+/// The Rollout of a Gate, from its name, so that one that cannot be decoded has a Rollout too. Namespaces have no dots.
+#[must_use]
+pub fn gate_rollout(metadata: &ObjectMeta) -> Option<ObjectKey> {
+    let (namespace, name) = metadata.name.as_deref()?.split_once('.')?;
+    Some(ObjectKey::new(namespace, name))
+}

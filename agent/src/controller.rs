@@ -1,0 +1,250 @@
+//! The controllers: workers over one queue.
+//!
+//! In: keys of Rollouts and AnalysisRuns that something concerns. Out: one pass each, and the same key again when it
+//! failed, when it is due, or when a lease ends. It must not let one object hurt the others: a pass that panics or hangs
+//! is that object's failure alone.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+
+use crate::analysis_controller::AnalysisController;
+use crate::apply::{self, Applier};
+use crate::backoff::Backoff;
+use crate::cache::Work;
+use crate::key::ObjectKey;
+use crate::lease_clock::Moment;
+use crate::metrics::Metrics;
+use crate::observe::{self, Observer, uid_of};
+use crate::queue::Queue;
+
+/// Passes at a time. They mostly wait for the API server, which answers many at once.
+const WORKERS: usize = 16;
+/// Longest pass: a handful of writes; beyond this the API server does not answer.
+const PASS_LIMIT: Duration = Duration::from_secs(60);
+/// After failures of an object.
+const FAILED: Backoff = Backoff { first: Duration::from_millis(200), most: Duration::from_secs(30) };
+/// After a write that found the object changed: the watch will bring the change in a moment.
+const STALE: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(5) };
+/// A decision that waits for the cache is looked at again, should the watch never bring what was written.
+const BEHIND: Duration = Duration::from_secs(5);
+/// A wake-up in the past or too soon would spin.
+const SHORTEST_WAKE: Duration = Duration::from_millis(20);
+/// A Rollout without any other reason is looked at so often: nothing is known to be missed, and it costs no request.
+const RESYNC: Duration = Duration::from_secs(900);
+
+/// Why a pass did not come to its end.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Observe(#[from] observe::Error),
+    #[error(transparent)]
+    Apply(#[from] apply::Error),
+    #[error("the pass panicked: {0}; the object is left alone for a while, report this as a bug")]
+    Panicked(String),
+    #[error("the pass took longer than {} s: the API server does not answer", PASS_LIMIT.as_secs())]
+    TooLong,
+}
+
+/// What a pass came to.
+enum Outcome {
+    /// Look again then, or when something changes.
+    Done(Option<Timestamp>),
+    /// Its cache is behind our own write.
+    Behind,
+}
+
+/// The controllers.
+pub struct Controller {
+    /// Reads.
+    pub observer: Observer,
+    /// Writes.
+    pub applier: Applier,
+    /// AnalysisRuns.
+    pub analysis: AnalysisController,
+    /// What there is to do.
+    pub queue: Arc<Queue<Work>>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Failures in a row.
+    pub failures: Mutex<HashMap<Work, u32>>,
+    /// Rollouts of the first list that had no pass yet.
+    pub first: FirstPass,
+}
+
+/// Counts the first pass over every Rollout there was at the start.
+#[derive(Debug)]
+pub struct FirstPass {
+    left: Mutex<std::collections::HashSet<ObjectKey>>,
+    count: AtomicUsize,
+    done: tokio::sync::watch::Sender<bool>,
+}
+
+impl FirstPass {
+    /// Waits for a pass over these.
+    #[must_use]
+    pub fn over(keys: Vec<ObjectKey>) -> Self {
+        let done = tokio::sync::watch::Sender::new(keys.is_empty());
+        Self { count: AtomicUsize::new(keys.len()), left: Mutex::new(keys.into_iter().collect()), done }
+    }
+
+    fn passed(&self, key: &ObjectKey) {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.remove(key);
+        self.count.store(left.len(), Ordering::Release);
+        if left.is_empty() {
+            self.done.send_replace(true);
+        }
+    }
+
+    /// Waits until every one had its pass.
+    pub async fn done(&self) {
+        // The sender lives as long as this does, so this cannot fail.
+        let _ = self.done.subscribe().wait_for(|done| *done).await;
+    }
+}
+
+impl Controller {
+    /// Works for ever.
+    pub async fn run(self: Arc<Self>) {
+        let mut workers = tokio::task::JoinSet::new();
+        for _ in 0..WORKERS {
+            let this = Arc::clone(&self);
+            workers.spawn(async move {
+                loop {
+                    let work = this.queue.next().await;
+                    this.pass(&work).await;
+                    this.queue.done(&work);
+                }
+            });
+        }
+        while workers.join_next().await.is_some() {}
+    }
+
+    async fn pass(&self, work: &Work) {
+        let began = Instant::now();
+        let limited = tokio::time::timeout(PASS_LIMIT, AssertUnwindSafe(self.reconcile(work)).catch_unwind()).await;
+        let outcome = match limited {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => Err(Error::Panicked(words(panic.as_ref()))),
+            Err(_) => Err(Error::TooLong),
+        };
+        let kind = match work {
+            Work::Rollout(key) => {
+                self.first.passed(key);
+                "Rollout"
+            }
+            Work::Run(_) => "AnalysisRun",
+        };
+        self.metrics.reconciled(kind, began.elapsed());
+        match outcome {
+            Ok(Outcome::Done(wake)) => {
+                self.forget_failures(work);
+                self.wake(work, wake);
+            }
+            Ok(Outcome::Behind) => {
+                self.metrics.behind();
+                self.again(work, BEHIND);
+            }
+            Err(error) => self.failed(work, kind, &error),
+        }
+    }
+
+    fn failed(&self, work: &Work, kind: &'static str, error: &Error) {
+        let failures = self.count_failure(work);
+        let (Work::Rollout(key) | Work::Run(key)) = work;
+        if let Error::Apply(stale) = error
+            && stale.is_stale()
+        {
+            self.metrics.conflict();
+            tracing::debug!(%key, kind, %error, "looking again");
+            self.again(work, STALE.after(failures));
+            return;
+        }
+        self.metrics.failed(kind);
+        tracing::warn!(%key, kind, failures, %error, "reconcile failed; trying again");
+        self.again(work, FAILED.after(failures));
+    }
+
+    async fn reconcile(&self, work: &Work) -> Result<Outcome, Error> {
+        match work {
+            Work::Rollout(key) => self.rollout(key).await,
+            Work::Run(key) => Ok(Outcome::Done(self.analysis.reconcile(key).await?)),
+        }
+    }
+
+    async fn rollout(&self, key: &ObjectKey) -> Result<Outcome, Error> {
+        let Some(found) = self.observer.caches.rollouts.get(key) else {
+            self.applier.reports.removed(key, "");
+            return Ok(Outcome::Done(None));
+        };
+        let uid = uid_of(&found.metadata);
+        let rollout = match &found.object {
+            Ok(rollout) => rollout,
+            Err(error) => {
+                self.metrics.undecodable();
+                tracing::warn!(rollout = %key, %error, "Rollout cannot be decoded and is left alone: correct it");
+                return Ok(Outcome::Done(None));
+            }
+        };
+        if rollout.metadata.deletion_timestamp.is_some() {
+            return Ok(Outcome::Done(None));
+        }
+        if self.applier.written.is_behind(&uid) {
+            return Ok(Outcome::Behind);
+        }
+        let observed = self.observer.observe(rollout, Moment::read()).await?;
+        let plan = agent_engine::reconcile(&observed);
+        for violation in agent_engine::audit(&observed, &plan) {
+            self.metrics.violation(violation.rule);
+            tracing::error!(rollout = %key, rule = violation.rule, detail = %violation.detail, "a plan breaks an invariant");
+        }
+        Ok(Outcome::Done(self.applier.apply(&observed, plan).await?))
+    }
+
+    /// Puts an object back for its own time, the end of its lease, or the resync.
+    fn wake(&self, work: &Work, wake: Option<Timestamp>) {
+        let at = Moment::read();
+        let in_time = |then: Timestamp| Duration::try_from(at.now.duration_until(then)).unwrap_or(Duration::ZERO);
+        let mut wait = wake.map(in_time).map(|wait| wait.max(SHORTEST_WAKE));
+        if let Work::Rollout(key) = work {
+            let ends = self.observer.fleet.leases(|leases| leases.ends(key, at));
+            let lease = ends.map(|ends| ends.saturating_duration_since(at.mono).max(SHORTEST_WAKE));
+            let known = self.observer.caches.rollouts.get(key).is_some();
+            wait = [wait, lease, known.then_some(RESYNC)].into_iter().flatten().min();
+        }
+        if let Some(wait) = wait {
+            self.again(work, wait);
+        }
+    }
+
+    fn again(&self, work: &Work, wait: Duration) {
+        let now = Instant::now();
+        self.queue.add_at(work.clone(), now.checked_add(wait).unwrap_or(now));
+    }
+
+    fn count_failure(&self, work: &Work) -> u32 {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(work.clone()).or_insert(0);
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    fn forget_failures(&self, work: &Work) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(work);
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
+}

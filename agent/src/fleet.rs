@@ -1,0 +1,100 @@
+//! What the agent knows of the fleet beside the records: contact with the hub, keys, leases, whether the kinds are there.
+//!
+//! In: words of the link and of the start. Out: answers for `observe`. It must not decide, and it must not be needed: an
+//! agent without a fleet has an empty one.
+
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use agent_api::{FirstContact, Uid};
+use agent_engine::HubContact;
+use jiff::Timestamp;
+
+use crate::lease_clock::LeaseClock;
+use crate::permit::PermitKey;
+
+/// Whether the API server has the fleet's kinds (gate.md G7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kinds {
+    /// It has not answered definitely.
+    Unknown,
+    /// It has them.
+    Present,
+    /// It does not.
+    Absent,
+}
+
+/// The fleet's side of this agent.
+#[derive(Debug)]
+pub struct Fleet {
+    /// A hub is set.
+    pub has_hub: bool,
+    /// What to do before the hub was ever heard.
+    pub first_contact: FirstContact,
+    /// UID of the kube-system namespace; empty without a hub.
+    pub cluster_uid: Uid,
+    kinds: Mutex<Kinds>,
+    contact: Mutex<HubContact>,
+    permit_key: RwLock<Option<PermitKey>>,
+    leases: Mutex<LeaseClock>,
+}
+
+impl Fleet {
+    /// The fleet's side before anything was heard.
+    #[must_use]
+    pub fn new(has_hub: bool, first_contact: FirstContact, cluster_uid: Uid) -> Self {
+        Self {
+            has_hub,
+            first_contact,
+            cluster_uid,
+            kinds: Mutex::new(Kinds::Unknown),
+            contact: Mutex::new(HubContact::Never),
+            permit_key: RwLock::new(None),
+            leases: Mutex::default(),
+        }
+    }
+
+    /// Whether the kinds are there.
+    pub fn kinds(&self) -> Kinds {
+        *self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The API server has answered.
+    pub fn set_kinds(&self, kinds: Kinds) {
+        *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = kinds;
+    }
+
+    /// Contact with the hub.
+    pub fn contact(&self) -> HubContact {
+        *self.contact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stream is up.
+    pub fn connected(&self) {
+        *self.contact.lock().unwrap_or_else(PoisonError::into_inner) = HubContact::Connected;
+    }
+
+    /// The stream is down. Returns whether it was up.
+    pub fn lost(&self, since: Timestamp) -> bool {
+        let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_up = *contact == HubContact::Connected;
+        if was_up {
+            *contact = HubContact::Lost { since };
+        }
+        was_up
+    }
+
+    /// The hub's key for permits.
+    pub fn permit_key(&self) -> Option<PermitKey> {
+        self.permit_key.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The key is known.
+    pub fn set_permit_key(&self, key: PermitKey) {
+        *self.permit_key.write().unwrap_or_else(PoisonError::into_inner) = Some(key);
+    }
+
+    /// The leases, for one short look or change.
+    pub fn leases<T>(&self, with: impl FnOnce(&mut LeaseClock) -> T) -> T {
+        with(&mut self.leases.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,350 @@
+//! The records of the fleet in the cluster: Gates and the FleetMember (gate.md G5, L1, L2).
+//!
+//! In: a set that is taken. Out: Gates as the hub wants them, then the member record with the fence, and what could not
+//! be written. It must not write what the agent itself recorded, and one bad Gate must not keep the others back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_api::names::gate_name;
+use agent_api::{
+    Fence, FleetMember, FleetMemberSpec, FleetMemberStatus, FleetRolloutName, Gate, GateSpec, GovernedSelector, ObjectMeta,
+};
+use kube::{Api, Client};
+use proto::v1;
+use serde_json::{Value, json};
+
+use crate::cache::Caches;
+use crate::fleet::Fleet;
+use crate::key::ObjectKey;
+use crate::lease_clock::Moment;
+use crate::link::report::Told;
+use crate::link::set::Taken;
+use crate::status_patch::difference;
+use crate::wire;
+use crate::writer::{self, Writer};
+use crate::written::{Kind, Written};
+
+/// Annotation on a Gate: `<generation> <digest>`, the content that the hub was last told of.
+pub const ANNOTATION_REPORTED: &str = "fleet.groundswell.dev/reported";
+/// Tries to write a record that others write too.
+const TRIES: usize = 5;
+
+/// Why a record could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The hub's words cannot be kept.
+    #[error(transparent)]
+    Wire(#[from] wire::Error),
+    /// The write failed.
+    #[error(transparent)]
+    Write(#[from] writer::Error),
+    /// The record could not be read.
+    #[error("cannot read {what}: {source}")]
+    Read {
+        /// The record.
+        what: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+    /// The record is there and is not understood.
+    #[error("Gate {name} cannot be decoded ({why}): correct or delete it, and it is written again")]
+    Undecodable {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// Others kept writing.
+    #[error("{what} was changed {TRIES} times while it was written: look who else writes it")]
+    Contended {
+        /// The record.
+        what: String,
+    },
+}
+
+/// The store.
+pub struct GateStore {
+    /// The agent's own namespace.
+    pub namespace: String,
+    /// The cluster's name and the hub's address, for the member record.
+    pub member: FleetMemberSpec,
+    /// For reads past the caches after a conflict.
+    pub client: Client,
+    /// Writes.
+    pub writer: Writer,
+    /// What was written.
+    pub written: Arc<Written>,
+    /// What the watches show.
+    pub caches: Arc<Caches>,
+    /// The leases.
+    pub fleet: Arc<Fleet>,
+}
+
+/// The content that the hub was last told of, from a Gate's metadata.
+#[must_use]
+pub fn reported(metadata: &ObjectMeta) -> Option<(String, i64)> {
+    let (generation, digest) = metadata.annotations.as_ref()?.get(ANNOTATION_REPORTED)?.split_once(' ')?;
+    Some((digest.to_owned(), generation.parse().ok()?))
+}
+
+impl GateStore {
+    /// Stores a set. The answer lists the Gates that could not be written; an error means that the fence is not stored.
+    pub async fn store(&self, taken: &Taken, session: u64) -> Result<Vec<v1::GateProblem>, Error> {
+        let mut problems = Vec::new();
+        for entry in &taken.entries {
+            if let Err(error) = self.store_gate(entry, taken.fence).await {
+                tracing::warn!(rollout = %format!("{}/{}", entry.namespace, entry.name), %error, "gate not written");
+                problems.push(v1::GateProblem {
+                    namespace: entry.namespace.clone(),
+                    name: entry.name.clone(),
+                    message: error.to_string(),
+                });
+            }
+        }
+        self.store_member(taken, session).await?;
+        Ok(problems)
+    }
+
+    /// The fence as stored, read past the cache once so that a restart never says less than it has.
+    pub async fn stored(&self) -> Result<Option<FleetMemberStatus>, Error> {
+        Ok(self.read_member().await?.and_then(|member| member.status))
+    }
+
+    /// The hub has these contents now.
+    pub async fn note_told(&self, told: &Told) -> Result<(), Error> {
+        let key = self.gate_key(&told.rollout);
+        let text = format!("{} {}", told.generation, told.digest);
+        let patch = json!({"metadata": {"annotations": {ANNOTATION_REPORTED: text}}});
+        match self.writer.merge::<Gate>(&key, &patch).await {
+            Ok(stored) => self.wrote(Kind::Gate, &stored, &told.rollout),
+            // Without a Gate there is nothing to remember it by, and nothing that needs it.
+            Err(writer::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn gate_key(&self, rollout: &ObjectKey) -> ObjectKey {
+        ObjectKey::new(self.namespace.clone(), gate_name(&rollout.namespace, &rollout.name))
+    }
+
+    async fn store_gate(&self, entry: &v1::GateEntry, set: Fence) -> Result<(), Error> {
+        let spec = wire::gate_spec(entry, set)?;
+        let rollout = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
+        let key = self.gate_key(&rollout);
+        let mut known = self.caches.gates.get(&key).map(|found| found.object.clone());
+        for _ in 0..TRIES {
+            let written = match known {
+                None => self.create_gate(&key, &rollout, &spec).await,
+                Some(Err(why)) => return Err(Error::Undecodable { name: key.name, why }),
+                Some(Ok(gate)) => self.change_gate(&key, &rollout, &gate, &spec).await,
+            };
+            match written {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_stale() => known = self.read_gate(&key).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Contended { what: format!("Gate {key}") })
+    }
+
+    async fn create_gate(&self, key: &ObjectKey, rollout: &ObjectKey, spec: &GateSpec) -> Result<(), writer::Error> {
+        self.grant(rollout, spec, None);
+        let gate = Gate {
+            metadata: ObjectMeta {
+                name: Some(key.name.clone()),
+                namespace: Some(key.namespace.clone()),
+                annotations: self.first_reported(rollout),
+                ..ObjectMeta::default()
+            },
+            spec: spec.clone(),
+            ..Gate::default()
+        };
+        let stored = self.writer.create(&gate).await?;
+        self.wrote(Kind::Gate, &stored, rollout);
+        Ok(())
+    }
+
+    /// What is there when governance begins is no change (G24).
+    fn first_reported(&self, rollout: &ObjectKey) -> Option<BTreeMap<String, String>> {
+        let found = self.caches.rollouts.get(rollout)?;
+        let rollout = found.object.as_ref().ok()?;
+        let digest = agent_api::digest::content_digest(rollout.spec.template.as_ref()?);
+        let text = format!("{} {digest}", rollout.metadata.generation.unwrap_or(0));
+        Some(BTreeMap::from([(ANNOTATION_REPORTED.to_owned(), text)]))
+    }
+
+    async fn change_gate(
+        &self,
+        key: &ObjectKey,
+        rollout: &ObjectKey,
+        gate: &Gate,
+        spec: &GateSpec,
+    ) -> Result<(), writer::Error> {
+        if (gate.spec.incarnation, gate.spec.version) >= (spec.incarnation, spec.version) {
+            return Ok(());
+        }
+        let version = |spec: &GateSpec| serde_json::to_value(spec).unwrap_or(Value::Null);
+        let Some(change) = difference(&version(&gate.spec), &version(spec)) else { return Ok(()) };
+        self.grant(rollout, spec, Some(&gate.spec));
+        let patch = json!({"metadata": {"resourceVersion": gate.metadata.resource_version}, "spec": change});
+        let stored = self.writer.merge::<Gate>(key, &patch).await?;
+        self.wrote(Kind::Gate, &stored, rollout);
+        Ok(())
+    }
+
+    /// The lease of a new permit runs from the moment that it is stored.
+    fn grant(&self, rollout: &ObjectKey, spec: &GateSpec, before: Option<&GateSpec>) {
+        let known = before.and_then(|before| before.permit.as_ref()).map(|permit| permit.fence);
+        match &spec.permit {
+            Some(permit) if Some(permit.fence) != known => {
+                let length = Duration::from_secs(permit.lease_seconds);
+                self.fleet.leases(|leases| leases.grant(rollout, permit.fence, length, Moment::read()));
+            }
+            Some(_) => {}
+            None => self.fleet.leases(|leases| leases.forget(rollout)),
+        }
+    }
+
+    async fn read_gate(&self, key: &ObjectKey) -> Result<Option<Result<Gate, String>>, Error> {
+        let api: Api<agent_api::Decoded<Gate>> = Api::namespaced(self.client.clone(), &self.namespace);
+        let found = api.get_opt(&key.name).await;
+        let found = found.map_err(|source| Error::Read { what: format!("Gate {key}"), source: Box::new(source) })?;
+        Ok(found.map(|found| found.object))
+    }
+
+    async fn read_member(&self) -> Result<Option<FleetMember>, Error> {
+        let api: Api<FleetMember> = Api::namespaced(self.client.clone(), &self.namespace);
+        let found = api.get_opt(&self.member.cluster).await;
+        found.map_err(|source| Error::Read { what: format!("FleetMember {}", self.member.cluster), source: Box::new(source) })
+    }
+
+    /// The fence, last of all: whoever reads it knows that everything before it is stored.
+    async fn store_member(&self, taken: &Taken, session: u64) -> Result<(), Error> {
+        let key = ObjectKey::new(self.namespace.clone(), self.member.cluster.clone());
+        for _ in 0..TRIES {
+            let known = self.read_member().await?;
+            let status = member_status(known.as_ref().and_then(|member| member.status.as_ref()), taken, session);
+            let written = match &known {
+                None => self.create_member(&key, status).await,
+                Some(member) => self.change_member(&key, member, &status).await,
+            };
+            match written {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_stale() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Contended { what: format!("FleetMember {key}") })
+    }
+
+    async fn create_member(&self, key: &ObjectKey, status: FleetMemberStatus) -> Result<(), writer::Error> {
+        let member = FleetMember {
+            metadata: ObjectMeta {
+                name: Some(key.name.clone()),
+                namespace: Some(key.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: self.member.clone(),
+            status: Some(status),
+            ..FleetMember::default()
+        };
+        self.writer.create(&member).await.map(|_| ())
+    }
+
+    async fn change_member(
+        &self,
+        key: &ObjectKey,
+        member: &FleetMember,
+        status: &FleetMemberStatus,
+    ) -> Result<(), writer::Error> {
+        let json = |status: &FleetMemberStatus| serde_json::to_value(status).unwrap_or(Value::Null);
+        let before = member.status.as_ref().map_or(Value::Null, json);
+        let Some(change) = difference(&before, &json(status)) else { return Ok(()) };
+        let patch = json!({"metadata": {"resourceVersion": member.metadata.resource_version}, "status": change});
+        self.writer.merge::<FleetMember>(key, &patch).await.map(|_| ())
+    }
+
+    fn wrote(&self, kind: Kind, stored: &ObjectMeta, rollout: &ObjectKey) {
+        let Some(found) = self.caches.rollouts.get(rollout) else { return };
+        let decides = crate::observe::uid_of(&found.metadata);
+        let version = stored.resource_version.as_deref().unwrap_or_default();
+        self.written.wrote(kind, &crate::observe::uid_of(stored), &decides, version);
+    }
+}
+
+/// The member record after a set. What the set does not name stays governed: absence never frees (G9).
+fn member_status(before: Option<&FleetMemberStatus>, taken: &Taken, session: u64) -> FleetMemberStatus {
+    let mut status = before.cloned().unwrap_or_default();
+    let named = |one: &GovernedSelector| {
+        taken.entries.iter().any(|entry| entry.namespace == one.namespace && entry.name == one.name)
+    };
+    let mut governed: Vec<GovernedSelector> = status.governed.iter().filter(|one| !named(one)).cloned().collect();
+    for entry in &taken.entries {
+        if let Some(v1::gate_entry::Governance::Governed(_)) = &entry.governance {
+            governed.push(GovernedSelector {
+                fleet_rollout: FleetRolloutName(entry.fleet_rollout.clone()),
+                namespace: entry.namespace.clone(),
+                name: entry.name.clone(),
+                ..GovernedSelector::default()
+            });
+        }
+    }
+    governed.sort_by(|a, b| (&a.namespace, &a.name, &a.fleet_rollout).cmp(&(&b.namespace, &b.name, &b.fleet_rollout)));
+    status.fence = taken.fence;
+    status.set_hash = Some(taken.set_hash.clone());
+    status.governed = governed;
+    status.first_contact_done = true;
+    status.session = session;
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, governance: v1::gate_entry::Governance) -> v1::GateEntry {
+        v1::GateEntry {
+            namespace: "shop".into(),
+            name: name.into(),
+            fleet_rollout: name.into(),
+            version: 1,
+            governance: Some(governance),
+        }
+    }
+
+    fn taken(entries: Vec<v1::GateEntry>) -> Taken {
+        Taken { fence: Fence { incarnation: 1, version: 4 }, set_hash: "h".into(), entries }
+    }
+
+    fn names(status: &FleetMemberStatus) -> Vec<&str> {
+        status.governed.iter().map(|one| one.name.as_str()).collect()
+    }
+
+    #[test]
+    fn absence_never_frees_and_ungovern_does() {
+        let governed = |name| entry(name, v1::gate_entry::Governance::Governed(v1::Governed::default()));
+        let first = member_status(None, &taken(vec![governed("b"), governed("a")]), 3);
+        assert_eq!(names(&first), ["a", "b"]);
+        assert!(first.first_contact_done);
+        assert_eq!((first.fence.version, first.session), (4, 3));
+        let second = member_status(Some(&first), &taken(vec![governed("c")]), 4);
+        assert_eq!(names(&second), ["a", "b", "c"]);
+        let ungovern = entry("b", v1::gate_entry::Governance::Ungovern(v1::Ungovern { mode: 2 }));
+        let third = member_status(Some(&second), &taken(vec![ungovern]), 4);
+        assert_eq!(names(&third), ["a", "c"]);
+    }
+
+    #[test]
+    fn what_the_hub_was_told_is_read_back() {
+        let annotated = |text: &str| ObjectMeta {
+            annotations: Some(BTreeMap::from([(ANNOTATION_REPORTED.to_owned(), text.to_owned())])),
+            ..ObjectMeta::default()
+        };
+        assert_eq!(reported(&annotated("7 v1:abc")), Some(("v1:abc".to_owned(), 7)));
+        assert_eq!(reported(&annotated("v1:abc")), None);
+        assert_eq!(reported(&ObjectMeta::default()), None);
+    }
+}

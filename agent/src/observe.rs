@@ -1,0 +1,260 @@
+//! Observe: everything that the engine is told about one Rollout.
+//!
+//! In: the caches, the fleet's side, the time. Out: `Observed`. It must not write, with the one exception that the
+//! drop-in contract demands: a ReplicaSet created as a rehearsal, to learn how the API server fills in defaults.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use agent_api::names::{ANNOTATION_DIGEST, gate_name};
+use agent_api::{
+    AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, PodTemplate, ReplicaSet, Rollout, Uid,
+};
+use agent_engine::{GateObserved, GateRecord, Governance, Kept, Observed, TemplateKey, Templates, effective};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client};
+
+use crate::cache::Caches;
+use crate::fleet::{Fleet, Kinds};
+use crate::key::ObjectKey;
+use crate::lease_clock::Moment;
+use crate::permit;
+use crate::rehearsal::Rehearsal;
+use crate::store::Found;
+use crate::wire::{FIRST_DEPLOY_FREE, PASSED, UNGOVERN};
+
+/// Why a Rollout cannot be observed now.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The defaults of its template are not known.
+    #[error(transparent)]
+    Rehearsal(#[from] crate::rehearsal::Error),
+    /// A ConfigMap could not be asked for.
+    #[error("cannot look for ConfigMap {name}: {source}")]
+    Config {
+        /// Its name.
+        name: ObjectKey,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+}
+
+/// The means of observing.
+pub struct Observer {
+    /// What the watches show.
+    pub caches: Arc<Caches>,
+    /// The fleet's side.
+    pub fleet: Arc<Fleet>,
+    /// The agent's own namespace.
+    pub namespace: String,
+    /// For reads that no cache has.
+    pub client: Client,
+    /// Templates as the API server would store them.
+    pub rehearsal: Rehearsal,
+}
+
+impl Observer {
+    /// Everything about one Rollout, at one moment.
+    pub async fn observe(&self, rollout: &Rollout, at: Moment) -> Result<Observed, Error> {
+        let key = ObjectKey::of(&rollout.metadata);
+        let uid = Uid(rollout.metadata.uid.clone().unwrap_or_default());
+        let replica_sets = self.replica_sets(&uid);
+        let gate = self.gate(rollout, &key, &uid, at).await?;
+        Ok(Observed {
+            now: at.now,
+            rollout: rollout.clone(),
+            defaulted: self.defaulted(rollout, &uid, &replica_sets).await?,
+            replica_sets,
+            analysis_runs: self.runs(&uid),
+            templates: self.templates(rollout),
+            gate,
+        })
+    }
+
+    fn replica_sets(&self, uid: &Uid) -> Vec<ReplicaSet> {
+        decoded(self.caches.replica_sets.indexed(uid.as_str()))
+    }
+
+    fn runs(&self, uid: &Uid) -> Vec<AnalysisRun> {
+        decoded(self.caches.runs.indexed(uid.as_str()))
+    }
+
+    /// The template with the server's defaults, if there is a ReplicaSet that only so can be compared with it.
+    async fn defaulted(
+        &self,
+        rollout: &Rollout,
+        uid: &Uid,
+        sets: &[ReplicaSet],
+    ) -> Result<Option<PodTemplate>, Error> {
+        let foreign = |set: &ReplicaSet| {
+            !set.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(ANNOTATION_DIGEST))
+        };
+        if !sets.iter().any(foreign) {
+            return Ok(None);
+        }
+        Ok(self.rehearsal.defaulted(rollout, uid).await?)
+    }
+
+    /// The templates that the spec names, nested ones too; kept strategies bring their own.
+    fn templates(&self, rollout: &Rollout) -> Templates {
+        let namespace = rollout.metadata.namespace.as_deref().unwrap_or_default();
+        let mut wanted = effective::template_keys(&rollout.spec.strategy);
+        let mut found: Templates = BTreeMap::new();
+        while let Some(key) = wanted.pop() {
+            if found.contains_key(&key) {
+                continue;
+            }
+            if let Some(spec) = self.template(namespace, &key) {
+                wanted.extend(spec.templates.iter().map(TemplateKey::of));
+                found.insert(key, spec);
+            }
+        }
+        found
+    }
+
+    fn template(&self, namespace: &str, key: &TemplateKey) -> Option<agent_api::AnalysisTemplateSpec> {
+        if key.cluster_scope {
+            let found = self.caches.cluster_templates.get(&ObjectKey::new("", key.name.clone()))?;
+            found.object.as_ref().ok().map(|template| template.spec.clone())
+        } else {
+            let found = self.caches.templates.get(&ObjectKey::new(namespace, key.name.clone()))?;
+            found.object.as_ref().ok().map(|template| template.spec.clone())
+        }
+    }
+
+    async fn gate(&self, rollout: &Rollout, key: &ObjectKey, uid: &Uid, at: Moment) -> Result<GateObserved, Error> {
+        let kinds = self.fleet.kinds();
+        match (kinds, self.fleet.has_hub) {
+            (Kinds::Absent, false) => return Ok(GateObserved::stand_alone()),
+            (Kinds::Absent, true) | (Kinds::Unknown, _) => {
+                return Ok(GateObserved { governance: Governance::Unknown, ..GateObserved::stand_alone() });
+            }
+            (Kinds::Present, _) => {}
+        }
+        let member = self.member();
+        let status = member.as_ref().and_then(|member| member.status.as_ref());
+        let selector = status.and_then(|status| {
+            status.governed.iter().find(|one| one.namespace == key.namespace && one.name == key.name)
+        });
+        let record = self.record(key, status.map(|status| status.fence));
+        let gate = if let GateRecord::Present(gate) = &record { Some(gate.as_ref()) } else { None };
+        let kept = self.kept(key);
+        let spec_digest = rollout.spec.template.as_ref().map(agent_api::digest::content_digest);
+        let keeps_serving = gate.is_some_and(|gate| still_holds(gate, spec_digest.as_ref()));
+        let governed = selector.is_some() || keeps_serving;
+        Ok(GateObserved {
+            governance: if governed { Governance::Governed } else { Governance::Free },
+            governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
+            distrust: gate.and_then(|gate| self.distrust(gate, uid)),
+            hub: self.fleet.contact(),
+            lease_live: gate.is_some_and(|gate| self.lease_live(gate, key, at)),
+            first_contact_done: !self.fleet.has_hub || status.is_some_and(|status| status.first_contact_done),
+            first_contact: self.fleet.first_contact,
+            first_deploy_free: gate.is_some_and(|gate| gate.spec.rest.get(FIRST_DEPLOY_FREE) == Some(&true.into())),
+            passed: gate.map(passed).unwrap_or_default(),
+            missing_config: self.missing_config(gate, key, &kept).await?,
+            kept,
+            record,
+        })
+    }
+
+    /// The one FleetMember of this cluster.
+    #[must_use]
+    pub fn member(&self) -> Option<FleetMember> {
+        let mut all = decoded(self.caches.members.all());
+        all.sort_by_key(|member: &FleetMember| member.metadata.name.clone());
+        all.into_iter().next()
+    }
+
+    /// The Gate record. A permit whose fence is not stored yet is not there yet (gate.md L1: stored before any effect).
+    fn record(&self, key: &ObjectKey, stored: Option<agent_api::Fence>) -> GateRecord {
+        let name = ObjectKey::new(self.namespace.clone(), gate_name(&key.namespace, &key.name));
+        let Some(found) = self.caches.gates.get(&name) else { return GateRecord::Missing };
+        match &found.object {
+            Err(error) => GateRecord::Undecodable(error.clone()),
+            Ok(gate) => {
+                let mut gate = gate.clone();
+                gate.spec.permit = gate.spec.permit.filter(|permit| stored.is_some_and(|stored| permit.fence <= stored));
+                GateRecord::Present(Box::new(gate))
+            }
+        }
+    }
+
+    fn distrust(&self, gate: &Gate, uid: &Uid) -> Option<String> {
+        let permit = gate.spec.permit.as_ref()?;
+        let key = self.fleet.permit_key();
+        permit::verify(permit, key.as_ref(), &self.fleet.cluster_uid, uid).err().map(|error| error.to_string())
+    }
+
+    fn lease_live(&self, gate: &Gate, key: &ObjectKey, at: Moment) -> bool {
+        let Some(permit) = &gate.spec.permit else { return false };
+        let record = gate.status.as_ref().and_then(|status| {
+            // The lease of an earlier permit says nothing of this one.
+            let started = status.effective.as_ref().is_some_and(|effective| effective.fence == permit.fence);
+            status.lease.as_ref().filter(|_| started)
+        });
+        self.fleet.leases(|leases| {
+            leases.restore(key, permit.fence, record, at);
+            leases.know_length(key, std::time::Duration::from_secs(permit.lease_seconds));
+            leases.is_live(key, permit.fence, at)
+        })
+    }
+
+    fn kept(&self, key: &ObjectKey) -> BTreeMap<ContentDigest, Kept> {
+        let revisions = self.caches.revisions.indexed(&key.to_string());
+        let read = revisions.iter().filter(|found| found.metadata.deletion_timestamp.is_none());
+        read.filter_map(|found| found.object.as_ref().ok()).map(crate::revision::Revision::kept).collect()
+    }
+
+    /// ConfigMaps that content named by a rollback needs and that are gone (G23). Asked for only when it matters.
+    async fn missing_config(
+        &self,
+        gate: Option<&Gate>,
+        key: &ObjectKey,
+        kept: &BTreeMap<ContentDigest, Kept>,
+    ) -> Result<BTreeMap<ContentDigest, Vec<String>>, Error> {
+        let permit = gate.and_then(|gate| gate.spec.permit.as_ref());
+        let Some(permit) = permit.filter(|permit| permit.direction == Direction::Rollback) else {
+            return Ok(BTreeMap::new());
+        };
+        let outcome = gate.and_then(|gate| gate.status.as_ref()).and_then(|status| status.outcome.as_ref());
+        let Some(content) = kept.get(&permit.digest).filter(|_| outcome.is_none_or(|one| one.fence != permit.fence)) else {
+            return Ok(BTreeMap::new());
+        };
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &key.namespace);
+        let mut missing = Vec::new();
+        for name in content.template.config_names().config_maps {
+            let found = api.get_metadata_opt(&name).await.map_err(|source| Error::Config {
+                name: ObjectKey::new(key.namespace.clone(), name.clone()),
+                source: Box::new(source),
+            })?;
+            if found.is_none() {
+                missing.push(format!("ConfigMap {name}"));
+            }
+        }
+        Ok(BTreeMap::from([(permit.digest.clone(), missing)]))
+    }
+}
+
+/// After `Ungovern: KeepServing` what was held stays held until Git says something else.
+fn still_holds(gate: &Gate, spec: Option<&ContentDigest>) -> bool {
+    let keeps = !gate.spec.governed && gate.spec.rest.get(UNGOVERN).and_then(|mode| mode.as_str()) == Some("KeepServing");
+    let held = gate.status.as_ref().and_then(|status| status.held.as_ref()).map(|held| &held.digest);
+    keeps && held.is_some() && held == spec
+}
+
+fn passed(gate: &Gate) -> std::collections::BTreeSet<ContentDigest> {
+    let list = gate.spec.rest.get(PASSED).and_then(|passed| passed.as_array());
+    list.into_iter().flatten().filter_map(|one| one.as_str()).map(ContentDigest::from).collect()
+}
+
+/// The objects that could be decoded.
+fn decoded<K: Clone>(found: Vec<Found<K>>) -> Vec<K> {
+    found.into_iter().filter_map(|found| found.object.as_ref().ok().cloned()).collect()
+}
+
+/// The UID in metadata.
+#[must_use]
+pub fn uid_of(metadata: &ObjectMeta) -> Uid {
+    Uid(metadata.uid.clone().unwrap_or_default())
+}

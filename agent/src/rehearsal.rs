@@ -1,0 +1,81 @@
+//! How the API server would store a Rollout's template (reference/engine.md G3).
+//!
+//! In: a Rollout. Out: its template as a ReplicaSet would have it, with defaults. It must not leave anything behind: the
+//! object is created as a rehearsal, and the answer is remembered by UID and generation.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use agent_api::names::LABEL_POD_HASH;
+use agent_api::{ObjectMeta, PodTemplate, ReplicaSet, ReplicaSetSpec, Rollout, Uid};
+
+use crate::writer::{self, Writer};
+
+/// Answers kept: adoption happens once in a Rollout's life, in waves of a few.
+const MAX_ANSWERS: usize = 256;
+
+/// Why the defaults are not known.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot learn the defaults of the template: {0}")]
+pub struct Error(#[from] writer::Error);
+
+/// The rehearsals made so far.
+pub struct Rehearsal {
+    writer: Writer,
+    answers: Mutex<HashMap<Uid, (i64, Option<PodTemplate>)>>,
+}
+
+impl Rehearsal {
+    /// No rehearsal yet.
+    #[must_use]
+    pub fn new(writer: Writer) -> Self {
+        Self { writer, answers: Mutex::default() }
+    }
+
+    /// The template with defaults; `None` when the server does not take it.
+    pub async fn defaulted(&self, rollout: &Rollout, uid: &Uid) -> Result<Option<PodTemplate>, Error> {
+        let generation = rollout.metadata.generation.unwrap_or(0);
+        if let Some(answer) = self.known(uid, generation) {
+            return Ok(answer);
+        }
+        let Some(template) = &rollout.spec.template else { return Ok(None) };
+        let set = rehearsed(rollout, template);
+        let answer = match self.writer.rehearse(&set).await {
+            Ok(stored) => Some(stored.spec.template.without_label(LABEL_POD_HASH)),
+            Err(writer::Error::Invalid { .. }) => None,
+            Err(error) => return Err(Error(error)),
+        };
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.len() >= MAX_ANSWERS {
+            answers.clear();
+        }
+        answers.insert(uid.clone(), (generation, answer.clone()));
+        Ok(answer)
+    }
+
+    fn known(&self, uid: &Uid, generation: i64) -> Option<Option<PodTemplate>> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.get(uid).filter(|(known, _)| *known == generation).map(|(_, answer)| answer.clone())
+    }
+}
+
+/// A ReplicaSet of no pods with the template, under a name that nothing else has.
+fn rehearsed(rollout: &Rollout, template: &PodTemplate) -> ReplicaSet {
+    const REHEARSAL: &str = "rehearsal";
+    let mut selector = rollout.spec.selector.clone();
+    selector.match_labels.insert(LABEL_POD_HASH.to_owned(), REHEARSAL.to_owned());
+    ReplicaSet {
+        metadata: ObjectMeta {
+            namespace: rollout.metadata.namespace.clone(),
+            generate_name: Some("groundswell-rehearsal-".to_owned()),
+            ..ObjectMeta::default()
+        },
+        spec: ReplicaSetSpec {
+            replicas: Some(0),
+            selector,
+            template: template.with_label(LABEL_POD_HASH, REHEARSAL),
+            ..ReplicaSetSpec::default()
+        },
+        ..ReplicaSet::default()
+    }
+}

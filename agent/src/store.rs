@@ -1,0 +1,246 @@
+//! One kind's objects as a watch shows them.
+//!
+//! In: watch events. Out: objects by name and by owner, and a word for each change. It must not fail on an object that
+//! cannot be decoded: that object is kept as its metadata and the reason, and the others go on.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use agent_api::{Decoded, Trim, Uid};
+use futures::StreamExt as _;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use crate::key::ObjectKey;
+use crate::written::{Kind, Written};
+
+/// A watch that says nothing for so long is opened again: a connection that died silently is noticed.
+const WATCH_SECONDS: u32 = 60;
+/// After a failure.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the store knows of an object.
+pub type Found<K> = Arc<Decoded<K>>;
+
+/// By what objects are found besides their name: an owner's UID, a Rollout's name.
+pub type Index<K> = fn(&Decoded<K>) -> Option<String>;
+
+struct Inner<K> {
+    objects: HashMap<ObjectKey, Found<K>>,
+    by_index: HashMap<String, BTreeSet<ObjectKey>>,
+}
+
+/// The objects of a kind.
+pub struct Store<K> {
+    inner: RwLock<Inner<K>>,
+    index: Index<K>,
+    ready: watch::Sender<bool>,
+}
+
+impl<K> Store<K> {
+    /// An empty store, not ready before its first list.
+    #[must_use]
+    pub fn new(index: Index<K>) -> Self {
+        let inner = Inner { objects: HashMap::new(), by_index: HashMap::new() };
+        Self { inner: RwLock::new(inner), index, ready: watch::Sender::new(false) }
+    }
+
+    /// Waits until the first list is complete.
+    pub async fn ready(&self) {
+        // The sender lives as long as the store, so this cannot fail.
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    /// Whether the first list is complete.
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// An object by name.
+    pub fn get(&self, key: &ObjectKey) -> Option<Found<K>> {
+        self.read().objects.get(key).cloned()
+    }
+
+    /// The objects under an index, in order of their names.
+    pub fn indexed(&self, index: &str) -> Vec<Found<K>> {
+        let inner = self.read();
+        let keys = inner.by_index.get(index);
+        keys.into_iter().flatten().filter_map(|key| inner.objects.get(key)).cloned().collect()
+    }
+
+    /// All names.
+    pub fn keys(&self) -> Vec<ObjectKey> {
+        self.read().objects.keys().cloned().collect()
+    }
+
+    /// All objects.
+    pub fn all(&self) -> Vec<Found<K>> {
+        self.read().objects.values().cloned().collect()
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner<K>> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Inner<K>> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, key: ObjectKey, object: Found<K>) {
+        let mut inner = self.write();
+        let old = inner.objects.insert(key.clone(), Arc::clone(&object));
+        let before = old.and_then(|old| (self.index)(&old));
+        let after = (self.index)(&object);
+        if before != after {
+            inner.unindex(before, &key);
+        }
+        if let Some(after) = after {
+            inner.by_index.entry(after).or_default().insert(key);
+        }
+    }
+
+    fn remove(&self, key: &ObjectKey) -> Option<Found<K>> {
+        let mut inner = self.write();
+        let old = inner.objects.remove(key)?;
+        let before = (self.index)(&old);
+        inner.unindex(before, key);
+        Some(old)
+    }
+}
+
+impl<K> Inner<K> {
+    fn unindex(&mut self, index: Option<String>, key: &ObjectKey) {
+        let Some(index) = index else { return };
+        if let Some(keys) = self.by_index.get_mut(&index) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_index.remove(&index);
+            }
+        }
+    }
+}
+
+/// What a change is told with: the object as it is, or as it last was.
+pub type Changed<K> = Box<dyn Fn(&Decoded<K>, bool) + Send + Sync>;
+
+/// Keeps a store as the API server has it, for ever. `changed` is told of every object, with whether it is gone.
+pub async fn keep<K>(
+    store: Arc<Store<K>>,
+    api: Api<Decoded<K>>,
+    selector: Option<&'static str>,
+    tracked: Option<(Kind, Arc<Written>)>,
+    changed: Changed<K>,
+) where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Trim + Clone + std::fmt::Debug + Send + Sync + 'static,
+{
+    let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
+    if let Some(selector) = selector {
+        config = config.labels(selector);
+    }
+    let mut keeper = Keeper { store, tracked, changed, listing: None };
+    let mut failures = 0_u32;
+    let mut events = watcher(api, config).default_backoff().boxed();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                failures = 0;
+                keeper.take(event.modify(Trim::trim));
+            }
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                log_failure::<K>(&error, failures);
+            }
+        }
+    }
+    // The stream of a watcher has no end; should it have one, the process is restarted rather than left blind.
+    tracing::error!(kind = %K::kind(&()), "a watch ended; stopping");
+    tokio::time::sleep(RETRY).await;
+}
+
+/// The first failures of a watch are usual: its server closes it, or is restarted.
+fn log_failure<K: Resource<DynamicType = ()>>(error: &watcher::Error, failures: u32) {
+    const USUAL: u32 = 3;
+    if failures > USUAL {
+        tracing::warn!(kind = %K::kind(&()), failures, %error, "cannot watch; trying again");
+    } else {
+        tracing::debug!(kind = %K::kind(&()), %error, "a watch broke; opening it again");
+    }
+}
+
+struct Keeper<K> {
+    store: Arc<Store<K>>,
+    tracked: Option<(Kind, Arc<Written>)>,
+    changed: Changed<K>,
+    /// What a list under way has shown so far.
+    listing: Option<BTreeSet<ObjectKey>>,
+}
+
+impl<K> Keeper<K> {
+    fn take(&mut self, event: watcher::Event<Decoded<K>>) {
+        match event {
+            watcher::Event::Init => {
+                self.listing = Some(BTreeSet::new());
+                if let Some((kind, written)) = &self.tracked {
+                    written.list_begins(*kind);
+                }
+            }
+            watcher::Event::InitApply(object) => {
+                if let Some(listing) = &mut self.listing {
+                    listing.insert(ObjectKey::of(&object.metadata));
+                }
+                self.apply(object);
+            }
+            watcher::Event::InitDone => self.list_done(),
+            watcher::Event::Apply(object) => self.apply(object),
+            watcher::Event::Delete(object) => self.delete(&ObjectKey::of(&object.metadata), Some(object)),
+        }
+    }
+
+    fn apply(&self, object: Decoded<K>) {
+        let key = ObjectKey::of(&object.metadata);
+        // A list that repeats what is known is no change.
+        let same = self.listing.is_some()
+            && self.store.get(&key).is_some_and(|known| {
+                known.metadata.resource_version == object.metadata.resource_version
+                    && known.metadata.uid == object.metadata.uid
+            });
+        self.seen(&object);
+        if same {
+            return;
+        }
+        let object = Arc::new(object);
+        self.store.put(key, Arc::clone(&object));
+        (self.changed)(&object, false);
+    }
+
+    fn delete(&self, key: &ObjectKey, object: Option<Decoded<K>>) {
+        let known = self.store.remove(key);
+        let Some(object) = object.map(Arc::new).or(known) else { return };
+        if let (Some((_, written)), Some(uid)) = (&self.tracked, &object.metadata.uid) {
+            written.gone(&Uid(uid.clone()));
+        }
+        (self.changed)(&object, true);
+    }
+
+    fn seen(&self, object: &Decoded<K>) {
+        let (Some((_, written)), Some(uid)) = (&self.tracked, &object.metadata.uid) else { return };
+        written.seen(&Uid(uid.clone()), object.metadata.resource_version.as_deref().unwrap_or_default());
+    }
+
+    fn list_done(&mut self) {
+        let Some(listed) = self.listing.take() else { return };
+        for key in self.store.keys().iter().filter(|key| !listed.contains(key)) {
+            self.delete(key, None);
+        }
+        if let Some((kind, written)) = &self.tracked {
+            written.list_ends(*kind);
+        }
+        self.store.ready.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Writes to the API server, one at a time.
+//!
+//! In: an object or a patch. Out: the metadata of what is stored now, or why it is not. It must not read: answers are
+//! asked for as metadata alone, which spares both sides the rest of the object.
+
+use kube::api::{DeleteParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Request;
+use kube::core::response::Status;
+use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::key::ObjectKey;
+
+/// What the answer is asked as.
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+/// Who wrote, in managed fields.
+pub const MANAGER: &str = "groundswell-agent";
+
+/// Why a write did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody wrote in between.
+    #[error("{what} was changed meanwhile; looking again")]
+    Conflict {
+        /// The object.
+        what: String,
+    },
+    /// There is one of this name.
+    #[error("{what} is there already")]
+    AlreadyExists {
+        /// The object.
+        what: String,
+    },
+    /// It is gone.
+    #[error("{what} is gone")]
+    NotFound {
+        /// The object.
+        what: String,
+    },
+    /// The API server refuses the object.
+    #[error("the API server does not take {what}: {message}")]
+    Invalid {
+        /// The object.
+        what: String,
+        /// The server's words.
+        message: String,
+    },
+    /// Anything else; trying again may help.
+    #[error("cannot {verb} {what}: {source}")]
+    Failed {
+        /// What was tried.
+        verb: &'static str,
+        /// The object.
+        what: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+}
+
+impl Error {
+    /// Whether the object was changed or made by somebody else meanwhile: look again at once.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        match self {
+            Self::Conflict { .. } | Self::AlreadyExists { .. } | Self::NotFound { .. } => true,
+            Self::Invalid { .. } | Self::Failed { .. } => false,
+        }
+    }
+}
+
+/// The writer.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+}
+
+/// A kind that can be written.
+pub trait Written: Resource<DynamicType = ()> {}
+impl<K: Resource<DynamicType = ()>> Written for K {}
+
+impl Writer {
+    /// A writer over a client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Creates an object.
+    pub async fn create<K: Written + Serialize>(&self, object: &K) -> Result<ObjectMeta, Error> {
+        let key = ObjectKey::of(object.meta());
+        let what = describe::<K>(&key);
+        let body = serde_json::to_vec(object).map_err(|error| failed("create", &what, kube::Error::SerdeError(error)))?;
+        let request = request::<K>(&key).create(&PostParams::default(), body);
+        self.send::<K>("create", what, request).await
+    }
+
+    /// Sends an object as if to create it and returns what the API server would have stored.
+    pub async fn rehearse<K>(&self, object: &K) -> Result<K, Error>
+    where
+        K: Written + Serialize + DeserializeOwned,
+    {
+        let key = ObjectKey::of(object.meta());
+        let what = describe::<K>(&key);
+        let body = serde_json::to_vec(object).map_err(|error| failed("create", &what, kube::Error::SerdeError(error)))?;
+        let parameters = PostParams { dry_run: true, ..PostParams::default() };
+        let request = request::<K>(&key).create(&parameters, body).map_err(|error| failed("rehearse", &what, kube::Error::BuildRequest(error)))?;
+        self.client.request(request).await.map_err(|error| classify("rehearse", what, error))
+    }
+
+    /// Merges a patch into an object.
+    pub async fn merge<K: Written>(&self, key: &ObjectKey, patch: &Value) -> Result<ObjectMeta, Error> {
+        let request = request::<K>(key).patch(&key.name, &parameters(), &Patch::Merge(patch));
+        self.send::<K>("patch", describe::<K>(key), request).await
+    }
+
+    /// Merges a patch into an object's status.
+    pub async fn merge_status<K: Written>(&self, key: &ObjectKey, patch: &Value) -> Result<ObjectMeta, Error> {
+        let request = request::<K>(key).patch_subresource("status", &key.name, &parameters(), &Patch::Merge(patch));
+        self.send::<K>("patch the status of", describe::<K>(key), request).await
+    }
+
+    /// Deletes exactly this object, and what it owns after it.
+    pub async fn delete<K: Written>(&self, key: &ObjectKey, uid: Option<&str>) -> Result<(), Error> {
+        let what = describe::<K>(key);
+        let preconditions = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+        let parameters = DeleteParams { preconditions, ..DeleteParams::background() };
+        let request = request::<K>(key).delete(&key.name, &parameters);
+        let request = request.map_err(|error| failed("delete", &what, kube::Error::BuildRequest(error)))?;
+        let answer: Result<Value, _> = self.client.request(request).await;
+        answer.map(|_| ()).map_err(|error| classify("delete", what, error))
+    }
+
+    async fn send<K>(
+        &self,
+        verb: &'static str,
+        what: String,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<ObjectMeta, Error> {
+        let mut request = request.map_err(|error| failed(verb, &what, kube::Error::BuildRequest(error)))?;
+        request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static(METADATA_ONLY));
+        let answer: Result<PartialObjectMeta, _> = self.client.request(request).await;
+        answer.map(|answer| answer.metadata).map_err(|error| classify(verb, what, error))
+    }
+}
+
+fn parameters() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+fn request<K: Written>(key: &ObjectKey) -> Request {
+    let namespace = (!key.namespace.is_empty()).then_some(key.namespace.as_str());
+    Request::new(K::url_path(&(), namespace))
+}
+
+fn describe<K: Written>(key: &ObjectKey) -> String {
+    format!("{} {key}", K::kind(&()))
+}
+
+fn failed(verb: &'static str, what: &str, source: kube::Error) -> Error {
+    Error::Failed { verb, what: what.to_owned(), source: Box::new(source) }
+}
+
+fn classify(verb: &'static str, what: String, error: kube::Error) -> Error {
+    let status: Option<&Status> = if let kube::Error::Api(status) = &error { Some(status) } else { None };
+    match status {
+        Some(status) if status.is_already_exists() => Error::AlreadyExists { what },
+        Some(status) if status.is_conflict() => Error::Conflict { what },
+        Some(status) if status.is_not_found() => Error::NotFound { what },
+        Some(status) if status.is_invalid() => Error::Invalid { what, message: status.message.clone() },
+        Some(_) | None => Error::Failed { verb, what, source: Box::new(error) },
+    }
+}
