@@ -41,7 +41,7 @@ lint: ## format and clippy
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 deny: ## licences, sources and bans of every dependency (installs cargo-deny if absent)
-	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny --no-default-features
+	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny --no-default-features
 	$(CARGO) deny --all-features check bans licenses sources
 
 prerequisites: ## install from packages what is missing

@@ -100,6 +100,27 @@ async fn they_tell_of_the_same_pods() {
     .expect("the same");
 
     let load = Load::start(&run, &cluster, "checkout.shop", 50).expect("load");
+    both_answer(&load).await;
+    let query =
+        r#"sum(http_requests_total{cluster="one",namespace="shop",version="v1",code="500"})"#;
+    eventually(
+        "Prometheus has counted failures of both",
+        SOON,
+        async || {
+            let counted = prometheus.query(query).map_err(|error| error.to_string())?;
+            if counted.first().is_some_and(|count| *count >= 20.0) {
+                Ok(())
+            } else {
+                Err(format!("{counted:?}"))
+            }
+        },
+    )
+    .await
+    .expect("counted");
+    sandbox.process().must_run().expect("still up");
+}
+
+async fn both_answer(load: &Load) {
     eventually(
         "both pods answer, each second time with a failure",
         SOON,
@@ -122,21 +143,4 @@ async fn they_tell_of_the_same_pods() {
     )
     .await
     .expect("answers");
-    let query =
-        r#"sum(http_requests_total{cluster="one",namespace="shop",version="v1",code="500"})"#;
-    eventually(
-        "Prometheus has counted failures of both",
-        SOON,
-        async || {
-            let counted = prometheus.query(query).map_err(|error| error.to_string())?;
-            if counted.first().is_some_and(|count| *count >= 20.0) {
-                Ok(())
-            } else {
-                Err(format!("{counted:?}"))
-            }
-        },
-    )
-    .await
-    .expect("counted");
-    sandbox.process().must_run().expect("still up");
 }
