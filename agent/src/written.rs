@@ -50,6 +50,8 @@ struct State {
     /// For each object that decisions are about, what they wait for.
     waits: BTreeMap<Uid, BTreeSet<Uid>>,
     order: u64,
+    /// The version that the caches show of each object: a watch can be faster than the answer to the write.
+    shown: BTreeMap<Uid, u64>,
     /// For each kind, the order at which its present list began.
     listing: BTreeMap<Kind, u64>,
 }
@@ -62,35 +64,37 @@ impl Written {
     /// Notes that an object was created or changed; `decides` is the object whose decisions count it.
     pub fn wrote(&self, kind: Kind, uid: &Uid, decides: &Uid, resource_version: &str) {
         // Versions are integers since Kubernetes 1.35 promises so; one that is not cannot be compared and is not tracked.
-        if let Ok(version) = resource_version.parse() {
-            self.put(kind, uid, decides, Awaited::Version(version));
+        let Ok(version) = resource_version.parse::<u64>() else { return };
+        let mut state = self.lock();
+        if state.shown.get(uid).is_none_or(|shown| *shown < version) {
+            state.put(kind, uid, decides, Awaited::Version(version));
         }
     }
 
     /// Notes that an object was deleted.
     pub fn deleted(&self, kind: Kind, uid: &Uid, decides: &Uid) {
-        self.put(kind, uid, decides, Awaited::Gone);
-    }
-
-    fn put(&self, kind: Kind, uid: &Uid, decides: &Uid, awaited: Awaited) {
         let mut state = self.lock();
-        state.order = state.order.saturating_add(1);
-        let order = state.order;
-        state.entries.insert((uid.clone(), decides.clone()), Entry { kind, awaited, order });
-        state.waits.entry(decides.clone()).or_default().insert(uid.clone());
+        if state.shown.contains_key(uid) {
+            state.put(kind, uid, decides, Awaited::Gone);
+        }
     }
 
     /// Notes what a watch brought.
     pub fn seen(&self, uid: &Uid, resource_version: &str) {
-        self.lock().settle(uid, |awaited| match awaited {
-            Awaited::Version(wanted) => resource_version.parse::<u64>().is_ok_and(|seen| seen >= *wanted),
+        let Ok(version) = resource_version.parse::<u64>() else { return };
+        let mut state = self.lock();
+        state.shown.insert(uid.clone(), version);
+        state.settle(uid, |awaited| match awaited {
+            Awaited::Version(wanted) => version >= *wanted,
             Awaited::Gone => false,
         });
     }
 
     /// Notes that a watch said that an object is gone.
     pub fn gone(&self, uid: &Uid) {
-        self.lock().settle(uid, |_| true);
+        let mut state = self.lock();
+        state.shown.remove(uid);
+        state.settle(uid, |_| true);
     }
 
     /// A list of this kind begins.
@@ -126,6 +130,13 @@ impl Written {
 }
 
 impl State {
+    fn put(&mut self, kind: Kind, uid: &Uid, decides: &Uid, awaited: Awaited) {
+        self.order = self.order.saturating_add(1);
+        let entry = Entry { kind, awaited, order: self.order };
+        self.entries.insert((uid.clone(), decides.clone()), entry);
+        self.waits.entry(decides.clone()).or_default().insert(uid.clone());
+    }
+
     /// Forgets what was awaited of an object and has come.
     fn settle(&mut self, uid: &Uid, come: impl Fn(&Awaited) -> bool) {
         let from = (uid.clone(), Uid::default());

@@ -40,6 +40,7 @@ fn a_created_child_is_expected_until_seen() {
 fn a_deleted_child_is_awaited_and_one_deleted_by_others_is_forgotten() {
     let written = Written::default();
     let (rollout, set) = (uid("rollout"), uid("set"));
+    written.seen(&set, "1");
     written.deleted(Kind::ReplicaSet, &set, &rollout);
     written.seen(&set, "900");
     assert!(written.is_behind(&rollout), "deletion takes its time");
@@ -76,6 +77,7 @@ fn the_last_of_several_writes_counts() {
     written.seen(&rollout, "1");
     assert!(written.is_behind(&rollout));
     written.wrote(Kind::Rollout, &rollout, &rollout, "not a number");
+    assert!(written.is_behind(&rollout));
     written.seen(&rollout, "2");
     assert!(!written.is_behind(&rollout));
 }
@@ -92,4 +94,22 @@ fn one_object_is_waited_for_by_two() {
     written.seen(&run, "6");
     assert!(!written.is_behind(&run));
     assert!(written.lock().entries.is_empty() && written.lock().waits.is_empty());
+}
+
+#[test]
+fn a_watch_can_be_faster_than_the_answer() {
+    let written = Written::default();
+    let (rollout, set) = (uid("rollout"), uid("set"));
+    written.seen(&rollout, "7");
+    written.wrote(Kind::Rollout, &rollout, &rollout, "7");
+    assert!(!written.is_behind(&rollout));
+    written.seen(&set, "8");
+    written.wrote(Kind::ReplicaSet, &set, &rollout, "8");
+    assert!(!written.is_behind(&rollout));
+    written.gone(&set);
+    written.deleted(Kind::ReplicaSet, &set, &rollout);
+    assert!(!written.is_behind(&rollout));
+    written.seen(&rollout, "3");
+    written.wrote(Kind::Rollout, &rollout, &rollout, "4");
+    assert!(written.is_behind(&rollout), "versions of a restored cluster count as they are");
 }
