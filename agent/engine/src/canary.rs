@@ -16,9 +16,8 @@ pub mod verbs;
 
 use agent_api::{ContentDigest, PodHash};
 
-use crate::plan::{Action, EventKind};
+use crate::plan::EventKind;
 use pass::Pass;
-use phase::GateView;
 
 /// What the record has to know of a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +50,7 @@ pub fn run(pass: &mut Pass<'_>) -> Progress {
     pass.settle_conditions();
     pass.settle_counts();
     pass.settle_phase(&view);
-    settle_release(pass, &view);
+    settle_release(pass);
     pass.explain_gate();
     Progress {
         digest: pass.effective.digest.clone(),
@@ -66,7 +65,7 @@ pub fn run(pass: &mut Pass<'_>) -> Progress {
 }
 
 /// The annotation that names the release taken back, for alerts; it goes when Git has caught up (G22).
-fn settle_release(pass: &mut Pass<'_>, view: &GateView) {
+fn settle_release(pass: &mut Pass<'_>) {
     use crate::gate::decision::Mode;
     use agent_api::names::ANNOTATION_RELEASE;
     let annotations = pass.observed.rollout.metadata.annotations.as_ref();
@@ -81,9 +80,9 @@ fn settle_release(pass: &mut Pass<'_>, view: &GateView) {
     if shown == wanted || pass.observed.gate.governance != crate::observed::Governance::Governed {
         return;
     }
-    if let (Some(_), GateView::Degraded(text) | GateView::Paused(text)) = (&wanted, view) {
-        pass.event(EventKind::Warning, "RolloutAborted", text.clone(), "fleet");
+    if let (Some(_), Mode::Rollback { release, why, .. }) = (&wanted, &pass.decision.mode) {
+        let text = format!("fleet rollback of release {release}: {why}");
+        pass.event(EventKind::Warning, "RolloutAborted", text, "fleet");
     }
-    let annotations = [(ANNOTATION_RELEASE.to_owned(), wanted)].into();
-    pass.writes.push(Action::PatchRollout { annotations });
+    pass.annotate_rollout(ANNOTATION_RELEASE, wanted);
 }

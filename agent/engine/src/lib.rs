@@ -84,12 +84,12 @@ fn run(
     views: Vec<SetView>,
     bug: Bug,
 ) -> (Plan, Option<Progress>) {
-    let still = |status, reason| {
+    let still = |status, reasons| {
         (
             Plan {
                 actions: Vec::new(),
                 status,
-                reasons: vec![reason],
+                reasons,
                 wake: None,
             },
             None,
@@ -101,33 +101,41 @@ fn run(
         .unwrap_or_else(|| "waiting for the fleet".to_owned());
     let Some(effective) = effective else {
         let digest = facts.spec.clone();
-        return still(
-            still::held(observed, &views, &waits),
-            Reason::Held {
-                digest,
-                message: waits,
-            },
-        );
+        let status = still::held(observed, &views, &waits);
+        let mut reasons = vec![Reason::Held {
+            digest,
+            message: waits,
+        }];
+        // It served here before, and what it served cannot be made again.
+        if let Some(digest) = facts.succeeded.clone() {
+            reasons.push(Reason::TemplateLost { digest });
+        }
+        return still(status, reasons);
     };
     let problem = check::problem(observed, effective);
     let (Some(strategy), None) = (&effective.strategy.canary, &problem) else {
         let message = problem.unwrap_or_else(|| "spec.strategy.canary is missing".to_owned());
         return still(
             still::invalid(observed, &views, &message),
-            Reason::InvalidSpec { message },
+            vec![Reason::InvalidSpec { message }],
         );
     };
-    let Some(mut pass) = canary::current::open(
+    let opened = canary::current::open(
         observed,
         effective,
         strategy,
         decision,
         facts,
         views.clone(),
-    ) else {
-        let digest = effective.digest.clone();
-        let reason = Reason::TemplateLost { digest };
-        return still(still::held(observed, &views, &reason.to_string()), reason);
+    );
+    let Some(mut pass) = opened else {
+        let reason = Reason::TemplateLost {
+            digest: effective.digest.clone(),
+        };
+        return still(
+            still::held(observed, &views, &reason.to_string()),
+            vec![reason],
+        );
     };
     pass.bug = bug;
     let progress = canary::run(&mut pass);

@@ -162,7 +162,10 @@ pub enum Reason {
 }
 
 impl fmt::Display for Reason {
-    #[expect(clippy::too_many_lines, reason = "one sentence a variant, and the list is the vocabulary")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one sentence a variant, and the list is the vocabulary"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidSpec { message } => write!(f, "the spec cannot be acted on: {message}"),

@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::names::{
-    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, LABEL_POD_HASH,
-};
+use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, LABEL_POD_HASH};
 use agent_api::object::ObjectMeta;
 use agent_api::{AnalysisPhase, AnalysisRunStatus, ReplicaSet, ReplicaSetStatus};
 use agent_engine::{Action, GateRecord, Kept, Observed, Plan};
@@ -45,7 +43,13 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster in a state.
     pub fn new(observed: Observed) -> Self {
-        Self { observed, broken: Vec::new(), writes: 0, made: Vec::new(), events: BTreeMap::new() }
+        Self {
+            observed,
+            broken: Vec::new(),
+            writes: 0,
+            made: Vec::new(),
+            events: BTreeMap::new(),
+        }
     }
 
     /// Applies the first `limit` writes of a plan (the status is the last one); `None`: all. A cut-off pass is a crash.
@@ -54,7 +58,10 @@ impl Cluster {
         for action in &plan.actions {
             if let Action::Event(event) = action {
                 let key = format!("{}/{}", event.reason, event.key);
-                self.events.entry(key).and_modify(|count| *count += 1).or_insert(1);
+                self.events
+                    .entry(key)
+                    .and_modify(|count| *count += 1)
+                    .or_insert(1);
                 continue;
             }
             if limit.is_some_and(|limit| done >= limit) {
@@ -86,7 +93,9 @@ impl Cluster {
             Action::ForgetTemplate { digest, name } => {
                 let known = self.observed.gate.kept.get(digest);
                 // An older delivery of the same content may have been replaced under the same digest.
-                if known.is_some_and(|kept| name.ends_with(letters(kept.delivery.as_str()).as_str())) {
+                if known
+                    .is_some_and(|kept| name.ends_with(letters(kept.delivery.as_str()).as_str()))
+                {
                     self.observed.gate.kept.remove(digest);
                 }
             }
@@ -98,14 +107,31 @@ impl Cluster {
             }
             Action::CreateReplicaSet { replica_set } => self.create(replica_set)?,
             Action::AdoptReplicaSet { name, annotations } => {
-                self.set(name)?.metadata.annotations.get_or_insert_default().extend(annotations.clone());
+                self.set(name)?
+                    .metadata
+                    .annotations
+                    .get_or_insert_default()
+                    .extend(annotations.clone());
             }
-            Action::AnnotateReplicaSet { name, annotations, min_ready_seconds } => {
+            Action::AnnotateReplicaSet {
+                name,
+                annotations,
+                min_ready_seconds,
+            } => {
                 let set = self.set(name)?;
-                set.metadata.annotations.get_or_insert_default().extend(annotations.clone());
+                set.metadata
+                    .annotations
+                    .get_or_insert_default()
+                    .extend(annotations.clone());
                 set.spec.min_ready_seconds = min_ready_seconds.or(set.spec.min_ready_seconds);
             }
-            Action::ScaleReplicaSet { name, from, to, desired, .. } => {
+            Action::ScaleReplicaSet {
+                name,
+                from,
+                to,
+                desired,
+                ..
+            } => {
                 let set = self.set(name)?;
                 let has = set.desired();
                 if has != *from {
@@ -117,11 +143,18 @@ impl Cluster {
             }
             Action::DeleteReplicaSet { name } => {
                 self.set(name)?;
-                self.observed.replica_sets.retain(|set| set.metadata.name.as_ref() != Some(name));
+                self.observed
+                    .replica_sets
+                    .retain(|set| set.metadata.name.as_ref() != Some(name));
             }
             Action::CreateAnalysisRun { run } => {
                 let name = run.metadata.name.clone().unwrap_or_default();
-                if self.observed.analysis_runs.iter().any(|known| known.metadata.name == run.metadata.name) {
+                if self
+                    .observed
+                    .analysis_runs
+                    .iter()
+                    .any(|known| known.metadata.name == run.metadata.name)
+                {
                     return Err(Error::Exists(name));
                 }
                 let mut run = (**run).clone();
@@ -129,14 +162,27 @@ impl Cluster {
                 self.observed.analysis_runs.push(run);
             }
             Action::TerminateAnalysisRun { name } => {
-                let run = self.observed.analysis_runs.iter_mut().find(|run| run.metadata.name.as_ref() == Some(name));
-                run.ok_or_else(|| Error::Missing(name.clone()))?.spec.terminate = Some(true);
+                let run = self
+                    .observed
+                    .analysis_runs
+                    .iter_mut()
+                    .find(|run| run.metadata.name.as_ref() == Some(name));
+                run.ok_or_else(|| Error::Missing(name.clone()))?
+                    .spec
+                    .terminate = Some(true);
             }
             Action::DeleteAnalysisRun { name } => {
-                self.observed.analysis_runs.retain(|run| run.metadata.name.as_ref() != Some(name));
+                self.observed
+                    .analysis_runs
+                    .retain(|run| run.metadata.name.as_ref() != Some(name));
             }
             Action::PatchRollout { annotations } => {
-                let all = self.observed.rollout.metadata.annotations.get_or_insert_default();
+                let all = self
+                    .observed
+                    .rollout
+                    .metadata
+                    .annotations
+                    .get_or_insert_default();
                 for (key, value) in annotations {
                     match value {
                         Some(value) => all.insert(key.clone(), value.clone()),
@@ -151,7 +197,12 @@ impl Cluster {
 
     fn create(&mut self, set: &ReplicaSet) -> Result<(), Error> {
         let name = set.metadata.name.clone().unwrap_or_default();
-        if self.observed.replica_sets.iter().any(|known| known.metadata.name == set.metadata.name) {
+        if self
+            .observed
+            .replica_sets
+            .iter()
+            .any(|known| known.metadata.name == set.metadata.name)
+        {
             return Err(Error::Exists(name));
         }
         let mut set = set.clone();
@@ -163,19 +214,35 @@ impl Cluster {
     }
 
     fn set(&mut self, name: &str) -> Result<&mut ReplicaSet, Error> {
-        let found = self.observed.replica_sets.iter_mut().find(|set| set.metadata.name.as_deref() == Some(name));
+        let found = self
+            .observed
+            .replica_sets
+            .iter_mut()
+            .find(|set| set.metadata.name.as_deref() == Some(name));
         found.ok_or_else(|| Error::Missing(name.to_owned()))
     }
 
     /// Time goes on; every ReplicaSet gets its pods, and up to `ready` more of them become available.
     pub fn tick(&mut self, seconds: i64, ready: i32) {
-        self.observed.now = self.observed.now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
+        self.observed.now = self
+            .observed
+            .now
+            .checked_add(SignedDuration::from_secs(seconds))
+            .unwrap_or(Timestamp::MAX);
         for set in &mut self.observed.replica_sets {
             let desired = set.desired();
-            let digest = set.metadata.annotations.as_ref().and_then(|all| all.get(ANNOTATION_DIGEST));
+            let digest = set
+                .metadata
+                .annotations
+                .as_ref()
+                .and_then(|all| all.get(ANNOTATION_DIGEST));
             let broken = digest.is_some_and(|digest| self.broken.contains(digest));
             let was = set.available();
-            let available = if broken { 0 } else { desired.min(was.saturating_add(ready)) };
+            let available = if broken {
+                0
+            } else {
+                desired.min(was.saturating_add(ready))
+            };
             set.status = Some(ReplicaSetStatus {
                 replicas: desired,
                 ready_replicas: Some(available),
@@ -193,15 +260,34 @@ impl Cluster {
                 continue;
             }
             let ended = run.spec.terminate == Some(true);
-            let phase = if ended { AnalysisPhase::Successful } else { phase };
-            run.status = Some(AnalysisRunStatus { phase: Some(phase), ..AnalysisRunStatus::default() });
+            let phase = if ended {
+                AnalysisPhase::Successful
+            } else {
+                phase
+            };
+            run.status = Some(AnalysisRunStatus {
+                phase: Some(phase),
+                ..AnalysisRunStatus::default()
+            });
         }
     }
 
     /// Pods wanted of the version with a hash.
     pub fn desired(&self, hash: &str) -> i32 {
-        let of = |set: &&ReplicaSet| set.metadata.labels.as_ref().and_then(|all| all.get(LABEL_POD_HASH)).map(String::as_str) == Some(hash);
-        self.observed.replica_sets.iter().filter(of).map(ReplicaSet::desired).sum()
+        let of = |set: &&ReplicaSet| {
+            set.metadata
+                .labels
+                .as_ref()
+                .and_then(|all| all.get(LABEL_POD_HASH))
+                .map(String::as_str)
+                == Some(hash)
+        };
+        self.observed
+            .replica_sets
+            .iter()
+            .filter(of)
+            .map(ReplicaSet::desired)
+            .sum()
     }
 }
 
@@ -211,5 +297,10 @@ fn stamp(metadata: &mut ObjectMeta, now: Timestamp) {
 }
 
 fn letters(digest: &str) -> String {
-    digest.split_once(':').map_or(digest, |(_, hex)| hex).chars().take(16).collect()
+    digest
+        .split_once(':')
+        .map_or(digest, |(_, hex)| hex)
+        .chars()
+        .take(16)
+        .collect()
 }

@@ -11,9 +11,12 @@ use agent_api::names::{
 };
 use agent_api::pod_hash::{pod_hash, value_hash};
 use agent_api::{
-    AnalysisRun, AnalysisTemplateSpec, ContentDigest, FirstContact, Gate, PodHash, PodTemplate, ReplicaSet, Rollout,
+    AnalysisRun, AnalysisTemplateSpec, ContentDigest, DeliveryDigest, FirstContact, Gate, PodHash,
+    PodTemplate, ReplicaSet, Rollout,
 };
-use agent_engine::{GateObserved, GateRecord, Governance, HubContact, Kept, Observed, TemplateKey, effective};
+use agent_engine::{
+    GateObserved, GateRecord, Governance, HubContact, Kept, Observed, TemplateKey, effective,
+};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -173,12 +176,21 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
         text = text.replace(&format!("hash({version})"), hash(version).as_str());
         text = text.replace(&format!("digest({version})"), digest(version).as_str());
     }
-    let fixture: Fixture = serde_saphyr::from_str(&text).map_err(|error| Error::Yaml(error.to_string()))?;
+    let fixture: Fixture =
+        serde_saphyr::from_str(&text).map_err(|error| Error::Yaml(error.to_string()))?;
     let part = |name: &'static str| move |error| Error::Part(name, error);
     let templates: BTreeMap<TemplateKey, AnalysisTemplateSpec> = fixture
         .templates
         .into_iter()
-        .map(|one| (TemplateKey { name: one.name, cluster_scope: one.cluster_scope }, one.spec))
+        .map(|one| {
+            (
+                TemplateKey {
+                    name: one.name,
+                    cluster_scope: one.cluster_scope,
+                },
+                one.spec,
+            )
+        })
         .collect();
     let mut observed = Observed {
         now: fixture.now,
@@ -186,15 +198,22 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
         replica_sets: Vec::new(),
         analysis_runs: Vec::new(),
         templates,
-        defaulted: fixture.defaulted.then(|| defaulted(&fixture.rollout.version)),
+        defaulted: fixture
+            .defaulted
+            .then(|| defaulted(&fixture.rollout.version)),
         gate: GateObserved::stand_alone(),
     };
     for set in &fixture.replica_sets {
         let value = replica_set(&fixture.rollout, set);
-        observed.replica_sets.push(serde_json::from_value::<ReplicaSet>(value).map_err(part("replicaSets"))?);
+        observed
+            .replica_sets
+            .push(serde_json::from_value::<ReplicaSet>(value).map_err(part("replicaSets"))?);
     }
     for run in fixture.analysis_runs {
-        observed.analysis_runs.push(serde_json::from_value::<AnalysisRun>(analysis_run(run)).map_err(part("analysisRuns"))?);
+        observed.analysis_runs.push(
+            serde_json::from_value::<AnalysisRun>(analysis_run(run))
+                .map_err(part("analysisRuns"))?,
+        );
     }
     if let Some(gate) = fixture.gate {
         observed.gate = gate_observed(gate, &observed)?;
@@ -230,7 +249,10 @@ fn rollout(part: &RolloutPart) -> Value {
         let mut status = status.clone();
         // Steps as they are, unless the case says that they were others.
         if !part.steps.is_empty() && !status.contains_key("currentStepHash") {
-            status.insert("currentStepHash".to_owned(), Value::String(step_hash(&value)));
+            status.insert(
+                "currentStepHash".to_owned(),
+                Value::String(step_hash(&value)),
+            );
         }
         if let Some(fields) = value.as_object_mut() {
             fields.insert("status".to_owned(), Value::Object(status));
@@ -242,21 +264,35 @@ fn rollout(part: &RolloutPart) -> Value {
 /// The hash of the steps as the engine takes it: over the steps as they are read.
 fn step_hash(rollout: &Value) -> String {
     let read: Option<Rollout> = serde_json::from_value(rollout.clone()).ok();
-    let steps = read.and_then(|read| read.spec.strategy.canary).map(|canary| canary.steps).unwrap_or_default();
+    let steps = read
+        .and_then(|read| read.spec.strategy.canary)
+        .map(|canary| canary.steps)
+        .unwrap_or_default();
     value_hash(&serde_json::to_value(steps).unwrap_or(Value::Null))
 }
 
 fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
-    let hash = if part.foreign { PodHash(format!("{}foreign", part.version)) } else { hash(&part.version) };
+    let hash = if part.foreign {
+        PodHash(format!("{}foreign", part.version))
+    } else {
+        hash(&part.version)
+    };
     let mut annotations = part.annotations.clone();
     annotations.insert(ANNOTATION_REVISION.to_owned(), part.revision.to_string());
-    annotations.entry(ANNOTATION_DESIRED_REPLICAS.to_owned()).or_insert_with(|| rollout.replicas.to_string());
+    annotations
+        .entry(ANNOTATION_DESIRED_REPLICAS.to_owned())
+        .or_insert_with(|| rollout.replicas.to_string());
     let labels = json!({"app": NAME, LABEL_POD_HASH: hash});
     // What a cache keeps: with a digest annotation the pods' spec is dropped.
     let template = if part.foreign {
-        defaulted(&part.version).with_label(LABEL_POD_HASH, hash.as_str()).0
+        defaulted(&part.version)
+            .with_label(LABEL_POD_HASH, hash.as_str())
+            .0
     } else {
-        annotations.insert(ANNOTATION_DIGEST.to_owned(), digest(&part.version).to_string());
+        annotations.insert(
+            ANNOTATION_DIGEST.to_owned(),
+            digest(&part.version).to_string(),
+        );
         json!({"metadata": {"labels": labels}})
     };
     let available = part.available.unwrap_or(part.desired);
@@ -265,7 +301,10 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
         "creationTimestamp": format!("2025-12-{:02}T00:00:00Z", part.revision.clamp(1, 31)),
     });
     if let (Some(deleting), Some(fields)) = (part.deleting, metadata.as_object_mut()) {
-        fields.insert("deletionTimestamp".to_owned(), Value::String(deleting.to_string()));
+        fields.insert(
+            "deletionTimestamp".to_owned(),
+            Value::String(deleting.to_string()),
+        );
     }
     json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata,
@@ -296,19 +335,30 @@ fn analysis_run(run: Value) -> Value {
 
 fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateObserved, Error> {
     let content = effective::of_spec(observed);
-    let kept = |version: &String| {
+    // `v1:other` was kept with steps that are not the present ones.
+    let kept = |entry: &String| {
+        let (version, other) = entry
+            .split_once(':')
+            .map_or((entry.as_str(), None), |(v, o)| (v, Some(o)));
+        let delivery = other.map_or_else(
+            || content.delivery.clone(),
+            |other| DeliveryDigest(format!("v1:{other}")),
+        );
         let kept = Kept {
             template: template(version),
             strategy: effective::strategy_value(&content.strategy),
             templates: content.templates.clone(),
-            delivery: content.delivery.clone(),
+            delivery,
         };
         (digest(version), kept)
     };
     let record = match (part.record, part.undecodable) {
         (Some(record), _) => {
-            let text = record.to_string().replace("\"delivery\"", &format!("\"{}\"", content.delivery));
-            let gate: Gate = serde_json::from_str(&text).map_err(|error| Error::Part("gate.record", error))?;
+            let text = record
+                .to_string()
+                .replace("\"delivery\"", &format!("\"{}\"", content.delivery));
+            let gate: Gate =
+                serde_json::from_str(&text).map_err(|error| Error::Part("gate.record", error))?;
             GateRecord::Present(Box::new(gate))
         }
         (None, Some(why)) => GateRecord::Undecodable(why),
@@ -335,7 +385,11 @@ fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateObserved, Er
         first_deploy_free: part.first_deploy_free,
         passed: part.passed.iter().map(|version| digest(version)).collect(),
         kept: part.kept.iter().map(kept).collect(),
-        missing_config: part.missing_config.into_iter().map(|(version, names)| (digest(&version), names)).collect(),
+        missing_config: part
+            .missing_config
+            .into_iter()
+            .map(|(version, names)| (digest(&version), names))
+            .collect(),
     })
 }
 

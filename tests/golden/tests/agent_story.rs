@@ -38,22 +38,58 @@ rollout:
     let mut log = Vec::new();
     settle(&mut cluster, &mut log);
     let status = cluster.observed.rollout.status.clone().unwrap();
-    assert_eq!(status.phase.unwrap().as_str(), "Healthy", "{}", log.join("\n"));
+    assert_eq!(
+        status.phase.unwrap().as_str(),
+        "Healthy",
+        "{}",
+        log.join("\n")
+    );
     assert_eq!(status.stable_rs, Some(hash("v1")));
     assert_eq!(status.current_step_index, Some(4));
     cluster.observed.rollout.spec.template = Some(template("v2"));
     cluster.observed.rollout.metadata.generation = Some(2);
     settle(&mut cluster, &mut log);
     let status = cluster.observed.rollout.status.clone().unwrap();
-    assert_eq!((cluster.desired(hash("v1").as_str()), cluster.desired(hash("v2").as_str())), (4, 1));
-    assert_eq!(status.phase.unwrap().as_str(), "Paused", "{}", log.join("\n"));
+    assert_eq!(
+        (
+            cluster.desired(hash("v1").as_str()),
+            cluster.desired(hash("v2").as_str())
+        ),
+        (4, 1)
+    );
+    assert_eq!(
+        status.phase.unwrap().as_str(),
+        "Paused",
+        "{}",
+        log.join("\n")
+    );
     cluster.tick(40, 100);
     settle(&mut cluster, &mut log);
-    assert_eq!((cluster.desired(hash("v1").as_str()), cluster.desired(hash("v2").as_str())), (2, 3), "{}", log.join("\n"));
-    cluster.observed.rollout.status.as_mut().unwrap().pause_conditions.clear();
+    assert_eq!(
+        (
+            cluster.desired(hash("v1").as_str()),
+            cluster.desired(hash("v2").as_str())
+        ),
+        (2, 3),
+        "{}",
+        log.join("\n")
+    );
+    cluster
+        .observed
+        .rollout
+        .status
+        .as_mut()
+        .unwrap()
+        .pause_conditions
+        .clear();
     settle(&mut cluster, &mut log);
     let status = cluster.observed.rollout.status.clone().unwrap();
     assert_eq!(status.stable_rs, Some(hash("v2")), "{}", log.join("\n"));
-    assert_eq!(status.phase.unwrap().as_str(), "Healthy", "{}", log.join("\n"));
+    assert_eq!(
+        status.phase.unwrap().as_str(),
+        "Healthy",
+        "{}",
+        log.join("\n")
+    );
     println!("{}\nwrites {}", log.join("\n"), cluster.writes);
 }

@@ -36,19 +36,27 @@ fn bound(view: &View<'_>) -> bool {
 fn allowed(view: &View<'_>, digest: &ContentDigest) -> bool {
     let facts = &view.facts;
     let there = facts.served.as_ref() == Some(digest)
-        || facts.in_flight.as_ref().is_some_and(|flight| flight.digest == *digest)
+        || facts
+            .in_flight
+            .as_ref()
+            .is_some_and(|flight| flight.digest == *digest)
         || facts.succeeded.as_ref() == Some(digest);
     if there || facts.governance != Governance::Governed || facts.record != Record::Present {
         return there;
     }
     let first = facts.served.is_none() && facts.succeeded.is_none() && facts.in_flight.is_none();
-    if first && (facts.first_deploy_free || facts.passed.contains(digest)) && !facts.barred.contains(digest) {
+    if first
+        && (facts.first_deploy_free || facts.passed.contains(digest))
+        && !facts.barred.contains(digest)
+    {
         return true;
     }
     facts.permit.as_ref().is_some_and(|permit| {
         let live = permit.distrust.is_none()
             && permit.content == *digest
-            && facts.consumed.is_none_or(|consumed| consumed < permit.fence);
+            && facts
+                .consumed
+                .is_none_or(|consumed| consumed < permit.fence);
         let back = matches!(permit.kind, PermitKind::Rollback { .. });
         let in_time = facts.lease_live && (permit.started || !permit.start_by_passed);
         live && (back || in_time && !facts.barred.contains(digest))
@@ -56,9 +64,17 @@ fn allowed(view: &View<'_>, digest: &ContentDigest) -> bool {
 }
 
 fn makes_nothing_held(view: &View<'_>, found: &mut Vec<Violation>) {
-    for one in view.moves.iter().filter(|one| one.to > one.from || one.made) {
+    for one in view
+        .moves
+        .iter()
+        .filter(|one| one.to > one.from || one.made)
+    {
         if !allowed(view, &one.digest) {
-            breaks(found, "held-makes-no-set", format!("{} gets {} pods and nobody permitted it", one.name, one.to));
+            breaks(
+                found,
+                "held-makes-no-set",
+                format!("{} gets {} pods and nobody permitted it", one.name, one.to),
+            );
         }
     }
 }
@@ -69,29 +85,58 @@ fn keeps_status(view: &View<'_>, found: &mut Vec<Violation>) {
     if !at_rest || allowed(view, &view.spec.digest) {
         return;
     }
-    let back = view.facts.permit.as_ref().is_some_and(|permit| permit.content != view.spec.digest && allowed(view, &permit.content));
+    let back =
+        view.facts.permit.as_ref().is_some_and(|permit| {
+            permit.content != view.spec.digest && allowed(view, &permit.content)
+        });
     if !back && view.plan.status.current_pod_hash != view.before.stable_rs {
-        breaks(found, "held-keeps-status", "the current version changes while the spec is held");
+        breaks(
+            found,
+            "held-keeps-status",
+            "the current version changes while the spec is held",
+        );
     }
 }
 
 /// A permit that bounds what is on its way.
 fn max_step(view: &View<'_>, found: &mut Vec<Violation>) {
-    let (Some(canary), Some(permit)) = (view.canary(), &view.facts.permit) else { return };
+    let (Some(canary), Some(permit)) = (view.canary(), &view.facts.permit) else {
+        return;
+    };
     let forward = permit.kind == PermitKind::Forward && permit.content == canary.digest;
-    let (true, Some(max)) = (forward, permit.max_step) else { return };
-    let reached = view.facts.in_flight.as_ref().filter(|flight| flight.digest == canary.digest).map_or(0, |flight| flight.step);
+    let (true, Some(max)) = (forward, permit.max_step) else {
+        return;
+    };
+    let reached = view
+        .facts
+        .in_flight
+        .as_ref()
+        .filter(|flight| flight.digest == canary.digest)
+        .map_or(0, |flight| flight.step);
     bounded(view, max.max(reached), "max-step", found);
 }
 
 /// G20, G21: after its end nothing is raised, unless the policy says to finish and the hub is silent.
 fn lease(view: &View<'_>, found: &mut Vec<Violation>) {
-    let Some(flight) = view.facts.in_flight.as_ref() else { return };
+    let Some(flight) = view.facts.in_flight.as_ref() else {
+        return;
+    };
     let fleet = flight.permission == Permission::Fleet && !view.facts.lease_live;
-    let forward = view.facts.permit.as_ref().is_some_and(|permit| permit.kind == PermitKind::Forward && permit.content == flight.digest);
-    let finish = view.facts.on_hub_loss == OnHubLoss::Finish && view.facts.contact != Contact::Connected;
-    let canary = view.canary().is_some_and(|canary| canary.digest == flight.digest);
-    if fleet && forward && !finish && canary && view.facts.served.is_some() && view.facts.succeeded.as_ref() != Some(&flight.digest) {
+    let forward = view.facts.permit.as_ref().is_some_and(|permit| {
+        permit.kind == PermitKind::Forward && permit.content == flight.digest
+    });
+    let finish =
+        view.facts.on_hub_loss == OnHubLoss::Finish && view.facts.contact != Contact::Connected;
+    let canary = view
+        .canary()
+        .is_some_and(|canary| canary.digest == flight.digest);
+    if fleet
+        && forward
+        && !finish
+        && canary
+        && view.facts.served.is_some()
+        && view.facts.succeeded.as_ref() != Some(&flight.digest)
+    {
         bounded(view, flight.step, "lease-ends-raising", found);
     }
 }
@@ -102,7 +147,12 @@ fn bounded(view: &View<'_>, step: i32, rule: &'static str, found: &mut Vec<Viola
     if view.stable().is_none() {
         return;
     }
-    if let Some(index) = view.plan.status.current_step_index.filter(|index| *index > step) {
+    if let Some(index) = view
+        .plan
+        .status
+        .current_step_index
+        .filter(|index| *index > step)
+    {
         breaks(found, rule, format!("step {index} is beyond {step}"));
     }
     let steps = view.steps();
@@ -110,10 +160,22 @@ fn bounded(view: &View<'_>, step: i32, rule: &'static str, found: &mut Vec<Viola
     if upto >= steps.len() {
         return;
     }
-    let weight = steps.iter().take(upto.saturating_add(1)).rev().find_map(|step| step.set_weight).unwrap_or(0);
+    let weight = steps
+        .iter()
+        .take(upto.saturating_add(1))
+        .rev()
+        .find_map(|step| step.set_weight)
+        .unwrap_or(0);
     let most = split(view.limits(), weight).new;
     if canary.to > canary.from && canary.to > most {
-        breaks(found, rule, format!("{} gets {} pods, {most} are permitted", canary.name, canary.to));
+        breaks(
+            found,
+            rule,
+            format!(
+                "{} gets {} pods, {most} are permitted",
+                canary.name, canary.to
+            ),
+        );
     }
 }
 
@@ -124,42 +186,79 @@ fn record_first(view: &View<'_>, found: &mut Vec<Violation>) {
     let effect = place(|action| {
         matches!(
             action,
-            Action::CreateReplicaSet { .. } | Action::ScaleReplicaSet { .. } | Action::CreateAnalysisRun { .. }
+            Action::CreateReplicaSet { .. }
+                | Action::ScaleReplicaSet { .. }
+                | Action::CreateAnalysisRun { .. }
         )
     });
     if let (Some(record), Some(effect)) = (record, effect)
         && record > effect
     {
-        breaks(found, "record-before-effect", "the Gate is written after an effect");
+        breaks(
+            found,
+            "record-before-effect",
+            "the Gate is written after an effect",
+        );
     }
 }
 
 /// Outcomes only ever rise, and success is what it says.
 fn record(view: &View<'_>, found: &mut Vec<Violation>) {
-    let Some(status) = view.recorded() else { return };
-    let before = view.observed.gate.gate().and_then(|gate| gate.status.as_ref());
+    let Some(status) = view.recorded() else {
+        return;
+    };
+    let before = view
+        .observed
+        .gate
+        .gate()
+        .and_then(|gate| gate.status.as_ref());
     let old = before.and_then(|record| record.outcome.as_ref());
     if let (Some(old), Some(new)) = (old, &status.outcome)
         && old != new
         && new.fence <= old.fence
     {
-        breaks(found, "outcome-rises", format!("fence {} after {}", new.fence, old.fence));
+        breaks(
+            found,
+            "outcome-rises",
+            format!("fence {} after {}", new.fence, old.fence),
+        );
     }
     if old.is_some() && status.outcome.is_none() {
         breaks(found, "outcome-rises", "an outcome is forgotten");
     }
-    let fresh = status.outcome.as_ref().filter(|outcome| old != Some(outcome));
-    let served = fresh.filter(|outcome| outcome.result == OutcomeResult::Served).map(|outcome| &outcome.digest);
-    let known = before.and_then(|record| record.served.as_ref()).map(|served| &served.digest);
-    let newly = status.served.as_ref().map(|served| &served.digest).filter(|digest| known != Some(digest));
+    let fresh = status
+        .outcome
+        .as_ref()
+        .filter(|outcome| old != Some(outcome));
+    let served = fresh
+        .filter(|outcome| outcome.result == OutcomeResult::Served)
+        .map(|outcome| &outcome.digest);
+    let known = before
+        .and_then(|record| record.served.as_ref())
+        .map(|served| &served.digest);
+    let newly = status
+        .served
+        .as_ref()
+        .map(|served| &served.digest)
+        .filter(|digest| known != Some(digest));
     for digest in [served, newly].into_iter().flatten() {
         let stable = view.stable();
         let whole = stable.is_some_and(|one| {
-            one.digest == *digest && !one.made && one.to == view.replicas() && one.available >= view.replicas()
+            one.digest == *digest
+                && !one.made
+                && one.to == view.replicas()
+                && one.available >= view.replicas()
         });
-        let alone = view.moves.iter().all(|one| one.digest == *digest || one.to == 0);
+        let alone = view
+            .moves
+            .iter()
+            .all(|one| one.digest == *digest || one.to == 0);
         if !(whole && alone) || view.plan.status.current_pod_hash != view.plan.status.stable_rs {
-            breaks(found, "served-is-complete", "success is recorded before every pod is of that version and available");
+            breaks(
+                found,
+                "served-is-complete",
+                "success is recorded before every pod is of that version and available",
+            );
         }
     }
 }

@@ -13,32 +13,60 @@ use crate::plan::Action;
 use crate::sets::ANNOTATION_ATTEMPT;
 
 pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
-    let mut names: BTreeSet<String> = view.observed.replica_sets.iter().filter_map(|set| set.metadata.name.clone()).collect();
+    let mut names: BTreeSet<String> = view
+        .observed
+        .replica_sets
+        .iter()
+        .filter_map(|set| set.metadata.name.clone())
+        .collect();
     let runs = view.observed.analysis_runs.iter();
-    let mut run_names: BTreeSet<String> = runs.filter_map(|run| run.metadata.name.clone()).collect();
+    let mut run_names: BTreeSet<String> =
+        runs.filter_map(|run| run.metadata.name.clone()).collect();
     for action in &view.plan.actions {
         if let Action::CreateReplicaSet { replica_set } = action {
             let name = replica_set.metadata.name.clone().unwrap_or_default();
             let labels = replica_set.metadata.labels.clone().unwrap_or_default();
-            let rollout = view.observed.rollout.metadata.name.as_deref().unwrap_or_default();
-            let wanted = labels.get(LABEL_POD_HASH).map(|hash| format!("{rollout}-{hash}"));
+            let rollout = view
+                .observed
+                .rollout
+                .metadata
+                .name
+                .as_deref()
+                .unwrap_or_default();
+            let wanted = labels
+                .get(LABEL_POD_HASH)
+                .map(|hash| format!("{rollout}-{hash}"));
             if wanted.as_ref() != Some(&name) {
-                breaks(found, "names-are-repeatable", format!("{name} is not named after its hash"));
+                breaks(
+                    found,
+                    "names-are-repeatable",
+                    format!("{name} is not named after its hash"),
+                );
             }
             if !names.insert(name.clone()) {
                 breaks(found, "names-are-new", name);
             }
             let annotations = replica_set.metadata.annotations.as_ref();
-            let revision = annotations.and_then(|all| all.get(ANNOTATION_REVISION)).and_then(|text| text.parse::<i64>().ok());
+            let revision = annotations
+                .and_then(|all| all.get(ANNOTATION_REVISION))
+                .and_then(|text| text.parse::<i64>().ok());
             let newest = view.sets.iter().map(|set| set.revision).max().unwrap_or(0);
             if revision.is_none_or(|revision| revision <= newest) {
-                breaks(found, "revision-rises", format!("revision {revision:?} after {newest}"));
+                breaks(
+                    found,
+                    "revision-rises",
+                    format!("revision {revision:?} after {newest}"),
+                );
             }
         }
         if let Action::CreateAnalysisRun { run } = action {
             let name = run.metadata.name.clone().unwrap_or_default();
             if run_name(view, run).as_ref() != Some(&name) {
-                breaks(found, "names-are-repeatable", format!("{name} is not what a restart would name it"));
+                breaks(
+                    found,
+                    "names-are-repeatable",
+                    format!("{name} is not what a restart would name it"),
+                );
             }
             if !run_names.insert(name.clone()) {
                 breaks(found, "names-are-new", name);
@@ -52,13 +80,32 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
 /// Rollout, hash, revision, step, and the attempt as annotated.
 fn run_name(view: &View<'_>, run: &AnalysisRun) -> Option<String> {
     let labels = run.metadata.labels.as_ref()?;
-    let revision = run.metadata.annotations.as_ref()?.get(ANNOTATION_REVISION)?;
+    let revision = run
+        .metadata
+        .annotations
+        .as_ref()?
+        .get(ANNOTATION_REVISION)?;
     let hash = labels.get(LABEL_POD_HASH)?;
-    let rollout = view.observed.rollout.metadata.name.as_deref().unwrap_or_default();
-    let base = format!("{rollout}-{hash}-{revision}-{}", labels.get(LABEL_STEP_INDEX)?);
-    let known = view.sets.iter().find(|set| set.hash.as_str() == hash).map_or(0, |set| set.attempt);
+    let rollout = view
+        .observed
+        .rollout
+        .metadata
+        .name
+        .as_deref()
+        .unwrap_or_default();
+    let base = format!(
+        "{rollout}-{hash}-{revision}-{}",
+        labels.get(LABEL_STEP_INDEX)?
+    );
+    let known = view
+        .sets
+        .iter()
+        .find(|set| set.hash.as_str() == hash)
+        .map_or(0, |set| set.attempt);
     let planned = view.plan.actions.iter().find_map(|action| {
-        let Action::AnnotateReplicaSet { annotations, .. } = action else { return None };
+        let Action::AnnotateReplicaSet { annotations, .. } = action else {
+            return None;
+        };
         annotations.get(ANNOTATION_ATTEMPT)?.parse::<u32>().ok()
     });
     match planned.unwrap_or(known) {
@@ -74,15 +121,24 @@ fn deletions(view: &View<'_>, found: &mut Vec<Violation>) {
             let set = view.sets.iter().find(|set| set.name == *name);
             let used = set.is_none_or(|set| {
                 let hash = Some(&set.hash);
-                set.desired > 0 || set.current > 0 || hash == status.current_pod_hash.as_ref() || hash == status.stable_rs.as_ref()
+                set.desired > 0
+                    || set.current > 0
+                    || hash == status.current_pod_hash.as_ref()
+                    || hash == status.stable_rs.as_ref()
             });
             if used {
                 breaks(found, "nothing-in-use-is-deleted", name.clone());
             }
         }
         if let Action::DeleteAnalysisRun { name } = action {
-            let run = view.observed.analysis_runs.iter().find(|run| run.metadata.name.as_ref() == Some(name));
-            let phase = run.and_then(|run| run.status.as_ref()).and_then(|status| status.phase);
+            let run = view
+                .observed
+                .analysis_runs
+                .iter()
+                .find(|run| run.metadata.name.as_ref() == Some(name));
+            let phase = run
+                .and_then(|run| run.status.as_ref())
+                .and_then(|status| status.phase);
             if !phase.is_some_and(AnalysisPhase::is_completed) {
                 breaks(found, "nothing-in-use-is-deleted", name.clone());
             }
@@ -92,26 +148,64 @@ fn deletions(view: &View<'_>, found: &mut Vec<Violation>) {
 
 fn status(view: &View<'_>, found: &mut Vec<Violation>) {
     let status = &view.plan.status;
-    let generation = view.observed.rollout.metadata.generation.unwrap_or(0).to_string();
+    let generation = view
+        .observed
+        .rollout
+        .metadata
+        .generation
+        .unwrap_or(0)
+        .to_string();
     if status.phase.is_none() || status.observed_generation.as_ref() != Some(&generation) {
-        breaks(found, "status-is-whole", "phase and observedGeneration belong in every status");
+        breaks(
+            found,
+            "status-is-whole",
+            "phase and observedGeneration belong in every status",
+        );
     }
     let now = StatusTime::from(view.observed.now);
-    let conditions = status.conditions.iter().filter_map(|condition| condition.last_update_time);
+    let conditions = status
+        .conditions
+        .iter()
+        .filter_map(|condition| condition.last_update_time);
     let pauses = status.pause_conditions.iter().map(|pause| pause.start_time);
     let later = |at: &StatusTime| *at > now;
-    if conditions.chain(pauses).chain(status.aborted_at).any(|at| later(&at) && !known_time(view, at)) {
-        breaks(found, "times-are-of-the-past", "a time in the status lies in the future");
+    if conditions
+        .chain(pauses)
+        .chain(status.aborted_at)
+        .any(|at| later(&at) && !known_time(view, at))
+    {
+        breaks(
+            found,
+            "times-are-of-the-past",
+            "a time in the status lies in the future",
+        );
     }
     // Only a restart that somebody asked for is ever recorded as seen.
-    if status.restarted_at != view.before.restarted_at && view.observed.rollout.spec.restart_at.is_none() {
-        breaks(found, "times-are-of-the-past", "restartedAt changes and nobody asked for a restart");
+    if status.restarted_at != view.before.restarted_at
+        && view.observed.rollout.spec.restart_at.is_none()
+    {
+        breaks(
+            found,
+            "times-are-of-the-past",
+            "restartedAt changes and nobody asked for a restart",
+        );
     }
 }
 
 /// A time that was there before; a clock that went back does not make it ours.
 fn known_time(view: &View<'_>, at: StatusTime) -> bool {
-    let conditions = view.before.conditions.iter().filter_map(|condition| condition.last_update_time);
-    let pauses = view.before.pause_conditions.iter().map(|pause| pause.start_time);
-    conditions.chain(pauses).chain(view.before.aborted_at).any(|known| known == at)
+    let conditions = view
+        .before
+        .conditions
+        .iter()
+        .filter_map(|condition| condition.last_update_time);
+    let pauses = view
+        .before
+        .pause_conditions
+        .iter()
+        .map(|pause| pause.start_time);
+    conditions
+        .chain(pauses)
+        .chain(view.before.aborted_at)
+        .any(|known| known == at)
 }

@@ -18,54 +18,104 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
 }
 
 fn availability(view: &View<'_>, found: &mut Vec<Violation>) {
-    let sum = |of: fn(&super::view::Move) -> i32| view.moves.iter().map(of).fold(0_i32, i32::saturating_add);
+    let sum = |of: fn(&super::view::Move) -> i32| {
+        view.moves.iter().map(of).fold(0_i32, i32::saturating_add)
+    };
     let (before, after) = (sum(|one| one.sure(one.from)), sum(|one| one.sure(one.to)));
     let least = view.limits().minimum().min(before);
     if after < least {
-        breaks(found, "enough-available", format!("{before} pods are available, {after} would be, {least} must be"));
+        breaks(
+            found,
+            "enough-available",
+            format!("{before} pods are available, {after} would be, {least} must be"),
+        );
     }
 }
 
 fn surge(view: &View<'_>, found: &mut Vec<Violation>) {
-    let (before, after) = view.moves.iter().fold((0_i32, 0_i32), |(before, after), one| {
-        (before.saturating_add(one.from), after.saturating_add(one.to))
-    });
+    let (before, after) = view
+        .moves
+        .iter()
+        .fold((0_i32, 0_i32), |(before, after), one| {
+            (
+                before.saturating_add(one.from),
+                after.saturating_add(one.to),
+            )
+        });
     let most = view.limits().maximum().max(before);
     if after > most {
-        breaks(found, "not-too-many", format!("{after} pods would be wanted, {most} are allowed"));
+        breaks(
+            found,
+            "not-too-many",
+            format!("{after} pods would be wanted, {most} are allowed"),
+        );
     }
 }
 
 /// Everything at once is for a first deploy, a full promotion and a rollback.
 fn at_once(view: &View<'_>) -> bool {
-    let full = view.before.promote_full == Some(true) && view.plan.status.promote_full == Some(true);
+    let full =
+        view.before.promote_full == Some(true) && view.plan.status.promote_full == Some(true);
     let back = view.facts.permit.as_ref().is_some_and(|permit| {
-        let rollback = matches!(permit.kind, PermitKind::Rollback { steps_backwards: false, .. });
-        rollback && view.canary().is_some_and(|canary| canary.digest == permit.content)
+        let rollback = matches!(
+            permit.kind,
+            PermitKind::Rollback {
+                steps_backwards: false,
+                ..
+            }
+        );
+        rollback
+            && view
+                .canary()
+                .is_some_and(|canary| canary.digest == permit.content)
     });
     view.stable().is_none() || full || back
 }
 
 fn weight(view: &View<'_>, found: &mut Vec<Violation>) {
-    let Some(canary) = view.canary().filter(|_| !at_once(view)) else { return };
+    let Some(canary) = view.canary().filter(|_| !at_once(view)) else {
+        return;
+    };
     let steps = view.steps();
     let index = usize::try_from(view.plan.status.current_step_index.unwrap_or(0)).unwrap_or(0);
     if index >= steps.len() {
         return;
     }
-    let weight = steps.iter().take(index.saturating_add(1)).rev().find_map(|step| step.set_weight).unwrap_or(0);
+    let weight = steps
+        .iter()
+        .take(index.saturating_add(1))
+        .rev()
+        .find_map(|step| step.set_weight)
+        .unwrap_or(0);
     let most = split(view.limits(), weight).new;
     if canary.to > most && canary.to > canary.from {
-        breaks(found, "weight-of-the-step", format!("{} gets {} pods at weight {weight}, {most} are its share", canary.name, canary.to));
+        breaks(
+            found,
+            "weight-of-the-step",
+            format!(
+                "{} gets {} pods at weight {weight}, {most} are its share",
+                canary.name, canary.to
+            ),
+        );
     }
 }
 
 fn from(view: &View<'_>, found: &mut Vec<Violation>) {
     for action in &view.plan.actions {
-        let Action::ScaleReplicaSet { name, from, to, .. } = action else { continue };
-        let has = view.moves.iter().find(|one| one.name == *name && !one.made).map(|one| one.from);
+        let Action::ScaleReplicaSet { name, from, to, .. } = action else {
+            continue;
+        };
+        let has = view
+            .moves
+            .iter()
+            .find(|one| one.name == *name && !one.made)
+            .map(|one| one.from);
         if has != Some(*from) || from == to {
-            breaks(found, "scale-from-what-is", format!("{name} has {has:?}, scaled {from} -> {to}"));
+            breaks(
+                found,
+                "scale-from-what-is",
+                format!("{name} has {has:?}, scaled {from} -> {to}"),
+            );
         }
     }
 }
@@ -75,16 +125,28 @@ fn promotion(view: &View<'_>, found: &mut Vec<Violation>) {
     if view.plan.status.stable_rs == view.before.stable_rs {
         return;
     }
-    let whole = view.stable().is_some_and(|one| !one.made && one.from >= view.replicas() && one.available >= view.replicas());
+    let whole = view.stable().is_some_and(|one| {
+        !one.made && one.from >= view.replicas() && one.available >= view.replicas()
+    });
     if !whole {
-        breaks(found, "promotion-needs-pods", "a version without all its pods becomes the stable one");
+        breaks(
+            found,
+            "promotion-needs-pods",
+            "a version without all its pods becomes the stable one",
+        );
     }
 }
 
 /// An aborted version only loses pods.
 fn aborted(view: &View<'_>, found: &mut Vec<Violation>) {
-    let (Some(canary), Some(_)) = (view.canary(), view.stable()) else { return };
+    let (Some(canary), Some(_)) = (view.canary(), view.stable()) else {
+        return;
+    };
     if view.plan.status.abort == Some(true) && canary.to > canary.from {
-        breaks(found, "aborted-gets-no-weight", format!("{} gets {} pods", canary.name, canary.to));
+        breaks(
+            found,
+            "aborted-gets-no-weight",
+            format!("{} gets {} pods", canary.name, canary.to),
+        );
     }
 }

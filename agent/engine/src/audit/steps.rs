@@ -23,22 +23,39 @@ fn abort_stays(view: &View<'_>, found: &mut Vec<Violation>) {
         return;
     }
     let at_rest = view.plan.status.current_pod_hash == view.before.stable_rs;
-    let promoted = view.before.promote_full == Some(true) && view.facts.verb == Some(Verb::PromoteFull);
+    let promoted =
+        view.before.promote_full == Some(true) && view.facts.verb == Some(Verb::PromoteFull);
     let permitted = view.facts.in_flight.as_ref().is_some_and(|flight| {
         view.facts.permit.as_ref().is_some_and(|permit| {
-            permit.content == flight.digest && view.facts.consumed.is_none_or(|consumed| consumed < permit.fence)
+            permit.content == flight.digest
+                && view
+                    .facts
+                    .consumed
+                    .is_none_or(|consumed| consumed < permit.fence)
         })
     });
     if !at_rest && !promoted && !permitted {
-        breaks(found, "abort-stays", "the abort is lifted and nobody asked for it");
+        breaks(
+            found,
+            "abort-stays",
+            "the abort is lifted and nobody asked for it",
+        );
     }
 }
 
 /// Steps that are passed by walking were waited for.
 fn progress(view: &View<'_>, found: &mut Vec<Violation>) {
-    let (Some(from), Some(to)) = (view.before.current_step_index, view.plan.status.current_step_index) else { return };
-    let at_once = view.before.promote_full == Some(true) || view.plan.status.current_pod_hash == view.before.stable_rs;
-    let canary = view.facts.in_flight.is_some() && view.stable().is_some() && view.before.stable_rs.is_some();
+    let (Some(from), Some(to)) = (
+        view.before.current_step_index,
+        view.plan.status.current_step_index,
+    ) else {
+        return;
+    };
+    let at_once = view.before.promote_full == Some(true)
+        || view.plan.status.current_pod_hash == view.before.stable_rs;
+    let canary = view.facts.in_flight.is_some()
+        && view.stable().is_some()
+        && view.before.stable_rs.is_some();
     let back = matches!(
         view.facts.permit.as_ref().map(|permit| &permit.kind),
         Some(crate::gate::facts::PermitKind::Rollback { .. })
@@ -53,23 +70,48 @@ fn progress(view: &View<'_>, found: &mut Vec<Violation>) {
         }
         match step.kind() {
             StepKind::Analysis(_) if !analysed(view, index) => {
-                breaks(found, "analysis-before-progress", format!("step {index} is passed without a successful analysis"));
+                breaks(
+                    found,
+                    "analysis-before-progress",
+                    format!("step {index} is passed without a successful analysis"),
+                );
             }
             StepKind::Pause(pause) => {
-                let length = pause.duration.as_ref().map(|length| from_int_or_string(length).unwrap_or(SignedDuration::MAX));
+                let length = pause
+                    .duration
+                    .as_ref()
+                    .map(|length| from_int_or_string(length).unwrap_or(SignedDuration::MAX));
                 if !waited(view, index == from, length) {
-                    breaks(found, "pause-before-progress", format!("the pause of step {index} is not over"));
+                    breaks(
+                        found,
+                        "pause-before-progress",
+                        format!("the pause of step {index} is not over"),
+                    );
                 }
             }
-            StepKind::Analysis(_) | StepKind::SetWeight(_) | StepKind::Unsupported(_) | StepKind::Invalid(_) => {}
+            StepKind::Analysis(_)
+            | StepKind::SetWeight(_)
+            | StepKind::Unsupported(_)
+            | StepKind::Invalid(_) => {}
         }
     }
 }
 
 fn analysed(view: &View<'_>, index: i32) -> bool {
-    let hash = view.plan.status.current_pod_hash.as_ref().map(ToString::to_string);
+    let hash = view
+        .plan
+        .status
+        .current_pod_hash
+        .as_ref()
+        .map(ToString::to_string);
     view.observed.analysis_runs.iter().any(|run| {
-        let label = |key: &str| run.metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
+        let label = |key: &str| {
+            run.metadata
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(key))
+                .cloned()
+        };
         let step = label(LABEL_STEP_INDEX).is_none_or(|step| step == index.to_string());
         let phase = run.status.as_ref().and_then(|status| status.phase);
         step && label(LABEL_POD_HASH) == hash && phase == Some(AnalysisPhase::Successful)
@@ -91,14 +133,24 @@ fn waited(view: &View<'_>, was_here: bool, length: Option<SignedDuration>) -> bo
 }
 
 fn person(view: &View<'_>, found: &mut Vec<Violation>) {
-    let (Some(from), Some(to)) = (view.before.current_step_index, view.plan.status.current_step_index) else { return };
+    let (Some(from), Some(to)) = (
+        view.before.current_step_index,
+        view.plan.status.current_step_index,
+    ) else {
+        return;
+    };
     let paused = view.observed.rollout.spec.paused == Some(true) && view.facts.in_flight.is_some();
-    let asked = view.before.promote_full == Some(true) || view.plan.status.current_pod_hash == view.plan.status.stable_rs;
+    let asked = view.before.promote_full == Some(true)
+        || view.plan.status.current_pod_hash == view.plan.status.stable_rs;
     let back = matches!(
         view.facts.permit.as_ref().map(|permit| &permit.kind),
         Some(crate::gate::facts::PermitKind::Rollback { .. })
     );
     if paused && view.same_version() && to > from && !asked && !back {
-        breaks(found, "person-pauses", format!("step {from} -> {to} while somebody paused it"));
+        breaks(
+            found,
+            "person-pauses",
+            format!("step {from} -> {to} while somebody paused it"),
+        );
     }
 }

@@ -51,7 +51,9 @@ impl<'a> View<'a> {
         let sets = views(observed);
         let spec = effective::of_spec(observed);
         let moves = moves(&sets, plan);
-        let current = moves.iter().find(|one| Some(&one.hash) == plan.status.current_pod_hash.as_ref());
+        let current = moves
+            .iter()
+            .find(|one| Some(&one.hash) == plan.status.current_pod_hash.as_ref());
         let running = current.map(|one| content(observed, &spec, &one.digest));
         Self {
             facts: facts(observed, &spec, &sets, Bug::default()),
@@ -70,12 +72,19 @@ impl<'a> View<'a> {
     }
 
     pub fn limits(&self) -> Limits {
-        let strategy = self.running.as_ref().and_then(|running| running.strategy.canary.clone()).unwrap_or_default();
+        let strategy = self
+            .running
+            .as_ref()
+            .and_then(|running| running.strategy.canary.clone())
+            .unwrap_or_default();
         Limits::of(&strategy, self.replicas())
     }
 
     pub fn steps(&self) -> Vec<CanaryStep> {
-        let strategy = self.running.as_ref().and_then(|running| running.strategy.canary.clone());
+        let strategy = self
+            .running
+            .as_ref()
+            .and_then(|running| running.strategy.canary.clone());
         strategy.map(|canary| canary.steps).unwrap_or_default()
     }
 
@@ -83,12 +92,16 @@ impl<'a> View<'a> {
     pub fn canary(&self) -> Option<&Move> {
         let current = self.plan.status.current_pod_hash.as_ref();
         let on_its_way = current != self.plan.status.stable_rs.as_ref();
-        self.moves.iter().find(|one| on_its_way && Some(&one.hash) == current)
+        self.moves
+            .iter()
+            .find(|one| on_its_way && Some(&one.hash) == current)
     }
 
     /// The stable version after the plan.
     pub fn stable(&self) -> Option<&Move> {
-        self.moves.iter().find(|one| Some(&one.hash) == self.plan.status.stable_rs.as_ref())
+        self.moves
+            .iter()
+            .find(|one| Some(&one.hash) == self.plan.status.stable_rs.as_ref())
     }
 
     /// The same version was current before, in the same steps.
@@ -99,7 +112,9 @@ impl<'a> View<'a> {
 
     pub fn recorded(&self) -> Option<&GateStatus> {
         self.plan.actions.iter().find_map(|action| {
-            let Action::RecordGate { status, .. } = action else { return None };
+            let Action::RecordGate { status, .. } = action else {
+                return None;
+            };
             Some(&**status)
         })
     }
@@ -107,29 +122,45 @@ impl<'a> View<'a> {
 
 /// The content with a digest, as the spec or a kept template has it.
 fn content(observed: &Observed, spec: &Effective, digest: &ContentDigest) -> Effective {
-    let Some(kept) = observed.gate.kept.get(digest).filter(|kept| *digest != spec.digest || kept.delivery != spec.delivery)
+    let Some(kept) = observed
+        .gate
+        .kept
+        .get(digest)
+        .filter(|kept| *digest != spec.digest || kept.delivery != spec.delivery)
     else {
         return spec.clone();
     };
     // While a permit for the kept steps is carried out they count, else the spec's.
-    let permit = observed.gate.gate().and_then(|gate| gate.spec.permit.as_ref());
-    let frozen = permit.is_some_and(|permit| permit.digest == *digest && permit.delivery_digest == kept.delivery);
+    let permit = observed
+        .gate
+        .gate()
+        .and_then(|gate| gate.spec.permit.as_ref());
+    let frozen = permit
+        .is_some_and(|permit| permit.digest == *digest && permit.delivery_digest == kept.delivery);
     if *digest == spec.digest && !frozen {
         return spec.clone();
     }
-    let strategy = serde_json::from_value(kept.strategy.clone()).unwrap_or_else(|_| spec.strategy.clone());
-    Effective { strategy, digest: digest.clone(), ..spec.clone() }
+    let strategy =
+        serde_json::from_value(kept.strategy.clone()).unwrap_or_else(|_| spec.strategy.clone());
+    Effective {
+        strategy,
+        digest: digest.clone(),
+        ..spec.clone()
+    }
 }
 
 fn moves(sets: &[SetView], plan: &Plan) -> Vec<Move> {
     let scaled = |name: &str| {
         plan.actions.iter().find_map(|action| {
-            let Action::ScaleReplicaSet { name: of, to, .. } = action else { return None };
+            let Action::ScaleReplicaSet { name: of, to, .. } = action else {
+                return None;
+            };
             (of == name).then_some(*to)
         })
     };
     let gone = |name: &str| {
-        let same = |action: &Action| matches!(action, Action::DeleteReplicaSet { name: of } if of == name);
+        let same =
+            |action: &Action| matches!(action, Action::DeleteReplicaSet { name: of } if of == name);
         plan.actions.iter().any(same)
     };
     let known = sets.iter().map(|set| Move {
@@ -137,14 +168,28 @@ fn moves(sets: &[SetView], plan: &Plan) -> Vec<Move> {
         hash: set.hash.clone(),
         digest: set.digest.clone(),
         from: set.desired,
-        to: if gone(&set.name) { 0 } else { scaled(&set.name).unwrap_or(set.desired) },
+        to: if gone(&set.name) {
+            0
+        } else {
+            scaled(&set.name).unwrap_or(set.desired)
+        },
         available: set.available,
         made: false,
     });
     let made = plan.actions.iter().filter_map(|action| {
-        let Action::CreateReplicaSet { replica_set } = action else { return None };
-        let label = replica_set.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_POD_HASH));
-        let digest = replica_set.metadata.annotations.as_ref().and_then(|all| all.get(ANNOTATION_DIGEST));
+        let Action::CreateReplicaSet { replica_set } = action else {
+            return None;
+        };
+        let label = replica_set
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(LABEL_POD_HASH));
+        let digest = replica_set
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(ANNOTATION_DIGEST));
         Some(Move {
             name: replica_set.metadata.name.clone().unwrap_or_default(),
             hash: PodHash(label.cloned().unwrap_or_default()),
@@ -160,5 +205,8 @@ fn moves(sets: &[SetView], plan: &Plan) -> Vec<Move> {
 
 /// Adds a violation.
 pub(super) fn breaks(found: &mut Vec<Violation>, rule: &'static str, detail: impl Into<String>) {
-    found.push(Violation { rule, detail: detail.into() });
+    found.push(Violation {
+        rule,
+        detail: detail.into(),
+    });
 }

@@ -253,8 +253,7 @@ impl Pass<'_> {
             .map(String::as_str);
         let revision = self.new.revision.to_string();
         if shown != Some(revision.as_str()) && self.decision.mode != Mode::Held {
-            let annotations = BTreeMap::from([(ANNOTATION_REVISION.to_owned(), Some(revision))]);
-            self.writes.push(Action::PatchRollout { annotations });
+            self.annotate_rollout(ANNOTATION_REVISION, Some(revision));
             let message = format!("updated to revision {}", self.new.revision);
             self.event(EventKind::Normal, "RolloutUpdated", message, "");
         }

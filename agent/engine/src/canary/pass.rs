@@ -194,13 +194,37 @@ impl<'a> Pass<'a> {
         self.status.controller_pause = None;
     }
 
-    /// The fleet takes the version back without walking through steps.
-    pub fn rolls_back_at_once(&self) -> bool {
+    /// The fleet takes the version back without walking through steps: why.
+    pub fn rolls_back_at_once(&self) -> Option<Reason> {
         match &self.decision.mode {
             Mode::Rollback {
-                steps_backwards, ..
-            } => !steps_backwards,
-            Mode::Open | Mode::Forward { .. } | Mode::Held => false,
+                release,
+                why,
+                steps_backwards: false,
+                ..
+            } => Some(Reason::FleetRollback {
+                release: release.clone(),
+                why: why.clone(),
+            }),
+            Mode::Rollback { .. } | Mode::Open | Mode::Forward { .. } | Mode::Held => None,
+        }
+    }
+
+    /// Sets or removes annotations of the Rollout, in one write.
+    pub fn annotate_rollout(&mut self, key: &str, value: Option<String>) {
+        let known = self.writes.iter_mut().find_map(|action| {
+            let Action::PatchRollout { annotations } = action else {
+                return None;
+            };
+            Some(annotations)
+        });
+        match known {
+            Some(annotations) => {
+                annotations.insert(key.to_owned(), value);
+            }
+            None => self.writes.push(Action::PatchRollout {
+                annotations: [(key.to_owned(), value)].into(),
+            }),
         }
     }
 }

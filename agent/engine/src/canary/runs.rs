@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use agent_api::names::{LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX, ROLLOUT_TYPE_STEP};
 use agent_api::object::ObjectMeta;
 use agent_api::rollout_status::AnalysisRunRef;
-use agent_api::{AnalysisPhase, AnalysisRun, StepAnalysis};
+use agent_api::{AnalysisPhase, AnalysisRun, CanaryStep, StepAnalysis, StepKind};
 
 use super::current::owner;
 use super::pass::Pass;
@@ -162,8 +162,21 @@ impl Pass<'_> {
         self.event(kind, reason, message, "");
     }
 
-    /// Ends what runs and is not the present step's.
+    /// Ends what runs and is not the present step's. A client may have moved the index away from an analysis.
     pub fn end_other_runs(&mut self) {
+        let analysing = matches!(
+            self.step(self.index).map(CanaryStep::kind),
+            Some(StepKind::Analysis(_))
+        ) && !self.at_stable()
+            && self.at_once.is_none();
+        if let Some(canary) = self
+            .status
+            .canary
+            .as_mut()
+            .filter(|_| !analysing && self.news.aborted.is_none())
+        {
+            canary.current_step_analysis_run_status = None;
+        }
         let canary = self.status.canary.as_ref();
         let current = canary.and_then(|canary| canary.current_step_analysis_run_status.as_ref());
         let current = current

@@ -87,8 +87,13 @@ impl Pass<'_> {
         self.explain(&want, &next);
         let mut moves: Vec<(SetView, i32, Reason)> = Vec::new();
         let why = self.because();
-        let takes_over = self.at_stable() && matches!(why, Reason::BackToStable | Reason::StepsDone);
-        let of_older = if takes_over { why } else { Reason::Intermediate };
+        let takes_over =
+            self.at_stable() && matches!(why, Reason::BackToStable | Reason::StepsDone);
+        let of_older = if takes_over {
+            why
+        } else {
+            Reason::Intermediate
+        };
         for (set, to) in self.older.iter().zip(&next.older) {
             moves.push((set.clone(), *to, of_older.clone()));
         }
@@ -158,7 +163,9 @@ impl Pass<'_> {
             return match (self.news.promoted, back) {
                 (true, _) => Reason::StepsDone,
                 (false, true) => Reason::BackToStable,
-                (false, false) => Reason::Replicas { replicas: self.replicas() },
+                (false, false) => Reason::Replicas {
+                    replicas: self.replicas(),
+                },
             };
         }
         let weight = self.weight();

@@ -23,8 +23,8 @@ enum Done {
 impl Pass<'_> {
     /// Walks as far as it goes in this pass.
     pub fn walk(&mut self) {
-        if self.rolls_back_at_once() && !self.at_stable() {
-            self.at_once = Some(Reason::BackToStable);
+        if let Some(why) = self.rolls_back_at_once().filter(|_| !self.at_stable()) {
+            self.at_once = Some(why);
         }
         if self.at_stable() || self.aborted() {
             return;

@@ -129,7 +129,8 @@ impl Recorder<'_> {
         let (Some(permit), Some(progress)) = (permit, self.progress) else {
             return;
         };
-        if progress.digest != permit.digest || self.decision.outcome.is_some() {
+        let ends = self.decision.outcome.is_some() || progress.aborted.is_some();
+        if progress.digest != permit.digest || ends {
             return;
         }
         let known = status
