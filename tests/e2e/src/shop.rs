@@ -1,0 +1,212 @@
+//! An application in a namespace of its own: one Rollout named checkout, its Service, its pods. In: versions and verbs. Out:
+//! what the API server says of it. It waits by looking, never by time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use tests_fleet::{Cluster, Error, Result, apply, eventually};
+
+use crate::object::{self, Kind, number, text};
+
+/// The Rollout's name.
+pub const NAME: &str = "checkout";
+
+/// For whatever takes seconds on an idle machine.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// The application.
+#[derive(Clone)]
+pub struct Shop {
+    client: kube::Client,
+    namespace: String,
+}
+
+impl Shop {
+    /// Makes the namespace and the Service.
+    pub async fn open(cluster: &Cluster, namespace: &str) -> Result<Self> {
+        let client = cluster.client().await?;
+        let shop = Self {
+            client,
+            namespace: namespace.to_owned(),
+        };
+        shop.apply(&json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace},
+        }))
+        .await?;
+        shop.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": NAME, "namespace": namespace},
+            "spec": {"selector": {"app": NAME}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+        }))
+        .await?;
+        Ok(shop)
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The name by which the gateway knows it.
+    pub fn host(&self) -> String {
+        format!("{NAME}.{}", self.namespace)
+    }
+
+    /// The manifest of a version with five replicas, so that a weight of 20 is exact.
+    pub fn manifest(&self, version: &str, steps: &Value) -> Value {
+        json!({
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Rollout",
+            "metadata": {"name": NAME, "namespace": self.namespace},
+            "spec": {
+                "replicas": 5,
+                "revisionHistoryLimit": 3,
+                "selector": {"matchLabels": {"app": NAME}},
+                "strategy": {"canary": {"maxSurge": 1, "maxUnavailable": 0, "steps": steps}},
+                "template": {
+                    "metadata": {"labels": {"app": NAME}},
+                    "spec": {"containers": [{
+                        "name": NAME,
+                        "image": format!("demo:{version}"),
+                        "ports": [{"name": "http", "containerPort": 8080}],
+                        "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 1},
+                    }]},
+                },
+            },
+        })
+    }
+
+    /// Applies a manifest as Argo CD would.
+    pub async fn apply(&self, manifest: &Value) -> Result<()> {
+        // JSON is YAML.
+        apply::yaml(&self.client, &manifest.to_string(), &self.namespace).await
+    }
+
+    /// Applies a version.
+    pub async fn deploy(&self, version: &str, steps: &Value) -> Result<()> {
+        self.apply(&self.manifest(version, steps)).await
+    }
+
+    /// Deploys a first version and waits until it is healthy.
+    pub async fn first(&self, version: &str, steps: &Value) -> Result<Value> {
+        self.deploy(version, steps).await?;
+        self.healthy(version).await
+    }
+
+    /// The Rollout.
+    pub async fn rollout(&self) -> Result<Value> {
+        self.named(Kind::Rollout, NAME).await
+    }
+
+    /// An object of the namespace.
+    pub async fn named(&self, kind: Kind, name: &str) -> Result<Value> {
+        let api = kind.of(&self.client, &self.namespace);
+        let found = api.get(name).await;
+        object::json(&found.map_err(Error::kube(format!("get {kind:?} {name}")))?)
+    }
+
+    /// Every object of a kind in the namespace.
+    pub async fn all(&self, kind: Kind) -> Result<Vec<Value>> {
+        let api = kind.of(&self.client, &self.namespace);
+        let list = api.list(&ListParams::default()).await;
+        let list = list.map_err(Error::kube(format!("list {kind:?}")))?;
+        list.items.iter().map(object::json).collect()
+    }
+
+    /// A merge patch on the Rollout.
+    pub async fn patch(&self, patch: &Value) -> Result<()> {
+        let api = Kind::Rollout.of(&self.client, &self.namespace);
+        let done = api
+            .patch(NAME, &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        done.map(|_| ())
+            .map_err(Error::kube(format!("patch {patch}")))
+    }
+
+    /// A merge patch on the Rollout's status.
+    pub async fn verb(&self, patch: &Value) -> Result<()> {
+        let api = Kind::Rollout.of(&self.client, &self.namespace);
+        let done = api
+            .patch_status(NAME, &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        done.map(|_| ())
+            .map_err(Error::kube(format!("patch {patch}")))
+    }
+
+    /// Pods by image: how many are ready. A pod that is being deleted does not count.
+    pub async fn pods(&self) -> Result<BTreeMap<String, usize>> {
+        let mut counts = BTreeMap::new();
+        for pod in self.all(Kind::Pod).await? {
+            let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+            let ready = conditions.into_iter().flatten().any(|condition| {
+                text(condition, "/type") == "Ready" && text(condition, "/status") == "True"
+            });
+            if ready && text(&pod, "/metadata/deletionTimestamp").is_empty() {
+                let image = text(&pod, "/spec/containers/0/image").to_owned();
+                *counts.entry(image).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Waits until exactly these versions have so many ready pods.
+    pub async fn serves(&self, wanted: &[(&str, usize)]) -> Result<()> {
+        let wanted: BTreeMap<String, usize> = wanted
+            .iter()
+            .map(|(version, count)| (format!("demo:{version}"), *count))
+            .collect();
+        let what = format!("{} serves {wanted:?}", self.namespace);
+        eventually(&what, SOON, async || {
+            let pods = self.pods().await.map_err(|error| error.to_string())?;
+            if pods == wanted {
+                Ok(())
+            } else {
+                Err(format!("{pods:?}"))
+            }
+        })
+        .await
+    }
+
+    /// Waits until the Rollout, its spec observed, is as wanted.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let what = format!("{}: {what}", self.namespace);
+        eventually(&what, SOON, async || {
+            let rollout = self.rollout().await.map_err(|error| error.to_string())?;
+            let generation = number(&rollout, "/metadata/generation").to_string();
+            if text(&rollout, "/status/observedGeneration") == generation && wanted(&rollout) {
+                Ok(rollout)
+            } else {
+                let status = rollout.get("status").cloned().unwrap_or_default();
+                Err(format!("generation {generation}, status {status}"))
+            }
+        })
+        .await
+    }
+
+    /// Waits for a phase.
+    pub async fn phase(&self, wanted: &str) -> Result<Value> {
+        self.until(&format!("phase {wanted}"), |rollout| {
+            text(rollout, "/status/phase") == wanted
+        })
+        .await
+    }
+
+    /// Waits until it is paused at a step.
+    pub async fn paused_at(&self, step: i64) -> Result<Value> {
+        self.until(&format!("paused at step {step}"), |rollout| {
+            text(rollout, "/status/phase") == "Paused"
+                && number(rollout, "/status/currentStepIndex") == step
+        })
+        .await
+    }
+
+    /// Waits until it is healthy with nothing but this version.
+    pub async fn healthy(&self, version: &str) -> Result<Value> {
+        let rollout = self.phase("Healthy").await?;
+        self.serves(&[(version, 5)]).await?;
+        Ok(rollout)
+    }
+}

@@ -1,0 +1,13 @@
+//! End-to-end tests. In: the built programs, real control planes, a real Prometheus and PostgreSQL. Out: whether the whole
+//! does what its users rely on, also when parts of it are killed or cut off. One binary, because control planes are
+//! dear: what can be tested side by side in one cluster is.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod crds;
+mod sandbox;
