@@ -289,7 +289,6 @@ impl Recorder<'_> {
         self.mirror(status);
         if self.spec.template.is_some() && self.keeps_spec(permit) {
             let name = kept_name(self.observed, self.spec);
-            self.drop_kept(status, &self.spec.digest, &name, actions);
             actions.push(Action::KeepTemplate(Box::new(KeepTemplate {
                 digest: self.spec.digest.clone(),
                 delivery: self.spec.delivery.clone(),
@@ -298,6 +297,7 @@ impl Recorder<'_> {
                 strategy: strategy_value(&self.spec.strategy),
                 templates: self.spec.templates.clone(),
             })));
+            self.drop_kept(status, &self.spec.digest, &name, actions);
             let known = status
                 .kept
                 .iter()
