@@ -1,6 +1,6 @@
 //! `groundswell-hub`: from arguments to a running hub, and to its end.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -30,6 +30,7 @@ async fn run(options: &Serve) -> Result<(), String> {
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match options.log {
         LogForm::Text => log.init(),

@@ -11,7 +11,9 @@ pub fn of(error: &Error) -> Status {
     match error {
         Error::Unavailable { .. } | Error::Fenced { .. } => Status::unavailable(sentence),
         Error::Busy { .. } => Status::aborted(sentence),
-        Error::NotFound { .. } => Status::not_found(sentence),
+        Error::NotFound { .. } => Status::not_found(format!(
+            "{sentence}; `groundswell get` lists clusters, fleetrollouts and releases"
+        )),
         Error::Refused { .. } => Status::failed_precondition(sentence),
         Error::Corrupt { .. }
         | Error::Audit { .. }

@@ -10,6 +10,8 @@ use proto::v1::hub_message::Body;
 use proto::v1::{DesiredSet, HubMessage, Refusal, Renewal, ReportAck, TraceContext, Welcome};
 use tonic::Status;
 
+use crate::wire;
+
 /// The session's end: puts messages in.
 #[derive(Debug)]
 pub struct Outbox {
@@ -25,7 +27,7 @@ pub struct Outgoing {
 #[derive(Debug, Default)]
 struct Slots {
     welcome: Option<Welcome>,
-    set: Option<(DesiredSet, Option<TraceContext>)>,
+    set: Option<DesiredSet>,
     report_ack: Option<ReportAck>,
     renewal: Option<Renewal>,
     refusal: Option<Refusal>,
@@ -64,8 +66,8 @@ impl Outbox {
     }
 
     /// The next set.
-    pub fn set(&self, set: DesiredSet, trace: Option<TraceContext>) {
-        self.put(|slots| slots.set = Some((set, trace)));
+    pub fn set(&self, set: DesiredSet) {
+        self.put(|slots| slots.set = Some(set));
     }
 
     /// The newest acknowledgement stands for all before it.
@@ -149,7 +151,8 @@ impl Slots {
         if let Some(welcome) = self.welcome.take() {
             return Some((Body::Welcome(welcome), None));
         }
-        if let Some((set, trace)) = self.set.take() {
+        if let Some(set) = self.set.take() {
+            let trace = wire::set::trace(&set);
             return Some((Body::Set(set), trace));
         }
         if let Some(ack) = self.report_ack.take() {
@@ -188,7 +191,7 @@ mod tests {
             });
             outbox.renewal(Renewal { fence: None });
         }
-        outbox.set(DesiredSet::default(), None);
+        outbox.set(DesiredSet::default());
         outbox.welcome(Welcome {
             session: 1,
             ..Welcome::default()

@@ -433,7 +433,7 @@ impl Session {
                 }
                 self.sent = Some(set.fence);
                 tracing::debug!(cluster = %self.cluster, fence = %set.fence, full = base.is_none(), "sending a set");
-                self.outbox.set(wire::set::desired(&set, base), None);
+                self.outbox.set(wire::set::desired(&set, base));
             }
             Err(error) => {
                 tracing::debug!(cluster = %self.cluster, %error, "cannot read the set; trying again")

@@ -38,6 +38,23 @@ pub fn desired(set: &DesiredSet, base: Option<Fence>) -> v1::DesiredSet {
     }
 }
 
+/// The trace that a set belongs to: the one of its newest permit, so that a release is one trace from decision to pods.
+#[must_use]
+pub fn trace(set: &v1::DesiredSet) -> Option<v1::TraceContext> {
+    let permits = set
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.governance {
+            Some(v1::gate_entry::Governance::Governed(governed)) => {
+                governed.permit.as_ref().map(|one| (entry.version, one))
+            }
+            Some(v1::gate_entry::Governance::Ungovern(_)) | None => None,
+        });
+    permits
+        .max_by_key(|(version, _)| *version)
+        .and_then(|(_, permit)| permit.trace.clone())
+}
+
 fn entry(entry: &Entry) -> v1::GateEntry {
     v1::GateEntry {
         namespace: entry.rollout.namespace.clone(),

@@ -261,7 +261,11 @@ impl Stream {
     pub async fn committed(&mut self, sequence: u64) {
         self.until("an acknowledgement", |told| match told {
             Told::ReportAck(ack) if ack.sequence >= sequence => Some(()),
-            _ => None,
+            Told::Welcome(_)
+            | Told::Set(_)
+            | Told::ReportAck(_)
+            | Told::Renewal(_)
+            | Told::Refusal(_) => None,
         })
         .await;
     }

@@ -69,6 +69,32 @@ async fn only_the_waves_groups_approve_and_only_the_plan_that_they_saw() {
         comment: "looked at the graphs".into(),
     };
     let plan = release.plan_digest.as_str();
+    refused_to_others(&world, &agent, || request(plan)).await;
+    let mut ada = world.person("ada", &["dev", "sre"]).await;
+    assert!(
+        ada.approve(request("p1:another")).await.is_err(),
+        "another plan"
+    );
+    assert!(ada.approve(request("")).await.is_err(), "no plan");
+    let mut wrong_wave = request(plan);
+    wrong_wave.wave = "asia".into();
+    assert_eq!(
+        ada.approve(wrong_wave).await.unwrap_err().code(),
+        Code::NotFound
+    );
+
+    let approved = ada.approve(request(plan)).await.unwrap().into_inner();
+    let wave = approved.wave.unwrap();
+    assert_eq!(wave.approvals[0].person, "ada");
+    assert_eq!(wave.approvals[0].groups, ["dev", "sre"]);
+    assert!(wave.approvals[0].counts);
+
+    permitted(&world, &mut stream, &release).await;
+    in_order(&world).await;
+}
+
+/// Everybody but sre.
+async fn refused_to_others(world: &World, agent: &Agent, request: impl Fn() -> ApproveRequest) {
     let cluster = world.channel(Some((&agent.certificate, &agent.key))).await;
     let anonymous = world.channel(None).await;
     for (who, mut client, code) in [
@@ -90,37 +116,21 @@ async fn only_the_waves_groups_approve_and_only_the_plan_that_they_saw() {
         ("admin", world.admin().await, Code::PermissionDenied),
     ] {
         assert_eq!(
-            client.approve(request(plan)).await.unwrap_err().code(),
+            client.approve(request()).await.unwrap_err().code(),
             code,
             "{who}"
         );
     }
-    let mut ada = world.person("ada", &["dev", "sre"]).await;
-    assert!(
-        ada.approve(request("p1:another")).await.is_err(),
-        "another plan"
-    );
-    assert!(ada.approve(request("")).await.is_err(), "no plan");
-    let mut wrong_wave = request(plan);
-    wrong_wave.wave = "asia".into();
-    assert_eq!(
-        ada.approve(wrong_wave).await.unwrap_err().code(),
-        Code::NotFound
-    );
+}
 
-    let approved = ada.approve(request(plan)).await.unwrap().into_inner();
-    let wave = approved.wave.unwrap();
-    assert_eq!(wave.approvals[0].person, "ada");
-    assert_eq!(wave.approvals[0].groups, ["dev", "sre"]);
-    assert!(wave.approvals[0].counts);
-
-    // The permit reaches the agent, signed for it.
+/// The permit reaches the agent, signed for it.
+async fn permitted(world: &World, stream: &mut crate::agent::Stream, release: &Release) {
     let permit = eventually("a permit", async || {
         let set = stream.set().await;
         stream.store(&set).await;
         match stream.entries[0].governance.clone() {
             Some(proto::v1::gate_entry::Governance::Governed(governed)) => governed.permit,
-            _ => None,
+            Some(proto::v1::gate_entry::Governance::Ungovern(_)) | None => None,
         }
     })
     .await;
@@ -132,7 +142,10 @@ async fn only_the_waves_groups_approve_and_only_the_plan_that_they_saw() {
         (permit.cluster_uid.as_str(), permit.rollout_uid.as_str()),
         ("uid-prod-eu", "uid-checkout")
     );
-    assert!(verifies(&world, &permit));
+    assert!(verifies(world, &permit));
+}
+
+async fn in_order(world: &World) {
     let kinds: Vec<String> = world
         .history()
         .await

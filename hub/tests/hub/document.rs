@@ -1,4 +1,7 @@
 //! Bad documents through the API: each with its place, and nothing stored.
+use std::fmt::Write as _;
+use std::path::Path;
+
 use proto::v1::{ApplyRequest, ListFleetRolloutsRequest};
 
 use crate::fixture::{World, document};
@@ -75,4 +78,52 @@ async fn a_file_with_one_problem_stores_nothing_of_it() {
         .fleet_rollouts;
     assert_eq!(stored.len(), 1);
     assert_eq!(stored[0].document.trim(), good.trim());
+}
+
+/// The table of bad documents that the engine is held to, through the API: the same lines, the store as empty as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_document_is_answered_with_its_places_and_stores_nothing() {
+    let world = World::start().await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/fleetrollouts/bad");
+    let mut tried = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let response = world.apply(&std::fs::read_to_string(&file).unwrap()).await;
+        let mut lines = String::new();
+        for problem in &response.problems {
+            writeln!(
+                lines,
+                "line {} {}: {}",
+                problem.line, problem.path, problem.message
+            )
+            .unwrap();
+        }
+        assert_eq!(
+            lines,
+            std::fs::read_to_string(file.with_extension("txt")).unwrap(),
+            "{}",
+            file.display()
+        );
+        assert!(response.applied.is_empty());
+        tried += 1;
+    }
+    assert!(tried >= 25, "only {tried} bad documents");
+    let stored = world
+        .admin()
+        .await
+        .list_fleet_rollouts(ListFleetRolloutsRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(stored.fleet_rollouts.is_empty());
+    assert!(
+        !world
+            .history()
+            .await
+            .iter()
+            .any(|row| row.kind.starts_with("FleetRollout"))
+    );
 }

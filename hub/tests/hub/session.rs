@@ -1,4 +1,5 @@
 //! One stream a cluster: sets, reports, identity (gate.md L1–L4).
+use proto::v1::hub_message::Body as Told;
 use proto::v1::refusal::Code;
 use proto::v1::{
     Content, Fence, Hello, ListClustersRequest, RolloutRef, RolloutState, gate_entry::Governance,
@@ -196,12 +197,12 @@ async fn a_cluster_that_lost_its_memory_gets_everything_and_no_renewal_before_it
     let mut renewed = false;
     let whole = back
         .until("the whole set", |told| match told {
-            proto::v1::hub_message::Body::Set(set) => Some(set),
-            proto::v1::hub_message::Body::Renewal(_) => {
+            Told::Set(set) => Some(set),
+            Told::Renewal(_) => {
                 renewed = true;
                 None
             }
-            _ => None,
+            Told::Welcome(_) | Told::ReportAck(_) | Told::Refusal(_) => None,
         })
         .await;
     assert!(whole.full && !renewed);

@@ -1,0 +1,227 @@
+//! The command as a person runs it, against a hub with a real Postgres. In: command lines. Out: exit codes, stdout, stderr.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use hub::args::{Database, LogForm, Serve};
+use hub::serve::{self, Running};
+use hub_store::embedded::Embedded;
+use tokio::process::Command;
+
+struct World {
+    config: PathBuf,
+    hub: Running,
+    _postgres: Embedded,
+    dir: tempfile::TempDir,
+}
+
+async fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    let postgres = Embedded::start_volatile(&dir.path().join("database"))
+        .await
+        .unwrap();
+    let options = Serve {
+        data_dir: dir.path().join("hub"),
+        database: Database::Url(postgres.url().to_owned()),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        lease_seconds: 30,
+        addr_file: None,
+        san: Vec::new(),
+        log: LogForm::Text,
+    };
+    let hub = serve::start(&options).await.unwrap();
+    World {
+        config: options.data_dir.join("admin.yaml"),
+        hub,
+        _postgres: postgres,
+        dir,
+    }
+}
+
+async fn groundswell(config: Option<&Path>, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_groundswell"));
+    command
+        .args(args)
+        .env_remove("GROUNDSWELL_CONFIG")
+        .kill_on_drop(true);
+    if let Some(config) = config {
+        command.env("GROUNDSWELL_CONFIG", config);
+    }
+    command.output().await.unwrap()
+}
+
+impl World {
+    /// Code, stdout, stderr.
+    async fn run(&self, args: &[&str]) -> (i32, String, String) {
+        let output = groundswell(Some(&self.config), args).await;
+        (
+            output.status.code().unwrap(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// `line 12 spec.waves[0].bake: …` as this command prints it.
+fn as_printed(file: &str, line: &str) -> String {
+    let rest = line.strip_prefix("line ").unwrap();
+    let (number, rest) = rest.split_once(' ').unwrap();
+    let (path, message) = if let Some(message) = rest.strip_prefix(": ") {
+        ("", message)
+    } else {
+        rest.split_once(": ").unwrap()
+    };
+    let place = if number == "0" {
+        file.to_owned()
+    } else {
+        format!("{file}:{number}")
+    };
+    if path.is_empty() {
+        format!("{place}: {message}")
+    } else {
+        format!("{place}: {path}: {message}")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_documents_are_answered_line_by_line_and_store_nothing() {
+    let world = world().await;
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/fleetrollouts/bad");
+    let mut tried = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let name = file.to_str().unwrap();
+        let (code, out, err) = world.run(&["apply", "-f", name]).await;
+        assert_eq!((code, out.as_str()), (1, ""), "{name}: {err}");
+        let golden = std::fs::read_to_string(file.with_extension("txt")).unwrap();
+        let mut expected: Vec<String> = golden.lines().map(|line| as_printed(name, line)).collect();
+        expected.push("nothing was stored; correct the file and apply it again".to_owned());
+        assert_eq!(err.lines().collect::<Vec<_>>(), expected);
+        tried += 1;
+    }
+    assert!(tried >= 25, "only {tried} bad documents");
+    assert_eq!(
+        world.run(&["get", "fleetrollouts", "-o", "json"]).await.1,
+        "[]\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_created_then_unchanged_then_configured() {
+    let world = world().await;
+    let good = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures/fleetrollouts/good/full.yaml");
+    let good = good.to_str().unwrap();
+    let first = |out: &str| out.lines().next().unwrap_or_default().to_owned();
+    let dry = world.run(&["apply", "-f", good, "--dry-run"]).await;
+    assert_eq!(
+        (dry.0, first(&dry.1)),
+        (0, "fleetrollout/checkout created (dry run)".to_owned())
+    );
+    assert_eq!(
+        first(&world.run(&["apply", "-f", good]).await.1),
+        "fleetrollout/checkout created"
+    );
+    assert_eq!(
+        first(&world.run(&["apply", "-f", good]).await.1),
+        "fleetrollout/checkout unchanged"
+    );
+    let changed = world.dir.path().join("changed.yaml");
+    std::fs::write(
+        &changed,
+        std::fs::read_to_string(good)
+            .unwrap()
+            .replace("bake: 30m", "bake: 31m"),
+    )
+    .unwrap();
+    let changed = world.run(&["apply", "-f", changed.to_str().unwrap()]).await;
+    assert_eq!(first(&changed.1), "fleetrollout/checkout configured");
+
+    let (code, out, _) = world.run(&["get", "fleetrollouts"]).await;
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with("NAME") && out.contains("shop/checkout"),
+        "{out}"
+    );
+    let (_, out, _) = world.run(&["history", "-o", "json"]).await;
+    let rows: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .any(|row| row["actor"] == "admin"),
+        "{out}"
+    );
+    let (code, out, _) = world
+        .run(&["cluster", "token", "prod-eu", "--label", "tier=prod"])
+        .await;
+    assert_eq!((code, out.trim().split('.').count()), (0, 3));
+    let (_, out, _) = world.run(&["get", "clusters"]).await;
+    assert!(
+        out.starts_with("no clusters yet"),
+        "a token is no cluster: {out}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_wrong_is_one_sentence_with_a_next_step() {
+    let world = world().await;
+    for (args, code, says) in [
+        (vec!["release", "show", "checkout#9"], 1, "groundswell get"),
+        (vec!["explain", "checkout"], 1, "checkout"),
+        (
+            vec!["approve", "checkout#9", "--comment", "x", "--yes"],
+            1,
+            "groundswell get",
+        ),
+        (
+            vec!["release", "start", "checkout", "--reason", "r"],
+            1,
+            "checkout",
+        ),
+        (
+            vec!["cluster", "token", "Prod", "--ttl", "1h"],
+            1,
+            "lower-case",
+        ),
+        (vec!["cluster", "token", "prod", "--ttl", "2h"], 1, "3600"),
+        (vec!["apply", "-f", "/nowhere.yaml"], 1, "/nowhere.yaml"),
+        (
+            vec!["get", "clusters", "--fleetrollout", "x"],
+            2,
+            "get releases",
+        ),
+        (vec!["get", "pods"], 2, "clusters"),
+    ] {
+        let (got, out, err) = world.run(&args).await;
+        assert_eq!((got, out.as_str()), (code, ""), "{args:?}: {err}");
+        assert!(err.contains(says), "{args:?}: {err}");
+    }
+    let none = groundswell(None, &["get", "clusters"]).await;
+    assert!(text(&none.stderr).contains("--config"), "{none:?}");
+    let config = world.config.clone();
+    world.hub.stop().await.unwrap();
+    let away = groundswell(Some(&config), &["get", "clusters"]).await;
+    assert_eq!(away.status.code(), Some(1));
+    assert!(
+        text(&away.stderr).starts_with("cannot reach the hub at https://"),
+        "{away:?}"
+    );
+}
