@@ -3,7 +3,7 @@
 //! choose anything.
 
 use crate::action::Action;
-use crate::name::{ClusterName, Fence, ReleaseId};
+use crate::name::{ClusterName, Digest, Fence, ReleaseId};
 use crate::observed::{Cluster, Gate, Observed, PASSED_MAX, PastRelease};
 use crate::plan::Plan;
 use crate::release::{Direction, Permit, Previous, Release, ReleasePhase, Target, TargetState, Wave, WavePhase};
@@ -61,6 +61,7 @@ impl Observed {
                         target.succeeded_at = Some(now);
                     }
                 });
+                self.pass_straggler(*release, cluster, *state);
             }
             Action::RequestApproval { release, wave } => {
                 self.change_wave(*release, *wave, |wave| wave.phase = WavePhase::WaitingForApproval);
@@ -228,6 +229,24 @@ impl Observed {
         });
     }
 
+    /// A straggler of a release that has passed serves a passed digest, too.
+    fn pass_straggler(&mut self, number: u64, cluster: &ClusterName, state: TargetState) {
+        let release = self.release(number).filter(|release| release.phase == ReleasePhase::Succeeded);
+        let content = release.and_then(|release| release.target(cluster)?.content.clone());
+        if let Some(content) = content.filter(|_| state == TargetState::Succeeded) {
+            self.pass(vec![content.digest]);
+        }
+    }
+
+    fn pass(&mut self, digests: Vec<Digest>) {
+        for digest in digests {
+            self.passed.retain(|other| *other != digest);
+            self.passed.push(digest);
+        }
+        let surplus = self.passed.len().saturating_sub(PASSED_MAX);
+        self.passed.drain(..surplus);
+    }
+
     fn end(&mut self, number: u64, phase: ReleasePhase, verdict: &str) {
         let now = self.now;
         let mut served = Vec::new();
@@ -246,12 +265,7 @@ impl Observed {
                 served = good.filter_map(|target| target.content.as_ref()).map(|content| content.digest.clone()).collect();
             }
         });
-        for digest in served {
-            self.passed.retain(|other| *other != digest);
-            self.passed.push(digest);
-        }
-        let surplus = self.passed.len().saturating_sub(PASSED_MAX);
-        self.passed.drain(..surplus);
+        self.pass(served);
     }
 }
 

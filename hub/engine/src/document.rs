@@ -116,7 +116,7 @@ impl FleetRollout {
     /// The document as one JSON text with sorted keys and every default written out: equal documents have equal texts.
     #[must_use]
     pub fn canonical(&self) -> String {
-        crate::waves::canonical_json(self)
+        crate::canonical::json(self)
     }
 }
 

@@ -135,7 +135,7 @@ pub struct Terms {
     /// No release yet (gate.md G10).
     #[serde(default)]
     pub first_deploy_free: bool,
-    /// Digests whose first deploy is free (gate.md G10).
+    /// Digests whose first deploy is free (gate.md G10), sorted.
     #[serde(default)]
     pub passed: Vec<Digest>,
 }

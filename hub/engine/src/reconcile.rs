@@ -18,12 +18,18 @@ pub(crate) use waves::counts_as_failed;
 
 use crate::observed::Observed;
 use crate::plan::Plan;
+use crate::planted::Bug;
 use crate::release::ReleasePhase;
 use planner::Planner;
 
 /// Decides what to do next about one FleetRollout. Pure, total and deterministic.
 pub fn reconcile(observed: &Observed) -> Plan {
-    let mut planner = Planner::new(observed);
+    reconcile_with(observed, Bug::default())
+}
+
+/// [`reconcile`] with a bug; for tests.
+pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
+    let mut planner = Planner::new(observed, bug);
     opening::requests(&mut planner);
     opening::changes(&mut planner);
     let numbers: Vec<u64> = planner.state.releases.iter().map(|release| release.id.number).collect();

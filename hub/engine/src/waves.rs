@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::amount::{Amount, Seconds};
+use crate::canonical;
 use crate::document::{ApprovalSpec, FleetRollout, Membership, OnFailure, default_max_concurrent, default_max_failed};
 use crate::name::ClusterName;
 
@@ -72,7 +73,7 @@ impl ReleasePlan {
     /// `p1:` and the SHA-256 over its canonical JSON; approvals name it.
     #[must_use]
     pub fn digest(&self) -> String {
-        format!("p1:{}", hex::encode(Sha256::digest(canonical_json(self).as_bytes())))
+        format!("p1:{}", hex::encode(Sha256::digest(canonical::json(self).as_bytes())))
     }
 }
 
@@ -119,45 +120,5 @@ pub fn plan_waves(
         on_failure: fleet_rollout.on_failure,
         progress_deadline: fleet_rollout.progress_deadline,
         membership: fleet_rollout.membership,
-    }
-}
-
-/// JSON with sorted keys, whatever map order serde_json was built with: what is hashed and compared.
-pub(crate) fn canonical_json<T: Serialize>(value: &T) -> String {
-    let mut out = String::new();
-    // Our own types always serialize: their keys are texts and no value is a float.
-    write_canonical(&serde_json::to_value(value).unwrap_or_default(), &mut out);
-    out
-}
-
-fn write_canonical(value: &serde_json::Value, out: &mut String) {
-    match value {
-        serde_json::Value::Object(map) => {
-            let sorted: BTreeMap<_, _> = map.iter().collect();
-            out.push('{');
-            for (index, (key, value)) in sorted.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                out.push_str(&serde_json::Value::String(key.clone()).to_string());
-                out.push(':');
-                write_canonical(value, out);
-            }
-            out.push('}');
-        }
-        serde_json::Value::Array(list) => {
-            out.push('[');
-            for (index, value) in list.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                write_canonical(value, out);
-            }
-            out.push(']');
-        }
-        serde_json::Value::Null
-        | serde_json::Value::Bool(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::String(_) => out.push_str(&value.to_string()),
     }
 }

@@ -6,7 +6,9 @@ use serde_json::json;
 use super::matching::carries;
 use super::planner::Planner;
 use crate::action::Action;
+use crate::name::Digest;
 use crate::observed::{Cluster, Observed, Terms, Waiting};
+use crate::planted::Planted;
 use crate::reason::waiting_sentence;
 use crate::release::Release;
 
@@ -17,7 +19,7 @@ pub(super) fn terms(planner: &mut Planner) {
         rollback_phase: planner.state.fleet_rollout.rollback_phase,
         barred: planner.state.barred.keys().cloned().collect(),
         first_deploy_free: planner.state.newest_number() == 0,
-        passed: planner.state.passed.clone(),
+        passed: sorted(&planner.state.passed),
     };
     for cluster in planner.state.clusters.clone() {
         let conflict = planner.state.conflicts.contains_key(&cluster.name);
@@ -29,11 +31,20 @@ pub(super) fn terms(planner: &mut Planner) {
     }
 }
 
+fn sorted(digests: &[Digest]) -> Vec<Digest> {
+    let mut digests = digests.to_vec();
+    digests.sort();
+    digests
+}
+
 /// The sentence, wherever it differs from what is written.
 pub(super) fn waiting(planner: &mut Planner) {
     for cluster in planner.state.clusters.clone() {
         let Some(gate) = &cluster.gate else { continue };
-        let wanted = sentence(&planner.state, &cluster);
+        let mut wanted = sentence(&planner.state, &cluster);
+        if let (Some(waiting), true) = (&mut wanted, planner.bug.is(Planted::SentenceNeverSettles)) {
+            waiting.message.push_str(&cluster.desired.version.to_string());
+        }
         if gate.waiting != wanted {
             let held = cluster.rollout.as_ref().and_then(|rollout| rollout.held.as_ref());
             let evidence = json!({"held": held});

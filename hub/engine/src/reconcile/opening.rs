@@ -20,7 +20,8 @@ pub(crate) const OVERTAKEN_MAX: u32 = 2;
 
 pub(super) fn changes(planner: &mut Planner) {
     for change in planner.state.changes.clone() {
-        if planner.state.conflicts.contains_key(&change.cluster) {
+        // A cluster that is not known here belongs to another FleetRollout over the same Rollout, or to none yet.
+        if planner.cluster(&change.cluster).is_none() || planner.state.conflicts.contains_key(&change.cluster) {
             continue;
         }
         let evidence = json!({"was": change.was, "now": change.now});

@@ -8,17 +8,19 @@ use crate::action::{Action, Decision};
 use crate::name::ClusterName;
 use crate::observed::{Cluster, Observed};
 use crate::plan::{FleetRolloutStatus, Plan};
+use crate::planted::Bug;
 use crate::release::{Release, TargetState};
 
 /// What is planned so far, and how things stand after it.
 pub(super) struct Planner {
     pub state: Observed,
     pub actions: Vec<Decision>,
+    pub bug: Bug,
 }
 
 impl Planner {
-    pub(super) fn new(observed: &Observed) -> Self {
-        Self { state: observed.clone(), actions: Vec::new() }
+    pub(super) fn new(observed: &Observed, bug: Bug) -> Self {
+        Self { state: observed.clone(), actions: Vec::new(), bug }
     }
 
     pub(super) fn act(&mut self, action: Action, evidence: Value) {

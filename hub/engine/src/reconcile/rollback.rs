@@ -8,6 +8,7 @@ use super::planner::Planner;
 use crate::action::Action;
 use crate::document::OnFailure;
 use crate::observed::{Cluster, OutcomeResult};
+use crate::planted::Planted;
 use crate::release::{Direction, Previous, Release, ReleasePhase, Target, TargetState};
 
 /// What stands in front of a target's message that has nothing to go back to.
@@ -98,7 +99,9 @@ fn grant(planner: &mut Planner, number: u64) {
     let most = max_concurrent.at_least_one_of(touched);
     let mut in_flight = going_back(planner, &release);
     let mut numbers: Vec<u32> = release.waves.iter().map(|wave| wave.number).collect();
-    numbers.sort_unstable_by(|a, b| b.cmp(a));
+    if !planner.bug.is(Planted::RollbackInWaveOrder) {
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+    }
     for wave in numbers {
         for target in release.targets_of(wave) {
             if need(target, planner.cluster(&target.cluster)) != Need::Permit {

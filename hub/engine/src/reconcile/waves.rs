@@ -7,6 +7,7 @@ use super::flight::{end, standing};
 use super::planner::Planner;
 use crate::action::Action;
 use crate::document::{Missing, OnFailure};
+use crate::planted::Planted;
 use crate::release::{Direction, Release, ReleasePhase, Target, TargetState, Wave, WavePhase};
 
 /// What is left to do in this round.
@@ -53,7 +54,7 @@ fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
     }
     void_approvals(planner, number, wave);
     let Some((release, now_wave)) = look(planner, number, wave) else { return Step::Wait };
-    if release.targets_of(wave).all(ended) && !matches!(now_wave.phase, WavePhase::Baking) {
+    if all_ended(planner, &release, wave) && now_wave.phase != WavePhase::Baking {
         return landed(planner, &release, &now_wave);
     }
     match now_wave.phase {
@@ -85,13 +86,18 @@ fn one_more_look(planner: &mut Planner, number: u64, wave: u32) -> Step {
         return Step::Wait;
     }
     let Some((release, now_wave)) = look(planner, number, wave) else { return Step::Wait };
-    if release.targets_of(wave).all(ended) { landed(planner, &release, &now_wave) } else { Step::Wait }
+    if all_ended(planner, &release, wave) { landed(planner, &release, &now_wave) } else { Step::Wait }
 }
 
 fn look(planner: &Planner, number: u64, wave: u32) -> Option<(Release, Wave)> {
     let release = planner.release(number)?;
     let wave = release.wave(wave)?.clone();
     Some((release, wave))
+}
+
+fn all_ended(planner: &Planner, release: &Release, wave: u32) -> bool {
+    let unknown_too = planner.bug.is(Planted::UnknownCountsAsDone);
+    release.targets_of(wave).all(|target| ended(target) || (unknown_too && target.state == TargetState::Unknown))
 }
 
 /// Ended, whatever that means for the wave.
@@ -125,7 +131,7 @@ fn fail_if_over_budget(planner: &mut Planner, number: u64, wave: u32) -> bool {
     let failed: Vec<&Target> = release.targets_of(wave).filter(|target| counts_as_failed(&release, target)).collect();
     let all = release.targets_of(wave).count();
     let most = planned.max_failed.of(all);
-    if failed.len() <= most {
+    if failed.len() <= most || planner.bug.is(Planted::BudgetIgnored) {
         return false;
     }
     let first = failed.first().map(|target| format!("{}: {}", target.cluster, target.message)).unwrap_or_default();
@@ -160,7 +166,7 @@ fn approved(planner: &mut Planner, release: &Release, wave: &Wave) -> bool {
     let number = release.id.number;
     let Some(spec) = release.plan.wave(wave.number).and_then(|wave| wave.approval.as_ref()) else { return true };
     let have = release.approvals_that_count(wave.number).len();
-    if have >= usize::try_from(spec.required).unwrap_or(usize::MAX) {
+    if have >= usize::try_from(spec.required).unwrap_or(usize::MAX) || planner.bug.is(Planted::ApprovalIgnored) {
         return true;
     }
     if wave.phase != WavePhase::WaitingForApproval {
@@ -186,7 +192,7 @@ fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
     match last {
         Some(last) => {
             let until = bake.after(last);
-            if planner.state.now < until {
+            if planner.state.now < until && !planner.bug.is(Planted::BakeIgnored) {
                 planner.act(Action::StartBake { release: number, wave: wave.number, until }, json!({"last_success": last}));
                 return Step::Wait;
             }
@@ -216,7 +222,7 @@ pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
     let most = planned.max_concurrent.at_least_one_of(all);
     let mut in_flight = release.targets_of(wave).filter(|target| target.state.in_flight()).count();
     for target in release.targets_of(wave) {
-        if in_flight >= most {
+        if in_flight >= most && !planner.bug.is(Planted::ConcurrencyIgnored) {
             return;
         }
         if may_start(planner, target) {
@@ -232,12 +238,12 @@ fn may_start(planner: &Planner, target: &Target) -> bool {
     let Some(rollout) = &cluster.rollout else { return false };
     let there = rollout.kept.contains(&content.digest) || rollout.spec.as_ref().is_some_and(|spec| spec.digest == content.digest);
     target.state == TargetState::Held
-        && cluster.connected
+        && (cluster.connected || planner.bug.is(Planted::ContactIgnored))
         && !cluster.regressed
         && !rollout.undecodable_gate
         && !rollout.removed
         && there
-        && !planner.state.barred.contains_key(&content.digest)
+        && (!planner.state.barred.contains_key(&content.digest) || planner.bug.is(Planted::BarIgnored))
         && !planner.state.conflicts.contains_key(&target.cluster)
 }
 

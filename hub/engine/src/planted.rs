@@ -1,0 +1,62 @@
+//! Bugs that tests plant, one at a time, to prove that a property would notice.
+//!
+//! In: nothing. Out: whether a bug is there; without the feature `planted` there is none and none can be made.
+
+/// One bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// A target out of contact counts as done.
+    UnknownCountsAsDone,
+    /// A wave passes as soon as its last target has ended.
+    BakeIgnored,
+    /// A wave starts without its approvals.
+    ApprovalIgnored,
+    /// Every target of a wave starts at once.
+    ConcurrencyIgnored,
+    /// The outcome of another permit is taken for this one's.
+    AnyOutcomeCounts,
+    /// A wave passes with more failures than it may have.
+    BudgetIgnored,
+    /// A digest that failed starts again.
+    BarIgnored,
+    /// A cluster out of contact gets a permit.
+    ContactIgnored,
+    /// The first wave goes back first.
+    RollbackInWaveOrder,
+    /// A gate's sentence carries the time.
+    SentenceNeverSettles,
+}
+
+impl Planted {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::UnknownCountsAsDone,
+        Self::BakeIgnored,
+        Self::ApprovalIgnored,
+        Self::ConcurrencyIgnored,
+        Self::AnyOutcomeCounts,
+        Self::BudgetIgnored,
+        Self::BarIgnored,
+        Self::ContactIgnored,
+        Self::RollbackInWaveOrder,
+        Self::SentenceNeverSettles,
+    ];
+}
+
+/// The bug of this round, if any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bug(Option<Planted>);
+
+impl Bug {
+    /// A round with a bug.
+    #[cfg(feature = "planted")]
+    #[must_use]
+    pub fn planted(bug: Planted) -> Self {
+        Self(Some(bug))
+    }
+
+    /// Whether it is this one.
+    pub(crate) fn is(self, bug: Planted) -> bool {
+        cfg!(feature = "planted") && self.0 == Some(bug)
+    }
+}
