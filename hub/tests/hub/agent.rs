@@ -149,6 +149,11 @@ impl Stream {
         next.ok().flatten().and_then(|message| message.body)
     }
 
+    /// Waits for the stream's end.
+    pub async fn ended(&mut self) {
+        while self.next().await.is_some() {}
+    }
+
     /// The next message that fits, saying heartbeats meanwhile, as an agent does.
     pub async fn until<T>(&mut self, what: &str, mut fits: impl FnMut(Told) -> Option<T>) -> T {
         let end = tokio::time::Instant::now() + PATIENCE;

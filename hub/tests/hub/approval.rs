@@ -1,7 +1,7 @@
 //! Who may approve, and what an approval is bound to.
 use proto::v1::{
     ApproveRequest, ContentChanged, CreateTokenRequest, GetReleaseRequest, ListReleasesRequest,
-    Release, RolloutRef, StartReleaseRequest, report,
+    Release, RolloutRef, RolloutState, StartReleaseRequest, report,
 };
 use tonic::Code;
 
@@ -11,8 +11,17 @@ use crate::session::{content, rollout};
 
 const WAVE: &str = "{name: europe, approval: {before: {required: 1, groups: [sre]}}}";
 
+/// What the agent says once the new content is held.
+pub fn held() -> RolloutState {
+    RolloutState {
+        spec: Some(content("v1:b", 2)),
+        held_digest: "v1:b".into(),
+        ..rollout("checkout", "v1:b", "v1:a")
+    }
+}
+
 /// A release whose only wave waits for one approval by sre.
-async fn waiting(world: &World) -> (Agent, crate::agent::Stream, Release) {
+pub async fn waiting(world: &World) -> (Agent, crate::agent::Stream, Release) {
     world
         .apply(&document("checkout", "checkout", "prod", WAVE))
         .await;
@@ -23,10 +32,7 @@ async fn waiting(world: &World) -> (Agent, crate::agent::Stream, Release) {
     stream.welcome().await;
     let set = stream.set().await;
     stream.store(&set).await;
-    let mut state = rollout("checkout", "v1:b", "v1:a");
-    state.spec = Some(content("v1:b", 2));
-    state.held_digest = "v1:b".into();
-    stream.report(1, report::Body::State(state)).await;
+    stream.report(1, report::Body::State(held())).await;
     let changed = ContentChanged {
         rollout: Some(RolloutRef {
             namespace: "shop".into(),

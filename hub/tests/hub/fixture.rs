@@ -1,5 +1,6 @@
 //! A hub in a folder of its own, and people who talk to it.
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hub::args::{Database, LogForm, Serve};
@@ -22,7 +23,8 @@ pub struct World {
     pub authority: Authority,
     pub postgres: Option<Embedded>,
     pub database: String,
-    pub postgres_folder: std::path::PathBuf,
+    pub postgres_folder: PathBuf,
+    pub hub_folder: PathBuf,
     _dir: tempfile::TempDir,
 }
 
@@ -52,6 +54,7 @@ impl World {
             database: postgres.url().to_owned(),
             postgres: Some(postgres),
             postgres_folder,
+            hub_folder: options.data_dir,
             _dir: dir,
         }
     }
@@ -68,6 +71,25 @@ impl World {
 
     /// A connection with a client certificate, or without.
     pub async fn channel(&self, identity: Option<(&str, &str)>) -> Channel {
+        self.endpoint(identity).connect().await.unwrap()
+    }
+
+    /// Nobody, if the hub does not answer now.
+    pub async fn try_admin(&self) -> Option<FleetClient<Channel>> {
+        let issued = self
+            .authority
+            .person("admin", &["groundswell-admins".to_owned()])
+            .unwrap();
+        let endpoint = self.endpoint(Some((&issued.certificate, &issued.key)));
+        endpoint
+            .connect_timeout(Duration::from_secs(1))
+            .connect()
+            .await
+            .ok()
+            .map(FleetClient::new)
+    }
+
+    fn endpoint(&self, identity: Option<(&str, &str)>) -> Endpoint {
         let tls =
             ClientTlsConfig::new().ca_certificate(Certificate::from_pem(self.authority.ca_pem()));
         let tls = match identity {
@@ -77,9 +99,6 @@ impl World {
         Endpoint::from_shared(self.url.clone())
             .unwrap()
             .tls_config(tls)
-            .unwrap()
-            .connect()
-            .await
             .unwrap()
     }
 

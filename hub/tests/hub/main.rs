@@ -14,4 +14,5 @@ mod document;
 mod fixture;
 mod join;
 mod outage;
+mod program;
 mod session;
