@@ -17,7 +17,8 @@ use crate::target::{self, Of, Place};
 use crate::time::to_db;
 use crate::{Epoch, Result, approval, request};
 
-pub(crate) const CLUSTER_UID: &str = "select coalesce(kube_system_uid, '') as kube_system_uid from clusters where name = $1";
+pub(crate) const CLUSTER_UID: &str =
+    "select coalesce(kube_system_uid, '') as kube_system_uid from clusters where name = $1";
 pub(crate) const RELEASE_INSERT: &str = "insert into releases \
      (fleet_rollout, number, revision, images, cause, plan, plan_digest, phase, overtook, opened_at, started_at) \
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
@@ -31,8 +32,7 @@ pub(crate) const WAVE_PHASE: &str = "update waves set phase = $4, verdict = $5, 
 pub(crate) const WAVES_SKIP: &str = "update waves set phase = 'Skipped', ended_at = $3 \
      where fleet_rollout = $1 and release = $2 and phase in ('Pending', 'WaitingForApproval')";
 pub(crate) const CHANGE_SETTLE: &str = "update changes set settled = true where id = $1";
-pub(crate) const BAR: &str =
-    "insert into barred (fleet_rollout, digest, release) values ($1, $2, $3) on conflict (fleet_rollout, digest) do nothing";
+pub(crate) const BAR: &str = "insert into barred (fleet_rollout, digest, release) values ($1, $2, $3) on conflict (fleet_rollout, digest) do nothing";
 pub(crate) const UNBAR: &str = "delete from barred where fleet_rollout = $1 and digest = $2";
 
 /// Writes every action with its history; answers the clusters whose set changed.
@@ -44,14 +44,25 @@ pub(crate) async fn plan(
     signer: &dyn PermitSigner,
 ) -> Result<Vec<ClusterName>> {
     let mut fences = BTreeMap::new();
-    let mut touched: Vec<_> = plan.actions.iter().filter_map(|one| one.action.touches()).cloned().collect();
+    let mut touched: Vec<_> = plan
+        .actions
+        .iter()
+        .filter_map(|one| one.action.touches())
+        .cloned()
+        .collect();
     // One order for all transactions, so that two never wait for each other's cluster.
     touched.sort();
     touched.dedup();
     for cluster in &touched {
         fences.insert(cluster.clone(), desired::raise(tx, cluster).await?);
     }
-    let mut writer = Writer { tx, epoch, observed, fences, signer };
+    let mut writer = Writer {
+        tx,
+        epoch,
+        observed,
+        fences,
+        signer,
+    };
     for decision in &plan.actions {
         writer.write(&decision.action).await?;
         writer.tell(decision).await?;
@@ -71,33 +82,90 @@ impl Writer<'_> {
     async fn write(&mut self, action: &Action) -> Result<()> {
         let now = self.observed.now;
         match action {
-            Action::Govern { .. } | Action::SetWaiting { .. } | Action::GrantPermit { .. } | Action::RevokePermit { .. } => {
-                self.write_gate(action).await
-            }
+            Action::Govern { .. }
+            | Action::SetWaiting { .. }
+            | Action::GrantPermit { .. }
+            | Action::RevokePermit { .. } => self.write_gate(action).await,
             Action::RequestApproval { .. }
             | Action::StartWave { .. }
             | Action::StartBake { .. }
             | Action::PassWave { .. }
             | Action::FailWave { .. } => self.write_wave(action).await,
             Action::OpenRelease { .. } => self.open_release(action).await,
-            Action::StartRelease { release } => self.phase(*release, ReleasePhase::Progressing, "").await,
-            Action::HaltRelease { release, why } => self.phase(*release, ReleasePhase::Halted, why).await,
-            Action::StartRollback { release, why } => self.phase(*release, ReleasePhase::RollingBack, why).await,
-            Action::EndRelease { release, phase, verdict } => self.phase(*release, *phase, verdict).await,
+            Action::StartRelease { release } => {
+                self.phase(*release, ReleasePhase::Progressing, "").await
+            }
+            Action::HaltRelease { release, why } => {
+                self.phase(*release, ReleasePhase::Halted, why).await
+            }
+            Action::StartRollback { release, why } => {
+                self.phase(*release, ReleasePhase::RollingBack, why).await
+            }
+            Action::EndRelease {
+                release,
+                phase,
+                verdict,
+            } => self.phase(*release, *phase, verdict).await,
             Action::SettleChange { change, .. } => self.settle_change(*change).await,
-            Action::RefuseRequest { request, why } => request::settle(self.tx, *request, None, why).await,
-            Action::JoinTarget { release, cluster, wave } => {
-                let id = self.id(*release);
-                let place = Place { wave: *wave, position: 0, late: true };
-                target::insert(self.tx, Of { release: &id, cluster }, place, now).await
+            Action::RefuseRequest { request, why } => {
+                request::settle(self.tx, *request, None, why).await
             }
-            Action::BindContent { release, cluster, content } => {
+            Action::JoinTarget {
+                release,
+                cluster,
+                wave,
+            } => {
                 let id = self.id(*release);
-                target::set_content(self.tx, Of { release: &id, cluster }, content).await
+                let place = Place {
+                    wave: *wave,
+                    position: 0,
+                    late: true,
+                };
+                target::insert(
+                    self.tx,
+                    Of {
+                        release: &id,
+                        cluster,
+                    },
+                    place,
+                    now,
+                )
+                .await
             }
-            Action::SetTargetState { release, cluster, state, message } => {
+            Action::BindContent {
+                release,
+                cluster,
+                content,
+            } => {
                 let id = self.id(*release);
-                target::set_state(self.tx, Of { release: &id, cluster }, *state, message, now).await
+                target::set_content(
+                    self.tx,
+                    Of {
+                        release: &id,
+                        cluster,
+                    },
+                    content,
+                )
+                .await
+            }
+            Action::SetTargetState {
+                release,
+                cluster,
+                state,
+                message,
+            } => {
+                let id = self.id(*release);
+                target::set_state(
+                    self.tx,
+                    Of {
+                        release: &id,
+                        cluster,
+                    },
+                    *state,
+                    message,
+                    now,
+                )
+                .await
             }
             Action::VoidApprovals { approvals, why, .. } => {
                 for id in approvals {
@@ -107,19 +175,31 @@ impl Writer<'_> {
             }
             Action::Bar { release, digest } => {
                 let name = self.observed.fleet_rollout.name.as_str();
-                sqlx::query(BAR).bind(name).bind(digest.as_str()).bind(number(*release)).execute(&mut *self.tx).await?;
+                sqlx::query(BAR)
+                    .bind(name)
+                    .bind(digest.as_str())
+                    .bind(number(*release))
+                    .execute(&mut *self.tx)
+                    .await?;
                 Ok(())
             }
             Action::Unbar { digest, .. } => {
                 let name = self.observed.fleet_rollout.name.as_str();
-                sqlx::query(UNBAR).bind(name).bind(digest.as_str()).execute(&mut *self.tx).await?;
+                sqlx::query(UNBAR)
+                    .bind(name)
+                    .bind(digest.as_str())
+                    .execute(&mut *self.tx)
+                    .await?;
                 Ok(())
             }
         }
     }
 
     fn id(&self, number: u64) -> ReleaseId {
-        ReleaseId { fleet_rollout: self.observed.fleet_rollout.name.clone(), number }
+        ReleaseId {
+            fleet_rollout: self.observed.fleet_rollout.name.clone(),
+            number,
+        }
     }
 
     fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
@@ -127,10 +207,17 @@ impl Writer<'_> {
     }
 
     async fn write_gate(&mut self, action: &Action) -> Result<()> {
-        let Some(cluster) = action.touches() else { return Ok(()) };
+        let Some(cluster) = action.touches() else {
+            return Ok(());
+        };
         let fleet_rollout = &self.observed.fleet_rollout;
         let fence = self.fences.get(cluster).copied().unwrap_or_default();
-        let entry = At { cluster, rollout: &fleet_rollout.rollout, fleet_rollout: &fleet_rollout.name, fence };
+        let entry = At {
+            cluster,
+            rollout: &fleet_rollout.rollout,
+            fleet_rollout: &fleet_rollout.name,
+            fence,
+        };
         if let Action::Govern { terms, .. } = action {
             return desired::set_terms(self.tx, entry, terms).await;
         }
@@ -144,7 +231,17 @@ impl Writer<'_> {
     }
 
     async fn grant(&mut self, action: &Action, entry: At<'_>) -> Result<()> {
-        let Action::GrantPermit { release, cluster, direction, digest, delivery, start_by, max_step, why } = action else {
+        let Action::GrantPermit {
+            release,
+            cluster,
+            direction,
+            digest,
+            delivery,
+            start_by,
+            max_step,
+            why,
+        } = action
+        else {
             return Ok(());
         };
         let id = self.id(*release);
@@ -165,13 +262,27 @@ impl Writer<'_> {
             Direction::Forward => self.cluster(cluster).and_then(serves),
             Direction::Rollback => None,
         };
-        target::set_permit(self.tx, Of { release: &id, cluster }, &signed.permit, previous.as_ref()).await
+        target::set_permit(
+            self.tx,
+            Of {
+                release: &id,
+                cluster,
+            },
+            &signed.permit,
+            previous.as_ref(),
+        )
+        .await
     }
 
     async fn sign(&mut self, cluster: &ClusterName, permit: Permit) -> Result<SignedPermit> {
-        let cluster_uid: String = sqlx::query_scalar(CLUSTER_UID).bind(cluster.as_str()).fetch_one(&mut *self.tx).await?;
+        let cluster_uid: String = sqlx::query_scalar(CLUSTER_UID)
+            .bind(cluster.as_str())
+            .fetch_one(&mut *self.tx)
+            .await?;
         let rollout = self.cluster(cluster).and_then(|one| one.rollout.as_ref());
-        let rollout_uid = rollout.map(|rollout| rollout.uid.clone()).unwrap_or_default();
+        let rollout_uid = rollout
+            .map(|rollout| rollout.uid.clone())
+            .unwrap_or_default();
         let unsigned = UnsignedPermit {
             release: permit.release.clone(),
             direction: permit.direction,
@@ -200,14 +311,47 @@ impl Writer<'_> {
     async fn write_wave(&mut self, action: &Action) -> Result<()> {
         let now = Some(to_db(self.observed.now));
         let (release, wave, phase, verdict, started, bake_until, ended) = match action {
-            Action::RequestApproval { release, wave } => (release, wave, WavePhase::WaitingForApproval, "", None, None, None),
-            Action::StartWave { release, wave } => (release, wave, WavePhase::Running, "", now, None, None),
-            Action::StartBake { release, wave, until } => {
-                (release, wave, WavePhase::Baking, "", None, Some(to_db(*until)), None)
+            Action::RequestApproval { release, wave } => (
+                release,
+                wave,
+                WavePhase::WaitingForApproval,
+                "",
+                None,
+                None,
+                None,
+            ),
+            Action::StartWave { release, wave } => {
+                (release, wave, WavePhase::Running, "", now, None, None)
             }
-            Action::PassWave { release, wave } => (release, wave, WavePhase::Passed, "", None, None, now),
-            Action::FailWave { release, wave, why } => (release, wave, WavePhase::Failed, why.as_str(), None, None, now),
-            #[allow(clippy::wildcard_enum_match_arm, reason = "`write` names every action and sends only these five here")]
+            Action::StartBake {
+                release,
+                wave,
+                until,
+            } => (
+                release,
+                wave,
+                WavePhase::Baking,
+                "",
+                None,
+                Some(to_db(*until)),
+                None,
+            ),
+            Action::PassWave { release, wave } => {
+                (release, wave, WavePhase::Passed, "", None, None, now)
+            }
+            Action::FailWave { release, wave, why } => (
+                release,
+                wave,
+                WavePhase::Failed,
+                why.as_str(),
+                None,
+                None,
+                now,
+            ),
+            #[allow(
+                clippy::wildcard_enum_match_arm,
+                reason = "`write` names every action and sends only these five here"
+            )]
             _ => return Ok(()),
         };
         sqlx::query(WAVE_PHASE)
@@ -225,7 +369,18 @@ impl Writer<'_> {
     }
 
     async fn open_release(&mut self, action: &Action) -> Result<()> {
-        let Action::OpenRelease { release, revision, images, cause, plan, phase, overtook } = action else { return Ok(()) };
+        let Action::OpenRelease {
+            release,
+            revision,
+            images,
+            cause,
+            plan,
+            phase,
+            overtook,
+        } = action
+        else {
+            return Ok(());
+        };
         let id = self.id(*release);
         let now = self.observed.now;
         let started = (*phase != ReleasePhase::Waiting).then(|| to_db(now));
@@ -253,23 +408,44 @@ impl Writer<'_> {
                 .execute(&mut *self.tx)
                 .await?;
             for (position, cluster) in planned.clusters.iter().enumerate() {
-                let place = Place { wave, position, late: false };
-                target::insert(self.tx, Of { release: &id, cluster }, place, now).await?;
+                let place = Place {
+                    wave,
+                    position,
+                    late: false,
+                };
+                target::insert(
+                    self.tx,
+                    Of {
+                        release: &id,
+                        cluster,
+                    },
+                    place,
+                    now,
+                )
+                .await?;
             }
         }
         match cause {
             Cause::Change { change, .. } => self.settle_change(*change).await,
-            Cause::Person { request, .. } => request::settle(self.tx, *request, Some(*release), "").await,
+            Cause::Person { request, .. } => {
+                request::settle(self.tx, *request, Some(*release), "").await
+            }
         }
     }
 
     async fn settle_change(&mut self, change: u64) -> Result<()> {
-        sqlx::query(CHANGE_SETTLE).bind(number(change)).execute(&mut *self.tx).await?;
+        sqlx::query(CHANGE_SETTLE)
+            .bind(number(change))
+            .execute(&mut *self.tx)
+            .await?;
         Ok(())
     }
 
     async fn phase(&mut self, release: u64, phase: ReleasePhase, verdict: &str) -> Result<()> {
-        let (name, now) = (self.observed.fleet_rollout.name.as_str(), to_db(self.observed.now));
+        let (name, now) = (
+            self.observed.fleet_rollout.name.as_str(),
+            to_db(self.observed.now),
+        );
         let ended = phase.ended().then_some(now);
         sqlx::query(RELEASE_PHASE)
             .bind(name)
@@ -281,7 +457,12 @@ impl Writer<'_> {
             .execute(&mut *self.tx)
             .await?;
         if phase.ended() {
-            sqlx::query(WAVES_SKIP).bind(name).bind(number(release)).bind(now).execute(&mut *self.tx).await?;
+            sqlx::query(WAVES_SKIP)
+                .bind(name)
+                .bind(number(release))
+                .bind(now)
+                .execute(&mut *self.tx)
+                .await?;
         }
         Ok(())
     }
@@ -291,10 +472,15 @@ impl Writer<'_> {
         let name = &self.observed.fleet_rollout.name;
         let release = action.release().map(|number| self.id(number).to_string());
         let fact = Fact {
-            stream: release.clone().unwrap_or_else(|| format!("fleetrollout/{name}")),
+            stream: release
+                .clone()
+                .unwrap_or_else(|| format!("fleetrollout/{name}")),
             at: self.observed.now,
             release: release.unwrap_or_default(),
-            cluster: action.cluster().map(ToString::to_string).unwrap_or_default(),
+            cluster: action
+                .cluster()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             kind: action.kind().to_owned(),
             actor: "hub".to_owned(),
             message: action.to_string(),
@@ -308,14 +494,20 @@ impl Writer<'_> {
 fn serves(cluster: &Cluster) -> Option<Previous> {
     let rollout = cluster.rollout.as_ref()?;
     let digest = rollout.served.clone()?;
-    Some(Previous { digest, delivery: rollout.served_delivery.clone().unwrap_or_default() })
+    Some(Previous {
+        digest,
+        delivery: rollout.served_delivery.clone().unwrap_or_default(),
+    })
 }
 
 /// One trace a release (W3C trace context), derived from its name: every hub and every restart says the same.
 fn traceparent(permit: &Permit) -> String {
     use sha2::{Digest as _, Sha256};
     let trace = hex::encode(Sha256::digest(permit.release.to_string()));
-    let span = hex::encode(Sha256::digest(format!("{} {}", permit.release, permit.fence)));
+    let span = hex::encode(Sha256::digest(format!(
+        "{} {}",
+        permit.release, permit.fence
+    )));
     let first = |text: &str, length: usize| text.chars().take(length).collect::<String>();
     format!("00-{}-{}-01", first(&trace, 32), first(&span, 16))
 }

@@ -2,8 +2,8 @@
 //! whether a wave starts.
 
 use hub_engine::ReleaseId;
-use hub_engine::release::{Release, Wave, WavePhase};
 use hub_engine::name::Person;
+use hub_engine::release::{Release, Wave, WavePhase};
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -66,7 +66,8 @@ impl Store {
             Err(error) => {
                 tx.rollback().await?;
                 if let Error::Refused { message } = &error {
-                    self.refusal_add("Approve", approval.person.as_str(), message).await?;
+                    self.refusal_add("Approve", approval.person.as_str(), message)
+                        .await?;
                 }
                 Err(error)
             }
@@ -80,20 +81,41 @@ async fn add(tx: &mut PgConnection, approval: &NewApproval) -> Result<Approved> 
     let id = &approval.release;
     let locked = fleet_rollout::get(tx, &id.fleet_rollout, true).await?;
     locked.ok_or_else(|| not_found(format!("FleetRollout {}", id.fleet_rollout)))?;
-    let release = release::get(tx, id).await?.ok_or_else(|| not_found(format!("release {id}")))?;
+    let release = release::get(tx, id)
+        .await?
+        .ok_or_else(|| not_found(format!("release {id}")))?;
     let wave = wave(&release, approval)?;
     let (spec_groups, required) = allowed(&release, wave, approval)?;
-    let count = |release: &Release| u32::try_from(release.approvals_that_count(wave.number).len()).unwrap_or(u32::MAX);
-    let repeated = release.approvals_that_count(wave.number).iter().any(|one| one.person == approval.person);
-    let approved = |have| Approved { wave: wave.number, wave_name: wave.name.clone(), have, required, repeated };
+    let count = |release: &Release| {
+        u32::try_from(release.approvals_that_count(wave.number).len()).unwrap_or(u32::MAX)
+    };
+    let repeated = release
+        .approvals_that_count(wave.number)
+        .iter()
+        .any(|one| one.person == approval.person);
+    let approved = |have| Approved {
+        wave: wave.number,
+        wave_name: wave.name.clone(),
+        have,
+        required,
+        repeated,
+    };
     if repeated {
         return Ok(approved(count(&release)));
     }
     insert(tx, approval, &release, wave).await?;
-    let after = release::get(tx, id).await?.unwrap_or_else(|| release.clone());
-    let mut fact = Fact::of_hub(None, "WaveApproved", approval.person.as_str(), format!(
-        "{} approved wave {} ({}) of release {id}: {}", approval.person, wave.number, wave.name, approval.comment
-    ));
+    let after = release::get(tx, id)
+        .await?
+        .unwrap_or_else(|| release.clone());
+    let mut fact = Fact::of_hub(
+        None,
+        "WaveApproved",
+        approval.person.as_str(),
+        format!(
+            "{} approved wave {} ({}) of release {id}: {}",
+            approval.person, wave.number, wave.name, approval.comment
+        ),
+    );
     fact.stream = id.to_string();
     fact.release = id.to_string();
     fact.evidence = serde_json::json!({
@@ -111,28 +133,52 @@ fn wave<'a>(release: &'a Release, approval: &NewApproval) -> Result<&'a Wave> {
             found.ok_or_else(|| not_found(format!("wave {name} in release {}", release.id)))
         }
         None => {
-            let waiting = release.waves.iter().find(|wave| wave.phase == WavePhase::WaitingForApproval);
+            let waiting = release
+                .waves
+                .iter()
+                .find(|wave| wave.phase == WavePhase::WaitingForApproval);
             waiting.ok_or_else(|| Error::Refused {
-                message: format!("no wave of {0} waits for approval now; see `groundswell release show {0}`", release.id),
+                message: format!(
+                    "no wave of {0} waits for approval now; see `groundswell release show {0}`",
+                    release.id
+                ),
             })
         }
     }
 }
 
 /// The wave's groups and how many persons it needs, if this person may approve it now.
-fn allowed<'a>(release: &'a Release, wave: &Wave, approval: &NewApproval) -> Result<(&'a [String], u32)> {
+fn allowed<'a>(
+    release: &'a Release,
+    wave: &Wave,
+    approval: &NewApproval,
+) -> Result<(&'a [String], u32)> {
     let refuse = |message: String| Err(Error::Refused { message });
     let (id, name) = (&release.id, &wave.name);
-    let Some(spec) = release.plan.wave(wave.number).and_then(|wave| wave.approval.as_ref()) else {
+    let Some(spec) = release
+        .plan
+        .wave(wave.number)
+        .and_then(|wave| wave.approval.as_ref())
+    else {
         return refuse(format!("wave {name} of {id} needs no approval"));
     };
     if release.phase.ended() {
-        return refuse(format!("release {id} has ended: {}", release.phase.as_str()));
+        return refuse(format!(
+            "release {id} has ended: {}",
+            release.phase.as_str()
+        ));
     }
     match wave.phase {
         WavePhase::Pending | WavePhase::WaitingForApproval => {}
-        WavePhase::Running | WavePhase::Baking | WavePhase::Passed | WavePhase::Failed | WavePhase::Skipped => {
-            return refuse(format!("wave {name} of {id} is {} already", wave.phase.as_str()));
+        WavePhase::Running
+        | WavePhase::Baking
+        | WavePhase::Passed
+        | WavePhase::Failed
+        | WavePhase::Skipped => {
+            return refuse(format!(
+                "wave {name} of {id} is {} already",
+                wave.phase.as_str()
+            ));
         }
     }
     if approval.plan_digest != release.plan_digest {
@@ -141,18 +187,31 @@ fn allowed<'a>(release: &'a Release, wave: &Wave, approval: &NewApproval) -> Res
             release.plan_digest, approval.plan_digest
         ));
     }
-    if !approval.groups.iter().any(|group| spec.groups.contains(group)) {
+    if !approval
+        .groups
+        .iter()
+        .any(|group| spec.groups.contains(group))
+    {
         return refuse(format!(
             "wave {name} of {id} is approved by {}; the certificate of {} says {}",
             spec.groups.join(" or "),
             approval.person,
-            if approval.groups.is_empty() { "no group".to_owned() } else { approval.groups.join(", ") }
+            if approval.groups.is_empty() {
+                "no group".to_owned()
+            } else {
+                approval.groups.join(", ")
+            }
         ));
     }
     Ok((&spec.groups, spec.required))
 }
 
-async fn insert(tx: &mut PgConnection, approval: &NewApproval, release: &Release, wave: &Wave) -> Result<()> {
+async fn insert(
+    tx: &mut PgConnection,
+    approval: &NewApproval,
+    release: &Release,
+    wave: &Wave,
+) -> Result<()> {
     let images = release.images_of_wave(wave.number);
     let evidence = serde_json::json!({ "waves": release.waves, "targets": release.targets });
     sqlx::query(INSERT)
@@ -163,7 +222,12 @@ async fn insert(tx: &mut PgConnection, approval: &NewApproval, release: &Release
         .bind(Json(&approval.groups))
         .bind(&approval.comment)
         .bind(&approval.plan_digest)
-        .bind(release.revision.as_ref().map(hub_engine::name::Revision::as_str))
+        .bind(
+            release
+                .revision
+                .as_ref()
+                .map(hub_engine::name::Revision::as_str),
+        )
         .bind(Json(images))
         .bind(Json(evidence))
         .execute(tx)
@@ -173,6 +237,10 @@ async fn insert(tx: &mut PgConnection, approval: &NewApproval, release: &Release
 
 /// An approval stops counting, and says why.
 pub(crate) async fn void(tx: &mut PgConnection, id: u64, why: &str) -> Result<()> {
-    sqlx::query(VOID).bind(number(id)).bind(why).execute(tx).await?;
+    sqlx::query(VOID)
+        .bind(number(id))
+        .bind(why)
+        .execute(tx)
+        .await?;
     Ok(())
 }

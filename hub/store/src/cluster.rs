@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use ::time::OffsetDateTime;
 use hub_engine::overlap::Labels;
 use hub_engine::{ClusterName, Fence};
 use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use ::time::OffsetDateTime;
 
 use crate::row::row;
 use crate::time::from_db_opt;
@@ -18,8 +18,10 @@ pub(crate) const UPSERT: &str = "insert into clusters (name, labels) values ($1,
      on conflict (name) do update set labels = excluded.labels";
 pub(crate) const SET_UPSERT: &str = "insert into cluster_sets (cluster, incarnation) \
      select $1, incarnation from hub_incarnation on conflict (cluster) do nothing";
-pub(crate) const SESSION_UPSERT: &str = "insert into cluster_sessions (cluster) values ($1) on conflict (cluster) do nothing";
-pub(crate) const BIND: &str = "update clusters set kube_system_uid = $2, joined_at = now() where name = $1";
+pub(crate) const SESSION_UPSERT: &str =
+    "insert into cluster_sessions (cluster) values ($1) on conflict (cluster) do nothing";
+pub(crate) const BIND: &str =
+    "update clusters set kube_system_uid = $2, joined_at = now() where name = $1";
 pub(crate) const LABELS: &str = "select name, labels from clusters order by name";
 pub(crate) const LIST: &str = "select c.name, c.labels, c.kube_system_uid, c.note, \
      s.open and s.last_seen_at > now() - $1 * interval '1 second' as connected, \
@@ -90,24 +92,41 @@ impl Store {
 
 pub(crate) async fn labels(tx: &mut PgConnection) -> Result<Labels> {
     let rows: Vec<LabelsRow> = sqlx::query_as(LABELS).fetch_all(tx).await?;
-    Ok(rows.into_iter().map(|row| (row.name.into(), row.labels.0)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.name.into(), row.labels.0))
+        .collect())
 }
 
 pub(crate) async fn list(tx: &mut PgConnection) -> Result<Vec<ClusterRow>> {
-    let rows: Vec<ListRow> = sqlx::query_as(LIST).bind(f64::from(crate::session::CONNECTED_SECONDS)).fetch_all(tx).await?;
+    let rows: Vec<ListRow> = sqlx::query_as(LIST)
+        .bind(f64::from(crate::session::CONNECTED_SECONDS))
+        .fetch_all(tx)
+        .await?;
     Ok(rows.into_iter().map(cluster).collect())
 }
 
 /// A cluster by the name that its token was made for, with its labels.
-pub(crate) async fn upsert(tx: &mut PgConnection, name: &str, labels: &BTreeMap<String, String>) -> Result<()> {
-    sqlx::query(UPSERT).bind(name).bind(Json(labels)).execute(&mut *tx).await?;
+pub(crate) async fn upsert(
+    tx: &mut PgConnection,
+    name: &str,
+    labels: &BTreeMap<String, String>,
+) -> Result<()> {
+    sqlx::query(UPSERT)
+        .bind(name)
+        .bind(Json(labels))
+        .execute(&mut *tx)
+        .await?;
     sqlx::query(SET_UPSERT).bind(name).execute(&mut *tx).await?;
     sqlx::query(SESSION_UPSERT).bind(name).execute(tx).await?;
     Ok(())
 }
 
 pub(crate) fn fence(incarnation: i64, version: i64) -> Fence {
-    Fence { incarnation: incarnation.unsigned_abs(), version: version.unsigned_abs() }
+    Fence {
+        incarnation: incarnation.unsigned_abs(),
+        version: version.unsigned_abs(),
+    }
 }
 
 /// A number of ours for the database; ours never come near its limit.
@@ -116,7 +135,11 @@ pub(crate) fn number(value: u64) -> i64 {
 }
 
 fn cluster(row: ListRow) -> ClusterRow {
-    let note = if row.kube_system_uid.is_none() { "waiting for its join".to_owned() } else { row.note };
+    let note = if row.kube_system_uid.is_none() {
+        "waiting for its join".to_owned()
+    } else {
+        row.note
+    };
     ClusterRow {
         name: row.name.into(),
         labels: row.labels.0,
@@ -128,6 +151,9 @@ fn cluster(row: ListRow) -> ClusterRow {
         regressed: row.regressed,
         desired: fence(row.incarnation, row.version),
         stored: fence(row.stored_incarnation, row.stored_version),
-        rollouts: row.rollouts.and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX),
+        rollouts: row
+            .rollouts
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(u32::MAX),
     }
 }

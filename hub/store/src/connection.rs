@@ -3,9 +3,9 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use ::time::OffsetDateTime;
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use ::time::OffsetDateTime;
 
 use crate::Result;
 
@@ -32,11 +32,16 @@ impl Store {
     /// # Errors
     /// The URL is not one.
     pub fn connect(url: &str) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url)?.application_name("groundswell-hub").options([
-            ("statement_timeout", STATEMENT_TIMEOUT_MS),
-            ("lock_timeout", LOCK_TIMEOUT_MS),
-            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT_MS),
-        ]);
+        let options = PgConnectOptions::from_str(url)?
+            .application_name("groundswell-hub")
+            .options([
+                ("statement_timeout", STATEMENT_TIMEOUT_MS),
+                ("lock_timeout", LOCK_TIMEOUT_MS),
+                (
+                    "idle_in_transaction_session_timeout",
+                    IDLE_IN_TRANSACTION_TIMEOUT_MS,
+                ),
+            ]);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)

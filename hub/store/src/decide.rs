@@ -60,7 +60,9 @@ impl Store {
         fleet_rollout: &FleetRolloutName,
         signer: &dyn PermitSigner,
     ) -> Result<Option<Decided>> {
-        let mut last = Error::Busy { message: String::new() };
+        let mut last = Error::Busy {
+            message: String::new(),
+        };
         for _ in 0..TRIES {
             match self.decide_once(epoch, fleet_rollout, signer).await {
                 Err(error @ Error::Busy { .. }) => last = error,
@@ -79,13 +81,20 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         sqlx::query(REPEATABLE).execute(&mut *tx).await?;
         epoch::guard(&mut tx, epoch).await?;
-        let Some(stored) = fleet_rollout::get(&mut tx, name, true).await? else { return Ok(None) };
+        let Some(stored) = fleet_rollout::get(&mut tx, name, true).await? else {
+            return Ok(None);
+        };
         let observed = observe::all(&mut tx, stored.fleet_rollout).await?;
         let plan = hub_engine::reconcile(&observed);
         let violations = hub_engine::audit(&observed, &plan);
         if !violations.is_empty() {
-            let texts: Vec<_> = violations.iter().map(|one| format!("{}: {}", one.rule, one.message)).collect();
-            return Err(Error::Audit { violations: texts.join("; ") });
+            let texts: Vec<_> = violations
+                .iter()
+                .map(|one| format!("{}: {}", one.rule, one.message))
+                .collect();
+            return Err(Error::Audit {
+                violations: texts.join("; "),
+            });
         }
         let clusters = apply::plan(&mut tx, epoch, &observed, &plan, signer).await?;
         if plan.status != stored.status || plan.reasons != stored.reasons {
@@ -104,14 +113,18 @@ impl Store {
     /// `Unavailable` and what the database refuses.
     pub async fn observe(&self, fleet_rollout: &FleetRolloutName) -> Result<Option<Observed>> {
         let mut tx = self.snapshot().await?;
-        let Some(stored) = fleet_rollout::get(&mut tx, fleet_rollout, false).await? else { return Ok(None) };
+        let Some(stored) = fleet_rollout::get(&mut tx, fleet_rollout, false).await? else {
+            return Ok(None);
+        };
         observe::all(&mut tx, stored.fleet_rollout).await.map(Some)
     }
 
     /// A transaction that sees one moment and writes nothing.
     pub(crate) async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query(crate::desired::SNAPSHOT).execute(&mut *tx).await?;
+        sqlx::query(crate::desired::SNAPSHOT)
+            .execute(&mut *tx)
+            .await?;
         Ok(tx)
     }
 }

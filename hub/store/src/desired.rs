@@ -15,7 +15,8 @@ use crate::{Error, Result, Store};
 
 pub(crate) const SNAPSHOT: &str = "set transaction isolation level repeatable read, read only";
 pub(crate) const FENCE: &str = "select incarnation, version from cluster_sets where cluster = $1";
-pub(crate) const FENCES: &str = "select cluster, incarnation, version from cluster_sets order by cluster";
+pub(crate) const FENCES: &str =
+    "select cluster, incarnation, version from cluster_sets order by cluster";
 pub(crate) const RAISE: &str = "update cluster_sets set version = version + 1 where cluster = $1 returning incarnation, version";
 pub(crate) const OF_CLUSTER: &str = "select namespace, rollout, fleet_rollout, version, governance, terms, waiting, permit, \
      lease_seconds, steps_backwards, cluster_uid, rollout_uid, signature, traceparent \
@@ -123,12 +124,24 @@ impl Store {
     /// `NotFound` for an unknown cluster; `Unavailable`.
     pub async fn desired_set(&self, cluster: &ClusterName) -> Result<DesiredSet> {
         let mut tx = self.snapshot().await?;
-        let row: Option<FenceRow> = sqlx::query_as(FENCE).bind(cluster.as_str()).fetch_optional(&mut *tx).await?;
+        let row: Option<FenceRow> = sqlx::query_as(FENCE)
+            .bind(cluster.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
         let row = row.ok_or_else(|| not_found(format!("cluster {cluster}")))?;
-        let rows: Vec<EntryRow> = sqlx::query_as(OF_CLUSTER).bind(cluster.as_str()).fetch_all(&mut *tx).await?;
+        let rows: Vec<EntryRow> = sqlx::query_as(OF_CLUSTER)
+            .bind(cluster.as_str())
+            .fetch_all(&mut *tx)
+            .await?;
         tx.commit().await?;
-        let entries = rows.into_iter().map(|row| entry(cluster, row)).collect::<Result<_>>()?;
-        Ok(DesiredSet { fence: fence(row.incarnation, row.version), entries })
+        let entries = rows
+            .into_iter()
+            .map(|row| entry(cluster, row))
+            .collect::<Result<_>>()?;
+        Ok(DesiredSet {
+            fence: fence(row.incarnation, row.version),
+            entries,
+        })
     }
 
     /// The fence of every cluster's committed set: the poll beside the hint.
@@ -137,12 +150,18 @@ impl Store {
     /// `Unavailable` and what the database refuses.
     pub async fn desired_fences(&self) -> Result<Vec<(ClusterName, Fence)>> {
         let rows: Vec<FencesRow> = sqlx::query_as(FENCES).fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|row| (row.cluster.into(), fence(row.incarnation, row.version))).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.cluster.into(), fence(row.incarnation, row.version)))
+            .collect())
     }
 }
 
 fn entry(cluster: &ClusterName, row: EntryRow) -> Result<Entry> {
-    let rollout = RolloutName { namespace: row.namespace, name: row.rollout };
+    let rollout = RolloutName {
+        namespace: row.namespace,
+        name: row.rollout,
+    };
     let signed = row.permit.map(|permit| SignedPermit {
         permit: permit.0,
         lease_seconds: row.lease_seconds.unsigned_abs(),
@@ -153,22 +172,37 @@ fn entry(cluster: &ClusterName, row: EntryRow) -> Result<Entry> {
         traceparent: row.traceparent,
     });
     let governance = match row.governance.as_str() {
-        "Governed" => {
-            Governance::Governed { terms: row.terms.0, waiting: row.waiting.map(|waiting| waiting.0), permit: signed }
-        }
-        "KeepServing" => Governance::Ungovern { release_held: false },
+        "Governed" => Governance::Governed {
+            terms: row.terms.0,
+            waiting: row.waiting.map(|waiting| waiting.0),
+            permit: signed,
+        },
+        "KeepServing" => Governance::Ungovern {
+            release_held: false,
+        },
         "ReleaseHeld" => Governance::Ungovern { release_held: true },
         other => {
-            let (what, message) = (format!("the gate of {rollout} in {cluster}"), format!("governance {other:?}"));
+            let (what, message) = (
+                format!("the gate of {rollout} in {cluster}"),
+                format!("governance {other:?}"),
+            );
             return Err(Error::Corrupt { what, message });
         }
     };
-    Ok(Entry { rollout, fleet_rollout: row.fleet_rollout.into(), version: row.version.unsigned_abs(), governance })
+    Ok(Entry {
+        rollout,
+        fleet_rollout: row.fleet_rollout.into(),
+        version: row.version.unsigned_abs(),
+        governance,
+    })
 }
 
 /// Raises a cluster's number; its row stays locked until the transaction ends (gate.md L1).
 pub(crate) async fn raise(tx: &mut PgConnection, cluster: &ClusterName) -> Result<Fence> {
-    let row: FenceRow = sqlx::query_as(RAISE).bind(cluster.as_str()).fetch_one(tx).await?;
+    let row: FenceRow = sqlx::query_as(RAISE)
+        .bind(cluster.as_str())
+        .fetch_one(tx)
+        .await?;
     Ok(fence(row.incarnation, row.version))
 }
 
@@ -197,17 +231,31 @@ pub(crate) async fn set_terms(tx: &mut PgConnection, entry: At<'_>, terms: &Term
     Ok(())
 }
 
-pub(crate) async fn set_waiting(tx: &mut PgConnection, entry: At<'_>, waiting: Option<&Waiting>) -> Result<()> {
-    at(WAITING, entry).bind(waiting.map(Json)).execute(tx).await?;
+pub(crate) async fn set_waiting(
+    tx: &mut PgConnection,
+    entry: At<'_>,
+    waiting: Option<&Waiting>,
+) -> Result<()> {
+    at(WAITING, entry)
+        .bind(waiting.map(Json))
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
 /// None takes the permit away.
-pub(crate) async fn set_permit(tx: &mut PgConnection, entry: At<'_>, signed: Option<&SignedPermit>) -> Result<()> {
-    let text = |field: fn(&SignedPermit) -> &String| signed.map_or("", |signed| field(signed).as_str());
+pub(crate) async fn set_permit(
+    tx: &mut PgConnection,
+    entry: At<'_>,
+    signed: Option<&SignedPermit>,
+) -> Result<()> {
+    let text =
+        |field: fn(&SignedPermit) -> &String| signed.map_or("", |signed| field(signed).as_str());
     at(PERMIT, entry)
         .bind(signed.map(|signed| Json(&signed.permit)))
-        .bind(signed.map_or(0, |signed| i32::try_from(signed.lease_seconds).unwrap_or(i32::MAX)))
+        .bind(signed.map_or(0, |signed| {
+            i32::try_from(signed.lease_seconds).unwrap_or(i32::MAX)
+        }))
         .bind(signed.is_some_and(|signed| signed.steps_backwards))
         .bind(text(|signed| &signed.cluster_uid))
         .bind(text(|signed| &signed.rollout_uid))

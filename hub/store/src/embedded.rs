@@ -16,7 +16,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two questions whether it answers.
 const START_POLL: Duration = Duration::from_millis(50);
 
-pub(crate) const DATABASE_EXISTS: &str = "select 1 as one from pg_database where datname = 'groundswell'";
+pub(crate) const DATABASE_EXISTS: &str =
+    "select 1 as one from pg_database where datname = 'groundswell'";
 pub(crate) const DATABASE_CREATE: &str = "create database groundswell";
 
 /// A running PostgreSQL.
@@ -62,7 +63,12 @@ impl Embedded {
             server.launch(durable).map_err(fail)?;
         }
         let url = server.url("groundswell");
-        let embedded = Self { server, url, stopped: false, durable };
+        let embedded = Self {
+            server,
+            url,
+            stopped: false,
+            durable,
+        };
         embedded.wait().await?;
         Ok(embedded)
     }
@@ -123,9 +129,13 @@ impl Embedded {
 
     async fn create_database(&self) -> Result<(), sqlx::Error> {
         let mut connection = PgConnection::connect(&self.server.url("postgres")).await?;
-        let exists: Option<i32> = sqlx::query_scalar(DATABASE_EXISTS).fetch_optional(&mut connection).await?;
+        let exists: Option<i32> = sqlx::query_scalar(DATABASE_EXISTS)
+            .fetch_optional(&mut connection)
+            .await?;
         if exists.is_none() {
-            sqlx::query(DATABASE_CREATE).execute(&mut connection).await?;
+            sqlx::query(DATABASE_CREATE)
+                .execute(&mut connection)
+                .await?;
         }
         connection.close().await
     }

@@ -12,7 +12,8 @@ pub(crate) const LEASE_TAKE: &str = "update hub_lease set holder = $1, expires_a
 pub(crate) const EPOCH_RAISE: &str = "update hub_epoch set epoch = epoch + 1 returning epoch";
 pub(crate) const LEASE_RENEW: &str = "update hub_lease set expires_at = now() + $2 * interval '1 millisecond' \
      where holder = $1 and exists (select 1 from hub_epoch where epoch = $3) returning holder";
-pub(crate) const LEASE_RELEASE: &str = "update hub_lease set expires_at = 'epoch' where holder = $1 returning holder";
+pub(crate) const LEASE_RELEASE: &str =
+    "update hub_lease set expires_at = 'epoch' where holder = $1 returning holder";
 pub(crate) const EPOCH_GUARD: &str = "select epoch from hub_epoch where epoch = $1 for share";
 
 /// The right to decide, until another hub takes it.
@@ -26,8 +27,11 @@ impl Store {
     /// Postgres is away.
     pub async fn epoch_take(&self, holder: &str, ttl: Duration) -> Result<Option<Epoch>> {
         let mut tx = self.pool.begin().await?;
-        let taken: Option<String> =
-            sqlx::query_scalar(LEASE_TAKE).bind(holder).bind(millis(ttl)).fetch_optional(&mut *tx).await?;
+        let taken: Option<String> = sqlx::query_scalar(LEASE_TAKE)
+            .bind(holder)
+            .bind(millis(ttl))
+            .fetch_optional(&mut *tx)
+            .await?;
         if taken.is_none() {
             return Ok(None);
         }
@@ -55,14 +59,20 @@ impl Store {
     /// # Errors
     /// Postgres is away.
     pub async fn lease_release(&self, holder: &str) -> Result<()> {
-        let _: Option<String> = sqlx::query_scalar(LEASE_RELEASE).bind(holder).fetch_optional(&self.pool).await?;
+        let _: Option<String> = sqlx::query_scalar(LEASE_RELEASE)
+            .bind(holder)
+            .fetch_optional(&self.pool)
+            .await?;
         Ok(())
     }
 }
 
 /// First statement of every deciding transaction: a takeover waits for it, and after a takeover it fails.
 pub(crate) async fn guard(tx: &mut PgConnection, epoch: Epoch) -> Result<()> {
-    let mine: Option<i64> = sqlx::query_scalar(EPOCH_GUARD).bind(epoch.0).fetch_optional(tx).await?;
+    let mine: Option<i64> = sqlx::query_scalar(EPOCH_GUARD)
+        .bind(epoch.0)
+        .fetch_optional(tx)
+        .await?;
     mine.map(|_| ()).ok_or(Error::Fenced { epoch: epoch.0 })
 }
 

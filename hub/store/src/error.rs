@@ -29,7 +29,9 @@ pub enum Error {
         violations: String,
     },
     /// A row that this version cannot read.
-    #[error("{what} in the database cannot be read: {message}; it was written by another version of the hub")]
+    #[error(
+        "{what} in the database cannot be read: {message}; it was written by another version of the hub"
+    )]
     Corrupt {
         /// Which row.
         what: String,
@@ -49,7 +51,9 @@ pub enum Error {
         message: String,
     },
     /// The migrations could not be applied.
-    #[error("the database could not be brought to this version: {message}; restore it or start the hub that it belongs to")]
+    #[error(
+        "the database could not be brought to this version: {message}; restore it or start the hub that it belongs to"
+    )]
     Migrate {
         /// Which and why.
         message: String,
@@ -75,17 +79,26 @@ const IDLE_TIMEOUT: &str = "25P03";
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         let message = error.to_string();
-        let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+        let code = error
+            .as_database_error()
+            .and_then(|error| error.code().map(|code| code.into_owned()));
         if let Some(code) = code {
             if RETRYABLE.contains(&code.as_str()) {
                 return Self::Busy { message };
             }
-            if AWAY.iter().any(|class| code.starts_with(class)) || code == READ_ONLY || code == IDLE_TIMEOUT {
+            if AWAY.iter().any(|class| code.starts_with(class))
+                || code == READ_ONLY
+                || code == IDLE_TIMEOUT
+            {
                 return Self::Unavailable { message };
             }
             return Self::Database { message };
         }
-        if is_ours(&error) { Self::Database { message } } else { Self::Unavailable { message } }
+        if is_ours(&error) {
+            Self::Database { message }
+        } else {
+            Self::Unavailable { message }
+        }
     }
 }
 
@@ -107,11 +120,15 @@ impl From<sqlx::migrate::MigrateError> for Error {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         match error {
             sqlx::migrate::MigrateError::Execute(error) => Self::from(error),
-            other => Self::Migrate { message: other.to_string() },
+            other => Self::Migrate {
+                message: other.to_string(),
+            },
         }
     }
 }
 
 pub(crate) fn not_found(what: impl std::fmt::Display) -> Error {
-    Error::NotFound { what: what.to_string() }
+    Error::NotFound {
+        what: what.to_string(),
+    }
 }

@@ -1,8 +1,8 @@
 //! FleetRollouts. In: checked documents. Out: stored ones. It must not store one document of a file that has a problem.
 
 use hub_engine::name::Person;
-use hub_engine::plan::FleetRolloutStatus;
 use hub_engine::overlap::{self, Labels};
+use hub_engine::plan::FleetRolloutStatus;
 use hub_engine::{Document, FleetRollout, FleetRolloutName, Problem, Reason};
 
 use sqlx::PgConnection;
@@ -13,9 +13,11 @@ use crate::row::row;
 use crate::{Result, Store, cluster};
 
 pub(crate) const LOCK_ALL: &str = "lock table fleet_rollouts in share row exclusive mode";
-pub(crate) const LIST: &str = "select document, source, version, status, reasons from fleet_rollouts order by name";
+pub(crate) const LIST: &str =
+    "select document, source, version, status, reasons from fleet_rollouts order by name";
 pub(crate) const NAMES: &str = "select name from fleet_rollouts order by name";
-pub(crate) const GET: &str = "select document, source, version, status, reasons from fleet_rollouts where name = $1";
+pub(crate) const GET: &str =
+    "select document, source, version, status, reasons from fleet_rollouts where name = $1";
 pub(crate) const LOCK: &str = "select document, source, version, status, reasons from fleet_rollouts where name = $1 for update";
 pub(crate) const UPSERT: &str = "insert into fleet_rollouts \
      (name, namespace, rollout, document, source, version, applied_by, applied_at, status, reasons) \
@@ -23,7 +25,8 @@ pub(crate) const UPSERT: &str = "insert into fleet_rollouts \
      set namespace = excluded.namespace, rollout = excluded.rollout, document = excluded.document, \
      source = excluded.source, version = fleet_rollouts.version + 1, applied_by = excluded.applied_by, \
      applied_at = excluded.applied_at";
-pub(crate) const STATUS: &str = "update fleet_rollouts set status = $2, reasons = $3 where name = $1";
+pub(crate) const STATUS: &str =
+    "update fleet_rollouts set status = $2, reasons = $3 where name = $1";
 
 row! {
     /// A stored FleetRollout.
@@ -85,7 +88,12 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn fleet_rollout_apply(&self, documents: &[Document], person: &Person, dry_run: bool) -> Result<Apply> {
+    pub async fn fleet_rollout_apply(
+        &self,
+        documents: &[Document],
+        person: &Person,
+        dry_run: bool,
+    ) -> Result<Apply> {
         let mut tx = self.pool.begin().await?;
         sqlx::query(LOCK_ALL).execute(&mut *tx).await?;
         let labels = cluster::labels(&mut tx).await?;
@@ -96,7 +104,9 @@ impl Store {
         }
         let mut applied = Vec::new();
         for document in documents {
-            let old = stored.iter().find(|row| row.fleet_rollout.name == document.fleet_rollout.name);
+            let old = stored
+                .iter()
+                .find(|row| row.fleet_rollout.name == document.fleet_rollout.name);
             let change = match old {
                 None => Change::Created,
                 Some(old) if old.fleet_rollout == document.fleet_rollout => Change::Unchanged,
@@ -106,7 +116,11 @@ impl Store {
                 store(&mut tx, document, person, change).await?;
             }
             let notes = notes(document, &labels);
-            applied.push(Applied { name: document.fleet_rollout.name.clone(), change, notes });
+            applied.push(Applied {
+                name: document.fleet_rollout.name.clone(),
+                change,
+                notes,
+            });
         }
         if dry_run {
             tx.rollback().await?;
@@ -141,9 +155,16 @@ async fn list(tx: &mut PgConnection) -> Result<Vec<FleetRolloutRow>> {
     Ok(rows.into_iter().map(stored).collect())
 }
 
-pub(crate) async fn get(tx: &mut PgConnection, name: &FleetRolloutName, lock: bool) -> Result<Option<FleetRolloutRow>> {
+pub(crate) async fn get(
+    tx: &mut PgConnection,
+    name: &FleetRolloutName,
+    lock: bool,
+) -> Result<Option<FleetRolloutRow>> {
     let statement = if lock { LOCK } else { GET };
-    let row: Option<StoredRow> = sqlx::query_as(statement).bind(name.as_str()).fetch_optional(tx).await?;
+    let row: Option<StoredRow> = sqlx::query_as(statement)
+        .bind(name.as_str())
+        .fetch_optional(tx)
+        .await?;
     Ok(row.map(stored))
 }
 
@@ -159,15 +180,29 @@ fn stored(row: StoredRow) -> FleetRolloutRow {
 
 /// Every problem that only the clusters and the other documents can tell; lines are those of the documents.
 fn check(documents: &[Document], stored: &[FleetRolloutRow], labels: &Labels) -> Vec<Problem> {
-    let replaced = |name: &FleetRolloutName| documents.iter().any(|document| &document.fleet_rollout.name == name);
-    let mut others: Vec<FleetRollout> =
-        stored.iter().map(|row| &row.fleet_rollout).filter(|one| !replaced(&one.name)).cloned().collect();
-    others.extend(documents.iter().map(|document| document.fleet_rollout.clone()));
+    let replaced = |name: &FleetRolloutName| {
+        documents
+            .iter()
+            .any(|document| &document.fleet_rollout.name == name)
+    };
+    let mut others: Vec<FleetRollout> = stored
+        .iter()
+        .map(|row| &row.fleet_rollout)
+        .filter(|one| !replaced(&one.name))
+        .cloned()
+        .collect();
+    others.extend(
+        documents
+            .iter()
+            .map(|document| document.fleet_rollout.clone()),
+    );
     let mut problems = Vec::new();
     for document in documents {
         let new = &document.fleet_rollout;
         let old = stored.iter().find(|row| row.fleet_rollout.name == new.name);
-        let leavers = old.map(|old| overlap::leavers(&old.fleet_rollout, new, labels)).unwrap_or_default();
+        let leavers = old
+            .map(|old| overlap::leavers(&old.fleet_rollout, new, labels))
+            .unwrap_or_default();
         problems.extend(leavers.into_iter().map(|cluster| Problem {
             path: "spec.clusters".to_owned(),
             line: 0,
@@ -175,7 +210,11 @@ fn check(documents: &[Document], stored: &[FleetRolloutRow], labels: &Labels) ->
         }));
         problems.extend(overlap::problems(new, &others, labels));
         for problem in &mut problems {
-            problem.line = if problem.line == 0 { document.line } else { problem.line };
+            problem.line = if problem.line == 0 {
+                document.line
+            } else {
+                problem.line
+            };
         }
     }
     problems
@@ -186,12 +225,20 @@ fn notes(document: &Document, labels: &Labels) -> Vec<String> {
     let homeless = overlap::without_wave(&document.fleet_rollout, labels);
     if !homeless.is_empty() {
         let names: Vec<_> = homeless.iter().map(ToString::to_string).collect();
-        notes.push(format!("governed but in no wave, so never released to: {}", names.join(", ")));
+        notes.push(format!(
+            "governed but in no wave, so never released to: {}",
+            names.join(", ")
+        ));
     }
     notes
 }
 
-async fn store(tx: &mut PgConnection, document: &Document, person: &Person, change: Change) -> Result<()> {
+async fn store(
+    tx: &mut PgConnection,
+    document: &Document,
+    person: &Person,
+    change: Change,
+) -> Result<()> {
     let new = &document.fleet_rollout;
     sqlx::query(UPSERT)
         .bind(new.name.as_str())
@@ -203,8 +250,17 @@ async fn store(tx: &mut PgConnection, document: &Document, person: &Person, chan
         .bind(Json(FleetRolloutStatus::default()))
         .execute(&mut *tx)
         .await?;
-    let verb = if change == Change::Created { "created" } else { "changed" };
-    let mut fact = Fact::of_hub(None, "FleetRolloutApplied", person.as_str(), format!("{person} {verb} FleetRollout {}", new.name));
+    let verb = if change == Change::Created {
+        "created"
+    } else {
+        "changed"
+    };
+    let mut fact = Fact::of_hub(
+        None,
+        "FleetRolloutApplied",
+        person.as_str(),
+        format!("{person} {verb} FleetRollout {}", new.name),
+    );
     fact.stream = format!("fleetrollout/{}", new.name);
     fact.evidence = serde_json::json!({ "document": new });
     history::add_now(tx, fact).await
@@ -217,6 +273,11 @@ pub(crate) async fn set_status(
     status: &FleetRolloutStatus,
     reasons: &[Reason],
 ) -> Result<()> {
-    sqlx::query(STATUS).bind(name.as_str()).bind(Json(status)).bind(Json(reasons)).execute(tx).await?;
+    sqlx::query(STATUS)
+        .bind(name.as_str())
+        .bind(Json(status))
+        .bind(Json(reasons))
+        .execute(tx)
+        .await?;
     Ok(())
 }

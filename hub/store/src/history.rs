@@ -1,12 +1,12 @@
 //! Facts, decisions and effects. In: rows of one transaction. Out: the same, chained and never changed again. It must not
 //! be written outside the transaction whose change it tells.
 
+use ::time::OffsetDateTime;
 use hub_engine::ClusterName;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use ::time::OffsetDateTime;
 
 use crate::row::row;
 use crate::time::{from_db, to_db};
@@ -14,7 +14,8 @@ use crate::{Result, Store};
 
 pub(crate) const HEAD_LOCK: &str = "insert into history_heads (stream, position, hash) values ($1, 0, ''::bytea) \
      on conflict (stream) do update set stream = excluded.stream returning position, hash";
-pub(crate) const HEAD_SET: &str = "update history_heads set position = $2, hash = $3 where stream = $1";
+pub(crate) const HEAD_SET: &str =
+    "update history_heads set position = $2, hash = $3 where stream = $1";
 pub(crate) const INSERT: &str = "insert into history \
      (stream, position, at, release, cluster, kind, actor, message, evidence, epoch, previous_hash, hash) \
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
@@ -99,7 +100,10 @@ impl Fact {
 
 /// Adds a fact to its chain; the chain's head stays locked until the transaction ends.
 pub(crate) async fn add(tx: &mut PgConnection, fact: Fact) -> Result<()> {
-    let head: HeadRow = sqlx::query_as(HEAD_LOCK).bind(&fact.stream).fetch_one(&mut *tx).await?;
+    let head: HeadRow = sqlx::query_as(HEAD_LOCK)
+        .bind(&fact.stream)
+        .fetch_one(&mut *tx)
+        .await?;
     let position = head.position + 1;
     let hash = chain(&head.hash, position, &fact);
     sqlx::query(INSERT)
@@ -117,14 +121,28 @@ pub(crate) async fn add(tx: &mut PgConnection, fact: Fact) -> Result<()> {
         .bind(&hash)
         .execute(&mut *tx)
         .await?;
-    sqlx::query(HEAD_SET).bind(&fact.stream).bind(position).bind(&hash).execute(tx).await?;
+    sqlx::query(HEAD_SET)
+        .bind(&fact.stream)
+        .bind(position)
+        .bind(&hash)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
 /// Adds a fact with the transaction's time.
 pub(crate) async fn add_now(tx: &mut PgConnection, fact: Fact) -> Result<()> {
-    let now: OffsetDateTime = sqlx::query_scalar(crate::connection::NOW).fetch_one(&mut *tx).await?;
-    add(tx, Fact { at: from_db(now), ..fact }).await
+    let now: OffsetDateTime = sqlx::query_scalar(crate::connection::NOW)
+        .fetch_one(&mut *tx)
+        .await?;
+    add(
+        tx,
+        Fact {
+            at: from_db(now),
+            ..fact
+        },
+    )
+    .await
 }
 
 /// SHA-256 over the previous hash and every field, each with its length before it. The time counts in microseconds: that is
@@ -157,10 +175,15 @@ fn chain(previous: &[u8], position: i64, fact: &Fact) -> Vec<u8> {
 fn sorted(value: &serde_json::Value) -> serde_json::Value {
     match value {
         serde_json::Value::Object(map) => {
-            let ordered: std::collections::BTreeMap<_, _> = map.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            let ordered: std::collections::BTreeMap<_, _> = map
+                .iter()
+                .map(|(key, value)| (key.clone(), sorted(value)))
+                .collect();
             serde_json::Value::Object(ordered.into_iter().collect())
         }
-        serde_json::Value::Array(list) => serde_json::Value::Array(list.iter().map(sorted).collect()),
+        serde_json::Value::Array(list) => {
+            serde_json::Value::Array(list.iter().map(sorted).collect())
+        }
         serde_json::Value::Null
         | serde_json::Value::Bool(_)
         | serde_json::Value::Number(_)

@@ -25,7 +25,8 @@ pub(crate) const INSERT: &str = "insert into join_tokens (id, secret_hash, clust
 pub(crate) const LOCK: &str = "select secret_hash, cluster, labels, expires_at, expires_at < now() as expired, \
      spent_at is not null as spent, spent_at > now() - $2 * interval '1 second' as just_spent, csr_hash, certificate \
      from join_tokens where id = $1 for update";
-pub(crate) const SPEND: &str = "update join_tokens set spent_at = now(), csr_hash = $2, certificate = $3 where id = $1";
+pub(crate) const SPEND: &str =
+    "update join_tokens set spent_at = now(), csr_hash = $2, certificate = $3 where id = $1";
 pub(crate) const BOUND: &str = "select kube_system_uid from clusters where name = $1 for update";
 
 row! {
@@ -81,16 +82,24 @@ pub trait CertificateIssuer: Send + Sync {
 }
 
 impl Store {
-    /// Stores a token and makes its cluster known. Returns when it expires.
+    /// Stores a token. Its cluster is a member only once it has joined: a token nobody uses must not hold up a release.
+    /// Returns when it expires.
     ///
     /// # Errors
     /// `Refused` for more than the longest life; `Unavailable`.
     pub async fn token_create(&self, token: &NewToken) -> Result<Timestamp> {
         if token.valid_seconds > TOKEN_SECONDS_MAX {
-            let message = format!("a token lives at most {TOKEN_SECONDS_MAX} seconds, not {}", token.valid_seconds);
+            let message = format!(
+                "a token lives at most {TOKEN_SECONDS_MAX} seconds, not {}",
+                token.valid_seconds
+            );
             return Err(Error::Refused { message });
         }
-        let seconds = if token.valid_seconds == 0 { TOKEN_SECONDS_MAX } else { token.valid_seconds };
+        let seconds = if token.valid_seconds == 0 {
+            TOKEN_SECONDS_MAX
+        } else {
+            token.valid_seconds
+        };
         let mut tx = self.pool.begin().await?;
         let expires: OffsetDateTime = sqlx::query_scalar(INSERT)
             .bind(&token.id)
@@ -102,8 +111,15 @@ impl Store {
             .fetch_one(&mut *tx)
             .await?;
         let (name, person) = (&token.cluster, token.person.as_str());
-        let message = format!("{person} made a join token for {name}, good until {}", from_db(expires));
-        history::add_now(&mut tx, Fact::of_hub(Some(name), "TokenCreated", person, message)).await?;
+        let message = format!(
+            "{person} made a join token for {name}, good until {}",
+            from_db(expires)
+        );
+        history::add_now(
+            &mut tx,
+            Fact::of_hub(Some(name), "TokenCreated", person, message),
+        )
+        .await?;
         tx.commit().await?;
         Ok(from_db(expires))
     }
@@ -124,7 +140,8 @@ impl Store {
             Err(error) => {
                 tx.rollback().await?;
                 if let Error::Refused { message } = &error {
-                    self.refusal_add("Join", join.cluster.as_str(), message).await?;
+                    self.refusal_add("Join", join.cluster.as_str(), message)
+                        .await?;
                 }
                 Err(error)
             }
@@ -132,7 +149,11 @@ impl Store {
     }
 }
 
-async fn spend(tx: &mut PgConnection, join: &Join, issuer: &dyn CertificateIssuer) -> Result<String> {
+async fn spend(
+    tx: &mut PgConnection,
+    join: &Join,
+    issuer: &dyn CertificateIssuer,
+) -> Result<String> {
     let row: Option<TokenRow> = sqlx::query_as(LOCK)
         .bind(&join.token_id)
         .bind(f64::from(REISSUE_SECONDS))
@@ -143,18 +164,45 @@ async fn spend(tx: &mut PgConnection, join: &Join, issuer: &dyn CertificateIssue
         Usable::Again(certificate) => return Ok(certificate),
     };
     let name = &join.cluster;
-    let bound: Option<Option<String>> = sqlx::query_scalar(BOUND).bind(name.as_str()).fetch_optional(&mut *tx).await?;
-    if bound.flatten().is_some_and(|bound| bound != join.kube_system_uid) {
+    let bound: Option<Option<String>> = sqlx::query_scalar(BOUND)
+        .bind(name.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+    if bound
+        .flatten()
+        .is_some_and(|bound| bound != join.kube_system_uid)
+    {
         return Err(refused(format!(
             "cluster {name} is bound to another kube-system namespace; join this one under a name of its own"
         )));
     }
     let certificate = issuer.issue(name).map_err(refused)?;
     cluster::upsert(tx, name.as_str(), &labels).await?;
-    sqlx::query(cluster::BIND).bind(name.as_str()).bind(&join.kube_system_uid).execute(&mut *tx).await?;
-    sqlx::query(SPEND).bind(&join.token_id).bind(&join.csr_hash).bind(&certificate).execute(&mut *tx).await?;
-    let message = format!("{name} joined with token {}, agent {}", join.token_id, join.agent_version);
-    history::add_now(tx, Fact::of_hub(Some(name), "ClusterJoined", &format!("agent:{name}"), message)).await?;
+    sqlx::query(cluster::BIND)
+        .bind(name.as_str())
+        .bind(&join.kube_system_uid)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(SPEND)
+        .bind(&join.token_id)
+        .bind(&join.csr_hash)
+        .bind(&certificate)
+        .execute(&mut *tx)
+        .await?;
+    let message = format!(
+        "{name} joined with token {}, agent {}",
+        join.token_id, join.agent_version
+    );
+    history::add_now(
+        tx,
+        Fact::of_hub(
+            Some(name),
+            "ClusterJoined",
+            &format!("agent:{name}"),
+            message,
+        ),
+    )
+    .await?;
     crate::hint::notify(tx).await?;
     Ok(certificate)
 }
@@ -167,8 +215,11 @@ enum Usable {
 /// A wrong secret and an unknown id get the same answer.
 fn usable(row: Option<TokenRow>, join: &Join) -> Result<Usable> {
     let known = row.filter(|row| row.secret_hash == join.secret_hash);
-    let row = known
-        .ok_or_else(|| refused("this token is not known; make one with `groundswell cluster token NAME`".to_owned()))?;
+    let row = known.ok_or_else(|| {
+        refused(
+            "this token is not known; make one with `groundswell cluster token NAME`".to_owned(),
+        )
+    })?;
     let (made_for, offered) = (&row.cluster, &join.cluster);
     if made_for != offered.as_str() {
         return Err(refused(format!(

@@ -34,7 +34,8 @@ pub(crate) const PASSED: &str = "select t.content->>'digest' as digest from targ
      group by t.content->>'digest' order by max(t.release) desc, 1 limit $2";
 pub(crate) const CHANGES: &str = "select id, cluster, was, now from changes \
      where namespace = $1 and rollout = $2 and not settled order by id limit $3";
-pub(crate) const BARRED: &str = "select digest, release from barred where fleet_rollout = $1 order by digest";
+pub(crate) const BARRED: &str =
+    "select digest, release from barred where fleet_rollout = $1 order by digest";
 
 row! {
     /// A release's outline.
@@ -59,13 +60,18 @@ row! {
 /// Everything that bears on one FleetRollout.
 pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> Result<Observed> {
     let name = fleet_rollout.name.clone();
-    let now: OffsetDateTime = sqlx::query_scalar(crate::connection::NOW).fetch_one(&mut *tx).await?;
+    let now: OffsetDateTime = sqlx::query_scalar(crate::connection::NOW)
+        .fetch_one(&mut *tx)
+        .await?;
     let gates = gates(tx, &fleet_rollout.rollout).await?;
     let clusters = clusters(tx, &fleet_rollout, &gates).await?;
     let past = past(tx, &name).await?;
     let mut releases = Vec::new();
     for number in wanted(&past) {
-        let id = ReleaseId { fleet_rollout: name.clone(), number };
+        let id = ReleaseId {
+            fleet_rollout: name.clone(),
+            number,
+        };
         releases.extend(release::get(tx, &id).await?);
     }
     let changes = changes(tx, &fleet_rollout.rollout).await?;
@@ -87,24 +93,43 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
 type Gates = BTreeMap<ClusterName, (FleetRolloutName, Gate)>;
 
 async fn gates(tx: &mut PgConnection, rollout: &RolloutName) -> Result<Gates> {
-    let rows: Vec<GateOfRow> =
-        sqlx::query_as(OF_ROLLOUT).bind(&rollout.namespace).bind(&rollout.name).fetch_all(tx).await?;
+    let rows: Vec<GateOfRow> = sqlx::query_as(OF_ROLLOUT)
+        .bind(&rollout.namespace)
+        .bind(&rollout.name)
+        .fetch_all(tx)
+        .await?;
     let gate = |row: GateOfRow| {
-        let gate =
-            Gate { terms: row.terms.0, waiting: row.waiting.map(|json| json.0), permit: row.permit.map(|json| json.0) };
-        (ClusterName(row.cluster), (FleetRolloutName(row.fleet_rollout), gate))
+        let gate = Gate {
+            terms: row.terms.0,
+            waiting: row.waiting.map(|json| json.0),
+            permit: row.permit.map(|json| json.0),
+        };
+        (
+            ClusterName(row.cluster),
+            (FleetRolloutName(row.fleet_rollout), gate),
+        )
     };
     Ok(rows.into_iter().map(gate).collect())
 }
 
 /// Every cluster that it selects, and every one whose gate it still holds.
-async fn clusters(tx: &mut PgConnection, fleet_rollout: &FleetRollout, gates: &Gates) -> Result<Vec<Cluster>> {
-    let mut rollouts: BTreeMap<String, Rollout> =
-        rollout::of(tx, fleet_rollout).await?.into_iter().map(|row| (row.cluster, row.state.0)).collect();
+async fn clusters(
+    tx: &mut PgConnection,
+    fleet_rollout: &FleetRollout,
+    gates: &Gates,
+) -> Result<Vec<Cluster>> {
+    let mut rollouts: BTreeMap<String, Rollout> = rollout::of(tx, fleet_rollout)
+        .await?
+        .into_iter()
+        .map(|row| (row.cluster, row.state.0))
+        .collect();
     let mut clusters = Vec::new();
     for row in cluster::list(tx).await? {
         let selected = fleet_rollout.clusters.selects(&row.labels);
-        let own = gates.get(&row.name).filter(|(owner, _)| owner == &fleet_rollout.name).map(|(_, gate)| gate.clone());
+        let own = gates
+            .get(&row.name)
+            .filter(|(owner, _)| owner == &fleet_rollout.name)
+            .map(|(_, gate)| gate.clone());
         if selected || own.is_some() {
             let rollout = rollouts.remove(row.name.as_str());
             clusters.push(view(row, selected, own, rollout));
@@ -137,12 +162,20 @@ fn conflicts(
         let (owner, _) = gates.get(&cluster.name)?;
         (owner != &fleet_rollout.name).then(|| (cluster.name.clone(), owner.clone()))
     };
-    clusters.iter().filter(|cluster| cluster.selected).filter_map(other).collect()
+    clusters
+        .iter()
+        .filter(|cluster| cluster.selected)
+        .filter_map(other)
+        .collect()
 }
 
 /// Outlines by number, and whether a target of each is not done.
 async fn past(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<Vec<(PastRelease, bool)>> {
-    let rows: Vec<PastRow> = sqlx::query_as(PAST).bind(name.as_str()).bind(PAST_MAX).fetch_all(tx).await?;
+    let rows: Vec<PastRow> = sqlx::query_as(PAST)
+        .bind(name.as_str())
+        .bind(PAST_MAX)
+        .fetch_all(tx)
+        .await?;
     let mut past = Vec::new();
     for row in rows.into_iter().rev() {
         let mut digests = row.digests.map(|json| json.0).unwrap_or_default();
@@ -161,9 +194,15 @@ async fn past(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<Vec<(Pas
 
 /// Open ones, the newest ended one, and every other one with a target that is not done.
 fn wanted(past: &[(PastRelease, bool)]) -> Vec<u64> {
-    let newest_ended = past.iter().rev().find(|(past, _)| past.phase.ended()).map(|(past, _)| past.number);
+    let newest_ended = past
+        .iter()
+        .rev()
+        .find(|(past, _)| past.phase.ended())
+        .map(|(past, _)| past.number);
     past.iter()
-        .filter(|(past, unfinished)| !past.phase.ended() || *unfinished || Some(past.number) == newest_ended)
+        .filter(|(past, unfinished)| {
+            !past.phase.ended() || *unfinished || Some(past.number) == newest_ended
+        })
         .map(|(past, _)| past.number)
         .collect()
 }
@@ -175,8 +214,17 @@ fn sorted(mut releases: Vec<Release>) -> Vec<Release> {
 
 async fn passed(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<Vec<Digest>> {
     let most = i64::try_from(PASSED_MAX).unwrap_or(i64::MAX);
-    let rows: Vec<PassedRow> = sqlx::query_as(PASSED).bind(name.as_str()).bind(most).fetch_all(tx).await?;
-    Ok(rows.into_iter().rev().filter_map(|row| row.digest).map(Digest).collect())
+    let rows: Vec<PassedRow> = sqlx::query_as(PASSED)
+        .bind(name.as_str())
+        .bind(most)
+        .fetch_all(tx)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .rev()
+        .filter_map(|row| row.digest)
+        .map(Digest)
+        .collect())
 }
 
 async fn changes(tx: &mut PgConnection, rollout: &RolloutName) -> Result<Vec<Change>> {
@@ -195,10 +243,22 @@ async fn changes(tx: &mut PgConnection, rollout: &RolloutName) -> Result<Vec<Cha
     Ok(rows.into_iter().map(change).collect())
 }
 
-async fn barred(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<BTreeMap<Digest, ReleaseId>> {
-    let rows: Vec<BarredRow> = sqlx::query_as(BARRED).bind(name.as_str()).fetch_all(tx).await?;
+async fn barred(
+    tx: &mut PgConnection,
+    name: &FleetRolloutName,
+) -> Result<BTreeMap<Digest, ReleaseId>> {
+    let rows: Vec<BarredRow> = sqlx::query_as(BARRED)
+        .bind(name.as_str())
+        .fetch_all(tx)
+        .await?;
     let entry = |row: BarredRow| {
-        (Digest(row.digest), ReleaseId { fleet_rollout: name.clone(), number: row.release.unsigned_abs() })
+        (
+            Digest(row.digest),
+            ReleaseId {
+                fleet_rollout: name.clone(),
+                number: row.release.unsigned_abs(),
+            },
+        )
     };
     Ok(rows.into_iter().map(entry).collect())
 }

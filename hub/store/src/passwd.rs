@@ -16,11 +16,14 @@ pub(crate) struct Account {
 
 /// The account to drop to; none: this process is not root and needs none.
 pub(crate) fn unprivileged() -> Result<Option<Account>, String> {
-    let own = std::fs::metadata("/proc/self").map_err(|error| format!("cannot read /proc/self: {error}"))?.uid();
+    let own = std::fs::metadata("/proc/self")
+        .map_err(|error| format!("cannot read /proc/self: {error}"))?
+        .uid();
     if own != 0 {
         return Ok(None);
     }
-    let passwd = std::fs::read_to_string("/etc/passwd").map_err(|error| format!("cannot read /etc/passwd: {error}"))?;
+    let passwd = std::fs::read_to_string("/etc/passwd")
+        .map_err(|error| format!("cannot read /etc/passwd: {error}"))?;
     let found = CANDIDATES.iter().find_map(|name| account(&passwd, name));
     found.map(Some).ok_or_else(|| {
         "PostgreSQL does not run as root, and there is no user postgres or nobody; give --database URL".to_owned()
@@ -28,7 +31,9 @@ pub(crate) fn unprivileged() -> Result<Option<Account>, String> {
 }
 
 fn account(passwd: &str, name: &str) -> Option<Account> {
-    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+    let line = passwd
+        .lines()
+        .find(|line| line.split(':').next() == Some(name))?;
     let mut fields = line.split(':').skip(2);
     let uid = fields.next()?.parse().ok()?;
     let gid = fields.next()?.parse().ok()?;
@@ -37,7 +42,8 @@ fn account(passwd: &str, name: &str) -> Option<Account> {
 
 /// Whether every folder above and the path itself may be passed through by anybody.
 pub(crate) fn open_to_all(path: &Path) -> bool {
-    path.ancestors().all(|folder| std::fs::metadata(folder).is_ok_and(|data| data.mode() & 0o001 != 0))
+    path.ancestors()
+        .all(|folder| std::fs::metadata(folder).is_ok_and(|data| data.mode() & 0o001 != 0))
 }
 
 #[cfg(test)]
@@ -47,7 +53,10 @@ mod tests {
     #[test]
     fn accounts_are_found_by_their_whole_name_and_root_is_none() {
         let passwd = "root:x:0:0::/root:/bin/sh\npostgresql:x:7:7::/:\npostgres:x:105:113:,,,:/var:/bin/bash\nbad:x:y:1::\n";
-        assert_eq!(account(passwd, "postgres"), Some(Account { uid: 105, gid: 113 }));
+        assert_eq!(
+            account(passwd, "postgres"),
+            Some(Account { uid: 105, gid: 113 })
+        );
         assert_eq!(account(passwd, "root"), None);
         assert_eq!(account(passwd, "bad"), None);
         assert_eq!(account(passwd, "nobody"), None);

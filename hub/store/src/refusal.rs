@@ -8,7 +8,8 @@ use crate::time::from_db;
 use crate::{Result, Store};
 
 pub(crate) const INSERT: &str = "insert into refusals (kind, who, message) values ($1, $2, $3)";
-pub(crate) const LIST: &str = "select at, kind, who, message from refusals order by id desc limit $1";
+pub(crate) const LIST: &str =
+    "select at, kind, who, message from refusals order by id desc limit $1";
 
 row! {
     /// One refused attempt.
@@ -34,7 +35,12 @@ impl Store {
     /// # Errors
     /// `Unavailable` and what the database refuses.
     pub async fn refusal_add(&self, kind: &str, who: &str, message: &str) -> Result<()> {
-        sqlx::query(INSERT).bind(kind).bind(who).bind(message).execute(&self.pool).await?;
+        sqlx::query(INSERT)
+            .bind(kind)
+            .bind(who)
+            .bind(message)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
@@ -43,10 +49,18 @@ impl Store {
     /// # Errors
     /// `Unavailable` and what the database refuses.
     pub async fn refusal_list(&self, limit: u32) -> Result<Vec<Refusal>> {
-        let rows: Vec<RefusalRow> = sqlx::query_as(LIST).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        let rows: Vec<RefusalRow> = sqlx::query_as(LIST)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
         Ok(rows
             .into_iter()
-            .map(|row| Refusal { at: from_db(row.at), kind: row.kind, who: row.who, message: row.message })
+            .map(|row| Refusal {
+                at: from_db(row.at),
+                kind: row.kind,
+                who: row.who,
+                message: row.message,
+            })
             .collect())
     }
 }

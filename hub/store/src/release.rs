@@ -19,7 +19,8 @@ use crate::{Error, Result, Store, cluster, fleet_rollout, rollout, target};
 
 pub(crate) const RELEASE: &str = "select revision, images, cause, plan, plan_digest, phase, verdict, overtook, \
      opened_at, started_at, ended_at from releases where fleet_rollout = $1 and number = $2";
-pub(crate) const NUMBERS: &str = "select number from releases where fleet_rollout = $1 order by number desc limit $2";
+pub(crate) const NUMBERS: &str =
+    "select number from releases where fleet_rollout = $1 order by number desc limit $2";
 pub(crate) const WAVES: &str = "select number, name, phase, started_at, bake_until, ended_at, verdict from waves \
      where fleet_rollout = $1 and release = $2 order by number";
 pub(crate) const APPROVALS: &str = "select id, wave, person, groups, comment, plan_digest, revision, images, approved_at, \
@@ -81,7 +82,11 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` for an unknown FleetRollout; `Unavailable`.
-    pub async fn release_list(&self, fleet_rollout: Option<&FleetRolloutName>, limit: u32) -> Result<Vec<ReleaseRow>> {
+    pub async fn release_list(
+        &self,
+        fleet_rollout: Option<&FleetRolloutName>,
+        limit: u32,
+    ) -> Result<Vec<ReleaseRow>> {
         let names = match fleet_rollout {
             Some(name) => vec![name.clone()],
             None => self.fleet_rollout_names().await?,
@@ -92,7 +97,10 @@ impl Store {
             let stored = fleet_rollout::get(&mut tx, &name, false).await?;
             stored.ok_or_else(|| not_found(format!("FleetRollout {name}")))?;
             for number in numbers(&mut tx, &name, limit).await? {
-                let id = ReleaseId { fleet_rollout: name.clone(), number };
+                let id = ReleaseId {
+                    fleet_rollout: name.clone(),
+                    number,
+                };
                 releases.extend(shown(&mut tx, &id).await?);
             }
         }
@@ -107,39 +115,87 @@ impl Store {
     /// `NotFound`; `Unavailable`.
     pub async fn release_get(&self, release: &ReleaseId) -> Result<ReleaseRow> {
         let mut tx = self.snapshot().await?;
-        shown(&mut tx, release).await?.ok_or_else(|| not_found(format!("release {release}")))
+        shown(&mut tx, release)
+            .await?
+            .ok_or_else(|| not_found(format!("release {release}")))
     }
 }
 
 /// The newest numbers first.
-pub(crate) async fn numbers(tx: &mut PgConnection, name: &FleetRolloutName, limit: u32) -> Result<Vec<u64>> {
-    let numbers: Vec<i64> =
-        sqlx::query_scalar(NUMBERS).bind(name.as_str()).bind(i64::from(limit)).fetch_all(tx).await?;
+pub(crate) async fn numbers(
+    tx: &mut PgConnection,
+    name: &FleetRolloutName,
+    limit: u32,
+) -> Result<Vec<u64>> {
+    let numbers: Vec<i64> = sqlx::query_scalar(NUMBERS)
+        .bind(name.as_str())
+        .bind(i64::from(limit))
+        .fetch_all(tx)
+        .await?;
     Ok(numbers.into_iter().map(i64::unsigned_abs).collect())
 }
 
 async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRow>> {
-    let Some(release) = get(tx, id).await? else { return Ok(None) };
-    let Some(stored) = fleet_rollout::get(tx, &id.fleet_rollout, false).await? else { return Ok(None) };
-    let reasons = stored.reasons.into_iter().filter(|reason| reason.release.as_ref() == Some(id)).collect();
+    let Some(release) = get(tx, id).await? else {
+        return Ok(None);
+    };
+    let Some(stored) = fleet_rollout::get(tx, &id.fleet_rollout, false).await? else {
+        return Ok(None);
+    };
+    let reasons = stored
+        .reasons
+        .into_iter()
+        .filter(|reason| reason.release.as_ref() == Some(id))
+        .collect();
     let clusters = cluster::list(tx).await?;
-    let connected = clusters.into_iter().filter(|one| one.connected).map(|one| one.name).collect();
-    let steps = rollout::of(tx, &stored.fleet_rollout).await?.into_iter().map(step).collect();
-    Ok(Some(ReleaseRow { release, reasons, connected, steps }))
+    let connected = clusters
+        .into_iter()
+        .filter(|one| one.connected)
+        .map(|one| one.name)
+        .collect();
+    let steps = rollout::of(tx, &stored.fleet_rollout)
+        .await?
+        .into_iter()
+        .map(step)
+        .collect();
+    Ok(Some(ReleaseRow {
+        release,
+        reasons,
+        connected,
+        steps,
+    }))
 }
 
 fn step(row: rollout::RolloutRow) -> TargetStep {
     let state = row.state.0;
-    TargetStep { cluster: row.cluster.into(), step: state.step, steps: state.steps, phase: state.phase, message: state.message }
+    TargetStep {
+        cluster: row.cluster.into(),
+        step: state.step,
+        steps: state.steps,
+        phase: state.phase,
+        message: state.message,
+    }
 }
 
 /// A release with everything under it.
 pub(crate) async fn get(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<Release>> {
     let (name, release) = (id.fleet_rollout.as_str(), number(id.number));
-    let row: Option<OneRow> = sqlx::query_as(RELEASE).bind(name).bind(release).fetch_optional(&mut *tx).await?;
+    let row: Option<OneRow> = sqlx::query_as(RELEASE)
+        .bind(name)
+        .bind(release)
+        .fetch_optional(&mut *tx)
+        .await?;
     let Some(row) = row else { return Ok(None) };
-    let waves: Vec<WaveRow> = sqlx::query_as(WAVES).bind(name).bind(release).fetch_all(&mut *tx).await?;
-    let approvals: Vec<ApprovalRow> = sqlx::query_as(APPROVALS).bind(name).bind(release).fetch_all(&mut *tx).await?;
+    let waves: Vec<WaveRow> = sqlx::query_as(WAVES)
+        .bind(name)
+        .bind(release)
+        .fetch_all(&mut *tx)
+        .await?;
+    let approvals: Vec<ApprovalRow> = sqlx::query_as(APPROVALS)
+        .bind(name)
+        .bind(release)
+        .fetch_all(&mut *tx)
+        .await?;
     Ok(Some(Release {
         id: id.clone(),
         revision: row.revision.map(Revision),
@@ -188,6 +244,10 @@ fn approval(row: ApprovalRow) -> Approval {
 
 /// An enum by its stored name.
 pub(crate) fn named<T: DeserializeOwned>(what: &str, name: &str) -> Result<T> {
-    serde_json::from_value(serde_json::Value::String(name.to_owned()))
-        .map_err(|error| Error::Corrupt { what: what.to_owned(), message: error.to_string() })
+    serde_json::from_value(serde_json::Value::String(name.to_owned())).map_err(|error| {
+        Error::Corrupt {
+            what: what.to_owned(),
+            message: error.to_string(),
+        }
+    })
 }

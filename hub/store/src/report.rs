@@ -13,7 +13,8 @@ use crate::cluster::number;
 use crate::history::{self, Fact};
 use crate::{Result, Store, rollout};
 
-pub(crate) const LOCK: &str = "select reported from cluster_sessions where cluster = $1 and session = $2 for update";
+pub(crate) const LOCK: &str =
+    "select reported from cluster_sessions where cluster = $1 and session = $2 for update";
 pub(crate) const WATERMARK: &str = "update cluster_sessions set reported = $3, last_seen_at = now(), open = true \
      where cluster = $1 and session = $2";
 pub(crate) const CHANGE: &str = "insert into changes (cluster, namespace, rollout, was, now, session, sequence) \
@@ -82,11 +83,21 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
-    pub async fn report_store(&self, cluster: &ClusterName, session: u64, reports: &[Report]) -> Result<Stored> {
+    pub async fn report_store(
+        &self,
+        cluster: &ClusterName,
+        session: u64,
+        reports: &[Report],
+    ) -> Result<Stored> {
         let mut tx = self.pool.begin().await?;
-        let reported: Option<i64> =
-            sqlx::query_scalar(LOCK).bind(cluster.as_str()).bind(number(session)).fetch_optional(&mut *tx).await?;
-        let Some(reported) = reported else { return Ok(Stored::SessionOver) };
+        let reported: Option<i64> = sqlx::query_scalar(LOCK)
+            .bind(cluster.as_str())
+            .bind(number(session))
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(reported) = reported else {
+            return Ok(Stored::SessionOver);
+        };
         let mut highest = reported.unsigned_abs();
         for report in reports {
             if report.sequence > highest {
@@ -106,8 +117,18 @@ impl Store {
     }
 }
 
-async fn store(tx: &mut PgConnection, cluster: &ClusterName, session: u64, report: &Report) -> Result<()> {
-    let key = rollout::Key { cluster, rollout: &report.rollout, session: number(session), sequence: number(report.sequence) };
+async fn store(
+    tx: &mut PgConnection,
+    cluster: &ClusterName,
+    session: u64,
+    report: &Report,
+) -> Result<()> {
+    let key = rollout::Key {
+        cluster,
+        rollout: &report.rollout,
+        session: number(session),
+        sequence: number(report.sequence),
+    };
     match &report.body {
         Body::State(state) => rollout::upsert(tx, key, state).await,
         Body::Changed { was, now } => {
@@ -123,12 +144,24 @@ async fn store(tx: &mut PgConnection, cluster: &ClusterName, session: u64, repor
                 .await?;
             Ok(())
         }
-        Body::Effect { effect, .. } => rollout::amend(tx, key, |state| state.effect = Some(effect.clone())).await,
-        Body::Outcome(outcome) => rollout::amend(tx, key, |state| state.outcome = Some(outcome.clone())).await,
-        Body::Verb { verb, held, message } => {
+        Body::Effect { effect, .. } => {
+            rollout::amend(tx, key, |state| state.effect = Some(effect.clone())).await
+        }
+        Body::Outcome(outcome) => {
+            rollout::amend(tx, key, |state| state.outcome = Some(outcome.clone())).await
+        }
+        Body::Verb {
+            verb,
+            held,
+            message,
+        } => {
             let kind = if *held { "LocalVerbHeld" } else { "LocalVerb" };
             let text = format!("{verb} of {} in {cluster}: {message}", report.rollout);
-            history::add_now(tx, Fact::of_hub(Some(cluster), kind, &format!("agent:{cluster}"), text)).await
+            history::add_now(
+                tx,
+                Fact::of_hub(Some(cluster), kind, &format!("agent:{cluster}"), text),
+            )
+            .await
         }
         Body::Removed => rollout::amend(tx, key, |state| state.removed = true).await,
     }

@@ -11,9 +11,12 @@ use crate::{Error, Result, Store};
 
 pub(crate) const INSERT: &str = "insert into requests (fleet_rollout, person, reason) \
      select name, $2, $3 from fleet_rollouts where name = $1 returning id";
-pub(crate) const GET: &str = "select fleet_rollout, settled, opened, refused from requests where id = $1";
-pub(crate) const OPEN: &str = "select id, person, reason from requests where fleet_rollout = $1 and not settled order by id";
-pub(crate) const SETTLE: &str = "update requests set settled = true, opened = $2, refused = $3 where id = $1";
+pub(crate) const GET: &str =
+    "select fleet_rollout, settled, opened, refused from requests where id = $1";
+pub(crate) const OPEN: &str =
+    "select id, person, reason from requests where fleet_rollout = $1 and not settled order by id";
+pub(crate) const SETTLE: &str =
+    "update requests set settled = true, opened = $2, refused = $3 where id = $1";
 
 row! {
     /// What became of a request.
@@ -40,7 +43,12 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` for an unknown FleetRollout; `Refused` without a reason; `Unavailable`.
-    pub async fn request_add(&self, fleet_rollout: &FleetRolloutName, person: &Person, reason: &str) -> Result<u64> {
+    pub async fn request_add(
+        &self,
+        fleet_rollout: &FleetRolloutName,
+        person: &Person,
+        reason: &str,
+    ) -> Result<u64> {
         if reason.trim().is_empty() {
             let message = "a release by hand needs a reason; say why with --reason".to_owned();
             return Err(Error::Refused { message });
@@ -63,28 +71,52 @@ impl Store {
     /// # Errors
     /// `NotFound`; `Unavailable`.
     pub async fn request_get(&self, request: u64) -> Result<Requested> {
-        let row: Option<RequestRow> = sqlx::query_as(GET).bind(number(request)).fetch_optional(&self.pool).await?;
+        let row: Option<RequestRow> = sqlx::query_as(GET)
+            .bind(number(request))
+            .fetch_optional(&self.pool)
+            .await?;
         let row = row.ok_or_else(|| not_found(format!("request {request}")))?;
         Ok(match row.opened {
             _ if !row.settled => Requested::Undecided,
-            Some(release) => {
-                Requested::Opened(ReleaseId { fleet_rollout: row.fleet_rollout.into(), number: release.unsigned_abs() })
-            }
+            Some(release) => Requested::Opened(ReleaseId {
+                fleet_rollout: row.fleet_rollout.into(),
+                number: release.unsigned_abs(),
+            }),
             None => Requested::Refused(row.refused),
         })
     }
 }
 
-pub(crate) async fn open(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<Vec<hub_engine::observed::Request>> {
-    let rows: Vec<OpenRow> = sqlx::query_as(OPEN).bind(name.as_str()).fetch_all(tx).await?;
+pub(crate) async fn open(
+    tx: &mut PgConnection,
+    name: &FleetRolloutName,
+) -> Result<Vec<hub_engine::observed::Request>> {
+    let rows: Vec<OpenRow> = sqlx::query_as(OPEN)
+        .bind(name.as_str())
+        .fetch_all(tx)
+        .await?;
     Ok(rows
         .into_iter()
-        .map(|row| hub_engine::observed::Request { id: row.id.unsigned_abs(), person: row.person.into(), reason: row.reason })
+        .map(|row| hub_engine::observed::Request {
+            id: row.id.unsigned_abs(),
+            person: row.person.into(),
+            reason: row.reason,
+        })
         .collect())
 }
 
 /// Ends a request: it opened a release, or none and why.
-pub(crate) async fn settle(tx: &mut PgConnection, request: u64, opened: Option<u64>, refused: &str) -> Result<()> {
-    sqlx::query(SETTLE).bind(number(request)).bind(opened.map(number)).bind(refused).execute(tx).await?;
+pub(crate) async fn settle(
+    tx: &mut PgConnection,
+    request: u64,
+    opened: Option<u64>,
+    refused: &str,
+) -> Result<()> {
+    sqlx::query(SETTLE)
+        .bind(number(request))
+        .bind(opened.map(number))
+        .bind(refused)
+        .execute(tx)
+        .await?;
     Ok(())
 }

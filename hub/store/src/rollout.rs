@@ -16,8 +16,10 @@ pub(crate) const UPSERT: &str = "insert into rollouts (cluster, namespace, rollo
      where (rollouts.session, rollouts.sequence) <= (excluded.session, excluded.sequence)";
 pub(crate) const REMOVE_OTHERS: &str = "update rollouts \
      set state = jsonb_set(state, '{removed}', 'true'), session = $2, sequence = 0 where cluster = $1 and session < $2";
-pub(crate) const GET: &str = "select state from rollouts where cluster = $1 and namespace = $2 and rollout = $3";
-pub(crate) const OF_NAME: &str = "select cluster, state from rollouts where namespace = $1 and rollout = $2";
+pub(crate) const GET: &str =
+    "select state from rollouts where cluster = $1 and namespace = $2 and rollout = $3";
+pub(crate) const OF_NAME: &str =
+    "select cluster, state from rollouts where namespace = $1 and rollout = $2";
 
 row! {
     /// A Rollout in one cluster.
@@ -41,9 +43,23 @@ pub(crate) async fn replace_all(
     rollouts: &[(RolloutName, Rollout)],
 ) -> Result<()> {
     for (rollout, state) in rollouts {
-        upsert(tx, Key { cluster, rollout, session, sequence: 0 }, state).await?;
+        upsert(
+            tx,
+            Key {
+                cluster,
+                rollout,
+                session,
+                sequence: 0,
+            },
+            state,
+        )
+        .await?;
     }
-    sqlx::query(REMOVE_OTHERS).bind(cluster.as_str()).bind(session).execute(tx).await?;
+    sqlx::query(REMOVE_OTHERS)
+        .bind(cluster.as_str())
+        .bind(session)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
@@ -61,20 +77,33 @@ pub(crate) async fn upsert(tx: &mut PgConnection, key: Key<'_>, state: &Rollout)
 }
 
 /// Changes a part of what is known; without anything known there is nothing to change.
-pub(crate) async fn amend(tx: &mut PgConnection, key: Key<'_>, change: impl FnOnce(&mut Rollout) + Send) -> Result<()> {
+pub(crate) async fn amend(
+    tx: &mut PgConnection,
+    key: Key<'_>,
+    change: impl FnOnce(&mut Rollout) + Send,
+) -> Result<()> {
     let state: Option<Json<Rollout>> = sqlx::query_scalar(GET)
         .bind(key.cluster.as_str())
         .bind(&key.rollout.namespace)
         .bind(&key.rollout.name)
         .fetch_optional(&mut *tx)
         .await?;
-    let Some(Json(mut state)) = state else { return Ok(()) };
+    let Some(Json(mut state)) = state else {
+        return Ok(());
+    };
     change(&mut state);
     upsert(tx, key, &state).await
 }
 
 /// A FleetRollout's Rollout in every cluster that has reported it.
-pub(crate) async fn of(tx: &mut PgConnection, fleet_rollout: &FleetRollout) -> Result<Vec<RolloutRow>> {
+pub(crate) async fn of(
+    tx: &mut PgConnection,
+    fleet_rollout: &FleetRollout,
+) -> Result<Vec<RolloutRow>> {
     let name = &fleet_rollout.rollout;
-    Ok(sqlx::query_as(OF_NAME).bind(&name.namespace).bind(&name.name).fetch_all(tx).await?)
+    Ok(sqlx::query_as(OF_NAME)
+        .bind(&name.namespace)
+        .bind(&name.name)
+        .fetch_all(tx)
+        .await?)
 }

@@ -19,7 +19,10 @@ macro_rules! row {
 pub(crate) use row;
 
 /// Whether a type's text is an `Option`.
-#[cfg_attr(not(test), allow(dead_code, reason = "evaluated in the constant above"))]
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "evaluated in the constant above")
+)]
 pub(crate) const fn nullable(type_text: &str) -> bool {
     let (text, option) = (type_text.as_bytes(), b"Option");
     if text.len() < option.len() {
@@ -28,7 +31,9 @@ pub(crate) const fn nullable(type_text: &str) -> bool {
     let mut index = 0;
     let (mut left, mut right) = (text, option.as_slice());
     while index < option.len() {
-        let ([a, left_rest @ ..], [b, right_rest @ ..]) = (left, right) else { return false };
+        let ([a, left_rest @ ..], [b, right_rest @ ..]) = (left, right) else {
+            return false;
+        };
         if *a != *b {
             return false;
         }

@@ -17,7 +17,8 @@ pub(crate) const LOCK: &str = "select c.kube_system_uid, s.stored_incarnation, s
 pub(crate) const OPEN: &str = "update cluster_sessions set session = session + 1, open = true, last_seen_at = now(), \
      agent_version = $2, stored_incarnation = $3, stored_version = $4, set_hash = $5, regressed = $6, reported = 0, \
      hub = $7, audit_head = $8 where cluster = $1 returning session";
-pub(crate) const CLOSE: &str = "update cluster_sessions set open = false where cluster = $1 and session = $2";
+pub(crate) const CLOSE: &str =
+    "update cluster_sessions set open = false where cluster = $1 and session = $2";
 pub(crate) const SEEN: &str = "update cluster_sessions set last_seen_at = now(), open = true \
      where cluster = $1 and session = $2 returning session";
 pub(crate) const STORED: &str = "update cluster_sessions s set last_seen_at = now(), open = true, stored_incarnation = $3, \
@@ -85,18 +86,31 @@ impl Store {
     pub async fn session_open(&self, hello: &Hello) -> Result<Opened> {
         let name = &hello.cluster;
         let mut tx = self.pool.begin().await?;
-        let row: Option<LockRow> = sqlx::query_as(LOCK).bind(name.as_str()).fetch_optional(&mut *tx).await?;
-        let Some(LockRow { kube_system_uid: Some(bound), stored_incarnation, stored_version, incarnation, version }) = row
+        let row: Option<LockRow> = sqlx::query_as(LOCK)
+            .bind(name.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(LockRow {
+            kube_system_uid: Some(bound),
+            stored_incarnation,
+            stored_version,
+            incarnation,
+            version,
+        }) = row
         else {
             drop(tx);
-            self.refusal_add("Hello", name.as_str(), "nobody has joined as this cluster").await?;
+            self.refusal_add("Hello", name.as_str(), "nobody has joined as this cluster")
+                .await?;
             return Ok(Opened::UnknownCluster);
         };
         if bound != hello.kube_system_uid {
             drop(tx);
             return self.refuse_identity(hello, &bound).await;
         }
-        let (stored, desired) = (fence(stored_incarnation, stored_version), fence(incarnation, version));
+        let (stored, desired) = (
+            fence(stored_incarnation, stored_version),
+            fence(incarnation, version),
+        );
         let regressed = hello.fence < stored;
         let session: i64 = sqlx::query_scalar(OPEN)
             .bind(name.as_str())
@@ -113,7 +127,11 @@ impl Store {
         remember(&mut tx, hello, stored, desired).await?;
         crate::hint::notify(&mut tx).await?;
         tx.commit().await?;
-        Ok(Opened::Session { session: session.unsigned_abs(), desired, regressed })
+        Ok(Opened::Session {
+            session: session.unsigned_abs(),
+            desired,
+            regressed,
+        })
     }
 
     /// The agent was heard. False: the session is over, end its stream.
@@ -121,8 +139,11 @@ impl Store {
     /// # Errors
     /// `Unavailable` and what the database refuses.
     pub async fn session_seen(&self, cluster: &ClusterName, session: u64) -> Result<bool> {
-        let current: Option<i64> =
-            sqlx::query_scalar(SEEN).bind(cluster.as_str()).bind(number(session)).fetch_optional(&self.pool).await?;
+        let current: Option<i64> = sqlx::query_scalar(SEEN)
+            .bind(cluster.as_str())
+            .bind(number(session))
+            .fetch_optional(&self.pool)
+            .await?;
         Ok(current.is_some())
     }
 
@@ -131,7 +152,11 @@ impl Store {
     /// # Errors
     /// `Unavailable` and what the database refuses.
     pub async fn session_close(&self, cluster: &ClusterName, session: u64) -> Result<()> {
-        sqlx::query(CLOSE).bind(cluster.as_str()).bind(number(session)).execute(&self.pool).await?;
+        sqlx::query(CLOSE)
+            .bind(cluster.as_str())
+            .bind(number(session))
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
@@ -163,7 +188,11 @@ impl Store {
         let actor = format!("agent:{cluster}");
         for (rollout, message) in problems {
             let text = format!("{cluster} could not write the Gate of {rollout}: {message}");
-            history::add_now(&mut tx, Fact::of_hub(Some(cluster), "GateNotWritten", &actor, text)).await?;
+            history::add_now(
+                &mut tx,
+                Fact::of_hub(Some(cluster), "GateNotWritten", &actor, text),
+            )
+            .await?;
         }
         crate::hint::notify(&mut tx).await?;
         tx.commit().await?;
@@ -176,23 +205,53 @@ impl Store {
              join that cluster under a name of its own",
             hello.cluster, hello.kube_system_uid
         );
-        self.refusal_add("DuplicateIdentity", hello.cluster.as_str(), &message).await?;
+        self.refusal_add("DuplicateIdentity", hello.cluster.as_str(), &message)
+            .await?;
         let note = "DuplicateIdentity: another cluster came with this certificate";
-        sqlx::query(NOTE).bind(hello.cluster.as_str()).bind(note).execute(&self.pool).await?;
+        sqlx::query(NOTE)
+            .bind(hello.cluster.as_str())
+            .bind(note)
+            .execute(&self.pool)
+            .await?;
         Ok(Opened::DuplicateIdentity)
     }
 }
 
 /// Says in the history and beside the cluster when its fence is not what it was (gate.md L4, L5).
-async fn remember(tx: &mut PgConnection, hello: &Hello, stored: Fence, desired: Fence) -> Result<()> {
+async fn remember(
+    tx: &mut PgConnection,
+    hello: &Hello,
+    stored: Fence,
+    desired: Fence,
+) -> Result<()> {
     let name = &hello.cluster;
     let (kind, message) = if hello.fence < stored {
-        ("ClusterRegressed", format!("{name} came back with {} after it had {stored}; it starts nothing until it has caught up", hello.fence))
+        (
+            "ClusterRegressed",
+            format!(
+                "{name} came back with {} after it had {stored}; it starts nothing until it has caught up",
+                hello.fence
+            ),
+        )
     } else if hello.fence > desired {
-        ("ClusterAhead", format!("{name} holds {}, more than the {desired} of this database; was the database restored?", hello.fence))
+        (
+            "ClusterAhead",
+            format!(
+                "{name} holds {}, more than the {desired} of this database; was the database restored?",
+                hello.fence
+            ),
+        )
     } else {
         return Ok(());
     };
-    sqlx::query(NOTE).bind(name.as_str()).bind(format!("{kind}: {message}")).execute(&mut *tx).await?;
-    history::add_now(tx, Fact::of_hub(Some(name), kind, &format!("agent:{name}"), message)).await
+    sqlx::query(NOTE)
+        .bind(name.as_str())
+        .bind(format!("{kind}: {message}"))
+        .execute(&mut *tx)
+        .await?;
+    history::add_now(
+        tx,
+        Fact::of_hub(Some(name), kind, &format!("agent:{name}"), message),
+    )
+    .await
 }

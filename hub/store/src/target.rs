@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use crate::Result;
 use crate::cluster::number;
 use crate::release::named;
 use crate::row::row;
 use crate::time::{from_db_opt, to_db};
-use crate::Result;
 
 pub(crate) const OF_RELEASE: &str = "select cluster, wave, late, state, message, content, previous, permit, since, \
      succeeded_at from targets where fleet_rollout = $1 and release = $2 order by late, wave, position, cluster";
@@ -20,7 +20,8 @@ pub(crate) const INSERT: &str = "insert into targets (fleet_rollout, release, cl
 pub(crate) const STATE: &str = "update targets set state = $4, message = $5, since = $6, \
      succeeded_at = case when $4 = 'Succeeded' then $6 else succeeded_at end \
      where fleet_rollout = $1 and release = $2 and cluster = $3";
-pub(crate) const CONTENT: &str = "update targets set content = $4 where fleet_rollout = $1 and release = $2 and cluster = $3";
+pub(crate) const CONTENT: &str =
+    "update targets set content = $4 where fleet_rollout = $1 and release = $2 and cluster = $3";
 pub(crate) const PERMIT: &str = "update targets set permit = $4, previous = coalesce($5, previous) \
      where fleet_rollout = $1 and release = $2 and cluster = $3";
 
@@ -66,7 +67,12 @@ pub(crate) struct Place {
     pub(crate) late: bool,
 }
 
-pub(crate) async fn insert(tx: &mut PgConnection, of: Of<'_>, place: Place, now: Timestamp) -> Result<()> {
+pub(crate) async fn insert(
+    tx: &mut PgConnection,
+    of: Of<'_>,
+    place: Place,
+    now: Timestamp,
+) -> Result<()> {
     bind(INSERT, of)
         .bind(i32::try_from(place.wave).unwrap_or(i32::MAX))
         .bind(i32::try_from(place.position).unwrap_or(i32::MAX))
@@ -101,12 +107,21 @@ pub(crate) async fn set_state(
     message: &str,
     now: Timestamp,
 ) -> Result<()> {
-    bind(STATE, of).bind(state.as_str()).bind(message).bind(to_db(now)).execute(tx).await?;
+    bind(STATE, of)
+        .bind(state.as_str())
+        .bind(message)
+        .bind(to_db(now))
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
 /// Once and for all: the engine binds an unbound target only.
-pub(crate) async fn set_content(tx: &mut PgConnection, of: Of<'_>, content: &Content) -> Result<()> {
+pub(crate) async fn set_content(
+    tx: &mut PgConnection,
+    of: Of<'_>,
+    content: &Content,
+) -> Result<()> {
     bind(CONTENT, of).bind(Json(content)).execute(tx).await?;
     Ok(())
 }
@@ -118,6 +133,10 @@ pub(crate) async fn set_permit(
     permit: &Permit,
     previous: Option<&Previous>,
 ) -> Result<()> {
-    bind(PERMIT, of).bind(Json(permit)).bind(previous.map(Json)).execute(tx).await?;
+    bind(PERMIT, of)
+        .bind(Json(permit))
+        .bind(previous.map(Json))
+        .execute(tx)
+        .await?;
     Ok(())
 }

@@ -15,5 +15,6 @@ pub fn from_db_opt(time: Option<OffsetDateTime>) -> Option<Timestamp> {
 
 /// A time for the database, which keeps microseconds.
 pub fn to_db(time: Timestamp) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp_nanos(time.as_nanosecond()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    OffsetDateTime::from_unix_timestamp_nanos(time.as_nanosecond())
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -29,11 +29,13 @@ pub(crate) struct Server {
 impl Server {
     /// Finds what is needed; starts nothing.
     pub(crate) fn at(data_dir: &Path) -> Result<Self, String> {
-        let data_dir = std::path::absolute(data_dir).map_err(|error| format!("{}: {error}", data_dir.display()))?;
+        let data_dir = std::path::absolute(data_dir)
+            .map_err(|error| format!("{}: {error}", data_dir.display()))?;
         let account = passwd::unprivileged()?;
         let own = hex::encode(Sha256::digest(data_dir.as_os_str().as_encoded_bytes()));
         let own: String = own.chars().take(12).collect();
-        fs::create_dir_all(&data_dir).map_err(|error| format!("cannot make {}: {error}", data_dir.display()))?;
+        fs::create_dir_all(&data_dir)
+            .map_err(|error| format!("cannot make {}: {error}", data_dir.display()))?;
         // As root: where the other user can go, which is never below root's home.
         let base = if account.is_some() && !passwd::open_to_all(&data_dir) {
             PathBuf::from("/var/tmp").join(format!("groundswell-{own}"))
@@ -42,7 +44,12 @@ impl Server {
         };
         // A socket's path has at most 107 bytes; a data folder's may be longer.
         let socket = PathBuf::from("/tmp").join(format!("groundswell-pg-{own}"));
-        let server = Self { folder: base, socket, binaries: binaries()?, account };
+        let server = Self {
+            folder: base,
+            socket,
+            binaries: binaries()?,
+            account,
+        };
         server.own_folder(&server.folder)?;
         server.own_folder(&server.socket)?;
         Ok(server)
@@ -50,7 +57,10 @@ impl Server {
 
     /// `postgres:///…` over the socket.
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("postgres://{USER}@localhost/{database}?host={}", self.socket.display())
+        format!(
+            "postgres://{USER}@localhost/{database}?host={}",
+            self.socket.display()
+        )
     }
 
     /// Whether the process of its `postmaster.pid` is there and is a PostgreSQL.
@@ -71,23 +81,50 @@ impl Server {
             return Ok(());
         }
         let mut command = self.command("initdb");
-        command.arg("-D").arg(&data).args(["-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]);
+        command.arg("-D").arg(&data).args([
+            "-U",
+            USER,
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]);
         run(&mut command, "initdb")
     }
 
     /// Starts it in a process group of its own: Ctrl-C reaches the hub, which stops it in order.
     pub(crate) fn launch(&self, durable: bool) -> Result<(), String> {
         let log = self.folder.join("log");
-        let file = File::create(&log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
-        let copy = file.try_clone().map_err(|error| format!("cannot write {}: {error}", log.display()))?;
+        let file = File::create(&log)
+            .map_err(|error| format!("cannot write {}: {error}", log.display()))?;
+        let copy = file
+            .try_clone()
+            .map_err(|error| format!("cannot write {}: {error}", log.display()))?;
         let mut command = self.command("postgres");
-        command.arg("-D").arg(self.folder.join("data")).arg("-k").arg(&self.socket);
+        command
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .arg("-k")
+            .arg(&self.socket);
         command.args(["-c", "listen_addresses=", "-c", "max_connections=200"]);
         if !durable {
-            command.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
+            command.args([
+                "-c",
+                "fsync=off",
+                "-c",
+                "synchronous_commit=off",
+                "-c",
+                "full_page_writes=off",
+            ]);
         }
-        command.stdin(Stdio::null()).stdout(file).stderr(copy).process_group(0);
-        let mut child = command.spawn().map_err(|error| format!("cannot start {}: {error}", self.binaries.display()))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(copy)
+            .process_group(0);
+        let mut child = command
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", self.binaries.display()))?;
         if !durable {
             self.end_with_us()?;
         }
@@ -99,15 +136,27 @@ impl Server {
 
     /// A guard that stops the server and removes its folders when this process is gone, however it went: tests are killed.
     fn end_with_us(&self) -> Result<(), String> {
-        let stop = "cat >/dev/null; \"$0\" -D \"$1/data\" -m immediate -w -s stop; rm -rf \"$1\" \"$2\"";
+        let stop =
+            "cat >/dev/null; \"$0\" -D \"$1/data\" -m immediate -w -s stop; rm -rf \"$1\" \"$2\"";
         let program = self.binaries.join("pg_ctl");
         let mut command = Command::new("/bin/sh");
-        command.current_dir("/").args(["-c", stop]).arg(program).arg(&self.folder).arg(&self.socket);
+        command
+            .current_dir("/")
+            .args(["-c", stop])
+            .arg(program)
+            .arg(&self.folder)
+            .arg(&self.socket);
         if let Some(account) = self.account {
             command.uid(account.uid).gid(account.gid);
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let mut guard = command.spawn().map_err(|error| format!("cannot start the guard: {error}"))?;
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        let mut guard = command
+            .spawn()
+            .map_err(|error| format!("cannot start the guard: {error}"))?;
         // Held open until the end of this process; the kernel closes it then.
         std::mem::forget(guard.stdin.take());
         Ok(())
@@ -129,7 +178,10 @@ impl Server {
             return Ok(());
         }
         let mut command = self.command("pg_ctl");
-        command.arg("-D").arg(self.folder.join("data")).args(["-m", mode, "-w", "-s", "stop"]);
+        command
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .args(["-m", mode, "-w", "-s", "stop"]);
         run(&mut command, "pg_ctl stop")
     }
 
@@ -141,7 +193,11 @@ impl Server {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.join(program));
-        command.current_dir("/").env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C");
+        command
+            .current_dir("/")
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("LC_ALL", "C");
         if let Some(account) = self.account {
             command.uid(account.uid).gid(account.gid);
         }
@@ -153,7 +209,9 @@ impl Server {
         let problem = |error| format!("cannot make {}: {error}", folder.display());
         match DirBuilder::new().mode(0o700).create(folder) {
             Ok(()) => match self.account {
-                Some(account) => chown(folder, Some(account.uid), Some(account.gid)).map_err(problem),
+                Some(account) => {
+                    chown(folder, Some(account.uid), Some(account.gid)).map_err(problem)
+                }
                 None => Ok(()),
             },
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -163,7 +221,10 @@ impl Server {
                 if owner.is_dir() && owner.uid() == wanted {
                     return Ok(());
                 }
-                Err(format!("{} belongs to another user; remove it or choose another --data-dir", folder.display()))
+                Err(format!(
+                    "{} belongs to another user; remove it or choose another --data-dir",
+                    folder.display()
+                ))
             }
             Err(error) => Err(problem(error)),
         }
@@ -172,11 +233,19 @@ impl Server {
 
 /// The newest installed version's programs.
 fn binaries() -> Result<PathBuf, String> {
-    let entries = fs::read_dir(INSTALLED).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
-    let versions = entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let newest = versions.filter(|version| folder_of(*version).join("postgres").exists()).max();
+    let entries = fs::read_dir(INSTALLED)
+        .map(|entries| entries.flatten().collect::<Vec<_>>())
+        .unwrap_or_default();
+    let versions = entries
+        .iter()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let newest = versions
+        .filter(|version| folder_of(*version).join("postgres").exists())
+        .max();
     newest.map(folder_of).ok_or_else(|| {
-        format!("no PostgreSQL in {INSTALLED}; install the package postgresql, or give --database URL")
+        format!(
+            "no PostgreSQL in {INSTALLED}; install the package postgresql, or give --database URL"
+        )
     })
 }
 
@@ -185,9 +254,15 @@ fn folder_of(version: u32) -> PathBuf {
 }
 
 fn run(command: &mut Command, what: &str) -> Result<(), String> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("cannot run {what}: {error}"))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot run {what}: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
-    Err(format!("{what} failed: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    Err(format!(
+        "{what} failed: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    ))
 }

@@ -13,9 +13,18 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Databases of the same name as these statements, one a test.
 const CREATE: [&str; 12] = [
-    "create database test0", "create database test1", "create database test2", "create database test3",
-    "create database test4", "create database test5", "create database test6", "create database test7",
-    "create database test8", "create database test9", "create database test10", "create database test11",
+    "create database test0",
+    "create database test1",
+    "create database test2",
+    "create database test3",
+    "create database test4",
+    "create database test5",
+    "create database test6",
+    "create database test7",
+    "create database test8",
+    "create database test9",
+    "create database test10",
+    "create database test11",
 ];
 
 /// A freshly migrated database.
@@ -23,12 +32,20 @@ pub async fn store() -> Store {
     let (server, _) = SERVER
         .get_or_init(|| async {
             let folder = tempfile::tempdir().unwrap();
-            (Embedded::start_volatile(folder.path()).await.unwrap(), folder)
+            (
+                Embedded::start_volatile(folder.path()).await.unwrap(),
+                folder,
+            )
         })
         .await;
     let number = NEXT.fetch_add(1, Ordering::SeqCst);
-    let mut admin = sqlx::PgConnection::connect(&server.url_of("postgres")).await.unwrap();
-    sqlx::query(CREATE[number as usize]).execute(&mut admin).await.unwrap();
+    let mut admin = sqlx::PgConnection::connect(&server.url_of("postgres"))
+        .await
+        .unwrap();
+    sqlx::query(CREATE[number as usize])
+        .execute(&mut admin)
+        .await
+        .unwrap();
     let store = Store::connect(&server.url_of(&format!("test{number}"))).unwrap();
     store.migrate().await.unwrap();
     store

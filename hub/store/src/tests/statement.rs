@@ -39,13 +39,25 @@ async fn every_statement_fits_its_row() {
         (observe::BARRED, observe::BarredRow::COLUMNS),
     ];
     for (statement, columns) in reading {
-        let described = store.pool.describe(sqlx::SqlSafeStr::into_sql_str(statement)).await.unwrap();
-        let names: Vec<_> = described.columns.iter().map(|column| column.name()).collect();
+        let described = store
+            .pool
+            .describe(sqlx::SqlSafeStr::into_sql_str(statement))
+            .await
+            .unwrap();
+        let names: Vec<_> = described
+            .columns
+            .iter()
+            .map(|column| column.name())
+            .collect();
         let wanted: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, wanted, "{statement}");
         for (index, (name, nullable)) in columns.iter().enumerate() {
             if !nullable {
-                assert_ne!(described.nullable[index], Some(true), "{name} may be null in {statement}");
+                assert_ne!(
+                    described.nullable[index],
+                    Some(true),
+                    "{name} may be null in {statement}"
+                );
             }
         }
     }
@@ -55,19 +67,69 @@ async fn every_statement_fits_its_row() {
 async fn every_other_statement_prepares() {
     let store = fixture::store().await;
     let writing = [
-        connection::NOW, epoch::LEASE_TAKE, epoch::EPOCH_RAISE, epoch::LEASE_RENEW, epoch::LEASE_RELEASE,
-        epoch::EPOCH_GUARD, hint::NOTIFY, history::HEAD_SET, history::INSERT, cluster::UPSERT, cluster::SET_UPSERT,
-        cluster::SESSION_UPSERT, cluster::BIND, join::INSERT, join::SPEND, join::BOUND, refusal::INSERT, request::INSERT,
-        request::SETTLE, session::OPEN, session::CLOSE, session::SEEN, session::STORED, session::NOTE, report::LOCK,
-        report::WATERMARK, report::CHANGE, rollout::UPSERT, rollout::REMOVE_OTHERS, rollout::GET, desired::SNAPSHOT,
-        desired::TERMS, desired::WAITING, desired::PERMIT, decide::REPEATABLE, fleet_rollout::LOCK_ALL,
-        fleet_rollout::NAMES, fleet_rollout::UPSERT, fleet_rollout::STATUS, release::NUMBERS, target::INSERT,
-        target::STATE, target::CONTENT, target::PERMIT, approval::INSERT, approval::VOID, apply::CLUSTER_UID,
-        apply::RELEASE_INSERT, apply::RELEASE_PHASE, apply::WAVE_INSERT, apply::WAVE_PHASE, apply::WAVES_SKIP,
-        apply::CHANGE_SETTLE, apply::BAR, apply::UNBAR, embedded::DATABASE_EXISTS, embedded::DATABASE_CREATE,
+        connection::NOW,
+        epoch::LEASE_TAKE,
+        epoch::EPOCH_RAISE,
+        epoch::LEASE_RENEW,
+        epoch::LEASE_RELEASE,
+        epoch::EPOCH_GUARD,
+        hint::NOTIFY,
+        history::HEAD_SET,
+        history::INSERT,
+        cluster::UPSERT,
+        cluster::SET_UPSERT,
+        cluster::SESSION_UPSERT,
+        cluster::BIND,
+        join::INSERT,
+        join::SPEND,
+        join::BOUND,
+        refusal::INSERT,
+        request::INSERT,
+        request::SETTLE,
+        session::OPEN,
+        session::CLOSE,
+        session::SEEN,
+        session::STORED,
+        session::NOTE,
+        report::LOCK,
+        report::WATERMARK,
+        report::CHANGE,
+        rollout::UPSERT,
+        rollout::REMOVE_OTHERS,
+        rollout::GET,
+        desired::SNAPSHOT,
+        desired::TERMS,
+        desired::WAITING,
+        desired::PERMIT,
+        decide::REPEATABLE,
+        fleet_rollout::LOCK_ALL,
+        fleet_rollout::NAMES,
+        fleet_rollout::UPSERT,
+        fleet_rollout::STATUS,
+        release::NUMBERS,
+        target::INSERT,
+        target::STATE,
+        target::CONTENT,
+        target::PERMIT,
+        approval::INSERT,
+        approval::VOID,
+        apply::CLUSTER_UID,
+        apply::RELEASE_INSERT,
+        apply::RELEASE_PHASE,
+        apply::WAVE_INSERT,
+        apply::WAVE_PHASE,
+        apply::WAVES_SKIP,
+        apply::CHANGE_SETTLE,
+        apply::BAR,
+        apply::UNBAR,
+        embedded::DATABASE_EXISTS,
+        embedded::DATABASE_CREATE,
     ];
     for statement in writing {
-        let prepared = store.pool.prepare(sqlx::SqlSafeStr::into_sql_str(statement)).await;
+        let prepared = store
+            .pool
+            .prepare(sqlx::SqlSafeStr::into_sql_str(statement))
+            .await;
         assert!(prepared.is_ok(), "{statement}: {:?}", prepared.err());
     }
 }
