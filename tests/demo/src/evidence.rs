@@ -61,9 +61,9 @@ pub struct HistoryRow {
     /// Where; empty: nowhere in particular.
     #[serde(default)]
     pub cluster: String,
-    /// What it was decided on.
+    /// The sentence; for a permit, which digest.
     #[serde(default)]
-    pub evidence: serde_json::Value,
+    pub message: String,
 }
 
 /// The life of one container of a pod, by the kubelet's journal.

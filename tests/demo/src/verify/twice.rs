@@ -47,15 +47,11 @@ fn lives(seen: &Seen, version: Version) -> Vec<String> {
 fn permits(evidence: &Evidence) -> Vec<String> {
     let mut granted: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
     for row in evidence.history.iter().filter(|row| row.kind == GRANTED) {
-        // Forward once, and once back.
-        let direction = row
-            .evidence
-            .get("direction")
-            .and_then(|direction| direction.as_str());
+        // Forward to one digest, and back to another: the sentence names it.
         let key = (
             row.release.as_str(),
             row.cluster.as_str(),
-            direction.unwrap_or_default(),
+            row.message.as_str(),
         );
         *granted.entry(key).or_default() += 1;
     }

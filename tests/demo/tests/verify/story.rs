@@ -52,7 +52,7 @@ pub fn told(doctored: Doctored) -> World {
     now = waves(&mut world, v2, v1, now, &CLUSTERS, doctored);
 
     world.push(v3, now);
-    world.permitted(v3, "staging", "Forward");
+    world.permitted(v3, "staging", "may go to it");
     let over = caught(&mut world, "staging", v3, v2, now + 600);
     if doctored == Doctored::BadReachedProduction {
         world.pod("prod-us", v3, now + 700, Some(now + 1_700));
@@ -61,10 +61,10 @@ pub fn told(doctored: Doctored) -> World {
 
     now = waves(&mut world, v4, v2, now, &["staging"], doctored);
     world.approve(v4, now + 500);
-    world.permitted(v4, APPROVED, "Forward");
+    world.permitted(v4, APPROVED, "may go to it");
     now = caught(&mut world, BAD_IN, v4, v2, now + 600) + 800;
     if doctored != Doctored::NotTakenBack {
-        world.permitted(v4, "staging", "Rollback");
+        world.permitted(v4, "staging", "goes back to another");
         replaced(&mut world, "staging", v4, v2, now);
     }
     now += 8_000;
@@ -95,7 +95,7 @@ fn waves(
         if *cluster == APPROVED && doctored == Doctored::WaveTooSoon {
             now -= 1_500;
         }
-        world.permitted(version, cluster, "Forward");
+        world.permitted(version, cluster, "may go to it");
         now = canary(world, cluster, version, before, now, doctored) + bake() + 200;
     }
     now

@@ -118,7 +118,7 @@ impl World {
     pub fn permitted(&mut self, version: Version, cluster: &str, direction: &str) {
         let release = format!("checkout#{}", version.number() - 1);
         self.history.push(json!({
-            "kind": "PermitGranted", "release": release, "cluster": cluster, "evidence": { "direction": direction },
+            "kind": "PermitGranted", "release": release, "cluster": cluster, "message": format!("{cluster} {direction}"),
         }));
     }
 
