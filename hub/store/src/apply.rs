@@ -1,24 +1,26 @@
 //! Writing a plan. In: a plan and what it was decided on. Out: rows, history and desired sets, in the caller's
 //! transaction. It must not choose: each action says all that it needs.
 
+pub(crate) mod gate;
+
 use std::collections::BTreeMap;
 
+use hub_engine::name::Digest;
 use hub_engine::observed::Cluster;
-use hub_engine::release::{Cause, Direction, Permit, Previous, ReleasePhase, WavePhase};
+use hub_engine::release::{Cause, ReleasePhase, WavePhase};
 use hub_engine::{Action, ClusterName, Decision, Fence, Observed, Plan, ReleaseId};
+use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::cluster::number;
-use crate::decide::{PermitSigner, UnsignedPermit};
-use crate::desired::{self, At, SignedPermit};
+use crate::decide::PermitSigner;
+use crate::desired;
 use crate::history::{self, Fact};
 use crate::target::{self, Of, Place};
 use crate::time::to_db;
 use crate::{Epoch, Result, approval, request};
 
-pub(crate) const CLUSTER_UID: &str =
-    "select coalesce(kube_system_uid, '') as kube_system_uid from clusters where name = $1";
 pub(crate) const RELEASE_INSERT: &str = "insert into releases \
      (fleet_rollout, number, revision, images, cause, plan, plan_digest, phase, overtook, opened_at, started_at) \
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
@@ -78,19 +80,65 @@ struct Writer<'a> {
     signer: &'a dyn PermitSigner,
 }
 
+/// What changes in a wave; a time that is not given stays.
+#[derive(Debug, Clone, Copy)]
+struct WaveChange<'a> {
+    phase: WavePhase,
+    verdict: &'a str,
+    started: Option<Timestamp>,
+    bake_until: Option<Timestamp>,
+    ended: Option<Timestamp>,
+}
+
+impl WaveChange<'_> {
+    fn to(phase: WavePhase) -> Self {
+        Self {
+            phase,
+            verdict: "",
+            started: None,
+            bake_until: None,
+            ended: None,
+        }
+    }
+}
+
 impl Writer<'_> {
     async fn write(&mut self, action: &Action) -> Result<()> {
-        let now = self.observed.now;
         match action {
             Action::Govern { .. }
             | Action::SetWaiting { .. }
             | Action::GrantPermit { .. }
             | Action::RevokePermit { .. } => self.write_gate(action).await,
-            Action::RequestApproval { .. }
-            | Action::StartWave { .. }
-            | Action::StartBake { .. }
-            | Action::PassWave { .. }
-            | Action::FailWave { .. } => self.write_wave(action).await,
+            Action::RequestApproval { release, wave } => {
+                let asked = WaveChange::to(WavePhase::WaitingForApproval);
+                self.wave(*release, *wave, asked).await
+            }
+            Action::StartWave { release, wave } => {
+                let started = Some(self.observed.now);
+                let change = WaveChange {
+                    started,
+                    ..WaveChange::to(WavePhase::Running)
+                };
+                self.wave(*release, *wave, change).await
+            }
+            Action::StartBake {
+                release,
+                wave,
+                until,
+            } => {
+                let bake_until = Some(*until);
+                let change = WaveChange {
+                    bake_until,
+                    ..WaveChange::to(WavePhase::Baking)
+                };
+                self.wave(*release, *wave, change).await
+            }
+            Action::PassWave { release, wave } => {
+                self.end_wave(*release, *wave, WavePhase::Passed, "").await
+            }
+            Action::FailWave { release, wave, why } => {
+                self.end_wave(*release, *wave, WavePhase::Failed, why).await
+            }
             Action::OpenRelease { .. } => self.open_release(action).await,
             Action::StartRelease { release } => {
                 self.phase(*release, ReleasePhase::Progressing, "").await
@@ -110,89 +158,65 @@ impl Writer<'_> {
             Action::RefuseRequest { request, why } => {
                 request::settle(self.tx, *request, None, why).await
             }
-            Action::JoinTarget {
-                release,
-                cluster,
-                wave,
-            } => {
-                let id = self.id(*release);
-                let place = Place {
-                    wave: *wave,
-                    position: 0,
-                    late: true,
-                };
-                target::insert(
-                    self.tx,
-                    Of {
-                        release: &id,
-                        cluster,
-                    },
-                    place,
-                    now,
-                )
-                .await
-            }
-            Action::BindContent {
-                release,
-                cluster,
-                content,
-            } => {
-                let id = self.id(*release);
-                target::set_content(
-                    self.tx,
-                    Of {
-                        release: &id,
-                        cluster,
-                    },
-                    content,
-                )
-                .await
-            }
-            Action::SetTargetState {
-                release,
-                cluster,
-                state,
-                message,
-            } => {
-                let id = self.id(*release);
-                target::set_state(
-                    self.tx,
-                    Of {
-                        release: &id,
-                        cluster,
-                    },
-                    *state,
-                    message,
-                    now,
-                )
-                .await
-            }
-            Action::VoidApprovals { approvals, why, .. } => {
-                for id in approvals {
-                    approval::void(self.tx, *id, why).await?;
-                }
-                Ok(())
-            }
-            Action::Bar { release, digest } => {
-                let name = self.observed.fleet_rollout.name.as_str();
-                sqlx::query(BAR)
-                    .bind(name)
-                    .bind(digest.as_str())
-                    .bind(number(*release))
-                    .execute(&mut *self.tx)
-                    .await?;
-                Ok(())
-            }
-            Action::Unbar { digest, .. } => {
-                let name = self.observed.fleet_rollout.name.as_str();
-                sqlx::query(UNBAR)
-                    .bind(name)
-                    .bind(digest.as_str())
-                    .execute(&mut *self.tx)
-                    .await?;
-                Ok(())
-            }
+            Action::JoinTarget { .. }
+            | Action::BindContent { .. }
+            | Action::SetTargetState { .. } => self.write_target(action).await,
+            Action::VoidApprovals { approvals, why, .. } => self.void(approvals, why).await,
+            Action::Bar { release, digest } => self.bar(*release, digest).await,
+            Action::Unbar { digest, .. } => self.unbar(digest).await,
         }
+    }
+
+    async fn write_target(&mut self, action: &Action) -> Result<()> {
+        let (Some(release), Some(cluster)) = (action.release(), action.cluster()) else {
+            return Ok(());
+        };
+        let (id, now) = (self.id(release), self.observed.now);
+        let of = Of {
+            release: &id,
+            cluster,
+        };
+        if let Action::JoinTarget { wave, .. } = action {
+            let place = Place {
+                wave: *wave,
+                position: 0,
+                late: true,
+            };
+            target::insert(self.tx, of, place, now).await?;
+        }
+        if let Action::BindContent { content, .. } = action {
+            target::set_content(self.tx, of, content).await?;
+        }
+        if let Action::SetTargetState { state, message, .. } = action {
+            target::set_state(self.tx, of, *state, message, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn void(&mut self, approvals: &[u64], why: &str) -> Result<()> {
+        for id in approvals {
+            approval::void(self.tx, *id, why).await?;
+        }
+        Ok(())
+    }
+
+    async fn bar(&mut self, release: u64, digest: &Digest) -> Result<()> {
+        sqlx::query(BAR)
+            .bind(self.observed.fleet_rollout.name.as_str())
+            .bind(digest.as_str())
+            .bind(number(release))
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+
+    async fn unbar(&mut self, digest: &Digest) -> Result<()> {
+        sqlx::query(UNBAR)
+            .bind(self.observed.fleet_rollout.name.as_str())
+            .bind(digest.as_str())
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
     }
 
     fn id(&self, number: u64) -> ReleaseId {
@@ -206,163 +230,36 @@ impl Writer<'_> {
         self.observed.cluster(name)
     }
 
-    async fn write_gate(&mut self, action: &Action) -> Result<()> {
-        let Some(cluster) = action.touches() else {
-            return Ok(());
-        };
-        let fleet_rollout = &self.observed.fleet_rollout;
-        let fence = self.fences.get(cluster).copied().unwrap_or_default();
-        let entry = At {
-            cluster,
-            rollout: &fleet_rollout.rollout,
-            fleet_rollout: &fleet_rollout.name,
-            fence,
-        };
-        if let Action::Govern { terms, .. } = action {
-            return desired::set_terms(self.tx, entry, terms).await;
-        }
-        if let Action::SetWaiting { waiting, .. } = action {
-            return desired::set_waiting(self.tx, entry, waiting.as_ref()).await;
-        }
-        if let Action::RevokePermit { .. } = action {
-            return desired::set_permit(self.tx, entry, None).await;
-        }
-        self.grant(action, entry).await
-    }
-
-    async fn grant(&mut self, action: &Action, entry: At<'_>) -> Result<()> {
-        let Action::GrantPermit {
+    async fn end_wave(
+        &mut self,
+        release: u64,
+        wave: u32,
+        phase: WavePhase,
+        why: &str,
+    ) -> Result<()> {
+        let ended = Some(self.observed.now);
+        self.wave(
             release,
-            cluster,
-            direction,
-            digest,
-            delivery,
-            start_by,
-            max_step,
-            why,
-        } = action
-        else {
-            return Ok(());
-        };
-        let id = self.id(*release);
-        let permit = Permit {
-            release: id.clone(),
-            direction: *direction,
-            fence: entry.fence,
-            digest: digest.clone(),
-            delivery: delivery.clone(),
-            start_by: *start_by,
-            max_step: *max_step,
-            why: why.clone(),
-            granted_at: self.observed.now,
-        };
-        let signed = self.sign(cluster, permit).await?;
-        desired::set_permit(self.tx, entry, Some(&signed)).await?;
-        let previous = match direction {
-            Direction::Forward => self.cluster(cluster).and_then(serves),
-            Direction::Rollback => None,
-        };
-        target::set_permit(
-            self.tx,
-            Of {
-                release: &id,
-                cluster,
+            wave,
+            WaveChange {
+                ended,
+                verdict: why,
+                ..WaveChange::to(phase)
             },
-            &signed.permit,
-            previous.as_ref(),
         )
         .await
     }
 
-    async fn sign(&mut self, cluster: &ClusterName, permit: Permit) -> Result<SignedPermit> {
-        let cluster_uid: String = sqlx::query_scalar(CLUSTER_UID)
-            .bind(cluster.as_str())
-            .fetch_one(&mut *self.tx)
-            .await?;
-        let rollout = self.cluster(cluster).and_then(|one| one.rollout.as_ref());
-        let rollout_uid = rollout
-            .map(|rollout| rollout.uid.clone())
-            .unwrap_or_default();
-        let unsigned = UnsignedPermit {
-            release: permit.release.clone(),
-            direction: permit.direction,
-            fence: permit.fence,
-            digest: permit.digest.clone(),
-            delivery: permit.delivery.clone(),
-            start_by: permit.start_by,
-            max_step: permit.max_step,
-            lease_seconds: self.signer.lease_seconds(),
-            why: permit.why.clone(),
-            steps_backwards: false,
-            cluster_uid,
-            rollout_uid,
-        };
-        Ok(SignedPermit {
-            signature: self.signer.sign(&unsigned),
-            traceparent: traceparent(&permit),
-            permit,
-            lease_seconds: unsigned.lease_seconds,
-            steps_backwards: unsigned.steps_backwards,
-            cluster_uid: unsigned.cluster_uid,
-            rollout_uid: unsigned.rollout_uid,
-        })
-    }
-
-    async fn write_wave(&mut self, action: &Action) -> Result<()> {
-        let now = Some(to_db(self.observed.now));
-        let (release, wave, phase, verdict, started, bake_until, ended) = match action {
-            Action::RequestApproval { release, wave } => (
-                release,
-                wave,
-                WavePhase::WaitingForApproval,
-                "",
-                None,
-                None,
-                None,
-            ),
-            Action::StartWave { release, wave } => {
-                (release, wave, WavePhase::Running, "", now, None, None)
-            }
-            Action::StartBake {
-                release,
-                wave,
-                until,
-            } => (
-                release,
-                wave,
-                WavePhase::Baking,
-                "",
-                None,
-                Some(to_db(*until)),
-                None,
-            ),
-            Action::PassWave { release, wave } => {
-                (release, wave, WavePhase::Passed, "", None, None, now)
-            }
-            Action::FailWave { release, wave, why } => (
-                release,
-                wave,
-                WavePhase::Failed,
-                why.as_str(),
-                None,
-                None,
-                now,
-            ),
-            #[allow(
-                clippy::wildcard_enum_match_arm,
-                reason = "`write` names every action and sends only these five here"
-            )]
-            _ => return Ok(()),
-        };
+    async fn wave(&mut self, release: u64, wave: u32, change: WaveChange<'_>) -> Result<()> {
         sqlx::query(WAVE_PHASE)
             .bind(self.observed.fleet_rollout.name.as_str())
-            .bind(number(*release))
-            .bind(i32::try_from(*wave).unwrap_or(i32::MAX))
-            .bind(phase.as_str())
-            .bind(verdict)
-            .bind(started)
-            .bind(bake_until)
-            .bind(ended)
+            .bind(number(release))
+            .bind(i32::try_from(wave).unwrap_or(i32::MAX))
+            .bind(change.phase.as_str())
+            .bind(change.verdict)
+            .bind(change.started.map(to_db))
+            .bind(change.bake_until.map(to_db))
+            .bind(change.ended.map(to_db))
             .execute(&mut *self.tx)
             .await?;
         Ok(())
@@ -489,25 +386,4 @@ impl Writer<'_> {
         };
         history::add(self.tx, fact).await
     }
-}
-
-fn serves(cluster: &Cluster) -> Option<Previous> {
-    let rollout = cluster.rollout.as_ref()?;
-    let digest = rollout.served.clone()?;
-    Some(Previous {
-        digest,
-        delivery: rollout.served_delivery.clone().unwrap_or_default(),
-    })
-}
-
-/// One trace a release (W3C trace context), derived from its name: every hub and every restart says the same.
-fn traceparent(permit: &Permit) -> String {
-    use sha2::{Digest as _, Sha256};
-    let trace = hex::encode(Sha256::digest(permit.release.to_string()));
-    let span = hex::encode(Sha256::digest(format!(
-        "{} {}",
-        permit.release, permit.fence
-    )));
-    let first = |text: &str, length: usize| text.chars().take(length).collect::<String>();
-    format!("00-{}-{}-01", first(&trace, 32), first(&span, 16))
 }

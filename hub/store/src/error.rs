@@ -118,11 +118,11 @@ fn is_ours(error: &sqlx::Error) -> bool {
 
 impl From<sqlx::migrate::MigrateError> for Error {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
-        match error {
-            sqlx::migrate::MigrateError::Execute(error) => Self::from(error),
-            other => Self::Migrate {
-                message: other.to_string(),
-            },
+        if let sqlx::migrate::MigrateError::Execute(error) = error {
+            return Self::from(error);
+        }
+        Self::Migrate {
+            message: error.to_string(),
         }
     }
 }

@@ -104,7 +104,7 @@ impl Store {
                 releases.extend(shown(&mut tx, &id).await?);
             }
         }
-        releases.sort_by(|a, b| b.release.opened_at.cmp(&a.release.opened_at));
+        releases.sort_by_key(|row| std::cmp::Reverse(row.release.opened_at));
         releases.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(releases)
     }

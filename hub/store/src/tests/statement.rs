@@ -113,7 +113,7 @@ async fn every_other_statement_prepares() {
         target::PERMIT,
         approval::INSERT,
         approval::VOID,
-        apply::CLUSTER_UID,
+        apply::gate::CLUSTER_UID,
         apply::RELEASE_INSERT,
         apply::RELEASE_PHASE,
         apply::WAVE_INSERT,
