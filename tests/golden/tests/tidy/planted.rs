@@ -25,7 +25,7 @@ fn samples_of_rust() -> Vec<Sample> {
     let reason = concat!("#[", "ignore = \"slow\"]");
     let undone = concat!("todo", "!()");
     let unwritten = concat!("unimplemented", "!(\"x\")");
-    let skips = concat!("eprintln!(\"no postgres, sk", "ipping\");");
+    let skips = concat!("eprintln", "!(\"no postgres, skipping\");");
     vec![
         (
             "short",
