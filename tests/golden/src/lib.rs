@@ -4,3 +4,4 @@
 
 pub mod agent_cluster;
 pub mod agent_fixture;
+pub mod agent_random;

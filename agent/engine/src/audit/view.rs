@@ -3,7 +3,7 @@
 //! In: what was observed, what was planned. Out: numbers before and after, by name. It must not judge.
 
 use agent_api::names::{ANNOTATION_DIGEST, LABEL_POD_HASH};
-use agent_api::{CanaryStep, ContentDigest, GateStatus, PodHash, RolloutStatus};
+use agent_api::{CanaryStep, ContentDigest, Enforcement, GateStatus, PodHash, RolloutStatus};
 
 use super::Violation;
 use crate::canary::replicas::Limits;
@@ -131,12 +131,10 @@ fn content(observed: &Observed, spec: &Effective, digest: &ContentDigest) -> Eff
         return spec.clone();
     };
     // While a permit for the kept steps is carried out they count, else the spec's.
-    let permit = observed
-        .gate
-        .gate()
-        .and_then(|gate| gate.spec.permit.as_ref());
-    let frozen = permit
-        .is_some_and(|permit| permit.digest == *digest && permit.delivery_digest == kept.delivery);
+    let gate = observed.gate.gate().map(|gate| &gate.spec);
+    let bound = gate.filter(|hub| hub.policy.enforcement == Enforcement::Enforce);
+    let permit = bound.and_then(|hub| hub.permit.as_ref());
+    let frozen = permit.is_some_and(|permit| permit.digest == *digest && permit.delivery_digest == kept.delivery);
     if *digest == spec.digest && !frozen {
         return spec.clone();
     }

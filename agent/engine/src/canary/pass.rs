@@ -75,6 +75,8 @@ pub struct News {
     pub aborted: Option<String>,
     /// The stable version is another one now.
     pub promoted: bool,
+    /// Nothing has moved for too long: what is to be said of it.
+    pub timed_out: Option<String>,
 }
 
 impl<'a> Pass<'a> {

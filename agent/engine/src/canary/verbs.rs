@@ -97,7 +97,8 @@ impl Pass<'_> {
         if self.status.promote_full != Some(true) {
             return;
         }
-        if self.at_stable() {
+        // An abort that is newer than the promotion outweighs it.
+        if self.at_stable() || self.aborted() && self.status.aborted_at.is_none() {
             self.status.promote_full = None;
             return;
         }
@@ -161,6 +162,7 @@ impl Pass<'_> {
         }
         self.status.abort = Some(true);
         self.status.aborted_at = Some(self.observed.now.into());
+        self.status.promote_full = None;
         self.clear_pauses();
         let text = self.abort_text(&why);
         self.event(EventKind::Warning, "RolloutAborted", text.clone(), "");
