@@ -292,7 +292,7 @@ impl fmt::Display for Action {
             Self::RequestApproval { wave, .. } => write!(f, "wave {wave} asks for approval"),
             Self::StartWave { wave, .. } => write!(f, "wave {wave} starts"),
             Self::VoidApprovals { wave, approvals, why, .. } => {
-                write!(f, "{} approvals of wave {wave} stop counting: {why}", approvals.len())
+                write!(f, "approvals of wave {wave} stop counting ({}): {why}", approvals.len())
             }
             Self::GrantPermit { cluster, direction: Direction::Forward, digest, .. } => write!(f, "{cluster} may go to {digest}"),
             Self::GrantPermit { cluster, direction: Direction::Rollback, digest, .. } => write!(f, "{cluster} goes back to {digest}"),

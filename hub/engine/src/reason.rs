@@ -122,7 +122,7 @@ impl fmt::Display for Why {
             Self::WaitingForApproval { wave, name, have, required, groups } => {
                 write!(f, "wave {wave} ({name}) has {have} of {required} approvals by {}", groups.join(" or "))
             }
-            Self::WaitingForSlot { in_flight, most } => write!(f, "{in_flight} clusters are in flight, {most} may be at once"),
+            Self::WaitingForSlot { in_flight, most } => write!(f, "waits for its turn in the wave (in flight: {in_flight} of at most {most})"),
             Self::WaitingForContent { until: Some(until) } => {
                 write!(f, "the cluster has not reported the release's content; it counts as failed at {until}")
             }
@@ -146,8 +146,8 @@ impl fmt::Display for Why {
             Self::NoLongerSelected => f.write_str("the FleetRollout no longer selects this cluster, and its Rollout stays governed"),
             Self::NoClusters => f.write_str("the FleetRollout selects no cluster"),
             Self::Halted { verdict } => write!(f, "halted: {verdict}"),
-            Self::RollingBack { remaining } => write!(f, "{remaining} clusters have still to go back"),
-            Self::RollbackQueued { in_flight, most } => write!(f, "waits to go back: {in_flight} clusters are going back, {most} may at once"),
+            Self::RollingBack { remaining } => write!(f, "still to go back: {remaining}"),
+            Self::RollbackQueued { in_flight, most } => write!(f, "waits for its turn to go back, last wave first (going back: {in_flight} of at most {most})"),
             Self::RollbackUnreachable { digest } => write!(f, "goes back to {digest} as soon as its agent is heard again"),
             Self::NotTakenBack { message } => write!(f, "could not be taken back: {message}"),
         }

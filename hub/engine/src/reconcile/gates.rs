@@ -10,7 +10,7 @@ use crate::name::Digest;
 use crate::observed::{Cluster, Observed, Terms, Waiting};
 use crate::planted::Planted;
 use crate::reason::waiting_sentence;
-use crate::release::Release;
+use crate::release::{Direction, Permit, Release};
 
 /// The lasting part, wherever it differs from what is written.
 pub(super) fn terms(planner: &mut Planner) {
@@ -63,6 +63,12 @@ fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
     }
     let rollout = cluster.rollout.as_ref()?;
     let held = rollout.held.as_ref()?;
+    // Its agent has not taken up the permit yet: what it holds waits for nothing any more.
+    let permit = cluster.gate.as_ref().and_then(|gate| gate.permit.as_ref());
+    let permitted = permit.filter(|permit| permit.direction == Direction::Forward && permit.digest == *held);
+    if permitted.is_some_and(|permit| in_flight(state, permit, cluster)) {
+        return None;
+    }
     let spec = rollout.spec.as_ref().filter(|spec| spec.digest == *held);
     let carrying = state.releases.iter().filter(|release| spec.is_some_and(|spec| carries(release, spec)));
     let start = format!("groundswell release start {} --reason TEXT", state.fleet_rollout.name);
@@ -78,6 +84,12 @@ fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
     };
     let next = if ended { start } else { format!("groundswell explain {}", release.id) };
     Some(Waiting { release: Some(release.id.clone()), wave: 0, waves: release.plan.len(), wave_name: String::new(), message, next })
+}
+
+/// Whether the permit has no outcome yet.
+fn in_flight(state: &Observed, permit: &Permit, cluster: &Cluster) -> bool {
+    let target = state.release(permit.release.number).and_then(|release| release.target(&cluster.name));
+    target.is_some_and(|target| target.state.in_flight())
 }
 
 fn for_wave(release: &Release, cluster: &Cluster, wave: u32) -> Option<Waiting> {
