@@ -23,7 +23,9 @@ use tonic::{Request, Response, Status};
 use crate::acceptor::peer_of;
 use crate::authority::Authority;
 use crate::hints::Hints;
-use crate::identity::{Action, Apply, Authorized, MakeToken, Peer, Read, StartRelease, authorize};
+use crate::identity::{
+    Action, Apply, Authorized, Denied, MakeToken, Peer, Read, StartRelease, authorize,
+};
 
 /// What every call works with.
 #[derive(Debug, Clone)]
@@ -37,20 +39,33 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Asks the one function, and records a refusal (S22): who tried what.
+    /// Asks the one function; a refusal is recorded (S22): who tried what.
     async fn allow<A: Action>(&self, peer: &Peer, action: A) -> Result<Authorized<A>, Status> {
         match authorize(peer, action) {
             Ok(allowed) => Ok(allowed),
             Err(denied) => {
+                self.record(peer, &denied).await;
+                Err(denied.into())
+            }
+        }
+    }
+}
+
+impl Fleet {
+    /// Not for strangers: anybody could fill the database.
+    async fn record(&self, peer: &Peer, denied: &Denied) {
+        match peer {
+            Peer::Anonymous => tracing::debug!("{denied}"),
+            Peer::Person { .. } | Peer::Cluster(_) => {
                 tracing::warn!(who = peer.actor(), "{denied}");
+                let who = peer.actor();
                 if let Err(error) = self
                     .store
-                    .refusal_add("Denied", &peer.actor(), &denied.to_string())
+                    .refusal_add("Denied", &who, &denied.to_string())
                     .await
                 {
                     tracing::warn!(%error, "a refusal was not recorded");
                 }
-                Err(denied.into())
             }
         }
     }

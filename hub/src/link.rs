@@ -13,6 +13,8 @@ use hub_store::Store;
 use hub_store::session::HEARTBEAT_SECONDS;
 use proto::v1::link_server::Link as LinkService;
 use proto::v1::{AgentMessage, JoinRequest, JoinResponse};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -25,6 +27,15 @@ use crate::link::outbox::{Outgoing, outbox};
 
 /// Each heartbeat is answered by a renewal, so that a lease outlives three lost ones.
 const RENEWALS_A_LEASE: u32 = 4;
+
+/// Each takes a connection of the store's sixteen. After a restart every agent says Hello at once; the others wait their
+/// turn, so that heartbeats, decisions and people are answered meanwhile.
+pub const HELLOS_AT_ONCE: usize = 6;
+
+/// Whoever joins is a stranger until the token is checked, and checking writes: strangers share two connections.
+pub const JOINS_AT_ONCE: usize = 2;
+/// How long one stranger waits for the others.
+const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every session shares.
 #[derive(Debug, Clone)]
@@ -39,6 +50,10 @@ pub struct Link {
     pub hub: String,
     /// How often agents have to be heard.
     pub heartbeat: Duration,
+    /// Sessions that may be opened at a time.
+    pub hellos: Arc<Semaphore>,
+    /// Joins that may be looked at a time.
+    pub joins: Arc<Semaphore>,
     /// Ends every session.
     pub stop: CancellationToken,
 }
@@ -55,6 +70,11 @@ pub fn heartbeat(lease: Duration) -> Duration {
 #[tonic::async_trait]
 impl LinkService for Link {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let Ok(_turn) = timeout(JOIN_PATIENCE, self.joins.acquire()).await else {
+            return Err(Status::resource_exhausted(
+                "too many clusters join at once; try again",
+            ));
+        };
         join::run(&self.store, &self.authority, request.into_inner())
             .await
             .map(Response::new)

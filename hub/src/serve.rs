@@ -8,6 +8,7 @@ use hub_store::Store;
 use hub_store::embedded::Embedded;
 use proto::v1::fleet_server::FleetServer;
 use proto::v1::link_server::LinkServer;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -100,6 +101,8 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
         fences: fences.clone(),
         hub: folder.hub_name().to_owned(),
         heartbeat: link::heartbeat(lease),
+        joins: Arc::new(Semaphore::new(link::JOINS_AT_ONCE)),
+        hellos: Arc::new(Semaphore::new(link::HELLOS_AT_ONCE)),
         stop: stop.clone(),
     };
     let server = tokio::spawn(

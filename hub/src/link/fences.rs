@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hub_engine::{ClusterName, Fence};
 use hub_store::Store;
@@ -14,8 +14,10 @@ use crate::hints::Hints;
 
 /// Beside the hints, which can be lost.
 const POLL: Duration = Duration::from_secs(1);
-/// Hints that come within this time are answered by one reading.
-const GATHER: Duration = Duration::from_millis(5);
+/// Hints that come within this time are answered by one reading …
+const GATHER_MIN: Duration = Duration::from_millis(5);
+/// … or within twice the time that the last reading took, so that reading never takes more than a third of the time.
+const GATHER_MAX: Duration = Duration::from_millis(250);
 
 /// One channel a cluster with a session here.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +30,6 @@ impl Fences {
     #[must_use]
     pub fn subscribe(&self, cluster: &ClusterName, known: Fence) -> watch::Receiver<Fence> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        channels.retain(|_, channel| channel.receiver_count() > 0);
         channels
             .entry(cluster.clone())
             .or_insert_with(|| watch::channel(known).0)
@@ -36,7 +37,8 @@ impl Fences {
     }
 
     fn publish(&self, fences: Vec<(ClusterName, Fence)>) {
-        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.retain(|_, channel| channel.receiver_count() > 0);
         for (cluster, fence) in fences {
             if let Some(channel) = channels.get(&cluster) {
                 channel.send_if_modified(|known| std::mem::replace(known, fence) != fence);
@@ -55,16 +57,20 @@ impl Fences {
 
 /// Reads and publishes until it is told to stop. A reading that fails changes nothing: "I don't know" is not "no clusters".
 pub async fn follow(fences: Fences, store: Store, mut hints: Hints, stop: CancellationToken) {
+    let mut gather = GATHER_MIN;
     loop {
         tokio::select! {
-            () = hints.changed() => tokio::time::sleep(GATHER).await,
+            () = hints.changed() => tokio::time::sleep(gather).await,
             () = tokio::time::sleep(POLL) => {}
             () = stop.cancelled() => return,
         }
         if !fences.any() {
             continue;
         }
-        match store.desired_fences().await {
+        let asked = Instant::now();
+        let answer = store.desired_fences().await;
+        gather = (asked.elapsed() * 2).clamp(GATHER_MIN, GATHER_MAX);
+        match answer {
             Ok(all) => fences.publish(all),
             Err(error) => tracing::debug!(%error, "cannot read the fences"),
         }
@@ -94,6 +100,7 @@ mod tests {
         assert!(!b.has_changed().unwrap());
         drop((a, b));
         let _c = fences.subscribe(&"c".into(), fence(1));
+        fences.publish(Vec::new());
         assert_eq!(fences.channels.lock().unwrap().len(), 1);
     }
 }

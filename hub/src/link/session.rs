@@ -25,6 +25,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// So many heartbeats may be lost before the stream counts as dead.
 const LOST_HEARTBEATS: u32 = 4;
 
+/// Reports in one transaction, which has to end well before the database gives up on it.
+const REPORTS_AT_ONCE: usize = 500;
+
 /// Why the hub ends a stream.
 #[derive(Debug)]
 struct End {
@@ -156,7 +159,11 @@ async fn hello(
 }
 
 async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outbox, End)> {
-    let (session, desired, regressed) = match link.store.session_open(&hello).await {
+    let opened = {
+        let _turn = link.hellos.acquire().await;
+        link.store.session_open(&hello).await
+    };
+    let (session, desired, regressed) = match opened {
         Ok(Opened::Session {
             session,
             desired,
@@ -295,28 +302,45 @@ impl Session {
         self.store_reports().await
     }
 
+    /// Part by part, each acknowledged as soon as it is committed.
     async fn store_reports(&mut self) -> Result<(), End> {
-        let Some(batch) = self.unstored.take() else {
+        let Some(mut batch) = self.unstored.take() else {
             return Ok(());
         };
-        match self
-            .link
-            .store
-            .report_store(&self.cluster, self.number, &batch.reports)
-            .await
-        {
-            Ok(Stored::UpTo(_)) => {
-                self.outbox.report_ack(ReportAck {
-                    session: self.number,
-                    sequence: batch.last,
-                });
-                Ok(())
+        loop {
+            let part = batch
+                .reports
+                .get(..REPORTS_AT_ONCE)
+                .unwrap_or(&batch.reports);
+            let (taken, end) = (part.len(), part.last().map(|report| report.sequence));
+            match self
+                .link
+                .store
+                .report_store(&self.cluster, self.number, part)
+                .await
+            {
+                Ok(Stored::UpTo(_)) => {}
+                Ok(Stored::SessionOver) => return Err(superseded()),
+                Err(error) => {
+                    self.away(&error, "reports wait");
+                    self.unstored = Some(batch);
+                    return Ok(());
+                }
             }
-            Ok(Stored::SessionOver) => Err(superseded()),
-            Err(error) => {
-                self.away(&error, "reports wait");
-                self.unstored = Some(batch);
-                Ok(())
+            batch.reports.drain(..taken);
+            let done = batch.reports.is_empty();
+            // Reports that were passed over count as stored: they would be passed over again.
+            let sequence = if done {
+                batch.last
+            } else {
+                end.unwrap_or_default()
+            };
+            self.outbox.report_ack(ReportAck {
+                session: self.number,
+                sequence,
+            });
+            if done {
+                return Ok(());
             }
         }
     }
@@ -331,7 +355,9 @@ impl Session {
             ack::Result::Stale => {
                 tracing::warn!(cluster = %self.cluster, "the agent holds a newer set than this hub; was the database restored?");
             }
-            ack::Result::Stored | ack::Result::Already | ack::Result::Unspecified => {}
+            ack::Result::Stored | ack::Result::Already => {}
+            // A newer agent's word is never taken for another (S14).
+            ack::Result::Unspecified => return Ok(()),
         }
         let problem = |one: proto::v1::GateProblem| {
             (

@@ -156,18 +156,20 @@ impl World {
     }
 }
 
-/// Tries until it is true. The pause is only between two looks.
+/// Looks until there is something to see.
 pub async fn eventually<T, F: AsyncFnMut() -> Option<T>>(what: &str, mut look: F) -> T {
-    let end = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(value) = look().await {
-            return value;
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    let all = async {
+        loop {
+            looks.tick().await;
+            if let Some(value) = look().await {
+                return value;
+            }
         }
-        assert!(
-            tokio::time::Instant::now() < end,
-            "not within {PATIENCE:?}: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    match tokio::time::timeout(PATIENCE, all).await {
+        Ok(value) => value,
+        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
     }
 }
 
