@@ -49,16 +49,25 @@ pub struct Error {
 
 impl Admin {
     /// Listens, and returns the address and what serves it for ever.
-    pub async fn listen(self, address: SocketAddr) -> Result<(SocketAddr, impl Future<Output = ()>), Error> {
-        let listener = TcpListener::bind(address).await.map_err(|source| Error { address, source })?;
-        let bound = listener.local_addr().map_err(|source| Error { address, source })?;
+    pub async fn listen(
+        self,
+        address: SocketAddr,
+    ) -> Result<(SocketAddr, impl Future<Output = ()>), Error> {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| Error { address, source })?;
+        let bound = listener
+            .local_addr()
+            .map_err(|source| Error { address, source })?;
         Ok((bound, self.serve(listener)))
     }
 
     async fn serve(self, listener: TcpListener) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                return;
+            };
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -74,7 +83,8 @@ impl Admin {
                     async move { Ok::<_, Infallible>(answer) }
                 });
                 let mut http = http1::Builder::new();
-                http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+                http.timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_TIMEOUT);
                 if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
                     tracing::debug!(%error, "a scrape or probe broke off");
                 }
@@ -87,12 +97,21 @@ impl Admin {
         let (status, body) = match path {
             "/metrics" => match self.metrics.scrape(&self.caches, self.queue.depth()) {
                 Ok(text) => (StatusCode::OK, text),
-                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string().into_bytes()),
+                Err(error) => (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    error.to_string().into_bytes(),
+                ),
             },
             "/healthz" => (StatusCode::OK, b"ok".to_vec()),
             "/readyz" if self.caches.rollouts.is_ready() => (StatusCode::OK, b"ok".to_vec()),
-            "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, b"the caches are not there yet".to_vec()),
-            _ => (StatusCode::NOT_FOUND, b"ask for /metrics, /healthz or /readyz".to_vec()),
+            "/readyz" => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                b"the caches are not there yet".to_vec(),
+            ),
+            _ => (
+                StatusCode::NOT_FOUND,
+                b"ask for /metrics, /healthz or /readyz".to_vec(),
+            ),
         };
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;

@@ -37,7 +37,9 @@ pub struct AnalysisController {
 impl AnalysisController {
     /// One pass. Returns when to look again.
     pub async fn reconcile(&self, key: &ObjectKey) -> Result<Option<Timestamp>, Error> {
-        let Some(found) = self.caches.runs.get(key) else { return Ok(None) };
+        let Some(found) = self.caches.runs.get(key) else {
+            return Ok(None);
+        };
         let uid = uid_of(&found.metadata);
         let run = match &found.object {
             Ok(run) => run,
@@ -56,8 +58,18 @@ impl AnalysisController {
         let finished = self.measurer.finished(&uid);
         let count = finished.len();
         let in_flight = self.measurer.in_flight(&uid);
-        let observed = Observed { now: Timestamp::now(), run: run.clone(), finished, in_flight };
-        let Plan { actions, status, reasons, wake } = reconcile(&observed);
+        let observed = Observed {
+            now: Timestamp::now(),
+            run: run.clone(),
+            finished,
+            in_flight,
+        };
+        let Plan {
+            actions,
+            status,
+            reasons,
+            wake,
+        } = reconcile(&observed);
         tracing::debug!(run = %key, reasons = ?reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "reconciled");
         self.write(key, run, &status).await?;
         self.measurer.settle(&uid, count);
@@ -70,9 +82,16 @@ impl AnalysisController {
     async fn act(&self, key: &ObjectKey, run: &AnalysisRun, action: Action) -> Result<(), Error> {
         let uid = uid_of(&run.metadata);
         match action {
-            Action::Measure { metric: _, resolved } => self.measurer.start(key, &uid, *resolved),
+            Action::Measure {
+                metric: _,
+                resolved,
+            } => self.measurer.start(key, &uid, *resolved),
             Action::Cancel { metric } => self.measurer.cancel(&uid, &metric),
-            Action::DeleteRun => match self.writer.delete::<AnalysisRun>(key, Some(uid.as_str())).await {
+            Action::DeleteRun => match self
+                .writer
+                .delete::<AnalysisRun>(key, Some(uid.as_str()))
+                .await
+            {
                 Ok(()) | Err(writer::Error::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
             },
@@ -80,12 +99,24 @@ impl AnalysisController {
         Ok(())
     }
 
-    async fn write(&self, key: &ObjectKey, run: &AnalysisRun, planned: &AnalysisRunStatus) -> Result<(), Error> {
+    async fn write(
+        &self,
+        key: &ObjectKey,
+        run: &AnalysisRun,
+        planned: &AnalysisRunStatus,
+    ) -> Result<(), Error> {
         let version = run.metadata.resource_version.clone().unwrap_or_default();
-        let Some(patch) = status_patch(&version, run.status.as_ref(), planned)? else { return Ok(()) };
+        let Some(patch) = status_patch(&version, run.status.as_ref(), planned)? else {
+            return Ok(());
+        };
         let stored = self.writer.merge::<AnalysisRun>(key, &patch).await?;
         let uid = uid_of(&stored);
-        self.written.wrote(Kind::AnalysisRun, &uid, &uid, stored.resource_version.as_deref().unwrap_or_default());
+        self.written.wrote(
+            Kind::AnalysisRun,
+            &uid,
+            &uid,
+            stored.resource_version.as_deref().unwrap_or_default(),
+        );
         self.tell(key, run, planned);
         Ok(())
     }
@@ -93,14 +124,31 @@ impl AnalysisController {
     /// An event when the run ends.
     fn tell(&self, key: &ObjectKey, run: &AnalysisRun, planned: &AnalysisRunStatus) {
         let before = run.status.as_ref().and_then(|status| status.phase);
-        let Some(phase) = planned.phase.filter(|phase| phase.is_completed() && Some(*phase) != before) else { return };
-        let kind = match phase {
-            AnalysisPhase::Successful | AnalysisPhase::Running | AnalysisPhase::Pending => EventKind::Normal,
-            AnalysisPhase::Failed | AnalysisPhase::Error | AnalysisPhase::Inconclusive => EventKind::Warning,
+        let Some(phase) = planned
+            .phase
+            .filter(|phase| phase.is_completed() && Some(*phase) != before)
+        else {
+            return;
         };
-        let why = planned.message.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let kind = match phase {
+            AnalysisPhase::Successful | AnalysisPhase::Running | AnalysisPhase::Pending => {
+                EventKind::Normal
+            }
+            AnalysisPhase::Failed | AnalysisPhase::Error | AnalysisPhase::Inconclusive => {
+                EventKind::Warning
+            }
+        };
+        let why = planned
+            .message
+            .as_ref()
+            .map(|why| format!(": {why}"))
+            .unwrap_or_default();
         self.events.tell(News {
-            about: About { kind: "AnalysisRun", key: key.clone(), uid: uid_of(&run.metadata) },
+            about: About {
+                kind: "AnalysisRun",
+                key: key.clone(),
+                uid: uid_of(&run.metadata),
+            },
             kind,
             reason: format!("AnalysisRun{phase}"),
             message: format!("Analysis completed: {phase}{why}"),

@@ -83,7 +83,12 @@ struct Pass<'a> {
 impl Applier {
     /// Carries out a plan. Returns when to look again.
     pub async fn apply(&self, observed: &Observed, plan: Plan) -> Result<Option<Timestamp>, Error> {
-        let Plan { actions, status, reasons, wake } = plan;
+        let Plan {
+            actions,
+            status,
+            reasons,
+            wake,
+        } = plan;
         let metadata = &observed.rollout.metadata;
         let mut pass = Pass {
             applier: self,
@@ -110,13 +115,24 @@ impl Pass<'_> {
             Action::ForgetTemplate { digest: _, name } => self.forget_template(&name).await,
             Action::RecordGate { status, changes } => self.record_gate(*status, &changes).await,
             Action::CreateReplicaSet { replica_set } => self.create_replica_set(&replica_set).await,
-            Action::AdoptReplicaSet { name, annotations } => self.annotate_replica_set(&name, &annotations, None).await,
-            Action::AnnotateReplicaSet { name, annotations, min_ready_seconds } => {
-                self.annotate_replica_set(&name, &annotations, min_ready_seconds).await
+            Action::AdoptReplicaSet { name, annotations } => {
+                self.annotate_replica_set(&name, &annotations, None).await
             }
-            Action::ScaleReplicaSet { name, from: _, to, desired, because: _ } => {
-                self.scale_replica_set(&name, to, desired).await
+            Action::AnnotateReplicaSet {
+                name,
+                annotations,
+                min_ready_seconds,
+            } => {
+                self.annotate_replica_set(&name, &annotations, min_ready_seconds)
+                    .await
             }
+            Action::ScaleReplicaSet {
+                name,
+                from: _,
+                to,
+                desired,
+                because: _,
+            } => self.scale_replica_set(&name, to, desired).await,
             Action::DeleteReplicaSet { name } => self.delete_replica_set(&name).await,
             Action::CreateAnalysisRun { run } => self.create_run(&run).await,
             Action::TerminateAnalysisRun { name } => self.terminate_run(&name).await,
@@ -130,13 +146,28 @@ impl Pass<'_> {
     }
 
     fn tell(&self, event: Event) {
-        let Event { kind, reason, message, key } = event;
+        let Event {
+            kind,
+            reason,
+            message,
+            key,
+        } = event;
         match kind {
             EventKind::Normal => tracing::info!(rollout = %self.key, reason, "{message}"),
             EventKind::Warning => tracing::warn!(rollout = %self.key, reason, "{message}"),
         }
-        let about = About { kind: "Rollout", key: self.key.clone(), uid: self.uid.clone() };
-        self.applier.events.tell(News { about, kind, reason: reason.to_owned(), message, key });
+        let about = About {
+            kind: "Rollout",
+            key: self.key.clone(),
+            uid: self.uid.clone(),
+        };
+        self.applier.events.tell(News {
+            about,
+            kind,
+            reason: reason.to_owned(),
+            message,
+            key,
+        });
     }
 
     /// Tells the hub how things are now.
@@ -163,6 +194,8 @@ impl Pass<'_> {
     }
 
     fn unobserved(&self, kind: &str, name: &str) -> Error {
-        Error::Unobserved { what: format!("{kind} {}/{name}", self.key.namespace) }
+        Error::Unobserved {
+            what: format!("{kind} {}/{name}", self.key.namespace),
+        }
     }
 }

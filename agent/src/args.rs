@@ -28,7 +28,13 @@ pub struct Args {
     #[arg(long, value_name = "NAME", env = "GROUNDSWELL_CLUSTER")]
     pub cluster: Option<String>,
     /// Token to join the fleet with, from `groundswell cluster token`
-    #[arg(long, value_name = "TOKEN", env = "GROUNDSWELL_JOIN_TOKEN", hide_env_values = true, conflicts_with = "join_token_file")]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "GROUNDSWELL_JOIN_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "join_token_file"
+    )]
     pub join_token: Option<SecretString>,
     /// File that holds the token
     #[arg(long, value_name = "FILE")]
@@ -109,7 +115,10 @@ impl Args {
             None => self.join_token.clone(),
             Some(path) => {
                 let read = std::fs::read_to_string(path);
-                let text = read.map_err(|source| Error::TokenFile { path: path.clone(), source })?;
+                let text = read.map_err(|source| Error::TokenFile {
+                    path: path.clone(),
+                    source,
+                })?;
                 Some(SecretString::from(text.trim().to_owned()))
             }
         };
@@ -121,10 +130,16 @@ impl Args {
 
     /// The hub's address, if it is one.
     pub fn hub(&self) -> Result<Option<http::Uri>, Error> {
-        let Some(text) = self.hub.as_ref().filter(|text| !text.is_empty()) else { return Ok(None) };
+        let Some(text) = self.hub.as_ref().filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
         let bad = || Error::Hub(text.clone());
         let uri: http::Uri = text.parse().map_err(|_| bad())?;
-        if uri.scheme_str() == Some("https") && uri.host().is_some() { Ok(Some(uri)) } else { Err(bad()) }
+        if uri.scheme_str() == Some("https") && uri.host().is_some() {
+            Ok(Some(uri))
+        } else {
+            Err(bad())
+        }
     }
 }
 
@@ -139,7 +154,14 @@ mod tests {
     #[test]
     fn hub_addresses() {
         assert!(parse(&[]).hub().unwrap().is_none());
-        assert_eq!(parse(&["--hub", "https://hub:7443"]).hub().unwrap().unwrap().host(), Some("hub"));
+        assert_eq!(
+            parse(&["--hub", "https://hub:7443"])
+                .hub()
+                .unwrap()
+                .unwrap()
+                .host(),
+            Some("hub")
+        );
         for bad in ["hub:7443", "http://hub:7443", "https://", "not an address"] {
             assert!(parse(&["--hub", bad]).hub().is_err(), "{bad}");
         }
@@ -147,8 +169,16 @@ mod tests {
 
     #[test]
     fn a_token_needs_a_name() {
-        assert!(matches!(parse(&["--join-token", "a.b.c"]).token(), Err(Error::NoCluster)));
-        assert!(parse(&["--join-token", "a.b.c", "--cluster", "prod"]).token().unwrap().is_some());
+        assert!(matches!(
+            parse(&["--join-token", "a.b.c"]).token(),
+            Err(Error::NoCluster)
+        ));
+        assert!(
+            parse(&["--join-token", "a.b.c", "--cluster", "prod"])
+                .token()
+                .unwrap()
+                .is_some()
+        );
         let missing = parse(&["--join-token-file", "/does/not/exist", "--cluster", "prod"]);
         assert!(matches!(missing.token(), Err(Error::TokenFile { .. })));
     }

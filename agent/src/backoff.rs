@@ -33,8 +33,18 @@ mod tests {
 
     #[test]
     fn doubles_up_to_its_limit() {
-        let backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_secs(10) };
-        for (failures, most) in [(1, 100), (2, 200), (5, 1600), (8, 10_000), (100, 10_000), (u32::MAX, 10_000)] {
+        let backoff = Backoff {
+            first: Duration::from_millis(100),
+            most: Duration::from_secs(10),
+        };
+        for (failures, most) in [
+            (1, 100),
+            (2, 200),
+            (5, 1600),
+            (8, 10_000),
+            (100, 10_000),
+            (u32::MAX, 10_000),
+        ] {
             let most = Duration::from_millis(most);
             let wait = backoff.after(failures);
             assert!(wait <= most && wait >= most / 2, "{failures}: {wait:?}");

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use agent_api::{
-    AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Decoded, FleetMember, Gate, ObjectMeta, ReplicaSet, Rollout,
+    AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Decoded, FleetMember, Gate, ObjectMeta,
+    ReplicaSet, Rollout,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -64,7 +65,9 @@ impl Default for Caches {
             cluster_templates: Arc::new(Store::new(|_| None)),
             gates: Arc::new(Store::new(|_| None)),
             members: Arc::new(Store::new(|_| None)),
-            revisions: Arc::new(Store::new(|object| Revision::rollout(&object.metadata).map(|key| key.to_string()))),
+            revisions: Arc::new(Store::new(|object| {
+                Revision::rollout(&object.metadata).map(|key| key.to_string())
+            })),
         }
     }
 }
@@ -99,20 +102,55 @@ impl Caches {
         let changes = queue();
         let rollout: Changed<Rollout> =
             Box::new(move |object, _| changes.add(Work::Rollout(ObjectKey::of(&object.metadata))));
-        let rollouts = Self::watch(watching, &self.rollouts, watching.everywhere(), None, Some(Kind::Rollout), rollout);
+        let rollouts = Self::watch(
+            watching,
+            &self.rollouts,
+            watching.everywhere(),
+            None,
+            Some(Kind::Rollout),
+            rollout,
+        );
         let set = owner_changed(queue());
-        let sets = Self::watch(watching, &self.replica_sets, watching.everywhere(), Some(REPLICA_SETS), Some(Kind::ReplicaSet), set);
+        let sets = Self::watch(
+            watching,
+            &self.replica_sets,
+            watching.everywhere(),
+            Some(REPLICA_SETS),
+            Some(Kind::ReplicaSet),
+            set,
+        );
         let changes = queue();
         let owner = owner_changed(queue());
         let run: Changed<AnalysisRun> = Box::new(move |object, gone| {
             changes.add(Work::Run(ObjectKey::of(&object.metadata)));
             owner(object, gone);
         });
-        let runs = Self::watch(watching, &self.runs, watching.everywhere(), None, Some(Kind::AnalysisRun), run);
+        let runs = Self::watch(
+            watching,
+            &self.runs,
+            watching.everywhere(),
+            None,
+            Some(Kind::AnalysisRun),
+            run,
+        );
         let all = self.all_changed(queue());
-        let templates = Self::watch(watching, &self.templates, watching.everywhere(), None, None, all);
+        let templates = Self::watch(
+            watching,
+            &self.templates,
+            watching.everywhere(),
+            None,
+            None,
+            all,
+        );
         let all = self.all_changed(queue());
-        let cluster = Self::watch(watching, &self.cluster_templates, watching.everywhere(), None, None, all);
+        let cluster = Self::watch(
+            watching,
+            &self.cluster_templates,
+            watching.everywhere(),
+            None,
+            None,
+            all,
+        );
         vec![rollouts, sets, runs, templates, cluster]
     }
 
@@ -125,9 +163,23 @@ impl Caches {
                 changes.add(Work::Rollout(rollout));
             }
         });
-        let gates = Self::watch(watching, &self.gates, watching.own(), None, Some(Kind::Gate), gate);
+        let gates = Self::watch(
+            watching,
+            &self.gates,
+            watching.own(),
+            None,
+            Some(Kind::Gate),
+            gate,
+        );
         let all = self.all_changed(Arc::clone(&watching.queue));
-        let members = Self::watch(watching, &self.members, watching.own(), None, Some(Kind::FleetMember), all);
+        let members = Self::watch(
+            watching,
+            &self.members,
+            watching.own(),
+            None,
+            Some(Kind::FleetMember),
+            all,
+        );
         let changes = Arc::clone(&watching.queue);
         let kept: Changed<Revision> = Box::new(move |object, _| {
             if let Some(rollout) = Revision::rollout(&object.metadata) {
@@ -136,7 +188,14 @@ impl Caches {
         });
         let selector = Some(LABEL_ROLLOUT_UID);
         let own = watching.own();
-        let revisions = Self::watch(watching, &self.revisions, own, selector, Some(Kind::ControllerRevision), kept);
+        let revisions = Self::watch(
+            watching,
+            &self.revisions,
+            own,
+            selector,
+            Some(Kind::ControllerRevision),
+            kept,
+        );
         vec![gates, members, revisions]
     }
 
@@ -165,7 +224,11 @@ impl Caches {
         changed: Changed<K>,
     ) -> Watch
     where
-        K: Resource<DynamicType = ()> + serde::de::DeserializeOwned + agent_api::Trim + Clone + std::fmt::Debug,
+        K: Resource<DynamicType = ()>
+            + serde::de::DeserializeOwned
+            + agent_api::Trim
+            + Clone
+            + std::fmt::Debug,
         K: Send + Sync + 'static,
     {
         let tracked = kind.map(|kind| (kind, Arc::clone(&watching.written)));
@@ -190,8 +253,13 @@ fn owner_uid(metadata: &ObjectMeta) -> Option<String> {
 /// The Rollout that controls an object.
 fn owner(metadata: &ObjectMeta) -> Option<(ObjectKey, String)> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    let owner = owners.iter().find(|owner| owner.controller == Some(true) && owner.kind == "Rollout")?;
-    let key = ObjectKey::new(metadata.namespace.clone().unwrap_or_default(), owner.name.clone());
+    let owner = owners
+        .iter()
+        .find(|owner| owner.controller == Some(true) && owner.kind == "Rollout")?;
+    let key = ObjectKey::new(
+        metadata.namespace.clone().unwrap_or_default(),
+        owner.name.clone(),
+    );
     Some((key, owner.uid.clone()))
 }
 

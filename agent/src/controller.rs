@@ -28,9 +28,15 @@ const WORKERS: usize = 16;
 /// Longest pass: a handful of writes; beyond this the API server does not answer.
 const PASS_LIMIT: Duration = Duration::from_secs(60);
 /// After failures of an object.
-const FAILED: Backoff = Backoff { first: Duration::from_millis(200), most: Duration::from_secs(30) };
+const FAILED: Backoff = Backoff {
+    first: Duration::from_millis(200),
+    most: Duration::from_secs(30),
+};
 /// After a write that found the object changed: the watch will bring the change in a moment.
-const STALE: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(5) };
+const STALE: Backoff = Backoff {
+    first: Duration::from_millis(50),
+    most: Duration::from_secs(5),
+};
 /// A decision that waits for the cache is looked at again, should the watch never bring what was written.
 const BEHIND: Duration = Duration::from_secs(5);
 /// A wake-up in the past or too soon would spin.
@@ -90,7 +96,11 @@ impl FirstPass {
     #[must_use]
     pub fn over(keys: Vec<ObjectKey>) -> Self {
         let done = tokio::sync::watch::Sender::new(keys.is_empty());
-        Self { count: AtomicUsize::new(keys.len()), left: Mutex::new(keys.into_iter().collect()), done }
+        Self {
+            count: AtomicUsize::new(keys.len()),
+            left: Mutex::new(keys.into_iter().collect()),
+            done,
+        }
     }
 
     fn passed(&self, key: &ObjectKey) {
@@ -131,7 +141,11 @@ impl Controller {
 
     async fn pass(&self, work: &Work) {
         let began = Instant::now();
-        let limited = tokio::time::timeout(PASS_LIMIT, AssertUnwindSafe(self.reconcile(work)).catch_unwind()).await;
+        let limited = tokio::time::timeout(
+            PASS_LIMIT,
+            AssertUnwindSafe(self.reconcile(work)).catch_unwind(),
+        )
+        .await;
         let outcome = match limited {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => Err(Error::Panicked(words(panic.as_ref()))),
@@ -213,13 +227,18 @@ impl Controller {
     /// Puts an object back for its own time, the end of its lease, or the resync.
     fn wake(&self, work: &Work, wake: Option<Timestamp>) {
         let at = Moment::read();
-        let in_time = |then: Timestamp| Duration::try_from(at.now.duration_until(then)).unwrap_or(Duration::ZERO);
+        let in_time = |then: Timestamp| {
+            Duration::try_from(at.now.duration_until(then)).unwrap_or(Duration::ZERO)
+        };
         let mut wait = wake.map(in_time).map(|wait| wait.max(SHORTEST_WAKE));
         if let Work::Rollout(key) = work {
             let ends = self.observer.fleet.leases(|leases| leases.ends(key, at));
             let lease = ends.map(|ends| ends.saturating_duration_since(at.mono).max(SHORTEST_WAKE));
             let known = self.observer.caches.rollouts.get(key).is_some();
-            wait = [wait, lease, known.then_some(RESYNC)].into_iter().flatten().min();
+            wait = [wait, lease, known.then_some(RESYNC)]
+                .into_iter()
+                .flatten()
+                .min();
         }
         if let Some(wait) = wait {
             self.again(work, wait);
@@ -228,7 +247,8 @@ impl Controller {
 
     fn again(&self, work: &Work, wait: Duration) {
         let now = Instant::now();
-        self.queue.add_at(work.clone(), now.checked_add(wait).unwrap_or(now));
+        self.queue
+            .add_at(work.clone(), now.checked_add(wait).unwrap_or(now));
     }
 
     fn count_failure(&self, work: &Work) -> u32 {
@@ -239,12 +259,16 @@ impl Controller {
     }
 
     fn forget_failures(&self, work: &Work) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(work);
+        self.failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(work);
     }
 }
 
 /// What a panic said.
 fn words(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without words".to_owned())
 }

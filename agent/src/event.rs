@@ -6,9 +6,9 @@
 use agent_api::names::EVENT_COMPONENT;
 use agent_api::{ObjectMeta, Uid};
 use agent_engine::EventKind;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
@@ -81,7 +81,10 @@ async fn write_all(writer: Writer, mut waiting: mpsc::Receiver<News>) {
         let event = event(&news, Timestamp::now());
         for _ in 0..TRIES {
             match writer.create(&event).await {
-                Ok(_) | Err(writer::Error::AlreadyExists { .. } | writer::Error::NotFound { .. }) => break,
+                Ok(_)
+                | Err(writer::Error::AlreadyExists { .. } | writer::Error::NotFound { .. }) => {
+                    break;
+                }
                 Err(error @ writer::Error::Invalid { .. }) => {
                     tracing::warn!(rollout = %news.about.key, reason = news.reason, %error, "event not taken");
                     break;
@@ -105,7 +108,11 @@ fn event(news: &News, now: Timestamp) -> CoreEvent {
             ..ObjectMeta::default()
         },
         involved_object: ObjectReference {
-            api_version: Some(format!("{}/{}", agent_api::names::ROLLOUTS_GROUP, agent_api::names::VERSION)),
+            api_version: Some(format!(
+                "{}/{}",
+                agent_api::names::ROLLOUTS_GROUP,
+                agent_api::names::VERSION
+            )),
             kind: Some((*kind).to_owned()),
             namespace: Some(key.namespace.clone()),
             name: Some(key.name.clone()),
@@ -115,7 +122,10 @@ fn event(news: &News, now: Timestamp) -> CoreEvent {
         reason: Some(news.reason.clone()),
         message: Some(cut(&news.message, MAX_MESSAGE)),
         type_: Some(news.kind.to_string()),
-        source: Some(EventSource { component: Some(EVENT_COMPONENT.to_owned()), host: None }),
+        source: Some(EventSource {
+            component: Some(EVENT_COMPONENT.to_owned()),
+            host: None,
+        }),
         count: Some(1),
         first_timestamp: Some(time.clone()),
         last_timestamp: Some(time),
@@ -130,7 +140,10 @@ fn name(news: &News) -> String {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part.as_bytes());
     }
-    let hash: String = hex::encode(hasher.finalize()).chars().take(HASH_LETTERS).collect();
+    let hash: String = hex::encode(hasher.finalize())
+        .chars()
+        .take(HASH_LETTERS)
+        .collect();
     let room = MAX_NAME.saturating_sub(HASH_LETTERS.saturating_add(1));
     format!("{}.{hash}", cut(&news.about.key.name, room))
 }
@@ -150,7 +163,11 @@ mod tests {
 
     fn news(key: &str) -> News {
         News {
-            about: About { kind: "Rollout", key: ObjectKey::new("shop", "checkout"), uid: "u".into() },
+            about: About {
+                kind: "Rollout",
+                key: ObjectKey::new("shop", "checkout"),
+                uid: "u".into(),
+            },
             kind: EventKind::Normal,
             reason: "RolloutPaused".to_owned(),
             message: "ü".repeat(2000),
@@ -164,7 +181,11 @@ mod tests {
         assert_ne!(name(&news("1.1")), name(&news("1.2")));
         let mut other = news("1.1");
         other.about.uid = "v".into();
-        assert_ne!(name(&news("1.1")), name(&other), "a Rollout made again has events of its own");
+        assert_ne!(
+            name(&news("1.1")),
+            name(&other),
+            "a Rollout made again has events of its own"
+        );
         let mut long = news("1.1");
         long.about.key.name = "x".repeat(300);
         assert_eq!(name(&long).len(), MAX_NAME);

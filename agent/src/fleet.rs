@@ -85,12 +85,18 @@ impl Fleet {
 
     /// The hub's key for permits.
     pub fn permit_key(&self) -> Option<PermitKey> {
-        self.permit_key.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.permit_key
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The key is known.
     pub fn set_permit_key(&self, key: PermitKey) {
-        *self.permit_key.write().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        *self
+            .permit_key
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(key);
     }
 
     /// The leases, for one short look or change.

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use agent_api::names::gate_name;
 use agent_api::{
-    Fence, FleetMember, FleetMemberSpec, FleetMemberStatus, FleetRolloutName, Gate, GateSpec, GovernedSelector, ObjectMeta,
+    Fence, FleetMember, FleetMemberSpec, FleetMemberStatus, FleetRolloutName, Gate, GateSpec,
+    GovernedSelector, ObjectMeta,
 };
 use kube::{Api, Client};
 use proto::v1;
@@ -85,7 +86,11 @@ pub struct GateStore {
 /// The content that the hub was last told of, from a Gate's metadata.
 #[must_use]
 pub fn reported(metadata: &ObjectMeta) -> Option<(String, i64)> {
-    let (generation, digest) = metadata.annotations.as_ref()?.get(ANNOTATION_REPORTED)?.split_once(' ')?;
+    let (generation, digest) = metadata
+        .annotations
+        .as_ref()?
+        .get(ANNOTATION_REPORTED)?
+        .split_once(' ')?;
     Some((digest.to_owned(), generation.parse().ok()?))
 }
 
@@ -105,6 +110,22 @@ impl GateStore {
         }
         self.store_member(taken, session).await?;
         Ok(problems)
+    }
+
+    /// Writes the Gates of these entries that are missing: deleted by somebody, or never written before a crash (G6).
+    pub async fn rebuild(&self, entries: impl Iterator<Item = &v1::GateEntry>, set: Fence) {
+        for entry in entries {
+            let rollout = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
+            if self.caches.gates.get(&self.gate_key(&rollout)).is_some() {
+                continue;
+            }
+            match self.store_gate(entry, set).await {
+                Ok(()) => tracing::warn!(%rollout, "the Gate was missing and is written again"),
+                Err(error) => {
+                    tracing::warn!(%rollout, %error, "the Gate is missing and cannot be written")
+                }
+            }
+        }
     }
 
     /// The fence as stored, read past the cache once so that a restart never says less than it has.
@@ -127,18 +148,30 @@ impl GateStore {
     }
 
     fn gate_key(&self, rollout: &ObjectKey) -> ObjectKey {
-        ObjectKey::new(self.namespace.clone(), gate_name(&rollout.namespace, &rollout.name))
+        ObjectKey::new(
+            self.namespace.clone(),
+            gate_name(&rollout.namespace, &rollout.name),
+        )
     }
 
     async fn store_gate(&self, entry: &v1::GateEntry, set: Fence) -> Result<(), Error> {
         let spec = wire::gate_spec(entry, set)?;
         let rollout = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
         let key = self.gate_key(&rollout);
-        let mut known = self.caches.gates.get(&key).map(|found| found.object.clone());
+        let mut known = self
+            .caches
+            .gates
+            .get(&key)
+            .map(|found| found.object.clone());
         for _ in 0..TRIES {
             let written = match known {
                 None => self.create_gate(&key, &rollout, &spec).await,
-                Some(Err(why)) => return Err(Error::Undecodable { name: key.name, why }),
+                Some(Err(why)) => {
+                    return Err(Error::Undecodable {
+                        name: key.name,
+                        why,
+                    });
+                }
                 Some(Ok(gate)) => self.change_gate(&key, &rollout, &gate, &spec).await,
             };
             match written {
@@ -147,10 +180,17 @@ impl GateStore {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Error::Contended { what: format!("Gate {key}") })
+        Err(Error::Contended {
+            what: format!("Gate {key}"),
+        })
     }
 
-    async fn create_gate(&self, key: &ObjectKey, rollout: &ObjectKey, spec: &GateSpec) -> Result<(), writer::Error> {
+    async fn create_gate(
+        &self,
+        key: &ObjectKey,
+        rollout: &ObjectKey,
+        spec: &GateSpec,
+    ) -> Result<(), writer::Error> {
         self.grant(rollout, spec, None);
         let gate = Gate {
             metadata: ObjectMeta {
@@ -187,7 +227,9 @@ impl GateStore {
             return Ok(());
         }
         let version = |spec: &GateSpec| serde_json::to_value(spec).unwrap_or(Value::Null);
-        let Some(change) = difference(&version(&gate.spec), &version(spec)) else { return Ok(()) };
+        let Some(change) = difference(&version(&gate.spec), &version(spec)) else {
+            return Ok(());
+        };
         self.grant(rollout, spec, Some(&gate.spec));
         let patch = json!({"metadata": {"resourceVersion": gate.metadata.resource_version}, "spec": change});
         let stored = self.writer.merge::<Gate>(key, &patch).await?;
@@ -197,11 +239,14 @@ impl GateStore {
 
     /// The lease of a new permit runs from the moment that it is stored.
     fn grant(&self, rollout: &ObjectKey, spec: &GateSpec, before: Option<&GateSpec>) {
-        let known = before.and_then(|before| before.permit.as_ref()).map(|permit| permit.fence);
+        let known = before
+            .and_then(|before| before.permit.as_ref())
+            .map(|permit| permit.fence);
         match &spec.permit {
             Some(permit) if Some(permit.fence) != known => {
                 let length = Duration::from_secs(permit.lease_seconds);
-                self.fleet.leases(|leases| leases.grant(rollout, permit.fence, length, Moment::read()));
+                self.fleet
+                    .leases(|leases| leases.grant(rollout, permit.fence, length, Moment::read()));
             }
             Some(_) => {}
             None => self.fleet.leases(|leases| leases.forget(rollout)),
@@ -209,16 +254,23 @@ impl GateStore {
     }
 
     async fn read_gate(&self, key: &ObjectKey) -> Result<Option<Result<Gate, String>>, Error> {
-        let api: Api<agent_api::Decoded<Gate>> = Api::namespaced(self.client.clone(), &self.namespace);
+        let api: Api<agent_api::Decoded<Gate>> =
+            Api::namespaced(self.client.clone(), &self.namespace);
         let found = api.get_opt(&key.name).await;
-        let found = found.map_err(|source| Error::Read { what: format!("Gate {key}"), source: Box::new(source) })?;
+        let found = found.map_err(|source| Error::Read {
+            what: format!("Gate {key}"),
+            source: Box::new(source),
+        })?;
         Ok(found.map(|found| found.object))
     }
 
     async fn read_member(&self) -> Result<Option<FleetMember>, Error> {
         let api: Api<FleetMember> = Api::namespaced(self.client.clone(), &self.namespace);
         let found = api.get_opt(&self.member.cluster).await;
-        found.map_err(|source| Error::Read { what: format!("FleetMember {}", self.member.cluster), source: Box::new(source) })
+        found.map_err(|source| Error::Read {
+            what: format!("FleetMember {}", self.member.cluster),
+            source: Box::new(source),
+        })
     }
 
     /// The fence, last of all: whoever reads it knows that everything before it is stored.
@@ -226,7 +278,11 @@ impl GateStore {
         let key = ObjectKey::new(self.namespace.clone(), self.member.cluster.clone());
         for _ in 0..TRIES {
             let known = self.read_member().await?;
-            let status = member_status(known.as_ref().and_then(|member| member.status.as_ref()), taken, session);
+            let status = member_status(
+                known.as_ref().and_then(|member| member.status.as_ref()),
+                taken,
+                session,
+            );
             let written = match &known {
                 None => self.create_member(&key, status).await,
                 Some(member) => self.change_member(&key, member, &status).await,
@@ -237,10 +293,16 @@ impl GateStore {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Error::Contended { what: format!("FleetMember {key}") })
+        Err(Error::Contended {
+            what: format!("FleetMember {key}"),
+        })
     }
 
-    async fn create_member(&self, key: &ObjectKey, status: FleetMemberStatus) -> Result<(), writer::Error> {
+    async fn create_member(
+        &self,
+        key: &ObjectKey,
+        status: FleetMemberStatus,
+    ) -> Result<(), writer::Error> {
         let member = FleetMember {
             metadata: ObjectMeta {
                 name: Some(key.name.clone()),
@@ -262,26 +324,46 @@ impl GateStore {
     ) -> Result<(), writer::Error> {
         let json = |status: &FleetMemberStatus| serde_json::to_value(status).unwrap_or(Value::Null);
         let before = member.status.as_ref().map_or(Value::Null, json);
-        let Some(change) = difference(&before, &json(status)) else { return Ok(()) };
+        let Some(change) = difference(&before, &json(status)) else {
+            return Ok(());
+        };
         let patch = json!({"metadata": {"resourceVersion": member.metadata.resource_version}, "status": change});
-        self.writer.merge::<FleetMember>(key, &patch).await.map(|_| ())
+        self.writer
+            .merge::<FleetMember>(key, &patch)
+            .await
+            .map(|_| ())
     }
 
     fn wrote(&self, kind: Kind, stored: &ObjectMeta, rollout: &ObjectKey) {
-        let Some(found) = self.caches.rollouts.get(rollout) else { return };
+        let Some(found) = self.caches.rollouts.get(rollout) else {
+            return;
+        };
         let decides = crate::observe::uid_of(&found.metadata);
         let version = stored.resource_version.as_deref().unwrap_or_default();
-        self.written.wrote(kind, &crate::observe::uid_of(stored), &decides, version);
+        self.written
+            .wrote(kind, &crate::observe::uid_of(stored), &decides, version);
     }
 }
 
 /// The member record after a set. What the set does not name stays governed: absence never frees (G9).
-fn member_status(before: Option<&FleetMemberStatus>, taken: &Taken, session: u64) -> FleetMemberStatus {
+fn member_status(
+    before: Option<&FleetMemberStatus>,
+    taken: &Taken,
+    session: u64,
+) -> FleetMemberStatus {
     let mut status = before.cloned().unwrap_or_default();
     let named = |one: &GovernedSelector| {
-        taken.entries.iter().any(|entry| entry.namespace == one.namespace && entry.name == one.name)
+        taken
+            .entries
+            .iter()
+            .any(|entry| entry.namespace == one.namespace && entry.name == one.name)
     };
-    let mut governed: Vec<GovernedSelector> = status.governed.iter().filter(|one| !named(one)).cloned().collect();
+    let mut governed: Vec<GovernedSelector> = status
+        .governed
+        .iter()
+        .filter(|one| !named(one))
+        .cloned()
+        .collect();
     for entry in &taken.entries {
         if let Some(v1::gate_entry::Governance::Governed(_)) = &entry.governance {
             governed.push(GovernedSelector {
@@ -292,7 +374,9 @@ fn member_status(before: Option<&FleetMemberStatus>, taken: &Taken, session: u64
             });
         }
     }
-    governed.sort_by(|a, b| (&a.namespace, &a.name, &a.fleet_rollout).cmp(&(&b.namespace, &b.name, &b.fleet_rollout)));
+    governed.sort_by(|a, b| {
+        (&a.namespace, &a.name, &a.fleet_rollout).cmp(&(&b.namespace, &b.name, &b.fleet_rollout))
+    });
     status.fence = taken.fence;
     status.set_hash = Some(taken.set_hash.clone());
     status.governed = governed;
@@ -316,23 +400,42 @@ mod tests {
     }
 
     fn taken(entries: Vec<v1::GateEntry>) -> Taken {
-        Taken { fence: Fence { incarnation: 1, version: 4 }, set_hash: "h".into(), entries }
+        Taken {
+            fence: Fence {
+                incarnation: 1,
+                version: 4,
+            },
+            set_hash: "h".into(),
+            entries,
+        }
     }
 
     fn names(status: &FleetMemberStatus) -> Vec<&str> {
-        status.governed.iter().map(|one| one.name.as_str()).collect()
+        status
+            .governed
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect()
     }
 
     #[test]
     fn absence_never_frees_and_ungovern_does() {
-        let governed = |name| entry(name, v1::gate_entry::Governance::Governed(v1::Governed::default()));
+        let governed = |name| {
+            entry(
+                name,
+                v1::gate_entry::Governance::Governed(v1::Governed::default()),
+            )
+        };
         let first = member_status(None, &taken(vec![governed("b"), governed("a")]), 3);
         assert_eq!(names(&first), ["a", "b"]);
         assert!(first.first_contact_done);
         assert_eq!((first.fence.version, first.session), (4, 3));
         let second = member_status(Some(&first), &taken(vec![governed("c")]), 4);
         assert_eq!(names(&second), ["a", "b", "c"]);
-        let ungovern = entry("b", v1::gate_entry::Governance::Ungovern(v1::Ungovern { mode: 2 }));
+        let ungovern = entry(
+            "b",
+            v1::gate_entry::Governance::Ungovern(v1::Ungovern { mode: 2 }),
+        );
         let third = member_status(Some(&second), &taken(vec![ungovern]), 4);
         assert_eq!(names(&third), ["a", "c"]);
     }
@@ -340,10 +443,16 @@ mod tests {
     #[test]
     fn what_the_hub_was_told_is_read_back() {
         let annotated = |text: &str| ObjectMeta {
-            annotations: Some(BTreeMap::from([(ANNOTATION_REPORTED.to_owned(), text.to_owned())])),
+            annotations: Some(BTreeMap::from([(
+                ANNOTATION_REPORTED.to_owned(),
+                text.to_owned(),
+            )])),
             ..ObjectMeta::default()
         };
-        assert_eq!(reported(&annotated("7 v1:abc")), Some(("v1:abc".to_owned(), 7)));
+        assert_eq!(
+            reported(&annotated("7 v1:abc")),
+            Some(("v1:abc".to_owned(), 7))
+        );
         assert_eq!(reported(&annotated("v1:abc")), None);
         assert_eq!(reported(&ObjectMeta::default()), None);
     }

@@ -28,7 +28,10 @@ impl Moment {
     /// This moment.
     #[must_use]
     pub fn read() -> Self {
-        Self { now: Timestamp::now(), mono: Instant::now() }
+        Self {
+            now: Timestamp::now(),
+            mono: Instant::now(),
+        }
     }
 }
 
@@ -51,25 +54,46 @@ pub struct LeaseClock {
 impl LeaseClock {
     /// A permit was stored; its lease runs from now on.
     pub fn grant(&mut self, rollout: &ObjectKey, fence: Fence, length: Duration, at: Moment) {
-        self.leases.insert(rollout.clone(), running(fence, length, length, at));
+        self.leases
+            .insert(rollout.clone(), running(fence, length, length, at));
     }
 
     /// A permit was found in the record after a restart. One that is known already is left as it is.
-    pub fn restore(&mut self, rollout: &ObjectKey, fence: Fence, record: Option<&LeaseRecord>, at: Moment) {
-        if self.leases.get(rollout).is_some_and(|lease| lease.fence == fence) {
+    pub fn restore(
+        &mut self,
+        rollout: &ObjectKey,
+        fence: Fence,
+        record: Option<&LeaseRecord>,
+        at: Moment,
+    ) {
+        if self
+            .leases
+            .get(rollout)
+            .is_some_and(|lease| lease.fence == fence)
+        {
             return;
         }
         let (length, left) = record.map_or((Duration::ZERO, Duration::ZERO), |record| {
             let length = Duration::from_secs(record.granted_seconds);
             let left = at.now.duration_until(record.deadline.timestamp());
-            (length, Duration::try_from(left).unwrap_or(Duration::ZERO).min(length))
+            (
+                length,
+                Duration::try_from(left)
+                    .unwrap_or(Duration::ZERO)
+                    .min(length),
+            )
         });
-        self.leases.insert(rollout.clone(), running(fence, length, left, at));
+        self.leases
+            .insert(rollout.clone(), running(fence, length, left, at));
     }
 
     /// Sets the length where the record did not have it: after a restart before the first lease record was written.
     pub fn know_length(&mut self, rollout: &ObjectKey, length: Duration) {
-        if let Some(lease) = self.leases.get_mut(rollout).filter(|lease| lease.length.is_zero()) {
+        if let Some(lease) = self
+            .leases
+            .get_mut(rollout)
+            .filter(|lease| lease.length.is_zero())
+        {
             lease.length = length;
         }
     }
@@ -77,7 +101,11 @@ impl LeaseClock {
     /// The hub renewed every permit up to a fence. Returns the Rollouts whose lease had ended and runs again.
     pub fn renew(&mut self, up_to: Fence, at: Moment) -> Vec<ObjectKey> {
         let mut revived = Vec::new();
-        for (rollout, lease) in self.leases.iter_mut().filter(|(_, lease)| lease.fence <= up_to) {
+        for (rollout, lease) in self
+            .leases
+            .iter_mut()
+            .filter(|(_, lease)| lease.fence <= up_to)
+        {
             if !lease.runs(at) {
                 revived.push(rollout.clone());
             }
@@ -93,20 +121,35 @@ impl LeaseClock {
 
     /// Whether the lease of the permit with this fence runs.
     pub fn is_live(&mut self, rollout: &ObjectKey, fence: Fence, at: Moment) -> bool {
-        let Some(lease) = self.leases.get_mut(rollout).filter(|lease| lease.fence == fence) else { return false };
+        let Some(lease) = self
+            .leases
+            .get_mut(rollout)
+            .filter(|lease| lease.fence == fence)
+        else {
+            return false;
+        };
         lease.ended |= lease.jumped(at);
         lease.runs(at)
     }
 
     /// When to look again: the end of the lease, if it runs.
     pub fn ends(&self, rollout: &ObjectKey, at: Moment) -> Option<Instant> {
-        self.leases.get(rollout).filter(|lease| lease.runs(at)).map(|lease| lease.ends)
+        self.leases
+            .get(rollout)
+            .filter(|lease| lease.runs(at))
+            .map(|lease| lease.ends)
     }
 }
 
 fn running(fence: Fence, length: Duration, left: Duration, at: Moment) -> Lease {
     let ends = at.mono.checked_add(left).unwrap_or(at.mono);
-    Lease { fence, length, ends, since: at, ended: left.is_zero() }
+    Lease {
+        fence,
+        length,
+        ends,
+        since: at,
+        ended: left.is_zero(),
+    }
 }
 
 impl Lease {
@@ -116,8 +159,10 @@ impl Lease {
 
     fn jumped(&self, at: Moment) -> bool {
         let wall = self.since.now.duration_until(at.now);
-        let mono = SignedDuration::try_from(at.mono.saturating_duration_since(self.since.mono)).unwrap_or(SignedDuration::MAX);
-        wall.checked_sub(mono).is_none_or(|apart| apart.abs() > MAX_JUMP)
+        let mono = SignedDuration::try_from(at.mono.saturating_duration_since(self.since.mono))
+            .unwrap_or(SignedDuration::MAX);
+        wall.checked_sub(mono)
+            .is_none_or(|apart| apart.abs() > MAX_JUMP)
     }
 }
 

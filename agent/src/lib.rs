@@ -13,6 +13,8 @@ pub mod controller;
 pub mod event;
 pub mod fleet;
 pub mod gate_store;
+pub mod identity;
+pub mod join;
 pub mod key;
 pub mod lease_clock;
 pub mod link;

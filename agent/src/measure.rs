@@ -50,7 +50,13 @@ impl Measurer {
     #[must_use]
     pub fn new(default_address: Option<String>, queue: Arc<Queue<Work>>) -> Self {
         let slots = Arc::new(Semaphore::new(AT_A_TIME));
-        Self { transport: Transport::default(), default_address, queue, slots, state: Mutex::default() }
+        Self {
+            transport: Transport::default(),
+            default_address,
+            queue,
+            slots,
+            state: Mutex::default(),
+        }
     }
 
     /// Starts one measurement, unless it is under way.
@@ -71,14 +77,23 @@ impl Measurer {
 
     /// Gives up a measurement.
     pub fn cancel(&self, run: &Uid, metric: &str) {
-        if let Some(task) = self.lock().running.remove(&(run.clone(), metric.to_owned())) {
+        if let Some(task) = self
+            .lock()
+            .running
+            .remove(&(run.clone(), metric.to_owned()))
+        {
             task.abort();
         }
     }
 
     /// Metrics of a run that are being measured.
     pub fn in_flight(&self, run: &Uid) -> BTreeSet<String> {
-        self.lock().running.keys().filter(|(uid, _)| uid == run).map(|(_, metric)| metric.clone()).collect()
+        self.lock()
+            .running
+            .keys()
+            .filter(|(uid, _)| uid == run)
+            .map(|(_, metric)| metric.clone())
+            .collect()
     }
 
     /// Measurements of a run that ended and are not in its status yet.
@@ -89,7 +104,9 @@ impl Measurer {
     /// The first so many finished measurements are in the status now.
     pub fn settle(&self, run: &Uid, count: usize) {
         let mut state = self.lock();
-        let Some(finished) = state.finished.get_mut(run) else { return };
+        let Some(finished) = state.finished.get_mut(run) else {
+            return;
+        };
         finished.drain(..count.min(finished.len()));
         if finished.is_empty() {
             state.finished.remove(run);
@@ -121,7 +138,11 @@ impl Measurer {
         let started_at = Timestamp::now();
         let (judgement, value, metadata) = match metric.provider.prometheus.clone() {
             Some(prometheus) => self.ask_prometheus(&metric, &prometheus, started_at).await,
-            None => (Judgement::error(no_provider(&metric)), None, BTreeMap::new()),
+            None => (
+                Judgement::error(no_provider(&metric)),
+                None,
+                BTreeMap::new(),
+            ),
         };
         Finished {
             metric: metric.name,
@@ -148,13 +169,20 @@ impl Measurer {
             Ok(value) => value,
             Err(message) => return (Judgement::error(message), None, metadata),
         };
-        let judgement =
-            judge(metric.success_condition.as_deref(), metric.failure_condition.as_deref(), &value, now);
+        let judgement = judge(
+            metric.success_condition.as_deref(),
+            metric.failure_condition.as_deref(),
+            &value,
+            now,
+        );
         let text: String = value.text().chars().take(MAX_VALUE).collect();
         (judgement, Some(text), metadata)
     }
 
-    async fn prometheus_value(&self, asked: &PrometheusMetric) -> Result<agent_providers::MetricValue, String> {
+    async fn prometheus_value(
+        &self,
+        asked: &PrometheusMetric,
+    ) -> Result<agent_providers::MetricValue, String> {
         if asked.range_query.is_some() {
             return Err("rangeQuery is not built into this agent: use an instant query".to_owned());
         }
@@ -165,9 +193,17 @@ impl Measurer {
         let address = given.or_else(|| self.default_address.clone()).ok_or(
             "the metric has no prometheus address, and the agent has no default (--prometheus-address)",
         )?;
-        let seconds = asked.timeout.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
-        let timeout = seconds.map_or(prometheus::DEFAULT_TIMEOUT, Duration::from_secs).min(MAX_TIMEOUT);
-        let headers = asked.headers.iter().map(|header| (header.key.clone(), SecretString::from(header.value.clone())));
+        let seconds = asked
+            .timeout
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .filter(|seconds| *seconds > 0);
+        let timeout = seconds
+            .map_or(prometheus::DEFAULT_TIMEOUT, Duration::from_secs)
+            .min(MAX_TIMEOUT);
+        let headers = asked
+            .headers
+            .iter()
+            .map(|header| (header.key.clone(), SecretString::from(header.value.clone())));
         let query = Query {
             address,
             query: asked.query.clone().unwrap_or_default(),
@@ -176,7 +212,11 @@ impl Measurer {
             insecure: asked.insecure.unwrap_or(false),
         };
         let request = request(&query).map_err(|error| error.to_string())?;
-        let answer = self.transport.send(&request).await.map_err(|error| error.to_string())?;
+        let answer = self
+            .transport
+            .send(&request)
+            .await
+            .map_err(|error| error.to_string())?;
         parse(answer.status, &answer.body).map_err(|error| error.to_string())
     }
 
@@ -187,8 +227,13 @@ impl Measurer {
 
 fn no_provider(metric: &Metric) -> String {
     match metric.provider.rest.keys().next() {
-        Some(name) => format!("metric {:?} asks {name}, which is not built into this agent: use prometheus", metric.name),
-        None => format!("metric {:?} names no provider: give it prometheus", metric.name),
+        Some(name) => format!(
+            "metric {:?} asks {name}, which is not built into this agent: use prometheus",
+            metric.name
+        ),
+        None => format!(
+            "metric {:?} names no provider: give it prometheus",
+            metric.name
+        ),
     }
 }
-

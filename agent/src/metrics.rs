@@ -9,7 +9,8 @@ use agent_api::{AnalysisRun, Phase, Rollout};
 use agent_engine::EventKind;
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::cache::Caches;
@@ -46,20 +47,56 @@ impl Metrics {
     /// All metrics, at nought.
     pub fn new() -> Result<Self, Error> {
         let counter = |name: &str, help: &str| IntCounter::new(name, help);
-        let counters = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
-        let times = HistogramOpts::new("rollout_reconcile", "Rollout reconciliation time in seconds").buckets(BUCKETS.to_vec());
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            IntCounterVec::new(Opts::new(name, help), labels)
+        };
+        let times = HistogramOpts::new(
+            "rollout_reconcile",
+            "Rollout reconciliation time in seconds",
+        )
+        .buckets(BUCKETS.to_vec());
         let metrics = Self {
             registry: Registry::new(),
             reconcile: HistogramVec::new(times, &["kind"])?,
-            reconcile_error: counters("rollout_reconcile_error", "Reconciliations that failed", &["kind"])?,
-            events: counters("rollout_events_total", "Events by type and reason", &["type", "reason"])?,
-            events_dropped: counter("groundswell_events_dropped_total", "Events that did not fit into the queue")?,
-            conflicts: counter("groundswell_write_conflicts_total", "Writes that found the object changed")?,
-            behind: counter("groundswell_stale_reconcile_skips_total", "Decisions put off until the cache shows our own write")?,
-            violations: counters("groundswell_audit_violations_total", "Plans that break an invariant", &["rule"])?,
-            undecodable: counter("groundswell_undecodable_objects_total", "Objects that could not be decoded")?,
-            hub_connected: IntGauge::new("groundswell_hub_connected", "Whether the stream to the hub is up")?,
-            queue_depth: IntGauge::new("workqueue_depth", "Objects that wait to be reconciled or are being")?,
+            reconcile_error: counters(
+                "rollout_reconcile_error",
+                "Reconciliations that failed",
+                &["kind"],
+            )?,
+            events: counters(
+                "rollout_events_total",
+                "Events by type and reason",
+                &["type", "reason"],
+            )?,
+            events_dropped: counter(
+                "groundswell_events_dropped_total",
+                "Events that did not fit into the queue",
+            )?,
+            conflicts: counter(
+                "groundswell_write_conflicts_total",
+                "Writes that found the object changed",
+            )?,
+            behind: counter(
+                "groundswell_stale_reconcile_skips_total",
+                "Decisions put off until the cache shows our own write",
+            )?,
+            violations: counters(
+                "groundswell_audit_violations_total",
+                "Plans that break an invariant",
+                &["rule"],
+            )?,
+            undecodable: counter(
+                "groundswell_undecodable_objects_total",
+                "Objects that could not be decoded",
+            )?,
+            hub_connected: IntGauge::new(
+                "groundswell_hub_connected",
+                "Whether the stream to the hub is up",
+            )?,
+            queue_depth: IntGauge::new(
+                "workqueue_depth",
+                "Objects that wait to be reconciled or are being",
+            )?,
         };
         metrics.register()?;
         Ok(metrics)
@@ -78,12 +115,15 @@ impl Metrics {
             Box::new(self.hub_connected.clone()),
             Box::new(self.queue_depth.clone()),
         ];
-        all.into_iter().try_for_each(|one| self.registry.register(one))
+        all.into_iter()
+            .try_for_each(|one| self.registry.register(one))
     }
 
     /// A pass took so long.
     pub fn reconciled(&self, kind: &'static str, took: Duration) {
-        self.reconcile.with_label_values(&[kind]).observe(took.as_secs_f64());
+        self.reconcile
+            .with_label_values(&[kind])
+            .observe(took.as_secs_f64());
     }
 
     /// A pass failed.
@@ -93,7 +133,9 @@ impl Metrics {
 
     /// An event was told.
     pub fn event(&self, kind: EventKind, reason: &str) {
-        self.events.with_label_values(&[kind.to_string().as_str(), reason]).inc();
+        self.events
+            .with_label_values(&[kind.to_string().as_str(), reason])
+            .inc();
     }
 
     /// An event did not fit.
@@ -128,7 +170,8 @@ impl Metrics {
 
     /// Everything as text.
     pub fn scrape(&self, caches: &Caches, depth: usize) -> Result<Vec<u8>, Error> {
-        self.queue_depth.set(i64::try_from(depth).unwrap_or(i64::MAX));
+        self.queue_depth
+            .set(i64::try_from(depth).unwrap_or(i64::MAX));
         let mut families = self.registry.gather();
         families.extend(objects(caches)?);
         families.sort_by(|a, b| a.name().cmp(b.name()));
@@ -140,25 +183,49 @@ impl Metrics {
 
 /// What is there now, object by object.
 fn objects(caches: &Caches) -> Result<Vec<prometheus::proto::MetricFamily>, prometheus::Error> {
-    let gauge = |name: &str, help: &str, labels: &[&str]| GaugeVec::new(Opts::new(name, help), labels);
+    let gauge =
+        |name: &str, help: &str, labels: &[&str]| GaugeVec::new(Opts::new(name, help), labels);
     let named = ["name", "namespace"];
-    let info = gauge("rollout_info", "A Rollout", &["name", "namespace", "strategy", "traffic_router", "phase"])?;
-    let phases = gauge("rollout_phase", "The phase of a Rollout", &["name", "namespace", "strategy", "phase"])?;
+    let info = gauge(
+        "rollout_info",
+        "A Rollout",
+        &["name", "namespace", "strategy", "traffic_router", "phase"],
+    )?;
+    let phases = gauge(
+        "rollout_phase",
+        "The phase of a Rollout",
+        &["name", "namespace", "strategy", "phase"],
+    )?;
     let replicas = [
         gauge("rollout_info_replicas_available", "Available pods", &named)?,
-        gauge("rollout_info_replicas_unavailable", "Pods that are not available", &named)?,
+        gauge(
+            "rollout_info_replicas_unavailable",
+            "Pods that are not available",
+            &named,
+        )?,
         gauge("rollout_info_replicas_desired", "Pods wanted", &named)?,
-        gauge("rollout_info_replicas_updated", "Pods of the newest version", &named)?,
+        gauge(
+            "rollout_info_replicas_updated",
+            "Pods of the newest version",
+            &named,
+        )?,
     ];
-    let runs = gauge("analysis_run_info", "An AnalysisRun", &["name", "namespace", "phase"])?;
+    let runs = gauge(
+        "analysis_run_info",
+        "An AnalysisRun",
+        &["name", "namespace", "phase"],
+    )?;
     for found in caches.rollouts.all() {
         let Ok(rollout) = &found.object else { continue };
         let key = ObjectKey::of(&rollout.metadata);
         let labels = [key.name.as_str(), key.namespace.as_str()];
         let (strategy, phase) = (strategy(rollout), phase(rollout));
         let [name, namespace] = labels;
-        info.with_label_values(&[name, namespace, strategy, "", phase]).set(1.0);
-        phases.with_label_values(&[name, namespace, strategy, phase]).set(1.0);
+        info.with_label_values(&[name, namespace, strategy, "", phase])
+            .set(1.0);
+        phases
+            .with_label_values(&[name, namespace, strategy, phase])
+            .set(1.0);
         for (gauge, count) in replicas.iter().zip(counts(rollout)) {
             gauge.with_label_values(&labels).set(f64::from(count));
         }
@@ -166,32 +233,55 @@ fn objects(caches: &Caches) -> Result<Vec<prometheus::proto::MetricFamily>, prom
     for found in caches.runs.all() {
         let Ok(run) = &found.object else { continue };
         let key = ObjectKey::of(&run.metadata);
-        runs.with_label_values(&[key.name.as_str(), key.namespace.as_str(), run_phase(run)]).set(1.0);
+        runs.with_label_values(&[key.name.as_str(), key.namespace.as_str(), run_phase(run)])
+            .set(1.0);
     }
     let mut families = info.collect();
     families.extend(phases.collect());
     families.extend(replicas.iter().flat_map(Collector::collect));
     families.extend(runs.collect());
-    Ok(families.into_iter().filter(|family| !family.get_metric().is_empty()).collect())
+    Ok(families
+        .into_iter()
+        .filter(|family| !family.get_metric().is_empty())
+        .collect())
 }
 
 fn strategy(rollout: &Rollout) -> &'static str {
-    if rollout.spec.strategy.blue_green.is_some() { "blueGreen" } else { "canary" }
+    if rollout.spec.strategy.blue_green.is_some() {
+        "blueGreen"
+    } else {
+        "canary"
+    }
 }
 
 fn phase(rollout: &Rollout) -> &'static str {
-    rollout.status.as_ref().and_then(|status| status.phase).map_or("Unknown", Phase::as_str)
+    rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.phase)
+        .map_or("Unknown", Phase::as_str)
 }
 
 fn run_phase(run: &AnalysisRun) -> &'static str {
-    run.status.as_ref().and_then(|status| status.phase).map_or("Pending", agent_api::AnalysisPhase::as_str)
+    run.status
+        .as_ref()
+        .and_then(|status| status.phase)
+        .map_or("Pending", agent_api::AnalysisPhase::as_str)
 }
 
 fn counts(rollout: &Rollout) -> [i32; 4] {
     let status = rollout.status.clone().unwrap_or_default();
-    let (all, available) = (status.replicas.unwrap_or(0), status.available_replicas.unwrap_or(0));
+    let (all, available) = (
+        status.replicas.unwrap_or(0),
+        status.available_replicas.unwrap_or(0),
+    );
     let wanted = rollout.spec.replicas.unwrap_or(1);
-    [available, all.saturating_sub(available).max(0), wanted, status.updated_replicas.unwrap_or(0)]
+    [
+        available,
+        all.saturating_sub(available).max(0),
+        wanted,
+        status.updated_replicas.unwrap_or(0),
+    ]
 }
 
 #[cfg(test)]

@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use agent_api::names::{ANNOTATION_DIGEST, gate_name};
 use agent_api::{
-    AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, PodTemplate, ReplicaSet, Rollout, Uid,
+    AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, PodTemplate, ReplicaSet,
+    Rollout, Uid,
 };
-use agent_engine::{GateObserved, GateRecord, Governance, Kept, Observed, TemplateKey, Templates, effective};
+use agent_engine::{
+    GateObserved, GateRecord, Governance, Kept, Observed, TemplateKey, Templates, effective,
+};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 
@@ -87,7 +90,10 @@ impl Observer {
         sets: &[ReplicaSet],
     ) -> Result<Option<PodTemplate>, Error> {
         let foreign = |set: &ReplicaSet| {
-            !set.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(ANNOTATION_DIGEST))
+            !set.metadata
+                .annotations
+                .as_ref()
+                .is_some_and(|all| all.contains_key(ANNOTATION_DIGEST))
         };
         if !sets.iter().any(foreign) {
             return Ok(None);
@@ -112,45 +118,89 @@ impl Observer {
         found
     }
 
-    fn template(&self, namespace: &str, key: &TemplateKey) -> Option<agent_api::AnalysisTemplateSpec> {
+    fn template(
+        &self,
+        namespace: &str,
+        key: &TemplateKey,
+    ) -> Option<agent_api::AnalysisTemplateSpec> {
         if key.cluster_scope {
-            let found = self.caches.cluster_templates.get(&ObjectKey::new("", key.name.clone()))?;
-            found.object.as_ref().ok().map(|template| template.spec.clone())
+            let found = self
+                .caches
+                .cluster_templates
+                .get(&ObjectKey::new("", key.name.clone()))?;
+            found
+                .object
+                .as_ref()
+                .ok()
+                .map(|template| template.spec.clone())
         } else {
-            let found = self.caches.templates.get(&ObjectKey::new(namespace, key.name.clone()))?;
-            found.object.as_ref().ok().map(|template| template.spec.clone())
+            let found = self
+                .caches
+                .templates
+                .get(&ObjectKey::new(namespace, key.name.clone()))?;
+            found
+                .object
+                .as_ref()
+                .ok()
+                .map(|template| template.spec.clone())
         }
     }
 
-    async fn gate(&self, rollout: &Rollout, key: &ObjectKey, uid: &Uid, at: Moment) -> Result<GateObserved, Error> {
+    async fn gate(
+        &self,
+        rollout: &Rollout,
+        key: &ObjectKey,
+        uid: &Uid,
+        at: Moment,
+    ) -> Result<GateObserved, Error> {
         let kinds = self.fleet.kinds();
         match (kinds, self.fleet.has_hub) {
             (Kinds::Absent, false) => return Ok(GateObserved::stand_alone()),
             (Kinds::Absent, true) | (Kinds::Unknown, _) => {
-                return Ok(GateObserved { governance: Governance::Unknown, ..GateObserved::stand_alone() });
+                return Ok(GateObserved {
+                    governance: Governance::Unknown,
+                    ..GateObserved::stand_alone()
+                });
             }
             (Kinds::Present, _) => {}
         }
         let member = self.member();
         let status = member.as_ref().and_then(|member| member.status.as_ref());
         let selector = status.and_then(|status| {
-            status.governed.iter().find(|one| one.namespace == key.namespace && one.name == key.name)
+            status
+                .governed
+                .iter()
+                .find(|one| one.namespace == key.namespace && one.name == key.name)
         });
         let record = self.record(key, status.map(|status| status.fence));
-        let gate = if let GateRecord::Present(gate) = &record { Some(gate.as_ref()) } else { None };
+        let gate = if let GateRecord::Present(gate) = &record {
+            Some(gate.as_ref())
+        } else {
+            None
+        };
         let kept = self.kept(key);
-        let spec_digest = rollout.spec.template.as_ref().map(agent_api::digest::content_digest);
+        let spec_digest = rollout
+            .spec
+            .template
+            .as_ref()
+            .map(agent_api::digest::content_digest);
         let keeps_serving = gate.is_some_and(|gate| still_holds(gate, spec_digest.as_ref()));
         let governed = selector.is_some() || keeps_serving;
         Ok(GateObserved {
-            governance: if governed { Governance::Governed } else { Governance::Free },
+            governance: if governed {
+                Governance::Governed
+            } else {
+                Governance::Free
+            },
             governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
             distrust: gate.and_then(|gate| self.distrust(gate, uid)),
             hub: self.fleet.contact(),
             lease_live: gate.is_some_and(|gate| self.lease_live(gate, key, at)),
-            first_contact_done: !self.fleet.has_hub || status.is_some_and(|status| status.first_contact_done),
+            first_contact_done: !self.fleet.has_hub
+                || status.is_some_and(|status| status.first_contact_done),
             first_contact: self.fleet.first_contact,
-            first_deploy_free: gate.is_some_and(|gate| gate.spec.rest.get(FIRST_DEPLOY_FREE) == Some(&true.into())),
+            first_deploy_free: gate
+                .is_some_and(|gate| gate.spec.rest.get(FIRST_DEPLOY_FREE) == Some(&true.into())),
             passed: gate.map(passed).unwrap_or_default(),
             missing_config: self.missing_config(gate, key, &kept).await?,
             kept,
@@ -169,12 +219,17 @@ impl Observer {
     /// The Gate record. A permit whose fence is not stored yet is not there yet (gate.md L1: stored before any effect).
     fn record(&self, key: &ObjectKey, stored: Option<agent_api::Fence>) -> GateRecord {
         let name = ObjectKey::new(self.namespace.clone(), gate_name(&key.namespace, &key.name));
-        let Some(found) = self.caches.gates.get(&name) else { return GateRecord::Missing };
+        let Some(found) = self.caches.gates.get(&name) else {
+            return GateRecord::Missing;
+        };
         match &found.object {
             Err(error) => GateRecord::Undecodable(error.clone()),
             Ok(gate) => {
                 let mut gate = gate.clone();
-                gate.spec.permit = gate.spec.permit.filter(|permit| stored.is_some_and(|stored| permit.fence <= stored));
+                gate.spec.permit = gate
+                    .spec
+                    .permit
+                    .filter(|permit| stored.is_some_and(|stored| permit.fence <= stored));
                 GateRecord::Present(Box::new(gate))
             }
         }
@@ -183,14 +238,21 @@ impl Observer {
     fn distrust(&self, gate: &Gate, uid: &Uid) -> Option<String> {
         let permit = gate.spec.permit.as_ref()?;
         let key = self.fleet.permit_key();
-        permit::verify(permit, key.as_ref(), &self.fleet.cluster_uid, uid).err().map(|error| error.to_string())
+        permit::verify(permit, key.as_ref(), &self.fleet.cluster_uid, uid)
+            .err()
+            .map(|error| error.to_string())
     }
 
     fn lease_live(&self, gate: &Gate, key: &ObjectKey, at: Moment) -> bool {
-        let Some(permit) = &gate.spec.permit else { return false };
+        let Some(permit) = &gate.spec.permit else {
+            return false;
+        };
         let record = gate.status.as_ref().and_then(|status| {
             // The lease of an earlier permit says nothing of this one.
-            let started = status.effective.as_ref().is_some_and(|effective| effective.fence == permit.fence);
+            let started = status
+                .effective
+                .as_ref()
+                .is_some_and(|effective| effective.fence == permit.fence);
             status.lease.as_ref().filter(|_| started)
         });
         self.fleet.leases(|leases| {
@@ -202,8 +264,12 @@ impl Observer {
 
     fn kept(&self, key: &ObjectKey) -> BTreeMap<ContentDigest, Kept> {
         let revisions = self.caches.revisions.indexed(&key.to_string());
-        let read = revisions.iter().filter(|found| found.metadata.deletion_timestamp.is_none());
-        read.filter_map(|found| found.object.as_ref().ok()).map(crate::revision::Revision::kept).collect()
+        let read = revisions
+            .iter()
+            .filter(|found| found.metadata.deletion_timestamp.is_none());
+        read.filter_map(|found| found.object.as_ref().ok())
+            .map(crate::revision::Revision::kept)
+            .collect()
     }
 
     /// ConfigMaps that content named by a rollback needs and that are gone (G23). Asked for only when it matters.
@@ -217,17 +283,25 @@ impl Observer {
         let Some(permit) = permit.filter(|permit| permit.direction == Direction::Rollback) else {
             return Ok(BTreeMap::new());
         };
-        let outcome = gate.and_then(|gate| gate.status.as_ref()).and_then(|status| status.outcome.as_ref());
-        let Some(content) = kept.get(&permit.digest).filter(|_| outcome.is_none_or(|one| one.fence != permit.fence)) else {
+        let outcome = gate
+            .and_then(|gate| gate.status.as_ref())
+            .and_then(|status| status.outcome.as_ref());
+        let Some(content) = kept
+            .get(&permit.digest)
+            .filter(|_| outcome.is_none_or(|one| one.fence != permit.fence))
+        else {
             return Ok(BTreeMap::new());
         };
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &key.namespace);
         let mut missing = Vec::new();
         for name in content.template.config_names().config_maps {
-            let found = api.get_metadata_opt(&name).await.map_err(|source| Error::Config {
-                name: ObjectKey::new(key.namespace.clone(), name.clone()),
-                source: Box::new(source),
-            })?;
+            let found = api
+                .get_metadata_opt(&name)
+                .await
+                .map_err(|source| Error::Config {
+                    name: ObjectKey::new(key.namespace.clone(), name.clone()),
+                    source: Box::new(source),
+                })?;
             if found.is_none() {
                 missing.push(format!("ConfigMap {name}"));
             }
@@ -238,19 +312,35 @@ impl Observer {
 
 /// After `Ungovern: KeepServing` what was held stays held until Git says something else.
 fn still_holds(gate: &Gate, spec: Option<&ContentDigest>) -> bool {
-    let keeps = !gate.spec.governed && gate.spec.rest.get(UNGOVERN).and_then(|mode| mode.as_str()) == Some("KeepServing");
-    let held = gate.status.as_ref().and_then(|status| status.held.as_ref()).map(|held| &held.digest);
+    let keeps = !gate.spec.governed
+        && gate.spec.rest.get(UNGOVERN).and_then(|mode| mode.as_str()) == Some("KeepServing");
+    let held = gate
+        .status
+        .as_ref()
+        .and_then(|status| status.held.as_ref())
+        .map(|held| &held.digest);
     keeps && held.is_some() && held == spec
 }
 
 fn passed(gate: &Gate) -> std::collections::BTreeSet<ContentDigest> {
-    let list = gate.spec.rest.get(PASSED).and_then(|passed| passed.as_array());
-    list.into_iter().flatten().filter_map(|one| one.as_str()).map(ContentDigest::from).collect()
+    let list = gate
+        .spec
+        .rest
+        .get(PASSED)
+        .and_then(|passed| passed.as_array());
+    list.into_iter()
+        .flatten()
+        .filter_map(|one| one.as_str())
+        .map(ContentDigest::from)
+        .collect()
 }
 
 /// The objects that could be decoded.
 fn decoded<K: Clone>(found: Vec<Found<K>>) -> Vec<K> {
-    found.into_iter().filter_map(|found| found.object.as_ref().ok().cloned()).collect()
+    found
+        .into_iter()
+        .filter_map(|found| found.object.as_ref().ok().cloned())
+        .collect()
 }
 
 /// The UID in metadata.

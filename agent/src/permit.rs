@@ -49,11 +49,20 @@ impl PermitKey {
 }
 
 /// Verifies a permit for one Rollout of one cluster.
-pub fn verify(permit: &Permit, key: Option<&PermitKey>, cluster: &Uid, rollout: &Uid) -> Result<(), Error> {
+pub fn verify(
+    permit: &Permit,
+    key: Option<&PermitKey>,
+    cluster: &Uid,
+    rollout: &Uid,
+) -> Result<(), Error> {
     let PermitKey(key) = key.ok_or(Error::NoKey)?;
     let bytes = proto::permit::signing_bytes(&wire::permit_to_wire(permit)?);
-    let signature = STANDARD.decode(&permit.signature).map_err(|_| Error::Signature)?;
-    UnparsedPublicKey::new(&ED25519, key).verify(&bytes, &signature).map_err(|_| Error::Signature)?;
+    let signature = STANDARD
+        .decode(&permit.signature)
+        .map_err(|_| Error::Signature)?;
+    UnparsedPublicKey::new(&ED25519, key)
+        .verify(&bytes, &signature)
+        .map_err(|_| Error::Signature)?;
     if permit.cluster_uid != *cluster {
         return Err(Error::Cluster(permit.cluster_uid.clone()));
     }
@@ -82,7 +91,10 @@ mod tests {
         let mut permit = Permit {
             release: "checkout#2".into(),
             direction: Direction::Forward,
-            fence: Fence { incarnation: 1, version: 7 },
+            fence: Fence {
+                incarnation: 1,
+                version: 7,
+            },
             digest: "v1:a".into(),
             delivery_digest: "v1:b".into(),
             start_by: "2026-11-23T12:00:00Z".parse::<StatusTime>().unwrap(),
@@ -98,7 +110,11 @@ mod tests {
 
     fn check(permit: &Permit, expected: Result<(), Error>) {
         let (cluster, rollout) = (Uid::from("cluster"), Uid::from("rollout"));
-        assert_eq!(verify(permit, Some(&key(&signer(1))), &cluster, &rollout), expected, "{permit:?}");
+        assert_eq!(
+            verify(permit, Some(&key(&signer(1))), &cluster, &rollout),
+            expected,
+            "{permit:?}"
+        );
     }
 
     #[test]
@@ -106,23 +122,70 @@ mod tests {
         let good = signed(&signer(1));
         check(&good, Ok(()));
         check(&signed(&signer(2)), Err(Error::Signature));
-        check(&Permit { digest: "v1:c".into(), ..good.clone() }, Err(Error::Signature));
-        check(&Permit { max_step: Some(9), ..good.clone() }, Err(Error::Signature));
-        check(&Permit { lease_seconds: 31, ..good.clone() }, Err(Error::Signature));
-        check(&Permit { signature: String::new(), ..good.clone() }, Err(Error::Signature));
-        check(&Permit { signature: "?".into(), ..good.clone() }, Err(Error::Signature));
-        check(&Permit { max_step: Some(-1), ..good }, Err(Error::Unreadable(wire::Error::Range("permit.max_step"))));
+        check(
+            &Permit {
+                digest: "v1:c".into(),
+                ..good.clone()
+            },
+            Err(Error::Signature),
+        );
+        check(
+            &Permit {
+                max_step: Some(9),
+                ..good.clone()
+            },
+            Err(Error::Signature),
+        );
+        check(
+            &Permit {
+                lease_seconds: 31,
+                ..good.clone()
+            },
+            Err(Error::Signature),
+        );
+        check(
+            &Permit {
+                signature: String::new(),
+                ..good.clone()
+            },
+            Err(Error::Signature),
+        );
+        check(
+            &Permit {
+                signature: "?".into(),
+                ..good.clone()
+            },
+            Err(Error::Signature),
+        );
+        check(
+            &Permit {
+                max_step: Some(-1),
+                ..good
+            },
+            Err(Error::Unreadable(wire::Error::Range("permit.max_step"))),
+        );
     }
 
     #[test]
     fn it_is_for_this_cluster_and_this_rollout() {
         let good = signed(&signer(1));
         let pair = key(&signer(1));
-        let at = |cluster: &str, rollout: &str| verify(&good, Some(&pair), &cluster.into(), &rollout.into());
+        let at = |cluster: &str, rollout: &str| {
+            verify(&good, Some(&pair), &cluster.into(), &rollout.into())
+        };
         assert_eq!(at("cluster", "rollout"), Ok(()));
-        assert_eq!(at("other", "rollout"), Err(Error::Cluster("cluster".into())));
-        assert_eq!(at("cluster", "made-again"), Err(Error::Rollout("rollout".into())));
-        assert_eq!(verify(&good, None, &"cluster".into(), &"rollout".into()), Err(Error::NoKey));
+        assert_eq!(
+            at("other", "rollout"),
+            Err(Error::Cluster("cluster".into()))
+        );
+        assert_eq!(
+            at("cluster", "made-again"),
+            Err(Error::Rollout("rollout".into()))
+        );
+        assert_eq!(
+            verify(&good, None, &"cluster".into(), &"rollout".into()),
+            Err(Error::NoKey)
+        );
         assert_eq!(PermitKey::from_base64("AAAA"), Err(Error::Key));
     }
 }

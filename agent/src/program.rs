@@ -4,7 +4,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use agent_api::Uid;
+use http::Uri;
+use kube::Client;
+use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -16,6 +18,8 @@ use crate::cache::{Caches, Watch, Watching, Work};
 use crate::controller::{Controller, FirstPass};
 use crate::event::Events;
 use crate::fleet::{Fleet, Kinds};
+use crate::link::dial::{self, Proxy};
+use crate::link::member::Member;
 use crate::link::report::Reports;
 use crate::measure::Measurer;
 use crate::metrics::{self, Metrics};
@@ -41,6 +45,9 @@ pub enum Error {
     /// The admin address.
     #[error(transparent)]
     Admin(#[from] admin::Error),
+    /// The proxy.
+    #[error(transparent)]
+    Proxy(#[from] dial::Error),
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(#[from] std::io::Error),
@@ -51,7 +58,10 @@ pub enum Error {
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(args: Args) -> Result<(), Error> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     tokio::select! {
         ended = work(args) => ended,
         _ = term.recv() => Ok(()),
@@ -59,67 +69,156 @@ pub async fn run(args: Args) -> Result<(), Error> {
     }
 }
 
+/// What every part shares.
+struct Shared {
+    client: Client,
+    namespace: String,
+    writer: Writer,
+    written: Arc<Written>,
+    caches: Arc<Caches>,
+    queue: Arc<Queue<Work>>,
+    fleet: Arc<Fleet>,
+    reports: Arc<Reports>,
+    metrics: Metrics,
+}
+
 async fn work(args: Args) -> Result<(), Error> {
-    let hub = args.hub()?;
+    let (hub, token) = (args.hub()?, args.token()?);
     let client = start::client(args.kubeconfig.as_deref()).await?;
-    let (metrics, caches, queue) = (Metrics::new()?, Arc::new(Caches::default()), Arc::new(Queue::<Work>::default()));
+    let (metrics, caches, queue) = (
+        Metrics::new()?,
+        Arc::new(Caches::default()),
+        Arc::new(Queue::default()),
+    );
     let mut tasks = JoinSet::new();
     serve_admin(&args, &metrics, &caches, &queue, &mut tasks).await?;
-    let written = Arc::new(Written::default());
-    let writer = Writer::new(client.clone());
-    let watching = Watching {
-        client: client.clone(),
+    let cluster_uid = start::cluster_uid(&client).await;
+    let shared = Shared {
         namespace: args.namespace.clone(),
-        written: Arc::clone(&written),
-        queue: Arc::clone(&queue),
+        writer: Writer::new(client.clone()),
+        written: Arc::default(),
+        caches,
+        queue,
+        fleet: Arc::new(Fleet::new(hub.is_some(), args.first_contact(), cluster_uid)),
+        reports: Arc::new(Reports::new(hub.is_some())),
+        metrics,
+        client,
     };
-    spawn_all(&mut tasks, caches.watch_rollouts(&watching));
-    let cluster_uid = if hub.is_some() { start::cluster_uid(&client).await } else { Uid::default() };
-    let fleet = Arc::new(Fleet::new(hub.is_some(), args.first_contact(), cluster_uid));
-    caches.rollouts_ready().await;
-    let reports = Arc::new(Reports::new(hub.is_some()));
-    let (events, writing) = Events::new(writer.clone(), metrics.clone());
+    fill_caches(&shared, &mut tasks).await;
+    let (events, writing) = Events::new(shared.writer.clone(), shared.metrics.clone());
     tasks.spawn(writing);
-    let controller = Arc::new(Controller {
-        observer: Observer {
-            caches: Arc::clone(&caches),
-            fleet: Arc::clone(&fleet),
-            namespace: args.namespace.clone(),
-            client: client.clone(),
-            rehearsal: Rehearsal::new(writer.clone()),
-        },
-        applier: Applier {
-            writer: writer.clone(),
-            written: Arc::clone(&written),
-            events: events.clone(),
-            reports: Arc::clone(&reports),
-            namespace: args.namespace.clone(),
-        },
-        analysis: AnalysisController {
-            caches: Arc::clone(&caches),
-            measurer: Arc::new(Measurer::new(args.prometheus_address.clone(), Arc::clone(&queue))),
-            writer: writer.clone(),
-            written: Arc::clone(&written),
-            events,
-        },
-        queue: Arc::clone(&queue),
-        metrics: metrics.clone(),
-        failures: Mutex::default(),
-        first: FirstPass::over(caches.rollouts.keys()),
-    });
-    let kinds = start::kinds(&client, hub.is_some()).await;
-    if kinds == Kinds::Present {
-        spawn_all(&mut tasks, caches.watch_fleet(&watching));
-        caches.fleet_ready().await;
-    }
-    fleet.set_kinds(kinds);
-    tracing::info!(rollouts = caches.rollouts.keys().len(), ?kinds, "ready");
+    let controller = Arc::new(controller(&shared, &args, events));
     tasks.spawn(Arc::clone(&controller).run());
+    if let Some(hub) = hub {
+        let member = member(shared, &args, hub, token)?;
+        tasks.spawn(async move {
+            // Hello says everything there is, so every Rollout has had its pass before it.
+            controller.first.done().await;
+            member.run().await;
+        });
+    }
     // Every part runs for ever; one that ends takes the process with it rather than leave it half blind.
     if let Some(Err(error)) = tasks.join_next().await {
         tracing::error!(%error, "a part of the agent broke");
     }
     Err(Error::PartEnded)
+}
+
+/// Starts the watches and waits for the first lists; nothing is decided before.
+async fn fill_caches(shared: &Shared, tasks: &mut JoinSet<()>) {
+    let watching = Watching {
+        client: shared.client.clone(),
+        namespace: shared.namespace.clone(),
+        written: Arc::clone(&shared.written),
+        queue: Arc::clone(&shared.queue),
+    };
+    spawn_all(tasks, shared.caches.watch_rollouts(&watching));
+    shared.caches.rollouts_ready().await;
+    let kinds = start::kinds(&shared.client, shared.fleet.has_hub).await;
+    if kinds == Kinds::Present {
+        spawn_all(tasks, shared.caches.watch_fleet(&watching));
+        shared.caches.fleet_ready().await;
+        start::permit_key(&shared.client, &shared.namespace, &shared.fleet).await;
+    }
+    shared.fleet.set_kinds(kinds);
+    tracing::info!(
+        rollouts = shared.caches.rollouts.keys().len(),
+        ?kinds,
+        "ready"
+    );
+}
+
+fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
+    let measurer = Measurer::new(args.prometheus_address.clone(), Arc::clone(&shared.queue));
+    Controller {
+        observer: Observer {
+            caches: Arc::clone(&shared.caches),
+            fleet: Arc::clone(&shared.fleet),
+            namespace: shared.namespace.clone(),
+            client: shared.client.clone(),
+            rehearsal: Rehearsal::new(shared.writer.clone()),
+        },
+        applier: Applier {
+            writer: shared.writer.clone(),
+            written: Arc::clone(&shared.written),
+            events: events.clone(),
+            reports: Arc::clone(&shared.reports),
+            namespace: shared.namespace.clone(),
+        },
+        analysis: AnalysisController {
+            caches: Arc::clone(&shared.caches),
+            measurer: Arc::new(measurer),
+            writer: shared.writer.clone(),
+            written: Arc::clone(&shared.written),
+            events,
+        },
+        queue: Arc::clone(&shared.queue),
+        metrics: shared.metrics.clone(),
+        failures: Mutex::default(),
+        first: FirstPass::over(shared.caches.rollouts.keys()),
+    }
+}
+
+fn member(
+    shared: Shared,
+    args: &Args,
+    hub: Uri,
+    token: Option<SecretString>,
+) -> Result<Member, Error> {
+    let Shared {
+        client,
+        namespace,
+        writer,
+        written,
+        caches,
+        queue,
+        fleet,
+        reports,
+        metrics,
+    } = shared;
+    let no_proxy = std::env::var("NO_PROXY").ok();
+    let proxy = Proxy::for_hub(
+        args.hub_proxy.as_deref(),
+        no_proxy.as_deref(),
+        hub.host().unwrap_or_default(),
+    )?;
+    let (cluster, cluster_uid) = (args.cluster.clone(), fleet.cluster_uid.clone());
+    Ok(Member {
+        hub,
+        proxy,
+        cluster,
+        token,
+        cluster_uid,
+        namespace,
+        client,
+        writer,
+        written,
+        caches,
+        fleet,
+        reports,
+        queue,
+        metrics,
+    })
 }
 
 fn spawn_all(tasks: &mut JoinSet<()>, watches: Vec<Watch>) {
@@ -135,7 +234,11 @@ async fn serve_admin(
     queue: &Arc<Queue<Work>>,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), Error> {
-    let admin = Admin { metrics: metrics.clone(), caches: Arc::clone(caches), queue: Arc::clone(queue) };
+    let admin = Admin {
+        metrics: metrics.clone(),
+        caches: Arc::clone(caches),
+        queue: Arc::clone(queue),
+    };
     for (what, address) in [("metrics", args.metrics_addr), ("health", args.health_addr)] {
         let (bound, serving) = admin.clone().listen(address).await?;
         tracing::info!("{what} on http://{bound}");

@@ -56,7 +56,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// Names a key for a later time; of several times the earliest counts.
     pub fn add_at(&self, key: K, at: Instant) {
         let mut state = self.lock();
-        if state.due_of.get(&key).is_some_and(|(known, _)| *known <= at) {
+        if state
+            .due_of
+            .get(&key)
+            .is_some_and(|(known, _)| *known <= at)
+        {
             return;
         }
         if let Some(old) = state.due_of.remove(&key) {

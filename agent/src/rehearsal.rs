@@ -29,16 +29,25 @@ impl Rehearsal {
     /// No rehearsal yet.
     #[must_use]
     pub fn new(writer: Writer) -> Self {
-        Self { writer, answers: Mutex::default() }
+        Self {
+            writer,
+            answers: Mutex::default(),
+        }
     }
 
     /// The template with defaults; `None` when the server does not take it.
-    pub async fn defaulted(&self, rollout: &Rollout, uid: &Uid) -> Result<Option<PodTemplate>, Error> {
+    pub async fn defaulted(
+        &self,
+        rollout: &Rollout,
+        uid: &Uid,
+    ) -> Result<Option<PodTemplate>, Error> {
         let generation = rollout.metadata.generation.unwrap_or(0);
         if let Some(answer) = self.known(uid, generation) {
             return Ok(answer);
         }
-        let Some(template) = &rollout.spec.template else { return Ok(None) };
+        let Some(template) = &rollout.spec.template else {
+            return Ok(None);
+        };
         let set = rehearsed(rollout, template);
         let answer = match self.writer.rehearse(&set).await {
             Ok(stored) => Some(stored.spec.template.without_label(LABEL_POD_HASH)),
@@ -55,7 +64,10 @@ impl Rehearsal {
 
     fn known(&self, uid: &Uid, generation: i64) -> Option<Option<PodTemplate>> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.get(uid).filter(|(known, _)| *known == generation).map(|(_, answer)| answer.clone())
+        answers
+            .get(uid)
+            .filter(|(known, _)| *known == generation)
+            .map(|(_, answer)| answer.clone())
     }
 }
 
@@ -63,7 +75,9 @@ impl Rehearsal {
 fn rehearsed(rollout: &Rollout, template: &PodTemplate) -> ReplicaSet {
     const REHEARSAL: &str = "rehearsal";
     let mut selector = rollout.spec.selector.clone();
-    selector.match_labels.insert(LABEL_POD_HASH.to_owned(), REHEARSAL.to_owned());
+    selector
+        .match_labels
+        .insert(LABEL_POD_HASH.to_owned(), REHEARSAL.to_owned());
     ReplicaSet {
         metadata: ObjectMeta {
             namespace: rollout.metadata.namespace.clone(),

@@ -111,8 +111,14 @@ impl Revision {
             metadata: ObjectMeta {
                 name: Some(keep.name.clone()),
                 namespace: Some(namespace.to_owned()),
-                labels: Some(BTreeMap::from([(LABEL_ROLLOUT_UID.to_owned(), uid.0.clone())])),
-                annotations: Some(BTreeMap::from([(ANNOTATION_ROLLOUT.to_owned(), rollout.to_string())])),
+                labels: Some(BTreeMap::from([(
+                    LABEL_ROLLOUT_UID.to_owned(),
+                    uid.0.clone(),
+                )])),
+                annotations: Some(BTreeMap::from([(
+                    ANNOTATION_ROLLOUT.to_owned(),
+                    rollout.to_string(),
+                )])),
                 ..ObjectMeta::default()
             },
             data: Content {
@@ -129,10 +135,30 @@ impl Revision {
     /// The content in the engine's form.
     #[must_use]
     pub fn kept(&self) -> (ContentDigest, Kept) {
-        let Content { digest, delivery_digest, template, strategy, templates } = self.data.clone();
-        let key = |named: &Named| TemplateKey { name: named.name.clone(), cluster_scope: named.cluster_scope };
-        let templates = templates.into_iter().map(|named| (key(&named), named.spec)).collect();
-        (digest, Kept { template, strategy, templates, delivery: delivery_digest })
+        let Content {
+            digest,
+            delivery_digest,
+            template,
+            strategy,
+            templates,
+        } = self.data.clone();
+        let key = |named: &Named| TemplateKey {
+            name: named.name.clone(),
+            cluster_scope: named.cluster_scope,
+        };
+        let templates = templates
+            .into_iter()
+            .map(|named| (key(&named), named.spec))
+            .collect();
+        (
+            digest,
+            Kept {
+                template,
+                strategy,
+                templates,
+                delivery: delivery_digest,
+            },
+        )
     }
 
     /// The Rollout that an object with this metadata belongs to.

@@ -13,14 +13,18 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
 use crate::backoff::Backoff;
-use crate::fleet::Kinds;
+use crate::fleet::{Fleet, Kinds};
+use crate::identity::{self, IdentityStore, Stored};
 
 /// A watch is opened for 60 s; an answer that has said nothing for longer will say nothing more.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a connection to the API server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between questions that were not answered.
-const RETRY: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(10) };
+const RETRY: Backoff = Backoff {
+    first: Duration::from_millis(500),
+    most: Duration::from_secs(10),
+};
 
 /// Why the agent cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +50,14 @@ pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, Error> {
     let mut config = match kubeconfig {
         None => Config::incluster()?,
         Some(path) => {
-            let bad = |source| Error::Kubeconfig { path: path.display().to_string(), source };
+            let bad = |source| Error::Kubeconfig {
+                path: path.display().to_string(),
+                source,
+            };
             let read = Kubeconfig::read_from(path).map_err(bad)?;
-            Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.map_err(bad)?
+            Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
+                .await
+                .map_err(bad)?
         }
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -85,16 +94,43 @@ pub async fn kinds(client: &Client, has_hub: bool) -> Kinds {
                 if has("Gate") && has("FleetMember") {
                     return Kinds::Present;
                 }
-                tracing::warn!("{group} lacks Gate or FleetMember; apply deploy/crds. Nothing new is started meanwhile");
+                tracing::warn!(
+                    "{group} lacks Gate or FleetMember; apply deploy/crds. Nothing new is started meanwhile"
+                );
             }
             Err(kube::Error::Api(status)) if status.is_not_found() => {
                 if !has_hub {
                     return Kinds::Absent;
                 }
-                tracing::warn!("{group} is not there; apply deploy/crds. Nothing new is started meanwhile");
+                tracing::warn!(
+                    "{group} is not there; apply deploy/crds. Nothing new is started meanwhile"
+                );
             }
-            Err(error) => tracing::warn!(%error, "cannot ask for {group}; trying again, nothing new is started meanwhile"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot ask for {group}; trying again, nothing new is started meanwhile")
+            }
         }
         tokio::time::sleep(RETRY.after(failures)).await;
+    }
+}
+
+/// The hub's key for permits, if this cluster has joined: Gates count with or without --hub. Asked until it is answered.
+pub async fn permit_key(client: &Client, namespace: &str, fleet: &Fleet) {
+    let store = IdentityStore::new(client.clone(), namespace);
+    let mut failures = 0_u32;
+    loop {
+        match store.load().await {
+            Ok(Stored::Complete(identity)) => return fleet.set_permit_key(identity.permit_key),
+            Ok(Stored::Absent | Stored::Pending(_)) => return,
+            Err(error @ (identity::Error::Field(_) | identity::Error::PermitKey(_))) => {
+                tracing::error!("{error}; no permit counts meanwhile");
+                return;
+            }
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                tracing::warn!(%error, "trying again");
+                tokio::time::sleep(RETRY.after(failures)).await;
+            }
+        }
     }
 }

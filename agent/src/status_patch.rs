@@ -17,11 +17,13 @@ pub fn status_patch<S: Serialize>(
     observed: Option<&S>,
     planned: &S,
 ) -> Result<Option<Value>, Error> {
-    let observed = observed.map(serde_json::to_value).transpose()?.unwrap_or(Value::Null);
+    let observed = observed
+        .map(serde_json::to_value)
+        .transpose()?
+        .unwrap_or(Value::Null);
     let planned = serde_json::to_value(planned)?;
-    Ok(difference(&observed, &planned).map(|status| {
-        json!({"metadata": {"resourceVersion": resource_version}, "status": status})
-    }))
+    Ok(difference(&observed, &planned)
+        .map(|status| json!({"metadata": {"resourceVersion": resource_version}, "status": status})))
 }
 
 /// The merge patch from one value to another; `None` when there is nothing to change. Null counts as absent.

@@ -44,8 +44,15 @@ impl<K> Store<K> {
     /// An empty store, not ready before its first list.
     #[must_use]
     pub fn new(index: Index<K>) -> Self {
-        let inner = Inner { objects: HashMap::new(), by_index: HashMap::new() };
-        Self { inner: RwLock::new(inner), index, ready: watch::Sender::new(false) }
+        let inner = Inner {
+            objects: HashMap::new(),
+            by_index: HashMap::new(),
+        };
+        Self {
+            inner: RwLock::new(inner),
+            index,
+            ready: watch::Sender::new(false),
+        }
     }
 
     /// Waits until the first list is complete.
@@ -68,7 +75,11 @@ impl<K> Store<K> {
     pub fn indexed(&self, index: &str) -> Vec<Found<K>> {
         let inner = self.read();
         let keys = inner.by_index.get(index);
-        keys.into_iter().flatten().filter_map(|key| inner.objects.get(key)).cloned().collect()
+        keys.into_iter()
+            .flatten()
+            .filter_map(|key| inner.objects.get(key))
+            .cloned()
+            .collect()
     }
 
     /// All names.
@@ -134,13 +145,25 @@ pub async fn keep<K>(
     tracked: Option<(Kind, Arc<Written>)>,
     changed: Changed<K>,
 ) where
-    K: Resource<DynamicType = ()> + DeserializeOwned + Trim + Clone + std::fmt::Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()>
+        + DeserializeOwned
+        + Trim
+        + Clone
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
 {
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
     if let Some(selector) = selector {
         config = config.labels(selector);
     }
-    let mut keeper = Keeper { store, tracked, changed, listing: None };
+    let mut keeper = Keeper {
+        store,
+        tracked,
+        changed,
+        listing: None,
+    };
     let mut failures = 0_u32;
     let mut events = watcher(api, config).default_backoff().boxed();
     while let Some(event) = events.next().await {
@@ -195,7 +218,9 @@ impl<K> Keeper<K> {
             }
             watcher::Event::InitDone => self.list_done(),
             watcher::Event::Apply(object) => self.apply(object),
-            watcher::Event::Delete(object) => self.delete(&ObjectKey::of(&object.metadata), Some(object)),
+            watcher::Event::Delete(object) => {
+                self.delete(&ObjectKey::of(&object.metadata), Some(object))
+            }
         }
     }
 
@@ -218,7 +243,9 @@ impl<K> Keeper<K> {
 
     fn delete(&self, key: &ObjectKey, object: Option<Decoded<K>>) {
         let known = self.store.remove(key);
-        let Some(object) = object.map(Arc::new).or(known) else { return };
+        let Some(object) = object.map(Arc::new).or(known) else {
+            return;
+        };
         if let (Some((_, written)), Some(uid)) = (&self.tracked, &object.metadata.uid) {
             written.gone(&Uid(uid.clone()));
         }
@@ -226,12 +253,23 @@ impl<K> Keeper<K> {
     }
 
     fn seen(&self, object: &Decoded<K>) {
-        let (Some((_, written)), Some(uid)) = (&self.tracked, &object.metadata.uid) else { return };
-        written.seen(&Uid(uid.clone()), object.metadata.resource_version.as_deref().unwrap_or_default());
+        let (Some((_, written)), Some(uid)) = (&self.tracked, &object.metadata.uid) else {
+            return;
+        };
+        written.seen(
+            &Uid(uid.clone()),
+            object
+                .metadata
+                .resource_version
+                .as_deref()
+                .unwrap_or_default(),
+        );
     }
 
     fn list_done(&mut self) {
-        let Some(listed) = self.listing.take() else { return };
+        let Some(listed) = self.listing.take() else {
+            return;
+        };
         for key in self.store.keys().iter().filter(|key| !listed.contains(key)) {
             self.delete(key, None);
         }

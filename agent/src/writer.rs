@@ -3,7 +3,9 @@
 //! In: an object or a patch. Out: the metadata of what is stored now, or why it is not. It must not read: answers are
 //! asked for as metadata alone, which spares both sides the rest of the object.
 
-use kube::api::{DeleteParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    DeleteParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::core::Request;
 use kube::core::response::Status;
 use kube::{Client, Resource};
@@ -91,9 +93,10 @@ impl Writer {
     pub async fn create<K: Written + Serialize>(&self, object: &K) -> Result<ObjectMeta, Error> {
         let key = ObjectKey::of(object.meta());
         let what = describe::<K>(&key);
-        let body = serde_json::to_vec(object).map_err(|error| failed("create", &what, kube::Error::SerdeError(error)))?;
+        let body = serde_json::to_vec(object)
+            .map_err(|error| failed("create", &what, kube::Error::SerdeError(error)))?;
         let request = request::<K>(&key).create(&PostParams::default(), body);
-        self.send::<K>("create", what, request).await
+        self.send("create", what, request).await
     }
 
     /// Sends an object as if to create it and returns what the API server would have stored.
@@ -103,50 +106,95 @@ impl Writer {
     {
         let key = ObjectKey::of(object.meta());
         let what = describe::<K>(&key);
-        let body = serde_json::to_vec(object).map_err(|error| failed("create", &what, kube::Error::SerdeError(error)))?;
-        let parameters = PostParams { dry_run: true, ..PostParams::default() };
-        let request = request::<K>(&key).create(&parameters, body).map_err(|error| failed("rehearse", &what, kube::Error::BuildRequest(error)))?;
-        self.client.request(request).await.map_err(|error| classify("rehearse", what, error))
+        let body = serde_json::to_vec(object)
+            .map_err(|error| failed("create", &what, kube::Error::SerdeError(error)))?;
+        let parameters = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let request = request::<K>(&key)
+            .create(&parameters, body)
+            .map_err(|error| failed("rehearse", &what, kube::Error::BuildRequest(error)))?;
+        self.client
+            .request(request)
+            .await
+            .map_err(|error| classify("rehearse", what, error))
     }
 
     /// Merges a patch into an object.
-    pub async fn merge<K: Written>(&self, key: &ObjectKey, patch: &Value) -> Result<ObjectMeta, Error> {
+    pub async fn merge<K: Written>(
+        &self,
+        key: &ObjectKey,
+        patch: &Value,
+    ) -> Result<ObjectMeta, Error> {
         let request = request::<K>(key).patch(&key.name, &parameters(), &Patch::Merge(patch));
-        self.send::<K>("patch", describe::<K>(key), request).await
+        self.send("patch", describe::<K>(key), request).await
     }
 
     /// Merges a patch into an object's status.
-    pub async fn merge_status<K: Written>(&self, key: &ObjectKey, patch: &Value) -> Result<ObjectMeta, Error> {
-        let request = request::<K>(key).patch_subresource("status", &key.name, &parameters(), &Patch::Merge(patch));
-        self.send::<K>("patch the status of", describe::<K>(key), request).await
+    pub async fn merge_status<K: Written>(
+        &self,
+        key: &ObjectKey,
+        patch: &Value,
+    ) -> Result<ObjectMeta, Error> {
+        let request = request::<K>(key).patch_subresource(
+            "status",
+            &key.name,
+            &parameters(),
+            &Patch::Merge(patch),
+        );
+        self.send("patch the status of", describe::<K>(key), request)
+            .await
     }
 
     /// Deletes exactly this object, and what it owns after it.
-    pub async fn delete<K: Written>(&self, key: &ObjectKey, uid: Option<&str>) -> Result<(), Error> {
+    pub async fn delete<K: Written>(
+        &self,
+        key: &ObjectKey,
+        uid: Option<&str>,
+    ) -> Result<(), Error> {
         let what = describe::<K>(key);
-        let preconditions = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
-        let parameters = DeleteParams { preconditions, ..DeleteParams::background() };
+        let preconditions = uid.map(|uid| Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        });
+        let parameters = DeleteParams {
+            preconditions,
+            ..DeleteParams::background()
+        };
         let request = request::<K>(key).delete(&key.name, &parameters);
-        let request = request.map_err(|error| failed("delete", &what, kube::Error::BuildRequest(error)))?;
+        let request =
+            request.map_err(|error| failed("delete", &what, kube::Error::BuildRequest(error)))?;
         let answer: Result<Value, _> = self.client.request(request).await;
-        answer.map(|_| ()).map_err(|error| classify("delete", what, error))
+        answer
+            .map(|_| ())
+            .map_err(|error| classify("delete", what, error))
     }
 
-    async fn send<K>(
+    async fn send(
         &self,
         verb: &'static str,
         what: String,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<ObjectMeta, Error> {
-        let mut request = request.map_err(|error| failed(verb, &what, kube::Error::BuildRequest(error)))?;
-        request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static(METADATA_ONLY));
+        let mut request =
+            request.map_err(|error| failed(verb, &what, kube::Error::BuildRequest(error)))?;
+        request.headers_mut().insert(
+            http::header::ACCEPT,
+            http::HeaderValue::from_static(METADATA_ONLY),
+        );
         let answer: Result<PartialObjectMeta, _> = self.client.request(request).await;
-        answer.map(|answer| answer.metadata).map_err(|error| classify(verb, what, error))
+        answer
+            .map(|answer| answer.metadata)
+            .map_err(|error| classify(verb, what, error))
     }
 }
 
 fn parameters() -> PatchParams {
-    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
+    PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
 }
 
 fn request<K: Written>(key: &ObjectKey) -> Request {
@@ -159,16 +207,31 @@ fn describe<K: Written>(key: &ObjectKey) -> String {
 }
 
 fn failed(verb: &'static str, what: &str, source: kube::Error) -> Error {
-    Error::Failed { verb, what: what.to_owned(), source: Box::new(source) }
+    Error::Failed {
+        verb,
+        what: what.to_owned(),
+        source: Box::new(source),
+    }
 }
 
 fn classify(verb: &'static str, what: String, error: kube::Error) -> Error {
-    let status: Option<&Status> = if let kube::Error::Api(status) = &error { Some(status) } else { None };
+    let status: Option<&Status> = if let kube::Error::Api(status) = &error {
+        Some(status)
+    } else {
+        None
+    };
     match status {
         Some(status) if status.is_already_exists() => Error::AlreadyExists { what },
         Some(status) if status.is_conflict() => Error::Conflict { what },
         Some(status) if status.is_not_found() => Error::NotFound { what },
-        Some(status) if status.is_invalid() => Error::Invalid { what, message: status.message.clone() },
-        Some(_) | None => Error::Failed { verb, what, source: Box::new(error) },
+        Some(status) if status.is_invalid() => Error::Invalid {
+            what,
+            message: status.message.clone(),
+        },
+        Some(_) | None => Error::Failed {
+            verb,
+            what,
+            source: Box::new(error),
+        },
     }
 }

@@ -64,7 +64,9 @@ impl Written {
     /// Notes that an object was created or changed; `decides` is the object whose decisions count it.
     pub fn wrote(&self, kind: Kind, uid: &Uid, decides: &Uid, resource_version: &str) {
         // Versions are integers since Kubernetes 1.35 promises so; one that is not cannot be compared and is not tracked.
-        let Ok(version) = resource_version.parse::<u64>() else { return };
+        let Ok(version) = resource_version.parse::<u64>() else {
+            return;
+        };
         let mut state = self.lock();
         if state.shown.get(uid).is_none_or(|shown| *shown < version) {
             state.put(kind, uid, decides, Awaited::Version(version));
@@ -81,7 +83,9 @@ impl Written {
 
     /// Notes what a watch brought.
     pub fn seen(&self, uid: &Uid, resource_version: &str) {
-        let Ok(version) = resource_version.parse::<u64>() else { return };
+        let Ok(version) = resource_version.parse::<u64>() else {
+            return;
+        };
         let mut state = self.lock();
         state.shown.insert(uid.clone(), version);
         state.settle(uid, |awaited| match awaited {
@@ -107,7 +111,9 @@ impl Written {
     /// The list is complete: what was written before it began is in it.
     pub fn list_ends(&self, kind: Kind) {
         let mut state = self.lock();
-        let Some(began) = state.listing.remove(&kind) else { return };
+        let Some(began) = state.listing.remove(&kind) else {
+            return;
+        };
         let settled: Vec<(Uid, Uid)> = state
             .entries
             .iter()
@@ -132,17 +138,29 @@ impl Written {
 impl State {
     fn put(&mut self, kind: Kind, uid: &Uid, decides: &Uid, awaited: Awaited) {
         self.order = self.order.saturating_add(1);
-        let entry = Entry { kind, awaited, order: self.order };
+        let entry = Entry {
+            kind,
+            awaited,
+            order: self.order,
+        };
         self.entries.insert((uid.clone(), decides.clone()), entry);
-        self.waits.entry(decides.clone()).or_default().insert(uid.clone());
+        self.waits
+            .entry(decides.clone())
+            .or_default()
+            .insert(uid.clone());
     }
 
     /// Forgets what was awaited of an object and has come.
     fn settle(&mut self, uid: &Uid, come: impl Fn(&Awaited) -> bool) {
         let from = (uid.clone(), Uid::default());
-        let of_object = self.entries.range(from..).take_while(|((object, _), _)| object == uid);
-        let settled: Vec<(Uid, Uid)> =
-            of_object.filter(|(_, entry)| come(&entry.awaited)).map(|(pair, _)| pair.clone()).collect();
+        let of_object = self
+            .entries
+            .range(from..)
+            .take_while(|((object, _), _)| object == uid);
+        let settled: Vec<(Uid, Uid)> = of_object
+            .filter(|(_, entry)| come(&entry.awaited))
+            .map(|(pair, _)| pair.clone())
+            .collect();
         for pair in settled {
             self.forget(&pair);
         }

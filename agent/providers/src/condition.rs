@@ -46,8 +46,10 @@ pub enum Error {
 
 /// Evaluates a condition.
 pub fn evaluate(condition: &str, value: &MetricValue, now: Timestamp) -> Result<bool, Error> {
-    let guarded = guard::guard(condition)
-        .map_err(|reason| Error::Refused { condition: condition.to_owned(), reason: reason.to_string() })?;
+    let guarded = guard::guard(condition).map_err(|reason| Error::Refused {
+        condition: condition.to_owned(),
+        reason: reason.to_string(),
+    })?;
     // The language's crate indexes and unwraps inside; an input that makes it panic must cost one measurement, no more.
     let answer = catch_unwind(AssertUnwindSafe(|| {
         let program = expr::compile(&guarded).map_err(|error| (true, error))?;
@@ -55,20 +57,28 @@ pub fn evaluate(condition: &str, value: &MetricValue, now: Timestamp) -> Result<
         functions::add(&mut environment, now);
         let mut context = Context::default();
         context.insert("result", value.to_expr());
-        environment.run(&program, &context).map_err(|error| (false, error))
+        environment
+            .run(&program, &context)
+            .map_err(|error| (false, error))
     }));
     match answer {
         Ok(Ok(Value::Bool(answer))) => Ok(answer),
-        Ok(Ok(other)) => Err(Error::NoBool { condition: condition.to_owned(), found: functions::type_name(&other) }),
-        Ok(Err((true, error))) => {
-            Err(Error::Refused { condition: condition.to_owned(), reason: one_line(&error.to_string()) })
-        }
-        Ok(Err((false, error))) => {
-            Err(Error::Failed { condition: condition.to_owned(), reason: one_line(&error.to_string()) })
-        }
-        Err(_) => {
-            Err(Error::Failed { condition: condition.to_owned(), reason: "the evaluator gave up".to_owned() })
-        }
+        Ok(Ok(other)) => Err(Error::NoBool {
+            condition: condition.to_owned(),
+            found: functions::type_name(&other),
+        }),
+        Ok(Err((true, error))) => Err(Error::Refused {
+            condition: condition.to_owned(),
+            reason: one_line(&error.to_string()),
+        }),
+        Ok(Err((false, error))) => Err(Error::Failed {
+            condition: condition.to_owned(),
+            reason: one_line(&error.to_string()),
+        }),
+        Err(_) => Err(Error::Failed {
+            condition: condition.to_owned(),
+            reason: "the evaluator gave up".to_owned(),
+        }),
     }
 }
 

@@ -19,20 +19,35 @@ pub struct Judgement {
 
 impl Judgement {
     fn of(phase: AnalysisPhase) -> Self {
-        Self { phase, message: None }
+        Self {
+            phase,
+            message: None,
+        }
     }
 
     /// A measurement that could not be made or judged.
     #[must_use]
     pub fn error(message: String) -> Self {
-        Self { phase: AnalysisPhase::Error, message: Some(message) }
+        Self {
+            phase: AnalysisPhase::Error,
+            message: Some(message),
+        }
     }
 }
 
 /// Judges a value. An empty condition counts as not given; without any, every value is good.
 #[must_use]
-pub fn judge(success: Option<&str>, failure: Option<&str>, value: &MetricValue, now: Timestamp) -> Judgement {
-    let given = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+pub fn judge(
+    success: Option<&str>,
+    failure: Option<&str>,
+    value: &MetricValue,
+    now: Timestamp,
+) -> Judgement {
+    let given = |text: Option<&str>| {
+        text.map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
     match outcome(given(success), given(failure), value, now) {
         Ok(phase) => Judgement::of(phase),
         Err(error) => Judgement::error(error.to_string()),
@@ -55,7 +70,10 @@ fn outcome(
             let bad = evaluate(&failure, value, now)?;
             (!bad, bad)
         }
-        (Some(success), Some(failure)) => (evaluate(&success, value, now)?, evaluate(&failure, value, now)?),
+        (Some(success), Some(failure)) => (
+            evaluate(&success, value, now)?,
+            evaluate(&failure, value, now)?,
+        ),
     };
     Ok(match (good, bad) {
         (true, false) => AnalysisPhase::Successful,
@@ -69,8 +87,17 @@ mod tests {
     use super::*;
 
     fn check(success: Option<&str>, failure: Option<&str>, value: f64, phase: AnalysisPhase) {
-        let judged = judge(success, failure, &MetricValue::Vector(vec![value]), Timestamp::UNIX_EPOCH);
-        assert_eq!(judged.phase, phase, "{success:?} {failure:?} {value}: {:?}", judged.message);
+        let judged = judge(
+            success,
+            failure,
+            &MetricValue::Vector(vec![value]),
+            Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(
+            judged.phase, phase,
+            "{success:?} {failure:?} {value}: {:?}",
+            judged.message
+        );
         assert_eq!(judged.message.is_some(), phase == AnalysisPhase::Error);
     }
 

@@ -71,12 +71,18 @@ pub fn request(query: &Query) -> Result<Request, Error> {
     if query.query.trim().is_empty() {
         return Err(Error::NoQuery);
     }
-    let bad = |reason: &str| Error::Address { address: query.address.clone(), reason: reason.to_owned() };
+    let bad = |reason: &str| Error::Address {
+        address: query.address.clone(),
+        reason: reason.to_owned(),
+    };
     let mut url = reqwest::Url::parse(&query.address).map_err(|error| bad(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(bad("it is no http or https address"));
     }
-    url.path_segments_mut().map_err(|()| bad("it has no path"))?.pop_if_empty().extend(["api", "v1", "query"]);
+    url.path_segments_mut()
+        .map_err(|()| bad("it has no path"))?
+        .pop_if_empty()
+        .extend(["api", "v1", "query"]);
     let mut form = reqwest::Url::parse("form:/").map_err(|error| bad(&error.to_string()))?;
     form.query_pairs_mut().append_pair("query", &query.query);
     Ok(Request {
@@ -113,17 +119,28 @@ pub fn parse(status: u16, body: &[u8]) -> Result<MetricValue, Error> {
     let ok = (200..300).contains(&status);
     let body = match read {
         Ok(read) => read,
-        Err(_) if !ok => return Err(Error::Refused { status, quote: quote(&String::from_utf8_lossy(body)) }),
+        Err(_) if !ok => {
+            return Err(Error::Refused {
+                status,
+                quote: quote(&String::from_utf8_lossy(body)),
+            });
+        }
         Err(error) => return Err(Error::Unreadable(error.to_string())),
     };
     if !ok || body.status != "success" {
-        return Err(Error::Refused { status, quote: quote(&body.error.unwrap_or(body.status)) });
+        return Err(Error::Refused {
+            status,
+            quote: quote(&body.error.unwrap_or(body.status)),
+        });
     }
-    let data = body.data.ok_or_else(|| Error::Unreadable("it has no data".to_owned()))?;
+    let data = body
+        .data
+        .ok_or_else(|| Error::Unreadable("it has no data".to_owned()))?;
     let unreadable = |error: serde_json::Error| Error::Unreadable(error.to_string());
     match data.kind.as_str() {
         "scalar" => {
-            let (_, text): (serde_json::Value, String) = serde_json::from_value(data.result).map_err(unreadable)?;
+            let (_, text): (serde_json::Value, String) =
+                serde_json::from_value(data.result).map_err(unreadable)?;
             number(&text).map(MetricValue::Scalar)
         }
         "vector" => {
@@ -131,18 +148,26 @@ pub fn parse(status: u16, body: &[u8]) -> Result<MetricValue, Error> {
             if series.len() > MAX_SERIES {
                 return Err(Error::TooMany(series.len()));
             }
-            series.iter().map(|one| number(&one.value.1)).collect::<Result<_, _>>().map(MetricValue::Vector)
+            series
+                .iter()
+                .map(|one| number(&one.value.1))
+                .collect::<Result<_, _>>()
+                .map(MetricValue::Vector)
         }
         other => Err(Error::Kind(quote(other))),
     }
 }
 
 fn number(text: &str) -> Result<f64, Error> {
-    text.parse().map_err(|_| Error::Unreadable(format!("{:?} is no number", quote(text))))
+    text.parse()
+        .map_err(|_| Error::Unreadable(format!("{:?} is no number", quote(text))))
 }
 
 fn quote(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_QUOTE).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(MAX_QUOTE)
+        .collect()
 }
 
 #[cfg(test)]

@@ -67,7 +67,9 @@ pub enum Error {
         reason: String,
     },
     /// It took too long.
-    #[error("{host} did not answer within {seconds} s: raise the metric's timeout or look at the server")]
+    #[error(
+        "{host} did not answer within {seconds} s: raise the metric's timeout or look at the server"
+    )]
     Timeout {
         /// The host.
         host: String,
@@ -94,19 +96,30 @@ impl Transport {
     pub async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let host = host(&request.url);
         let limit = request.timeout;
-        let timeout = || Error::Timeout { host: host.clone(), seconds: limit.as_secs() };
-        tokio::time::timeout(limit, self.exchange(request, &host)).await.map_err(|_| timeout())?
+        let timeout = || Error::Timeout {
+            host: host.clone(),
+            seconds: limit.as_secs(),
+        };
+        tokio::time::timeout(limit, self.exchange(request, &host))
+            .await
+            .map_err(|_| timeout())?
     }
 
     async fn exchange(&self, request: &Request, host: &str) -> Result<Answer, Error> {
         if let Some(address) = literal(&request.url).filter(|address| forbidden(*address)) {
             return Err(Error::Forbidden(address));
         }
-        let failed = |error: reqwest::Error| Error::Failed { host: host.to_owned(), reason: chain(&error) };
+        let failed = |error: reqwest::Error| Error::Failed {
+            host: host.to_owned(),
+            reason: chain(&error),
+        };
         let mut builder = self
             .client(request.insecure)?
             .post(request.url.clone())
-            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(
+                http::header::CONTENT_TYPE,
+                "application/x-www-form-urlencoded",
+            )
             .body(request.form.clone());
         for (name, value) in &request.headers {
             let mut secret = http::HeaderValue::from_str(value.expose_secret())
@@ -119,7 +132,9 @@ impl Transport {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len().saturating_add(chunk.len()) > MAX_BODY {
-                return Err(Error::TooLarge { host: host.to_owned() });
+                return Err(Error::TooLarge {
+                    host: host.to_owned(),
+                });
             }
             body.extend_from_slice(&chunk);
         }
@@ -164,20 +179,30 @@ fn host(url: &Url) -> String {
 
 /// The address in a URL that names one; other names go through [`Filtered`].
 fn literal(url: &Url) -> Option<IpAddr> {
-    url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    url.host_str()?
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()
 }
 
 fn forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => {
-            address.is_unicast_link_local() || address.to_ipv4_mapped().is_some_and(|inner| inner.is_link_local())
+            address.is_unicast_link_local()
+                || address
+                    .to_ipv4_mapped()
+                    .is_some_and(|inner| inner.is_link_local())
         }
     }
 }
 
 fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let same = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
+    let same = attempt
+        .previous()
+        .first()
+        .is_some_and(|first| first.origin() == attempt.url().origin());
     if !same {
         return attempt.error("it redirects to another server, which is not followed");
     }
@@ -195,8 +220,13 @@ struct Filtered;
 impl Resolve for Filtered {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<SocketAddr> = found.iter().copied().filter(|one| !forbidden(one.ip())).collect();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let allowed: Vec<SocketAddr> = found
+                .iter()
+                .copied()
+                .filter(|one| !forbidden(one.ip()))
+                .collect();
             if let (Some(one), true) = (found.first(), allowed.is_empty()) {
                 return Err(Error::Forbidden(one.ip()).into());
             }
@@ -212,11 +242,20 @@ mod tests {
 
     #[test]
     fn link_local_is_forbidden_in_every_spelling() {
-        for url in ["http://169.254.169.254/", "http://2852039166/", "http://[fe80::1]/", "http://[::ffff:169.254.1.1]/"] {
+        for url in [
+            "http://169.254.169.254/",
+            "http://2852039166/",
+            "http://[fe80::1]/",
+            "http://[::ffff:169.254.1.1]/",
+        ] {
             let url = Url::parse(url).unwrap();
             assert!(literal(&url).is_some_and(forbidden), "{url}");
         }
-        for url in ["http://127.0.0.1:9090/", "http://10.0.0.1/", "http://[::1]/"] {
+        for url in [
+            "http://127.0.0.1:9090/",
+            "http://10.0.0.1/",
+            "http://[::1]/",
+        ] {
             let url = Url::parse(url).unwrap();
             assert!(!literal(&url).is_some_and(forbidden), "{url}");
         }

@@ -29,7 +29,9 @@ impl MetricValue {
     pub(crate) fn to_expr(&self) -> Value {
         match self {
             Self::Scalar(number) => Value::Float(*number),
-            Self::Vector(numbers) => Value::Array(numbers.iter().copied().map(Value::Float).collect()),
+            Self::Vector(numbers) => {
+                Value::Array(numbers.iter().copied().map(Value::Float).collect())
+            }
         }
     }
 }

@@ -15,7 +15,9 @@ impl Pass<'_> {
     pub(super) async fn create_run(&mut self, run: &AnalysisRun) -> Result<(), Error> {
         match self.applier.writer.create(run).await {
             Ok(stored) => self.wrote_run(&stored),
-            Err(writer::Error::AlreadyExists { what }) => tracing::debug!(rollout = %self.key, "{what} is there already"),
+            Err(writer::Error::AlreadyExists { what }) => {
+                tracing::debug!(rollout = %self.key, "{what} is there already")
+            }
             Err(error) => return Err(error.into()),
         }
         Ok(())
@@ -23,15 +25,27 @@ impl Pass<'_> {
 
     pub(super) async fn terminate_run(&mut self, name: &str) -> Result<(), Error> {
         let (key, _) = self.observed_run(name)?;
-        let stored = self.applier.writer.merge::<AnalysisRun>(&key, &json!({"spec": {"terminate": true}})).await?;
+        let stored = self
+            .applier
+            .writer
+            .merge::<AnalysisRun>(&key, &json!({"spec": {"terminate": true}}))
+            .await?;
         self.wrote_run(&stored);
         Ok(())
     }
 
     pub(super) async fn delete_run(&mut self, name: &str) -> Result<(), Error> {
         let (key, uid) = self.observed_run(name)?;
-        match self.applier.writer.delete::<AnalysisRun>(&key, Some(uid.as_str())).await {
-            Ok(()) => self.applier.written.deleted(Kind::AnalysisRun, &uid, &self.uid),
+        match self
+            .applier
+            .writer
+            .delete::<AnalysisRun>(&key, Some(uid.as_str()))
+            .await
+        {
+            Ok(()) => self
+                .applier
+                .written
+                .deleted(Kind::AnalysisRun, &uid, &self.uid),
             Err(writer::Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -39,14 +53,22 @@ impl Pass<'_> {
     }
 
     fn observed_run(&self, name: &str) -> Result<(ObjectKey, Uid), Error> {
-        let found = self.observed.analysis_runs.iter().find(|run| run.metadata.name.as_deref() == Some(name));
-        let metadata = &found.ok_or_else(|| self.unobserved("AnalysisRun", name))?.metadata;
+        let found = self
+            .observed
+            .analysis_runs
+            .iter()
+            .find(|run| run.metadata.name.as_deref() == Some(name));
+        let metadata = &found
+            .ok_or_else(|| self.unobserved("AnalysisRun", name))?
+            .metadata;
         Ok((ObjectKey::of(metadata), crate::observe::uid_of(metadata)))
     }
 
     fn wrote_run(&self, stored: &ObjectMeta) {
         let uid = crate::observe::uid_of(stored);
         let version = stored.resource_version.as_deref().unwrap_or_default();
-        self.applier.written.wrote(Kind::AnalysisRun, &uid, &self.uid, version);
+        self.applier
+            .written
+            .wrote(Kind::AnalysisRun, &uid, &self.uid, version);
     }
 }

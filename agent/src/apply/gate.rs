@@ -16,15 +16,28 @@ use crate::status_patch::status_patch;
 use crate::written::Kind;
 
 impl Pass<'_> {
-    pub(super) async fn record_gate(&mut self, planned: GateStatus, changes: &[GateChange]) -> Result<(), Error> {
+    pub(super) async fn record_gate(
+        &mut self,
+        planned: GateStatus,
+        changes: &[GateChange],
+    ) -> Result<(), Error> {
         let name = gate_name(&self.key.namespace, &self.key.name);
-        let gate = self.observed.gate.gate().ok_or_else(|| self.unobserved("Gate", &name))?;
+        let gate = self
+            .observed
+            .gate
+            .gate()
+            .ok_or_else(|| self.unobserved("Gate", &name))?;
         let version = gate.metadata.resource_version.clone().unwrap_or_default();
         let key = ObjectKey::new(self.applier.namespace.clone(), name);
         if let Some(patch) = status_patch(&version, gate.status.as_ref(), &planned)? {
             let stored = self.applier.writer.merge::<Gate>(&key, &patch).await?;
             let uid = crate::observe::uid_of(&stored);
-            self.applier.written.wrote(Kind::Gate, &uid, &self.uid, stored.resource_version.as_deref().unwrap_or_default());
+            self.applier.written.wrote(
+                Kind::Gate,
+                &uid,
+                &self.uid,
+                stored.resource_version.as_deref().unwrap_or_default(),
+            );
         }
         for change in changes {
             self.report_record(change, &planned);
@@ -61,17 +74,27 @@ impl Pass<'_> {
     /// Tells the hub of content that it was not told of (G24). What it was told of is on the Gate, so that neither a
     /// restart nor a hub that is away loses a change.
     pub(super) fn report_change(&self, now: Option<&v1::Content>) {
-        let (Some(gate), Some(now)) = (self.observed.gate.gate(), now) else { return };
+        let (Some(gate), Some(now)) = (self.observed.gate.gate(), now) else {
+            return;
+        };
         let told = reported(&gate.metadata);
         let was = told.as_ref().map(|(digest, generation)| v1::Content {
             digest: digest.clone(),
             generation: *generation,
             ..v1::Content::default()
         });
-        let is_new = told.is_none_or(|(digest, generation)| digest != now.digest && now.generation > generation);
+        let is_new = told
+            .is_none_or(|(digest, generation)| digest != now.digest && now.generation > generation);
         if gate.spec.governed && is_new {
             let rollout = Some(state::reference(self.observed));
-            self.applier.reports.content_changed(&self.key, v1::ContentChanged { rollout, was, now: Some(now.clone()) });
+            self.applier.reports.content_changed(
+                &self.key,
+                v1::ContentChanged {
+                    rollout,
+                    was,
+                    now: Some(now.clone()),
+                },
+            );
         }
     }
 }

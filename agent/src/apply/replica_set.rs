@@ -35,7 +35,12 @@ impl Pass<'_> {
         self.patch_replica_set(name, patch).await
     }
 
-    pub(super) async fn scale_replica_set(&mut self, name: &str, to: i32, desired: i32) -> Result<(), Error> {
+    pub(super) async fn scale_replica_set(
+        &mut self,
+        name: &str,
+        to: i32,
+        desired: i32,
+    ) -> Result<(), Error> {
         let patch = json!({
             "metadata": {"annotations": {ANNOTATION_DESIRED_REPLICAS: desired.to_string()}},
             "spec": {"replicas": to},
@@ -46,24 +51,47 @@ impl Pass<'_> {
     pub(super) async fn delete_replica_set(&mut self, name: &str) -> Result<(), Error> {
         let (key, metadata) = self.observed_set(name)?;
         let uid = metadata.uid.clone().unwrap_or_default();
-        self.applier.writer.delete::<ReplicaSet>(&key, Some(&uid)).await?;
-        self.applier.written.deleted(Kind::ReplicaSet, &Uid(uid), &self.uid);
+        self.applier
+            .writer
+            .delete::<ReplicaSet>(&key, Some(&uid))
+            .await?;
+        self.applier
+            .written
+            .deleted(Kind::ReplicaSet, &Uid(uid), &self.uid);
         Ok(())
     }
 
     async fn patch_replica_set(&mut self, name: &str, mut patch: Value) -> Result<(), Error> {
         let (key, metadata) = self.observed_set(name)?;
-        merge_into(&mut patch, "metadata", json!({"resourceVersion": metadata.resource_version}));
-        let stored = self.applier.writer.merge::<ReplicaSet>(&key, &patch).await?;
+        merge_into(
+            &mut patch,
+            "metadata",
+            json!({"resourceVersion": metadata.resource_version}),
+        );
+        let stored = self
+            .applier
+            .writer
+            .merge::<ReplicaSet>(&key, &patch)
+            .await?;
         // Two writes to one set in a pass: the second is bound to the first's answer.
-        self.versions.insert(name.to_owned(), stored.resource_version.clone().unwrap_or_default());
+        self.versions.insert(
+            name.to_owned(),
+            stored.resource_version.clone().unwrap_or_default(),
+        );
         self.wrote(&stored);
         Ok(())
     }
 
     fn observed_set(&self, name: &str) -> Result<(ObjectKey, ObjectMeta), Error> {
-        let found = self.observed.replica_sets.iter().find(|set| set.metadata.name.as_deref() == Some(name));
-        let mut metadata = found.ok_or_else(|| self.unobserved("ReplicaSet", name))?.metadata.clone();
+        let found = self
+            .observed
+            .replica_sets
+            .iter()
+            .find(|set| set.metadata.name.as_deref() == Some(name));
+        let mut metadata = found
+            .ok_or_else(|| self.unobserved("ReplicaSet", name))?
+            .metadata
+            .clone();
         if let Some(version) = self.versions.get(name) {
             metadata.resource_version = Some(version.clone());
         }
@@ -73,13 +101,17 @@ impl Pass<'_> {
     fn wrote(&self, stored: &ObjectMeta) {
         let uid = crate::observe::uid_of(stored);
         let version = stored.resource_version.as_deref().unwrap_or_default();
-        self.applier.written.wrote(Kind::ReplicaSet, &uid, &self.uid, version);
+        self.applier
+            .written
+            .wrote(Kind::ReplicaSet, &uid, &self.uid, version);
     }
 }
 
 /// Adds fields to an object inside a patch.
 fn merge_into(patch: &mut Value, field: &str, more: Value) {
-    let Some(fields) = patch.as_object_mut() else { return };
+    let Some(fields) = patch.as_object_mut() else {
+        return;
+    };
     let inner = fields.entry(field.to_owned()).or_insert_with(|| json!({}));
     if let (Value::Object(inner), Value::Object(more)) = (inner, more) {
         inner.extend(more);

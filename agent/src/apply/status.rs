@@ -13,26 +13,44 @@ use crate::status_patch::status_patch;
 use crate::written::Kind;
 
 impl Pass<'_> {
-    pub(super) async fn annotate_rollout(&mut self, annotations: &BTreeMap<String, Option<String>>) -> Result<(), Error> {
+    pub(super) async fn annotate_rollout(
+        &mut self,
+        annotations: &BTreeMap<String, Option<String>>,
+    ) -> Result<(), Error> {
         let patch = json!({"metadata": {"resourceVersion": self.resource_version, "annotations": annotations}});
-        let stored = self.applier.writer.merge::<Rollout>(&self.key, &patch).await?;
+        let stored = self
+            .applier
+            .writer
+            .merge::<Rollout>(&self.key, &patch)
+            .await?;
         self.wrote_rollout(stored);
         Ok(())
     }
 
     /// Writes what differs of the status, and nothing when nothing does.
     pub(super) async fn write_status(&mut self, planned: &RolloutStatus) -> Result<(), Error> {
-        let Some(patch) = status_patch(&self.resource_version, self.observed.rollout.status.as_ref(), planned)? else {
+        let Some(patch) = status_patch(
+            &self.resource_version,
+            self.observed.rollout.status.as_ref(),
+            planned,
+        )?
+        else {
             return Ok(());
         };
-        let stored = self.applier.writer.merge_status::<Rollout>(&self.key, &patch).await?;
+        let stored = self
+            .applier
+            .writer
+            .merge_status::<Rollout>(&self.key, &patch)
+            .await?;
         self.wrote_rollout(stored);
         Ok(())
     }
 
     fn wrote_rollout(&mut self, stored: ObjectMeta) {
         let version = stored.resource_version.unwrap_or_default();
-        self.applier.written.wrote(Kind::Rollout, &self.uid, &self.uid, &version);
+        self.applier
+            .written
+            .wrote(Kind::Rollout, &self.uid, &self.uid, &version);
         self.resource_version = version;
     }
 }

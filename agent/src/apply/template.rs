@@ -19,9 +19,13 @@ impl Pass<'_> {
             Ok(stored) => {
                 let uid = crate::observe::uid_of(&stored);
                 let version = stored.resource_version.as_deref().unwrap_or_default();
-                self.applier.written.wrote(Kind::ControllerRevision, &uid, &self.uid, version);
+                self.applier
+                    .written
+                    .wrote(Kind::ControllerRevision, &uid, &self.uid, version);
             }
-            Err(writer::Error::AlreadyExists { what }) => tracing::debug!(rollout = %self.key, "{what} is kept already"),
+            Err(writer::Error::AlreadyExists { what }) => {
+                tracing::debug!(rollout = %self.key, "{what} is kept already")
+            }
             Err(error) => return Err(error.into()),
         }
         Ok(())

@@ -11,13 +11,22 @@ struct Clocks {
 
 impl Clocks {
     fn start() -> Self {
-        Self { wall: Timestamp::from_second(1_000_000).unwrap(), mono: Instant::now() }
+        Self {
+            wall: Timestamp::from_second(1_000_000).unwrap(),
+            mono: Instant::now(),
+        }
     }
 
     /// The moment this many seconds later, with the wall clock set forward by `jump`.
     fn after(&self, seconds: u64, jump: i64) -> Moment {
-        let wall = self.wall.checked_add(SignedDuration::from_secs(seconds as i64 + jump)).unwrap();
-        Moment { now: wall, mono: self.mono + Duration::from_secs(seconds) }
+        let wall = self
+            .wall
+            .checked_add(SignedDuration::from_secs(seconds as i64 + jump))
+            .unwrap();
+        Moment {
+            now: wall,
+            mono: self.mono + Duration::from_secs(seconds),
+        }
     }
 }
 
@@ -26,12 +35,24 @@ fn rollout() -> ObjectKey {
 }
 
 fn fence(version: u64) -> Fence {
-    Fence { incarnation: 1, version }
+    Fence {
+        incarnation: 1,
+        version,
+    }
 }
 
 fn record(clocks: &Clocks, seconds: i64) -> LeaseRecord {
-    let deadline = StatusTime::from(clocks.wall.checked_add(SignedDuration::from_secs(seconds)).unwrap());
-    LeaseRecord { granted_seconds: 30, deadline, ..LeaseRecord::default() }
+    let deadline = StatusTime::from(
+        clocks
+            .wall
+            .checked_add(SignedDuration::from_secs(seconds))
+            .unwrap(),
+    );
+    LeaseRecord {
+        granted_seconds: 30,
+        deadline,
+        ..LeaseRecord::default()
+    }
 }
 
 #[test]
@@ -39,9 +60,15 @@ fn a_lease_ends_by_the_monotonic_clock() {
     let (mut clock, clocks) = (LeaseClock::default(), Clocks::start());
     clock.grant(&rollout(), fence(7), LENGTH, clocks.after(0, 0));
     assert!(clock.is_live(&rollout(), fence(7), clocks.after(29, 0)));
-    assert!(clock.is_live(&rollout(), fence(7), clocks.after(29, -50)), "small corrections do not matter");
+    assert!(
+        clock.is_live(&rollout(), fence(7), clocks.after(29, -50)),
+        "small corrections do not matter"
+    );
     assert!(!clock.is_live(&rollout(), fence(7), clocks.after(30, -50)));
-    assert!(!clock.is_live(&rollout(), fence(8), clocks.after(1, 0)), "another permit has no lease");
+    assert!(
+        !clock.is_live(&rollout(), fence(8), clocks.after(1, 0)),
+        "another permit has no lease"
+    );
 }
 
 #[test]
@@ -49,10 +76,16 @@ fn a_renewal_starts_it_again_up_to_its_fence() {
     let (mut clock, clocks) = (LeaseClock::default(), Clocks::start());
     clock.grant(&rollout(), fence(7), LENGTH, clocks.after(0, 0));
     assert!(clock.renew(fence(6), clocks.after(20, 0)).is_empty());
-    assert!(!clock.is_live(&rollout(), fence(7), clocks.after(31, 0)), "fence 6 does not renew fence 7");
+    assert!(
+        !clock.is_live(&rollout(), fence(7), clocks.after(31, 0)),
+        "fence 6 does not renew fence 7"
+    );
     assert_eq!(clock.renew(fence(7), clocks.after(40, 0)), vec![rollout()]);
     assert!(clock.is_live(&rollout(), fence(7), clocks.after(69, 0)));
-    assert!(clock.renew(fence(7), clocks.after(69, 0)).is_empty(), "it had not ended");
+    assert!(
+        clock.renew(fence(7), clocks.after(69, 0)).is_empty(),
+        "it had not ended"
+    );
 }
 
 #[test]
@@ -61,7 +94,10 @@ fn a_jump_of_the_wall_clock_ends_it() {
         let (mut clock, clocks) = (LeaseClock::default(), Clocks::start());
         clock.grant(&rollout(), fence(7), LENGTH, clocks.after(0, 0));
         assert!(!clock.is_live(&rollout(), fence(7), clocks.after(1, jump)));
-        assert!(!clock.is_live(&rollout(), fence(7), clocks.after(2, 0)), "and setting it back does not help");
+        assert!(
+            !clock.is_live(&rollout(), fence(7), clocks.after(2, 0)),
+            "and setting it back does not help"
+        );
         clock.renew(fence(7), clocks.after(3, jump));
         assert!(clock.is_live(&rollout(), fence(7), clocks.after(4, jump)));
     }
@@ -71,12 +107,28 @@ fn a_jump_of_the_wall_clock_ends_it() {
 fn after_a_restart_the_earlier_of_deadline_and_length_counts() {
     for (deadline, live_at, dead_at) in [(10, 9, 10), (30, 29, 30), (500, 29, 30)] {
         let (mut clock, clocks) = (LeaseClock::default(), Clocks::start());
-        clock.restore(&rollout(), fence(7), Some(&record(&clocks, deadline)), clocks.after(0, 0));
-        assert!(clock.is_live(&rollout(), fence(7), clocks.after(live_at, 0)), "{deadline}");
-        assert!(!clock.is_live(&rollout(), fence(7), clocks.after(dead_at, 0)), "{deadline}");
+        clock.restore(
+            &rollout(),
+            fence(7),
+            Some(&record(&clocks, deadline)),
+            clocks.after(0, 0),
+        );
+        assert!(
+            clock.is_live(&rollout(), fence(7), clocks.after(live_at, 0)),
+            "{deadline}"
+        );
+        assert!(
+            !clock.is_live(&rollout(), fence(7), clocks.after(dead_at, 0)),
+            "{deadline}"
+        );
     }
     let (mut clock, clocks) = (LeaseClock::default(), Clocks::start());
-    clock.restore(&rollout(), fence(7), Some(&record(&clocks, -1)), clocks.after(0, 0));
+    clock.restore(
+        &rollout(),
+        fence(7),
+        Some(&record(&clocks, -1)),
+        clocks.after(0, 0),
+    );
     assert!(!clock.is_live(&rollout(), fence(7), clocks.after(0, 0)));
 }
 
@@ -95,7 +147,12 @@ fn without_a_record_only_the_hub_starts_it() {
 fn restoring_does_not_shorten_or_lengthen_a_known_lease() {
     let (mut clock, clocks) = (LeaseClock::default(), Clocks::start());
     clock.grant(&rollout(), fence(7), LENGTH, clocks.after(0, 0));
-    clock.restore(&rollout(), fence(7), Some(&record(&clocks, 500)), clocks.after(20, 0));
+    clock.restore(
+        &rollout(),
+        fence(7),
+        Some(&record(&clocks, 500)),
+        clocks.after(20, 0),
+    );
     assert!(!clock.is_live(&rollout(), fence(7), clocks.after(31, 0)));
     clock.forget(&rollout());
     assert!(!clock.is_live(&rollout(), fence(7), clocks.after(1, 0)));

@@ -72,7 +72,10 @@ impl Reports {
     /// A queue; without a hub nothing is put into it.
     #[must_use]
     pub fn new(wanted: bool) -> Self {
-        Self { wanted, ..Self::default() }
+        Self {
+            wanted,
+            ..Self::default()
+        }
     }
 
     /// Whether there is a hub to tell.
@@ -94,7 +97,11 @@ impl Reports {
 
     /// Content was X and is now Y. Each pass says so until the Gate shows that the hub has it; only the first counts.
     pub fn content_changed(&self, rollout: &ObjectKey, change: v1::ContentChanged) {
-        let digest = change.now.as_ref().map(|now| now.digest.clone()).unwrap_or_default();
+        let digest = change
+            .now
+            .as_ref()
+            .map(|now| now.digest.clone())
+            .unwrap_or_default();
         if self.lock().changes.insert(rollout.clone(), digest.clone()) == Some(digest) {
             return;
         }
@@ -123,10 +130,20 @@ impl Reports {
         if queue.states.remove(rollout).is_none() {
             return;
         }
-        queue.waiting.retain(|item| item.slot != Slot::State(rollout.clone()));
-        let reference =
-            v1::RolloutRef { namespace: rollout.namespace.clone(), name: rollout.name.clone(), uid: uid.to_owned() };
-        queue.put(Slot::Loose, Body::Removed(v1::RolloutRemoved { rollout: Some(reference) }));
+        queue
+            .waiting
+            .retain(|item| item.slot != Slot::State(rollout.clone()));
+        let reference = v1::RolloutRef {
+            namespace: rollout.namespace.clone(),
+            name: rollout.name.clone(),
+            uid: uid.to_owned(),
+        };
+        queue.put(
+            Slot::Loose,
+            Body::Removed(v1::RolloutRemoved {
+                rollout: Some(reference),
+            }),
+        );
         drop(queue);
         self.changed.notify_one();
     }
@@ -158,10 +175,15 @@ impl Reports {
     /// The next batch, if there is something to say and room to say it in.
     pub fn batch(&self, session: u64) -> Option<v1::ReportBatch> {
         let mut queue = self.lock();
-        let room = MAX_UNDER_WAY.saturating_sub(queue.under_way.len()).min(BATCH).min(queue.waiting.len());
+        let room = MAX_UNDER_WAY
+            .saturating_sub(queue.under_way.len())
+            .min(BATCH)
+            .min(queue.waiting.len());
         let mut reports = Vec::with_capacity(room);
         while reports.len() < room {
-            let Some(item) = queue.waiting.pop_front() else { break };
+            let Some(item) = queue.waiting.pop_front() else {
+                break;
+            };
             queue.sequence = queue.sequence.saturating_add(1);
             let sequence = queue.sequence;
             reports.push(v1::Report {
@@ -199,7 +221,11 @@ fn told(item: Item) -> Option<Told> {
     match (item.slot, item.body) {
         (Slot::Changed(rollout), Body::Changed(change)) => {
             let now = change.now?;
-            Some(Told { rollout, digest: now.digest, generation: now.generation })
+            Some(Told {
+                rollout,
+                digest: now.digest,
+                generation: now.generation,
+            })
         }
         (_, _) => None,
     }
@@ -207,7 +233,11 @@ fn told(item: Item) -> Option<Told> {
 
 impl State {
     fn put(&mut self, slot: Slot, body: Body) {
-        self.enqueue(Item { slot, at: Timestamp::now(), body });
+        self.enqueue(Item {
+            slot,
+            at: Timestamp::now(),
+            body,
+        });
     }
 
     fn enqueue(&mut self, mut item: Item) {
@@ -215,13 +245,22 @@ impl State {
             Slot::State(_) => self.waiting.retain(|other| other.slot != item.slot),
             Slot::Changed(_) => {
                 // Was A, now B, and was B, now C, are was A, now C.
-                if let Some(at) = self.waiting.iter().position(|other| other.slot == item.slot) {
+                if let Some(at) = self
+                    .waiting
+                    .iter()
+                    .position(|other| other.slot == item.slot)
+                {
                     let before = self.waiting.remove(at);
                     join(before.map(|before| before.body), &mut item.body);
                 }
             }
             Slot::Terminal(_) => {
-                if self.waiting.iter().chain(self.under_way.values()).any(|other| other.body == item.body) {
+                if self
+                    .waiting
+                    .iter()
+                    .chain(self.under_way.values())
+                    .any(|other| other.body == item.body)
+                {
                     return;
                 }
             }

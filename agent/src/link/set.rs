@@ -16,6 +16,7 @@ use crate::wire;
 pub struct Held {
     entries: BTreeMap<(ObjectKey, String), v1::GateEntry>,
     complete: bool,
+    fence: Fence,
 }
 
 /// What to do with a set.
@@ -56,22 +57,41 @@ impl Held {
         if !set.full && !self.is_base(stored, fence, set.base_version) {
             return Verdict::Answer(ack::Result::NeedFull);
         }
-        let Some(entries) = self.replaced(set) else { return Verdict::Answer(ack::Result::NeedFull) };
-        Verdict::Take(Taken { fence, set_hash: set.set_hash.clone(), entries })
+        let Some(entries) = self.replaced(set) else {
+            return Verdict::Answer(ack::Result::NeedFull);
+        };
+        Verdict::Take(Taken {
+            fence,
+            set_hash: set.set_hash.clone(),
+            entries,
+        })
     }
 
-    /// Forgets the set: a new session begins with a full one.
-    pub fn reset(&mut self) {
-        *self = Self::default();
+    /// The entries that are held.
+    pub fn entries(&self) -> impl Iterator<Item = &v1::GateEntry> {
+        self.entries.values()
+    }
+
+    /// The incarnation and version of the set that is held.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.fence
     }
 
     fn is_base(&self, stored: Option<Fence>, fence: Fence, base: u64) -> bool {
-        self.complete && stored.is_some_and(|stored| stored.incarnation == fence.incarnation && stored.version == base)
+        self.complete
+            && stored.is_some_and(|stored| {
+                stored.incarnation == fence.incarnation && stored.version == base
+            })
     }
 
     /// Holds the set that results; `None`, and nothing held, when its hash is not the one promised.
     fn replaced(&mut self, set: &v1::DesiredSet) -> Option<Vec<v1::GateEntry>> {
-        let mut entries = if set.full { BTreeMap::new() } else { self.entries.clone() };
+        let mut entries = if set.full {
+            BTreeMap::new()
+        } else {
+            self.entries.clone()
+        };
         for entry in &set.entries {
             let key = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
             entries.insert((key, entry.fleet_rollout.clone()), entry.clone());
@@ -81,7 +101,11 @@ impl Held {
         }
         let mut ordered: Vec<v1::GateEntry> = entries.values().cloned().collect();
         ordered.sort_by_key(grants);
-        *self = Self { entries, complete: true };
+        *self = Self {
+            entries,
+            complete: true,
+            fence: wire::fence(set.fence.as_ref()),
+        };
         Some(ordered)
     }
 }
@@ -102,7 +126,10 @@ mod tests {
 
     fn entry(name: &str, version: u64, permit: bool) -> v1::GateEntry {
         let permit = permit.then(v1::Permit::default);
-        let governed = v1::Governed { permit, ..v1::Governed::default() };
+        let governed = v1::Governed {
+            permit,
+            ..v1::Governed::default()
+        };
         v1::GateEntry {
             namespace: "shop".into(),
             name: name.into(),
@@ -112,9 +139,17 @@ mod tests {
         }
     }
 
-    fn set(version: u64, base: Option<u64>, entries: &[v1::GateEntry], whole: &[v1::GateEntry]) -> v1::DesiredSet {
+    fn set(
+        version: u64,
+        base: Option<u64>,
+        entries: &[v1::GateEntry],
+        whole: &[v1::GateEntry],
+    ) -> v1::DesiredSet {
         v1::DesiredSet {
-            fence: Some(v1::Fence { incarnation: 1, version }),
+            fence: Some(v1::Fence {
+                incarnation: 1,
+                version,
+            }),
             full: base.is_none(),
             base_version: base.unwrap_or_default(),
             set_hash: proto::set::hash(whole),
@@ -123,12 +158,19 @@ mod tests {
     }
 
     fn stored(version: u64) -> Option<Fence> {
-        Some(Fence { incarnation: 1, version })
+        Some(Fence {
+            incarnation: 1,
+            version,
+        })
     }
 
     fn taken(verdict: Verdict) -> Vec<String> {
         match verdict {
-            Verdict::Take(taken) => taken.entries.iter().map(|entry| format!("{}@{}", entry.name, entry.version)).collect(),
+            Verdict::Take(taken) => taken
+                .entries
+                .iter()
+                .map(|entry| format!("{}@{}", entry.name, entry.version))
+                .collect(),
             Verdict::Answer(answer) => panic!("{answer:?}"),
         }
     }
@@ -139,35 +181,89 @@ mod tests {
         let full = set(5, None, &one, &one);
         assert_eq!(taken(Held::default().judge(None, &full)), ["a@5"]);
         assert_eq!(taken(Held::default().judge(stored(4), &full)), ["a@5"]);
-        assert_eq!(Held::default().judge(stored(5), &full), Verdict::Answer(ack::Result::Already));
-        assert_eq!(Held::default().judge(stored(6), &full), Verdict::Answer(ack::Result::Stale));
-        let next_life = Some(Fence { incarnation: 2, version: 1 });
-        assert_eq!(Held::default().judge(next_life, &full), Verdict::Answer(ack::Result::Stale));
+        assert_eq!(
+            Held::default().judge(stored(5), &full),
+            Verdict::Answer(ack::Result::Already)
+        );
+        assert_eq!(
+            Held::default().judge(stored(6), &full),
+            Verdict::Answer(ack::Result::Stale)
+        );
+        let next_life = Some(Fence {
+            incarnation: 2,
+            version: 1,
+        });
+        assert_eq!(
+            Held::default().judge(next_life, &full),
+            Verdict::Answer(ack::Result::Stale)
+        );
     }
 
     #[test]
     fn deltas_need_their_base_and_give_the_promised_whole() {
         let mut held = Held::default();
-        let (a, b, c) = (entry("a", 5, false), entry("b", 5, false), entry("a", 6, true));
-        let delta = set(6, Some(5), std::slice::from_ref(&c), &[c.clone(), b.clone()]);
-        assert_eq!(held.judge(stored(5), &delta), Verdict::Answer(ack::Result::NeedFull), "no full set yet");
+        let (a, b, c) = (
+            entry("a", 5, false),
+            entry("b", 5, false),
+            entry("a", 6, true),
+        );
+        let delta = set(
+            6,
+            Some(5),
+            std::slice::from_ref(&c),
+            &[c.clone(), b.clone()],
+        );
+        assert_eq!(
+            held.judge(stored(5), &delta),
+            Verdict::Answer(ack::Result::NeedFull),
+            "no full set yet"
+        );
         let full = set(5, None, &[a.clone(), b.clone()], &[a.clone(), b.clone()]);
-        assert_eq!(held.judge(stored(5), &full), Verdict::Answer(ack::Result::Already));
-        assert_eq!(held.judge(stored(4), &delta), Verdict::Answer(ack::Result::NeedFull), "another base");
-        let wrong = v1::DesiredSet { set_hash: "x".into(), ..delta.clone() };
-        assert_eq!(held.judge(stored(5), &wrong), Verdict::Answer(ack::Result::NeedFull));
-        assert_eq!(taken(held.judge(stored(5), &delta)), ["b@5", "a@6"], "revocations before grants");
-        held.reset();
-        assert_eq!(held.judge(stored(6), &set(7, Some(6), &[], &[c, b])), Verdict::Answer(ack::Result::NeedFull));
+        assert_eq!(
+            held.judge(stored(5), &full),
+            Verdict::Answer(ack::Result::Already)
+        );
+        assert_eq!(
+            held.judge(stored(4), &delta),
+            Verdict::Answer(ack::Result::NeedFull),
+            "another base"
+        );
+        let wrong = v1::DesiredSet {
+            set_hash: "x".into(),
+            ..delta.clone()
+        };
+        assert_eq!(
+            held.judge(stored(5), &wrong),
+            Verdict::Answer(ack::Result::NeedFull)
+        );
+        assert_eq!(
+            taken(held.judge(stored(5), &delta)),
+            ["b@5", "a@6"],
+            "revocations before grants"
+        );
+        let mut next_session = Held::default();
+        assert_eq!(
+            next_session.judge(stored(6), &set(7, Some(6), &[], &[c, b])),
+            Verdict::Answer(ack::Result::NeedFull)
+        );
     }
 
     #[test]
     fn a_delta_over_another_incarnation_is_no_delta() {
         let mut held = Held::default();
         let one = [entry("a", 5, false)];
-        assert_eq!(taken(held.judge(stored(4), &set(5, None, &one, &one))), ["a@5"]);
+        assert_eq!(
+            taken(held.judge(stored(4), &set(5, None, &one, &one))),
+            ["a@5"]
+        );
         let mut delta = set(6, Some(5), &[], &one);
-        delta.fence = Some(v1::Fence { incarnation: 2, version: 6 });
-        assert_eq!(held.judge(stored(5), &delta), Verdict::Answer(ack::Result::NeedFull));
+        delta.fence = Some(v1::Fence {
+            incarnation: 2,
+            version: 6,
+        });
+        assert_eq!(
+            held.judge(stored(5), &delta),
+            Verdict::Answer(ack::Result::NeedFull)
+        );
     }
 }

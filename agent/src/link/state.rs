@@ -15,7 +15,11 @@ use crate::wire;
 pub fn reference(observed: &Observed) -> v1::RolloutRef {
     let metadata = &observed.rollout.metadata;
     let key = ObjectKey::of(metadata);
-    v1::RolloutRef { namespace: key.namespace, name: key.name, uid: metadata.uid.clone().unwrap_or_default() }
+    v1::RolloutRef {
+        namespace: key.namespace,
+        name: key.name,
+        uid: metadata.uid.clone().unwrap_or_default(),
+    }
 }
 
 /// What Git wants.
@@ -26,8 +30,15 @@ pub fn content(observed: &Observed) -> v1::Content {
     v1::Content {
         digest: spec.digest.0,
         delivery_digest: spec.delivery.0,
-        revision: annotations.and_then(|all| all.get(ANNOTATION_FLEET_REVISION)).cloned().unwrap_or_default(),
-        images: spec.template.as_ref().map(PodTemplate::images).unwrap_or_default(),
+        revision: annotations
+            .and_then(|all| all.get(ANNOTATION_FLEET_REVISION))
+            .cloned()
+            .unwrap_or_default(),
+        images: spec
+            .template
+            .as_ref()
+            .map(PodTemplate::images)
+            .unwrap_or_default(),
         generation: observed.rollout.metadata.generation.unwrap_or(0),
     }
 }
@@ -43,25 +54,55 @@ pub fn rollout_state(
     let views = sets::views(observed);
     let stable = sets::by_hash(&views, status.stable_rs.as_ref());
     let served = stable.map(|view| view.digest.0.clone()).unwrap_or_default();
-    let recorded = record.and_then(|record| record.served.as_ref()).filter(|one| one.digest.as_str() == served);
-    let permit = observed.gate.gate().and_then(|gate| gate.spec.permit.as_ref());
-    let kept = record.map(|record| record.kept.as_slice()).unwrap_or_default();
+    let recorded = record
+        .and_then(|record| record.served.as_ref())
+        .filter(|one| one.digest.as_str() == served);
+    let permit = observed
+        .gate
+        .gate()
+        .and_then(|gate| gate.spec.permit.as_ref());
+    let kept = record
+        .map(|record| record.kept.as_slice())
+        .unwrap_or_default();
     let canary = observed.rollout.spec.strategy.canary.as_ref();
     v1::RolloutState {
         rollout: Some(reference(observed)),
         spec: Some(content(observed)),
-        served_delivery_digest: recorded.map(|one| one.delivery_digest.0.clone()).unwrap_or_default(),
+        served_delivery_digest: recorded
+            .map(|one| one.delivery_digest.0.clone())
+            .unwrap_or_default(),
         served_digest: served,
-        held_digest: record.and_then(|record| record.held.as_ref()).map(|held| held.digest.0.clone()).unwrap_or_default(),
-        kept: observed.gate.kept.keys().map(|digest| digest.0.clone()).collect(),
-        healthy: kept.iter().filter(|kept| kept.last_served_at.is_some()).map(|kept| kept.digest.0.clone()).collect(),
-        phase: status.phase.map(|phase| phase.to_string()).unwrap_or_default(),
+        held_digest: record
+            .and_then(|record| record.held.as_ref())
+            .map(|held| held.digest.0.clone())
+            .unwrap_or_default(),
+        kept: observed
+            .gate
+            .kept
+            .keys()
+            .map(|digest| digest.0.clone())
+            .collect(),
+        healthy: kept
+            .iter()
+            .filter(|kept| kept.last_served_at.is_some())
+            .map(|kept| kept.digest.0.clone())
+            .collect(),
+        phase: status
+            .phase
+            .map(|phase| phase.to_string())
+            .unwrap_or_default(),
         message: status.message.clone().unwrap_or_default(),
         step: unsigned(status.current_step_index.unwrap_or(0)),
-        steps: canary.map_or(0, |canary| u32::try_from(canary.steps.len()).unwrap_or(u32::MAX)),
-        outcome: record.and_then(|record| record.outcome.as_ref()).map(|one| outcome(observed, one)),
+        steps: canary.map_or(0, |canary| {
+            u32::try_from(canary.steps.len()).unwrap_or(u32::MAX)
+        }),
+        outcome: record
+            .and_then(|record| record.outcome.as_ref())
+            .map(|one| outcome(observed, one)),
         permit_fence: permit.map(|permit| wire::fence_to_wire(permit.fence)),
-        effect: record.and_then(|record| record.effective.as_ref()).map(|one| effect(observed, one)),
+        effect: record
+            .and_then(|record| record.effective.as_ref())
+            .map(|one| effect(observed, one)),
         reasons: reasons.iter().map(wire::reason).collect(),
         lease_live: observed.gate.lease_live,
         undecodable_gate: undecodable(&observed.gate.record),
@@ -93,8 +134,13 @@ pub fn outcome(observed: &Observed, outcome: &Outcome) -> v1::Outcome {
 /// A permit took effect.
 #[must_use]
 pub fn effect(observed: &Observed, effect: &EffectiveRecord) -> v1::PermitEffect {
-    let permit = observed.gate.gate().and_then(|gate| gate.spec.permit.as_ref());
-    let release = permit.filter(|permit| permit.fence == effect.fence).map(|permit| permit.release.0.clone());
+    let permit = observed
+        .gate
+        .gate()
+        .and_then(|gate| gate.spec.permit.as_ref());
+    let release = permit
+        .filter(|permit| permit.fence == effect.fence)
+        .map(|permit| permit.release.0.clone());
     v1::PermitEffect {
         rollout: Some(reference(observed)),
         fence: Some(wire::fence_to_wire(effect.fence)),

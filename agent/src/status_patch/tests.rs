@@ -24,23 +24,55 @@ fn check(from: Value, to: Value, expected: Option<Value>) {
     assert_eq!(patch, expected, "{from} -> {to}");
     let mut result = from.clone();
     merge(&mut result, &patch.unwrap_or_else(|| json!({})));
-    assert_eq!(difference(&result, &to), None, "{from} -> {to} leads to {result}");
+    assert_eq!(
+        difference(&result, &to),
+        None,
+        "{from} -> {to} leads to {result}"
+    );
 }
 
 #[test]
 fn table() {
     check(json!({"a": 1}), json!({"a": 1}), None);
     check(json!({"a": 1}), json!({"a": 2}), Some(json!({"a": 2})));
-    check(json!({"a": 1, "b": 1}), json!({"a": 1}), Some(json!({"b": null})));
+    check(
+        json!({"a": 1, "b": 1}),
+        json!({"a": 1}),
+        Some(json!({"b": null})),
+    );
     check(json!({}), json!({"a": null}), None);
     check(json!({"a": null}), json!({}), None);
-    check(json!({"a": {"b": 1, "c": 2}}), json!({"a": {"b": 1, "c": 3}}), Some(json!({"a": {"c": 3}})));
-    check(json!({"a": {"b": 1}}), json!({"a": {"c": 1}}), Some(json!({"a": {"b": null, "c": 1}})));
-    check(json!({"a": [1, 2]}), json!({"a": [1, 3]}), Some(json!({"a": [1, 3]})));
+    check(
+        json!({"a": {"b": 1, "c": 2}}),
+        json!({"a": {"b": 1, "c": 3}}),
+        Some(json!({"a": {"c": 3}})),
+    );
+    check(
+        json!({"a": {"b": 1}}),
+        json!({"a": {"c": 1}}),
+        Some(json!({"a": {"b": null, "c": 1}})),
+    );
+    check(
+        json!({"a": [1, 2]}),
+        json!({"a": [1, 3]}),
+        Some(json!({"a": [1, 3]})),
+    );
     check(json!({"a": [1]}), json!({}), Some(json!({"a": null})));
-    check(json!({"a": 1}), json!({"a": {"b": 1}}), Some(json!({"a": {"b": 1}})));
-    check(json!({"a": {"b": 1}}), json!({"a": 1}), Some(json!({"a": 1})));
-    check(json!(null), json!({"a": {"b": 1}}), Some(json!({"a": {"b": 1}})));
+    check(
+        json!({"a": 1}),
+        json!({"a": {"b": 1}}),
+        Some(json!({"a": {"b": 1}})),
+    );
+    check(
+        json!({"a": {"b": 1}}),
+        json!({"a": 1}),
+        Some(json!({"a": 1})),
+    );
+    check(
+        json!(null),
+        json!({"a": {"b": 1}}),
+        Some(json!({"a": {"b": 1}})),
+    );
 }
 
 #[test]

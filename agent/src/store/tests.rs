@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use super::*;
 
 fn object(name: &str, version: &str, spec: Value) -> Decoded<Rollout> {
-    let labels = spec.get("owner").and_then(Value::as_str).map(|owner| json!({"owner": owner}));
+    let labels = spec
+        .get("owner")
+        .and_then(Value::as_str)
+        .map(|owner| json!({"owner": owner}));
     serde_json::from_value(json!({
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Rollout",
@@ -29,11 +32,22 @@ impl World {
         let index: Index<Rollout> = |object| object.metadata.labels.as_ref()?.get("owner").cloned();
         let changed = move |object: &Decoded<Rollout>, gone: bool| {
             let name = object.metadata.name.clone().unwrap();
-            heard.lock().unwrap().push(format!("{name} {}", if gone { "gone" } else { "here" }));
+            heard
+                .lock()
+                .unwrap()
+                .push(format!("{name} {}", if gone { "gone" } else { "here" }));
         };
         let tracked = Some((Kind::Rollout, Arc::new(Written::default())));
         let store = Arc::new(Store::new(index));
-        Self { keeper: Keeper { store, tracked, changed: Box::new(changed), listing: None }, said }
+        Self {
+            keeper: Keeper {
+                store,
+                tracked,
+                changed: Box::new(changed),
+                listing: None,
+            },
+            said,
+        }
     }
 
     fn check(&mut self, events: Vec<Event<Decoded<Rollout>>>, expected: &[&str]) {
@@ -44,7 +58,12 @@ impl World {
     }
 
     fn owned(&self, owner: &str) -> Vec<String> {
-        self.keeper.store.indexed(owner).iter().map(|object| object.metadata.name.clone().unwrap()).collect()
+        self.keeper
+            .store
+            .indexed(owner)
+            .iter()
+            .map(|object| object.metadata.name.clone().unwrap())
+            .collect()
     }
 }
 
@@ -52,22 +71,45 @@ impl World {
 fn a_list_replaces_what_was_known() {
     let mut world = World::new();
     assert!(!world.keeper.store.is_ready());
-    let (a, b) = (object("a", "1", json!({"owner": "x"})), object("b", "2", json!({"owner": "x"})));
-    let list = vec![Event::Init, Event::InitApply(b), Event::InitApply(a.clone()), Event::InitDone];
+    let (a, b) = (
+        object("a", "1", json!({"owner": "x"})),
+        object("b", "2", json!({"owner": "x"})),
+    );
+    let list = vec![
+        Event::Init,
+        Event::InitApply(b),
+        Event::InitApply(a.clone()),
+        Event::InitDone,
+    ];
     world.check(list, &["b here", "a here"]);
     assert!(world.keeper.store.is_ready());
     assert_eq!(world.owned("x"), ["a", "b"]);
-    world.check(vec![Event::Init, Event::InitApply(a), Event::InitDone], &["b gone"]);
+    world.check(
+        vec![Event::Init, Event::InitApply(a), Event::InitDone],
+        &["b gone"],
+    );
     assert_eq!(world.owned("x"), ["a"]);
 }
 
 #[test]
 fn changes_move_between_indexes() {
     let mut world = World::new();
-    world.check(vec![Event::Apply(object("a", "1", json!({"owner": "x"})))], &["a here"]);
-    world.check(vec![Event::Apply(object("a", "2", json!({"owner": "y"})))], &["a here"]);
-    assert_eq!((world.owned("x"), world.owned("y")), (vec![], vec!["a".to_owned()]));
-    world.check(vec![Event::Delete(object("a", "3", json!({"owner": "y"})))], &["a gone"]);
+    world.check(
+        vec![Event::Apply(object("a", "1", json!({"owner": "x"})))],
+        &["a here"],
+    );
+    world.check(
+        vec![Event::Apply(object("a", "2", json!({"owner": "y"})))],
+        &["a here"],
+    );
+    assert_eq!(
+        (world.owned("x"), world.owned("y")),
+        (vec![], vec!["a".to_owned()])
+    );
+    world.check(
+        vec![Event::Delete(object("a", "3", json!({"owner": "y"})))],
+        &["a gone"],
+    );
     assert!(world.owned("y").is_empty());
     assert!(world.keeper.store.keys().is_empty());
 }
@@ -75,8 +117,22 @@ fn changes_move_between_indexes() {
 #[test]
 fn an_undecodable_object_is_kept_as_a_reason() {
     let mut world = World::new();
-    world.check(vec![Event::Apply(object("bad", "1", json!({"replicas": "many"})))], &["bad here"]);
-    let found = world.keeper.store.get(&ObjectKey::new("shop", "bad")).unwrap();
+    world.check(
+        vec![Event::Apply(object(
+            "bad",
+            "1",
+            json!({"replicas": "many"}),
+        ))],
+        &["bad here"],
+    );
+    let found = world
+        .keeper
+        .store
+        .get(&ObjectKey::new("shop", "bad"))
+        .unwrap();
     assert!(found.object.as_ref().unwrap_err().contains("replicas") || found.object.is_err());
-    world.check(vec![Event::Apply(object("good", "2", json!({})))], &["good here"]);
+    world.check(
+        vec![Event::Apply(object("good", "2", json!({})))],
+        &["good here"],
+    );
 }

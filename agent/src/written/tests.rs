@@ -11,7 +11,10 @@ fn behind_until_the_own_write_is_seen() {
     assert!(!written.is_behind(&rollout));
     written.wrote(Kind::Rollout, &rollout, &rollout, "100");
     written.seen(&rollout, "99");
-    assert!(written.is_behind(&rollout), "an older version is not enough");
+    assert!(
+        written.is_behind(&rollout),
+        "an older version is not enough"
+    );
     written.seen(&rollout, "100");
     assert!(!written.is_behind(&rollout));
 }
@@ -60,10 +63,19 @@ fn a_new_list_clears_what_was_written_before_it_began() {
     written.list_begins(Kind::Rollout);
     written.wrote(Kind::Rollout, &during, &during, "5001");
     written.list_ends(Kind::Rollout);
-    assert!(!written.is_behind(&before), "a restored cluster has lower versions for ever");
-    assert!(written.is_behind(&during), "the list may be older than this write");
+    assert!(
+        !written.is_behind(&before),
+        "a restored cluster has lower versions for ever"
+    );
+    assert!(
+        written.is_behind(&during),
+        "the list may be older than this write"
+    );
     written.seen(&during, "5001");
-    assert!(written.is_behind(&during), "the list of another kind clears nothing");
+    assert!(
+        written.is_behind(&during),
+        "the list of another kind clears nothing"
+    );
     written.seen(&uid("set"), "5000");
     assert!(!written.is_behind(&during));
 }
@@ -111,5 +123,8 @@ fn a_watch_can_be_faster_than_the_answer() {
     assert!(!written.is_behind(&rollout));
     written.seen(&rollout, "3");
     written.wrote(Kind::Rollout, &rollout, &rollout, "4");
-    assert!(written.is_behind(&rollout), "versions of a restored cluster count as they are");
+    assert!(
+        written.is_behind(&rollout),
+        "versions of a restored cluster count as they are"
+    );
 }

@@ -11,12 +11,74 @@ pub const INSIDE: &str = "_inside";
 
 /// Functions of the language itself.
 const BUILT_IN: [&str; 68] = [
-    "abs", "all", "any", "bitand", "bitnand", "bitnot", "bitor", "bitshl", "bitshr", "bitushr", "bitxor", "ceil",
-    "concat", "count", "filter", "find", "findIndex", "findLast", "findLastIndex", "first", "flatten", "float", "floor",
-    "fromPairs", "get", "groupBy", "hasPrefix", "hasSuffix", "indexOf", "int", "join", "keys", "last", "lastIndexOf",
-    "len", "lower", "map", "max", "mean", "median", "min", "none", "one", "reduce", "repeat", "replace", "reverse",
-    "round", "sort", "sortBy", "split", "splitAfter", "string", "sum", "take", "toPairs", "trim", "trimPrefix",
-    "trimSuffix", "type", "uniq", "upper", "values", "now", "asInt", "asFloat", "isNaN", "default",
+    "abs",
+    "all",
+    "any",
+    "bitand",
+    "bitnand",
+    "bitnot",
+    "bitor",
+    "bitshl",
+    "bitshr",
+    "bitushr",
+    "bitxor",
+    "ceil",
+    "concat",
+    "count",
+    "filter",
+    "find",
+    "findIndex",
+    "findLast",
+    "findLastIndex",
+    "first",
+    "flatten",
+    "float",
+    "floor",
+    "fromPairs",
+    "get",
+    "groupBy",
+    "hasPrefix",
+    "hasSuffix",
+    "indexOf",
+    "int",
+    "join",
+    "keys",
+    "last",
+    "lastIndexOf",
+    "len",
+    "lower",
+    "map",
+    "max",
+    "mean",
+    "median",
+    "min",
+    "none",
+    "one",
+    "reduce",
+    "repeat",
+    "replace",
+    "reverse",
+    "round",
+    "sort",
+    "sortBy",
+    "split",
+    "splitAfter",
+    "string",
+    "sum",
+    "take",
+    "toPairs",
+    "trim",
+    "trimPrefix",
+    "trimSuffix",
+    "type",
+    "uniq",
+    "upper",
+    "values",
+    "now",
+    "asInt",
+    "asFloat",
+    "isNaN",
+    "default",
 ];
 /// Functions of analyses that do not fit above.
 const OWN: [&str; 2] = ["isInf", "isNil"];
@@ -44,18 +106,35 @@ pub fn add(environment: &mut Environment<'_>, now: Timestamp) {
     environment.add_function("asInt", |call| as_int(one(&call.ident, call.args)?));
     environment.add_function("asFloat", |call| as_float(one(&call.ident, call.args)?));
     environment.add_function("isNaN", |call| {
-        Ok(Value::Bool(matches!(one(&call.ident, call.args)?, Value::Float(number) if number.is_nan())))
+        Ok(Value::Bool(
+            matches!(one(&call.ident, call.args)?, Value::Float(number) if number.is_nan()),
+        ))
     });
     environment.add_function("isInf", |call| {
-        Ok(Value::Bool(matches!(one(&call.ident, call.args)?, Value::Float(number) if number.is_infinite())))
+        Ok(Value::Bool(
+            matches!(one(&call.ident, call.args)?, Value::Float(number) if number.is_infinite()),
+        ))
     });
-    environment.add_function("isNil", |call| Ok(Value::Bool(matches!(one(&call.ident, call.args)?, Value::Nil))));
+    environment.add_function("isNil", |call| {
+        Ok(Value::Bool(matches!(
+            one(&call.ident, call.args)?,
+            Value::Nil
+        )))
+    });
     environment.add_function("default", |call| {
         let [value, otherwise] = two(&call.ident, call.args)?;
-        Ok(if matches!(value, Value::Nil) { otherwise } else { value })
+        Ok(if matches!(value, Value::Nil) {
+            otherwise
+        } else {
+            value
+        })
     });
     environment.add_function("now", move |call| {
-        if call.args.is_empty() { Ok(Value::Integer(now.as_second())) } else { failed("now() takes nothing") }
+        if call.args.is_empty() {
+            Ok(Value::Integer(now.as_second()))
+        } else {
+            failed("now() takes nothing")
+        }
     });
     environment.add_function(INSIDE, |call| {
         let [list, place] = two("[]", call.args)?;
@@ -76,7 +155,8 @@ fn one(name: &str, args: Vec<Value>) -> Result<Value> {
 }
 
 fn two(name: &str, args: Vec<Value>) -> Result<[Value; 2]> {
-    <[Value; 2]>::try_from(args).or_else(|args| failed(format!("{name}() takes two values, not {}", args.len())))
+    <[Value; 2]>::try_from(args)
+        .or_else(|args| failed(format!("{name}() takes two values, not {}", args.len())))
 }
 
 /// Largest float that still is a 64-bit integer, with the sign off.
@@ -110,20 +190,27 @@ fn as_float(value: Value) -> Result<Value> {
             Ok(number) => Ok(Value::Float(number)),
             Err(_) => failed(format!("asFloat() cannot read {text:?}")),
         },
-        Value::Bool(_) | Value::Nil | Value::Array(_) | Value::Bytes(_) | Value::Map(_) | Value::KeyedMap(_) => {
-            failed(format!("asFloat() cannot read {}", type_name(&value)))
-        }
+        Value::Bool(_)
+        | Value::Nil
+        | Value::Array(_)
+        | Value::Bytes(_)
+        | Value::Map(_)
+        | Value::KeyedMap(_) => failed(format!("asFloat() cannot read {}", type_name(&value))),
     }
 }
 
 /// The place itself, if the list has it; keys of maps pass, a missing one is nil as in the language.
 fn inside(list: &Value, place: Value) -> Result<Value> {
-    let (Value::Array(items), Value::Integer(index)) = (list, &place) else { return Ok(place) };
+    let (Value::Array(items), Value::Integer(index)) = (list, &place) else {
+        return Ok(place);
+    };
     let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
     if *index < length && *index >= length.saturating_neg() {
         Ok(place)
     } else {
-        failed(format!("index {index} is out of range: the list has {length} elements"))
+        failed(format!(
+            "index {index} is out of range: the list has {length} elements"
+        ))
     }
 }
 
@@ -135,7 +222,11 @@ struct Element<'a> {
 
 impl ContextProvider for Element<'_> {
     fn get(&self, key: &str) -> Option<&Value> {
-        if key == "#" { Some(&self.item) } else { self.outside.get(key) }
+        if key == "#" {
+            Some(&self.item)
+        } else {
+            self.outside.get(key)
+        }
     }
 
     fn to_context(&self) -> Context {
@@ -147,17 +238,39 @@ impl ContextProvider for Element<'_> {
 
 /// Replaces the functions that take a predicate and would let pass one that gives no bool.
 fn add_predicates(environment: &mut Environment<'_>) {
-    add_predicate(environment, "all", |found| Value::Bool(found.iter().all(|(_, fits)| *fits)));
-    add_predicate(environment, "any", |found| Value::Bool(found.iter().any(|(_, fits)| *fits)));
-    add_predicate(environment, "none", |found| Value::Bool(!found.iter().any(|(_, fits)| *fits)));
-    add_predicate(environment, "one", |found| Value::Bool(found.iter().filter(|(_, fits)| *fits).count() == 1));
-    add_predicate(environment, "filter", |found| {
-        Value::Array(found.into_iter().filter(|(_, fits)| *fits).map(|(item, _)| item).collect())
+    add_predicate(environment, "all", |found| {
+        Value::Bool(found.iter().all(|(_, fits)| *fits))
     });
-    add_predicate(environment, "find", |found| item(found.into_iter().find(|(_, fits)| *fits)));
-    add_predicate(environment, "findLast", |found| item(found.into_iter().rfind(|(_, fits)| *fits)));
-    add_predicate(environment, "findIndex", |found| place(found.iter().position(|(_, fits)| *fits)));
-    add_predicate(environment, "findLastIndex", |found| place(found.iter().rposition(|(_, fits)| *fits)));
+    add_predicate(environment, "any", |found| {
+        Value::Bool(found.iter().any(|(_, fits)| *fits))
+    });
+    add_predicate(environment, "none", |found| {
+        Value::Bool(!found.iter().any(|(_, fits)| *fits))
+    });
+    add_predicate(environment, "one", |found| {
+        Value::Bool(found.iter().filter(|(_, fits)| *fits).count() == 1)
+    });
+    add_predicate(environment, "filter", |found| {
+        Value::Array(
+            found
+                .into_iter()
+                .filter(|(_, fits)| *fits)
+                .map(|(item, _)| item)
+                .collect(),
+        )
+    });
+    add_predicate(environment, "find", |found| {
+        item(found.into_iter().find(|(_, fits)| *fits))
+    });
+    add_predicate(environment, "findLast", |found| {
+        item(found.into_iter().rfind(|(_, fits)| *fits))
+    });
+    add_predicate(environment, "findIndex", |found| {
+        place(found.iter().position(|(_, fits)| *fits))
+    });
+    add_predicate(environment, "findLastIndex", |found| {
+        place(found.iter().rposition(|(_, fits)| *fits))
+    });
 }
 
 fn item(found: Option<(Value, bool)>) -> Value {
@@ -168,7 +281,11 @@ fn place(found: Option<usize>) -> Value {
     Value::Integer(found.and_then(|at| i64::try_from(at).ok()).unwrap_or(-1))
 }
 
-fn add_predicate(environment: &mut Environment<'_>, name: &'static str, fold: fn(Vec<(Value, bool)>) -> Value) {
+fn add_predicate(
+    environment: &mut Environment<'_>,
+    name: &'static str,
+    fold: fn(Vec<(Value, bool)>) -> Value,
+) {
     environment.add_function(name, move |call| {
         let Value::Array(items) = one(name, call.args)? else {
             return failed(format!("{name}() takes a list"));
@@ -178,7 +295,10 @@ fn add_predicate(environment: &mut Environment<'_>, name: &'static str, fold: fn
         };
         let mut found = Vec::with_capacity(items.len());
         for item in items {
-            let element = Element { outside: call.ctx, item };
+            let element = Element {
+                outside: call.ctx,
+                item,
+            };
             match call.env.run(predicate, &element)? {
                 Value::Bool(fits) => found.push((element.item, fits)),
                 other @ (Value::Integer(_)
@@ -188,7 +308,12 @@ fn add_predicate(environment: &mut Environment<'_>, name: &'static str, fold: fn
                 | Value::Array(_)
                 | Value::Bytes(_)
                 | Value::Map(_)
-                | Value::KeyedMap(_)) => return failed(format!("{name}()'s predicate gives {}, not true or false", type_name(&other))),
+                | Value::KeyedMap(_)) => {
+                    return failed(format!(
+                        "{name}()'s predicate gives {}, not true or false",
+                        type_name(&other)
+                    ));
+                }
             }
         }
         Ok(fold(found))

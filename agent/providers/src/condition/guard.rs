@@ -20,8 +20,21 @@ const MAX_RANGE: i64 = 10_000;
 
 /// Words of the language that are no names.
 const KEYWORDS: [&str; 15] = [
-    "true", "false", "nil", "not", "and", "or", "in", "contains", "startsWith", "endsWith", "matches", "let", "if",
-    "else", "result",
+    "true",
+    "false",
+    "nil",
+    "not",
+    "and",
+    "or",
+    "in",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "let",
+    "if",
+    "else",
+    "result",
 ];
 
 /// Why a condition is refused.
@@ -37,13 +50,17 @@ pub enum Refusal {
     #[error("a quote or bracket is not closed")]
     Unclosed,
     /// A name that nothing defines.
-    #[error("it names {0:?}, which is not known: a condition knows result, its functions and what it lets")]
+    #[error(
+        "it names {0:?}, which is not known: a condition knows result, its functions and what it lets"
+    )]
     UnknownName(String),
     /// A function that does not exist.
     #[error("it calls {0:?}, which is not a function of the language")]
     UnknownFunction(String),
     /// A list made from a range.
-    #[error("its range is not between two whole numbers less than {MAX_RANGE} apart, or it has two ranges")]
+    #[error(
+        "its range is not between two whole numbers less than {MAX_RANGE} apart, or it has two ranges"
+    )]
     Range,
 }
 
@@ -54,7 +71,12 @@ pub fn guard(source: &str) -> Result<String, Refusal> {
     }
     let tokens = split(source).ok_or(Refusal::Unclosed)?;
     let partners = partners(&tokens)?;
-    if tokens.iter().filter(|token| token.text == "?" || token.text == "??").count() > MAX_TERNARIES {
+    if tokens
+        .iter()
+        .filter(|token| token.text == "?" || token.text == "??")
+        .count()
+        > MAX_TERNARIES
+    {
         return Err(Refusal::TooDeep);
     }
     check_names(&tokens)?;
@@ -90,11 +112,16 @@ fn partners(tokens: &[Token<'_>]) -> Result<Vec<Option<usize>>, Refusal> {
             }
         }
     }
-    if open.is_empty() { Ok(partners) } else { Err(Refusal::Unclosed) }
+    if open.is_empty() {
+        Ok(partners)
+    } else {
+        Err(Refusal::Unclosed)
+    }
 }
 
 fn text_at<'a>(tokens: &[Token<'a>], at: Option<usize>) -> &'a str {
-    at.and_then(|at| tokens.get(at)).map_or("", |token| token.text)
+    at.and_then(|at| tokens.get(at))
+        .map_or("", |token| token.text)
 }
 
 fn check_names(tokens: &[Token<'_>]) -> Result<(), Refusal> {
@@ -102,7 +129,11 @@ fn check_names(tokens: &[Token<'_>]) -> Result<(), Refusal> {
     for (index, token) in tokens.iter().enumerate() {
         let before = text_at(tokens, index.checked_sub(1));
         let after = text_at(tokens, index.checked_add(1));
-        if token.kind != Kind::Name || before == "." || before == "?." || token.text.starts_with('#') {
+        if token.kind != Kind::Name
+            || before == "."
+            || before == "?."
+            || token.text.starts_with('#')
+        {
             continue;
         }
         let map_key = after == ":" && (before == "{" || before == ",");
@@ -122,8 +153,13 @@ fn check_names(tokens: &[Token<'_>]) -> Result<(), Refusal> {
 }
 
 fn check_ranges(tokens: &[Token<'_>]) -> Result<(), Refusal> {
-    let mut ranges = tokens.iter().enumerate().filter(|(_, token)| token.text == "..");
-    let Some((index, _)) = ranges.next() else { return Ok(()) };
+    let mut ranges = tokens
+        .iter()
+        .enumerate()
+        .filter(|(_, token)| token.text == "..");
+    let Some((index, _)) = ranges.next() else {
+        return Ok(());
+    };
     let bound = |at: Option<usize>| text_at(tokens, at).parse::<i64>().ok();
     let (from, to) = (bound(index.checked_sub(1)), bound(index.checked_add(1)));
     match (from, to, ranges.next()) {
@@ -137,7 +173,13 @@ fn wrap(source: &str, tokens: &[Token<'_>], partners: &[Option<usize>]) -> Strin
     wrap_span(source, tokens, partners, 0, tokens.len())
 }
 
-fn wrap_span(source: &str, tokens: &[Token<'_>], partners: &[Option<usize>], from: usize, to: usize) -> String {
+fn wrap_span(
+    source: &str,
+    tokens: &[Token<'_>],
+    partners: &[Option<usize>],
+    from: usize,
+    to: usize,
+) -> String {
     let mut text = String::new();
     let mut index = from;
     while let Some(token) = tokens.get(index).filter(|_| index < to) {
@@ -162,12 +204,22 @@ fn wrap_span(source: &str, tokens: &[Token<'_>], partners: &[Option<usize>], fro
 /// What stood between a token and the next one: a blank where it was a comment.
 fn gap<'a>(source: &'a str, tokens: &[Token<'_>], index: usize) -> &'a str {
     let end = tokens.get(index).map_or(0, Token::end);
-    let next = index.checked_add(1).and_then(|next| tokens.get(next)).map_or(end, |token| token.start);
-    source.get(end..next).map_or("", |gap| if gap.is_empty() { "" } else { " " })
+    let next = index
+        .checked_add(1)
+        .and_then(|next| tokens.get(next))
+        .map_or(end, |token| token.start);
+    source
+        .get(end..next)
+        .map_or("", |gap| if gap.is_empty() { "" } else { " " })
 }
 
 /// Where the operand of a bracket at `index` begins; `None` when the bracket makes a list.
-fn operand(tokens: &[Token<'_>], partners: &[Option<usize>], index: usize, from: usize) -> Option<usize> {
+fn operand(
+    tokens: &[Token<'_>],
+    partners: &[Option<usize>],
+    index: usize,
+    from: usize,
+) -> Option<usize> {
     let mut start = index.checked_sub(1).filter(|start| *start >= from)?;
     loop {
         let token = tokens.get(start)?;
@@ -178,12 +230,17 @@ fn operand(tokens: &[Token<'_>], partners: &[Option<usize>], index: usize, from:
             (_, Kind::Number | Kind::Mark) => return None,
         }
         let before = start.checked_sub(1).filter(|before| *before >= from);
-        let (text, kind) = before.and_then(|at| tokens.get(at)).map_or(("", Kind::Mark), |token| (token.text, token.kind));
+        let (text, kind) = before
+            .and_then(|at| tokens.get(at))
+            .map_or(("", Kind::Mark), |token| (token.text, token.kind));
         let here = text_at(tokens, Some(start));
-        let continues = (here == "(" || here == "[") && (kind == Kind::Name && !KEYWORDS.contains(&text) || text == "result")
+        let continues = (here == "(" || here == "[")
+            && (kind == Kind::Name && !KEYWORDS.contains(&text) || text == "result")
             || (here == "(" || here == "[") && matches!(text, ")" | "]");
         if text == "." || text == "?." {
-            let owner = before.and_then(|at| at.checked_sub(1)).filter(|at| *at >= from);
+            let owner = before
+                .and_then(|at| at.checked_sub(1))
+                .filter(|at| *at >= from);
             // `.field` without an owner is the element of a predicate, which is no operand that can be repeated alone.
             start = owner.filter(|at| ends_operand(tokens, *at)).or(before)?;
             if text_at(tokens, Some(start)) == text {

@@ -54,7 +54,11 @@ pub fn split(source: &str) -> Option<Vec<Token<'_>>> {
             length(rest, first)?
         };
         let text = rest.get(..length)?;
-        tokens.push(Token { kind: kind(first), text, start: at });
+        tokens.push(Token {
+            kind: kind(first),
+            text,
+            start: at,
+        });
         at = at.saturating_add(length);
     }
     Some(tokens)
@@ -72,7 +76,12 @@ fn kind(first: char) -> Kind {
 fn length(rest: &str, first: char) -> Option<usize> {
     match kind(first) {
         Kind::Text => quoted(rest, first),
-        Kind::Name => Some(rest.char_indices().skip(1).find(|(_, c)| !is_name(*c)).map_or(rest.len(), |(at, _)| at)),
+        Kind::Name => Some(
+            rest.char_indices()
+                .skip(1)
+                .find(|(_, c)| !is_name(*c))
+                .map_or(rest.len(), |(at, _)| at),
+        ),
         Kind::Number => Some(number(rest)),
         Kind::Mark if DOUBLE.iter().any(|mark| rest.starts_with(mark)) => Some(2),
         Kind::Mark => Some(first.len_utf8()),

@@ -5,33 +5,55 @@ fn key(name: &str) -> ObjectKey {
 }
 
 fn state(phase: &str) -> v1::RolloutState {
-    v1::RolloutState { phase: phase.to_owned(), ..v1::RolloutState::default() }
+    v1::RolloutState {
+        phase: phase.to_owned(),
+        ..v1::RolloutState::default()
+    }
 }
 
 fn content(digest: &str) -> Option<v1::Content> {
-    Some(v1::Content { digest: digest.to_owned(), ..v1::Content::default() })
+    Some(v1::Content {
+        digest: digest.to_owned(),
+        ..v1::Content::default()
+    })
 }
 
 fn change(was: &str, now: &str) -> v1::ContentChanged {
-    v1::ContentChanged { rollout: None, was: content(was), now: content(now) }
+    v1::ContentChanged {
+        rollout: None,
+        was: content(was),
+        now: content(now),
+    }
 }
 
 fn outcome(message: &str) -> v1::Outcome {
-    v1::Outcome { message: message.to_owned(), ..v1::Outcome::default() }
+    v1::Outcome {
+        message: message.to_owned(),
+        ..v1::Outcome::default()
+    }
 }
 
 fn words(batch: Option<v1::ReportBatch>) -> Vec<String> {
     let body = |report: v1::Report| match report.body.unwrap() {
         Body::State(state) => format!("{} state {}", report.sequence, state.phase),
         Body::Changed(change) => {
-            format!("{} changed {} {}", report.sequence, change.was.unwrap().digest, change.now.unwrap().digest)
+            format!(
+                "{} changed {} {}",
+                report.sequence,
+                change.was.unwrap().digest,
+                change.now.unwrap().digest
+            )
         }
         Body::Outcome(outcome) => format!("{} outcome {}", report.sequence, outcome.message),
         Body::Effect(_) => format!("{} effect", report.sequence),
         Body::Verb(verb) => format!("{} verb {}", report.sequence, verb.verb),
         Body::Removed(_) => format!("{} removed", report.sequence),
     };
-    batch.into_iter().flat_map(|batch| batch.reports).map(body).collect()
+    batch
+        .into_iter()
+        .flat_map(|batch| batch.reports)
+        .map(body)
+        .collect()
 }
 
 #[test]
@@ -46,7 +68,12 @@ fn states_replace_each_other_and_outcomes_do_not() {
     reports.outcome(&key("a"), outcome("one"));
     assert_eq!(
         words(reports.batch(1)),
-        ["1 outcome one", "2 state Progressing", "3 state Healthy", "4 outcome two"]
+        [
+            "1 outcome one",
+            "2 state Progressing",
+            "3 state Healthy",
+            "4 outcome two"
+        ]
     );
     assert_eq!(words(reports.batch(1)), [""; 0]);
 }
@@ -61,7 +88,14 @@ fn changes_become_one_until_they_are_sent() {
     assert_eq!(words(reports.batch(1)), ["2 changed 3 4"]);
     assert_eq!(reports.acknowledged(1).len(), 1);
     let told = reports.acknowledged(2);
-    assert_eq!(told, [Told { rollout: key("a"), digest: "4".to_owned(), generation: 0 }]);
+    assert_eq!(
+        told,
+        [Told {
+            rollout: key("a"),
+            digest: "4".to_owned(),
+            generation: 0
+        }]
+    );
 }
 
 #[test]
@@ -74,7 +108,10 @@ fn a_new_session_sends_again_what_was_not_acknowledged() {
     reports.acknowledged(1);
     reports.outcome(&key("c"), outcome("three"));
     assert_eq!(reports.begin().len(), 1, "Hello carries the states");
-    assert_eq!(words(reports.batch(2)), ["1 outcome two", "2 outcome three"]);
+    assert_eq!(
+        words(reports.batch(2)),
+        ["1 outcome two", "2 outcome three"]
+    );
     reports.acknowledged(2);
     reports.begin();
     assert_eq!(words(reports.batch(3)), [""; 0]);
@@ -95,7 +132,10 @@ fn a_removed_rollout_has_no_state() {
 fn what_is_kept_and_under_way_is_bounded() {
     let reports = Reports::new(true);
     for index in 0..(MAX_LOOSE + 10) {
-        reports.verb(v1::LocalVerb { verb: index.to_string(), ..v1::LocalVerb::default() });
+        reports.verb(v1::LocalVerb {
+            verb: index.to_string(),
+            ..v1::LocalVerb::default()
+        });
     }
     reports.outcome(&key("a"), outcome("kept"));
     assert_eq!(reports.lock().waiting.len(), MAX_LOOSE + 1);
