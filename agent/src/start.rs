@@ -98,7 +98,8 @@ pub async fn kinds(client: &Client, has_hub: bool) -> Kinds {
                     "{group} lacks Gate or FleetMember; apply deploy/crds. Nothing new is started meanwhile"
                 );
             }
-            Err(kube::Error::Api(status)) if status.is_not_found() => {
+            // For a group that nobody serves the answer is plain text: only the code tells.
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.code == 404 => {
                 if !has_hub {
                     return Kinds::Absent;
                 }
