@@ -26,8 +26,11 @@ pub struct Notes {
     pub hub_killed: Option<Timestamp>,
     /// It answers again.
     pub hub_back: Option<Timestamp>,
-    /// The story was told to its end.
+    /// The end of the evidence that counts.
     pub ended: Option<Timestamp>,
+    /// The story was told to that end, and did not break off there.
+    #[serde(default)]
+    pub told: bool,
 }
 
 /// One push.

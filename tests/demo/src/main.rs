@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use tests_demo::summary::Summary;
 use tests_fleet::{Error, Result, RunDir};
@@ -85,6 +86,10 @@ async fn demo(arguments: &Arguments) -> Result<bool> {
 async fn told(run: &RunDir, progress: &Progress, arguments: &Arguments) -> Result<Fleet> {
     let mut fleet = Fleet::up(run, progress, arguments.agent_binary.as_deref()).await?;
     let told = story::tell(&mut fleet, run, progress).await;
+    fleet.note(|notes| {
+        notes.ended = Some(Timestamp::now());
+        notes.told = told.is_ok();
+    })?;
     fleet.keep_history().await;
     told?;
     fleet.nothing_was_forbidden()?;

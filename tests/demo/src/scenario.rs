@@ -23,8 +23,9 @@ pub const LOAD_RATE: u32 = 50;
 pub const FIRST_PODS: usize = 1;
 /// Pods of the new version at the second step, 60 %.
 pub const SECOND_PODS: usize = 3;
-/// How long the first step is held before the analysis: long enough for a few dozen answers to be scraped.
-pub const FIRST_PAUSE: Duration = Duration::from_secs(4);
+/// How long the first step is held before the analysis. Prometheus takes up new targets every five seconds and asks each
+/// within another; a measurement without data is an error, and the next one comes ten seconds later.
+pub const FIRST_PAUSE: Duration = Duration::from_secs(8);
 /// How long the second step is held.
 pub const SECOND_PAUSE: Duration = Duration::from_secs(3);
 /// Measurements of the analysis.

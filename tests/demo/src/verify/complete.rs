@@ -18,9 +18,12 @@ const UNANSWERED_MAX_PERCENT: usize = 1;
 /// Every source, from the first push to the end.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
+    if !evidence.notes.told {
+        wrong.push("the story broke off".into());
+    }
     for version in VERSIONS {
         if evidence.part(version).is_none() {
-            wrong.push(format!("the story does not tell of {version} to its end"));
+            wrong.push(format!("the story does not tell of {version}"));
         }
     }
     for cluster in CLUSTERS {

@@ -68,25 +68,29 @@ fn too_soon(seen: &Seen, version: Version, pods: usize, held: Duration) -> Optio
 /// In any window of answers that ends before the next step's first pod runs, the version gave no more than its share.
 fn by_answers(seen: &Seen, version: Version) -> Vec<String> {
     let name = version.to_string();
-    let given: Vec<(Timestamp, bool)> = seen
+    // How many of the answers so far the version gave, so that a window is one subtraction.
+    let mut own = 0_usize;
+    let mut so_far: Vec<(Timestamp, usize)> = vec![(Timestamp::MIN, 0)];
+    for answer in seen
         .answers
         .iter()
         .filter(|answer| !answer.version.is_empty())
-        .map(|answer| (answer.time, answer.version == name))
-        .collect();
+    {
+        own += usize::from(answer.version == name);
+        so_far.push((answer.time, own));
+    }
     [FIRST_PODS, SECOND_PODS]
         .iter()
         .filter_map(|pods| {
-            let until = seen.first_with_running(version, pods + 1);
+            let until = seen.first_with_running(version, pods + 1).unwrap_or(Timestamp::MAX);
             let allowed = SHARE_WINDOW * pods / REPLICAS + CHANCE;
-            let over = given.windows(SHARE_WINDOW).find(|window| {
-                let ends = window.last().map(|(time, _)| *time);
-                let before = until.is_none_or(|until| ends.is_some_and(|ends| ends < until));
-                before && window.iter().filter(|(_, own)| *own).count() > allowed
-            })?;
-            let own = over.iter().filter(|(_, own)| *own).count();
-            let at = over.last().map(|(time, _)| time.to_string()).unwrap_or_default();
-            Some(format!("it gave {own} of {SHARE_WINDOW} answers before {at}, while {pods} of {REPLICAS} pods were allowed"))
+            let mut windows = so_far.iter().zip(so_far.iter().skip(SHARE_WINDOW));
+            let over = windows.find(|((_, before), (ends, after))| *ends < until && after - before > allowed);
+            let ((_, before), (ends, after)) = over?;
+            Some(format!(
+                "it gave {} of {SHARE_WINDOW} answers before {ends}, while {pods} of {REPLICAS} pods were allowed",
+                after - before
+            ))
         })
         .collect()
 }

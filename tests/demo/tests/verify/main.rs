@@ -61,7 +61,7 @@ fn the_good_story_is_right() {
     assert!(
         caught
             .detection_seconds
-            .is_some_and(|seconds| (3.0..8.0).contains(&seconds)),
+            .is_some_and(|seconds| (3.0..12.0).contains(&seconds)),
         "{caught:?}"
     );
     assert!(

@@ -171,6 +171,7 @@ impl World {
             hub_killed: Some(stamp(self.killed)),
             hub_back: Some(stamp(self.killed + 3_000)),
             ended: Some(stamp(self.ended)),
+            told: true,
         };
         let text = serde_json::to_string(&notes).expect("JSON");
         std::fs::write(place::notes(run), text).expect("written");
