@@ -97,7 +97,7 @@ mod tests {
             },
             digest: "v1:a".into(),
             delivery_digest: "v1:b".into(),
-            start_by: "2026-11-23T12:00:00Z".parse::<StatusTime>().unwrap(),
+            start_by: Some("2026-11-23T12:00:00Z".parse::<StatusTime>().unwrap()),
             lease_seconds: 30,
             cluster_uid: "cluster".into(),
             rollout_uid: "rollout".into(),

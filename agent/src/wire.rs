@@ -183,7 +183,7 @@ pub fn permit(wire: &v1::Permit) -> Result<Permit, Error> {
         .start_by
         .as_ref()
         .and_then(time::from_wire)
-        .ok_or(Error::Missing("permit.start_by"))?;
+        .map(StatusTime::from);
     Ok(Permit {
         release: ReleaseName(wire.release.clone()),
         direction: match wire.direction() {
@@ -201,7 +201,7 @@ pub fn permit(wire: &v1::Permit) -> Result<Permit, Error> {
         )),
         digest: ContentDigest(wire.digest.clone()),
         delivery_digest: DeliveryDigest(wire.delivery_digest.clone()),
-        start_by: StatusTime::from(start_by),
+        start_by,
         lease_seconds: u64::from(wire.lease_seconds),
         signature: wire.signature.clone(),
         max_step: wire
@@ -231,7 +231,9 @@ pub fn permit_to_wire(permit: &Permit) -> Result<v1::Permit, Error> {
         fence: Some(fence_to_wire(permit.fence)),
         digest: permit.digest.0.clone(),
         delivery_digest: permit.delivery_digest.0.clone(),
-        start_by: Some(time::to_wire(permit.start_by.timestamp())),
+        start_by: permit
+            .start_by
+            .map(|start_by| time::to_wire(start_by.timestamp())),
         max_step: step.transpose()?,
         lease_seconds: u32::try_from(permit.lease_seconds)
             .map_err(|_| Error::Range("permit.lease_seconds"))?,

@@ -219,14 +219,13 @@ record! {
         /// How it is delivered.
         pub delivery_digest: DeliveryDigest,
         required
-        /// It starts before this time or not at all.
-        pub start_by: StatusTime,
-        required
         /// Length of the lease.
         pub lease_seconds: u64,
         required
         /// Signature over all of it, base64.
         pub signature: String,
+        /// It starts before this time or not at all; absent: no end, as for a rollback that waits for its cluster (G23).
+        pub start_by: Option<StatusTime>,
         /// The last step that may be started; absent: all.
         pub max_step: Option<i32>,
         /// Why, in words for people; for rollbacks.

@@ -213,7 +213,9 @@ fn permit(observed: &Observed, gate: &Gate, bug: Bug) -> Option<PermitFacts> {
         delivery: permit.delivery_digest.clone(),
         fence: permit.fence,
         max_step: permit.max_step.filter(|_| !bug.is(Planted::MaxStepIgnored)),
-        start_by_passed: permit.start_by.timestamp() < observed.now,
+        start_by_passed: permit
+            .start_by
+            .is_some_and(|start_by| start_by.timestamp() < observed.now),
         started: effective.is_some_and(|one| one.fence == permit.fence),
         distrust: observed.gate.distrust.clone().or(other),
         kind: match permit.direction {
