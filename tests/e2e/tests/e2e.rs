@@ -9,5 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod canary;
 mod crds;
+mod kills;
 mod sandbox;
