@@ -112,20 +112,38 @@ impl GateStore {
         Ok(problems)
     }
 
-    /// Writes the Gates of these entries that are missing: deleted by somebody, or never written before a crash (G6).
-    pub async fn rebuild(&self, entries: impl Iterator<Item = &v1::GateEntry>, set: Fence) {
+    /// Writes the Gates of these entries that are missing or older: deleted by somebody (G6), or not written when their
+    /// set was taken. Returns whether any was written.
+    pub async fn catch_up(
+        &self,
+        entries: impl Iterator<Item = &v1::GateEntry>,
+        set: Fence,
+    ) -> bool {
+        let mut any = false;
         for entry in entries {
             let rollout = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
-            if self.caches.gates.get(&self.gate_key(&rollout)).is_some() {
+            let known = self.caches.gates.get(&self.gate_key(&rollout));
+            let current = known.as_ref().is_some_and(|found| match &found.object {
+                Ok(gate) => {
+                    (gate.spec.incarnation, gate.spec.version) >= (set.incarnation, entry.version)
+                }
+                // Only a person can tell what to do with it.
+                Err(_) => true,
+            });
+            if current {
                 continue;
             }
             match self.store_gate(entry, set).await {
-                Ok(()) => tracing::warn!(%rollout, "the Gate was missing and is written again"),
+                Ok(()) => {
+                    any = true;
+                    tracing::warn!(%rollout, "the Gate was missing or old and is written again");
+                }
                 Err(error) => {
-                    tracing::warn!(%rollout, %error, "the Gate is missing and cannot be written")
+                    tracing::debug!(%rollout, %error, "the Gate is missing or old and cannot be written")
                 }
             }
         }
+        any
     }
 
     /// The fence as stored, read past the cache once so that a restart never says less than it has.

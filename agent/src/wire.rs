@@ -179,23 +179,25 @@ fn waiting(wire: &v1::Waiting) -> Waiting {
 
 /// A permit as it is kept.
 pub fn permit(wire: &v1::Permit) -> Result<Permit, Error> {
-    let start_by = wire
-        .start_by
-        .as_ref()
-        .and_then(time::from_wire)
-        .map(StatusTime::from);
+    let direction = match wire.direction() {
+        v1::permit::Direction::Forward => Direction::Forward,
+        v1::permit::Direction::Rollback => Direction::Rollback,
+        v1::permit::Direction::Unspecified => {
+            return Err(Error::Unknown {
+                field: "permit.direction",
+                found: wire.direction.to_string(),
+            });
+        }
+    };
+    let start_by = match (wire.start_by.as_ref().and_then(time::from_wire), direction) {
+        (Some(start_by), _) => Some(StatusTime::from(start_by)),
+        // A rollback has no expiry (G23).
+        (None, Direction::Rollback) => None,
+        (None, Direction::Forward) => return Err(Error::Missing("permit.start_by")),
+    };
     Ok(Permit {
         release: ReleaseName(wire.release.clone()),
-        direction: match wire.direction() {
-            v1::permit::Direction::Forward => Direction::Forward,
-            v1::permit::Direction::Rollback => Direction::Rollback,
-            v1::permit::Direction::Unspecified => {
-                return Err(Error::Unknown {
-                    field: "permit.direction",
-                    found: wire.direction.to_string(),
-                });
-            }
-        },
+        direction,
         fence: fence(Some(
             wire.fence.as_ref().ok_or(Error::Missing("permit.fence"))?,
         )),
@@ -323,6 +325,10 @@ mod tests {
         for permit_on_wire in [
             wire_permit(),
             v1::Permit {
+                start_by: None,
+                ..wire_permit()
+            },
+            v1::Permit {
                 max_step: None,
                 why: String::new(),
                 ..wire_permit()
@@ -412,6 +418,15 @@ mod tests {
                 ..wire_permit()
             })
             .is_err()
+        );
+        let forward = v1::permit::Direction::Forward.into();
+        assert_eq!(
+            permit(&v1::Permit {
+                direction: forward,
+                start_by: None,
+                ..wire_permit()
+            }),
+            Err(Error::Missing("permit.start_by"))
         );
         assert!(gate_spec(&v1::GateEntry::default(), set).is_err());
         let ungovern = entry(v1::gate_entry::Governance::Ungovern(v1::Ungovern {

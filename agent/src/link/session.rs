@@ -49,8 +49,8 @@ const MAX_MESSAGE: usize = 32 << 20;
 const OUTGOING: usize = 16;
 /// Sets and acknowledged reports that wait for the store.
 const JOBS: usize = 64;
-/// How often it is looked whether every Gate of the set is there.
-const MISSING_GATES: Duration = Duration::from_secs(5);
+/// How often it is looked whether every Gate is there as the set has it.
+const CATCH_UP: Duration = Duration::from_secs(5);
 /// The form of digests that this agent makes.
 const DIGEST_FORM: &str = "v1";
 
@@ -264,7 +264,7 @@ async fn keep_records(
     out: mpsc::Sender<AgentMessage>,
 ) -> Result<(), Error> {
     let mut held = Held::default();
-    let mut rounds = interval(MISSING_GATES);
+    let mut rounds = interval(CATCH_UP);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -280,9 +280,24 @@ async fn keep_records(
                 }
                 None => return Ok(()),
             },
-            _ = rounds.tick() => store.rebuild(held.entries(), held.fence()).await,
+            _ = rounds.tick() => {
+                if store.catch_up(held.entries(), held.fence()).await {
+                    send(&out, Out::Ack(has(&store, ack::Result::Already).await?)).await?;
+                }
+            }
         }
     }
+}
+
+/// An answer that says what is stored.
+async fn has(store: &GateStore, result: ack::Result) -> Result<v1::Ack, Error> {
+    let stored = store.stored().await?.unwrap_or_default();
+    Ok(v1::Ack {
+        fence: Some(wire::fence_to_wire(stored.fence)),
+        set_hash: stored.set_hash.unwrap_or_default(),
+        problems: Vec::new(),
+        result: result.into(),
+    })
 }
 
 async fn take(
@@ -291,25 +306,17 @@ async fn take(
     held: &mut Held,
     set: &v1::DesiredSet,
 ) -> Result<v1::Ack, Error> {
-    let stored = store.stored().await?;
-    let fence = stored.as_ref().map(|status| status.fence);
-    let has = |result: ack::Result| v1::Ack {
-        fence: Some(wire::fence_to_wire(fence.unwrap_or_default())),
-        set_hash: stored
-            .as_ref()
-            .and_then(|status| status.set_hash.clone())
-            .unwrap_or_default(),
-        problems: Vec::new(),
-        result: result.into(),
-    };
-    match held.judge(fence, set) {
+    let stored = store.stored().await?.map(|status| status.fence);
+    match held.judge(stored, set) {
         Verdict::Answer(result) => {
-            tracing::debug!(fence = %wire::fence(set.fence.as_ref()), answer = result.as_str_name(), "a set is not taken");
-            Ok(has(result))
+            let fence = wire::fence(set.fence.as_ref());
+            tracing::debug!(%fence, answer = result.as_str_name(), "a set is not taken");
+            has(store, result).await
         }
         Verdict::Take(taken) => {
             let problems = store.store(&taken, session).await?;
-            tracing::info!(fence = %taken.fence, entries = taken.entries.len(), problems = problems.len(), "set stored");
+            let (fence, entries) = (taken.fence, taken.entries.len());
+            tracing::info!(%fence, entries, problems = problems.len(), "set stored");
             Ok(v1::Ack {
                 fence: Some(wire::fence_to_wire(taken.fence)),
                 set_hash: taken.set_hash,
