@@ -287,8 +287,9 @@ fn lease_over(facts: &Facts, permit: &PermitFacts, flight: &InFlight, base: Deci
 /// G22, G23: back to content that was healthy in this cluster. Neither start-by nor lease bounds it: silence must never
 /// keep a bad version in front of users.
 fn rollback(facts: &Facts, permit: &PermitFacts, kind: &PermitKind) -> Decision {
-    let is_there = facts.served.as_ref() == Some(&permit.content) || facts.spec == permit.content;
-    let sound = facts.kept.contains_key(&permit.content) && facts.healthy.contains(&permit.content);
+    let is_there = facts.served.as_ref() == Some(&permit.content);
+    let at_hand = facts.kept.contains_key(&permit.content) || facts.spec == permit.content;
+    let sound = at_hand && facts.healthy.contains(&permit.content);
     if facts.gone.contains(&permit.content) || !(is_there || sound) {
         let kept = in_place(facts, "there is no sound content to roll back to", false);
         return Decision {

@@ -19,7 +19,7 @@ use crate::agent_cluster::Cluster;
 use crate::agent_fixture::{self, VERSIONS, digest, template};
 
 /// Things that happen in one life.
-const EVENTS: u32 = 9;
+const EVENTS: u32 = 8;
 /// Passes after which a cluster that is left alone must have come to rest.
 const PASSES_TO_REST: u32 = 60;
 
@@ -97,6 +97,9 @@ pub fn live(seed: u64, bug: Bug) -> Result<u64, Failure> {
         fence: 1,
     };
     life.note("begins");
+    if !life.dice.one_in(4) {
+        life.rest()?;
+    }
     for _ in 0..EVENTS {
         life.happens();
         for _ in 0..=life.dice.below(2) {
@@ -232,7 +235,7 @@ impl Life {
     }
 
     fn happens(&mut self) {
-        match self.dice.below(13) {
+        match self.dice.below(14) {
             0..=2 => self.git(),
             3 => self.client(),
             4 => self.client(),
@@ -240,7 +243,7 @@ impl Life {
             6 => self.scale(),
             7 | 8 => self.runs(),
             9 | 10 => self.grant(),
-            11 => self.lease(),
+            11 | 12 => self.lease(),
             _ => self.health(),
         }
     }
@@ -260,6 +263,46 @@ impl Life {
             rollout.spec.template = Some(template(version));
         }
         self.edited("git");
+        // Most of what Git brings is permitted sooner or later; the rest of the story is about what comes after.
+        if !self.dice.one_in(3) {
+            self.permit_spec();
+        }
+    }
+
+    /// The hub permits what Git wants, in time and with a lease that runs.
+    fn permit_spec(&mut self) {
+        let spec = effective::of_spec(&self.cluster.observed);
+        let uid = self
+            .cluster
+            .observed
+            .rollout
+            .metadata
+            .uid
+            .clone()
+            .unwrap_or_default();
+        let GateRecord::Present(gate) = &mut self.cluster.observed.gate.record else {
+            return;
+        };
+        self.fence += 1;
+        gate.spec.waiting = None;
+        gate.spec.permit = Some(Permit {
+            release: format!("checkout#{}", self.fence).into(),
+            fence: Fence {
+                incarnation: 1,
+                version: self.fence,
+            },
+            digest: spec.digest,
+            delivery_digest: spec.delivery,
+            start_by: Some(Timestamp::MAX.into()),
+            max_step: self.dice.one_in(4).then(|| self.dice.number(3)),
+            lease_seconds: 30,
+            rollout_uid: uid.into(),
+            signature: "s".into(),
+            ..Permit::default()
+        });
+        self.cluster.observed.gate.distrust = None;
+        self.cluster.observed.gate.lease_live = true;
+        self.note("the hub permits what Git wants");
     }
 
     fn edited(&mut self, what: &str) {
@@ -395,7 +438,7 @@ impl Life {
             },
             digest: content,
             delivery_digest: delivery,
-            start_by: start_by.into(),
+            start_by: Some(start_by.into()),
             max_step: self.dice.one_in(3).then(|| self.dice.number(4)),
             lease_seconds: 30,
             steps_backwards: self.dice.one_in(3),
@@ -482,9 +525,12 @@ impl Life {
             let sets = self.cluster.observed.replica_sets.clone();
             let writes = self.pass(false)?;
             let wake = reconcile_with(&self.cluster.observed, self.bug).wake;
-            let wait = wake.map_or(0, |wake| wake.duration_since(self.cluster.observed.now).as_secs());
+            let wait = wake.map_or(0, |wake| {
+                wake.duration_since(self.cluster.observed.now).as_secs()
+            });
             // With nothing to write only the wake it asked for can bring anything.
-            self.cluster.tick(if writes == 0 { wait.max(1) } else { 7 }, 100);
+            self.cluster
+                .tick(if writes == 0 { wait.max(1) } else { 7 }, 100);
             if writes == 0 && sets == self.cluster.observed.replica_sets && wake.is_none() {
                 return Ok(());
             }

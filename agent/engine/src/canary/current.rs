@@ -314,8 +314,12 @@ impl Pass<'_> {
             && self.before.stable_rs.is_some()
             && self.before.current_pod_hash != self.before.stable_rs;
         self.clear_pauses();
-        self.status.abort = None;
-        self.status.aborted_at = None;
+        // Other steps alone do not let content that failed under a permit start again (G17).
+        let stays = same_version && !self.decision.may_raise && self.status.aborted_at.is_some();
+        if !stays {
+            self.status.abort = None;
+            self.status.aborted_at = None;
+        }
         self.status.promote_full = None;
         if let Some(canary) = &mut self.status.canary {
             canary.current_step_analysis_run_status = None;

@@ -23,12 +23,10 @@ enum Done {
 impl Pass<'_> {
     /// Walks as far as it goes in this pass.
     pub fn walk(&mut self) {
-        if let Some(why) = self.rolls_back_at_once().filter(|_| !self.at_stable()) {
-            self.at_once = Some(why);
-        }
         if self.at_stable() || self.aborted() {
             return;
         }
+        self.at_once = self.rolls_back_at_once().or(self.at_once.take());
         if self.initial() {
             self.at_once = Some(Reason::InitialDeploy);
             self.index = 0;
