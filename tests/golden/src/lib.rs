@@ -5,3 +5,5 @@
 pub mod agent_cluster;
 pub mod agent_fixture;
 pub mod agent_random;
+pub mod hub_fleet;
+pub mod hub_random;

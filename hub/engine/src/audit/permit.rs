@@ -65,7 +65,9 @@ fn rollback(findings: &mut Findings, state: &Observed, release: &Release, target
     let before = target.previous.as_ref().is_some_and(|previous| previous.digest == *digest);
     findings.need(before, "S20", || format!("{digest} is not what {name} served before"));
     let moving = |other: &&Target| {
-        other.state == TargetState::RollingBack && state.cluster(&other.cluster).is_some_and(|cluster| cluster.connected)
+        let late = other.permit.as_ref().is_some_and(|permit| state.now >= release.plan.progress_deadline.after(permit.granted_at));
+        let connected = state.cluster(&other.cluster).is_some_and(|cluster| cluster.connected);
+        other.state == TargetState::RollingBack && connected && !late
     };
     let later = release.targets.iter().filter(moving).any(|other| other.wave > target.wave);
     findings.need(!later, "G22", || format!("{name} goes back before a later wave has"));

@@ -82,7 +82,9 @@ fn set(findings: &mut Findings, state: &Observed, target: &Target, wanted: Targe
             findings.need(before, "S9", || format!("{cluster} goes from {} back to {}", target.state.as_str(), wanted.as_str()));
         }
         TargetState::Skipped | TargetState::Removed => {
-            let served = target.state == TargetState::Succeeded;
+            // A Rollout that was deleted since needs no rollback.
+            let gone = wanted == TargetState::Removed && phase == ReleasePhase::RollingBack;
+            let served = target.state == TargetState::Succeeded && !gone;
             findings.need(!served, "S9", || format!("{cluster} has succeeded and is {}", wanted.as_str()));
         }
         TargetState::Failed => {

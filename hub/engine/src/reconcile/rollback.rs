@@ -74,7 +74,8 @@ fn landed(planner: &mut Planner, number: u64) {
         let (Some(permit), Some(cluster)) = (&target.permit, planner.cluster(&target.cluster)) else { continue };
         let replaced = cluster.gate.as_ref().and_then(|gate| gate.permit.as_ref()).is_none_or(|held| held.fence != permit.fence);
         let outcome = outcome_of(cluster, permit).cloned();
-        let evidence = json!({"outcome": outcome, "fence": permit.fence});
+        let removed = cluster.rollout.as_ref().is_some_and(|rollout| rollout.removed);
+        let evidence = json!({"outcome": outcome, "fence": permit.fence, "removed": removed});
         let (state, message) = match outcome {
             Some(outcome) => match outcome.result {
                 OutcomeResult::Served | OutcomeResult::Withdrawn => (TargetState::RolledBack, String::new()),
@@ -83,6 +84,7 @@ fn landed(planner: &mut Planner, number: u64) {
                     (TargetState::Failed, format!("could not be taken back: {}", outcome.message))
                 }
             },
+            None if removed => (TargetState::Removed, "the Rollout is not there".to_owned()),
             None if replaced => (TargetState::Skipped, "its permit was replaced by another release's".to_owned()),
             None => continue,
         };
@@ -117,20 +119,22 @@ fn grant(planner: &mut Planner, number: u64) {
         }
         // An earlier wave waits until this one is back.
         let release = planner.release(number).unwrap_or_else(|| release.clone());
-        let busy = release.targets_of(wave).any(|target| reachable_and_going(planner, target));
+        let busy = release.targets_of(wave).any(|target| reachable_and_going(planner, &release, target));
         if busy {
             return;
         }
     }
 }
 
-fn reachable_and_going(planner: &Planner, target: &Target) -> bool {
-    let connected = planner.cluster(&target.cluster).is_some_and(|cluster| cluster.connected);
-    target.state == TargetState::RollingBack && connected
+/// On its way back, in contact and within its deadline: later ones wait for it.
+fn reachable_and_going(planner: &Planner, release: &Release, target: &Target) -> bool {
+    let cluster = planner.cluster(&target.cluster);
+    let connected = cluster.is_some_and(|cluster| cluster.connected);
+    target.state == TargetState::RollingBack && connected && !given_up(planner, release, target, cluster)
 }
 
-pub(super) fn going_back(planner: &Planner, release: &Release) -> usize {
-    release.targets.iter().filter(|target| reachable_and_going(planner, target)).count()
+fn going_back(planner: &Planner, release: &Release) -> usize {
+    release.targets.iter().filter(|target| reachable_and_going(planner, release, target)).count()
 }
 
 /// Where a cluster may go back to: what it served before, if that was healthy there and is kept.
@@ -152,6 +156,10 @@ fn one(planner: &mut Planner, release: &Release, target: &Target) -> bool {
         "healthy": rollout.map(|rollout| &rollout.healthy),
         "state": target.state,
     });
+    if rollout.is_some_and(|rollout| rollout.removed) {
+        planner.set_target(number, &target.cluster, TargetState::Removed, "the Rollout is not there", evidence);
+        return false;
+    }
     let Some(previous) = back_to(target, cluster) else {
         let message = format!("{NO_TARGET}: nothing that was healthy in this cluster is kept");
         planner.set_target(number, &target.cluster, TargetState::Failed, message, evidence);

@@ -65,6 +65,9 @@ fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
             start(planner, &release, wave);
             // Those whose content is not there are judged as soon as their turn has come.
             super::join::bind(planner, number);
+            if fail_if_over_budget(planner, number, wave) {
+                return Step::Wait;
+            }
             grant(planner, number, wave);
             one_more_look(planner, number, wave)
         }

@@ -1,0 +1,427 @@
+//! A simple model of a fleet: what the hub would store, and clusters whose agents do as they are permitted. In: plans and
+//! events. Out: the next observation, and the truth to compare it with. It must not use the engine's rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hub_engine::name::{Digest, Fence};
+use hub_engine::observed::{Change, Cluster, Effect, Observed, Outcome, OutcomeResult, Request, Rollout};
+use hub_engine::release::{Approval, Content, Direction, Permit, TargetState, WavePhase};
+use hub_engine::{ClusterName, Plan};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::hub_random::{LABEL, Random, fleet_rollout};
+
+/// A fleet under one FleetRollout.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    /// What the hub sees.
+    pub observed: Observed,
+    /// What is really in each cluster.
+    pub real: BTreeMap<ClusterName, Rollout>,
+    /// Permits under which a cluster really came to serve their digest.
+    pub served: BTreeSet<(ClusterName, Fence)>,
+    random: Random,
+    versions: u64,
+    rows: u64,
+}
+
+/// The time at which every story starts.
+const START: &str = "2026-01-01T00:00:00Z";
+
+impl Fleet {
+    /// A fleet out of a seed: everything it does later comes from it, too.
+    ///
+    /// # Panics
+    /// Never: the start time is a constant.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let fleet_rollout = fleet_rollout(&mut random);
+        let now: Timestamp = START.parse().expect("a time");
+        let waves = fleet_rollout.waves.len() + 1;
+        let clusters: Vec<Cluster> =
+            (0..2 + random.below(4)).map(|index| cluster(&mut random, index, waves, now)).collect();
+        let mut fleet = Self {
+            observed: Observed {
+                now,
+                fleet_rollout,
+                clusters: Vec::new(),
+                releases: Vec::new(),
+                past: Vec::new(),
+                changes: Vec::new(),
+                requests: Vec::new(),
+                barred: BTreeMap::new(),
+                passed: Vec::new(),
+                conflicts: BTreeMap::new(),
+            },
+            real: BTreeMap::new(),
+            served: BTreeSet::new(),
+            random,
+            versions: 1,
+            rows: 0,
+        };
+        for cluster in clusters {
+            let empty = fleet.random.percent(10);
+            fleet.real.insert(cluster.name.clone(), rollout(&cluster.name, empty));
+            fleet.observed.clusters.push(cluster);
+        }
+        fleet.report();
+        fleet
+    }
+
+    /// What the plan writes, as the database would show it.
+    pub fn apply(&mut self, plan: &Plan) {
+        self.observed.apply(plan);
+    }
+
+    /// One random thing happens.
+    pub fn event(&mut self) -> String {
+        let name = self.any_cluster();
+        let happened = match self.random.below(20) {
+            0..=2 => self.push(),
+            3 => self.revert(),
+            4..=10 => self.agents(),
+            11 => self.disconnect(&name),
+            12 => self.connect(&name),
+            13 => self.remove(&name),
+            14..=15 => self.approve(),
+            16 => self.ask(),
+            17 => self.regress(&name),
+            _ => self.wait(),
+        };
+        self.report();
+        happened
+    }
+
+    /// Everybody is there, every agent finishes well, every approval is given, and time goes by.
+    pub fn calm(&mut self) {
+        for cluster in &mut self.observed.clusters {
+            cluster.connected = true;
+            cluster.regressed = false;
+        }
+        let names: Vec<ClusterName> = self.real.keys().cloned().collect();
+        for name in names {
+            self.take_up(&name);
+            self.finish(&name, OutcomeResult::Served);
+        }
+        self.approve_as("ada", "sre");
+        self.approve_as("bob", "sre");
+        self.move_time(600);
+        self.report();
+    }
+
+    fn any_cluster(&mut self) -> ClusterName {
+        let index = self.random.below(self.observed.clusters.len());
+        self.observed.clusters[index].name.clone()
+    }
+
+    fn move_time(&mut self, seconds: i64) {
+        self.observed.now = self.observed.now.checked_add(SignedDuration::from_secs(seconds)).expect("a time");
+    }
+
+    fn wait(&mut self) -> String {
+        let minutes = self.random.pick(&[1, 5, 31, 121]);
+        self.move_time(minutes * 60);
+        format!("{minutes} minutes pass")
+    }
+
+    /// Git gets a new version, and most clusters have it at once.
+    fn push(&mut self) -> String {
+        self.versions += 1;
+        let version = self.versions;
+        let known = self.random.percent(80);
+        for name in self.real.keys().cloned().collect::<Vec<_>>() {
+            if self.random.percent(80) {
+                // Some clusters' manifests differ in a value, and some in an image.
+                let own = if self.random.percent(20) { format!("-{name}") } else { String::new() };
+                let image = if self.random.percent(5) { format!("side:{version}") } else { format!("shop:{version}") };
+                let content = Content {
+                    digest: Digest(format!("v{version}{own}")),
+                    delivery: "steps".into(),
+                    revision: known.then(|| format!("r{version}").into()),
+                    images: vec![image],
+                    generation: 0,
+                };
+                self.set_spec(&name, content);
+            }
+        }
+        format!("version {version} is pushed")
+    }
+
+    /// Git goes back to what one cluster serves, everywhere.
+    fn revert(&mut self) -> String {
+        self.versions += 1;
+        let name = self.any_cluster();
+        let Some(served) = self.real.get(&name).and_then(|real| real.served.clone()) else { return "nothing".to_owned() };
+        for other in self.real.keys().cloned().collect::<Vec<_>>() {
+            let content = Content {
+                digest: served.clone(),
+                delivery: "steps".into(),
+                revision: Some(format!("r{}", self.versions).into()),
+                images: vec![format!("shop:back-to-{served}")],
+                generation: 0,
+            };
+            self.set_spec(&other, content);
+        }
+        format!("Git goes back to {served}")
+    }
+
+    /// The spec changes; a connected agent sees the change, another one only ever has the new content.
+    fn set_spec(&mut self, name: &ClusterName, mut content: Content) {
+        let Some(real) = self.real.get_mut(name).filter(|real| !real.removed) else { return };
+        let was = real.spec.clone();
+        content.generation = was.as_ref().map_or(0, |was| was.generation) + 1;
+        let changed = was.as_ref().is_none_or(|was| was.digest != content.digest);
+        real.spec = Some(content.clone());
+        if !real.kept.contains(&content.digest) {
+            real.kept.push(content.digest.clone());
+        }
+        let back = real.served.as_ref() == Some(&content.digest);
+        if back {
+            real.held = None;
+            self.finish(name, OutcomeResult::Withdrawn);
+        } else {
+            real.held = Some(content.digest.clone());
+        }
+        let connected = self.observed.cluster(name).is_some_and(|cluster| cluster.connected);
+        if changed && connected {
+            self.rows += 1;
+            self.observed.changes.push(Change { id: self.rows, cluster: name.clone(), was, now: content });
+        }
+    }
+
+    /// Every connected agent does something about its gate.
+    fn agents(&mut self) -> String {
+        for name in self.real.keys().cloned().collect::<Vec<_>>() {
+            if self.observed.cluster(&name).is_some_and(|cluster| cluster.connected) {
+                self.take_up(&name);
+            }
+            if self.random.percent(60) {
+                let result = match self.random.below(10) {
+                    0..=6 => OutcomeResult::Served,
+                    7..=8 => OutcomeResult::Failed,
+                    _ => OutcomeResult::Refused,
+                };
+                self.finish(&name, result);
+            }
+        }
+        "agents act".to_owned()
+    }
+
+    /// The newest permit is stored and taken up, and free first deploys go on.
+    fn take_up(&mut self, name: &ClusterName) {
+        let Some(gate) = self.observed.cluster(name).and_then(|cluster| cluster.gate.clone()) else { return };
+        let Some(real) = self.real.get_mut(name).filter(|real| !real.removed) else { return };
+        let spec = real.spec.as_ref().map(|spec| spec.digest.clone());
+        if let (None, Some(spec)) = (&real.served, &spec)
+            && (gate.terms.first_deploy_free || gate.terms.passed.contains(spec))
+        {
+            serve(real, spec.clone());
+        }
+        let Some(permit) = gate.permit.filter(|permit| Some(permit.fence) != real.permit_fence) else { return };
+        real.permit_fence = Some(permit.fence);
+        real.outcome = None;
+        let generation = real.spec.as_ref().map_or(0, |spec| spec.generation);
+        real.effect = Some(Effect { fence: permit.fence, digest: permit.digest.clone(), generation });
+        real.phase = "Progressing".to_owned();
+        if real.held.as_ref() == Some(&permit.digest) {
+            real.held = None;
+        }
+    }
+
+    /// The permit that is under way ends.
+    fn finish(&mut self, name: &ClusterName, result: OutcomeResult) {
+        let Some(permit) = self.permit_of(name) else { return };
+        let Some(real) = self.real.get_mut(name) else { return };
+        if real.outcome.is_some() || real.permit_fence != Some(permit.fence) || real.removed {
+            return;
+        }
+        let mut result = result;
+        if permit.direction == Direction::Rollback {
+            let kept = real.kept.contains(&permit.digest) && real.healthy.contains(&permit.digest);
+            result = if kept { OutcomeResult::Served } else { OutcomeResult::NoRollbackTarget };
+        }
+        if result == OutcomeResult::Served {
+            serve(real, permit.digest.clone());
+            self.served.insert((name.clone(), permit.fence));
+        } else {
+            real.phase = "Degraded".to_owned();
+        }
+        real.outcome = Some(Outcome {
+            fence: permit.fence,
+            release: permit.release.to_string(),
+            digest: permit.digest,
+            result,
+            message: "so it went".to_owned(),
+            generation: real.effect.as_ref().map_or(0, |effect| effect.generation),
+        });
+    }
+
+    /// The permit that its agent took up last, wherever the hub keeps it by now.
+    fn permit_of(&self, name: &ClusterName) -> Option<Permit> {
+        let fence = self.real.get(name)?.permit_fence?;
+        let gate = self.observed.cluster(name)?.gate.as_ref().and_then(|gate| gate.permit.clone());
+        let targets = self.observed.releases.iter().filter_map(|release| release.target(name)?.permit.clone());
+        gate.into_iter().chain(targets).find(|permit| permit.fence == fence)
+    }
+
+    fn disconnect(&mut self, name: &ClusterName) -> String {
+        let now = self.observed.now;
+        let Some(cluster) = self.observed.clusters.iter_mut().find(|cluster| &cluster.name == name) else {
+            return String::new();
+        };
+        if cluster.connected {
+            cluster.last_seen = Some(now);
+        }
+        cluster.connected = false;
+        format!("{name} is out of contact")
+    }
+
+    fn connect(&mut self, name: &ClusterName) -> String {
+        for cluster in self.observed.clusters.iter_mut().filter(|cluster| &cluster.name == name) {
+            cluster.connected = true;
+            cluster.regressed = false;
+        }
+        format!("{name} is back")
+    }
+
+    fn regress(&mut self, name: &ClusterName) -> String {
+        for cluster in self.observed.clusters.iter_mut().filter(|cluster| &cluster.name == name) {
+            cluster.regressed = cluster.connected;
+        }
+        format!("{name} has regressed")
+    }
+
+    fn remove(&mut self, name: &ClusterName) -> String {
+        if self.random.percent(70) {
+            return self.wait();
+        }
+        if let Some(real) = self.real.get_mut(name) {
+            real.removed = true;
+        }
+        format!("the Rollout in {name} is deleted")
+    }
+
+    fn ask(&mut self) -> String {
+        self.rows += 1;
+        self.observed.requests.push(Request { id: self.rows, person: "eve".into(), reason: "because".to_owned() });
+        "a person asks for a release".to_owned()
+    }
+
+    fn approve(&mut self) -> String {
+        let person = self.random.pick(&["ada", "bob"]);
+        let group = self.random.pick(&["sre", "sre", "dev"]);
+        self.approve_as(person, group);
+        format!("{person} of {group} approves")
+    }
+
+    fn approve_as(&mut self, person: &str, group: &str) {
+        let now = self.observed.now;
+        let id = self.rows + 1;
+        let Some(release) = self.observed.releases.iter_mut().find(|release| !release.phase.ended()) else { return };
+        let Some(wave) = release.waves.iter().find(|wave| wave.phase == WavePhase::WaitingForApproval) else { return };
+        let number = wave.number;
+        self.rows = id;
+        release.approvals.push(Approval {
+            id,
+            wave: number,
+            person: person.into(),
+            groups: vec![group.to_owned()],
+            comment: String::new(),
+            plan_digest: release.plan_digest.clone(),
+            revision: release.revision.clone(),
+            images: release.images_of_wave(number),
+            at: now,
+            voided: String::new(),
+        });
+    }
+
+    /// Connected agents tell what they have.
+    fn report(&mut self) {
+        let now = self.observed.now;
+        for cluster in self.observed.clusters.iter_mut().filter(|cluster| cluster.connected) {
+            cluster.last_seen = Some(now);
+            cluster.rollout = self.real.get(&cluster.name).cloned();
+        }
+    }
+
+    /// What is wrong with the hub's tables, by the truth. Empty: nothing.
+    #[must_use]
+    pub fn lies(&self) -> Vec<String> {
+        let mut lies = Vec::new();
+        for release in &self.observed.releases {
+            for target in &release.targets {
+                let Some(permit) = &target.permit else { continue };
+                let really = self.served.contains(&(target.cluster.clone(), permit.fence));
+                if target.state == TargetState::Succeeded && !really {
+                    lies.push(format!("{} has not succeeded in {}", target.cluster, release.id));
+                }
+                if target.state == TargetState::RolledBack && !really {
+                    lies.push(format!("{} is not back in {}", target.cluster, release.id));
+                }
+            }
+        }
+        lies
+    }
+}
+
+fn serve(real: &mut Rollout, digest: Digest) {
+    if !real.healthy.contains(&digest) {
+        real.healthy.push(digest.clone());
+    }
+    if !real.kept.contains(&digest) {
+        real.kept.push(digest.clone());
+    }
+    let spec = real.spec.as_ref().map(|spec| spec.digest.clone());
+    real.held = spec.filter(|spec| *spec != digest);
+    real.served = Some(digest);
+    real.served_delivery = Some("steps".into());
+    real.phase = "Healthy".to_owned();
+}
+
+fn cluster(random: &mut Random, index: usize, waves: usize, now: Timestamp) -> Cluster {
+    Cluster {
+        name: format!("c{index}").into(),
+        labels: BTreeMap::from([(LABEL.to_owned(), random.below(waves).to_string())]),
+        selected: true,
+        connected: true,
+        last_seen: Some(now),
+        desired: Fence { incarnation: 1, version: 0 },
+        stored: Fence { incarnation: 1, version: 0 },
+        regressed: false,
+        gate: None,
+        rollout: None,
+    }
+}
+
+/// What a cluster starts with: version 1, served, or not yet deployed.
+fn rollout(name: &ClusterName, empty: bool) -> Rollout {
+    let digest = Digest("v1".to_owned());
+    let served = (!empty).then(|| digest.clone());
+    Rollout {
+        uid: format!("uid-{name}"),
+        spec: Some(Content {
+            digest: digest.clone(),
+            delivery: "steps".into(),
+            revision: Some("r1".into()),
+            images: vec!["shop:1".to_owned()],
+            generation: 1,
+        }),
+        served_delivery: served.as_ref().map(|_| "steps".into()),
+        held: None,
+        kept: vec![digest],
+        healthy: served.clone().into_iter().collect(),
+        served,
+        phase: "Healthy".to_owned(),
+        message: String::new(),
+        step: 0,
+        steps: 1,
+        outcome: None,
+        permit_fence: None,
+        effect: None,
+        reasons: Vec::new(),
+        lease_live: true,
+        undecodable_gate: false,
+        removed: false,
+    }
+}

@@ -1,0 +1,96 @@
+//! Random numbers and random FleetRollouts for the hub's properties. In: a seed. Out: always the same ones. It must not ask
+//! anything but its seed.
+
+use std::collections::BTreeMap;
+
+use hub_engine::FleetRollout;
+use hub_engine::amount::{Amount, Seconds};
+use hub_engine::document::{
+    ApprovalSpec, Enforcement, Membership, Missing, OnFailure, OnHubLoss, RollbackPhase, Selector, Supersede, Unchanged,
+    Unreachable, WaveSpec,
+};
+use hub_engine::name::RolloutName;
+
+/// SplitMix64: small, seedable, and the same on every machine.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// From a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03)
+    }
+
+    /// Any number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        let end = u64::try_from(end.max(1)).unwrap_or(1);
+        usize::try_from(self.next() % end).unwrap_or(0)
+    }
+
+    /// True so often in a hundred.
+    pub fn percent(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    /// One of these.
+    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+}
+
+/// The label by which waves select clusters here.
+pub const LABEL: &str = "wave";
+
+/// A FleetRollout whose waves select the label's values `0`, `1` …; the last one may take the rest.
+pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
+    let count = 1 + random.below(3);
+    let waves = (0..count).map(|index| wave(random, index, index + 1 == count)).collect();
+    FleetRollout {
+        name: "checkout".into(),
+        rollout: RolloutName { namespace: "shop".into(), name: "checkout".into() },
+        enforcement: Enforcement::Enforce,
+        clusters: Selector::default(),
+        waves,
+        on_failure: random.pick(&[
+            OnFailure::Halt,
+            OnFailure::Rollback { max_concurrent: Amount::Percent(100) },
+            OnFailure::Rollback { max_concurrent: Amount::Count(1) },
+        ]),
+        progress_deadline: random.pick(&[Seconds(1_800), Seconds(7_200)]),
+        membership: Membership {
+            missing: random.pick(&[Missing::Fail, Missing::Skip]),
+            unchanged: random.pick(&[Unchanged::Wait, Unchanged::Wait, Unchanged::Skip]),
+            unreachable_after: random.pick(&[Seconds(300), Seconds(900)]),
+            unreachable: random.pick(&[Unreachable::CountAsFailed, Unreachable::Wait]),
+        },
+        on_hub_loss: OnHubLoss::Finish,
+        rollback_phase: RollbackPhase::Degraded,
+        supersede: random.pick(&[Supersede::Finish, Supersede::Replace]),
+    }
+}
+
+fn wave(random: &mut Random, index: usize, last: bool) -> WaveSpec {
+    let labels = BTreeMap::from([(LABEL.to_owned(), index.to_string())]);
+    let selector = Selector { match_labels: labels, match_expressions: Vec::new() };
+    let rest = last && random.percent(50);
+    let groups = vec!["sre".to_owned()];
+    let required = if random.percent(80) { 1 } else { 2 };
+    WaveSpec {
+        name: format!("wave-{index}"),
+        clusters: (!rest).then_some(selector),
+        max_concurrent: random.pick(&[Amount::Count(1), Amount::Count(2), Amount::Percent(50), Amount::Percent(100)]),
+        bake: random.pick(&[Seconds(0), Seconds(60), Seconds(1_800)]),
+        approval: random.percent(30).then_some(ApprovalSpec { required, groups }),
+        max_failed: random.pick(&[Amount::Count(0), Amount::Count(0), Amount::Count(1), Amount::Percent(50)]),
+    }
+}

@@ -1,0 +1,88 @@
+//! The hub's engine on random fleets. In: fixed seeds. Out: no plan breaks an invariant, reconciling settles, every release
+//! ends once faults stop; planted bugs turn a property red. It must not draw from anything but its seeds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::thread;
+
+use hub_engine::planted::{Bug, Planted};
+use hub_engine::{audit, reconcile_with};
+use tests_golden::hub_fleet::Fleet;
+
+/// Random fleets and stories; the issue asks for so many.
+const CASES: u64 = 10_000;
+/// Things that happen in a story.
+const EVENTS: usize = 14;
+/// Rounds after which nothing is left to do when no fact changes.
+const ROUNDS_MAX: usize = 5;
+/// Ten-minute rounds in which every open release has to end once faults stop.
+const CALM_MAX: usize = 80;
+/// A planted bug has to show within so many cases.
+const BUG_CASES: u64 = 3_000;
+/// The tests' machine has so few.
+const THREADS: u64 = 2;
+
+/// One story; the first thing that goes wrong.
+fn story(seed: u64, bug: Bug) -> Result<(), String> {
+    let mut fleet = Fleet::new(seed);
+    let mut log = Vec::new();
+    settle(&mut fleet, bug, &mut log)?;
+    for _ in 0..EVENTS {
+        log.push(fleet.event());
+        settle(&mut fleet, bug, &mut log)?;
+    }
+    for _ in 0..CALM_MAX {
+        if fleet.observed.releases.iter().all(|release| release.phase.ended()) {
+            return Ok(());
+        }
+        fleet.calm();
+        settle(&mut fleet, bug, &mut log)?;
+    }
+    let reasons: Vec<String> = reconcile_with(&fleet.observed, bug)
+        .reasons
+        .iter()
+        .map(|reason| format!("{:?} {:?} {reason}", reason.release, reason.cluster))
+        .collect();
+    Err(format!("does not end:\n{}\n{}", reasons.join("\n"), log.join("\n")))
+}
+
+/// Reconciles until nothing is left to do.
+fn settle(fleet: &mut Fleet, bug: Bug, log: &mut Vec<String>) -> Result<(), String> {
+    for _ in 0..ROUNDS_MAX {
+        let plan = reconcile_with(&fleet.observed, bug);
+        let found = audit(&fleet.observed, &plan);
+        log.extend(plan.actions.iter().map(|decision| format!("  {}", decision.action)));
+        if let Some(violation) = found.first() {
+            return Err(format!("{violation}\n{}", log.join("\n")));
+        }
+        if plan.actions.is_empty() {
+            return Ok(());
+        }
+        fleet.apply(&plan);
+        if let Some(lie) = fleet.lies().first() {
+            return Err(format!("{lie}\n{}", log.join("\n")));
+        }
+    }
+    Err(format!("does not settle\n{}", log.join("\n")))
+}
+
+#[test]
+fn ten_thousand_stories_keep_the_invariants_settle_and_end() {
+    let part = |first: u64| {
+        (first..CASES).step_by(usize::try_from(THREADS).expect("a step")).find_map(|seed| {
+            story(seed, Bug::default()).err().map(|error| format!("seed {seed}: {error}"))
+        })
+    };
+    let found = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|first| scope.spawn(move || part(first))).collect();
+        threads.into_iter().find_map(|thread| thread.join().expect("no panic"))
+    });
+    assert!(found.is_none(), "{}", found.unwrap_or_default());
+}
+
+#[test]
+fn every_planted_bug_turns_a_property_red() {
+    for bug in Planted::ALL {
+        let red = (0..BUG_CASES).find(|seed| story(*seed, Bug::planted(bug)).is_err());
+        assert!(red.is_some(), "{bug:?} is not noticed in {BUG_CASES} stories");
+    }
+}
