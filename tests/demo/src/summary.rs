@@ -16,6 +16,9 @@ use crate::verify::Judgement;
 /// of the gateway begins hardly counts.
 pub const SHARE_WINDOW: usize = 200;
 
+/// The fewest answers over which a share is taken: ten times round five pods.
+const SHARE_WINDOW_MIN: usize = 50;
+
 /// One version in one cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -202,21 +205,24 @@ fn scaled_down(
 pub fn highest_share(seen: &Seen, version: Version) -> f64 {
     let name = version.to_string();
     let mut window: VecDeque<bool> = VecDeque::new();
-    let (mut own, mut highest) = (0_usize, 0_usize);
-    for answer in seen
+    let (mut own, mut highest) = (0_usize, 0.0_f64);
+    let answered = seen
         .answers
         .iter()
-        .filter(|answer| !answer.version.is_empty())
-    {
+        .filter(|answer| !answer.version.is_empty());
+    for answer in answered {
         let is_own = answer.version == name;
         window.push_back(is_own);
         own += usize::from(is_own);
         if window.len() > SHARE_WINDOW {
             own -= usize::from(window.pop_front() == Some(true));
         }
-        highest = highest.max(own);
+        // The load's first answers are no whole window yet, and all there is of the first version alone.
+        if window.len() >= SHARE_WINDOW_MIN {
+            highest = highest.max(own as f64 / window.len() as f64);
+        }
     }
-    highest as f64 / SHARE_WINDOW as f64
+    highest
 }
 
 /// Between two moments.
