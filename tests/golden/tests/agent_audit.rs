@@ -1,0 +1,241 @@
+//! Bad plans: each is a good one with one thing changed, and `audit` names what is wrong with it.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use agent_api::names::ANNOTATION_REVISION;
+use agent_api::{AnalysisRun, Fence, GateStatus, ReplicaSet, StatusTime};
+use agent_engine::audit::RULES;
+use agent_engine::{Action, Observed, Plan, Reason, audit, reconcile};
+use jiff::Timestamp;
+use tests_golden::agent_fixture::{digest, hash, observed};
+
+fn good(case: &str) -> (Observed, Plan) {
+    let path = format!(
+        "{}/../fixtures/agent/{case}/observed.yaml",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let observed = observed(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let plan = reconcile(&observed);
+    assert!(audit(&observed, &plan).is_empty(), "{case}");
+    (observed, plan)
+}
+
+fn scale(plan: &mut Plan, version: &str, from: i32, to: i32) {
+    let name = format!("web-{}", hash(version));
+    plan.actions.push(Action::ScaleReplicaSet {
+        name,
+        from,
+        to,
+        desired: 5,
+        because: Reason::StepsDone,
+    });
+}
+
+fn created(plan: &mut Plan) -> &mut ReplicaSet {
+    let found = plan.actions.iter_mut().find_map(|action| match action {
+        Action::CreateReplicaSet { replica_set } => Some(&mut **replica_set),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+fn run(plan: &mut Plan) -> &mut AnalysisRun {
+    let found = plan.actions.iter_mut().find_map(|action| match action {
+        Action::CreateAnalysisRun { run } => Some(&mut **run),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+fn record(plan: &mut Plan) -> &mut GateStatus {
+    let found = plan.actions.iter_mut().find_map(|action| match action {
+        Action::RecordGate { status, .. } => Some(&mut **status),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+/// The record as it is, to be changed.
+fn recorded(observed: &Observed) -> GateStatus {
+    observed.gate.gate().unwrap().status.clone().unwrap()
+}
+
+fn later() -> StatusTime {
+    "2027-01-01T00:00:00Z".parse::<Timestamp>().unwrap().into()
+}
+
+type Change = fn(&Observed, &mut Plan);
+
+/// Rule, case, what is changed.
+const BAD: [(&str, &str, Change); 31] = [
+    ("held-makes-no-set", "gate_held", |_, plan| {
+        let (_, mut other) = good("new_version");
+        let set = created(&mut other).clone();
+        plan.actions.push(Action::CreateReplicaSet {
+            replica_set: Box::new(set),
+        });
+    }),
+    ("held-makes-no-set", "gate_not_trusted", |_, plan| {
+        let (_, mut other) = good("new_version");
+        let set = created(&mut other).clone();
+        plan.actions.push(Action::CreateReplicaSet {
+            replica_set: Box::new(set),
+        });
+    }),
+    ("held-makes-no-set", "gate_retry_refused", |_, plan| {
+        let name = format!("web-{}", hash("v3"));
+        let (_, mut other) = good("third_version");
+        created(&mut other).metadata.name = Some(name);
+        let set = created(&mut other).clone();
+        plan.actions.push(Action::CreateReplicaSet {
+            replica_set: Box::new(set),
+        });
+    }),
+    ("held-keeps-status", "gate_held", |_, plan| {
+        plan.status.current_pod_hash = Some(hash("v2"))
+    }),
+    ("max-step", "gate_max_step", |_, plan| {
+        plan.status.current_step_index = Some(1)
+    }),
+    ("max-step", "gate_max_step", |_, plan| {
+        scale(plan, "v2", 1, 3)
+    }),
+    ("lease-ends-raising", "gate_lease_over", |_, plan| {
+        plan.status.current_step_index = Some(2)
+    }),
+    ("lease-ends-raising", "gate_hub_lost_hold", |_, plan| {
+        scale(plan, "v2", 1, 3)
+    }),
+    ("record-before-effect", "gate_permit_starts", |_, plan| {
+        let at = plan
+            .actions
+            .iter()
+            .position(|action| matches!(action, Action::RecordGate { .. }))
+            .unwrap();
+        let record = plan.actions.remove(at);
+        plan.actions.push(record);
+    }),
+    ("outcome-rises", "gate_rollback_served", |_, plan| {
+        record(plan).outcome.as_mut().unwrap().fence = Fence {
+            incarnation: 1,
+            version: 3,
+        };
+    }),
+    ("outcome-rises", "gate_rollback_stands", |observed, plan| {
+        let status = GateStatus {
+            outcome: None,
+            ..recorded(observed)
+        };
+        plan.actions.insert(
+            0,
+            Action::RecordGate {
+                status: Box::new(status),
+                changes: Vec::new(),
+            },
+        );
+    }),
+    (
+        "served-is-complete",
+        "gate_permit_step",
+        |observed, plan| {
+            let mut served = recorded(observed).served;
+            served.as_mut().unwrap().digest = digest("v2");
+            record(plan).served = served;
+        },
+    ),
+    ("enough-available", "at_rest", |_, plan| {
+        scale(plan, "v1", 5, 3)
+    }),
+    ("enough-available", "third_version", |_, plan| {
+        scale(plan, "v1", 4, 3)
+    }),
+    ("not-too-many", "at_rest", |_, plan| scale(plan, "v1", 5, 8)),
+    ("weight-of-the-step", "new_version", |_, plan| {
+        created(plan).spec.replicas = Some(2)
+    }),
+    ("weight-of-the-step", "pause_runs", |_, plan| {
+        scale(plan, "v2", 1, 2)
+    }),
+    ("scale-from-what-is", "at_rest", |_, plan| {
+        scale(plan, "v1", 4, 5)
+    }),
+    ("promotion-needs-pods", "weight_reached", |_, plan| {
+        plan.status.stable_rs = Some(hash("v2"))
+    }),
+    ("abort-stays", "aborted", |_, plan| plan.status.abort = None),
+    ("aborted-gets-no-weight", "aborted", |_, plan| {
+        scale(plan, "v2", 0, 1)
+    }),
+    ("analysis-before-progress", "analysis_runs", |_, plan| {
+        plan.status.current_step_index = Some(2)
+    }),
+    ("pause-before-progress", "pause_runs", |_, plan| {
+        plan.status.current_step_index = Some(2)
+    }),
+    ("pause-before-progress", "pause_for_person", |_, plan| {
+        plan.status.current_step_index = Some(4)
+    }),
+    ("person-pauses", "paused_by_person", |_, plan| {
+        plan.status.current_step_index = Some(2)
+    }),
+    ("names-are-repeatable", "new_version", |_, plan| {
+        created(plan).metadata.name = Some("web-new".into())
+    }),
+    ("names-are-repeatable", "analysis_begins", |_, plan| {
+        run(plan).metadata.name = Some("web-analysis".into())
+    }),
+    ("names-are-new", "analysis_runs", |_, plan| {
+        let (_, mut other) = good("analysis_begins");
+        let run = run(&mut other).clone();
+        plan.actions
+            .push(Action::CreateAnalysisRun { run: Box::new(run) });
+    }),
+    ("revision-rises", "new_version", |_, plan| {
+        created(plan)
+            .metadata
+            .annotations
+            .as_mut()
+            .unwrap()
+            .insert(ANNOTATION_REVISION.into(), "1".into());
+    }),
+    ("nothing-in-use-is-deleted", "at_rest", |_, plan| {
+        plan.actions.push(Action::DeleteReplicaSet {
+            name: format!("web-{}", hash("v1")),
+        });
+    }),
+    ("nothing-in-use-is-deleted", "analysis_runs", |_, plan| {
+        plan.actions.push(Action::DeleteAnalysisRun {
+            name: format!("web-{}-2-1", hash("v2")),
+        });
+    }),
+];
+
+/// Two more that change the status only.
+const BAD_STATUS: [(&str, &str, Change); 2] = [
+    ("status-is-whole", "at_rest", |_, plan| {
+        plan.status.observed_generation = Some("0".into())
+    }),
+    ("times-are-of-the-past", "abort", |_, plan| {
+        plan.status.aborted_at = Some(later())
+    }),
+];
+
+#[test]
+fn every_bad_plan_is_named() {
+    let mut seen = BTreeSet::new();
+    for (index, (rule, case, change)) in BAD.iter().chain(&BAD_STATUS).enumerate() {
+        let (observed, mut plan) = good(case);
+        change(&observed, &mut plan);
+        let found = audit(&observed, &plan);
+        let rules: BTreeSet<&str> = found.iter().map(|violation| violation.rule).collect();
+        assert!(
+            rules.contains(rule),
+            "bad plan {index} ({case}): {rule} is not among {found:?}\n{plan}"
+        );
+        seen.insert(*rule);
+    }
+    for rule in RULES {
+        assert!(seen.contains(rule), "no bad plan breaks {rule}");
+    }
+}
