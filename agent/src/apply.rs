@@ -8,9 +8,10 @@ mod gate;
 mod replica_set;
 mod status;
 mod template;
+mod undecodable;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_api::{GateStatus, Uid};
 use agent_engine::{Action, Event, EventKind, Observed, Plan, Reason};
@@ -64,6 +65,23 @@ pub struct Applier {
     pub reports: Arc<Reports>,
     /// The agent's own namespace.
     pub namespace: String,
+    /// What was said of Rollouts that cannot be decoded.
+    pub undecodable: Undecodable,
+}
+
+/// The generation of each Rollout that could not be decoded and was told so.
+#[derive(Debug, Default)]
+pub struct Undecodable(Mutex<HashMap<Uid, i64>>);
+
+impl Undecodable {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uid, i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The Rollout is gone, or can be decoded.
+    pub fn forget(&self, uid: &Uid) {
+        self.lock().remove(uid);
+    }
 }
 
 /// One pass over one Rollout.

@@ -201,19 +201,21 @@ impl Controller {
             return Ok(Outcome::Done(None));
         };
         let uid = uid_of(&found.metadata);
+        if self.applier.written.is_behind(&uid) {
+            return Ok(Outcome::Behind);
+        }
         let rollout = match &found.object {
             Ok(rollout) => rollout,
             Err(error) => {
                 self.metrics.undecodable();
                 tracing::warn!(rollout = %key, %error, "Rollout cannot be decoded and is left alone: correct it");
+                self.applier.say_undecodable(&found.metadata, error).await?;
                 return Ok(Outcome::Done(None));
             }
         };
+        self.applier.undecodable.forget(&uid);
         if rollout.metadata.deletion_timestamp.is_some() {
             return Ok(Outcome::Done(None));
-        }
-        if self.applier.written.is_behind(&uid) {
-            return Ok(Outcome::Behind);
         }
         let observed = self.observer.observe(rollout, Moment::read()).await?;
         let plan = agent_engine::reconcile(&observed);

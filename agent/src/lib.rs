@@ -16,6 +16,7 @@ pub mod gate_store;
 pub mod identity;
 pub mod join;
 pub mod key;
+pub mod leader;
 pub mod lease_clock;
 pub mod link;
 pub mod measure;

@@ -12,12 +12,13 @@ use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
 use crate::analysis_controller::AnalysisController;
-use crate::apply::Applier;
+use crate::apply::{Applier, Undecodable};
 use crate::args::{self, Args};
 use crate::cache::{Caches, Watch, Watching, Work};
 use crate::controller::{Controller, FirstPass};
 use crate::event::Events;
 use crate::fleet::{Fleet, Kinds};
+use crate::leader::Leader;
 use crate::link::dial::{self, Proxy};
 use crate::link::member::Member;
 use crate::link::report::Reports;
@@ -104,6 +105,11 @@ async fn work(args: Args) -> Result<(), Error> {
         metrics,
         client,
     };
+    if args.leader_elect {
+        let mut leader = Leader::new(shared.client.clone(), &shared.namespace);
+        leader.acquire().await;
+        tasks.spawn(leader.keep());
+    }
     fill_caches(&shared, &mut tasks).await;
     let (events, writing) = Events::new(shared.writer.clone(), shared.metrics.clone());
     tasks.spawn(writing);
@@ -164,6 +170,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             events: events.clone(),
             reports: Arc::clone(&shared.reports),
             namespace: shared.namespace.clone(),
+            undecodable: Undecodable::default(),
         },
         analysis: AnalysisController {
             caches: Arc::clone(&shared.caches),

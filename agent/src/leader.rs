@@ -1,0 +1,240 @@
+//! One controller of Rollouts at a time, by the Lease that other controllers of Rollouts use too.
+//!
+//! In: the Lease. Out: the moment from which this process leads; then it ends when it leads no more. It must not lead on
+//! a guess: who could not renew in time stops, by its own monotonic clock, before another may begin.
+
+use std::time::{Duration, Instant};
+
+use agent_api::ObjectMeta;
+use agent_api::names::LEADER_LEASE;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::PostParams;
+use kube::{Api, Client};
+
+/// How long a Lease is good for without renewal; the values are those of the other controllers.
+const LENGTH: Duration = Duration::from_secs(15);
+/// Who has not renewed for so long stops: well before the Lease's length.
+const RENEW_WITHIN: Duration = Duration::from_secs(10);
+/// Between tries.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Why the Lease could not be had.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("cannot {verb} Lease {LEADER_LEASE}: {source}")]
+    Api {
+        verb: &'static str,
+        source: Box<kube::Error>,
+    },
+    #[error("Lease {LEADER_LEASE} is held by {0}")]
+    Held(String),
+}
+
+/// What a look at the Lease leads to.
+#[derive(Debug, PartialEq)]
+enum Step {
+    /// Nobody has it, it has run out, or it is ours: write this.
+    Take(Box<LeaseSpec>),
+    /// Somebody has it.
+    Wait(String),
+}
+
+/// What was last seen of another holder, with our own clock: theirs may be wrong.
+#[derive(Debug, Default)]
+struct Watched {
+    record: Option<LeaseSpec>,
+    since: Option<Instant>,
+}
+
+/// The election.
+pub struct Leader {
+    api: Api<Lease>,
+    me: String,
+    watched: Watched,
+}
+
+impl Leader {
+    /// A candidate in the agent's own namespace.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str) -> Self {
+        let me = format!("groundswell-agent_{:016x}", rand::random::<u64>());
+        Self {
+            api: Api::namespaced(client, namespace),
+            me,
+            watched: Watched::default(),
+        }
+    }
+
+    /// Waits until this process leads.
+    pub async fn acquire(&mut self) {
+        loop {
+            match self.try_once().await {
+                Ok(()) => return tracing::info!(me = self.me, "leading"),
+                Err(error @ Error::Held(_)) => tracing::info!("waiting to lead: {error}"),
+                Err(error @ Error::Api { .. }) => tracing::warn!("waiting to lead: {error}"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Renews for as long as it can; returns when this process leads no more.
+    pub async fn keep(mut self) {
+        let mut renewed = Instant::now();
+        while renewed.elapsed() < RENEW_WITHIN {
+            tokio::time::sleep(RETRY).await;
+            let began = Instant::now();
+            let left = RENEW_WITHIN.saturating_sub(renewed.elapsed());
+            match tokio::time::timeout(left, self.try_once()).await {
+                Ok(Ok(())) => renewed = began,
+                Ok(Err(error @ Error::Held(_))) => {
+                    tracing::error!("leading no more: {error}");
+                    return;
+                }
+                Ok(Err(error @ Error::Api { .. })) => {
+                    tracing::warn!("the lead is not renewed: {error}")
+                }
+                Err(_) => {}
+            }
+        }
+        tracing::error!("leading no more: Lease {LEADER_LEASE} could not be renewed");
+    }
+
+    async fn try_once(&mut self) -> Result<(), Error> {
+        let failed = |verb| {
+            move |source| Error::Api {
+                verb,
+                source: Box::new(source),
+            }
+        };
+        let found = self
+            .api
+            .get_opt(LEADER_LEASE)
+            .await
+            .map_err(failed("read"))?;
+        let before = found.as_ref().and_then(|lease| lease.spec.clone());
+        match step(
+            &self.me,
+            before,
+            &mut self.watched,
+            Instant::now(),
+            Timestamp::now(),
+        ) {
+            Step::Wait(holder) => Err(Error::Held(holder)),
+            Step::Take(spec) => {
+                let parameters = PostParams::default();
+                let mut lease = found.clone().unwrap_or_else(named);
+                lease.spec = Some(*spec);
+                // Bound to the version that was read: of two candidates one is told that it changed.
+                let written = match found {
+                    None => self.api.create(&parameters, &lease).await,
+                    Some(_) => self.api.replace(LEADER_LEASE, &parameters, &lease).await,
+                };
+                written.map(|_| ()).map_err(failed("write"))
+            }
+        }
+    }
+}
+
+fn named() -> Lease {
+    Lease {
+        metadata: ObjectMeta {
+            name: Some(LEADER_LEASE.to_owned()),
+            ..ObjectMeta::default()
+        },
+        spec: None,
+    }
+}
+
+fn step(
+    me: &str,
+    before: Option<LeaseSpec>,
+    watched: &mut Watched,
+    mono: Instant,
+    now: Timestamp,
+) -> Step {
+    let old = before.clone().unwrap_or_default();
+    let holder = old
+        .holder_identity
+        .clone()
+        .filter(|holder| !holder.is_empty());
+    let ours = holder.as_deref() == Some(me);
+    if let Some(holder) = holder.filter(|holder| holder != me) {
+        if watched.record != before {
+            watched.record = before;
+            watched.since = Some(mono);
+        }
+        let length = old
+            .lease_duration_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map_or(LENGTH, Duration::from_secs);
+        let silent = watched.since.map_or(Duration::ZERO, |since| {
+            mono.saturating_duration_since(since)
+        });
+        if silent < length {
+            return Step::Wait(holder);
+        }
+    }
+    let changes = old.lease_transitions.unwrap_or(0);
+    Step::Take(Box::new(LeaseSpec {
+        holder_identity: Some(me.to_owned()),
+        lease_duration_seconds: i32::try_from(LENGTH.as_secs()).ok(),
+        acquire_time: old
+            .acquire_time
+            .clone()
+            .filter(|_| ours)
+            .or(Some(MicroTime(now))),
+        renew_time: Some(MicroTime(now)),
+        lease_transitions: Some(if ours {
+            changes
+        } else {
+            changes.saturating_add(1)
+        }),
+        ..old
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held_by(holder: &str, renewed: i64) -> Option<LeaseSpec> {
+        Some(LeaseSpec {
+            holder_identity: Some(holder.to_owned()),
+            lease_duration_seconds: Some(15),
+            renew_time: Some(MicroTime(Timestamp::from_second(renewed).unwrap())),
+            lease_transitions: Some(3),
+            ..LeaseSpec::default()
+        })
+    }
+
+    #[test]
+    fn a_lease_is_taken_when_free_ours_or_silent() {
+        let (mono, now) = (Instant::now(), Timestamp::from_second(1_000).unwrap());
+        let mut watched = Watched::default();
+        let taken = |step: Step| matches!(step, Step::Take(_));
+        assert!(taken(step("a", None, &mut watched, mono, now)));
+        assert!(taken(step("a", held_by("", 0), &mut watched, mono, now)));
+        assert!(taken(step("a", held_by("a", 0), &mut watched, mono, now)));
+        // A renewal time long ago by their clock says nothing; only silence by ours does.
+        assert_eq!(
+            step("a", held_by("b", 0), &mut watched, mono, now),
+            Step::Wait("b".into())
+        );
+        let later = mono + Duration::from_secs(14);
+        assert_eq!(
+            step("a", held_by("b", 0), &mut watched, later, now),
+            Step::Wait("b".into())
+        );
+        assert_eq!(
+            step("a", held_by("b", 1), &mut watched, later, now),
+            Step::Wait("b".into())
+        );
+        let still_later = later + Duration::from_secs(15);
+        match step("a", held_by("b", 1), &mut watched, still_later, now) {
+            Step::Take(spec) => assert_eq!(spec.lease_transitions, Some(4)),
+            Step::Wait(holder) => panic!("{holder}"),
+        }
+    }
+}
