@@ -4,6 +4,7 @@
 
 pub mod bed;
 pub mod deed;
+pub mod fleet;
 pub mod object;
 pub mod quiet;
 pub mod shop;

@@ -11,5 +11,6 @@
 
 mod canary;
 mod crds;
+mod fleet;
 mod kills;
 mod sandbox;

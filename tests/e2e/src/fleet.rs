@@ -1,0 +1,181 @@
+//! A hub and clusters that are its members. In: names. Out: a fleet, each cluster labelled with its own name, and what its
+//! command line says of it. It decides nothing.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests_fleet::{
+    Agent, AgentAccess, AgentOptions, Cli, Error, Hub, HubOptions, Result, RunDir, eventually,
+};
+
+use crate::bed::Bed;
+use crate::object::text;
+use crate::shop::SOON;
+
+/// For a release through two clusters.
+pub const RELEASE: Duration = Duration::from_secs(120);
+
+/// Everything that runs. It is taken down from the first field to the last.
+#[derive(Debug)]
+pub struct Fleet {
+    /// In the order of the clusters.
+    pub agents: Vec<Agent>,
+    /// An administrator.
+    pub admin: Cli,
+    /// The hub.
+    pub hub: Hub,
+    /// The clusters.
+    pub bed: Bed,
+}
+
+impl Fleet {
+    /// Starts all of it and waits until every cluster is connected. `between` may put a proxy before the hub for a cluster.
+    pub async fn up(
+        test: &str,
+        names: &[&str],
+        hub: &HubOptions,
+        between: impl Fn(&str, &str) -> String,
+    ) -> Result<Self> {
+        tests_fleet::init();
+        let bed = Bed::up(test, names).await?;
+        let hub = Hub::start(&bed.run, hub).await?;
+        let admin = hub.admin()?;
+        let mut fleet = Self {
+            agents: Vec::new(),
+            admin,
+            hub,
+            bed,
+        };
+        for cluster in fleet.bed.sandbox.clusters() {
+            let access = AgentAccess::install(&fleet.bed.run, cluster).await?;
+            let label = format!("name={}", cluster.name());
+            let token = ["cluster", "token", cluster.name(), "--label", &label];
+            let options = AgentOptions {
+                hub: Some(between(cluster.name(), &fleet.hub.url())),
+                join_token: Some(fleet.admin.run(&token).await?.trim().to_owned()),
+                ..AgentOptions::default()
+            };
+            fleet
+                .agents
+                .push(Agent::start(&fleet.bed.run, &access, &options)?);
+        }
+        fleet.connected(names.len()).await?;
+        Ok(fleet)
+    }
+
+    /// Waits until so many clusters are connected.
+    pub async fn connected(&mut self, wanted: usize) -> Result<()> {
+        eventually(
+            &format!("{wanted} clusters are connected"),
+            SOON,
+            async || {
+                for agent in &mut self.agents {
+                    agent
+                        .process()
+                        .must_run()
+                        .map_err(|error| error.to_string())?;
+                }
+                let clusters = self.admin.json(&["get", "clusters"]).await;
+                let clusters = clusters.map_err(|error| error.to_string())?;
+                let all = clusters.as_array().cloned().unwrap_or_default();
+                let is = |cluster: &&Value| cluster.get("connected") == Some(&json!(true));
+                match all.iter().filter(is).count() {
+                    count if count == wanted => Ok(()),
+                    _ => Err(clusters.to_string()),
+                }
+            },
+        )
+        .await
+    }
+
+    /// Stores a FleetRollout.
+    pub async fn apply(&self, document: &Value) -> Result<String> {
+        let path = self.run().join("document.yaml");
+        // JSON is YAML.
+        std::fs::write(&path, document.to_string()).map_err(Error::io("write", &path))?;
+        self.admin
+            .run(&["apply", "-f", &path.display().to_string()])
+            .await
+    }
+
+    /// Where its logs are.
+    pub fn run(&self) -> &RunDir {
+        &self.bed.run
+    }
+
+    /// A release.
+    pub async fn release(&self, name: &str) -> Result<Value> {
+        self.admin.json(&["release", "show", name]).await
+    }
+
+    /// Waits until a release is as wanted.
+    pub async fn release_until(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        eventually(&format!("{name} {what}"), RELEASE, async || {
+            let release = self
+                .release(name)
+                .await
+                .map_err(|error| error.to_string())?;
+            if wanted(&release) {
+                Ok(release)
+            } else {
+                Err(release.to_string())
+            }
+        })
+        .await
+    }
+
+    /// Waits until it has ended in a phase.
+    pub async fn ends(&self, name: &str, phase: &str) -> Result<Value> {
+        self.release_until(name, phase, |release| text(release, "/phase") == phase)
+            .await
+    }
+
+    /// Rows of the history of a kind.
+    pub async fn history(&self, kind: &str) -> Result<Vec<Value>> {
+        let rows = self.admin.json(&["history"]).await?;
+        let rows = rows.as_array().cloned().unwrap_or_default();
+        Ok(rows
+            .into_iter()
+            .filter(|row| text(row, "/kind") == kind)
+            .collect())
+    }
+
+    /// An error if an agent has ended or ever lacked a right.
+    pub fn check(&mut self) -> Result<()> {
+        for agent in &mut self.agents {
+            agent.process().must_run()?;
+            agent.assert_no_forbidden()?;
+        }
+        Ok(())
+    }
+}
+
+/// The phase of a wave of a release.
+pub fn wave_phase<'a>(release: &'a Value, wave: &str) -> &'a str {
+    let waves = release.get("waves").and_then(Value::as_array);
+    let found = waves
+        .into_iter()
+        .flatten()
+        .find(|one| text(one, "/name") == wave);
+    found.map(|wave| text(wave, "/phase")).unwrap_or_default()
+}
+
+/// The state of a cluster in a release.
+pub fn state<'a>(release: &'a Value, cluster: &str) -> &'a str {
+    let waves = release.get("waves").and_then(Value::as_array);
+    let targets = waves
+        .into_iter()
+        .flatten()
+        .filter_map(|wave| wave.get("targets")?.as_array());
+    let found = targets
+        .flatten()
+        .find(|one| text(one, "/cluster") == cluster);
+    found
+        .map(|target| text(target, "/state"))
+        .unwrap_or_default()
+}
