@@ -237,3 +237,6 @@ fn no_provider(metric: &Metric) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+//! Leases on clocks that the test sets. In: seconds and jumps. Out: whether a lease runs.
+
 use agent_api::StatusTime;
 
 use super::*;

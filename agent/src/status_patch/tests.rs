@@ -1,3 +1,5 @@
+//! Patches as data. In: two statuses. Out: the patch, which applied to the first gives the second.
+
 use super::*;
 
 /// Applies a merge patch, by the rules of RFC 7396.

@@ -1,3 +1,5 @@
+//! A store without an API server. In: watch events. Out: what is held and what was told.
+
 use std::sync::Mutex;
 
 use agent_api::Rollout;

@@ -1,3 +1,5 @@
+//! The write tracker without an API server. In: writes and what watches show. Out: whether a cache is behind.
+
 use super::*;
 
 fn uid(text: &str) -> Uid {

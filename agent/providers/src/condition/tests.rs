@@ -1,3 +1,5 @@
+//! Conditions as data. In: a condition and a value. Out: its answer, or the words of its error.
+
 use super::*;
 
 fn vector(numbers: &[f64]) -> MetricValue {

@@ -1,3 +1,5 @@
+//! Requests and answers as data. In: a query, an answer. Out: the request, the value or the words of an error.
+
 use super::*;
 
 fn query(address: &str, query: &str) -> Query {

@@ -1,3 +1,5 @@
+//! The report queue without a hub. In: reports and acknowledgements. Out: batches.
+
 use super::*;
 
 fn key(name: &str) -> ObjectKey {

@@ -1,0 +1,126 @@
+//! Measurements against a server of one line. In: its answer, or its silence. Out: what is finished.
+
+use agent_api::{AnalysisPhase, MetricProvider};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// A server that answers every request with this body, and never when there is none.
+async fn prometheus(body: Option<&'static str>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let Some(body) = body else {
+                silent.push(stream);
+                continue;
+            };
+            let mut request = [0_u8; 4096];
+            let _ = stream.read(&mut request).await;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+        }
+    });
+    format!("http://{address}")
+}
+
+fn metric(timeout: Option<i64>) -> Metric {
+    Metric {
+        name: "rate".to_owned(),
+        success_condition: Some("result[0] >= 0.95".to_owned()),
+        provider: MetricProvider {
+            prometheus: Some(PrometheusMetric {
+                query: Some("rate".to_owned()),
+                timeout,
+                ..PrometheusMetric::default()
+            }),
+            ..MetricProvider::default()
+        },
+        ..Metric::default()
+    }
+}
+
+struct World {
+    measurer: Arc<Measurer>,
+    queue: Arc<Queue<Work>>,
+    key: ObjectKey,
+    run: Uid,
+}
+
+impl World {
+    fn new(address: Option<String>) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let queue = Arc::new(Queue::default());
+        Self {
+            measurer: Arc::new(Measurer::new(address, Arc::clone(&queue))),
+            queue,
+            key: ObjectKey::new("shop", "run"),
+            run: "uid".into(),
+        }
+    }
+
+    async fn measure(&self, metric: Metric) -> Finished {
+        self.measurer.start(&self.key, &self.run, metric);
+        assert_eq!(self.queue.next().await, Work::Run(self.key.clone()));
+        self.queue.done(&Work::Run(self.key.clone()));
+        let finished = self.measurer.finished(&self.run);
+        assert!(self.measurer.in_flight(&self.run).is_empty());
+        self.measurer.settle(&self.run, finished.len());
+        assert!(self.measurer.finished(&self.run).is_empty());
+        finished.into_iter().next().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_measurement_is_judged_and_names_its_run() {
+    const GOOD: &str = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"0.98"]}]}}"#;
+    let finished = World::new(Some(prometheus(Some(GOOD)).await))
+        .measure(metric(None))
+        .await;
+    assert_eq!(
+        finished.phase,
+        AnalysisPhase::Successful,
+        "{:?}",
+        finished.message
+    );
+    assert_eq!(finished.value.as_deref(), Some("[0.98]"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_measured_is_an_error() {
+    let silent = World::new(Some(prometheus(None).await));
+    let finished = silent.measure(metric(Some(1))).await;
+    assert_eq!(finished.phase, AnalysisPhase::Error);
+    assert!(
+        finished
+            .message
+            .unwrap()
+            .contains("did not answer within 1 s")
+    );
+    let finished = World::new(None).measure(metric(None)).await;
+    assert!(finished.message.unwrap().contains("--prometheus-address"));
+    let mut other = metric(None);
+    other.provider.prometheus = None;
+    other
+        .provider
+        .rest
+        .insert("datadog".to_owned(), serde_json::json!({}));
+    let finished = World::new(None).measure(other).await;
+    assert!(finished.message.unwrap().contains("datadog"));
+}
+
+#[tokio::test]
+async fn what_was_given_up_does_not_count() {
+    let world = World::new(Some(prometheus(None).await));
+    world.measurer.start(&world.key, &world.run, metric(None));
+    world.measurer.start(&world.key, &world.run, metric(None));
+    assert_eq!(world.measurer.in_flight(&world.run).len(), 1);
+    world.measurer.cancel(&world.run, "rate");
+    assert!(world.measurer.in_flight(&world.run).is_empty());
+    assert!(world.measurer.finished(&world.run).is_empty());
+}
