@@ -29,12 +29,13 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts all of it and waits until every cluster is connected. `between` may put a proxy before the hub for a cluster.
+    /// Starts all of it and waits until every cluster is connected. `between` says by which URL a
+    /// cluster reaches the hub.
     pub async fn up(
         test: &str,
         names: &[&str],
         hub: &HubOptions,
-        between: impl Fn(&str, &str) -> String,
+        mut between: impl AsyncFnMut(&Hub) -> Result<String>,
     ) -> Result<Self> {
         tests_fleet::init();
         let bed = Bed::up(test, names).await?;
@@ -51,7 +52,7 @@ impl Fleet {
             let label = format!("name={}", cluster.name());
             let token = ["cluster", "token", cluster.name(), "--label", &label];
             let options = AgentOptions {
-                hub: Some(between(cluster.name(), &fleet.hub.url())),
+                hub: Some(between(&fleet.hub).await?),
                 join_token: Some(fleet.admin.run(&token).await?.trim().to_owned()),
                 ..AgentOptions::default()
             };

@@ -8,3 +8,4 @@ pub mod fleet;
 pub mod object;
 pub mod quiet;
 pub mod shop;
+pub mod visitors;

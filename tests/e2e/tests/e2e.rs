@@ -11,6 +11,7 @@
 
 mod canary;
 mod crds;
+mod cutoff;
 mod fleet;
 mod kills;
 mod sandbox;

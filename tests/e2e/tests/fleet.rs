@@ -55,7 +55,7 @@ struct World {
 impl World {
     async fn up() -> Self {
         let options = HubOptions::default();
-        let fleet = Fleet::up("fleet", &WAVES, &options, |_, hub| hub.to_owned())
+        let fleet = Fleet::up("fleet", &WAVES, &options, async |hub| Ok(hub.url()))
             .await
             .expect("a fleet");
         let mut shops = Vec::new();
