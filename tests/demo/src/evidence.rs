@@ -234,10 +234,8 @@ impl Evidence {
                 .find(|push| push.version == version.number());
             push.map(|push| push.time)
         };
-        let until = match version.next() {
-            Some(next) => pushed(next),
-            None => self.notes.ended,
-        };
+        // A story that broke off ends in the part of the last push.
+        let until = version.next().and_then(pushed).or(self.notes.ended);
         Some((pushed(version)?, until?))
     }
 }

@@ -42,11 +42,7 @@ struct Arguments {
 async fn main() -> ExitCode {
     tests_fleet::init();
     let arguments = Arguments::parse();
-    let told = tokio::select! {
-        told = demo(&arguments) => told,
-        signal = interrupted() => signal.and_then(|signal| Err(Error::Check(format!("ended by {signal}")))),
-    };
-    match told {
+    match demo(&arguments).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -60,12 +56,12 @@ async fn main() -> ExitCode {
 async fn demo(arguments: &Arguments) -> Result<bool> {
     let run = RunDir::named(&arguments.dir)?;
     let progress = Progress::begin();
-    let told = match tokio::time::timeout(DEADLINE, told(&run, &progress, arguments)).await {
-        Ok(told) => told,
-        Err(_) => Err(Error::Check(format!(
-            "not told to its end within {} s",
-            DEADLINE.as_secs()
-        ))),
+    let told = tokio::select! {
+        told = tokio::time::timeout(DEADLINE, told(&run, &progress, arguments)) => match told {
+            Ok(told) => told,
+            Err(_) => Err(Error::Check(format!("not told to its end within {} s", DEADLINE.as_secs()))),
+        },
+        signal = interrupted() => return Err(Error::Check(format!("ended by {}", signal?))),
     };
     // Judged in any case: what the witnesses saw of a story that broke off says why.
     let fleet = told
@@ -79,7 +75,10 @@ async fn demo(arguments: &Arguments) -> Result<bool> {
     for hint in fleet.hints() {
         println!("  {hint}");
     }
-    fleet.outlived().await?;
+    tokio::select! {
+        ended = fleet.outlived() => ended?,
+        signal = interrupted() => progress.say(&format!("{}: taking the fleet down", signal?)),
+    }
     Ok(right)
 }
 

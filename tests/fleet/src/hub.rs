@@ -2,7 +2,7 @@
 //! restarts, and configs for people. Who may do what is the hub's to decide.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ pub struct Hub {
     // Before its folder, so that it ends first.
     process: Process,
     home: RunDir,
+    _sockets: Option<RunDir>,
     listen: String,
     options: HubOptions,
 }
@@ -56,8 +57,10 @@ impl Hub {
         guard::add_pid_file(&home.join("postgres/data/postmaster.pid"))?;
         let listen = free_address()?;
         let process = spawn(run, home.path(), &listen, options).await?;
+        let sockets = socket_folder(home.path()).map(|path| RunDir::adopted(&path));
         Ok(Self {
             process,
+            _sockets: sockets.transpose()?,
             home,
             listen,
             options: options.clone(),
@@ -148,6 +151,12 @@ async fn spawn(run: &RunDir, data: &Path, listen: &str, options: &HubOptions) ->
     )
     .await??;
     Ok(process)
+}
+
+/// Where the embedded database has its socket: the fifth line of its postmaster.pid. None with `--database URL`.
+fn socket_folder(data: &Path) -> Option<PathBuf> {
+    let file = std::fs::read_to_string(data.join("postgres/data/postmaster.pid")).ok()?;
+    file.lines().nth(4).map(PathBuf::from)
 }
 
 /// A port that was free a moment ago. The hub must have the same one after a restart, so it cannot take any.

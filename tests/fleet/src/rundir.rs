@@ -42,6 +42,15 @@ impl RunDir {
         })
     }
 
+    /// Somebody else's temporary folder, which goes with ours.
+    pub(crate) fn adopted(path: &Path) -> Result<Self> {
+        guard::add_folder(path)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            temporary: true,
+        })
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path

@@ -31,12 +31,14 @@ fn early(before: &Seen, after: &Seen, version: Version) -> Option<String> {
         None => Some(format!(
             "{version} started in {later} and never served in {earlier}"
         )),
-        Some(served) if start < served + BAKE => {
-            let after = seconds(served, start);
-            Some(format!(
-                "{version} started in {later} {after:.1} s after it served in {earlier}, the bake is {BAKE:?}"
-            ))
-        }
+        Some(served) if start < served => Some(format!(
+            "{version} started in {later} {:.1} s before it served in {earlier}",
+            seconds(start, served)
+        )),
+        Some(served) if start < served + BAKE => Some(format!(
+            "{version} started in {later} {:.1} s after it served in {earlier}, the bake is {BAKE:?}",
+            seconds(served, start)
+        )),
         Some(_) => None,
     }
 }
