@@ -31,11 +31,10 @@ pub fn decide(facts: &Facts) -> Decision {
     match facts.governance {
         Governance::StandAlone => open(),
         // G7: start nothing new until the API server has answered; the lease is not known either, so nothing is raised.
-        Governance::Unknown => in_place(
-            facts,
-            "the API server has not said whether the fleet governs this Rollout",
-            false,
-        ),
+        Governance::Unknown => {
+            let silent = "the API server has not said whether the fleet governs this Rollout";
+            refuse(facts, in_place(facts, silent, false))
+        }
         Governance::Free => match facts.first_word {
             FirstWord::Done | FirstWord::Open => open(),
             // G8: what is on its way is nobody's business but this cluster's; nothing new joins it.

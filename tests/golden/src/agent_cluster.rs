@@ -79,6 +79,7 @@ impl Cluster {
         Ok(done)
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm an action")]
     fn write(&mut self, action: &Action) -> Result<(), Error> {
         match action {
             Action::KeepTemplate(keep) => {

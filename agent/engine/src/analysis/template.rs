@@ -72,6 +72,7 @@ pub fn run_spec(
     let mut seen = BTreeSet::new();
     for reference in &analysis.templates {
         add(
+            analysis,
             &mut merged,
             &TemplateKey::of(reference),
             templates,
@@ -126,6 +127,7 @@ pub fn check_step(
 }
 
 fn add(
+    analysis: &StepAnalysis,
     merged: &mut AnalysisRunSpec,
     key: &TemplateKey,
     templates: &Templates,
@@ -147,6 +149,10 @@ fn add(
         .measurement_retention
         .extend(template.measurement_retention.iter().cloned());
     for argument in &template.args {
+        let given = analysis
+            .args
+            .iter()
+            .any(|given| given.name == argument.name);
         match merged
             .args
             .iter_mut()
@@ -156,7 +162,7 @@ fn add(
             Some(known) if known.value.is_none() && known.value_from.is_none() => {
                 *known = argument.clone()
             }
-            Some(known) if argument.value.is_some() && known.value != argument.value => {
+            Some(known) if !given && argument.value.is_some() && known.value != argument.value => {
                 return Err(Error::ArgumentConflict(argument.name.clone()));
             }
             Some(_) => {}
@@ -164,6 +170,7 @@ fn add(
     }
     for reference in &template.templates {
         add(
+            analysis,
             merged,
             &TemplateKey::of(reference),
             templates,

@@ -1,1 +1,484 @@
+//! Runs as tables: what was measured, and what came of it.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+use agent_api::analysis::{AnalysisTemplateSpec, Argument};
+use agent_api::{AnalysisRun, Metric, PodHash, Rollout, StepAnalysis};
+use serde_json::{Value, json};
+
+use super::template::{check_step, run_spec};
+use super::*;
+use crate::observed::{TemplateKey, Templates};
+
+const START: &str = "2026-01-01T00:00:00Z";
+
+fn at(seconds: i64) -> Timestamp {
+    START
+        .parse::<Timestamp>()
+        .unwrap()
+        .checked_add(SignedDuration::from_secs(seconds))
+        .unwrap()
+}
+
+fn run(metrics: Value, more: Value) -> AnalysisRun {
+    let mut spec = json!({"metrics": metrics});
+    spec.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    serde_json::from_value(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
+        "metadata": {"name": "run", "namespace": "shop"}, "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn metric(fields: Value) -> Value {
+    let mut metric = json!({"name": "m", "provider": {"prometheus": {"query": "q"}}});
+    metric
+        .as_object_mut()
+        .unwrap()
+        .extend(fields.as_object().unwrap().clone());
+    metric
+}
+
+/// Lives a run: every time something is to be measured the next letter is its outcome (`s`, `f`, `i`, `e`).
+fn live(run: AnalysisRun, letters: &str) -> (AnalysisRun, i64, usize) {
+    let mut observed = Observed {
+        now: at(0),
+        run,
+        finished: Vec::new(),
+        in_flight: BTreeSet::new(),
+    };
+    let mut letters = letters.chars();
+    let mut measured = 0;
+    for _ in 0..500 {
+        let plan = reconcile(&observed);
+        assert_eq!(audit(&observed, &plan), Vec::new(), "{plan:?}");
+        observed.run.status = Some(plan.status.clone());
+        observed.finished.clear();
+        let again = reconcile(&observed);
+        assert_eq!(again.status, plan.status, "settles");
+        for action in plan.actions {
+            let Action::Measure { resolved, .. } = action else {
+                continue;
+            };
+            let Some(letter) = letters.next() else {
+                continue;
+            };
+            measured += 1;
+            let phase = match letter {
+                's' => AnalysisPhase::Successful,
+                'f' => AnalysisPhase::Failed,
+                'i' => AnalysisPhase::Inconclusive,
+                _ => AnalysisPhase::Error,
+            };
+            observed.finished.push(Finished {
+                metric: resolved.name.clone(),
+                started_at: observed.now,
+                finished_at: observed.now,
+                phase,
+                value: Some(letter.to_string()),
+                message: (phase == AnalysisPhase::Error).then(|| "no answer".to_owned()),
+                metadata: BTreeMap::new(),
+            });
+        }
+        if !observed.finished.is_empty() {
+            continue;
+        }
+        match plan.wake {
+            Some(wake) => observed.now = wake,
+            None => break,
+        }
+    }
+    let seconds = observed.now.duration_since(at(0)).as_secs();
+    (observed.run, seconds, measured)
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table, one line a row")]
+fn verdicts() {
+    use AnalysisPhase::{Error, Failed, Inconclusive, Running, Successful};
+    // metric, outcomes, phase, seconds, measurements
+    let table = [
+        (json!({}), "s", Successful, 0, 1),
+        (json!({}), "f", Failed, 0, 1),
+        (json!({}), "i", Inconclusive, 0, 1),
+        (
+            json!({"count": 3, "interval": "10s"}),
+            "sss",
+            Successful,
+            20,
+            3,
+        ),
+        (json!({"count": 3, "interval": "10s"}), "sf", Failed, 10, 2),
+        (
+            json!({"count": "3", "interval": "10s", "failureLimit": "1"}),
+            "sfs",
+            Successful,
+            20,
+            3,
+        ),
+        (
+            json!({"count": 3, "interval": "10s", "failureLimit": 1}),
+            "sff",
+            Failed,
+            20,
+            3,
+        ),
+        (
+            json!({"count": 3, "interval": "10s", "failureLimit": -1}),
+            "fff",
+            Successful,
+            20,
+            3,
+        ),
+        (
+            json!({"count": 3, "interval": "10s", "inconclusiveLimit": 1}),
+            "isi",
+            Inconclusive,
+            20,
+            3,
+        ),
+        (json!({"initialDelay": "1m"}), "s", Successful, 60, 1),
+        // Errors do not count, and are tried again after ten seconds whatever the interval.
+        (
+            json!({"count": 2, "interval": "1m"}),
+            "esees",
+            Successful,
+            90,
+            5,
+        ),
+        (json!({}), "eeees", Successful, 40, 5),
+        (json!({}), "eeeee", Error, 40, 5),
+        (json!({"consecutiveErrorLimit": 0}), "e", Error, 0, 1),
+        (
+            json!({"consecutiveErrorLimit": 1, "count": 3, "interval": "10s"}),
+            "ses",
+            Running,
+            30,
+            3,
+        ),
+        (
+            json!({"consecutiveSuccessLimit": 2, "interval": "10s"}),
+            "sfss",
+            Failed,
+            10,
+            2,
+        ),
+        (
+            json!({"consecutiveSuccessLimit": 2, "interval": "10s", "failureLimit": 3}),
+            "sfss",
+            Successful,
+            30,
+            4,
+        ),
+        (
+            json!({"consecutiveSuccessLimit": 2, "count": 3, "interval": "10s", "failureLimit": 1}),
+            "sfs",
+            Inconclusive,
+            20,
+            3,
+        ),
+        (
+            json!({"consecutiveSuccessLimit": 2, "count": 3, "interval": "10s", "failureLimit": -1}),
+            "fsf",
+            Failed,
+            20,
+            3,
+        ),
+        // Without a count it is measured until somebody ends it.
+        (json!({"interval": "10s"}), "ssss", Running, 40, 4),
+    ];
+    for (fields, letters, phase, seconds, measured) in table {
+        let (run, took, count) = live(run(json!([metric(fields.clone())]), json!({})), letters);
+        let status = run.status.unwrap();
+        assert_eq!(status.phase, Some(phase), "{fields} {letters}: {status:?}");
+        if phase.is_completed() {
+            assert_eq!((took, count), (seconds, measured), "{fields} {letters}");
+        }
+    }
+}
+
+#[test]
+fn one_bad_metric_ends_the_others() {
+    let metrics = json!([
+        {"name": "slow", "count": 5, "interval": "1m", "provider": {"prometheus": {"query": "a"}}},
+        {"name": "bad", "provider": {"prometheus": {"query": "b"}}},
+    ]);
+    let (run, took, _) = live(run(metrics, json!({})), "sf");
+    let status = run.status.unwrap();
+    assert_eq!((status.phase, took), (Some(AnalysisPhase::Failed), 0));
+    assert_eq!(
+        status.message.as_deref(),
+        Some("metric \"bad\": failed 1, failureLimit is 0")
+    );
+    assert_eq!(
+        status.metric_results[0].phase,
+        Some(AnalysisPhase::Successful)
+    );
+    let summary = status.run_summary.unwrap();
+    assert_eq!(
+        (summary.count, summary.successful, summary.failed),
+        (Some(2), Some(1), Some(1))
+    );
+    assert!(status.completed_at.is_some());
+}
+
+#[test]
+fn a_measurement_under_way_is_given_up() {
+    let metrics = json!([
+        {"name": "slow", "provider": {"prometheus": {"query": "a"}}},
+        {"name": "bad", "provider": {"prometheus": {"query": "b"}}},
+    ]);
+    let finished = Finished {
+        metric: "bad".into(),
+        started_at: at(0),
+        finished_at: at(1),
+        phase: AnalysisPhase::Failed,
+        value: None,
+        message: None,
+        metadata: BTreeMap::new(),
+    };
+    let run = run(metrics, json!({}));
+    let observed = Observed {
+        now: at(1),
+        run,
+        finished: vec![finished],
+        in_flight: BTreeSet::from(["slow".into()]),
+    };
+    let plan = reconcile(&observed);
+    assert_eq!(
+        plan.actions,
+        vec![Action::Cancel {
+            metric: "slow".into()
+        }]
+    );
+    assert_eq!(plan.status.phase, Some(AnalysisPhase::Failed));
+}
+
+#[test]
+fn ended_by_request() {
+    let mut observed = Observed {
+        now: at(0),
+        run: run(
+            json!([metric(json!({"interval": "10s"}))]),
+            json!({"terminate": true}),
+        ),
+        finished: Vec::new(),
+        in_flight: BTreeSet::new(),
+    };
+    let plan = reconcile(&observed);
+    assert_eq!(
+        (plan.status.phase, plan.actions.len()),
+        (Some(AnalysisPhase::Successful), 0)
+    );
+    assert_eq!(plan.reasons[0], Reason::Terminated);
+    observed.run.status = Some(plan.status.clone());
+    assert_eq!(reconcile(&observed).status, plan.status);
+}
+
+#[test]
+fn ten_measurements_are_kept() {
+    let letters = "s".repeat(14);
+    let (run, _, _) = live(
+        run(
+            json!([metric(json!({"count": 14, "interval": "1s"}))]),
+            json!({}),
+        ),
+        &letters,
+    );
+    let result = run.status.unwrap().metric_results.remove(0);
+    assert_eq!(
+        (result.count, result.measurements.len()),
+        (Some(14), KEPT_MEASUREMENTS)
+    );
+}
+
+#[test]
+fn dry_runs_do_not_count() {
+    let (run, _, _) = live(
+        run(
+            json!([metric(json!({}))]),
+            json!({"dryRun": [{"metricName": ".*"}]}),
+        ),
+        "f",
+    );
+    let status = run.status.unwrap();
+    assert_eq!(status.phase, Some(AnalysisPhase::Successful));
+    assert_eq!(status.dry_run_summary.unwrap().failed, Some(1));
+}
+
+#[test]
+fn what_cannot_be_carried_out_is_an_error() {
+    let table = [
+        (json!([metric(json!({"count": "many"}))]), "count"),
+        (json!([metric(json!({"interval": "soon"}))]), "interval"),
+        (json!([metric(json!({"count": 2}))]), "interval"),
+        (
+            json!([metric(
+                json!({"successCondition": "result < {{args.limit}}"})
+            )]),
+            "args.limit",
+        ),
+        (json!([]), "no metrics"),
+    ];
+    for (metrics, word) in table {
+        let observed = Observed {
+            now: at(0),
+            run: run(metrics.clone(), json!({})),
+            finished: Vec::new(),
+            in_flight: BTreeSet::new(),
+        };
+        let plan = reconcile(&observed);
+        assert_eq!(plan.status.phase, Some(AnalysisPhase::Error), "{metrics}");
+        assert!(
+            plan.status.message.clone().unwrap().contains(word),
+            "{word}: {:?}",
+            plan.status.message
+        );
+    }
+}
+
+#[test]
+fn time_to_live() {
+    let run = run(
+        json!([metric(json!({}))]),
+        json!({"ttlStrategy": {"secondsAfterSuccess": 60}}),
+    );
+    let (run, _, _) = live(run, "s");
+    let mut observed = Observed {
+        now: at(59),
+        run,
+        finished: Vec::new(),
+        in_flight: BTreeSet::new(),
+    };
+    let plan = reconcile(&observed);
+    assert_eq!((plan.actions.len(), plan.wake), (0, Some(at(60))));
+    observed.now = at(60);
+    assert_eq!(reconcile(&observed).actions, vec![Action::DeleteRun]);
+}
+
+fn templates(all: Value) -> Templates {
+    let all = all.as_object().unwrap().clone();
+    all.into_iter()
+        .map(|(name, spec)| {
+            let spec: AnalysisTemplateSpec = serde_json::from_value(spec).unwrap();
+            (
+                TemplateKey {
+                    name,
+                    cluster_scope: false,
+                },
+                spec,
+            )
+        })
+        .collect()
+}
+
+fn step(names: &[&str], args: Value) -> StepAnalysis {
+    let names: Vec<Value> = names
+        .iter()
+        .map(|name| json!({"templateName": name}))
+        .collect();
+    serde_json::from_value(json!({"templates": names, "args": args})).unwrap()
+}
+
+fn rollout() -> Rollout {
+    serde_json::from_value(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
+        "metadata": {"name": "web", "labels": {"region": "eu"}}, "spec": {"replicas": 3},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn arguments_come_from_everywhere() {
+    let templates = templates(json!({"t": {
+        "args": [{"name": "given"}, {"name": "own", "value": "mine"}, {"name": "stable"}, {"name": "latest"}, {"name": "field"}, {"name": "number"}],
+        "metrics": [metric(json!({"successCondition": "{{args.given}}/{{ args.own }}/{{args.stable}}/{{args.latest}}/{{args.field}}/{{args.number}}/{{other}}"}))],
+    }}));
+    let args = json!([
+        {"name": "given", "value": "a \"quoted\" one"},
+        {"name": "stable", "valueFrom": {"podTemplateHashValue": "Stable"}},
+        {"name": "latest", "valueFrom": {"podTemplateHashValue": "Latest"}},
+        {"name": "field", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['region']"}}},
+        {"name": "number", "valueFrom": {"fieldRef": {"fieldPath": "spec.replicas"}}},
+    ]);
+    let spec = run_spec(
+        &step(&["t"], args),
+        &templates,
+        &rollout(),
+        &PodHash("s1".into()),
+        &PodHash("l1".into()),
+    )
+    .unwrap();
+    let filled: Metric = crate::args::resolved(&spec.metrics[0], &spec.args).unwrap();
+    assert_eq!(
+        filled.success_condition.unwrap(),
+        "a \"quoted\" one/mine/s1/l1/eu/3/{{other}}"
+    );
+    assert!(
+        spec.args
+            .iter()
+            .all(|argument: &Argument| argument.value.is_some() && argument.value_from.is_none())
+    );
+}
+
+#[test]
+fn templates_add_up() {
+    let one = |name: &str| json!({"name": name, "provider": {"prometheus": {"query": "q"}}});
+    let templates = templates(json!({
+        "a": {"metrics": [one("m1")], "templates": [{"templateName": "b"}]},
+        "b": {"metrics": [one("m2")], "templates": [{"templateName": "a"}]},
+        "c": {"metrics": [one("m1")]},
+        "d": {"metrics": [one("m3")], "args": [{"name": "x", "value": "1"}]},
+        "e": {"metrics": [one("m4")], "args": [{"name": "x", "value": "2"}]},
+        "endless": {"metrics": [{"name": "m", "interval": "10s", "provider": {}}]},
+        "open": {"metrics": [one("m")], "args": [{"name": "x"}]},
+        "secret": {"metrics": [one("m")], "args": [{"name": "x", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
+        "lost": {"metrics": [one("m")], "args": [{"name": "x", "valueFrom": {"fieldRef": {"fieldPath": "spec.nothing"}}}]},
+    }));
+    let check = |names: &[&str], args: Value| match check_step(
+        &step(names, args),
+        &templates,
+        &rollout(),
+    ) {
+        Ok(()) => "good".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let names = |names: &[&str]| {
+        let hash = PodHash::default();
+        let spec = run_spec(
+            &step(names, json!([])),
+            &templates,
+            &rollout(),
+            &hash,
+            &hash,
+        )
+        .unwrap();
+        spec.metrics
+            .into_iter()
+            .map(|metric| metric.name)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(names(&["a"]), "m1 m2");
+    assert_eq!(names(&["a", "b", "d"]), "m1 m2 m3");
+    let table = [
+        (vec!["a", "c"], "more than one"),
+        (vec!["d", "e"], "different values"),
+        (vec!["missing"], "AnalysisTemplate/missing does not exist"),
+        (vec![], "no metrics"),
+        (vec!["endless"], "never end"),
+        (vec!["open"], "has no value"),
+        (vec!["secret"], "Secret"),
+        (vec!["lost"], "spec.nothing"),
+        (vec!["d"], "good"),
+    ];
+    for (names, word) in table {
+        let found = check(&names, json!([]));
+        assert!(found.contains(word), "{names:?}: {found}");
+    }
+    assert_eq!(
+        check(&["d", "e"], json!([{"name": "x", "value": "3"}])),
+        "good"
+    );
+}

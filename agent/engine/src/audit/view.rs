@@ -10,7 +10,7 @@ use crate::canary::replicas::Limits;
 use crate::effective::{self, Effective};
 use crate::gate::facts::Facts;
 use crate::gate::observe::facts;
-use crate::observed::Observed;
+use crate::observed::{Governance, Observed};
 use crate::plan::{Action, Plan};
 use crate::planted::Bug;
 use crate::sets::{SetView, views};
@@ -132,9 +132,11 @@ fn content(observed: &Observed, spec: &Effective, digest: &ContentDigest) -> Eff
     };
     // While a permit for the kept steps is carried out they count, else the spec's.
     let gate = observed.gate.gate().map(|gate| &gate.spec);
-    let bound = gate.filter(|hub| hub.policy.enforcement == Enforcement::Enforce);
+    let governed = observed.gate.governance == Governance::Governed;
+    let bound = gate.filter(|hub| governed && hub.policy.enforcement == Enforcement::Enforce);
     let permit = bound.and_then(|hub| hub.permit.as_ref());
-    let frozen = permit.is_some_and(|permit| permit.digest == *digest && permit.delivery_digest == kept.delivery);
+    let frozen = permit
+        .is_some_and(|permit| permit.digest == *digest && permit.delivery_digest == kept.delivery);
     if *digest == spec.digest && !frozen {
         return spec.clone();
     }

@@ -21,7 +21,10 @@ type Says = (&'static str, &'static str, String);
 
 impl Pass<'_> {
     fn known_progress(&self) -> Condition {
-        self.before.condition(condition::PROGRESSING).cloned().unwrap_or_default()
+        self.before
+            .condition(condition::PROGRESSING)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// What is new to say; `None` when nothing is.
@@ -33,19 +36,43 @@ impl Pass<'_> {
         } else if self.paused() {
             Some((UNKNOWN, "RolloutPaused", "Rollout is paused".to_owned()))
         } else if self.news.retried {
-            Some((UNKNOWN, "RolloutRetry", format!("revision {} starts again", self.new.revision)))
+            Some((
+                UNKNOWN,
+                "RolloutRetry",
+                format!("revision {} starts again", self.new.revision),
+            ))
         } else if self.complete() {
-            Some((TRUE, "NewReplicaSetAvailable", format!("ReplicaSet \"{name}\" has all its pods available")))
+            Some((
+                TRUE,
+                "NewReplicaSetAvailable",
+                format!("ReplicaSet \"{name}\" has all its pods available"),
+            ))
         } else if self.creating.is_some() {
-            Some((TRUE, "NewReplicaSetCreated", format!("created ReplicaSet \"{name}\"")))
+            Some((
+                TRUE,
+                "NewReplicaSetCreated",
+                format!("created ReplicaSet \"{name}\""),
+            ))
         } else if self.news.changed {
-            Some((TRUE, "FoundNewReplicaSet", format!("found ReplicaSet \"{name}\"")))
+            Some((
+                TRUE,
+                "FoundNewReplicaSet",
+                format!("found ReplicaSet \"{name}\""),
+            ))
         } else if was == "RolloutPaused" {
             Some((UNKNOWN, "RolloutResumed", "Rollout is resumed".to_owned()))
         } else if was == "RolloutAborted" {
-            Some((UNKNOWN, "RolloutRetry", format!("revision {} goes on", self.new.revision)))
+            Some((
+                UNKNOWN,
+                "RolloutRetry",
+                format!("revision {} goes on", self.new.revision),
+            ))
         } else if was != "NewReplicaSetAvailable" && self.progressed(known) {
-            Some((TRUE, "ReplicaSetUpdated", format!("ReplicaSet \"{name}\" has {}", self.mark())))
+            Some((
+                TRUE,
+                "ReplicaSetUpdated",
+                format!("ReplicaSet \"{name}\" has {}", self.mark()),
+            ))
         } else {
             None
         }
@@ -58,9 +85,16 @@ impl Pass<'_> {
     /// More pods than ever at this step, or another step.
     fn progressed(&self, known: &Condition) -> bool {
         let message = known.message.as_deref().unwrap_or_default();
-        let Some((front, step)) = message.split_once(MARK) else { return true };
-        let most = front.rsplit(' ').next().and_then(|most| most.parse::<i32>().ok()).unwrap_or(0);
-        let same = message.contains(&format!("\"{}\"", self.new.name)) && step.parse() == Ok(self.index);
+        let Some((front, step)) = message.split_once(MARK) else {
+            return true;
+        };
+        let most = front
+            .rsplit(' ')
+            .next()
+            .and_then(|most| most.parse::<i32>().ok())
+            .unwrap_or(0);
+        let same =
+            message.contains(&format!("\"{}\"", self.new.name)) && step.parse() == Ok(self.index);
         !same || self.new.available > most
     }
 
@@ -72,7 +106,9 @@ impl Pass<'_> {
         if over || self.waits_for_no_pods() || self.progress(&known).is_some() {
             return;
         }
-        let Some(since) = known.last_update_time else { return };
+        let Some(since) = known.last_update_time else {
+            return;
+        };
         let seconds = i64::from(self.observed.rollout.spec.progress_deadline_seconds());
         let deadline = since.saturating_add(SignedDuration::from_secs(seconds));
         let exceeded = known.reason.as_deref() == Some("ProgressDeadlineExceeded");
@@ -80,9 +116,16 @@ impl Pass<'_> {
             self.wake_at(deadline);
             return;
         }
-        let text = format!("ReplicaSet \"{}\" has timed out progressing with {}", self.new.name, self.mark());
+        let text = format!(
+            "ReplicaSet \"{}\" has timed out progressing with {}",
+            self.new.name,
+            self.mark()
+        );
         self.reasons.push(Reason::DeadlineExceeded { seconds });
-        if self.observed.rollout.spec.progress_deadline_abort() && !self.initial() && !self.at_stable() {
+        if self.observed.rollout.spec.progress_deadline_abort()
+            && !self.initial()
+            && !self.at_stable()
+        {
             self.abort(text);
         } else {
             self.news.timed_out = Some(text);
@@ -98,14 +141,34 @@ impl Pass<'_> {
     /// Writes the condition.
     pub fn settle_progressing(&mut self) {
         let known = self.known_progress();
-        let stuck = self.news.timed_out.clone().map(|text| (FALSE, "ProgressDeadlineExceeded", text));
-        let Some((state, reason, text)) = stuck.or_else(|| self.progress(&known)) else { return };
+        let stuck = self
+            .news
+            .timed_out
+            .clone()
+            .map(|text| (FALSE, "ProgressDeadlineExceeded", text));
+        let Some((state, reason, text)) = stuck.or_else(|| self.progress(&known)) else {
+            return;
+        };
         if reason == "RolloutResumed" {
-            self.event(EventKind::Normal, "RolloutResumed", "resumed".to_owned(), "");
+            self.event(
+                EventKind::Normal,
+                "RolloutResumed",
+                "resumed".to_owned(),
+                "",
+            );
         }
         // It stays exceeded, since when and with what, until something moves.
-        if known.reason.as_deref() != Some("ProgressDeadlineExceeded") || reason != "ProgressDeadlineExceeded" {
-            set(&mut self.status, self.observed.now, condition::PROGRESSING, state, reason, text);
+        if known.reason.as_deref() != Some("ProgressDeadlineExceeded")
+            || reason != "ProgressDeadlineExceeded"
+        {
+            set(
+                &mut self.status,
+                self.observed.now,
+                condition::PROGRESSING,
+                state,
+                reason,
+                text,
+            );
         }
     }
 }

@@ -6,6 +6,7 @@
 use super::decision::{Decision, Mode};
 use super::facts::{Facts, Permission, Verb};
 use super::{restart_command, waits_for};
+use crate::observed::Governance;
 
 /// G15: what somebody in the cluster asked for and may not have, with who can give it.
 pub(super) fn refuse(facts: &Facts, decision: Decision) -> Decision {
@@ -13,7 +14,8 @@ pub(super) fn refuse(facts: &Facts, decision: Decision) -> Decision {
         return decision;
     };
     let flight = facts.in_flight.as_ref();
-    let local = flight.is_some_and(|flight| flight.permission != Permission::Fleet)
+    let known = facts.governance == Governance::Governed;
+    let local = known && flight.is_some_and(|flight| flight.permission != Permission::Fleet)
         || decision.mode == Mode::Open;
     let bounded = !decision.may_raise || decision.max_step.is_some();
     let text = match verb {

@@ -1,0 +1,274 @@
+//! What happens in a life: Git, clients, autoscalers, runs, the hub, its silence, broken versions.
+//!
+//! In: dice. Out: a changed cluster. It must not plan.
+
+use agent_api::{AnalysisPhase, Direction, Fence, Permit, Waiting};
+use agent_engine::{GateRecord, Governance, HubContact, effective};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::Life;
+use super::begin::steps;
+use crate::agent_fixture::{VERSIONS, digest, template};
+
+impl Life {
+    pub(super) fn happens(&mut self) {
+        match self.dice.below(14) {
+            0..=2 => self.git(),
+            3 => self.client(),
+            4 => self.client(),
+            5 => self.client(),
+            6 => self.scale(),
+            7 | 8 => self.runs(),
+            9 | 10 => self.grant(),
+            11 | 12 => self.lease(),
+            _ => self.health(),
+        }
+    }
+
+    /// Git changes the version, the steps, or goes back.
+    fn git(&mut self) {
+        let rollout = &mut self.cluster.observed.rollout;
+        if self.dice.one_in(5) {
+            let steps = steps(&mut self.dice);
+            if let (Some(canary), Ok(steps)) = (
+                &mut rollout.spec.strategy.canary,
+                serde_json::from_value(Value::Array(steps)),
+            ) {
+                canary.steps = steps;
+            }
+        } else if let Some(version) = self.dice.pick(&VERSIONS) {
+            rollout.spec.template = Some(template(version));
+        }
+        self.edited("git");
+        // Most of what Git brings is permitted sooner or later; the rest of the story is about what comes after.
+        if !self.dice.one_in(3) {
+            self.permit_spec();
+        }
+    }
+
+    /// The hub permits what Git wants, in time and with a lease that runs.
+    fn permit_spec(&mut self) {
+        let spec = effective::of_spec(&self.cluster.observed);
+        let uid = self
+            .cluster
+            .observed
+            .rollout
+            .metadata
+            .uid
+            .clone()
+            .unwrap_or_default();
+        let GateRecord::Present(gate) = &mut self.cluster.observed.gate.record else {
+            return;
+        };
+        self.fence += 1;
+        gate.spec.waiting = None;
+        gate.spec.permit = Some(Permit {
+            release: format!("checkout#{}", self.fence).into(),
+            fence: Fence {
+                incarnation: 1,
+                version: self.fence,
+            },
+            digest: spec.digest,
+            delivery_digest: spec.delivery,
+            start_by: Some(Timestamp::MAX.into()),
+            max_step: self.dice.one_in(4).then(|| self.dice.number(3)),
+            lease_seconds: 30,
+            rollout_uid: uid.into(),
+            signature: "s".into(),
+            ..Permit::default()
+        });
+        self.cluster.observed.gate.distrust = None;
+        self.cluster.observed.gate.lease_live = true;
+        self.note("the hub permits what Git wants");
+    }
+
+    fn edited(&mut self, what: &str) {
+        let generation = &mut self.cluster.observed.rollout.metadata.generation;
+        *generation = Some(generation.unwrap_or(1) + 1);
+        let named = self
+            .cluster
+            .observed
+            .rollout
+            .spec
+            .template
+            .as_ref()
+            .map(|template| template.images().join(","));
+        self.note(&format!("{what}: {}", named.unwrap_or_default()));
+    }
+
+    /// What the kubectl plugin writes.
+    fn client(&mut self) {
+        let rollout = &mut self.cluster.observed.rollout;
+        let Some(status) = rollout.status.as_mut() else {
+            return;
+        };
+        let what = match self.dice.below(7) {
+            0 => {
+                status.abort = Some(true);
+                "abort"
+            }
+            1 => {
+                status.abort = Some(false);
+                "retry"
+            }
+            2 if status.current_pod_hash != status.stable_rs => {
+                status.promote_full = Some(true);
+                "promote --full"
+            }
+            3 => {
+                rollout.spec.paused = Some(rollout.spec.paused != Some(true));
+                self.edited("pause or resume");
+                return;
+            }
+            _ => {
+                if status.pause_conditions.is_empty() {
+                    let steps = rollout
+                        .spec
+                        .strategy
+                        .canary
+                        .as_ref()
+                        .map_or(0, |canary| canary.steps.len());
+                    let next = status.current_step_index.map(|index| index + 1);
+                    status.current_step_index = next
+                        .filter(|next| usize::try_from(*next).is_ok_and(|next| next <= steps))
+                        .or(status.current_step_index);
+                } else {
+                    status.pause_conditions.clear();
+                }
+                "promote"
+            }
+        };
+        self.note(what);
+    }
+
+    fn scale(&mut self) {
+        self.cluster.observed.rollout.spec.replicas = Some(self.dice.number(9));
+        self.edited("scale");
+    }
+
+    fn runs(&mut self) {
+        let all = [
+            AnalysisPhase::Running,
+            AnalysisPhase::Successful,
+            AnalysisPhase::Successful,
+            AnalysisPhase::Failed,
+            AnalysisPhase::Error,
+            AnalysisPhase::Inconclusive,
+        ];
+        if let Some(phase) = self.dice.pick(&all).copied() {
+            self.cluster.finish_runs(phase);
+            self.note(&format!("runs are {phase}"));
+        }
+    }
+
+    /// The hub says something new: a permit, a rollback, a bar, nothing any more.
+    fn grant(&mut self) {
+        let spec = effective::of_spec(&self.cluster.observed);
+        let (now, uid) = (
+            self.cluster.observed.now,
+            self.cluster
+                .observed
+                .rollout
+                .metadata
+                .uid
+                .clone()
+                .unwrap_or_default(),
+        );
+        let kept: Vec<_> = self
+            .cluster
+            .observed
+            .gate
+            .kept
+            .iter()
+            .map(|(digest, kept)| (digest.clone(), kept.delivery.clone()))
+            .collect();
+        let GateRecord::Present(gate) = &mut self.cluster.observed.gate.record else {
+            return;
+        };
+        self.fence += 1;
+        let rollback = self.dice.one_in(4);
+        let (content, delivery) = match self.dice.pick(&kept) {
+            Some(one) if rollback || self.dice.one_in(4) => one.clone(),
+            _ => (spec.digest, spec.delivery),
+        };
+        let start_by = now
+            .checked_add(SignedDuration::from_secs(i64::from(self.dice.number(120))))
+            .unwrap_or(Timestamp::MAX);
+        let release = format!("checkout#{}", self.fence);
+        gate.spec.waiting = self.dice.one_in(3).then(|| Waiting {
+            release: release.as_str().into(),
+            wave: 2,
+            waves: 3,
+            wave_name: "europe".into(),
+            ..Waiting::default()
+        });
+        gate.spec.permit = (!self.dice.one_in(6)).then(|| Permit {
+            release: release.as_str().into(),
+            direction: if rollback {
+                Direction::Rollback
+            } else {
+                Direction::Forward
+            },
+            fence: Fence {
+                incarnation: 1,
+                version: self.fence,
+            },
+            digest: content,
+            delivery_digest: delivery,
+            start_by: Some(start_by.into()),
+            max_step: self.dice.one_in(3).then(|| self.dice.number(4)),
+            lease_seconds: 30,
+            steps_backwards: self.dice.one_in(3),
+            rollout_uid: uid.into(),
+            signature: "s".into(),
+            ..Permit::default()
+        });
+        self.cluster.observed.gate.distrust = self
+            .dice
+            .one_in(12)
+            .then(|| "its signature does not match".into());
+        self.cluster.observed.gate.lease_live = true;
+        self.note(if rollback {
+            "the hub rolls back"
+        } else {
+            "the hub permits"
+        });
+    }
+
+    fn lease(&mut self) {
+        let now = self.cluster.observed.now;
+        let gate = &mut self.cluster.observed.gate;
+        let bound = gate.governance != Governance::StandAlone;
+        match self.dice.below(6) {
+            0 => gate.lease_live = true,
+            // The API server stops saying, or says again, what is governed; a fleet takes a Rollout over, or lets go.
+            4 if bound => gate.governance = Governance::Unknown,
+            5 if bound => {
+                gate.governance = if gate.governance == Governance::Governed {
+                    Governance::Free
+                } else {
+                    Governance::Governed
+                };
+            }
+            1 => gate.lease_live = false,
+            2 => {
+                gate.lease_live = false;
+                gate.hub = HubContact::Lost { since: now };
+            }
+            _ => {
+                gate.lease_live = true;
+                gate.hub = HubContact::Connected;
+            }
+        }
+        self.note("lease or contact");
+    }
+
+    fn health(&mut self) {
+        self.cluster.broken.clear();
+        if let Some(version) = self.dice.pick(&VERSIONS).filter(|_| self.dice.0 & 1 == 0) {
+            self.cluster.broken.push(digest(version).to_string());
+        }
+        self.note("health");
+    }
+}
