@@ -24,12 +24,18 @@ pub struct Decision {
 /// One change. `release` is always the number of a release of the FleetRollout that the plan is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all_fields = "camelCase", tag = "action", deny_unknown_fields)]
-#[allow(missing_docs, reason = "the fields are named like those of the tables that they change")]
+#[allow(
+    missing_docs,
+    reason = "the fields are named like those of the tables that they change"
+)]
 pub enum Action {
     /// A gate's lasting terms, for the first time or changed.
     Govern { cluster: ClusterName, terms: Terms },
     /// What a held cluster shows; none: nothing is held for a release.
-    SetWaiting { cluster: ClusterName, waiting: Option<Waiting> },
+    SetWaiting {
+        cluster: ClusterName,
+        waiting: Option<Waiting>,
+    },
     /// A new release; it waits or progresses from the start.
     OpenRelease {
         release: u64,
@@ -41,23 +47,45 @@ pub enum Action {
         overtook: u32,
     },
     /// A change that opens nothing; it is recorded and dropped.
-    SettleChange { cluster: ClusterName, change: u64, fate: ChangeFate },
+    SettleChange {
+        cluster: ClusterName,
+        change: u64,
+        fate: ChangeFate,
+    },
     /// A request that opens nothing; it is recorded and dropped.
     RefuseRequest { request: u64, why: String },
     /// A waiting release begins.
     StartRelease { release: u64 },
     /// A cluster that the plan does not name takes part, in the last wave.
-    JoinTarget { release: u64, cluster: ClusterName, wave: u32 },
+    JoinTarget {
+        release: u64,
+        cluster: ClusterName,
+        wave: u32,
+    },
     /// A target's content, once and for all.
-    BindContent { release: u64, cluster: ClusterName, content: Content },
+    BindContent {
+        release: u64,
+        cluster: ClusterName,
+        content: Content,
+    },
     /// Where a target stands.
-    SetTargetState { release: u64, cluster: ClusterName, state: TargetState, message: String },
+    SetTargetState {
+        release: u64,
+        cluster: ClusterName,
+        state: TargetState,
+        message: String,
+    },
     /// A wave's turn has come, but persons have to agree.
     RequestApproval { release: u64, wave: u32 },
     /// A wave's targets may be permitted.
     StartWave { release: u64, wave: u32 },
     /// Approvals stop counting.
-    VoidApprovals { release: u64, wave: u32, approvals: Vec<u64>, why: String },
+    VoidApprovals {
+        release: u64,
+        wave: u32,
+        approvals: Vec<u64>,
+        why: String,
+    },
     /// A target may go to one digest.
     GrantPermit {
         release: u64,
@@ -70,19 +98,35 @@ pub enum Action {
         why: String,
     },
     /// A target's permit is taken away; what it serves, it goes on serving.
-    RevokePermit { release: u64, cluster: ClusterName, why: String },
+    RevokePermit {
+        release: u64,
+        cluster: ClusterName,
+        why: String,
+    },
     /// Every target of a wave has ended; it is watched until then.
-    StartBake { release: u64, wave: u32, until: Timestamp },
+    StartBake {
+        release: u64,
+        wave: u32,
+        until: Timestamp,
+    },
     /// A wave ended well.
     PassWave { release: u64, wave: u32 },
     /// A wave ended badly.
-    FailWave { release: u64, wave: u32, why: String },
+    FailWave {
+        release: u64,
+        wave: u32,
+        why: String,
+    },
     /// Nothing new starts.
     HaltRelease { release: u64, why: String },
     /// What it touched goes back.
     StartRollback { release: u64, why: String },
     /// A release's verdict. Ended ones may be named again: a partial rollback that was completed.
-    EndRelease { release: u64, phase: ReleasePhase, verdict: String },
+    EndRelease {
+        release: u64,
+        phase: ReleasePhase,
+        verdict: String,
+    },
     /// A digest that failed may not start until a person says so.
     Bar { release: u64, digest: Digest },
     /// A person said so.
@@ -116,7 +160,9 @@ impl fmt::Display for ChangeFate {
             Self::Joined { release } => write!(f, "it belongs to release #{release}"),
             Self::Withdrawn => f.write_str("it is what the cluster serves"),
             Self::FirstDeploy => f.write_str("a first deploy is free"),
-            Self::Older { release } => write!(f, "it belongs to release #{release}, which has ended"),
+            Self::Older { release } => {
+                write!(f, "it belongs to release #{release}, which has ended")
+            }
             Self::Barred { release } => write!(f, "it failed in release #{release}"),
             Self::NotNewer => f.write_str("its generation is not higher than before"),
             Self::NotSelected => f.write_str("the cluster is not selected"),
@@ -262,47 +308,123 @@ fn target_kind(state: TargetState) -> &'static str {
 }
 
 impl fmt::Display for Action {
+    #[allow(clippy::too_many_lines, reason = "one arm a variant")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Govern { cluster, terms } => write!(
                 f,
                 "govern {cluster}: first deploy {}, {} passed, {} barred",
-                if terms.first_deploy_free { "free" } else { "gated" },
+                if terms.first_deploy_free {
+                    "free"
+                } else {
+                    "gated"
+                },
                 terms.passed.len(),
                 terms.barred.len()
             ),
-            Self::SetWaiting { cluster, waiting: Some(waiting) } => write!(f, "{cluster} shows: {}", waiting.message),
-            Self::SetWaiting { cluster, waiting: None } => write!(f, "{cluster} waits for nothing"),
-            Self::OpenRelease { release, revision, images, phase, plan, .. } => {
-                let revision = revision.as_ref().map_or("unknown", |revision| revision.as_str());
+            Self::SetWaiting {
+                cluster,
+                waiting: Some(waiting),
+            } => write!(f, "{cluster} shows: {}", waiting.message),
+            Self::SetWaiting {
+                cluster,
+                waiting: None,
+            } => write!(f, "{cluster} waits for nothing"),
+            Self::OpenRelease {
+                release,
+                revision,
+                images,
+                phase,
+                plan,
+                ..
+            } => {
+                let revision = revision
+                    .as_ref()
+                    .map_or("unknown", |revision| revision.as_str());
                 let waves = plan.len();
-                write!(f, "open release #{release}: revision {revision}, {}, {waves} waves, {}", images.join(" "), phase.as_str())
+                write!(
+                    f,
+                    "open release #{release}: revision {revision}, {}, {waves} waves, {}",
+                    images.join(" "),
+                    phase.as_str()
+                )
             }
-            Self::SettleChange { cluster, fate, .. } => write!(f, "the change in {cluster} opens no release: {fate}"),
+            Self::SettleChange { cluster, fate, .. } => {
+                write!(f, "the change in {cluster} opens no release: {fate}")
+            }
             Self::RefuseRequest { why, .. } => write!(f, "the request opens no release: {why}"),
             Self::StartRelease { release } => write!(f, "release #{release} starts"),
-            Self::JoinTarget { release, cluster, wave } => write!(f, "{cluster} joins release #{release} late, in wave {wave}"),
-            Self::BindContent { release, cluster, content } => {
-                write!(f, "{cluster} holds {} for release #{release}", content.digest)
+            Self::JoinTarget {
+                release,
+                cluster,
+                wave,
+            } => write!(f, "{cluster} joins release #{release} late, in wave {wave}"),
+            Self::BindContent {
+                release,
+                cluster,
+                content,
+            } => {
+                write!(
+                    f,
+                    "{cluster} holds {} for release #{release}",
+                    content.digest
+                )
             }
-            Self::SetTargetState { cluster, state, message, .. } if message.is_empty() => {
+            Self::SetTargetState {
+                cluster,
+                state,
+                message,
+                ..
+            } if message.is_empty() => {
                 write!(f, "{cluster} is {}", state.as_str())
             }
-            Self::SetTargetState { cluster, state, message, .. } => write!(f, "{cluster} is {}: {message}", state.as_str()),
+            Self::SetTargetState {
+                cluster,
+                state,
+                message,
+                ..
+            } => write!(f, "{cluster} is {}: {message}", state.as_str()),
             Self::RequestApproval { wave, .. } => write!(f, "wave {wave} asks for approval"),
             Self::StartWave { wave, .. } => write!(f, "wave {wave} starts"),
-            Self::VoidApprovals { wave, approvals, why, .. } => {
-                write!(f, "approvals of wave {wave} stop counting ({}): {why}", approvals.len())
+            Self::VoidApprovals {
+                wave,
+                approvals,
+                why,
+                ..
+            } => {
+                write!(
+                    f,
+                    "approvals of wave {wave} stop counting ({}): {why}",
+                    approvals.len()
+                )
             }
-            Self::GrantPermit { cluster, direction: Direction::Forward, digest, .. } => write!(f, "{cluster} may go to {digest}"),
-            Self::GrantPermit { cluster, direction: Direction::Rollback, digest, .. } => write!(f, "{cluster} goes back to {digest}"),
-            Self::RevokePermit { cluster, why, .. } => write!(f, "{cluster} loses its permit: {why}"),
+            Self::GrantPermit {
+                cluster,
+                direction: Direction::Forward,
+                digest,
+                ..
+            } => write!(f, "{cluster} may go to {digest}"),
+            Self::GrantPermit {
+                cluster,
+                direction: Direction::Rollback,
+                digest,
+                ..
+            } => write!(f, "{cluster} goes back to {digest}"),
+            Self::RevokePermit { cluster, why, .. } => {
+                write!(f, "{cluster} loses its permit: {why}")
+            }
             Self::StartBake { wave, until, .. } => write!(f, "wave {wave} bakes until {until}"),
             Self::PassWave { wave, .. } => write!(f, "wave {wave} passed"),
             Self::FailWave { wave, why, .. } => write!(f, "wave {wave} failed: {why}"),
             Self::HaltRelease { release, why } => write!(f, "release #{release} halts: {why}"),
-            Self::StartRollback { release, why } => write!(f, "release #{release} goes back: {why}"),
-            Self::EndRelease { release, phase, verdict } => write!(f, "release #{release} ended {}: {verdict}", phase.as_str()),
+            Self::StartRollback { release, why } => {
+                write!(f, "release #{release} goes back: {why}")
+            }
+            Self::EndRelease {
+                release,
+                phase,
+                verdict,
+            } => write!(f, "release #{release} ended {}: {verdict}", phase.as_str()),
             Self::Bar { digest, .. } => write!(f, "{digest} is barred"),
             Self::Unbar { digest, .. } => write!(f, "{digest} is barred no more"),
         }

@@ -6,7 +6,9 @@ use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence, ReleaseId};
 use crate::observed::{Cluster, Gate, Observed, PASSED_MAX, PastRelease};
 use crate::plan::Plan;
-use crate::release::{Direction, Permit, Previous, Release, ReleasePhase, Target, TargetState, Wave, WavePhase};
+use crate::release::{
+    Direction, Permit, Previous, Release, ReleasePhase, Target, TargetState, Wave, WavePhase,
+};
 
 impl Observed {
     /// Everything that a plan writes, in its order, and the raised version of every set that it touches.
@@ -15,7 +17,10 @@ impl Observed {
             self.advance(&decision.action);
         }
         for cluster in &mut self.clusters {
-            let touched = plan.actions.iter().any(|decision| decision.action.touches() == Some(&cluster.name));
+            let touched = plan
+                .actions
+                .iter()
+                .any(|decision| decision.action.touches() == Some(&cluster.name));
             if touched {
                 cluster.desired.version += 1;
             }
@@ -23,13 +28,20 @@ impl Observed {
     }
 
     /// One action. A permit's fence is the version that its cluster's set will have after the plan.
+    #[allow(clippy::too_many_lines, reason = "one arm a variant")]
     pub fn advance(&mut self, action: &Action) {
         match action {
-            Action::Govern { cluster, terms } => self.gate(cluster, |gate| gate.terms = terms.clone()),
-            Action::SetWaiting { cluster, waiting } => self.gate(cluster, |gate| gate.waiting = waiting.clone()),
+            Action::Govern { cluster, terms } => {
+                self.gate(cluster, |gate| gate.terms = terms.clone())
+            }
+            Action::SetWaiting { cluster, waiting } => {
+                self.gate(cluster, |gate| gate.waiting = waiting.clone())
+            }
             Action::OpenRelease { .. } => self.open(action),
             Action::SettleChange { change, .. } => self.changes.retain(|other| other.id != *change),
-            Action::RefuseRequest { request, .. } => self.requests.retain(|other| other.id != *request),
+            Action::RefuseRequest { request, .. } => {
+                self.requests.retain(|other| other.id != *request)
+            }
             Action::StartRelease { release } => {
                 let now = self.now;
                 self.change(*release, |release| {
@@ -37,19 +49,36 @@ impl Observed {
                     release.started_at = Some(now);
                 });
             }
-            Action::JoinTarget { release, cluster, wave } => {
+            Action::JoinTarget {
+                release,
+                cluster,
+                wave,
+            } => {
                 let (cluster, wave, now) = (cluster.clone(), *wave, self.now);
-                self.change(*release, |release| release.targets.push(new_target(cluster, wave, true, now)));
+                self.change(*release, |release| {
+                    release.targets.push(new_target(cluster, wave, true, now))
+                });
             }
-            Action::BindContent { release, cluster, content } => {
-                self.change_target(*release, cluster, |target| target.content = Some(content.clone()));
+            Action::BindContent {
+                release,
+                cluster,
+                content,
+            } => {
+                self.change_target(*release, cluster, |target| {
+                    target.content = Some(content.clone())
+                });
                 if let Some(past) = self.past.iter_mut().find(|past| past.number == *release)
                     && let Err(place) = past.digests.binary_search(&content.digest)
                 {
                     past.digests.insert(place, content.digest.clone());
                 }
             }
-            Action::SetTargetState { release, cluster, state, message } => {
+            Action::SetTargetState {
+                release,
+                cluster,
+                state,
+                message,
+            } => {
                 let now = self.now;
                 self.change_target(*release, cluster, |target| {
                     if target.state != *state {
@@ -64,7 +93,9 @@ impl Observed {
                 self.pass_straggler(*release, cluster, *state);
             }
             Action::RequestApproval { release, wave } => {
-                self.change_wave(*release, *wave, |wave| wave.phase = WavePhase::WaitingForApproval);
+                self.change_wave(*release, *wave, |wave| {
+                    wave.phase = WavePhase::WaitingForApproval
+                });
             }
             Action::StartWave { release, wave } => {
                 let now = self.now;
@@ -73,19 +104,36 @@ impl Observed {
                     wave.started_at = Some(now);
                 });
             }
-            Action::VoidApprovals { release, approvals, why, .. } => self.change(*release, |release| {
-                for approval in release.approvals.iter_mut().filter(|approval| approvals.contains(&approval.id)) {
+            Action::VoidApprovals {
+                release,
+                approvals,
+                why,
+                ..
+            } => self.change(*release, |release| {
+                for approval in release
+                    .approvals
+                    .iter_mut()
+                    .filter(|approval| approvals.contains(&approval.id))
+                {
                     approval.voided.clone_from(why);
                 }
             }),
             Action::GrantPermit { .. } => self.grant(action),
             Action::RevokePermit { cluster, .. } => self.gate(cluster, |gate| gate.permit = None),
-            Action::StartBake { release, wave, until } => self.change_wave(*release, *wave, |wave| {
+            Action::StartBake {
+                release,
+                wave,
+                until,
+            } => self.change_wave(*release, *wave, |wave| {
                 wave.phase = WavePhase::Baking;
                 wave.bake_until = Some(*until);
             }),
-            Action::PassWave { release, wave } => self.end_wave(*release, *wave, WavePhase::Passed, ""),
-            Action::FailWave { release, wave, why } => self.end_wave(*release, *wave, WavePhase::Failed, why),
+            Action::PassWave { release, wave } => {
+                self.end_wave(*release, *wave, WavePhase::Passed, "")
+            }
+            Action::FailWave { release, wave, why } => {
+                self.end_wave(*release, *wave, WavePhase::Failed, why)
+            }
             Action::HaltRelease { release, why } => self.change(*release, |release| {
                 release.phase = ReleasePhase::Halted;
                 release.verdict.clone_from(why);
@@ -94,7 +142,11 @@ impl Observed {
                 release.phase = ReleasePhase::RollingBack;
                 release.verdict.clone_from(why);
             }),
-            Action::EndRelease { release, phase, verdict } => self.end(*release, *phase, verdict),
+            Action::EndRelease {
+                release,
+                phase,
+                verdict,
+            } => self.end(*release, *phase, verdict),
             Action::Bar { release, digest } => {
                 let id = self.id(*release);
                 self.barred.insert(digest.clone(), id);
@@ -104,7 +156,11 @@ impl Observed {
             }
         }
         for past in &mut self.past {
-            if let Some(release) = self.releases.iter().find(|release| release.id.number == past.number) {
+            if let Some(release) = self
+                .releases
+                .iter()
+                .find(|release| release.id.number == past.number)
+            {
                 past.phase = release.phase;
             }
         }
@@ -113,11 +169,18 @@ impl Observed {
     /// A release of this FleetRollout by its number.
     #[must_use]
     pub fn id(&self, number: u64) -> ReleaseId {
-        ReleaseId { fleet_rollout: self.fleet_rollout.name.clone(), number }
+        ReleaseId {
+            fleet_rollout: self.fleet_rollout.name.clone(),
+            number,
+        }
     }
 
     fn change(&mut self, number: u64, change: impl FnOnce(&mut Release)) {
-        if let Some(release) = self.releases.iter_mut().find(|release| release.id.number == number) {
+        if let Some(release) = self
+            .releases
+            .iter_mut()
+            .find(|release| release.id.number == number)
+        {
             change(release);
         }
     }
@@ -130,16 +193,29 @@ impl Observed {
         });
     }
 
-    fn change_target(&mut self, number: u64, cluster: &ClusterName, change: impl FnOnce(&mut Target)) {
+    fn change_target(
+        &mut self,
+        number: u64,
+        cluster: &ClusterName,
+        change: impl FnOnce(&mut Target),
+    ) {
         self.change(number, |release| {
-            if let Some(target) = release.targets.iter_mut().find(|target| &target.cluster == cluster) {
+            if let Some(target) = release
+                .targets
+                .iter_mut()
+                .find(|target| &target.cluster == cluster)
+            {
                 change(target);
             }
         });
     }
 
     fn gate(&mut self, cluster: &ClusterName, change: impl FnOnce(&mut Gate)) {
-        if let Some(cluster) = self.clusters.iter_mut().find(|other| &other.name == cluster) {
+        if let Some(cluster) = self
+            .clusters
+            .iter_mut()
+            .find(|other| &other.name == cluster)
+        {
             change(cluster.gate.get_or_insert_with(Gate::default));
         }
     }
@@ -154,10 +230,25 @@ impl Observed {
     }
 
     fn open(&mut self, action: &Action) {
-        let Action::OpenRelease { release, revision, images, cause, plan, phase, overtook } = action else { return };
+        let Action::OpenRelease {
+            release,
+            revision,
+            images,
+            cause,
+            plan,
+            phase,
+            overtook,
+        } = action
+        else {
+            return;
+        };
         match cause {
-            crate::release::Cause::Change { change, .. } => self.changes.retain(|other| other.id != *change),
-            crate::release::Cause::Person { request, .. } => self.requests.retain(|other| other.id != *request),
+            crate::release::Cause::Change { change, .. } => {
+                self.changes.retain(|other| other.id != *change)
+            }
+            crate::release::Cause::Person { request, .. } => {
+                self.requests.retain(|other| other.id != *request)
+            }
         }
         let now = self.now;
         let numbered = || (1_u32..).zip(&plan.waves);
@@ -171,7 +262,9 @@ impl Observed {
             verdict: String::new(),
         });
         let targets = numbered().flat_map(|(number, wave)| {
-            wave.clusters.iter().map(move |cluster| new_target(cluster.clone(), number, false, now))
+            wave.clusters
+                .iter()
+                .map(move |cluster| new_target(cluster.clone(), number, false, now))
         });
         let opened = Release {
             id: self.id(*release),
@@ -201,13 +294,28 @@ impl Observed {
     }
 
     fn grant(&mut self, action: &Action) {
-        let Action::GrantPermit { release, cluster, direction, digest, delivery, start_by, max_step, why } = action else {
+        let Action::GrantPermit {
+            release,
+            cluster,
+            direction,
+            digest,
+            delivery,
+            start_by,
+            max_step,
+            why,
+        } = action
+        else {
             return;
         };
         let now = self.now;
         let id = self.id(*release);
-        let Some(own) = self.cluster(cluster) else { return };
-        let fence = Fence { incarnation: own.desired.incarnation, version: own.desired.version + 1 };
+        let Some(own) = self.cluster(cluster) else {
+            return;
+        };
+        let fence = Fence {
+            incarnation: own.desired.incarnation,
+            version: own.desired.version + 1,
+        };
         let previous = served_now(own);
         let permit = Permit {
             release: id,
@@ -231,7 +339,9 @@ impl Observed {
 
     /// A straggler of a release that has passed serves a passed digest, too.
     fn pass_straggler(&mut self, number: u64, cluster: &ClusterName, state: TargetState) {
-        let release = self.release(number).filter(|release| release.phase == ReleasePhase::Succeeded);
+        let release = self
+            .release(number)
+            .filter(|release| release.phase == ReleasePhase::Succeeded);
         let content = release.and_then(|release| release.target(cluster)?.content.clone());
         if let Some(content) = content.filter(|_| state == TargetState::Succeeded) {
             self.pass(vec![content.digest]);
@@ -255,14 +365,26 @@ impl Observed {
             release.verdict = verdict.to_owned();
             release.ended_at = release.ended_at.or(Some(now));
             for wave in &mut release.waves {
-                if matches!(wave.phase, WavePhase::Pending | WavePhase::WaitingForApproval | WavePhase::Running | WavePhase::Baking) {
+                if matches!(
+                    wave.phase,
+                    WavePhase::Pending
+                        | WavePhase::WaitingForApproval
+                        | WavePhase::Running
+                        | WavePhase::Baking
+                ) {
                     wave.phase = WavePhase::Skipped;
                     wave.ended_at = Some(now);
                 }
             }
             if phase == ReleasePhase::Succeeded {
-                let good = release.targets.iter().filter(|target| target.state == TargetState::Succeeded);
-                served = good.filter_map(|target| target.content.as_ref()).map(|content| content.digest.clone()).collect();
+                let good = release
+                    .targets
+                    .iter()
+                    .filter(|target| target.state == TargetState::Succeeded);
+                served = good
+                    .filter_map(|target| target.content.as_ref())
+                    .map(|content| content.digest.clone())
+                    .collect();
             }
         });
         self.pass(served);
@@ -288,5 +410,8 @@ fn new_target(cluster: ClusterName, wave: u32, late: bool, now: jiff::Timestamp)
 fn served_now(cluster: &Cluster) -> Option<Previous> {
     let rollout = cluster.rollout.as_ref()?;
     let digest = rollout.served.clone()?;
-    Some(Previous { digest, delivery: rollout.served_delivery.clone().unwrap_or_default() })
+    Some(Previous {
+        digest,
+        delivery: rollout.served_delivery.clone().unwrap_or_default(),
+    })
 }

@@ -42,7 +42,9 @@ impl std::str::FromStr for Amount {
     type Err = NotAnAmount;
 
     fn from_str(text: &str) -> Result<Self, NotAnAmount> {
-        let wrong = || NotAnAmount { text: text.to_owned() };
+        let wrong = || NotAnAmount {
+            text: text.to_owned(),
+        };
         let digits = text.strip_suffix('%').unwrap_or(text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(wrong());
@@ -92,7 +94,8 @@ impl Seconds {
     /// `time` and this much more; the end of time when there is no such moment.
     #[must_use]
     pub fn after(self, time: jiff::Timestamp) -> jiff::Timestamp {
-        time.checked_add(jiff::SignedDuration::from_secs(i64::from(self.0))).unwrap_or(jiff::Timestamp::MAX)
+        time.checked_add(jiff::SignedDuration::from_secs(i64::from(self.0)))
+            .unwrap_or(jiff::Timestamp::MAX)
     }
 }
 
@@ -107,7 +110,9 @@ impl std::str::FromStr for Seconds {
     type Err = NotADuration;
 
     fn from_str(text: &str) -> Result<Self, NotADuration> {
-        let wrong = || NotADuration { text: text.to_owned() };
+        let wrong = || NotADuration {
+            text: text.to_owned(),
+        };
         let mut total: u64 = 0;
         let mut digits = String::new();
         let mut last_unit = u64::MAX;
@@ -127,7 +132,10 @@ impl std::str::FromStr for Seconds {
             if unit >= last_unit {
                 return Err(wrong());
             }
-            total = count.checked_mul(unit).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+            total = count
+                .checked_mul(unit)
+                .and_then(|part| total.checked_add(part))
+                .ok_or_else(wrong)?;
             last_unit = unit;
             digits.clear();
         }

@@ -36,7 +36,10 @@ impl Findings {
     /// A violation, unless `holds`.
     fn need(&mut self, holds: bool, rule: &'static str, message: impl FnOnce() -> String) {
         if !holds {
-            self.0.push(Violation { rule, message: message() });
+            self.0.push(Violation {
+                rule,
+                message: message(),
+            });
         }
     }
 }
@@ -48,58 +51,94 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
     let mut state = observed.clone();
     for decision in &plan.actions {
         let action = &decision.action;
-        findings.need(decision.evidence.is_object(), "S22", || format!("no evidence for: {action}"));
+        findings.need(decision.evidence.is_object(), "S22", || {
+            format!("no evidence for: {action}")
+        });
         if let Some(number) = action.release()
             && !matches!(action, Action::OpenRelease { .. })
             && state.release(number).is_none()
         {
-            findings.need(false, "S2", || format!("there is no release #{number}: {action}"));
+            findings.need(false, "S2", || {
+                format!("there is no release #{number}: {action}")
+            });
             continue;
         }
         one(&mut findings, &state, action);
         state.advance(action);
-        let open = state.releases.iter().filter(|release| !release.phase.ended());
-        let waiting = open.clone().filter(|release| release.phase == ReleasePhase::Waiting).count();
-        findings.need(waiting <= 1 && open.count() <= waiting + 1, "G26", || format!("more than one release at once after: {action}"));
+        let open = state
+            .releases
+            .iter()
+            .filter(|release| !release.phase.ended());
+        let waiting = open
+            .clone()
+            .filter(|release| release.phase == ReleasePhase::Waiting)
+            .count();
+        findings.need(waiting <= 1 && open.count() <= waiting + 1, "G26", || {
+            format!("more than one release at once after: {action}")
+        });
     }
     findings.0
 }
 
+#[allow(clippy::too_many_lines, reason = "one arm a variant")]
 fn one(findings: &mut Findings, state: &Observed, action: &Action) {
     match action {
         Action::Govern { cluster, terms } => {
             let own = state.cluster(cluster);
-            findings.need(own.is_some_and(|own| own.selected), "G9", || format!("{cluster} is not selected"));
-            findings.need(!state.conflicts.contains_key(cluster), "G12", || format!("{cluster} is governed by another FleetRollout"));
+            findings.need(own.is_some_and(|own| own.selected), "G9", || {
+                format!("{cluster} is not selected")
+            });
+            findings.need(!state.conflicts.contains_key(cluster), "G12", || {
+                format!("{cluster} is governed by another FleetRollout")
+            });
             let free = state.newest_number() == 0;
-            findings.need(!terms.first_deploy_free || free, "G10", || format!("a first deploy in {cluster} is free beside a release"));
+            findings.need(!terms.first_deploy_free || free, "G10", || {
+                format!("a first deploy in {cluster} is free beside a release")
+            });
         }
         Action::SetWaiting { cluster, .. } => {
             let governed = state.cluster(cluster).is_some_and(|own| own.gate.is_some());
             findings.need(governed, "G9", || format!("{cluster} has no gate"));
         }
-        Action::OpenRelease { release, cause, phase, .. } => {
+        Action::OpenRelease {
+            release,
+            cause,
+            phase,
+            ..
+        } => {
             opening(findings, state, *release, cause);
             let good = matches!(phase, ReleasePhase::Progressing | ReleasePhase::Waiting);
-            findings.need(good, "G26", || format!("release #{release} opens as {}", phase.as_str()));
+            findings.need(good, "G26", || {
+                format!("release #{release} opens as {}", phase.as_str())
+            });
         }
         Action::SettleChange { change, fate, .. } => {
             let known = state.changes.iter().find(|other| other.id == *change);
-            findings.need(known.is_some(), "S2", || format!("there is no change {change}"));
+            findings.need(known.is_some(), "S2", || {
+                format!("there is no change {change}")
+            });
             let served = known.and_then(|known| {
                 let rollout = state.cluster(&known.cluster)?.rollout.as_ref()?;
                 Some(rollout.served.as_ref() == Some(&known.now.digest))
             });
             let withdrawn = *fate != ChangeFate::Withdrawn || served == Some(true);
-            findings.need(withdrawn, "G19", || format!("change {change} is not what the cluster serves"));
+            findings.need(withdrawn, "G19", || {
+                format!("change {change} is not what the cluster serves")
+            });
         }
         Action::RefuseRequest { request, .. } | Action::Unbar { request, .. } => {
             let known = state.requests.iter().any(|other| other.id == *request);
-            findings.need(known, "G17", || format!("nobody asked for request {request}"));
+            findings.need(known, "G17", || {
+                format!("nobody asked for request {request}")
+            });
         }
         Action::StartRelease { release } => {
-            let waiting = state.release(*release).is_some_and(|own| own.phase == ReleasePhase::Waiting);
-            findings.need(waiting && state.active().is_none(), "G26", || format!("release #{release} starts out of turn"));
+            let waiting = state
+                .release(*release)
+                .is_some_and(|own| own.phase == ReleasePhase::Waiting);
+            findings.need(waiting && state.active().is_none(), "G26", || {
+                format!("release #{release} starts out of turn")
+            });
         }
         Action::JoinTarget { .. } | Action::BindContent { .. } | Action::SetTargetState { .. } => {
             target::check(findings, state, action);
@@ -110,8 +149,13 @@ fn one(findings: &mut Findings, state: &Observed, action: &Action) {
         | Action::StartBake { .. }
         | Action::PassWave { .. }
         | Action::FailWave { .. } => wave::check(findings, state, action),
-        Action::GrantPermit { .. } | Action::RevokePermit { .. } => permit::check(findings, state, action),
-        Action::HaltRelease { .. } | Action::StartRollback { .. } | Action::EndRelease { .. } | Action::Bar { .. } => {
+        Action::GrantPermit { .. } | Action::RevokePermit { .. } => {
+            permit::check(findings, state, action)
+        }
+        Action::HaltRelease { .. }
+        | Action::StartRollback { .. }
+        | Action::EndRelease { .. }
+        | Action::Bar { .. } => {
             end::check(findings, state, action);
         }
     }
@@ -119,21 +163,41 @@ fn one(findings: &mut Findings, state: &Observed, action: &Action) {
 
 /// G24: only a change that a connected agent saw, or a person; S2: numbers rise by one.
 fn opening(findings: &mut Findings, state: &Observed, release: u64, cause: &Cause) {
-    findings.need(release == state.newest_number() + 1, "S2", || format!("release #{release} is not the next one"));
+    findings.need(release == state.newest_number() + 1, "S2", || {
+        format!("release #{release} is not the next one")
+    });
     match cause {
         Cause::Change { change, cluster } => {
-            let known = state.changes.iter().find(|other| other.id == *change && other.cluster == *cluster);
-            findings.need(known.is_some(), "G24", || format!("no connected agent saw change {change} in {cluster}"));
+            let known = state
+                .changes
+                .iter()
+                .find(|other| other.id == *change && other.cluster == *cluster);
+            findings.need(known.is_some(), "G24", || {
+                format!("no connected agent saw change {change} in {cluster}")
+            });
             let Some(known) = known else { return };
-            let newer = known.was.as_ref().is_none_or(|was| known.now.generation > was.generation);
-            findings.need(newer, "G24", || format!("change {change} has no higher generation"));
-            findings.need(!state.barred.contains_key(&known.now.digest), "G17", || format!("{} failed before", known.now.digest));
+            let newer = known
+                .was
+                .as_ref()
+                .is_none_or(|was| known.now.generation > was.generation);
+            findings.need(newer, "G24", || {
+                format!("change {change} has no higher generation")
+            });
+            findings.need(!state.barred.contains_key(&known.now.digest), "G17", || {
+                format!("{} failed before", known.now.digest)
+            });
             let free = known.was.is_none() && state.newest_number() == 0;
-            findings.need(!free, "G10", || format!("change {change} is a free first deploy"));
+            findings.need(!free, "G10", || {
+                format!("change {change} is a free first deploy")
+            });
         }
-        Cause::Person { request, reason, .. } => {
+        Cause::Person {
+            request, reason, ..
+        } => {
             let known = state.requests.iter().any(|other| other.id == *request);
-            findings.need(known && !reason.is_empty(), "G24", || format!("nobody asked for request {request} with a reason"));
+            findings.need(known && !reason.is_empty(), "G24", || {
+                format!("nobody asked for request {request} with a reason")
+            });
         }
     }
 }

@@ -2,6 +2,7 @@
 //! line. It must not look at clusters: what a document selects is `waves` and `overlap`.
 
 mod check;
+mod policy;
 mod read;
 mod reader;
 mod selector;
@@ -9,7 +10,6 @@ mod tree;
 
 #[cfg(test)]
 mod tests;
-
 
 use std::collections::BTreeMap;
 

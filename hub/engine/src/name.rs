@@ -99,14 +99,19 @@ impl std::str::FromStr for ReleaseId {
     type Err = NotARelease;
 
     fn from_str(text: &str) -> Result<Self, NotARelease> {
-        let wrong = || NotARelease { text: text.to_owned() };
+        let wrong = || NotARelease {
+            text: text.to_owned(),
+        };
         let (name, number) = text.rsplit_once('#').ok_or_else(wrong)?;
         let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         let number = number.parse().map_err(|_| wrong())?;
         if name.is_empty() || !digits || number == 0 {
             return Err(wrong());
         }
-        Ok(Self { fleet_rollout: name.into(), number })
+        Ok(Self {
+            fleet_rollout: name.into(),
+            number,
+        })
     }
 }
 

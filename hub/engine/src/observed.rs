@@ -308,25 +308,33 @@ impl Observed {
     /// A release by number.
     #[must_use]
     pub fn release(&self, number: u64) -> Option<&Release> {
-        self.releases.iter().find(|release| release.id.number == number)
+        self.releases
+            .iter()
+            .find(|release| release.id.number == number)
     }
 
     /// The release whose waves go on, halt or go back; at most one.
     #[must_use]
     pub fn active(&self) -> Option<&Release> {
-        self.releases.iter().find(|release| !release.phase.ended() && release.phase != ReleasePhase::Waiting)
+        self.releases
+            .iter()
+            .find(|release| !release.phase.ended() && release.phase != ReleasePhase::Waiting)
     }
 
     /// The release that waits for the active one; at most one (gate.md G26).
     #[must_use]
     pub fn waiting(&self) -> Option<&Release> {
-        self.releases.iter().find(|release| release.phase == ReleasePhase::Waiting)
+        self.releases
+            .iter()
+            .find(|release| release.phase == ReleasePhase::Waiting)
     }
 
     /// The highest release number so far.
     #[must_use]
     pub fn newest_number(&self) -> u64 {
         let open = self.releases.iter().map(|release| release.id.number);
-        open.chain(self.past.iter().map(|past| past.number)).max().unwrap_or(0)
+        open.chain(self.past.iter().map(|past| past.number))
+            .max()
+            .unwrap_or(0)
     }
 }

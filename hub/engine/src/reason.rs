@@ -32,29 +32,78 @@ pub struct Reason {
 #[serde(rename_all_fields = "camelCase", tag = "code")]
 #[allow(missing_docs, reason = "the sentence of each is its documentation")]
 pub enum Why {
-    WaitingForWave { wave: u32, waves: u32, name: String, release: ReleaseId },
-    WaitingForApproval { wave: u32, name: String, have: u32, required: u32, groups: Vec<String> },
-    WaitingForSlot { in_flight: u32, most: u32 },
-    WaitingForContent { until: Option<Timestamp> },
-    WaitingForRelease { release: ReleaseId },
-    Baking { wave: u32, name: String, until: Timestamp },
-    InFlight { step: u32, steps: u32, phase: String, message: String },
+    WaitingForWave {
+        wave: u32,
+        waves: u32,
+        name: String,
+        release: ReleaseId,
+    },
+    WaitingForApproval {
+        wave: u32,
+        name: String,
+        have: u32,
+        required: u32,
+        groups: Vec<String>,
+    },
+    WaitingForSlot {
+        in_flight: u32,
+        most: u32,
+    },
+    WaitingForContent {
+        until: Option<Timestamp>,
+    },
+    WaitingForRelease {
+        release: ReleaseId,
+    },
+    Baking {
+        wave: u32,
+        name: String,
+        until: Timestamp,
+    },
+    InFlight {
+        step: u32,
+        steps: u32,
+        phase: String,
+        message: String,
+    },
     NotStarted,
-    Disconnected { since: Option<Timestamp> },
+    Disconnected {
+        since: Option<Timestamp>,
+    },
     Regressed,
     NotReported,
     UndecodableGate,
-    Barred { digest: Digest, release: ReleaseId },
-    Ahead { digest: Digest },
-    Behind { digest: Digest },
-    Conflict { other: FleetRolloutName },
+    Barred {
+        digest: Digest,
+        release: ReleaseId,
+    },
+    Ahead {
+        digest: Digest,
+    },
+    Behind {
+        digest: Digest,
+    },
+    Conflict {
+        other: FleetRolloutName,
+    },
     NoLongerSelected,
     NoClusters,
-    Halted { verdict: String },
-    RollingBack { remaining: u32 },
-    RollbackQueued { in_flight: u32, most: u32 },
-    RollbackUnreachable { digest: Digest },
-    NotTakenBack { message: String },
+    Halted {
+        verdict: String,
+    },
+    RollingBack {
+        remaining: u32,
+    },
+    RollbackQueued {
+        in_flight: u32,
+        most: u32,
+    },
+    RollbackUnreachable {
+        digest: Digest,
+    },
+    NotTakenBack {
+        message: String,
+    },
 }
 
 impl Why {

@@ -32,7 +32,12 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
     let mut planner = Planner::new(observed, bug);
     opening::requests(&mut planner);
     opening::changes(&mut planner);
-    let numbers: Vec<u64> = planner.state.releases.iter().map(|release| release.id.number).collect();
+    let numbers: Vec<u64> = planner
+        .state
+        .releases
+        .iter()
+        .map(|release| release.id.number)
+        .collect();
     for number in numbers {
         one_release(&mut planner, number);
     }
@@ -65,7 +70,9 @@ fn start_the_waiting_one(planner: &mut Planner) {
     if planner.state.active().is_some() {
         return;
     }
-    let Some(number) = planner.state.waiting().map(|release| release.id.number) else { return };
+    let Some(number) = planner.state.waiting().map(|release| release.id.number) else {
+        return;
+    };
     opening::start(planner, number);
     one_release(planner, number);
 }

@@ -54,7 +54,11 @@ pub struct Release {
 
 /// What opened a release (gate.md G24).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum Cause {
     /// A connected agent saw the content change.
     Change {
@@ -425,25 +429,38 @@ impl Release {
     /// A target by its cluster.
     #[must_use]
     pub fn target(&self, cluster: &ClusterName) -> Option<&Target> {
-        self.targets.iter().find(|target| &target.cluster == cluster)
+        self.targets
+            .iter()
+            .find(|target| &target.cluster == cluster)
     }
 
     /// The targets of a wave.
     pub fn targets_of(&self, wave: u32) -> impl Iterator<Item = &Target> {
-        self.targets.iter().filter(move |target| target.wave == wave)
+        self.targets
+            .iter()
+            .filter(move |target| target.wave == wave)
     }
 
     /// Whether its first wave has passed (gate.md G26).
     #[must_use]
     pub fn past_first_wave(&self) -> bool {
-        self.waves.first().is_some_and(|wave| wave.phase == WavePhase::Passed)
+        self.waves
+            .first()
+            .is_some_and(|wave| wave.phase == WavePhase::Passed)
     }
 
     /// Every image that an approval of this wave would cover now, sorted.
     #[must_use]
     pub fn images_of_wave(&self, wave: u32) -> Vec<String> {
-        let bound = self.targets_of(wave).filter_map(|target| target.content.as_ref());
-        let mut images: Vec<_> = self.images.iter().chain(bound.flat_map(|content| &content.images)).cloned().collect();
+        let bound = self
+            .targets_of(wave)
+            .filter_map(|target| target.content.as_ref());
+        let mut images: Vec<_> = self
+            .images
+            .iter()
+            .chain(bound.flat_map(|content| &content.images))
+            .cloned()
+            .collect();
         images.sort();
         images.dedup();
         images
@@ -452,14 +469,19 @@ impl Release {
     /// The approvals that count for a wave: by persons of the right groups, each once, for this plan and revision.
     #[must_use]
     pub fn approvals_that_count(&self, wave: u32) -> Vec<&Approval> {
-        let Some(spec) = self.plan.wave(wave).and_then(|wave| wave.approval.as_ref()) else { return Vec::new() };
+        let Some(spec) = self.plan.wave(wave).and_then(|wave| wave.approval.as_ref()) else {
+            return Vec::new();
+        };
         let mut counting: Vec<&Approval> = Vec::new();
         for approval in &self.approvals {
             let counts = approval.wave == wave
                 && approval.voided.is_empty()
                 && approval.plan_digest == self.plan_digest
                 && approval.revision == self.revision
-                && approval.groups.iter().any(|group| spec.groups.contains(group))
+                && approval
+                    .groups
+                    .iter()
+                    .any(|group| spec.groups.contains(group))
                 && !counting.iter().any(|other| other.person == approval.person);
             if counts {
                 counting.push(approval);

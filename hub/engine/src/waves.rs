@@ -8,7 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::amount::{Amount, Seconds};
 use crate::canonical;
-use crate::document::{ApprovalSpec, FleetRollout, Membership, OnFailure, default_max_concurrent, default_max_failed};
+use crate::document::{
+    ApprovalSpec, FleetRollout, Membership, OnFailure, default_max_concurrent, default_max_failed,
+};
 use crate::name::ClusterName;
 
 /// What a release will do, fixed when it opens.
@@ -73,7 +75,10 @@ impl ReleasePlan {
     /// `p1:` and the SHA-256 over its canonical JSON; approvals name it.
     #[must_use]
     pub fn digest(&self) -> String {
-        format!("p1:{}", hex::encode(Sha256::digest(canonical::json(self).as_bytes())))
+        format!(
+            "p1:{}",
+            hex::encode(Sha256::digest(canonical::json(self).as_bytes()))
+        )
     }
 }
 
@@ -90,7 +95,10 @@ pub fn plan_waves(
         let mut own = Vec::new();
         if let Some(selector) = &wave.clusters {
             for (name, labels) in clusters {
-                if fleet_rollout.clusters.selects(labels) && selector.selects(labels) && taken.insert(name) {
+                if fleet_rollout.clusters.selects(labels)
+                    && selector.selects(labels)
+                    && taken.insert(name)
+                {
                     own.push(name.clone());
                 }
             }
@@ -108,7 +116,11 @@ pub fn plan_waves(
         .zip(members)
         .map(|(wave, own)| PlannedWave {
             name: wave.name.clone(),
-            clusters: if wave.clusters.is_some() { own } else { rest.clone() },
+            clusters: if wave.clusters.is_some() {
+                own
+            } else {
+                rest.clone()
+            },
             max_concurrent: wave.max_concurrent,
             bake: wave.bake,
             approval: wave.approval.clone(),

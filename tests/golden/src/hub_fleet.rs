@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hub_engine::name::{Digest, Fence};
-use hub_engine::observed::{Change, Cluster, Effect, Observed, Outcome, OutcomeResult, Request, Rollout};
-use hub_engine::release::{Approval, Content, Direction, Permit, TargetState, WavePhase};
+use hub_engine::observed::{Change, Cluster, Observed, OutcomeResult, Request, Rollout};
+use hub_engine::release::{Approval, Content, TargetState, WavePhase};
 use hub_engine::{ClusterName, Plan};
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,7 +20,9 @@ pub struct Fleet {
     pub real: BTreeMap<ClusterName, Rollout>,
     /// Permits under which a cluster really came to serve their digest.
     pub served: BTreeSet<(ClusterName, Fence)>,
-    random: Random,
+    /// Kinds of actions and phases of releases that occurred.
+    pub seen: BTreeSet<&'static str>,
+    pub(crate) random: Random,
     versions: u64,
     rows: u64,
 }
@@ -39,8 +41,9 @@ impl Fleet {
         let fleet_rollout = fleet_rollout(&mut random);
         let now: Timestamp = START.parse().expect("a time");
         let waves = fleet_rollout.waves.len() + 1;
-        let clusters: Vec<Cluster> =
-            (0..2 + random.below(4)).map(|index| cluster(&mut random, index, waves, now)).collect();
+        let clusters: Vec<Cluster> = (0..2 + random.below(4))
+            .map(|index| cluster(&mut random, index, waves, now))
+            .collect();
         let mut fleet = Self {
             observed: Observed {
                 now,
@@ -56,13 +59,16 @@ impl Fleet {
             },
             real: BTreeMap::new(),
             served: BTreeSet::new(),
+            seen: BTreeSet::new(),
             random,
             versions: 1,
             rows: 0,
         };
         for cluster in clusters {
             let empty = fleet.random.percent(10);
-            fleet.real.insert(cluster.name.clone(), rollout(&cluster.name, empty));
+            fleet
+                .real
+                .insert(cluster.name.clone(), rollout(&cluster.name, empty));
             fleet.observed.clusters.push(cluster);
         }
         fleet.report();
@@ -72,6 +78,28 @@ impl Fleet {
     /// What the plan writes, as the database would show it.
     pub fn apply(&mut self, plan: &Plan) {
         self.observed.apply(plan);
+        self.seen
+            .extend(plan.actions.iter().map(|decision| decision.action.kind()));
+        self.seen.extend(
+            self.observed
+                .releases
+                .iter()
+                .map(|release| release.phase.as_str()),
+        );
+        // Only open releases, the newest ended one and those with something under way are read again.
+        let newest = self
+            .observed
+            .releases
+            .iter()
+            .filter(|release| release.phase.ended());
+        let newest = newest.map(|release| release.id.number).max();
+        self.observed.releases.retain(|release| {
+            let going = release
+                .targets
+                .iter()
+                .any(|target| target.state.in_flight() || target.state == TargetState::RollingBack);
+            !release.phase.ended() || going || Some(release.id.number) == newest
+        });
     }
 
     /// One random thing happens.
@@ -116,7 +144,11 @@ impl Fleet {
     }
 
     fn move_time(&mut self, seconds: i64) {
-        self.observed.now = self.observed.now.checked_add(SignedDuration::from_secs(seconds)).expect("a time");
+        self.observed.now = self
+            .observed
+            .now
+            .checked_add(SignedDuration::from_secs(seconds))
+            .expect("a time");
     }
 
     fn wait(&mut self) -> String {
@@ -125,34 +157,48 @@ impl Fleet {
         format!("{minutes} minutes pass")
     }
 
-    /// Git gets a new version, and most clusters have it at once.
+    /// Git gets a new version, or an old one again, and most clusters have it at once.
     fn push(&mut self) -> String {
+        let old = self.random.percent(25);
+        let earlier = usize::try_from(self.versions).unwrap_or(1);
         self.versions += 1;
-        let version = self.versions;
+        let revision = self.versions;
+        let again = u64::try_from(1 + self.random.below(earlier)).unwrap_or(1);
+        let version = if old { again } else { revision };
         let known = self.random.percent(80);
         for name in self.real.keys().cloned().collect::<Vec<_>>() {
             if self.random.percent(80) {
                 // Some clusters' manifests differ in a value, and some in an image.
-                let own = if self.random.percent(20) { format!("-{name}") } else { String::new() };
-                let image = if self.random.percent(5) { format!("side:{version}") } else { format!("shop:{version}") };
+                let own = if self.random.percent(20) {
+                    format!("-{name}")
+                } else {
+                    String::new()
+                };
+                let image = if self.random.percent(5) {
+                    format!("side:{version}")
+                } else {
+                    format!("shop:{version}")
+                };
                 let content = Content {
                     digest: Digest(format!("v{version}{own}")),
                     delivery: "steps".into(),
-                    revision: known.then(|| format!("r{version}").into()),
+                    revision: known.then(|| format!("r{revision}").into()),
                     images: vec![image],
                     generation: 0,
                 };
                 self.set_spec(&name, content);
             }
         }
-        format!("version {version} is pushed")
+        format!("version {version} is pushed as r{revision}")
     }
 
     /// Git goes back to what one cluster serves, everywhere.
     fn revert(&mut self) -> String {
         self.versions += 1;
         let name = self.any_cluster();
-        let Some(served) = self.real.get(&name).and_then(|real| real.served.clone()) else { return "nothing".to_owned() };
+        let Some(served) = self.real.get(&name).and_then(|real| real.served.clone()) else {
+            return "nothing".to_owned();
+        };
         for other in self.real.keys().cloned().collect::<Vec<_>>() {
             let content = Content {
                 digest: served.clone(),
@@ -168,7 +214,9 @@ impl Fleet {
 
     /// The spec changes; a connected agent sees the change, another one only ever has the new content.
     fn set_spec(&mut self, name: &ClusterName, mut content: Content) {
-        let Some(real) = self.real.get_mut(name).filter(|real| !real.removed) else { return };
+        let Some(real) = self.real.get_mut(name).filter(|real| !real.removed) else {
+            return;
+        };
         let was = real.spec.clone();
         content.generation = was.as_ref().map_or(0, |was| was.generation) + 1;
         let changed = was.as_ref().is_none_or(|was| was.digest != content.digest);
@@ -183,91 +231,29 @@ impl Fleet {
         } else {
             real.held = Some(content.digest.clone());
         }
-        let connected = self.observed.cluster(name).is_some_and(|cluster| cluster.connected);
+        let connected = self
+            .observed
+            .cluster(name)
+            .is_some_and(|cluster| cluster.connected);
         if changed && connected {
             self.rows += 1;
-            self.observed.changes.push(Change { id: self.rows, cluster: name.clone(), was, now: content });
+            self.observed.changes.push(Change {
+                id: self.rows,
+                cluster: name.clone(),
+                was,
+                now: content,
+            });
         }
-    }
-
-    /// Every connected agent does something about its gate.
-    fn agents(&mut self) -> String {
-        for name in self.real.keys().cloned().collect::<Vec<_>>() {
-            if self.observed.cluster(&name).is_some_and(|cluster| cluster.connected) {
-                self.take_up(&name);
-            }
-            if self.random.percent(60) {
-                let result = match self.random.below(10) {
-                    0..=6 => OutcomeResult::Served,
-                    7..=8 => OutcomeResult::Failed,
-                    _ => OutcomeResult::Refused,
-                };
-                self.finish(&name, result);
-            }
-        }
-        "agents act".to_owned()
-    }
-
-    /// The newest permit is stored and taken up, and free first deploys go on.
-    fn take_up(&mut self, name: &ClusterName) {
-        let Some(gate) = self.observed.cluster(name).and_then(|cluster| cluster.gate.clone()) else { return };
-        let Some(real) = self.real.get_mut(name).filter(|real| !real.removed) else { return };
-        let spec = real.spec.as_ref().map(|spec| spec.digest.clone());
-        if let (None, Some(spec)) = (&real.served, &spec)
-            && (gate.terms.first_deploy_free || gate.terms.passed.contains(spec))
-        {
-            serve(real, spec.clone());
-        }
-        let Some(permit) = gate.permit.filter(|permit| Some(permit.fence) != real.permit_fence) else { return };
-        real.permit_fence = Some(permit.fence);
-        real.outcome = None;
-        let generation = real.spec.as_ref().map_or(0, |spec| spec.generation);
-        real.effect = Some(Effect { fence: permit.fence, digest: permit.digest.clone(), generation });
-        real.phase = "Progressing".to_owned();
-        if real.held.as_ref() == Some(&permit.digest) {
-            real.held = None;
-        }
-    }
-
-    /// The permit that is under way ends.
-    fn finish(&mut self, name: &ClusterName, result: OutcomeResult) {
-        let Some(permit) = self.permit_of(name) else { return };
-        let Some(real) = self.real.get_mut(name) else { return };
-        if real.outcome.is_some() || real.permit_fence != Some(permit.fence) || real.removed {
-            return;
-        }
-        let mut result = result;
-        if permit.direction == Direction::Rollback {
-            let kept = real.kept.contains(&permit.digest) && real.healthy.contains(&permit.digest);
-            result = if kept { OutcomeResult::Served } else { OutcomeResult::NoRollbackTarget };
-        }
-        if result == OutcomeResult::Served {
-            serve(real, permit.digest.clone());
-            self.served.insert((name.clone(), permit.fence));
-        } else {
-            real.phase = "Degraded".to_owned();
-        }
-        real.outcome = Some(Outcome {
-            fence: permit.fence,
-            release: permit.release.to_string(),
-            digest: permit.digest,
-            result,
-            message: "so it went".to_owned(),
-            generation: real.effect.as_ref().map_or(0, |effect| effect.generation),
-        });
-    }
-
-    /// The permit that its agent took up last, wherever the hub keeps it by now.
-    fn permit_of(&self, name: &ClusterName) -> Option<Permit> {
-        let fence = self.real.get(name)?.permit_fence?;
-        let gate = self.observed.cluster(name)?.gate.as_ref().and_then(|gate| gate.permit.clone());
-        let targets = self.observed.releases.iter().filter_map(|release| release.target(name)?.permit.clone());
-        gate.into_iter().chain(targets).find(|permit| permit.fence == fence)
     }
 
     fn disconnect(&mut self, name: &ClusterName) -> String {
         let now = self.observed.now;
-        let Some(cluster) = self.observed.clusters.iter_mut().find(|cluster| &cluster.name == name) else {
+        let Some(cluster) = self
+            .observed
+            .clusters
+            .iter_mut()
+            .find(|cluster| &cluster.name == name)
+        else {
             return String::new();
         };
         if cluster.connected {
@@ -278,7 +264,12 @@ impl Fleet {
     }
 
     fn connect(&mut self, name: &ClusterName) -> String {
-        for cluster in self.observed.clusters.iter_mut().filter(|cluster| &cluster.name == name) {
+        for cluster in self
+            .observed
+            .clusters
+            .iter_mut()
+            .filter(|cluster| &cluster.name == name)
+        {
             cluster.connected = true;
             cluster.regressed = false;
         }
@@ -286,7 +277,12 @@ impl Fleet {
     }
 
     fn regress(&mut self, name: &ClusterName) -> String {
-        for cluster in self.observed.clusters.iter_mut().filter(|cluster| &cluster.name == name) {
+        for cluster in self
+            .observed
+            .clusters
+            .iter_mut()
+            .filter(|cluster| &cluster.name == name)
+        {
             cluster.regressed = cluster.connected;
         }
         format!("{name} has regressed")
@@ -304,7 +300,11 @@ impl Fleet {
 
     fn ask(&mut self) -> String {
         self.rows += 1;
-        self.observed.requests.push(Request { id: self.rows, person: "eve".into(), reason: "because".to_owned() });
+        self.observed.requests.push(Request {
+            id: self.rows,
+            person: "eve".into(),
+            reason: "because".to_owned(),
+        });
         "a person asks for a release".to_owned()
     }
 
@@ -318,8 +318,21 @@ impl Fleet {
     fn approve_as(&mut self, person: &str, group: &str) {
         let now = self.observed.now;
         let id = self.rows + 1;
-        let Some(release) = self.observed.releases.iter_mut().find(|release| !release.phase.ended()) else { return };
-        let Some(wave) = release.waves.iter().find(|wave| wave.phase == WavePhase::WaitingForApproval) else { return };
+        let Some(release) = self
+            .observed
+            .releases
+            .iter_mut()
+            .find(|release| !release.phase.ended())
+        else {
+            return;
+        };
+        let Some(wave) = release
+            .waves
+            .iter()
+            .find(|wave| wave.phase == WavePhase::WaitingForApproval)
+        else {
+            return;
+        };
         let number = wave.number;
         self.rows = id;
         release.approvals.push(Approval {
@@ -339,7 +352,12 @@ impl Fleet {
     /// Connected agents tell what they have.
     fn report(&mut self) {
         let now = self.observed.now;
-        for cluster in self.observed.clusters.iter_mut().filter(|cluster| cluster.connected) {
+        for cluster in self
+            .observed
+            .clusters
+            .iter_mut()
+            .filter(|cluster| cluster.connected)
+        {
             cluster.last_seen = Some(now);
             cluster.rollout = self.real.get(&cluster.name).cloned();
         }
@@ -351,10 +369,17 @@ impl Fleet {
         let mut lies = Vec::new();
         for release in &self.observed.releases {
             for target in &release.targets {
-                let Some(permit) = &target.permit else { continue };
-                let really = self.served.contains(&(target.cluster.clone(), permit.fence));
+                let Some(permit) = &target.permit else {
+                    continue;
+                };
+                let really = self
+                    .served
+                    .contains(&(target.cluster.clone(), permit.fence));
                 if target.state == TargetState::Succeeded && !really {
-                    lies.push(format!("{} has not succeeded in {}", target.cluster, release.id));
+                    lies.push(format!(
+                        "{} has not succeeded in {}",
+                        target.cluster, release.id
+                    ));
                 }
                 if target.state == TargetState::RolledBack && !really {
                     lies.push(format!("{} is not back in {}", target.cluster, release.id));
@@ -365,20 +390,6 @@ impl Fleet {
     }
 }
 
-fn serve(real: &mut Rollout, digest: Digest) {
-    if !real.healthy.contains(&digest) {
-        real.healthy.push(digest.clone());
-    }
-    if !real.kept.contains(&digest) {
-        real.kept.push(digest.clone());
-    }
-    let spec = real.spec.as_ref().map(|spec| spec.digest.clone());
-    real.held = spec.filter(|spec| *spec != digest);
-    real.served = Some(digest);
-    real.served_delivery = Some("steps".into());
-    real.phase = "Healthy".to_owned();
-}
-
 fn cluster(random: &mut Random, index: usize, waves: usize, now: Timestamp) -> Cluster {
     Cluster {
         name: format!("c{index}").into(),
@@ -386,8 +397,14 @@ fn cluster(random: &mut Random, index: usize, waves: usize, now: Timestamp) -> C
         selected: true,
         connected: true,
         last_seen: Some(now),
-        desired: Fence { incarnation: 1, version: 0 },
-        stored: Fence { incarnation: 1, version: 0 },
+        desired: Fence {
+            incarnation: 1,
+            version: 0,
+        },
+        stored: Fence {
+            incarnation: 1,
+            version: 0,
+        },
         regressed: false,
         gate: None,
         rollout: None,

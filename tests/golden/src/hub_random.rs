@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use hub_engine::FleetRollout;
 use hub_engine::amount::{Amount, Seconds};
 use hub_engine::document::{
-    ApprovalSpec, Enforcement, Membership, Missing, OnFailure, OnHubLoss, RollbackPhase, Selector, Supersede, Unchanged,
-    Unreachable, WaveSpec,
+    ApprovalSpec, Enforcement, Membership, Missing, OnFailure, OnHubLoss, RollbackPhase, Selector,
+    Supersede, Unchanged, Unreachable, WaveSpec,
 };
 use hub_engine::name::RolloutName;
 
@@ -54,17 +54,26 @@ pub const LABEL: &str = "wave";
 /// A FleetRollout whose waves select the label's values `0`, `1` …; the last one may take the rest.
 pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
     let count = 1 + random.below(3);
-    let waves = (0..count).map(|index| wave(random, index, index + 1 == count)).collect();
+    let waves = (0..count)
+        .map(|index| wave(random, index, index + 1 == count))
+        .collect();
     FleetRollout {
         name: "checkout".into(),
-        rollout: RolloutName { namespace: "shop".into(), name: "checkout".into() },
+        rollout: RolloutName {
+            namespace: "shop".into(),
+            name: "checkout".into(),
+        },
         enforcement: Enforcement::Enforce,
         clusters: Selector::default(),
         waves,
         on_failure: random.pick(&[
             OnFailure::Halt,
-            OnFailure::Rollback { max_concurrent: Amount::Percent(100) },
-            OnFailure::Rollback { max_concurrent: Amount::Count(1) },
+            OnFailure::Rollback {
+                max_concurrent: Amount::Percent(100),
+            },
+            OnFailure::Rollback {
+                max_concurrent: Amount::Count(1),
+            },
         ]),
         progress_deadline: random.pick(&[Seconds(1_800), Seconds(7_200)]),
         membership: Membership {
@@ -81,16 +90,31 @@ pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
 
 fn wave(random: &mut Random, index: usize, last: bool) -> WaveSpec {
     let labels = BTreeMap::from([(LABEL.to_owned(), index.to_string())]);
-    let selector = Selector { match_labels: labels, match_expressions: Vec::new() };
+    let selector = Selector {
+        match_labels: labels,
+        match_expressions: Vec::new(),
+    };
     let rest = last && random.percent(50);
     let groups = vec!["sre".to_owned()];
     let required = if random.percent(80) { 1 } else { 2 };
     WaveSpec {
         name: format!("wave-{index}"),
         clusters: (!rest).then_some(selector),
-        max_concurrent: random.pick(&[Amount::Count(1), Amount::Count(2), Amount::Percent(50), Amount::Percent(100)]),
+        max_concurrent: random.pick(&[
+            Amount::Count(1),
+            Amount::Count(2),
+            Amount::Percent(50),
+            Amount::Percent(100),
+        ]),
         bake: random.pick(&[Seconds(0), Seconds(60), Seconds(1_800)]),
-        approval: random.percent(30).then_some(ApprovalSpec { required, groups }),
-        max_failed: random.pick(&[Amount::Count(0), Amount::Count(0), Amount::Count(1), Amount::Percent(50)]),
+        approval: random
+            .percent(30)
+            .then_some(ApprovalSpec { required, groups }),
+        max_failed: random.pick(&[
+            Amount::Count(0),
+            Amount::Count(0),
+            Amount::Count(1),
+            Amount::Percent(50),
+        ]),
     }
 }

@@ -9,9 +9,18 @@ use std::path::{Path, PathBuf};
 const BAD_MIN: usize = 25;
 
 fn files(kind: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/fleetrollouts").join(kind);
-    let entries = std::fs::read_dir(&folder).expect("the folder of fixtures").map(|entry| entry.expect("an entry").path());
-    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fixtures/fleetrollouts")
+        .join(kind);
+    let entries = std::fs::read_dir(&folder)
+        .expect("the folder of fixtures")
+        .map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = entries
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .collect();
     files.sort();
     files
 }
@@ -22,7 +31,12 @@ fn answer(text: &str) -> (bool, String) {
     match hub_engine::parse(text) {
         Ok(documents) => {
             for document in &documents {
-                let _ = writeln!(answer, "line {}: {}", document.line, document.fleet_rollout.canonical());
+                let _ = writeln!(
+                    answer,
+                    "line {}: {}",
+                    document.line,
+                    document.fleet_rollout.canonical()
+                );
                 for note in &document.notes {
                     let _ = writeln!(answer, "  note: {note}");
                 }
@@ -31,7 +45,11 @@ fn answer(text: &str) -> (bool, String) {
         }
         Err(problems) => {
             for problem in &problems {
-                let _ = writeln!(answer, "line {} {}: {}", problem.line, problem.path, problem.message);
+                let _ = writeln!(
+                    answer,
+                    "line {} {}: {}",
+                    problem.line, problem.path, problem.message
+                );
             }
             (false, answer)
         }
@@ -47,16 +65,26 @@ fn check(kind: &str, good: bool) -> usize {
         let text = std::fs::read_to_string(file).expect("a fixture");
         let (parsed, answer) = answer(&text);
         if parsed != good {
-            wrong.push(format!("{}: taken {parsed}, wanted {good}\n{answer}", file.display()));
+            wrong.push(format!(
+                "{}: taken {parsed}, wanted {good}\n{answer}",
+                file.display()
+            ));
         }
         if let Some((_, other)) = seen.iter().find(|(other, _)| *other == answer) {
-            wrong.push(format!("{} and {} say the same", file.display(), other.display()));
+            wrong.push(format!(
+                "{} and {} say the same",
+                file.display(),
+                other.display()
+            ));
         }
         let golden = file.with_extension("txt");
         if update {
             std::fs::write(&golden, &answer).expect("the golden file is written");
         } else if std::fs::read_to_string(&golden).unwrap_or_default() != answer {
-            wrong.push(format!("{} differs (UPDATE=1 rewrites it):\n{answer}", golden.display()));
+            wrong.push(format!(
+                "{} differs (UPDATE=1 rewrites it):\n{answer}",
+                golden.display()
+            ));
         }
         seen.push((answer, file.clone()));
     }
@@ -67,7 +95,10 @@ fn check(kind: &str, good: bool) -> usize {
 #[test]
 fn bad_documents_are_refused_with_path_line_and_message() {
     let count = check("bad", false);
-    assert!(count >= BAD_MIN, "{count} bad documents, {BAD_MIN} are needed");
+    assert!(
+        count >= BAD_MIN,
+        "{count} bad documents, {BAD_MIN} are needed"
+    );
 }
 
 #[test]
@@ -80,5 +111,8 @@ fn every_problem_is_found_at_once() {
     let text = include_str!("../../fixtures/fleetrollouts/bad/several-at-once.yaml");
     let problems = hub_engine::parse(text).expect_err("it is bad");
     assert_eq!(problems.len(), 3, "{problems:?}");
-    assert!(problems.iter().all(|problem| problem.line > 0), "{problems:?}");
+    assert!(
+        problems.iter().all(|problem| problem.line > 0),
+        "{problems:?}"
+    );
 }

@@ -16,11 +16,18 @@ const ROUNDS_MAX: usize = 4;
 
 fn cases() -> BTreeMap<String, (PathBuf, Observed)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/hub");
-    let entries = std::fs::read_dir(folder).expect("the folder of fixtures").map(|entry| entry.expect("an entry").path());
+    let entries = std::fs::read_dir(folder)
+        .expect("the folder of fixtures")
+        .map(|entry| entry.expect("an entry").path());
     let case = |path: PathBuf| {
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         let text = std::fs::read_to_string(path.join("observed.yaml")).expect("observed.yaml");
-        let observed = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let observed =
+            serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         (name, (path, observed))
     };
     entries.map(case).collect()
@@ -96,11 +103,28 @@ fn actions_text(plan: &Plan) -> String {
 fn reasons_text(plan: &Plan) -> String {
     let mut text = String::new();
     for reason in &plan.reasons {
-        let release = reason.release.as_ref().map(ToString::to_string).unwrap_or_default();
-        let wave = reason.wave.map(|wave| format!(" wave {wave}")).unwrap_or_default();
-        let cluster = reason.cluster.as_ref().map(|cluster| format!(" {cluster}")).unwrap_or_default();
+        let release = reason
+            .release
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let wave = reason
+            .wave
+            .map(|wave| format!(" wave {wave}"))
+            .unwrap_or_default();
+        let cluster = reason
+            .cluster
+            .as_ref()
+            .map(|cluster| format!(" {cluster}"))
+            .unwrap_or_default();
         let scope = format!("{release}{wave}{cluster}");
-        let _ = writeln!(text, "  {}: {}: {}", scope.trim(), reason.code(), reason.message());
+        let _ = writeln!(
+            text,
+            "  {}: {}: {}",
+            scope.trim(),
+            reason.code(),
+            reason.message()
+        );
         if !reason.next.is_empty() {
             let _ = writeln!(text, "    next: {}", reason.next);
         }
@@ -110,9 +134,15 @@ fn reasons_text(plan: &Plan) -> String {
 
 fn text(plan: &Plan) -> String {
     let status = &plan.status;
-    let release = status.release.as_ref().map_or_else(|| "no release".to_owned(), ToString::to_string);
+    let release = status
+        .release
+        .as_ref()
+        .map_or_else(|| "no release".to_owned(), ToString::to_string);
     let phase = status.phase.map_or("", |phase| phase.as_str());
-    let wake = plan.wake.map_or_else(|| "when something happens".to_owned(), |wake| wake.to_string());
+    let wake = plan.wake.map_or_else(
+        || "when something happens".to_owned(),
+        |wake| wake.to_string(),
+    );
     format!(
         "actions:\n{}reasons:\n{}status: {release} {phase}, {} of {} clusters connected\nwake: {wake}\n",
         actions_text(plan),
@@ -142,7 +172,11 @@ fn every_plan_is_as_written() {
 fn no_two_plans_do_and_say_the_same() {
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     let cases = cases();
-    assert!(cases.len() >= LEAST, "{} cases, {LEAST} are needed", cases.len());
+    assert!(
+        cases.len() >= LEAST,
+        "{} cases, {LEAST} are needed",
+        cases.len()
+    );
     for (name, (_, observed)) in cases {
         let plan = reconcile(&observed);
         let key = format!("{}{}", actions_text(&plan), reasons_text(&plan));
@@ -154,10 +188,20 @@ fn no_two_plans_do_and_say_the_same() {
 
 #[test]
 fn every_action_and_reason_occurs() {
-    let plans: Vec<Plan> = cases().values().map(|(_, observed)| reconcile(observed)).collect();
-    let actions: BTreeSet<_> =
-        plans.iter().flat_map(|plan| &plan.actions).map(|decision| action_word(&decision.action)).collect();
-    let reasons: BTreeSet<_> = plans.iter().flat_map(|plan| &plan.reasons).map(reason_word).collect();
+    let plans: Vec<Plan> = cases()
+        .values()
+        .map(|(_, observed)| reconcile(observed))
+        .collect();
+    let actions: BTreeSet<_> = plans
+        .iter()
+        .flat_map(|plan| &plan.actions)
+        .map(|decision| action_word(&decision.action))
+        .collect();
+    let reasons: BTreeSet<_> = plans
+        .iter()
+        .flat_map(|plan| &plan.reasons)
+        .map(reason_word)
+        .collect();
     assert_eq!(actions.len(), ACTIONS, "{actions:?}");
     assert_eq!(reasons.len(), REASONS, "{reasons:?}");
 }
@@ -169,13 +213,21 @@ fn every_plan_keeps_the_invariants_and_settles() {
         loop {
             let plan = reconcile(&observed);
             let found = audit(&observed, &plan);
-            assert!(found.is_empty(), "{name}, round {rounds}: {found:#?}\n{}", text(&plan));
+            assert!(
+                found.is_empty(),
+                "{name}, round {rounds}: {found:#?}\n{}",
+                text(&plan)
+            );
             if plan.actions.is_empty() {
                 break;
             }
             observed.apply(&plan);
             rounds += 1;
-            assert!(rounds <= ROUNDS_MAX, "{name} does not settle:\n{}", text(&plan));
+            assert!(
+                rounds <= ROUNDS_MAX,
+                "{name} does not settle:\n{}",
+                text(&plan)
+            );
         }
     }
 }

@@ -18,31 +18,91 @@ const ROUNDS_MAX: usize = 5;
 const CALM_MAX: usize = 80;
 /// A planted bug has to show within so many cases.
 const BUG_CASES: u64 = 3_000;
+/// Within so many stories everything below has to occur: a model that never gets there proves nothing.
+const REACH_CASES: u64 = 2_000;
+const EVERYTHING: [&str; 44] = [
+    "GateGoverned",
+    "GateWaiting",
+    "ReleaseOpened",
+    "ChangeSettled",
+    "RequestRefused",
+    "ReleaseStarted",
+    "TargetJoined",
+    "ContentBound",
+    "TargetWaitingForContent",
+    "TargetHeld",
+    "TargetPermitted",
+    "TargetProgressing",
+    "TargetSucceeded",
+    "TargetFailed",
+    "TargetRollingBack",
+    "TargetRolledBack",
+    "TargetSkipped",
+    "TargetRemoved",
+    "TargetBehind",
+    "TargetUnknown",
+    "ApprovalRequested",
+    "WaveStarted",
+    "ApprovalsVoided",
+    "PermitGranted",
+    "PermitRevoked",
+    "BakeStarted",
+    "WavePassed",
+    "WaveFailed",
+    "ReleaseHalted",
+    "RollbackStarted",
+    "ReleaseEnded",
+    "DigestBarred",
+    "DigestUnbarred",
+    "TargetPaused",
+    "Waiting",
+    "Progressing",
+    "Halted",
+    "RollingBack",
+    "Succeeded",
+    "Failed",
+    "RolledBack",
+    "RolledBackPartially",
+    "Superseded",
+    "Withdrawn",
+];
 /// The tests' machine has so few.
 const THREADS: u64 = 2;
 
 /// One story; the first thing that goes wrong.
 fn story(seed: u64, bug: Bug) -> Result<(), String> {
-    let mut fleet = Fleet::new(seed);
+    tell(&mut Fleet::new(seed), bug)
+}
+
+fn tell(fleet: &mut Fleet, bug: Bug) -> Result<(), String> {
     let mut log = Vec::new();
-    settle(&mut fleet, bug, &mut log)?;
+    settle(fleet, bug, &mut log)?;
     for _ in 0..EVENTS {
         log.push(fleet.event());
-        settle(&mut fleet, bug, &mut log)?;
+        settle(fleet, bug, &mut log)?;
     }
     for _ in 0..CALM_MAX {
-        if fleet.observed.releases.iter().all(|release| release.phase.ended()) {
+        if fleet
+            .observed
+            .releases
+            .iter()
+            .all(|release| release.phase.ended())
+        {
             return Ok(());
         }
         fleet.calm();
-        settle(&mut fleet, bug, &mut log)?;
+        settle(fleet, bug, &mut log)?;
     }
     let reasons: Vec<String> = reconcile_with(&fleet.observed, bug)
         .reasons
         .iter()
         .map(|reason| format!("{:?} {:?} {reason}", reason.release, reason.cluster))
         .collect();
-    Err(format!("does not end:\n{}\n{}", reasons.join("\n"), log.join("\n")))
+    Err(format!(
+        "does not end:\n{}\n{}",
+        reasons.join("\n"),
+        log.join("\n")
+    ))
 }
 
 /// Reconciles until nothing is left to do.
@@ -50,7 +110,11 @@ fn settle(fleet: &mut Fleet, bug: Bug, log: &mut Vec<String>) -> Result<(), Stri
     for _ in 0..ROUNDS_MAX {
         let plan = reconcile_with(&fleet.observed, bug);
         let found = audit(&fleet.observed, &plan);
-        log.extend(plan.actions.iter().map(|decision| format!("  {}", decision.action)));
+        log.extend(
+            plan.actions
+                .iter()
+                .map(|decision| format!("  {}", decision.action)),
+        );
         if let Some(violation) = found.first() {
             return Err(format!("{violation}\n{}", log.join("\n")));
         }
@@ -68,21 +132,48 @@ fn settle(fleet: &mut Fleet, bug: Bug, log: &mut Vec<String>) -> Result<(), Stri
 #[test]
 fn ten_thousand_stories_keep_the_invariants_settle_and_end() {
     let part = |first: u64| {
-        (first..CASES).step_by(usize::try_from(THREADS).expect("a step")).find_map(|seed| {
-            story(seed, Bug::default()).err().map(|error| format!("seed {seed}: {error}"))
-        })
+        (first..CASES)
+            .step_by(usize::try_from(THREADS).expect("a step"))
+            .find_map(|seed| {
+                story(seed, Bug::default())
+                    .err()
+                    .map(|error| format!("seed {seed}: {error}"))
+            })
     };
     let found = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|first| scope.spawn(move || part(first))).collect();
-        threads.into_iter().find_map(|thread| thread.join().expect("no panic"))
+        let threads: Vec<_> = (0..THREADS)
+            .map(|first| scope.spawn(move || part(first)))
+            .collect();
+        threads
+            .into_iter()
+            .find_map(|thread| thread.join().expect("no panic"))
     });
     assert!(found.is_none(), "{}", found.unwrap_or_default());
+}
+
+#[test]
+fn the_stories_reach_everything() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..REACH_CASES {
+        let mut fleet = Fleet::new(seed);
+        tell(&mut fleet, Bug::default()).expect("it keeps the invariants");
+        seen.extend(fleet.seen);
+    }
+    let missing: Vec<&str> = EVERYTHING
+        .iter()
+        .copied()
+        .filter(|kind| !seen.contains(kind))
+        .collect();
+    assert!(missing.is_empty(), "no story has {missing:?}");
 }
 
 #[test]
 fn every_planted_bug_turns_a_property_red() {
     for bug in Planted::ALL {
         let red = (0..BUG_CASES).find(|seed| story(*seed, Bug::planted(bug)).is_err());
-        assert!(red.is_some(), "{bug:?} is not noticed in {BUG_CASES} stories");
+        assert!(
+            red.is_some(),
+            "{bug:?} is not noticed in {BUG_CASES} stories"
+        );
     }
 }

@@ -9,75 +9,169 @@ use crate::observed::{Cluster, Observed};
 use crate::release::{Direction, Release, ReleasePhase, Target, TargetState, WavePhase};
 
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
-    let Some(release) = action.release().and_then(|number| state.release(number)) else { return };
-    let Some((target, cluster)) = action.cluster().and_then(|name| Some((release.target(name)?, state.cluster(name)?))) else {
+    let Some(release) = action.release().and_then(|number| state.release(number)) else {
+        return;
+    };
+    let Some((target, cluster)) = action
+        .cluster()
+        .and_then(|name| Some((release.target(name)?, state.cluster(name)?)))
+    else {
         findings.need(false, "S2", || format!("no such target: {action}"));
         return;
     };
-    let Action::GrantPermit { direction, digest, .. } = action else {
-        findings.need(target.touched(), "G17", || format!("{} has no permit to lose", target.cluster));
+    let Action::GrantPermit {
+        direction, digest, ..
+    } = action
+    else {
+        findings.need(target.touched(), "G17", || {
+            format!("{} has no permit to lose", target.cluster)
+        });
         return;
     };
-    findings.need(!state.conflicts.contains_key(&cluster.name), "G12", || format!("{} is in conflict", cluster.name));
+    findings.need(!state.conflicts.contains_key(&cluster.name), "G12", || {
+        format!("{} is in conflict", cluster.name)
+    });
     match direction {
         Direction::Forward => forward(findings, state, release, target, cluster, digest),
         Direction::Rollback => rollback(findings, state, release, target, cluster, digest),
     }
 }
 
-fn forward(findings: &mut Findings, state: &Observed, release: &Release, target: &Target, cluster: &Cluster, digest: &Digest) {
+fn forward(
+    findings: &mut Findings,
+    state: &Observed,
+    release: &Release,
+    target: &Target,
+    cluster: &Cluster,
+    digest: &Digest,
+) {
     let name = &cluster.name;
     // A straggler of a release whose every wave has passed follows it; everything else is bound to its wave's turn.
-    let straggler = release.phase == ReleasePhase::Succeeded && state.newest_number() == release.id.number;
+    let straggler =
+        release.phase == ReleasePhase::Succeeded && state.newest_number() == release.id.number;
     if !straggler {
         wave::in_turn(findings, release, target.wave);
         wave::approved(findings, release, target.wave);
-        let running = release.wave(target.wave).is_some_and(|wave| wave.phase == WavePhase::Running);
-        findings.need(running, "S1", || format!("{name} starts while its wave is not running"));
+        let running = release
+            .wave(target.wave)
+            .is_some_and(|wave| wave.phase == WavePhase::Running);
+        findings.need(running, "S1", || {
+            format!("{name} starts while its wave is not running")
+        });
         let (failed, most) = wave::budget(release, target.wave);
-        findings.need(failed <= most, "S1", || format!("{name} starts in a wave with {failed} failures, {most} may"));
+        findings.need(failed <= most, "S1", || {
+            format!("{name} starts in a wave with {failed} failures, {most} may")
+        });
     }
-    let in_flight = release.targets_of(target.wave).filter(|other| other.state.in_flight()).count();
+    let in_flight = release
+        .targets_of(target.wave)
+        .filter(|other| other.state.in_flight())
+        .count();
     let all = release.targets_of(target.wave).count();
-    let most = release.plan.wave(target.wave).map_or(1, |planned| planned.max_concurrent.at_least_one_of(all));
-    findings.need(in_flight < most, "S1", || format!("{name} starts beside {in_flight} others, {most} may at once"));
-    findings.need(target.state == TargetState::Held, "S1", || format!("{name} starts from {}", target.state.as_str()));
-    let bound = target.content.as_ref().is_some_and(|content| content.digest == *digest);
-    findings.need(bound, "G25", || format!("{digest} is not what is bound in {name}"));
-    findings.need(!state.barred.contains_key(digest), "G17", || format!("{digest} is barred"));
-    findings.need(cluster.connected, "S7", || format!("{name} is out of contact"));
+    let most = release
+        .plan
+        .wave(target.wave)
+        .map_or(1, |planned| planned.max_concurrent.at_least_one_of(all));
+    findings.need(in_flight < most, "S1", || {
+        format!("{name} starts beside {in_flight} others, {most} may at once")
+    });
+    findings.need(target.state == TargetState::Held, "S1", || {
+        format!("{name} starts from {}", target.state.as_str())
+    });
+    let bound = target
+        .content
+        .as_ref()
+        .is_some_and(|content| content.digest == *digest);
+    findings.need(bound, "G25", || {
+        format!("{digest} is not what is bound in {name}")
+    });
+    findings.need(!state.barred.contains_key(digest), "G17", || {
+        format!("{digest} is barred")
+    });
+    findings.need(cluster.connected, "S7", || {
+        format!("{name} is out of contact")
+    });
     findings.need(!cluster.regressed, "L4", || format!("{name} has regressed"));
     let rollout = cluster.rollout.as_ref();
     let there = rollout.is_some_and(|rollout| {
-        rollout.kept.contains(digest) || rollout.spec.as_ref().is_some_and(|spec| spec.digest == *digest)
+        rollout.kept.contains(digest)
+            || rollout
+                .spec
+                .as_ref()
+                .is_some_and(|spec| spec.digest == *digest)
     });
-    findings.need(there, "G4", || format!("{digest} is neither kept nor wanted in {name}"));
+    findings.need(there, "G4", || {
+        format!("{digest} is neither kept nor wanted in {name}")
+    });
 }
 
-fn rollback(findings: &mut Findings, state: &Observed, release: &Release, target: &Target, cluster: &Cluster, digest: &Digest) {
+fn rollback(
+    findings: &mut Findings,
+    state: &Observed,
+    release: &Release,
+    target: &Target,
+    cluster: &Cluster,
+    digest: &Digest,
+) {
     let name = &cluster.name;
     let going = release.phase == ReleasePhase::RollingBack;
-    findings.need(going, "S20", || format!("{name} goes back in release {}, which is {}", release.id, release.phase.as_str()));
-    findings.need(target.touched(), "S20", || format!("{name} was not touched by release {}", release.id));
+    findings.need(going, "S20", || {
+        format!(
+            "{name} goes back in release {}, which is {}",
+            release.id,
+            release.phase.as_str()
+        )
+    });
+    findings.need(target.touched(), "S20", || {
+        format!("{name} was not touched by release {}", release.id)
+    });
     let rollout = cluster.rollout.as_ref();
-    let healthy = rollout.is_some_and(|rollout| rollout.healthy.contains(digest) && rollout.kept.contains(digest));
-    findings.need(healthy, "S20", || format!("{digest} was not healthy in {name} or is not kept"));
-    let before = target.previous.as_ref().is_some_and(|previous| previous.digest == *digest);
-    findings.need(before, "S20", || format!("{digest} is not what {name} served before"));
+    let healthy = rollout
+        .is_some_and(|rollout| rollout.healthy.contains(digest) && rollout.kept.contains(digest));
+    findings.need(healthy, "S20", || {
+        format!("{digest} was not healthy in {name} or is not kept")
+    });
+    let before = target
+        .previous
+        .as_ref()
+        .is_some_and(|previous| previous.digest == *digest);
+    findings.need(before, "S20", || {
+        format!("{digest} is not what {name} served before")
+    });
     let moving = |other: &&Target| {
-        let late = other.permit.as_ref().is_some_and(|permit| state.now >= release.plan.progress_deadline.after(permit.granted_at));
-        let connected = state.cluster(&other.cluster).is_some_and(|cluster| cluster.connected);
+        let late = other.permit.as_ref().is_some_and(|permit| {
+            state.now >= release.plan.progress_deadline.after(permit.granted_at)
+        });
+        let connected = state
+            .cluster(&other.cluster)
+            .is_some_and(|cluster| cluster.connected);
         other.state == TargetState::RollingBack && connected && !late
     };
-    let later = release.targets.iter().filter(moving).any(|other| other.wave > target.wave);
-    findings.need(!later, "G22", || format!("{name} goes back before a later wave has"));
+    let untouched_yet =
+        |other: &&Target| other.state == TargetState::Succeeded || other.state.in_flight();
+    let mut later = release
+        .targets
+        .iter()
+        .filter(|other| other.wave > target.wave);
+    let later = later.any(|other| moving(&other) || untouched_yet(&other));
+    findings.need(!later, "G22", || {
+        format!("{name} goes back before a later wave has")
+    });
     if let OnFailure::Rollback { max_concurrent } = release.plan.on_failure {
-        let touched = release.targets.iter().filter(|other| other.touched()).count();
+        let touched = release
+            .targets
+            .iter()
+            .filter(|other| other.touched())
+            .count();
         let most = max_concurrent.at_least_one_of(touched);
         let in_flight = release.targets.iter().filter(moving).count();
         let room = in_flight < most || !cluster.connected;
-        findings.need(room, "G22", || format!("{name} goes back beside {in_flight} others, {most} may at once"));
+        findings.need(room, "G22", || {
+            format!("{name} goes back beside {in_flight} others, {most} may at once")
+        });
     } else {
-        findings.need(false, "G22", || format!("the plan of release {} takes nothing back", release.id));
+        findings.need(false, "G22", || {
+            format!("the plan of release {} takes nothing back", release.id)
+        });
     }
 }

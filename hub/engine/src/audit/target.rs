@@ -7,28 +7,66 @@ use crate::observed::{Observed, OutcomeResult};
 use crate::reconcile::carries;
 use crate::release::{Direction, ReleasePhase, Target, TargetState};
 
+#[allow(clippy::too_many_lines, reason = "one arm a variant")]
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
     match action {
-        Action::JoinTarget { release, cluster, wave } => {
-            let Some(own) = state.release(*release) else { return };
-            let selected = state.cluster(cluster).is_some_and(|cluster| cluster.selected);
+        Action::JoinTarget {
+            release,
+            cluster,
+            wave,
+        } => {
+            let Some(own) = state.release(*release) else {
+                return;
+            };
+            let selected = state
+                .cluster(cluster)
+                .is_some_and(|cluster| cluster.selected);
             findings.need(selected, "G9", || format!("{cluster} is not selected"));
-            findings.need(own.target(cluster).is_none(), "S2", || format!("{cluster} takes part already"));
-            findings.need(*wave == own.plan.len(), "G25", || format!("{cluster} joins late, but not in the last wave"));
+            findings.need(own.target(cluster).is_none(), "S2", || {
+                format!("{cluster} takes part already")
+            });
+            findings.need(*wave == own.plan.len(), "G25", || {
+                format!("{cluster} joins late, but not in the last wave")
+            });
         }
-        Action::BindContent { release, cluster, content } => {
-            let Some(own) = state.release(*release) else { return };
-            let unbound = own.target(cluster).is_some_and(|target| target.content.is_none());
-            findings.need(unbound, "G25", || format!("the content of {cluster} is bound already"));
-            findings.need(carries(own, content), "G25", || format!("{} in {cluster} is not this release's", content.digest));
-            let rollout = state.cluster(cluster).and_then(|cluster| cluster.rollout.as_ref());
+        Action::BindContent {
+            release,
+            cluster,
+            content,
+        } => {
+            let Some(own) = state.release(*release) else {
+                return;
+            };
+            let unbound = own
+                .target(cluster)
+                .is_some_and(|target| target.content.is_none());
+            findings.need(unbound, "G25", || {
+                format!("the content of {cluster} is bound already")
+            });
+            findings.need(carries(own, content), "G25", || {
+                format!("{} in {cluster} is not this release's", content.digest)
+            });
+            let rollout = state
+                .cluster(cluster)
+                .and_then(|cluster| cluster.rollout.as_ref());
             let held = rollout.and_then(|rollout| rollout.held.as_ref()) == Some(&content.digest);
-            findings.need(held, "G25", || format!("{cluster} does not hold {}", content.digest));
+            findings.need(held, "G25", || {
+                format!("{cluster} does not hold {}", content.digest)
+            });
         }
-        Action::SetTargetState { release, cluster, state: wanted, .. } => {
-            let Some(own) = state.release(*release) else { return };
+        Action::SetTargetState {
+            release,
+            cluster,
+            state: wanted,
+            ..
+        } => {
+            let Some(own) = state.release(*release) else {
+                return;
+            };
             let Some(target) = own.target(cluster) else {
-                findings.need(false, "S2", || format!("{cluster} takes no part in release #{release}"));
+                findings.need(false, "S2", || {
+                    format!("{cluster} takes no part in release #{release}")
+                });
                 return;
             };
             set(findings, state, target, *wanted, own.phase);
@@ -55,37 +93,68 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
     }
 }
 
-fn set(findings: &mut Findings, state: &Observed, target: &Target, wanted: TargetState, phase: ReleasePhase) {
+fn set(
+    findings: &mut Findings,
+    state: &Observed,
+    target: &Target,
+    wanted: TargetState,
+    phase: ReleasePhase,
+) {
     let cluster = &target.cluster;
     let direction = target.permit.as_ref().map(|permit| permit.direction);
     match wanted {
         TargetState::Succeeded => {
-            let served = outcome(state, target) == Some(OutcomeResult::Served) && direction == Some(Direction::Forward);
-            findings.need(served, "G18", || format!("{cluster} succeeds without Served for this release, digest and permit"));
+            let served = outcome(state, target) == Some(OutcomeResult::Served)
+                && direction == Some(Direction::Forward);
+            findings.need(served, "G18", || {
+                format!("{cluster} succeeds without Served for this release, digest and permit")
+            });
         }
         TargetState::RolledBack => {
-            let back = matches!(outcome(state, target), Some(OutcomeResult::Served | OutcomeResult::Withdrawn));
+            let back = matches!(
+                outcome(state, target),
+                Some(OutcomeResult::Served | OutcomeResult::Withdrawn)
+            );
             let good = back && direction == Some(Direction::Rollback);
-            findings.need(good, "G22", || format!("{cluster} is back without its agent's word"));
+            findings.need(good, "G22", || {
+                format!("{cluster} is back without its agent's word")
+            });
         }
         TargetState::RollingBack => {
-            findings.need(direction == Some(Direction::Rollback), "G22", || format!("{cluster} goes back without a permit"));
+            findings.need(direction == Some(Direction::Rollback), "G22", || {
+                format!("{cluster} goes back without a permit")
+            });
         }
-        TargetState::Permitted | TargetState::Progressing | TargetState::Paused | TargetState::Unknown => {
-            findings.need(direction == Some(Direction::Forward), "G17", || format!("{cluster} is in flight without a permit"));
+        TargetState::Permitted
+        | TargetState::Progressing
+        | TargetState::Paused
+        | TargetState::Unknown => {
+            findings.need(direction == Some(Direction::Forward), "G17", || {
+                format!("{cluster} is in flight without a permit")
+            });
         }
         TargetState::Held => {
-            findings.need(target.content.is_some(), "G25", || format!("{cluster} is held without content"));
+            findings.need(target.content.is_some(), "G25", || {
+                format!("{cluster} is held without content")
+            });
         }
         TargetState::Pending | TargetState::WaitingForContent | TargetState::Behind => {
             let before = target.state.before_permit();
-            findings.need(before, "S9", || format!("{cluster} goes from {} back to {}", target.state.as_str(), wanted.as_str()));
+            findings.need(before, "S9", || {
+                format!(
+                    "{cluster} goes from {} back to {}",
+                    target.state.as_str(),
+                    wanted.as_str()
+                )
+            });
         }
         TargetState::Skipped | TargetState::Removed => {
             // A Rollout that was deleted since needs no rollback.
             let gone = wanted == TargetState::Removed && phase == ReleasePhase::RollingBack;
             let served = target.state == TargetState::Succeeded && !gone;
-            findings.need(!served, "S9", || format!("{cluster} has succeeded and is {}", wanted.as_str()));
+            findings.need(!served, "S9", || {
+                format!("{cluster} has succeeded and is {}", wanted.as_str())
+            });
         }
         TargetState::Failed => {
             let late = target.state == TargetState::Succeeded && phase == ReleasePhase::Progressing;
@@ -99,10 +168,19 @@ fn outcome(state: &Observed, target: &Target) -> Option<OutcomeResult> {
     let permit = target.permit.as_ref()?;
     let outcome = outcome_row(state, &target.cluster)?;
     let (fence, digest, release, result) = outcome;
-    (fence == permit.fence && digest == &permit.digest && release == permit.release.to_string()).then_some(result)
+    (fence == permit.fence && digest == &permit.digest && release == permit.release.to_string())
+        .then_some(result)
 }
 
-fn outcome_row<'a>(state: &'a Observed, cluster: &ClusterName) -> Option<(Fence, &'a Digest, &'a str, OutcomeResult)> {
+fn outcome_row<'a>(
+    state: &'a Observed,
+    cluster: &ClusterName,
+) -> Option<(Fence, &'a Digest, &'a str, OutcomeResult)> {
     let outcome = state.cluster(cluster)?.rollout.as_ref()?.outcome.as_ref()?;
-    Some((outcome.fence, &outcome.digest, &outcome.release, outcome.result))
+    Some((
+        outcome.fence,
+        &outcome.digest,
+        &outcome.release,
+        outcome.result,
+    ))
 }

@@ -6,39 +6,62 @@ use crate::observed::Observed;
 use crate::reconcile::counts_as_failed;
 use crate::release::{Release, ReleasePhase, TargetState, WavePhase};
 
+#[allow(clippy::too_many_lines, reason = "one arm a variant")]
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
-    let Some(release) = action.release().and_then(|number| state.release(number)) else { return };
+    let Some(release) = action.release().and_then(|number| state.release(number)) else {
+        return;
+    };
     match action {
         Action::RequestApproval { wave, .. } => {
-            let asked = release.plan.wave(*wave).is_some_and(|planned| planned.approval.is_some());
+            let asked = release
+                .plan
+                .wave(*wave)
+                .is_some_and(|planned| planned.approval.is_some());
             findings.need(asked, "S1", || format!("wave {wave} needs no approval"));
         }
         Action::StartWave { wave, .. } => {
             in_turn(findings, release, *wave);
             approved(findings, release, *wave);
         }
-        Action::VoidApprovals { wave, approvals, .. } => {
+        Action::VoidApprovals {
+            wave, approvals, ..
+        } => {
             let images = release.images_of_wave(*wave);
-            let all = release.approvals.iter().filter(|approval| approvals.contains(&approval.id));
-            let stale = all.filter(|approval| images.iter().any(|image| !approval.images.contains(image))).count();
-            findings.need(stale == approvals.len(), "S19", || format!("an approval of wave {wave} covers every image"));
+            let all = release
+                .approvals
+                .iter()
+                .filter(|approval| approvals.contains(&approval.id));
+            let stale = all
+                .filter(|approval| images.iter().any(|image| !approval.images.contains(image)))
+                .count();
+            findings.need(stale == approvals.len(), "S19", || {
+                format!("an approval of wave {wave} covers every image")
+            });
         }
         Action::StartBake { wave, until, .. } => {
             landed(findings, release, *wave);
             let over = over(release, *wave);
-            findings.need(over.is_none_or(|over| *until >= over), "S12", || format!("the bake of wave {wave} is too short"));
+            findings.need(over.is_none_or(|over| *until >= over), "S12", || {
+                format!("the bake of wave {wave} is too short")
+            });
         }
         Action::PassWave { wave, .. } => {
             in_turn(findings, release, *wave);
             landed(findings, release, *wave);
             let over = over(release, *wave);
-            findings.need(over.is_none_or(|over| state.now >= over), "S1", || format!("wave {wave} passes before its bake is over"));
+            findings.need(over.is_none_or(|over| state.now >= over), "S1", || {
+                format!("wave {wave} passes before its bake is over")
+            });
             let (failed, most) = budget(release, *wave);
-            findings.need(failed <= most, "S1", || format!("wave {wave} passes with {failed} failures, {most} may"));
+            findings.need(failed <= most, "S1", || {
+                format!("wave {wave} passes with {failed} failures, {most} may")
+            });
         }
         Action::FailWave { wave, .. } => {
             let (failed, most) = budget(release, *wave);
-            findings.need(failed > most, "S1", || format!("wave {wave} fails with {failed} failures, {most} may"));
+            findings.need(failed > most, "S1", || {
+                format!("wave {wave} fails with {failed} failures, {most} may")
+            });
         }
         Action::Govern { .. }
         | Action::SetWaiting { .. }
@@ -62,28 +85,53 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
 /// The release goes on and every earlier wave has passed.
 pub(super) fn in_turn(findings: &mut Findings, release: &Release, wave: u32) {
     let going = release.phase == ReleasePhase::Progressing;
-    findings.need(going, "S1", || format!("release {} is {}", release.id, release.phase.as_str()));
-    let early = release.waves.iter().find(|other| other.number < wave && other.phase != WavePhase::Passed);
-    findings.need(early.is_none(), "S1", || format!("wave {wave} before an earlier one has passed"));
+    findings.need(going, "S1", || {
+        format!("release {} is {}", release.id, release.phase.as_str())
+    });
+    let early = release
+        .waves
+        .iter()
+        .find(|other| other.number < wave && other.phase != WavePhase::Passed);
+    findings.need(early.is_none(), "S1", || {
+        format!("wave {wave} before an earlier one has passed")
+    });
 }
 
 /// So many persons of the right groups, each once, for this plan and revision, and for every image.
 pub(super) fn approved(findings: &mut Findings, release: &Release, wave: u32) {
-    let Some(spec) = release.plan.wave(wave).and_then(|planned| planned.approval.as_ref()) else { return };
+    let Some(spec) = release
+        .plan
+        .wave(wave)
+        .and_then(|planned| planned.approval.as_ref())
+    else {
+        return;
+    };
     let images = release.images_of_wave(wave);
     let mut persons: Vec<&str> = release
         .approvals
         .iter()
         .filter(|approval| approval.wave == wave && approval.voided.is_empty())
-        .filter(|approval| approval.plan_digest == release.plan_digest && approval.revision == release.revision)
-        .filter(|approval| spec.groups.iter().any(|group| approval.groups.contains(group)))
+        .filter(|approval| {
+            approval.plan_digest == release.plan_digest && approval.revision == release.revision
+        })
+        .filter(|approval| {
+            spec.groups
+                .iter()
+                .any(|group| approval.groups.contains(group))
+        })
         .filter(|approval| images.iter().all(|image| approval.images.contains(image)))
         .map(|approval| approval.person.as_str())
         .collect();
     persons.sort_unstable();
     persons.dedup();
     let enough = u32::try_from(persons.len()).unwrap_or(u32::MAX) >= spec.required;
-    findings.need(enough, "S1", || format!("wave {wave} has {} of {} approvals", persons.len(), spec.required));
+    findings.need(enough, "S1", || {
+        format!(
+            "wave {wave} has {} of {} approvals",
+            persons.len(),
+            spec.required
+        )
+    });
 }
 
 fn landed(findings: &mut Findings, release: &Release, wave: u32) {
@@ -111,13 +159,25 @@ fn landed(findings: &mut Findings, release: &Release, wave: u32) {
 
 /// When its bake is over; none: nothing has succeeded in it.
 fn over(release: &Release, wave: u32) -> Option<jiff::Timestamp> {
-    let last = release.targets_of(wave).filter_map(|target| target.succeeded_at).max()?;
+    let last = release
+        .targets_of(wave)
+        .filter_map(|target| target.succeeded_at)
+        .max()?;
     Some(release.plan.wave(wave)?.bake.after(last))
 }
 
 /// (failed, may fail)
 pub(super) fn budget(release: &Release, wave: u32) -> (usize, usize) {
-    let failed = release.targets_of(wave).filter(|target| counts_as_failed(release, target)).count();
+    let failed = release
+        .targets_of(wave)
+        .filter(|target| counts_as_failed(release, target))
+        .count();
     let all = release.targets_of(wave).count();
-    (failed, release.plan.wave(wave).map_or(0, |planned| planned.max_failed.of(all)))
+    (
+        failed,
+        release
+            .plan
+            .wave(wave)
+            .map_or(0, |planned| planned.max_failed.of(all)),
+    )
 }

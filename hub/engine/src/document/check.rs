@@ -22,7 +22,9 @@ pub(super) fn name(reader: &mut Reader, node: &Node<'_>) -> Option<String> {
         && !text.starts_with('-')
         && !text.ends_with('-');
     if !good {
-        let message = format!("{text:?} is not a name: small letters, digits and -, {NAME_BYTES_MAX} at most, no - at an end");
+        let message = format!(
+            "{text:?} is not a name: small letters, digits and -, {NAME_BYTES_MAX} at most, no - at an end"
+        );
         reader.at(node, message);
         return None;
     }
@@ -32,7 +34,10 @@ pub(super) fn name(reader: &mut Reader, node: &Node<'_>) -> Option<String> {
 pub(super) fn longer_than_nothing(reader: &mut Reader, node: &Node<'_>) -> Option<Seconds> {
     let seconds: Seconds = reader.written(node)?;
     if seconds.0 == 0 {
-        reader.at(node, "no time at all would fail everything at once; write a longer time");
+        reader.at(
+            node,
+            "no time at all would fail everything at once; write a longer time",
+        );
         return None;
     }
     Some(seconds)
@@ -49,7 +54,13 @@ pub(super) fn not_zero(reader: &mut Reader, node: &Node<'_>) -> Option<Amount> {
 
 pub(super) fn approvers(reader: &mut Reader, node: &Node<'_>) -> Option<u32> {
     let Value::Integer(number) = node.tree.value else {
-        reader.at(node, format!("a number of persons is needed here, not {}", node.tree.value.kind()));
+        reader.at(
+            node,
+            format!(
+                "a number of persons is needed here, not {}",
+                node.tree.value.kind()
+            ),
+        );
         return None;
     };
     if !(1..=APPROVERS_MAX).contains(&number) {
@@ -79,11 +90,18 @@ pub(super) fn waves(reader: &mut Reader, waves: &[(Node<'_>, WaveSpec)]) {
         let earlier = waves.get(..index).unwrap_or_default();
         if earlier.iter().any(|(_, other)| other.name == wave.name) {
             let path = format!("{}.name", node.path);
-            reader.problem(&path, node.tree.line, format!("there is a wave {} already; names are used once", wave.name));
+            reader.problem(
+                &path,
+                node.tree.line,
+                format!("there is a wave {} already; names are used once", wave.name),
+            );
         }
         match &wave.clusters {
             None if index + 1 < waves.len() => {
-                let rests = waves.iter().filter(|(_, other)| other.clusters.is_none()).count();
+                let rests = waves
+                    .iter()
+                    .filter(|(_, other)| other.clusters.is_none())
+                    .count();
                 let message = if rests > 1 {
                     "more than one wave has no selector; only the last one may take every cluster that is left"
                 } else {
@@ -93,10 +111,18 @@ pub(super) fn waves(reader: &mut Reader, waves: &[(Node<'_>, WaveSpec)]) {
             }
             None => {}
             Some(selector) => {
-                let wider = earlier.iter().find(|(_, other)| other.clusters.as_ref().is_some_and(|own| covers(own, selector)));
+                let wider = earlier.iter().find(|(_, other)| {
+                    other
+                        .clusters
+                        .as_ref()
+                        .is_some_and(|own| covers(own, selector))
+                });
                 if let Some((_, other)) = wider {
                     let path = format!("{}.clusters", node.path);
-                    let message = format!("every cluster that it selects is in wave {} already", other.name);
+                    let message = format!(
+                        "every cluster that it selects is in wave {} already",
+                        other.name
+                    );
                     reader.problem(&path, node.tree.line, message);
                 }
             }
@@ -106,8 +132,13 @@ pub(super) fn waves(reader: &mut Reader, waves: &[(Node<'_>, WaveSpec)]) {
 
 /// Whether everything that `narrow` selects is surely selected by `wide`: each condition of `wide` is one of `narrow`.
 fn covers(wide: &Selector, narrow: &Selector) -> bool {
-    wide.match_labels.iter().all(|(key, value)| narrow.match_labels.get(key) == Some(value))
-        && wide.match_expressions.iter().all(|expression| narrow.match_expressions.contains(expression))
+    wide.match_labels
+        .iter()
+        .all(|(key, value)| narrow.match_labels.get(key) == Some(value))
+        && wide
+            .match_expressions
+            .iter()
+            .all(|expression| narrow.match_expressions.contains(expression))
 }
 
 /// Two documents of one file by the same name.
@@ -115,11 +146,17 @@ pub(super) fn names(documents: &[Document], problems: &mut Vec<Problem>) {
     for (index, document) in documents.iter().enumerate() {
         let name = &document.fleet_rollout.name;
         let earlier = documents.get(..index).unwrap_or_default();
-        if let Some(other) = earlier.iter().find(|other| &other.fleet_rollout.name == name) {
+        if let Some(other) = earlier
+            .iter()
+            .find(|other| &other.fleet_rollout.name == name)
+        {
             problems.push(Problem {
                 path: "metadata.name".to_owned(),
                 line: document.line_of("metadata.name"),
-                message: format!("FleetRollout {name} is in this file already, from line {}; keep one", other.line),
+                message: format!(
+                    "FleetRollout {name} is in this file already, from line {}; keep one",
+                    other.line
+                ),
             });
         }
     }
@@ -132,10 +169,15 @@ pub(super) fn notes(fleet_rollout: &FleetRollout) -> Vec<String> {
         fleet_rollout.rollout
     )];
     if fleet_rollout.waves.len() == 1 {
-        notes.push("there is one wave: every cluster may start as soon as maxConcurrent allows".to_owned());
+        notes.push(
+            "there is one wave: every cluster may start as soon as maxConcurrent allows".to_owned(),
+        );
     }
     if fleet_rollout.on_failure == OnFailure::Halt {
-        notes.push("a failed wave halts the release; clusters that finished keep the new version".to_owned());
+        notes.push(
+            "a failed wave halts the release; clusters that finished keep the new version"
+                .to_owned(),
+        );
     }
     notes
 }

@@ -3,21 +3,38 @@
 
 use std::collections::BTreeMap;
 
-use super::reader::{Fields, Node, Reader};
+use super::reader::{Node, Reader};
 use super::selector::{Expression, Operator, Selector};
 use super::tree::{self, TEXT_BYTES_MAX, Tree, Value};
 use super::{
-    API_VERSION, ApprovalSpec, Document, Enforcement, FleetRollout, KIND, Membership, Missing, OnFailure, OnHubLoss, Problem,
-    RollbackPhase, Supersede, Unchanged, Unreachable, WaveSpec, check,
+    API_VERSION, ApprovalSpec, Document, FleetRollout, KIND, Problem, WaveSpec, check, policy,
 };
 use crate::amount::{Amount, Seconds};
 use crate::name::RolloutName;
 
+/// Fields of the design that nothing acts on yet.
+const NOT_BUILT: [&str; 5] = [
+    "after",
+    "source",
+    "analysis",
+    "windows",
+    "rollbackIgnoresWindows",
+];
+
 /// Every document of a file, split at its `---` lines.
 pub(super) fn file(text: &str) -> Result<Vec<Document>, Vec<Problem>> {
-    let whole = |message: String| vec![Problem { path: String::new(), line: 0, message }];
+    let whole = |message: String| {
+        vec![Problem {
+            path: String::new(),
+            line: 0,
+            message,
+        }]
+    };
     if text.len() > TEXT_BYTES_MAX {
-        return Err(whole(format!("the file has {} bytes; {TEXT_BYTES_MAX} are the most", text.len())));
+        return Err(whole(format!(
+            "the file has {} bytes; {TEXT_BYTES_MAX} are the most",
+            text.len()
+        )));
     }
     let mut documents = Vec::new();
     let mut problems = Vec::new();
@@ -30,10 +47,16 @@ pub(super) fn file(text: &str) -> Result<Vec<Document>, Vec<Problem>> {
     }
     check::names(&documents, &mut problems);
     if problems.is_empty() && documents.is_empty() {
-        return Err(whole(format!("the file is empty; a FleetRollout starts with `apiVersion: {API_VERSION}`")));
+        return Err(whole(format!(
+            "the file is empty; a FleetRollout starts with `apiVersion: {API_VERSION}`"
+        )));
     }
     problems.sort_by(|a, b| (a.line, &a.path).cmp(&(b.line, &b.path)));
-    if problems.is_empty() { Ok(documents) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(documents)
+    } else {
+        Err(problems)
+    }
 }
 
 /// (lines before it, text) of each part. A `---` at the start of a line is always a document's start in YAML.
@@ -53,7 +76,9 @@ fn parts(text: &str) -> Vec<(u32, String)> {
 }
 
 fn document(text: &str, offset: u32) -> Result<Option<Document>, Vec<Problem>> {
-    let blank = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+    let blank = text
+        .lines()
+        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
     if blank {
         return Ok(None);
     }
@@ -61,13 +86,28 @@ fn document(text: &str, offset: u32) -> Result<Option<Document>, Vec<Problem>> {
         problem.line += if problem.line == 0 { 0 } else { offset };
         vec![problem]
     })?;
-    let mut reader = Reader { offset, ..Reader::default() };
-    let fleet_rollout = root(&mut reader, &Node { path: String::new(), tree: &tree });
+    let mut reader = Reader {
+        offset,
+        ..Reader::default()
+    };
+    let fleet_rollout = root(
+        &mut reader,
+        &Node {
+            path: String::new(),
+            tree: &tree,
+        },
+    );
     let line = first_line(&tree) + offset;
     match fleet_rollout {
         Some(fleet_rollout) if reader.problems.is_empty() => {
             let notes = check::notes(&fleet_rollout);
-            Ok(Some(Document { fleet_rollout, text: text.to_owned(), line, notes, lines: reader.lines }))
+            Ok(Some(Document {
+                fleet_rollout,
+                text: text.to_owned(),
+                line,
+                notes,
+                lines: reader.lines,
+            }))
         }
         Some(_) | None => Err(reader.problems),
     }
@@ -76,7 +116,12 @@ fn document(text: &str, offset: u32) -> Result<Option<Document>, Vec<Problem>> {
 fn first_line(tree: &Tree) -> u32 {
     match &tree.value {
         Value::Map(map) => map.first().map_or(tree.line, |(_, line, _)| *line),
-        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) | Value::List(_) => tree.line,
+        Value::Null
+        | Value::Bool(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::List(_) => tree.line,
     }
 }
 
@@ -91,7 +136,11 @@ fn root(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
         }
     }
     let metadata = reader.need(&mut fields, "metadata", "write metadata: {name: checkout}");
-    let spec = reader.need(&mut fields, "spec", "it says which Rollout, which clusters and which waves");
+    let spec = reader.need(
+        &mut fields,
+        "spec",
+        "it says which Rollout, which clusters and which waves",
+    );
     reader.finish(fields);
     let name = metadata.and_then(|node| metadata_name(reader, &node));
     let built = spec.and_then(|node| spec_of(reader, &node));
@@ -102,7 +151,9 @@ fn root(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
 
 fn metadata_name(reader: &mut Reader, node: &Node<'_>) -> Option<String> {
     let mut fields = reader.fields(node)?;
-    let name = reader.need(&mut fields, "name", "every FleetRollout has one").and_then(|node| check::name(reader, &node));
+    let name = reader
+        .need(&mut fields, "name", "every FleetRollout has one")
+        .and_then(|node| check::name(reader, &node));
     reader.finish(fields);
     name
 }
@@ -110,33 +161,48 @@ fn metadata_name(reader: &mut Reader, node: &Node<'_>) -> Option<String> {
 fn spec_of(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
     let mut fields = reader.fields(node)?;
     let rollout = reader
-        .need(&mut fields, "rollout", "write rollout: {namespace: shop, name: checkout}")
+        .need(
+            &mut fields,
+            "rollout",
+            "write rollout: {namespace: shop, name: checkout}",
+        )
         .and_then(|node| rollout(reader, &node));
-    let enforcement = enforcement(reader, &mut fields);
-    applies(reader, &mut fields);
-    let clusters = fields.take("clusters").and_then(|node| selector(reader, &node)).unwrap_or_default();
-    let waves = reader.need(&mut fields, "waves", "at least one wave is needed").and_then(|node| waves(reader, &node));
-    let on_failure = fields.take("onFailure").and_then(|node| on_failure(reader, &node)).unwrap_or_default();
+    let enforcement = policy::enforcement(reader, &mut fields);
+    policy::applies(reader, &mut fields);
+    let clusters = fields
+        .take("clusters")
+        .and_then(|node| selector(reader, &node))
+        .unwrap_or_default();
+    let waves = reader
+        .need(&mut fields, "waves", "at least one wave is needed")
+        .and_then(|node| waves(reader, &node));
+    let on_failure = fields
+        .take("onFailure")
+        .and_then(|node| policy::on_failure(reader, &node))
+        .unwrap_or_default();
     let progress_deadline = fields
         .take("progressDeadline")
         .and_then(|node| check::longer_than_nothing(reader, &node))
         .unwrap_or_else(super::default_progress_deadline);
-    let membership = fields.take("membership").and_then(|node| membership(reader, &node)).unwrap_or_default();
-    let on_hub_loss = fields.take("onHubLoss").and_then(|node| on_hub_loss(reader, &node)).unwrap_or_default();
-    first_contact(reader, &mut fields);
+    let membership = fields
+        .take("membership")
+        .and_then(|node| policy::membership(reader, &node))
+        .unwrap_or_default();
+    let on_hub_loss = fields
+        .take("onHubLoss")
+        .and_then(|node| policy::on_hub_loss(reader, &node))
+        .unwrap_or_default();
+    policy::first_contact(reader, &mut fields);
     let rollback_phase = fields
         .take("rollbackPhase")
-        .and_then(|node| {
-            let choices = [("Degraded", RollbackPhase::Degraded), ("Paused", RollbackPhase::Paused)];
-            reader.choice(&node, &choices)
-        })
+        .and_then(|node| policy::rollback_phase(reader, &node))
         .unwrap_or_default();
     let supersede = fields
         .take("supersede")
-        .and_then(|node| reader.choice(&node, &[("Finish", Supersede::Finish), ("Replace", Supersede::Replace)]))
+        .and_then(|node| policy::supersede(reader, &node))
         .unwrap_or_default();
-    lockstep(reader, &mut fields);
-    for name in ["after", "source", "analysis", "windows", "rollbackIgnoresWindows"] {
+    policy::lockstep(reader, &mut fields);
+    for name in NOT_BUILT {
         reader.not_built(&mut fields, name);
     }
     reader.finish(fields);
@@ -155,75 +221,67 @@ fn spec_of(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
     })
 }
 
-/// Observe is the default of gate.md G13; until it is built a document has to say Enforce, so that none changes its
-/// meaning on the day when it is.
-fn enforcement(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Enforcement> {
-    let node = reader.need(fields, "enforcement", "write enforcement: Enforce (Observe is not built yet)")?;
-    if reader.text(&node)? == "Observe" {
-        reader.at(&node, "Observe is not built yet; write Enforce");
-        return None;
-    }
-    reader.choice(&node, &[("Enforce", Enforcement::Enforce)])
-}
-
-fn applies(reader: &mut Reader, fields: &mut Fields<'_>) {
-    let Some(node) = fields.take("applies") else { return };
-    let Some(text) = reader.text(&node) else { return };
-    if text == "WholeApplication" {
-        reader.at(&node, "WholeApplication is not built yet; leave it out, or write RolloutOnly");
-    } else {
-        reader.choice(&node, &[("RolloutOnly", ())]);
-    }
-}
-
-fn first_contact(reader: &mut Reader, fields: &mut Fields<'_>) {
-    let Some(node) = fields.take("firstContact") else { return };
-    let Some(text) = reader.text(&node) else { return };
-    if text == "Open" {
-        reader.at(&node, "firstContact: Open is not built yet; leave it out, or write Hold");
-    } else {
-        reader.choice(&node, &[("Hold", ())]);
-    }
-}
-
-fn lockstep(reader: &mut Reader, fields: &mut Fields<'_>) {
-    let Some(node) = fields.take("lockstep") else { return };
-    if reader.boolean(&node) == Some(true) {
-        reader.at(&node, "lockstep is not built yet; leave it out");
-    }
-}
-
 fn rollout(reader: &mut Reader, node: &Node<'_>) -> Option<RolloutName> {
     let mut fields = reader.fields(node)?;
     let namespace = reader
-        .need(&mut fields, "namespace", "the Rollout has the same namespace in every cluster")
+        .need(
+            &mut fields,
+            "namespace",
+            "the Rollout has the same namespace in every cluster",
+        )
         .and_then(|node| check::name(reader, &node));
     let name = reader
-        .need(&mut fields, "name", "the Rollout has the same name in every cluster")
+        .need(
+            &mut fields,
+            "name",
+            "the Rollout has the same name in every cluster",
+        )
         .and_then(|node| check::name(reader, &node));
     reader.finish(fields);
-    Some(RolloutName { namespace: namespace?, name: name? })
+    Some(RolloutName {
+        namespace: namespace?,
+        name: name?,
+    })
 }
 
 pub(super) fn selector(reader: &mut Reader, node: &Node<'_>) -> Option<Selector> {
     let mut fields = reader.fields(node)?;
-    let match_labels = fields.take("matchLabels").and_then(|node| labels(reader, &node)).unwrap_or_default();
+    let match_labels = fields
+        .take("matchLabels")
+        .and_then(|node| labels(reader, &node))
+        .unwrap_or_default();
     let mut match_expressions = Vec::new();
-    for node in fields.take("matchExpressions").and_then(|node| reader.list(&node)).unwrap_or_default() {
+    for node in fields
+        .take("matchExpressions")
+        .and_then(|node| reader.list(&node))
+        .unwrap_or_default()
+    {
         match_expressions.extend(expression(reader, &node));
     }
     reader.finish(fields);
-    Some(Selector { match_labels, match_expressions })
+    Some(Selector {
+        match_labels,
+        match_expressions,
+    })
 }
 
 fn labels(reader: &mut Reader, node: &Node<'_>) -> Option<BTreeMap<String, String>> {
     let Value::Map(map) = &node.tree.value else {
-        reader.at(node, format!("a map of labels is needed here, not {}", node.tree.value.kind()));
+        reader.at(
+            node,
+            format!(
+                "a map of labels is needed here, not {}",
+                node.tree.value.kind()
+            ),
+        );
         return None;
     };
     let mut labels = BTreeMap::new();
     for (key, line, tree) in map {
-        let own = Node { path: format!("{}.{key}", node.path), tree };
+        let own = Node {
+            path: format!("{}.{key}", node.path),
+            tree,
+        };
         if let Some(value) = reader.text(&own)
             && labels.insert(key.clone(), value).is_some()
         {
@@ -235,30 +293,52 @@ fn labels(reader: &mut Reader, node: &Node<'_>) -> Option<BTreeMap<String, Strin
 
 fn expression(reader: &mut Reader, node: &Node<'_>) -> Option<Expression> {
     let mut fields = reader.fields(node)?;
-    let key = reader.need(&mut fields, "key", "it names the label").and_then(|node| reader.text(&node));
-    let operator = reader.need(&mut fields, "operator", "write In, NotIn, Exists or DoesNotExist").and_then(|node| {
-        let choices = [
-            ("In", Operator::In),
-            ("NotIn", Operator::NotIn),
-            ("Exists", Operator::Exists),
-            ("DoesNotExist", Operator::DoesNotExist),
-        ];
-        reader.choice(&node, &choices)
-    });
+    let key = reader
+        .need(&mut fields, "key", "it names the label")
+        .and_then(|node| reader.text(&node));
+    let operator = reader
+        .need(
+            &mut fields,
+            "operator",
+            "write In, NotIn, Exists or DoesNotExist",
+        )
+        .and_then(|node| {
+            let choices = [
+                ("In", Operator::In),
+                ("NotIn", Operator::NotIn),
+                ("Exists", Operator::Exists),
+                ("DoesNotExist", Operator::DoesNotExist),
+            ];
+            reader.choice(&node, &choices)
+        });
     let listed = fields.take("values");
     let mut values = Vec::new();
-    for node in listed.as_ref().and_then(|node| reader.list(node)).unwrap_or_default() {
+    for node in listed
+        .as_ref()
+        .and_then(|node| reader.list(node))
+        .unwrap_or_default()
+    {
         values.extend(reader.text(&node));
     }
     reader.finish(fields);
     let needs_values = matches!(operator?, Operator::In | Operator::NotIn);
     if needs_values && values.is_empty() {
-        reader.at(listed.as_ref().unwrap_or(node), "In and NotIn need at least one of values");
+        reader.at(
+            listed.as_ref().unwrap_or(node),
+            "In and NotIn need at least one of values",
+        );
     }
     if !needs_values && let Some(listed) = listed {
-        reader.at(&listed, "Exists and DoesNotExist take no values; leave them out");
+        reader.at(
+            &listed,
+            "Exists and DoesNotExist take no values; leave them out",
+        );
     }
-    Some(Expression { key: key?, operator: operator?, values })
+    Some(Expression {
+        key: key?,
+        operator: operator?,
+        values,
+    })
 }
 
 fn waves(reader: &mut Reader, node: &Node<'_>) -> Option<Vec<WaveSpec>> {
@@ -271,18 +351,33 @@ fn waves(reader: &mut Reader, node: &Node<'_>) -> Option<Vec<WaveSpec>> {
     for node in &nodes {
         waves.push(wave(reader, node));
     }
-    let waves: Vec<(Node<'_>, WaveSpec)> = nodes.into_iter().zip(waves).filter_map(|(node, wave)| Some((node, wave?))).collect();
+    let waves: Vec<(Node<'_>, WaveSpec)> = nodes
+        .into_iter()
+        .zip(waves)
+        .filter_map(|(node, wave)| Some((node, wave?)))
+        .collect();
     check::waves(reader, &waves);
     Some(waves.into_iter().map(|(_, wave)| wave).collect())
 }
 
 fn wave(reader: &mut Reader, node: &Node<'_>) -> Option<WaveSpec> {
     let mut fields = reader.fields(node)?;
-    let name = reader.need(&mut fields, "name", "every wave has one").and_then(|node| check::name(reader, &node));
-    let clusters = fields.take("clusters").map(|node| check::some_selector(reader, &node));
-    let max_concurrent = fields.take("maxConcurrent").and_then(|node| check::not_zero(reader, &node));
-    let bake = fields.take("bake").and_then(|node| reader.written::<Seconds>(&node)).unwrap_or_default();
-    let approval = fields.take("approval").and_then(|node| approval(reader, &node));
+    let name = reader
+        .need(&mut fields, "name", "every wave has one")
+        .and_then(|node| check::name(reader, &node));
+    let clusters = fields
+        .take("clusters")
+        .map(|node| check::some_selector(reader, &node));
+    let max_concurrent = fields
+        .take("maxConcurrent")
+        .and_then(|node| check::not_zero(reader, &node));
+    let bake = fields
+        .take("bake")
+        .and_then(|node| reader.written::<Seconds>(&node))
+        .unwrap_or_default();
+    let approval = fields
+        .take("approval")
+        .and_then(|node| approval(reader, &node));
     let max_failed = fields.take("budget").and_then(|node| budget(reader, &node));
     for name in ["analysis", "windows", "lockstep"] {
         reader.not_built(&mut fields, name);
@@ -306,8 +401,9 @@ fn wave(reader: &mut Reader, node: &Node<'_>) -> Option<WaveSpec> {
 
 fn budget(reader: &mut Reader, node: &Node<'_>) -> Option<Amount> {
     let mut fields = reader.fields(node)?;
-    let max_failed =
-        reader.need(&mut fields, "maxFailed", "write a number or a percentage").and_then(|node| reader.written(&node));
+    let max_failed = reader
+        .need(&mut fields, "maxFailed", "write a number or a percentage")
+        .and_then(|node| reader.written(&node));
     reader.finish(fields);
     max_failed
 }
@@ -315,7 +411,11 @@ fn budget(reader: &mut Reader, node: &Node<'_>) -> Option<Amount> {
 fn approval(reader: &mut Reader, node: &Node<'_>) -> Option<ApprovalSpec> {
     let mut fields = reader.fields(node)?;
     reader.not_built(&mut fields, "after");
-    let before = reader.need(&mut fields, "before", "write before: {required: 1, groups: [sre]}");
+    let before = reader.need(
+        &mut fields,
+        "before",
+        "write before: {required: 1, groups: [sre]}",
+    );
     reader.finish(fields);
     let before = before?;
     let mut fields = reader.fields(&before)?;
@@ -323,12 +423,18 @@ fn approval(reader: &mut Reader, node: &Node<'_>) -> Option<ApprovalSpec> {
         Some(node) => check::approvers(reader, &node),
         None => Some(1),
     };
-    let listed = reader.need(&mut fields, "groups", "name the groups whose members may approve");
+    let listed = reader.need(
+        &mut fields,
+        "groups",
+        "name the groups whose members may approve",
+    );
     reader.finish(fields);
     let listed = listed?;
     let mut groups = Vec::new();
     for node in reader.list(&listed)? {
-        let Some(group) = reader.text(&node) else { continue };
+        let Some(group) = reader.text(&node) else {
+            continue;
+        };
         if group.trim().is_empty() || groups.contains(&group) {
             reader.at(&node, "a group is written once and is not empty");
         } else {
@@ -336,92 +442,14 @@ fn approval(reader: &mut Reader, node: &Node<'_>) -> Option<ApprovalSpec> {
         }
     }
     if groups.is_empty() {
-        reader.at(&listed, "at least one group is needed: there is no approval without an identity");
+        reader.at(
+            &listed,
+            "at least one group is needed: there is no approval without an identity",
+        );
         return None;
     }
-    Some(ApprovalSpec { required: required?, groups })
-}
-
-fn on_failure(reader: &mut Reader, node: &Node<'_>) -> Option<OnFailure> {
-    let mut fields = reader.fields(node)?;
-    let action = reader.need(&mut fields, "action", "write Halt or Rollback").and_then(|node| {
-        let all = OnFailure::Rollback { max_concurrent: Amount::Percent(100) };
-        reader.choice(&node, &[("Halt", OnFailure::Halt), ("Rollback", all)])
-    });
-    let given: Vec<Node<'_>> = ["scope", "order", "maxConcurrent"].into_iter().filter_map(|name| fields.take(name)).collect();
-    reader.finish(fields);
-    let action = action?;
-    match action {
-        OnFailure::Halt => {
-            for node in &given {
-                reader.at(node, "belongs to action: Rollback; Halt takes nothing back");
-            }
-            Some(OnFailure::Halt)
-        }
-        OnFailure::Rollback { mut max_concurrent } => {
-            for node in &given {
-                if node.path.ends_with(".scope") {
-                    reader.choice(node, &[("Touched", ())]);
-                } else if node.path.ends_with(".order") {
-                    reader.choice(node, &[("ReverseWaves", ())]);
-                } else if let Some(amount) = check::not_zero(reader, node) {
-                    max_concurrent = amount;
-                }
-            }
-            Some(OnFailure::Rollback { max_concurrent })
-        }
-    }
-}
-
-fn membership(reader: &mut Reader, node: &Node<'_>) -> Option<Membership> {
-    let mut fields = reader.fields(node)?;
-    let mut membership = Membership::default();
-    if let Some(node) = fields.take("lateJoin") {
-        reader.choice(&node, &[("CatchUp", ())]);
-    }
-    if let Some(node) = fields.take("missing")
-        && let Some(missing) = reader.choice(&node, &[("Fail", Missing::Fail), ("Skip", Missing::Skip)])
-    {
-        membership.missing = missing;
-    }
-    if let Some(node) = fields.take("unchanged")
-        && let Some(unchanged) = reader.choice(&node, &[("Wait", Unchanged::Wait), ("Skip", Unchanged::Skip)])
-    {
-        membership.unchanged = unchanged;
-    }
-    let unreachable = fields.take("unreachable");
-    reader.finish(fields);
-    if let Some(node) = unreachable {
-        let mut fields = reader.fields(&node)?;
-        if let Some(node) = fields.take("after") {
-            membership.unreachable_after = check::longer_than_nothing(reader, &node)?;
-        }
-        if let Some(node) = fields.take("action") {
-            let choices = [("CountAsFailed", Unreachable::CountAsFailed), ("Wait", Unreachable::Wait)];
-            membership.unreachable = reader.choice(&node, &choices)?;
-        }
-        reader.finish(fields);
-    }
-    Some(membership)
-}
-
-fn on_hub_loss(reader: &mut Reader, node: &Node<'_>) -> Option<OnHubLoss> {
-    let abort = OnHubLoss::Abort { after: Seconds(0) };
-    let choices = [("Finish", OnHubLoss::Finish), ("Hold", OnHubLoss::Hold), ("Abort", abort)];
-    if !matches!(node.tree.value, Value::Map(_)) {
-        return reader.choice(node, &choices);
-    }
-    let mut fields = reader.fields(node)?;
-    let action =
-        reader.need(&mut fields, "action", "write Finish, Hold or Abort").and_then(|node| reader.choice(&node, &choices));
-    let after = fields.take("after");
-    reader.finish(fields);
-    match (action?, after) {
-        (OnHubLoss::Abort { .. }, Some(node)) => Some(OnHubLoss::Abort { after: reader.written(&node)? }),
-        (OnHubLoss::Finish | OnHubLoss::Hold, Some(node)) => {
-            reader.at(&node, "belongs to action: Abort; leave it out");
-            None
-        }
-        (action, None) => Some(action),
-    }
+    Some(ApprovalSpec {
+        required: required?,
+        groups,
+    })
 }

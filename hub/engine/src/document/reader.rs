@@ -34,13 +34,21 @@ pub(super) struct Fields<'a> {
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
 }
 
 impl Reader {
     pub(super) fn problem(&mut self, path: &str, line: u32, message: impl Into<String>) {
         let line = if line == 0 { 0 } else { line + self.offset };
-        self.problems.push(Problem { path: path.to_owned(), line, message: message.into() });
+        self.problems.push(Problem {
+            path: path.to_owned(),
+            line,
+            message: message.into(),
+        });
     }
 
     pub(super) fn at(&mut self, node: &Node<'_>, message: impl Into<String>) {
@@ -50,51 +58,87 @@ impl Reader {
     /// The fields of a map; `None` after a problem.
     pub(super) fn fields<'a>(&mut self, node: &Node<'a>) -> Option<Fields<'a>> {
         let Value::Map(map) = &node.tree.value else {
-            self.at(node, format!("a map is needed here, not {}", node.tree.value.kind()));
+            self.at(
+                node,
+                format!("a map is needed here, not {}", node.tree.value.kind()),
+            );
             return None;
         };
         let mut entries: Vec<(&str, u32, &Tree)> = Vec::new();
         for (key, line, tree) in map {
             if let Some((_, first, _)) = entries.iter().find(|(other, _, _)| other == key) {
                 let first = *first + self.offset;
-                self.problem(&join(&node.path, key), *line, format!("written twice, first in line {first}; keep one"));
+                self.problem(
+                    &join(&node.path, key),
+                    *line,
+                    format!("written twice, first in line {first}; keep one"),
+                );
                 continue;
             }
-            self.lines.insert(join(&node.path, key), *line + self.offset);
+            self.lines
+                .insert(join(&node.path, key), *line + self.offset);
             entries.push((key, *line, tree));
         }
-        Some(Fields { path: node.path.clone(), line: node.tree.line, entries, known: Vec::new() })
+        Some(Fields {
+            path: node.path.clone(),
+            line: node.tree.line,
+            entries,
+            known: Vec::new(),
+        })
     }
 
     /// Whatever is left in a map is unknown.
     pub(super) fn finish(&mut self, fields: Fields<'_>) {
         for (key, line, _) in &fields.entries {
             let path = join(&fields.path, key);
-            self.problem(&path, *line, format!("there is no such field; here are {}", fields.known.join(", ")));
+            self.problem(
+                &path,
+                *line,
+                format!(
+                    "there is no such field; here are {}",
+                    fields.known.join(", ")
+                ),
+            );
         }
     }
 
     /// A field that has to be there.
-    pub(super) fn need<'a>(&mut self, fields: &mut Fields<'a>, name: &'static str, what: &str) -> Option<Node<'a>> {
+    pub(super) fn need<'a>(
+        &mut self,
+        fields: &mut Fields<'a>,
+        name: &'static str,
+        what: &str,
+    ) -> Option<Node<'a>> {
         let node = fields.take(name);
         if node.is_none() {
-            self.problem(&join(&fields.path, name), fields.line, format!("is missing; {what}"));
+            self.problem(
+                &join(&fields.path, name),
+                fields.line,
+                format!("is missing; {what}"),
+            );
         }
         node
     }
 
     pub(super) fn list<'a>(&mut self, node: &Node<'a>) -> Option<Vec<Node<'a>>> {
         let Value::List(list) = &node.tree.value else {
-            self.at(node, format!("a list is needed here, not {}", node.tree.value.kind()));
+            self.at(
+                node,
+                format!("a list is needed here, not {}", node.tree.value.kind()),
+            );
             return None;
         };
         let nodes = list
             .iter()
             .enumerate()
-            .map(|(index, tree)| Node { path: format!("{}[{index}]", node.path), tree })
+            .map(|(index, tree)| Node {
+                path: format!("{}[{index}]", node.path),
+                tree,
+            })
             .collect::<Vec<_>>();
         for item in &nodes {
-            self.lines.insert(item.path.clone(), item.tree.line + self.offset);
+            self.lines
+                .insert(item.path.clone(), item.tree.line + self.offset);
         }
         Some(nodes)
     }
@@ -103,11 +147,20 @@ impl Reader {
         match &node.tree.value {
             Value::Text(text) => Some(text.clone()),
             Value::Bool(_) | Value::Integer(_) | Value::Float(_) => {
-                self.at(node, format!("a text is needed here, not {}; put it in quotes", node.tree.value.kind()));
+                self.at(
+                    node,
+                    format!(
+                        "a text is needed here, not {}; put it in quotes",
+                        node.tree.value.kind()
+                    ),
+                );
                 None
             }
             Value::Null | Value::List(_) | Value::Map(_) => {
-                self.at(node, format!("a text is needed here, not {}", node.tree.value.kind()));
+                self.at(
+                    node,
+                    format!("a text is needed here, not {}", node.tree.value.kind()),
+                );
                 None
             }
         }
@@ -115,7 +168,13 @@ impl Reader {
 
     pub(super) fn boolean(&mut self, node: &Node<'_>) -> Option<bool> {
         let Value::Bool(value) = node.tree.value else {
-            self.at(node, format!("true or false is needed here, not {}", node.tree.value.kind()));
+            self.at(
+                node,
+                format!(
+                    "true or false is needed here, not {}",
+                    node.tree.value.kind()
+                ),
+            );
             return None;
         };
         Some(value)
@@ -132,7 +191,13 @@ impl Reader {
             Value::Integer(number) => number.to_string(),
             Value::Float(number) => number.to_string(),
             Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) => {
-                self.at(node, format!("a text or a number is needed here, not {}", node.tree.value.kind()));
+                self.at(
+                    node,
+                    format!(
+                        "a text or a number is needed here, not {}",
+                        node.tree.value.kind()
+                    ),
+                );
                 return None;
             }
         };
@@ -148,10 +213,16 @@ impl Reader {
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&mut self, node: &Node<'_>, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(node)?;
-        let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        let found = choices
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, value)| *value);
         if found.is_none() {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            self.at(node, format!("{text:?} is not known here; write {}", words.join(" or ")));
+            self.at(
+                node,
+                format!("{text:?} is not known here; write {}", words.join(" or ")),
+            );
         }
         found
     }
@@ -171,6 +242,9 @@ impl<'a> Fields<'a> {
         self.known.push(name);
         let index = self.entries.iter().position(|(key, _, _)| *key == name)?;
         let (_, _, tree) = self.entries.remove(index);
-        (tree.value != Value::Null).then(|| Node { path: join(&self.path, name), tree })
+        (tree.value != Value::Null).then(|| Node {
+            path: join(&self.path, name),
+            tree,
+        })
     }
 }

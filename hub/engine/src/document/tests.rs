@@ -8,14 +8,30 @@ use crate::amount::{Amount, Seconds};
 #[test]
 fn durations() {
     let check = |text: &str, expected: Option<u32>| {
-        assert_eq!(text.parse::<Seconds>().ok().map(|seconds| seconds.0), expected, "{text}");
+        assert_eq!(
+            text.parse::<Seconds>().ok().map(|seconds| seconds.0),
+            expected,
+            "{text}"
+        );
     };
     check("90s", Some(90));
     check("30m", Some(1_800));
     check("1h30m", Some(5_400));
     check("2d", Some(172_800));
     check("0s", Some(0));
-    for bad in ["", "30", "m", "1m1h", "1m1m", "1.5h", "-1h", "1w", "1h 30m", "4294967295d", "5000000000s"] {
+    for bad in [
+        "",
+        "30",
+        "m",
+        "1m1h",
+        "1m1m",
+        "1.5h",
+        "-1h",
+        "1w",
+        "1h 30m",
+        "4294967295d",
+        "5000000000s",
+    ] {
         check(bad, None);
     }
 }
@@ -30,16 +46,32 @@ fn durations_print_as_they_are_read() {
 
 #[test]
 fn amounts() {
-    let check = |text: &str, expected: Option<Amount>| assert_eq!(text.parse::<Amount>().ok(), expected, "{text}");
+    let check = |text: &str, expected: Option<Amount>| {
+        assert_eq!(text.parse::<Amount>().ok(), expected, "{text}")
+    };
     check("0", Some(Amount::Count(0)));
     check("25%", Some(Amount::Percent(25)));
     check("100%", Some(Amount::Percent(100)));
-    for bad in ["", "%", "101%", "-1", "1.5", "+3", "ten", "300%", "99999999999"] {
+    for bad in [
+        "",
+        "%",
+        "101%",
+        "-1",
+        "1.5",
+        "+3",
+        "ten",
+        "300%",
+        "99999999999",
+    ] {
         check(bad, None);
     }
     assert_eq!(Amount::Percent(50).of(5), 2, "rounded down");
     assert_eq!(Amount::Percent(1).of(5), 0);
-    assert_eq!(Amount::Percent(1).at_least_one_of(5), 1, "a share never stops everything");
+    assert_eq!(
+        Amount::Percent(1).at_least_one_of(5),
+        1,
+        "a share never stops everything"
+    );
     assert_eq!(Amount::Count(3).of(2), 3);
 }
 
@@ -48,15 +80,32 @@ fn selectors() {
     let labels: BTreeMap<String, String> = [("region".to_owned(), "eu".to_owned())].into();
     let selects = |key: &str, operator, values: &[&str]| {
         let values = values.iter().map(|value| (*value).to_owned()).collect();
-        let expression = Expression { key: key.to_owned(), operator, values };
-        Selector { match_labels: BTreeMap::new(), match_expressions: vec![expression] }.selects(&labels)
+        let expression = Expression {
+            key: key.to_owned(),
+            operator,
+            values,
+        };
+        Selector {
+            match_labels: BTreeMap::new(),
+            match_expressions: vec![expression],
+        }
+        .selects(&labels)
     };
     assert!(selects("region", Operator::In, &["us", "eu"]));
     assert!(!selects("region", Operator::In, &["us"]));
-    assert!(!selects("ring", Operator::In, &["0"]), "a label that is not there is in nothing");
-    assert!(selects("ring", Operator::NotIn, &["0"]), "and not in everything");
+    assert!(
+        !selects("ring", Operator::In, &["0"]),
+        "a label that is not there is in nothing"
+    );
+    assert!(
+        selects("ring", Operator::NotIn, &["0"]),
+        "and not in everything"
+    );
     assert!(!selects("region", Operator::NotIn, &["eu"]));
     assert!(selects("region", Operator::Exists, &[]));
     assert!(!selects("region", Operator::DoesNotExist, &[]));
-    assert!(Selector::default().selects(&labels), "an empty one selects everything");
+    assert!(
+        Selector::default().selects(&labels),
+        "an empty one selects everything"
+    );
 }

@@ -49,17 +49,30 @@ pub(super) fn parse(text: &str) -> Result<Tree, Problem> {
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
     };
     serde_saphyr::from_str_with_options::<Tree>(text, options).map_err(|error| {
-        let line = error.location().map_or(0, |location| u32::try_from(location.line()).unwrap_or(0));
+        let line = error
+            .location()
+            .map_or(0, |location| u32::try_from(location.line()).unwrap_or(0));
         let message = error.without_snippet().to_string();
-        let message = message.lines().next().unwrap_or("it cannot be read").to_owned();
-        Problem { path: String::new(), line, message: format!("not YAML: {message}") }
+        let message = message
+            .lines()
+            .next()
+            .unwrap_or("it cannot be read")
+            .to_owned();
+        Problem {
+            path: String::new(),
+            line,
+            message: format!("not YAML: {message}"),
+        }
     })
 }
 
 impl<'de> Deserialize<'de> for Tree {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Self { line: u32::try_from(spanned.referenced.line()).unwrap_or(0), value: spanned.value })
+        Ok(Self {
+            line: u32::try_from(spanned.referenced.line()).unwrap_or(0),
+            value: spanned.value,
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! Clusters that missed a release (membership.lateJoin: CatchUp). In: the newest release, once it has succeeded. Out: the
 //! same content for clusters that hold it and never had a turn. It must not open a release, nor touch an ended verdict.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::join::{bind_one, held_content};
@@ -8,42 +10,78 @@ use super::matching::carries;
 use super::planner::Planner;
 use super::waves::grant;
 use crate::action::Action;
-use crate::release::{ReleasePhase, TargetState};
+use crate::observed::Cluster;
+use crate::release::{Release, ReleasePhase, TargetState};
 
 /// Lets the stragglers of the newest release through, a few at once, as in its last wave.
 pub(super) fn newest(planner: &mut Planner) {
     if planner.state.active().is_some() || planner.state.waiting().is_some() {
         return;
     }
-    let newest = planner.state.releases.iter().max_by_key(|release| release.id.number).cloned();
-    let Some(release) = newest.filter(|release| release.phase == ReleasePhase::Succeeded) else { return };
+    let newest = planner
+        .state
+        .releases
+        .iter()
+        .max_by_key(|release| release.id.number)
+        .cloned();
+    let Some(release) = newest.filter(|release| release.phase == ReleasePhase::Succeeded) else {
+        return;
+    };
     let number = release.id.number;
     if number != planner.state.newest_number() {
         return;
     }
-    let Some(last) = release.plan.waves.len().checked_sub(1).and_then(|_| release.waves.last()) else { return };
     for cluster in planner.state.clusters.clone() {
-        let Some(spec) = cluster.rollout.as_ref().and_then(|rollout| rollout.spec.clone()) else { continue };
-        let holds = cluster.rollout.as_ref().is_some_and(|rollout| rollout.held.as_ref() == Some(&spec.digest));
-        let barred = planner.state.barred.contains_key(&spec.digest) || planner.state.conflicts.contains_key(&cluster.name);
-        if !cluster.selected || !holds || !carries(&release, &spec) || barred {
-            continue;
-        }
-        if release.target(&cluster.name).is_none() {
-            let action = Action::JoinTarget { release: number, cluster: cluster.name.clone(), wave: last.number };
-            planner.act(action, json!({"held": spec.digest, "lateJoin": "CatchUp"}));
-        }
-        let target = planner.state.release(number).and_then(|release| release.target(&cluster.name)).cloned();
-        let Some(target) = target.filter(|target| target.content.is_none()) else { continue };
-        if let Some(content) = held_content(&release, &target, &cluster) {
-            bind_one(planner, number, &target, content);
-        }
+        take_in(planner, &release, &cluster);
     }
-    let waiting = planner.state.release(number).map(|release| {
-        let held = release.targets.iter().filter(|target| target.state == TargetState::Held);
-        held.map(|target| target.wave).collect::<std::collections::BTreeSet<u32>>()
-    });
-    for wave in waiting.unwrap_or_default() {
+    let waves: BTreeSet<u32> = planner
+        .release(number)
+        .map(|release| held(&release).collect())
+        .unwrap_or_default();
+    for wave in waves {
         grant(planner, number, wave);
+    }
+}
+
+/// The waves of targets that may start.
+fn held(release: &Release) -> impl Iterator<Item = u32> {
+    let held = release
+        .targets
+        .iter()
+        .filter(|target| target.state == TargetState::Held);
+    held.map(|target| target.wave)
+}
+
+/// Binds the release's content in a cluster that holds it and never had a turn.
+fn take_in(planner: &mut Planner, release: &Release, cluster: &Cluster) {
+    let number = release.id.number;
+    let Some(rollout) = &cluster.rollout else {
+        return;
+    };
+    let Some(spec) = &rollout.spec else { return };
+    let holds = rollout.held.as_ref() == Some(&spec.digest);
+    let kept_out = planner.state.barred.contains_key(&spec.digest)
+        || planner.state.conflicts.contains_key(&cluster.name);
+    if !cluster.selected || !holds || !carries(release, spec) || kept_out {
+        return;
+    }
+    if release.target(&cluster.name).is_none() {
+        let wave = release.plan.len();
+        let action = Action::JoinTarget {
+            release: number,
+            cluster: cluster.name.clone(),
+            wave,
+        };
+        planner.act(action, json!({"held": spec.digest, "lateJoin": "CatchUp"}));
+    }
+    let now = planner.release(number);
+    let target = now
+        .as_ref()
+        .and_then(|release| release.target(&cluster.name));
+    let Some(target) = target.filter(|target| target.content.is_none()) else {
+        return;
+    };
+    if let Some(content) = held_content(release, target, cluster) {
+        bind_one(planner, number, target, content);
     }
 }

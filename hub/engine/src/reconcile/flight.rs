@@ -14,16 +14,35 @@ use crate::release::{Direction, Permit, Release, ReleasePhase, Target, TargetSta
 /// The outcome of exactly this permit.
 pub(crate) fn outcome_of<'a>(cluster: &'a Cluster, permit: &Permit) -> Option<&'a Outcome> {
     let outcome = cluster.rollout.as_ref()?.outcome.as_ref()?;
-    let same = outcome.fence == permit.fence && outcome.digest == permit.digest && outcome.release == permit.release.to_string();
+    let same = outcome.fence == permit.fence
+        && outcome.digest == permit.digest
+        && outcome.release == permit.release.to_string();
     same.then_some(outcome)
 }
 
 /// Judges every target in flight, also of releases that have ended since.
 pub(super) fn outcomes(planner: &mut Planner, number: u64) {
-    let Some(release) = planner.release(number) else { return };
-    for target in release.targets.iter().filter(|target| target.state.in_flight()) {
-        let (Some(permit), Some(cluster)) = (&target.permit, planner.cluster(&target.cluster).cloned()) else { continue };
-        let any = || cluster.rollout.as_ref()?.outcome.as_ref().filter(|_| planner.bug.is(Planted::AnyOutcomeCounts));
+    let Some(release) = planner.release(number) else {
+        return;
+    };
+    for target in release
+        .targets
+        .iter()
+        .filter(|target| target.state.in_flight())
+    {
+        let (Some(permit), Some(cluster)) =
+            (&target.permit, planner.cluster(&target.cluster).cloned())
+        else {
+            continue;
+        };
+        let any = || {
+            cluster
+                .rollout
+                .as_ref()?
+                .outcome
+                .as_ref()
+                .filter(|_| planner.bug.is(Planted::AnyOutcomeCounts))
+        };
         match outcome_of(&cluster, permit).or_else(any) {
             Some(outcome) => ended(planner, number, target, outcome),
             None => under_way(planner, &release, target, permit, &cluster),
@@ -37,8 +56,14 @@ fn ended(planner: &mut Planner, number: u64, target: &Target, outcome: &Outcome)
     let (state, message) = match outcome.result {
         OutcomeResult::Served => (TargetState::Succeeded, String::new()),
         OutcomeResult::Failed => (TargetState::Failed, outcome.message.clone()),
-        OutcomeResult::Withdrawn => (TargetState::Failed, format!("Withdrawn: {}", outcome.message)),
-        OutcomeResult::NoRollbackTarget => (TargetState::Failed, format!("NoRollbackTarget: {}", outcome.message)),
+        OutcomeResult::Withdrawn => (
+            TargetState::Failed,
+            format!("Withdrawn: {}", outcome.message),
+        ),
+        OutcomeResult::NoRollbackTarget => (
+            TargetState::Failed,
+            format!("NoRollbackTarget: {}", outcome.message),
+        ),
         OutcomeResult::Refused => (TargetState::Failed, format!("Refused: {}", outcome.message)),
     };
     planner.set_target(number, cluster, state, message, evidence);
@@ -46,7 +71,8 @@ fn ended(planner: &mut Planner, number: u64, target: &Target, outcome: &Outcome)
     // straggler of a release that has succeeded says nothing about the others.
     let judged = planner.state.release(number).map(|release| release.phase);
     match judged {
-        Some(ReleasePhase::Progressing | ReleasePhase::Succeeded | ReleasePhase::Waiting) | None => {}
+        Some(ReleasePhase::Progressing | ReleasePhase::Succeeded | ReleasePhase::Waiting)
+        | None => {}
         Some(
             ReleasePhase::Halted
             | ReleasePhase::RollingBack
@@ -61,86 +87,210 @@ fn ended(planner: &mut Planner, number: u64, target: &Target, outcome: &Outcome)
 
 /// Bars the digest of a target that failed by its agent's word (gate.md G17).
 pub(super) fn bar(planner: &mut Planner, number: u64, target: &Target) {
-    let (Some(permit), Some(cluster)) = (&target.permit, planner.cluster(&target.cluster)) else { return };
-    let Some(outcome) = outcome_of(cluster, permit).filter(|outcome| outcome.result == OutcomeResult::Failed) else { return };
+    let (Some(permit), Some(cluster)) = (&target.permit, planner.cluster(&target.cluster)) else {
+        return;
+    };
+    let Some(outcome) =
+        outcome_of(cluster, permit).filter(|outcome| outcome.result == OutcomeResult::Failed)
+    else {
+        return;
+    };
     let digest = outcome.digest.clone();
     let evidence = json!({"outcome": outcome});
     if permit.direction == Direction::Forward && !planner.state.barred.contains_key(&digest) {
-        planner.act(Action::Bar { release: number, digest }, evidence);
+        planner.act(
+            Action::Bar {
+                release: number,
+                digest,
+            },
+            evidence,
+        );
     }
 }
 
-fn under_way(planner: &mut Planner, release: &Release, target: &Target, permit: &Permit, cluster: &Cluster) {
+fn under_way(
+    planner: &mut Planner,
+    release: &Release,
+    target: &Target,
+    permit: &Permit,
+    cluster: &Cluster,
+) {
     let number = release.id.number;
     let now = planner.state.now;
-    let replaced = cluster.gate.as_ref().and_then(|gate| gate.permit.as_ref()).is_none_or(|held| held.fence != permit.fence);
+    let replaced = cluster
+        .gate
+        .as_ref()
+        .and_then(|gate| gate.permit.as_ref())
+        .is_none_or(|held| held.fence != permit.fence);
     if release.phase.ended() && replaced {
         let message = "its permit was replaced by another release's";
-        planner.set_target(number, &target.cluster, TargetState::Skipped, message, json!({"fence": permit.fence}));
+        planner.set_target(
+            number,
+            &target.cluster,
+            TargetState::Skipped,
+            message,
+            json!({"fence": permit.fence}),
+        );
         return;
     }
     let deadline = release.plan.progress_deadline.after(permit.granted_at);
     if now >= deadline {
         let message = format!("did not finish within {}", release.plan.progress_deadline);
-        give_up(planner, number, &target.cluster, message, json!({"granted_at": permit.granted_at, "now": now}));
+        give_up(
+            planner,
+            number,
+            &target.cluster,
+            message,
+            json!({"granted_at": permit.granted_at, "now": now}),
+        );
         return;
     }
-    if cluster.rollout.as_ref().is_some_and(|rollout| rollout.removed) {
+    if cluster
+        .rollout
+        .as_ref()
+        .is_some_and(|rollout| rollout.removed)
+    {
         let message = "the Rollout is not there";
-        planner.set_target(number, &target.cluster, TargetState::Removed, message, json!({"removed": true}));
+        planner.set_target(
+            number,
+            &target.cluster,
+            TargetState::Removed,
+            message,
+            json!({"removed": true}),
+        );
         return;
     }
-    if !cluster.connected {
-        let membership = release.plan.membership;
-        let silent = cluster.last_seen.unwrap_or(permit.granted_at).max(permit.granted_at);
-        let evidence = json!({"last_seen": cluster.last_seen, "now": now});
-        if membership.unreachable == Unreachable::CountAsFailed && now >= membership.unreachable_after.after(silent) {
-            let message = format!("unreachable for {}", membership.unreachable_after);
-            give_up(planner, number, &target.cluster, message, evidence);
-        } else {
-            planner.set_target(number, &target.cluster, TargetState::Unknown, "", evidence);
-        }
-        return;
+    if cluster.connected {
+        started(planner, number, permit, cluster);
+    } else {
+        silent(planner, release, permit, cluster);
     }
-    let Some(rollout) = &cluster.rollout else { return };
-    let started = rollout.effect.as_ref().is_some_and(|effect| effect.fence == permit.fence);
-    let state = match (started, rollout.phase.as_str()) {
+}
+
+/// Out of contact: neither good nor bad, until the policy says otherwise.
+fn silent(planner: &mut Planner, release: &Release, permit: &Permit, cluster: &Cluster) {
+    let (number, now) = (release.id.number, planner.state.now);
+    let membership = release.plan.membership;
+    let since = cluster
+        .last_seen
+        .unwrap_or(permit.granted_at)
+        .max(permit.granted_at);
+    let evidence = json!({"last_seen": cluster.last_seen, "now": now});
+    let over = now >= membership.unreachable_after.after(since);
+    if membership.unreachable == Unreachable::CountAsFailed && over {
+        let message = format!("unreachable for {}", membership.unreachable_after);
+        give_up(planner, number, &cluster.name, message, evidence);
+    } else {
+        planner.set_target(number, &cluster.name, TargetState::Unknown, "", evidence);
+    }
+}
+
+fn started(planner: &mut Planner, number: u64, permit: &Permit, cluster: &Cluster) {
+    let Some(rollout) = &cluster.rollout else {
+        return;
+    };
+    let effect = rollout.effect.as_ref();
+    let taken_up = effect.is_some_and(|effect| effect.fence == permit.fence);
+    let state = match (taken_up, rollout.phase.as_str()) {
         (false, _) => TargetState::Permitted,
         (true, "Paused") => TargetState::Paused,
         (true, _) => TargetState::Progressing,
     };
     let evidence = json!({"effect": rollout.effect, "phase": rollout.phase});
-    planner.set_target(number, &target.cluster, state, "", evidence);
+    planner.set_target(number, &cluster.name, state, "", evidence);
 }
 
 /// Failed without its agent's word: it may not start or raise any more.
-fn give_up(planner: &mut Planner, number: u64, cluster: &ClusterName, message: String, evidence: Value) {
-    planner.set_target(number, cluster, TargetState::Failed, message.clone(), evidence.clone());
-    planner.act(Action::RevokePermit { release: number, cluster: cluster.clone(), why: message }, evidence);
+fn give_up(
+    planner: &mut Planner,
+    number: u64,
+    cluster: &ClusterName,
+    message: String,
+    evidence: Value,
+) {
+    planner.set_target(
+        number,
+        cluster,
+        TargetState::Failed,
+        message.clone(),
+        evidence.clone(),
+    );
+    planner.act(
+        Action::RevokePermit {
+            release: number,
+            cluster: cluster.clone(),
+            why: message,
+        },
+        evidence,
+    );
 }
 
 /// A halted release ends when nothing of it is in flight any more.
 pub(super) fn end_when_landed(planner: &mut Planner, number: u64) {
-    let Some(release) = planner.release(number) else { return };
-    if release.targets.iter().any(|target| target.state.in_flight()) {
+    let Some(release) = planner.release(number) else {
+        return;
+    };
+    if release
+        .targets
+        .iter()
+        .any(|target| target.state.in_flight())
+    {
         return;
     }
     let evidence = json!({"targets": standing(&release)});
-    end(planner, number, ReleasePhase::Failed, release.verdict, evidence);
+    end(
+        planner,
+        number,
+        ReleasePhase::Failed,
+        release.verdict,
+        evidence,
+    );
 }
 
 /// Ends a release; targets that never had a permit are skipped with it.
-pub(super) fn end(planner: &mut Planner, number: u64, phase: ReleasePhase, verdict: String, evidence: Value) {
-    let Some(release) = planner.release(number) else { return };
-    for target in release.targets.iter().filter(|target| target.state.before_permit()) {
-        let message = format!("release {} ended {} before its turn", release.id, phase.as_str());
-        planner.set_target(number, &target.cluster, TargetState::Skipped, message, json!({"phase": phase}));
+pub(super) fn end(
+    planner: &mut Planner,
+    number: u64,
+    phase: ReleasePhase,
+    verdict: String,
+    evidence: Value,
+) {
+    let Some(release) = planner.release(number) else {
+        return;
+    };
+    for target in release
+        .targets
+        .iter()
+        .filter(|target| target.state.before_permit())
+    {
+        let message = format!(
+            "release {} ended {} before its turn",
+            release.id,
+            phase.as_str()
+        );
+        planner.set_target(
+            number,
+            &target.cluster,
+            TargetState::Skipped,
+            message,
+            json!({"phase": phase}),
+        );
     }
-    planner.act(Action::EndRelease { release: number, phase, verdict }, evidence);
+    planner.act(
+        Action::EndRelease {
+            release: number,
+            phase,
+            verdict,
+        },
+        evidence,
+    );
 }
 
 /// cluster → state, for evidence.
 pub(super) fn standing(release: &Release) -> Value {
-    let targets = release.targets.iter().map(|target| (target.cluster.to_string(), json!(target.state)));
+    let targets = release
+        .targets
+        .iter()
+        .map(|target| (target.cluster.to_string(), json!(target.state)));
     Value::Object(targets.collect())
 }

@@ -23,11 +23,23 @@ pub(super) fn terms(planner: &mut Planner) {
     };
     for cluster in planner.state.clusters.clone() {
         let conflict = planner.state.conflicts.contains_key(&cluster.name);
-        if !cluster.selected || conflict || cluster.gate.as_ref().is_some_and(|gate| gate.terms == wanted) {
+        if !cluster.selected
+            || conflict
+            || cluster
+                .gate
+                .as_ref()
+                .is_some_and(|gate| gate.terms == wanted)
+        {
             continue;
         }
         let evidence = json!({"labels": cluster.labels, "releases": planner.state.newest_number()});
-        planner.act(Action::Govern { cluster: cluster.name, terms: wanted.clone() }, evidence);
+        planner.act(
+            Action::Govern {
+                cluster: cluster.name,
+                terms: wanted.clone(),
+            },
+            evidence,
+        );
     }
 }
 
@@ -42,13 +54,25 @@ pub(super) fn waiting(planner: &mut Planner) {
     for cluster in planner.state.clusters.clone() {
         let Some(gate) = &cluster.gate else { continue };
         let mut wanted = sentence(&planner.state, &cluster);
-        if let (Some(waiting), true) = (&mut wanted, planner.bug.is(Planted::SentenceNeverSettles)) {
-            waiting.message.push_str(&cluster.desired.version.to_string());
+        if let (Some(waiting), true) = (&mut wanted, planner.bug.is(Planted::SentenceNeverSettles))
+        {
+            waiting
+                .message
+                .push_str(&cluster.desired.version.to_string());
         }
         if gate.waiting != wanted {
-            let held = cluster.rollout.as_ref().and_then(|rollout| rollout.held.as_ref());
+            let held = cluster
+                .rollout
+                .as_ref()
+                .and_then(|rollout| rollout.held.as_ref());
             let evidence = json!({"held": held});
-            planner.act(Action::SetWaiting { cluster: cluster.name, waiting: wanted }, evidence);
+            planner.act(
+                Action::SetWaiting {
+                    cluster: cluster.name,
+                    waiting: wanted,
+                },
+                evidence,
+            );
         }
     }
 }
@@ -56,7 +80,9 @@ pub(super) fn waiting(planner: &mut Planner) {
 fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
     let open = [state.active(), state.waiting()];
     for release in open.into_iter().flatten() {
-        let target = release.target(&cluster.name).filter(|target| target.state.before_permit());
+        let target = release
+            .target(&cluster.name)
+            .filter(|target| target.state.before_permit());
         if let Some(target) = target {
             return for_wave(release, cluster, target.wave);
         }
@@ -65,30 +91,65 @@ fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
     let held = rollout.held.as_ref()?;
     // Its agent has not taken up the permit yet: what it holds waits for nothing any more.
     let permit = cluster.gate.as_ref().and_then(|gate| gate.permit.as_ref());
-    let permitted = permit.filter(|permit| permit.direction == Direction::Forward && permit.digest == *held);
+    let permitted =
+        permit.filter(|permit| permit.direction == Direction::Forward && permit.digest == *held);
     if permitted.is_some_and(|permit| in_flight(state, permit, cluster)) {
         return None;
     }
     let spec = rollout.spec.as_ref().filter(|spec| spec.digest == *held);
-    let carrying = state.releases.iter().filter(|release| spec.is_some_and(|spec| carries(release, spec)));
-    let start = format!("groundswell release start {} --reason TEXT", state.fleet_rollout.name);
+    let carrying = state
+        .releases
+        .iter()
+        .filter(|release| spec.is_some_and(|spec| carries(release, spec)));
+    let start = format!(
+        "groundswell release start {} --reason TEXT",
+        state.fleet_rollout.name
+    );
     let Some(release) = carrying.max_by_key(|release| release.id.number) else {
         let message = "no release covers this content; it waits for one".to_owned();
-        return Some(Waiting { release: None, wave: 0, waves: 0, wave_name: String::new(), message, next: start });
+        return Some(Waiting {
+            release: None,
+            wave: 0,
+            waves: 0,
+            wave_name: String::new(),
+            message,
+            next: start,
+        });
     };
     let ended = release.phase.ended();
     let message = if ended {
-        format!("release {} ended {}; waiting for the next one", release.id, release.phase.as_str())
+        format!(
+            "release {} ended {}; waiting for the next one",
+            release.id,
+            release.phase.as_str()
+        )
     } else {
-        format!("release {} is {}; waiting for the next one", release.id, release.phase.as_str())
+        format!(
+            "release {} is {}; waiting for the next one",
+            release.id,
+            release.phase.as_str()
+        )
     };
-    let next = if ended { start } else { format!("groundswell explain {}", release.id) };
-    Some(Waiting { release: Some(release.id.clone()), wave: 0, waves: release.plan.len(), wave_name: String::new(), message, next })
+    let next = if ended {
+        start
+    } else {
+        format!("groundswell explain {}", release.id)
+    };
+    Some(Waiting {
+        release: Some(release.id.clone()),
+        wave: 0,
+        waves: release.plan.len(),
+        wave_name: String::new(),
+        message,
+        next,
+    })
 }
 
 /// Whether the permit has no outcome yet.
 fn in_flight(state: &Observed, permit: &Permit, cluster: &Cluster) -> bool {
-    let target = state.release(permit.release.number).and_then(|release| release.target(&cluster.name));
+    let target = state
+        .release(permit.release.number)
+        .and_then(|release| release.target(&cluster.name));
     target.is_some_and(|target| target.state.in_flight())
 }
 
@@ -101,6 +162,9 @@ fn for_wave(release: &Release, cluster: &Cluster, wave: u32) -> Option<Waiting> 
         waves,
         wave_name: planned.name.clone(),
         message: waiting_sentence(wave, waves, &planned.name, &release.id),
-        next: format!("groundswell explain {} --cluster {}", release.id, cluster.name),
+        next: format!(
+            "groundswell explain {} --cluster {}",
+            release.id, cluster.name
+        ),
     })
 }

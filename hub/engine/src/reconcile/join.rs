@@ -8,6 +8,7 @@ use super::planner::Planner;
 use crate::action::Action;
 use crate::document::{Missing, Unchanged, Unreachable};
 use crate::observed::{Cluster, Observed, Rollout};
+use crate::planted::{Bug, Planted};
 use crate::release::{Content, Release, ReleasePhase, Target, TargetState, WavePhase};
 
 /// What a target shows whose spec went back to what the cluster serves (gate.md G19).
@@ -20,48 +21,90 @@ struct Standing {
     evidence: serde_json::Value,
 }
 
-fn standing(state: TargetState, message: impl Into<String>, evidence: serde_json::Value) -> Option<Standing> {
-    Some(Standing { state, message: message.into(), evidence })
+fn standing(
+    state: TargetState,
+    message: impl Into<String>,
+    evidence: serde_json::Value,
+) -> Option<Standing> {
+    Some(Standing {
+        state,
+        message: message.into(),
+        evidence,
+    })
 }
 
 /// Binds and judges every target of an open release that has no permit yet.
 pub(super) fn bind(planner: &mut Planner, number: u64) {
-    let Some(release) = planner.release(number) else { return };
+    let Some(release) = planner.release(number) else {
+        return;
+    };
     if release.phase != ReleasePhase::Waiting && release.phase != ReleasePhase::Progressing {
         return;
     }
     late_ones(planner, &release);
-    let Some(release) = planner.release(number) else { return };
-    for target in release.targets.iter().filter(|target| target.state.before_permit()) {
-        let Some(cluster) = planner.cluster(&target.cluster).cloned() else { continue };
+    let Some(release) = planner.release(number) else {
+        return;
+    };
+    for target in release
+        .targets
+        .iter()
+        .filter(|target| target.state.before_permit())
+    {
+        let Some(cluster) = planner.cluster(&target.cluster).cloned() else {
+            continue;
+        };
         if let Some(content) = held_content(&release, target, &cluster) {
             bind_one(planner, number, target, content);
             continue;
         }
-        if let Some(new) = judge(&planner.state, &release, target, &cluster) {
-            planner.set_target(number, &target.cluster, new.state, new.message, new.evidence);
+        if let Some(new) = judge(&planner.state, &release, target, &cluster, planner.bug) {
+            planner.set_target(
+                number,
+                &target.cluster,
+                new.state,
+                new.message,
+                new.evidence,
+            );
         }
     }
 }
 
 pub(super) fn bind_one(planner: &mut Planner, number: u64, target: &Target, content: Content) {
-    let evidence = json!({"held": content.digest, "revision": content.revision, "images": content.images});
-    planner.act(Action::BindContent { release: number, cluster: target.cluster.clone(), content }, evidence.clone());
+    let evidence =
+        json!({"held": content.digest, "revision": content.revision, "images": content.images});
+    planner.act(
+        Action::BindContent {
+            release: number,
+            cluster: target.cluster.clone(),
+            content,
+        },
+        evidence.clone(),
+    );
     planner.set_target(number, &target.cluster, TargetState::Held, "", evidence);
 }
 
 /// The release's content, held in this cluster and not bound yet.
-pub(super) fn held_content(release: &Release, target: &Target, cluster: &Cluster) -> Option<Content> {
+pub(super) fn held_content(
+    release: &Release,
+    target: &Target,
+    cluster: &Cluster,
+) -> Option<Content> {
     let rollout = cluster.rollout.as_ref()?;
     let spec = rollout.spec.as_ref()?;
-    let held = rollout.held.as_ref() == Some(&spec.digest) && rollout.served.as_ref() != Some(&spec.digest);
+    let held = rollout.held.as_ref() == Some(&spec.digest)
+        && rollout.served.as_ref() != Some(&spec.digest);
     (target.content.is_none() && held && carries(release, spec)).then(|| spec.clone())
 }
 
 /// Clusters that came after the plan was fixed take part in the last wave, as long as that is not over.
 fn late_ones(planner: &mut Planner, release: &Release) {
-    let Some(last) = release.waves.last() else { return };
-    let open = matches!(last.phase, WavePhase::Pending | WavePhase::WaitingForApproval | WavePhase::Running);
+    let Some(last) = release.waves.last() else {
+        return;
+    };
+    let open = matches!(
+        last.phase,
+        WavePhase::Pending | WavePhase::WaitingForApproval | WavePhase::Running
+    );
     if !open || release.phase != ReleasePhase::Progressing {
         return;
     }
@@ -72,16 +115,27 @@ fn late_ones(planner: &mut Planner, release: &Release) {
         }
         let holds = cluster.rollout.as_ref().and_then(|rollout| {
             let spec = rollout.spec.as_ref()?;
-            (rollout.held.as_ref() == Some(&spec.digest) && carries(release, spec)).then_some(spec.digest.clone())
+            (rollout.held.as_ref() == Some(&spec.digest) && carries(release, spec))
+                .then_some(spec.digest.clone())
         });
         if let Some(digest) = holds {
-            let action = Action::JoinTarget { release: release.id.number, cluster: cluster.name, wave: last.number };
+            let action = Action::JoinTarget {
+                release: release.id.number,
+                cluster: cluster.name,
+                wave: last.number,
+            };
             planner.act(action, json!({"held": digest, "lateJoin": "CatchUp"}));
         }
     }
 }
 
-fn judge(state: &Observed, release: &Release, target: &Target, cluster: &Cluster) -> Option<Standing> {
+fn judge(
+    state: &Observed,
+    release: &Release,
+    target: &Target,
+    cluster: &Cluster,
+    bug: Bug,
+) -> Option<Standing> {
     if release.phase == ReleasePhase::Waiting {
         return None;
     }
@@ -93,21 +147,37 @@ fn judge(state: &Observed, release: &Release, target: &Target, cluster: &Cluster
             return removed(membership.missing);
         }
         if let Some(content) = &target.content {
-            return bound(rollout, content).or_else(|| barred(state, release, content, turn)).or_else(|| {
-                turn.then(|| unreachable(state, release, target, cluster)).flatten()
-            });
+            return bound(rollout, content)
+                .or_else(|| {
+                    barred(
+                        state,
+                        release,
+                        content,
+                        turn && !bug.is(Planted::BarIgnored),
+                    )
+                })
+                .or_else(|| {
+                    turn.then(|| unreachable(state, release, target, cluster))
+                        .flatten()
+                });
         }
         if let Some(spec) = &rollout.spec
             && carries(release, spec)
             && rollout.served.as_ref() == Some(&spec.digest)
         {
-            return standing(TargetState::Skipped, "serves this content already", json!({"served": spec.digest}));
+            return standing(
+                TargetState::Skipped,
+                "serves this content already",
+                json!({"served": spec.digest}),
+            );
         }
     }
     if !turn {
         return None;
     }
-    let deadline = wave.started_at.map(|started| release.plan.progress_deadline.after(started));
+    let deadline = wave
+        .started_at
+        .map(|started| release.plan.progress_deadline.after(started));
     if let Some(gone) = unreachable(state, release, target, cluster) {
         return Some(gone);
     }
@@ -116,7 +186,10 @@ fn judge(state: &Observed, release: &Release, target: &Target, cluster: &Cluster
         if cluster.rollout.is_none() {
             return standing(TargetState::Removed, "the Rollout is not there", evidence);
         }
-        let message = format!("did not report the release's content within {}", release.plan.progress_deadline);
+        let message = format!(
+            "did not report the release's content within {}",
+            release.plan.progress_deadline
+        );
         return standing(TargetState::Failed, message, evidence);
     }
     let Some(rollout) = &cluster.rollout else {
@@ -129,25 +202,52 @@ fn judge(state: &Observed, release: &Release, target: &Target, cluster: &Cluster
 }
 
 fn removed(missing: Missing) -> Option<Standing> {
-    standing(TargetState::Removed, "the Rollout is not there", json!({"missing": missing}))
+    standing(
+        TargetState::Removed,
+        "the Rollout is not there",
+        json!({"missing": missing}),
+    )
 }
 
 /// Its turn has come and it holds something else, or nothing.
-fn without_content(state: &Observed, release: &Release, cluster: &Cluster, rollout: &Rollout) -> Option<Standing> {
+fn without_content(
+    state: &Observed,
+    release: &Release,
+    cluster: &Cluster,
+    rollout: &Rollout,
+) -> Option<Standing> {
     let held = rollout.held.as_ref();
     if held.is_none() && cluster.connected && release.plan.membership.unchanged == Unchanged::Skip {
-        let evidence = json!({"unchanged": "Skip", "spec": rollout.spec.as_ref().map(|spec| &spec.digest)});
-        return standing(TargetState::Skipped, "unchanged: it did not report the release's content", evidence);
+        let evidence =
+            json!({"unchanged": "Skip", "spec": rollout.spec.as_ref().map(|spec| &spec.digest)});
+        return standing(
+            TargetState::Skipped,
+            "unchanged: it did not report the release's content",
+            evidence,
+        );
     }
-    let spec = rollout.spec.as_ref().filter(|spec| held == Some(&spec.digest));
+    let spec = rollout
+        .spec
+        .as_ref()
+        .filter(|spec| held == Some(&spec.digest));
     let older = spec.and_then(|spec| {
-        let earlier = state.past.iter().filter(|past| past.number < release.id.number);
-        earlier.filter(|past| past_carries(past, spec)).map(|past| past.number).max()
+        let earlier = state
+            .past
+            .iter()
+            .filter(|past| past.number < release.id.number);
+        earlier
+            .filter(|past| past_carries(past, spec))
+            .map(|past| past.number)
+            .max()
     });
     match older {
         Some(number) => {
             let message = format!("holds content of {}", state.id(number));
-            standing(TargetState::Behind, message, json!({"held": held, "release": number}))
+            standing(
+                TargetState::Behind,
+                message,
+                json!({"held": held, "release": number}),
+            )
         }
         None => standing(TargetState::WaitingForContent, "", json!({"held": held})),
     }
@@ -159,16 +259,32 @@ fn bound(rollout: &Rollout, content: &Content) -> Option<Standing> {
     if spec.digest == content.digest {
         let served = rollout.served.as_ref() == Some(&spec.digest) && rollout.held.is_none();
         let evidence = json!({"served": spec.digest});
-        return served.then(|| standing(TargetState::Skipped, "serves this content already", evidence)).flatten();
+        return served
+            .then(|| {
+                standing(
+                    TargetState::Skipped,
+                    "serves this content already",
+                    evidence,
+                )
+            })
+            .flatten();
     }
     if rollout.served.as_ref() == Some(&spec.digest) {
-        return standing(TargetState::Skipped, WITHDRAWN, json!({"spec": spec.digest, "bound": content.digest}));
+        return standing(
+            TargetState::Skipped,
+            WITHDRAWN,
+            json!({"spec": spec.digest, "bound": content.digest}),
+        );
     }
     if rollout.kept.contains(&content.digest) {
         return None;
     }
     let evidence = json!({"spec": spec.digest, "bound": content.digest, "kept": rollout.kept});
-    standing(TargetState::Skipped, "its content was replaced before its turn and is not kept", evidence)
+    standing(
+        TargetState::Skipped,
+        "its content was replaced before its turn and is not kept",
+        evidence,
+    )
 }
 
 fn barred(state: &Observed, release: &Release, content: &Content, turn: bool) -> Option<Standing> {
@@ -178,11 +294,20 @@ fn barred(state: &Observed, release: &Release, content: &Content, turn: bool) ->
     } else {
         format!("its content failed in release {failed_in}")
     };
-    standing(TargetState::Failed, message, json!({"digest": content.digest, "failed_in": failed_in}))
+    standing(
+        TargetState::Failed,
+        message,
+        json!({"digest": content.digest, "failed_in": failed_in}),
+    )
 }
 
 /// Silent for too long when its turn has come.
-fn unreachable(state: &Observed, release: &Release, target: &Target, cluster: &Cluster) -> Option<Standing> {
+fn unreachable(
+    state: &Observed,
+    release: &Release,
+    target: &Target,
+    cluster: &Cluster,
+) -> Option<Standing> {
     let membership = release.plan.membership;
     if cluster.connected || membership.unreachable != Unreachable::CountAsFailed {
         return None;
@@ -192,5 +317,7 @@ fn unreachable(state: &Observed, release: &Release, target: &Target, cluster: &C
     let until = membership.unreachable_after.after(silent.max(started));
     let message = format!("unreachable for {}", membership.unreachable_after);
     let evidence = json!({"last_seen": cluster.last_seen, "now": state.now});
-    (state.now >= until).then(|| standing(TargetState::Failed, message, evidence)).flatten()
+    (state.now >= until)
+        .then(|| standing(TargetState::Failed, message, evidence))
+        .flatten()
 }

@@ -25,7 +25,10 @@ pub(super) fn past_carries(past: &crate::observed::PastRelease, content: &Conten
 /// The same images, whatever registry each cluster pulls them from.
 pub(super) fn same_images(left: &[String], right: &[String]) -> bool {
     let bare = |images: &[String]| {
-        let mut bare: Vec<String> = images.iter().map(|image| without_host(image).to_owned()).collect();
+        let mut bare: Vec<String> = images
+            .iter()
+            .map(|image| without_host(image).to_owned())
+            .collect();
         bare.sort();
         bare.dedup();
         bare

@@ -20,7 +20,11 @@ pub(super) struct Planner {
 
 impl Planner {
     pub(super) fn new(observed: &Observed, bug: Bug) -> Self {
-        Self { state: observed.clone(), actions: Vec::new(), bug }
+        Self {
+            state: observed.clone(),
+            actions: Vec::new(),
+            bug,
+        }
     }
 
     pub(super) fn act(&mut self, action: Action, evidence: Value) {
@@ -44,7 +48,15 @@ impl Planner {
             .and_then(|release| release.target(cluster))
             .is_some_and(|target| target.state == state && target.message == message);
         if !same {
-            self.act(Action::SetTargetState { release, cluster: cluster.clone(), state, message }, evidence);
+            self.act(
+                Action::SetTargetState {
+                    release,
+                    cluster: cluster.clone(),
+                    state,
+                    message,
+                },
+                evidence,
+            );
         }
     }
 
@@ -58,16 +70,31 @@ impl Planner {
     }
 
     pub(super) fn finish(self) -> Plan {
-        let newest = self.state.releases.iter().max_by_key(|release| release.id.number);
-        let selected = || self.state.clusters.iter().filter(|cluster| cluster.selected);
+        let newest = self
+            .state
+            .releases
+            .iter()
+            .max_by_key(|release| release.id.number);
+        let selected = || {
+            self.state
+                .clusters
+                .iter()
+                .filter(|cluster| cluster.selected)
+        };
         let status = FleetRolloutStatus {
             release: newest.map(|release| release.id.clone()),
             phase: newest.map(|release| release.phase),
             clusters: u32::try_from(selected().count()).unwrap_or(u32::MAX),
-            connected: u32::try_from(selected().filter(|cluster| cluster.connected).count()).unwrap_or(u32::MAX),
+            connected: u32::try_from(selected().filter(|cluster| cluster.connected).count())
+                .unwrap_or(u32::MAX),
         };
         let reasons = reasons::all(&self.state);
         let wake = reasons::wake(&self.state);
-        Plan { actions: self.actions, status, reasons, wake }
+        Plan {
+            actions: self.actions,
+            status,
+            reasons,
+            wake,
+        }
     }
 }

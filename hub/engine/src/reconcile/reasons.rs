@@ -17,9 +17,18 @@ struct List<'a> {
 }
 
 pub(super) fn all(state: &Observed) -> Vec<Reason> {
-    let mut list = List { state, reasons: Vec::new() };
+    let mut list = List {
+        state,
+        reasons: Vec::new(),
+    };
     if !state.clusters.iter().any(|cluster| cluster.selected) {
-        list.add(None, None, None, Why::NoClusters, "groundswell get clusters".to_owned());
+        list.add(
+            None,
+            None,
+            None,
+            Why::NoClusters,
+            "groundswell get clusters".to_owned(),
+        );
     }
     for release in &state.releases {
         list.release(release);
@@ -31,7 +40,14 @@ pub(super) fn all(state: &Observed) -> Vec<Reason> {
 }
 
 impl List<'_> {
-    fn add(&mut self, release: Option<&Release>, wave: Option<u32>, cluster: Option<&Cluster>, why: Why, next: String) {
+    fn add(
+        &mut self,
+        release: Option<&Release>,
+        wave: Option<u32>,
+        cluster: Option<&Cluster>,
+        why: Why,
+        next: String,
+    ) {
         self.reasons.push(Reason {
             release: release.map(|release| release.id.clone()),
             wave,
@@ -46,22 +62,48 @@ impl List<'_> {
             ReleasePhase::Waiting => {
                 if let Some(active) = self.state.active() {
                     let next = format!("groundswell release show {}", active.id);
-                    self.add(Some(release), None, None, Why::WaitingForRelease { release: active.id.clone() }, next);
+                    self.add(
+                        Some(release),
+                        None,
+                        None,
+                        Why::WaitingForRelease {
+                            release: active.id.clone(),
+                        },
+                        next,
+                    );
                 }
             }
             ReleasePhase::Progressing => {
-                if let Some(wave) = release.waves.iter().find(|wave| wave.phase != WavePhase::Passed) {
+                if let Some(wave) = release
+                    .waves
+                    .iter()
+                    .find(|wave| wave.phase != WavePhase::Passed)
+                {
                     self.wave(release, wave);
                 }
             }
             ReleasePhase::Halted => {
                 let next = format!("groundswell history {}", release.id);
-                self.add(Some(release), None, None, Why::Halted { verdict: release.verdict.clone() }, next);
+                self.add(
+                    Some(release),
+                    None,
+                    None,
+                    Why::Halted {
+                        verdict: release.verdict.clone(),
+                    },
+                    next,
+                );
             }
             ReleasePhase::RollingBack => {
                 let remaining = self.remaining(release);
                 let next = format!("groundswell release show {}", release.id);
-                self.add(Some(release), None, None, Why::RollingBack { remaining }, next);
+                self.add(
+                    Some(release),
+                    None,
+                    None,
+                    Why::RollingBack { remaining },
+                    next,
+                );
             }
             ReleasePhase::Succeeded
             | ReleasePhase::Failed
@@ -77,56 +119,108 @@ impl List<'_> {
 
     fn remaining(&self, release: &Release) -> u32 {
         let open = release.targets.iter().filter(|target| {
-            matches!(need(target, self.state.cluster(&target.cluster)), Need::Permit | Need::Outcome)
+            matches!(
+                need(target, self.state.cluster(&target.cluster)),
+                Need::Permit | Need::Outcome
+            )
         });
         u32::try_from(open.count()).unwrap_or(u32::MAX)
     }
 
     fn wave(&mut self, release: &Release, wave: &Wave) {
         if let (WavePhase::Baking, Some(until)) = (wave.phase, wave.bake_until) {
-            let why = Why::Baking { wave: wave.number, name: wave.name.clone(), until };
+            let why = Why::Baking {
+                wave: wave.number,
+                name: wave.name.clone(),
+                until,
+            };
             self.add(Some(release), Some(wave.number), None, why, String::new());
         }
-        let spec = release.plan.wave(wave.number).and_then(|planned| planned.approval.as_ref());
+        let spec = release
+            .plan
+            .wave(wave.number)
+            .and_then(|planned| planned.approval.as_ref());
         if let (WavePhase::WaitingForApproval, Some(spec)) = (wave.phase, spec) {
             let why = Why::WaitingForApproval {
                 wave: wave.number,
                 name: wave.name.clone(),
-                have: u32::try_from(release.approvals_that_count(wave.number).len()).unwrap_or(u32::MAX),
+                have: u32::try_from(release.approvals_that_count(wave.number).len())
+                    .unwrap_or(u32::MAX),
                 required: spec.required,
                 groups: spec.groups.clone(),
             };
-            let next = format!("groundswell approve {} --wave {} --comment TEXT", release.id, wave.name);
+            let next = format!(
+                "groundswell approve {} --wave {} --comment TEXT",
+                release.id, wave.name
+            );
             self.add(Some(release), Some(wave.number), None, why, next);
         }
     }
 
     fn target(&mut self, release: &Release, target: &Target) {
-        let Some(cluster) = self.state.cluster(&target.cluster) else { return };
-        let explain = || format!("groundswell explain {} --cluster {}", release.id, target.cluster);
+        let Some(cluster) = self.state.cluster(&target.cluster) else {
+            return;
+        };
+        let explain = || {
+            format!(
+                "groundswell explain {} --cluster {}",
+                release.id, target.cluster
+            )
+        };
         match target.state {
-            TargetState::Pending | TargetState::WaitingForContent | TargetState::Held | TargetState::Behind => {
+            TargetState::Pending
+            | TargetState::WaitingForContent
+            | TargetState::Held
+            | TargetState::Behind => {
                 if let Some(why) = self.before_permit(release, target, cluster) {
-                    self.add(Some(release), Some(target.wave), Some(cluster), why, String::new());
+                    self.add(
+                        Some(release),
+                        Some(target.wave),
+                        Some(cluster),
+                        why,
+                        String::new(),
+                    );
                 }
             }
-            TargetState::Permitted => self.add(Some(release), Some(target.wave), Some(cluster), Why::NotStarted, explain()),
+            TargetState::Permitted => self.add(
+                Some(release),
+                Some(target.wave),
+                Some(cluster),
+                Why::NotStarted,
+                explain(),
+            ),
             TargetState::Progressing | TargetState::Paused => {
-                let Some(rollout) = &cluster.rollout else { return };
+                let Some(rollout) = &cluster.rollout else {
+                    return;
+                };
                 let why = Why::InFlight {
                     step: rollout.step,
                     steps: rollout.steps,
                     phase: rollout.phase.clone(),
                     message: rollout.message.clone(),
                 };
-                let next = format!("kubectl argo rollouts get rollout {} -n {}", self.state.fleet_rollout.rollout.name, self.state.fleet_rollout.rollout.namespace);
+                let next = format!(
+                    "kubectl argo rollouts get rollout {} -n {}",
+                    self.state.fleet_rollout.rollout.name,
+                    self.state.fleet_rollout.rollout.namespace
+                );
                 self.add(Some(release), Some(target.wave), Some(cluster), why, next);
             }
             TargetState::Unknown => {
-                let why = Why::Disconnected { since: cluster.last_seen };
-                self.add(Some(release), Some(target.wave), Some(cluster), why, "groundswell get clusters".to_owned());
+                let why = Why::Disconnected {
+                    since: cluster.last_seen,
+                };
+                self.add(
+                    Some(release),
+                    Some(target.wave),
+                    Some(cluster),
+                    why,
+                    "groundswell get clusters".to_owned(),
+                );
             }
-            TargetState::Succeeded | TargetState::Failed | TargetState::RollingBack => self.going_back(release, target, cluster),
+            TargetState::Succeeded | TargetState::Failed | TargetState::RollingBack => {
+                self.going_back(release, target, cluster)
+            }
             TargetState::RolledBack | TargetState::Skipped | TargetState::Removed => {}
         }
     }
@@ -134,25 +228,40 @@ impl List<'_> {
     fn before_permit(&self, release: &Release, target: &Target, cluster: &Cluster) -> Option<Why> {
         let wave = release.wave(target.wave)?;
         if release.phase.ended() {
-            return (!cluster.connected).then_some(Why::Disconnected { since: cluster.last_seen });
+            return (!cluster.connected).then_some(Why::Disconnected {
+                since: cluster.last_seen,
+            });
         }
-        let current = release.phase == ReleasePhase::Progressing && wave.phase == WavePhase::Running;
+        let current =
+            release.phase == ReleasePhase::Progressing && wave.phase == WavePhase::Running;
         if !current {
             let waves = release.plan.len();
-            return Some(Why::WaitingForWave { wave: wave.number, waves, name: wave.name.clone(), release: release.id.clone() });
+            return Some(Why::WaitingForWave {
+                wave: wave.number,
+                waves,
+                name: wave.name.clone(),
+                release: release.id.clone(),
+            });
         }
         let rollout = cluster.rollout.as_ref();
         if !cluster.connected {
-            return Some(Why::Disconnected { since: cluster.last_seen });
+            return Some(Why::Disconnected {
+                since: cluster.last_seen,
+            });
         }
         if target.content.is_none() {
-            if let (TargetState::Behind, Some(digest)) = (target.state, rollout.and_then(|rollout| rollout.held.clone())) {
+            if let (TargetState::Behind, Some(digest)) = (
+                target.state,
+                rollout.and_then(|rollout| rollout.held.clone()),
+            ) {
                 return Some(Why::Behind { digest });
             }
             if rollout.is_none() {
                 return Some(Why::NotReported);
             }
-            let until = wave.started_at.map(|started| release.plan.progress_deadline.after(started));
+            let until = wave
+                .started_at
+                .map(|started| release.plan.progress_deadline.after(started));
             return Some(Why::WaitingForContent { until });
         }
         if cluster.regressed {
@@ -162,57 +271,121 @@ impl List<'_> {
             return Some(Why::UndecodableGate);
         }
         if let Some(other) = self.state.conflicts.get(&cluster.name) {
-            return Some(Why::Conflict { other: other.clone() });
+            return Some(Why::Conflict {
+                other: other.clone(),
+            });
         }
         let planned = release.plan.wave(wave.number)?;
-        let in_flight = release.targets_of(wave.number).filter(|target| target.state.in_flight()).count();
-        let most = planned.max_concurrent.at_least_one_of(release.targets_of(wave.number).count());
+        let in_flight = release
+            .targets_of(wave.number)
+            .filter(|target| target.state.in_flight())
+            .count();
+        let most = planned
+            .max_concurrent
+            .at_least_one_of(release.targets_of(wave.number).count());
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        Some(Why::WaitingForSlot { in_flight: count(in_flight), most: count(most) })
+        Some(Why::WaitingForSlot {
+            in_flight: count(in_flight),
+            most: count(most),
+        })
     }
 
     fn going_back(&mut self, release: &Release, target: &Target, cluster: &Cluster) {
-        if !matches!(release.phase, ReleasePhase::RollingBack | ReleasePhase::RolledBackPartially) {
+        if !matches!(
+            release.phase,
+            ReleasePhase::RollingBack | ReleasePhase::RolledBackPartially
+        ) {
             return;
         }
         let why = match need(target, Some(cluster)) {
             Need::Nothing => return,
-            Need::Lost => Why::NotTakenBack { message: target.message.clone() },
+            Need::Lost => Why::NotTakenBack {
+                message: target.message.clone(),
+            },
             Need::Outcome if cluster.connected => {
-                let Some(rollout) = &cluster.rollout else { return };
+                let Some(rollout) = &cluster.rollout else {
+                    return;
+                };
                 let (step, steps) = (rollout.step, rollout.steps);
-                Why::InFlight { step, steps, phase: rollout.phase.clone(), message: rollout.message.clone() }
+                Why::InFlight {
+                    step,
+                    steps,
+                    phase: rollout.phase.clone(),
+                    message: rollout.message.clone(),
+                }
             }
             Need::Outcome => match &target.permit {
-                Some(permit) => Why::RollbackUnreachable { digest: permit.digest.clone() },
+                Some(permit) => Why::RollbackUnreachable {
+                    digest: permit.digest.clone(),
+                },
                 None => return,
             },
             Need::Permit => {
-                let OnFailure::Rollback { max_concurrent } = release.plan.on_failure else { return };
-                let touched = release.targets.iter().filter(|target| target.touched()).count();
-                let going = release.targets.iter().filter(|target| target.state == TargetState::RollingBack).count();
+                let OnFailure::Rollback { max_concurrent } = release.plan.on_failure else {
+                    return;
+                };
+                let touched = release
+                    .targets
+                    .iter()
+                    .filter(|target| target.touched())
+                    .count();
+                let going = release
+                    .targets
+                    .iter()
+                    .filter(|target| target.state == TargetState::RollingBack)
+                    .count();
                 let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-                Why::RollbackQueued { in_flight: count(going), most: count(max_concurrent.at_least_one_of(touched)) }
+                Why::RollbackQueued {
+                    in_flight: count(going),
+                    most: count(max_concurrent.at_least_one_of(touched)),
+                }
             }
         };
-        let next = format!("groundswell explain {} --cluster {}", release.id, target.cluster);
+        let next = format!(
+            "groundswell explain {} --cluster {}",
+            release.id, target.cluster
+        );
         self.add(Some(release), Some(target.wave), Some(cluster), why, next);
     }
 
     /// What a cluster waits for outside of any open release.
     fn cluster(&mut self, cluster: &Cluster) {
-        let start = format!("groundswell release start {} --reason TEXT", self.state.fleet_rollout.name);
+        let start = format!(
+            "groundswell release start {} --reason TEXT",
+            self.state.fleet_rollout.name
+        );
         if let Some(other) = self.state.conflicts.get(&cluster.name) {
             let next = format!("groundswell get fleetrollouts {other}");
-            self.add(None, None, Some(cluster), Why::Conflict { other: other.clone() }, next);
+            self.add(
+                None,
+                None,
+                Some(cluster),
+                Why::Conflict {
+                    other: other.clone(),
+                },
+                next,
+            );
         }
         if !cluster.selected {
-            self.add(None, None, Some(cluster), Why::NoLongerSelected, "groundswell get clusters".to_owned());
+            self.add(
+                None,
+                None,
+                Some(cluster),
+                Why::NoLongerSelected,
+                "groundswell get clusters".to_owned(),
+            );
         }
-        let Some(rollout) = &cluster.rollout else { return };
-        let Some(held) = rollout.held.clone() else { return };
+        let Some(rollout) = &cluster.rollout else {
+            return;
+        };
+        let Some(held) = rollout.held.clone() else {
+            return;
+        };
         if let Some(release) = self.state.barred.get(&held) {
-            let why = Why::Barred { digest: held, release: release.clone() };
+            let why = Why::Barred {
+                digest: held,
+                release: release.clone(),
+            };
             self.add(None, None, Some(cluster), why, start);
             return;
         }
@@ -220,13 +393,27 @@ impl List<'_> {
         let covered = self.state.releases.iter().any(|release| {
             spec.is_some_and(|spec| carries(release, spec))
                 || release.target(&cluster.name).is_some_and(|target| {
-                    target.content.as_ref().is_some_and(|content| content.digest == held)
+                    target
+                        .content
+                        .as_ref()
+                        .is_some_and(|content| content.digest == held)
                         || held_content(release, target, cluster).is_some()
                 })
         });
-        let known = covered || self.state.past.iter().any(|past| spec.is_some_and(|spec| super::matching::past_carries(past, spec)));
+        let known = covered
+            || self
+                .state
+                .past
+                .iter()
+                .any(|past| spec.is_some_and(|spec| super::matching::past_carries(past, spec)));
         if !known {
-            self.add(None, None, Some(cluster), Why::Ahead { digest: held }, start);
+            self.add(
+                None,
+                None,
+                Some(cluster),
+                Why::Ahead { digest: held },
+                start,
+            );
         }
     }
 }
@@ -236,18 +423,35 @@ pub(super) fn wake(state: &Observed) -> Option<Timestamp> {
     let mut moments: Vec<Timestamp> = Vec::new();
     for release in &state.releases {
         let open = !release.phase.ended();
-        moments.extend(release.waves.iter().filter(|_| open).filter_map(|wave| wave.bake_until));
+        moments.extend(
+            release
+                .waves
+                .iter()
+                .filter(|_| open)
+                .filter_map(|wave| wave.bake_until),
+        );
         for target in &release.targets {
             let cluster = state.cluster(&target.cluster);
             target_moments(release, target, cluster, &mut moments);
         }
     }
-    moments.into_iter().filter(|moment| *moment > state.now).min()
+    moments
+        .into_iter()
+        .filter(|moment| *moment > state.now)
+        .min()
 }
 
-fn target_moments(release: &Release, target: &Target, cluster: Option<&Cluster>, moments: &mut Vec<Timestamp>) {
+fn target_moments(
+    release: &Release,
+    target: &Target,
+    cluster: Option<&Cluster>,
+    moments: &mut Vec<Timestamp>,
+) {
     let waits = target.state.in_flight() || target.state == TargetState::RollingBack;
-    let started = release.wave(target.wave).filter(|wave| wave.phase == WavePhase::Running).and_then(|wave| wave.started_at);
+    let started = release
+        .wave(target.wave)
+        .filter(|wave| wave.phase == WavePhase::Running)
+        .and_then(|wave| wave.started_at);
     let turn = started.filter(|_| target.state.before_permit() && !release.phase.ended());
     let since = match (&target.permit, turn) {
         (Some(permit), _) if waits => permit.granted_at,
@@ -256,9 +460,12 @@ fn target_moments(release: &Release, target: &Target, cluster: Option<&Cluster>,
     };
     moments.push(release.plan.progress_deadline.after(since));
     let membership = release.plan.membership;
-    let silent = cluster.filter(|cluster| !cluster.connected).map(|cluster| cluster.last_seen.unwrap_or(since).max(since));
+    let silent = cluster
+        .filter(|cluster| !cluster.connected)
+        .map(|cluster| cluster.last_seen.unwrap_or(since).max(since));
     if let Some(silent) = silent
-        && (membership.unreachable == Unreachable::CountAsFailed || target.state == TargetState::RollingBack)
+        && (membership.unreachable == Unreachable::CountAsFailed
+            || target.state == TargetState::RollingBack)
     {
         moments.push(membership.unreachable_after.after(silent));
     }

@@ -29,14 +29,21 @@ pub(crate) enum Need {
 
 /// What a target of a release that is taken back still needs.
 pub(crate) fn need(target: &Target, cluster: Option<&Cluster>) -> Need {
-    let Some(permit) = &target.permit else { return Need::Nothing };
+    let Some(permit) = &target.permit else {
+        return Need::Nothing;
+    };
     let forward = permit.direction == Direction::Forward;
     match target.state {
         TargetState::RolledBack | TargetState::Skipped | TargetState::Removed => Need::Nothing,
         TargetState::RollingBack => Need::Outcome,
         TargetState::Failed if !forward || target.message.starts_with(NO_TARGET) => Need::Lost,
-        TargetState::Failed => match cluster.and_then(|cluster| outcome_of(cluster, permit)).map(|outcome| outcome.result) {
-            Some(OutcomeResult::Failed | OutcomeResult::Withdrawn | OutcomeResult::Refused) => Need::Nothing,
+        TargetState::Failed => match cluster
+            .and_then(|cluster| outcome_of(cluster, permit))
+            .map(|outcome| outcome.result)
+        {
+            Some(OutcomeResult::Failed | OutcomeResult::Withdrawn | OutcomeResult::Refused) => {
+                Need::Nothing
+            }
             Some(OutcomeResult::Served | OutcomeResult::NoRollbackTarget) | None => Need::Permit,
         },
         TargetState::Succeeded
@@ -61,31 +68,64 @@ pub(super) fn go_on(planner: &mut Planner, number: u64) {
 /// A verdict that named unreachable clusters is amended once they are back.
 pub(super) fn amend(planner: &mut Planner, number: u64) {
     landed(planner, number);
-    let Some(release) = planner.release(number) else { return };
+    let Some(release) = planner.release(number) else {
+        return;
+    };
     let (verdict, phase) = verdict(planner, &release);
     if verdict != release.verdict || phase != release.phase {
-        end(planner, number, phase, verdict, json!({"targets": standing(&release)}));
+        end(
+            planner,
+            number,
+            phase,
+            verdict,
+            json!({"targets": standing(&release)}),
+        );
     }
 }
 
 fn landed(planner: &mut Planner, number: u64) {
-    let Some(release) = planner.release(number) else { return };
-    for target in release.targets.iter().filter(|target| target.state == TargetState::RollingBack) {
-        let (Some(permit), Some(cluster)) = (&target.permit, planner.cluster(&target.cluster)) else { continue };
-        let replaced = cluster.gate.as_ref().and_then(|gate| gate.permit.as_ref()).is_none_or(|held| held.fence != permit.fence);
+    let Some(release) = planner.release(number) else {
+        return;
+    };
+    for target in release
+        .targets
+        .iter()
+        .filter(|target| target.state == TargetState::RollingBack)
+    {
+        let (Some(permit), Some(cluster)) = (&target.permit, planner.cluster(&target.cluster))
+        else {
+            continue;
+        };
+        let replaced = cluster
+            .gate
+            .as_ref()
+            .and_then(|gate| gate.permit.as_ref())
+            .is_none_or(|held| held.fence != permit.fence);
         let outcome = outcome_of(cluster, permit).cloned();
-        let removed = cluster.rollout.as_ref().is_some_and(|rollout| rollout.removed);
+        let removed = cluster
+            .rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.removed);
         let evidence = json!({"outcome": outcome, "fence": permit.fence, "removed": removed});
         let (state, message) = match outcome {
             Some(outcome) => match outcome.result {
-                OutcomeResult::Served | OutcomeResult::Withdrawn => (TargetState::RolledBack, String::new()),
-                OutcomeResult::NoRollbackTarget => (TargetState::Failed, format!("{NO_TARGET}: {}", outcome.message)),
-                OutcomeResult::Failed | OutcomeResult::Refused => {
-                    (TargetState::Failed, format!("could not be taken back: {}", outcome.message))
+                OutcomeResult::Served | OutcomeResult::Withdrawn => {
+                    (TargetState::RolledBack, String::new())
                 }
+                OutcomeResult::NoRollbackTarget => (
+                    TargetState::Failed,
+                    format!("{NO_TARGET}: {}", outcome.message),
+                ),
+                OutcomeResult::Failed | OutcomeResult::Refused => (
+                    TargetState::Failed,
+                    format!("could not be taken back: {}", outcome.message),
+                ),
             },
             None if removed => (TargetState::Removed, "the Rollout is not there".to_owned()),
-            None if replaced => (TargetState::Skipped, "its permit was replaced by another release's".to_owned()),
+            None if replaced => (
+                TargetState::Skipped,
+                "its permit was replaced by another release's".to_owned(),
+            ),
             None => continue,
         };
         planner.set_target(number, &target.cluster, state, message, evidence);
@@ -95,9 +135,17 @@ fn landed(planner: &mut Planner, number: u64) {
 /// The last wave with something to do, as many at once as the policy says. Clusters out of contact get their permit too and
 /// block nobody.
 fn grant(planner: &mut Planner, number: u64) {
-    let Some(release) = planner.release(number) else { return };
-    let OnFailure::Rollback { max_concurrent } = release.plan.on_failure else { return };
-    let touched = release.targets.iter().filter(|target| target.touched()).count();
+    let Some(release) = planner.release(number) else {
+        return;
+    };
+    let OnFailure::Rollback { max_concurrent } = release.plan.on_failure else {
+        return;
+    };
+    let touched = release
+        .targets
+        .iter()
+        .filter(|target| target.touched())
+        .count();
     let most = max_concurrent.at_least_one_of(touched);
     let mut in_flight = going_back(planner, &release);
     let mut numbers: Vec<u32> = release.waves.iter().map(|wave| wave.number).collect();
@@ -109,7 +157,9 @@ fn grant(planner: &mut Planner, number: u64) {
             if need(target, planner.cluster(&target.cluster)) != Need::Permit {
                 continue;
             }
-            let connected = planner.cluster(&target.cluster).is_some_and(|cluster| cluster.connected);
+            let connected = planner
+                .cluster(&target.cluster)
+                .is_some_and(|cluster| cluster.connected);
             if in_flight >= most && connected {
                 return;
             }
@@ -119,7 +169,9 @@ fn grant(planner: &mut Planner, number: u64) {
         }
         // An earlier wave waits until this one is back.
         let release = planner.release(number).unwrap_or_else(|| release.clone());
-        let busy = release.targets_of(wave).any(|target| reachable_and_going(planner, &release, target));
+        let busy = release
+            .targets_of(wave)
+            .any(|target| reachable_and_going(planner, &release, target));
         if busy {
             return;
         }
@@ -130,18 +182,25 @@ fn grant(planner: &mut Planner, number: u64) {
 fn reachable_and_going(planner: &Planner, release: &Release, target: &Target) -> bool {
     let cluster = planner.cluster(&target.cluster);
     let connected = cluster.is_some_and(|cluster| cluster.connected);
-    target.state == TargetState::RollingBack && connected && !given_up(planner, release, target, cluster)
+    target.state == TargetState::RollingBack
+        && connected
+        && !given_up(planner, release, target, cluster)
 }
 
 fn going_back(planner: &Planner, release: &Release) -> usize {
-    release.targets.iter().filter(|target| reachable_and_going(planner, release, target)).count()
+    release
+        .targets
+        .iter()
+        .filter(|target| reachable_and_going(planner, release, target))
+        .count()
 }
 
 /// Where a cluster may go back to: what it served before, if that was healthy there and is kept.
 pub(crate) fn back_to<'a>(target: &'a Target, cluster: Option<&Cluster>) -> Option<&'a Previous> {
     let rollout = cluster?.rollout.as_ref()?;
     let previous = target.previous.as_ref()?;
-    let good = rollout.healthy.contains(&previous.digest) && rollout.kept.contains(&previous.digest);
+    let good =
+        rollout.healthy.contains(&previous.digest) && rollout.kept.contains(&previous.digest);
     good.then_some(previous)
 }
 
@@ -157,12 +216,24 @@ fn one(planner: &mut Planner, release: &Release, target: &Target) -> bool {
         "state": target.state,
     });
     if rollout.is_some_and(|rollout| rollout.removed) {
-        planner.set_target(number, &target.cluster, TargetState::Removed, "the Rollout is not there", evidence);
+        planner.set_target(
+            number,
+            &target.cluster,
+            TargetState::Removed,
+            "the Rollout is not there",
+            evidence,
+        );
         return false;
     }
     let Some(previous) = back_to(target, cluster) else {
         let message = format!("{NO_TARGET}: nothing that was healthy in this cluster is kept");
-        planner.set_target(number, &target.cluster, TargetState::Failed, message, evidence);
+        planner.set_target(
+            number,
+            &target.cluster,
+            TargetState::Failed,
+            message,
+            evidence,
+        );
         return false;
     };
     let action = Action::GrantPermit {
@@ -173,16 +244,27 @@ fn one(planner: &mut Planner, release: &Release, target: &Target) -> bool {
         delivery: previous.delivery.clone(),
         start_by: None,
         max_step: None,
-        why: format!("fleet rollback of release {}: {}", release.id, release.verdict),
+        why: format!(
+            "fleet rollback of release {}: {}",
+            release.id, release.verdict
+        ),
     };
     planner.act(action, evidence.clone());
-    planner.set_target(number, &target.cluster, TargetState::RollingBack, "", evidence);
+    planner.set_target(
+        number,
+        &target.cluster,
+        TargetState::RollingBack,
+        "",
+        evidence,
+    );
     true
 }
 
 /// Ends the release when everything is back, or what is not cannot be waited for any longer.
 fn finish(planner: &mut Planner, number: u64) {
-    let Some(release) = planner.release(number) else { return };
+    let Some(release) = planner.release(number) else {
+        return;
+    };
     let open = release.targets.iter().any(|target| {
         let cluster = planner.cluster(&target.cluster);
         match need(target, cluster) {
@@ -193,30 +275,66 @@ fn finish(planner: &mut Planner, number: u64) {
     });
     if !open {
         let (verdict, phase) = verdict(planner, &release);
-        end(planner, number, phase, verdict, json!({"targets": standing(&release)}));
+        end(
+            planner,
+            number,
+            phase,
+            verdict,
+            json!({"targets": standing(&release)}),
+        );
     }
 }
 
 /// Out of contact for longer than the policy says, or past its deadline: its permit stays, the release does not wait.
-fn given_up(planner: &Planner, release: &Release, target: &Target, cluster: Option<&Cluster>) -> bool {
-    let Some(permit) = &target.permit else { return true };
+fn given_up(
+    planner: &Planner,
+    release: &Release,
+    target: &Target,
+    cluster: Option<&Cluster>,
+) -> bool {
+    let Some(permit) = &target.permit else {
+        return true;
+    };
     let now = planner.state.now;
     let Some(cluster) = cluster else { return true };
     let silent = cluster.last_seen.unwrap_or(permit.granted_at);
-    let unreachable = !cluster.connected && now >= release.plan.membership.unreachable_after.after(silent);
+    let unreachable =
+        !cluster.connected && now >= release.plan.membership.unreachable_after.after(silent);
     unreachable || now >= release.plan.progress_deadline.after(permit.granted_at)
 }
 
 fn verdict(planner: &Planner, release: &Release) -> (String, ReleasePhase) {
     let of = |wanted: &[Need]| -> Vec<String> {
-        let targets = release.targets.iter().filter(|target| wanted.contains(&need(target, planner.cluster(&target.cluster))));
+        let targets = release
+            .targets
+            .iter()
+            .filter(|target| wanted.contains(&need(target, planner.cluster(&target.cluster))));
         targets.map(|target| target.cluster.to_string()).collect()
     };
-    let why = release.verdict.split("; still to go back: ").next().unwrap_or_default().to_owned();
+    let why = release
+        .verdict
+        .split("; still to go back: ")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     let missing = of(&[Need::Outcome, Need::Permit, Need::Lost]);
-    let back = release.targets.iter().filter(|target| target.state == TargetState::RolledBack).count();
+    let back = release
+        .targets
+        .iter()
+        .filter(|target| target.state == TargetState::RolledBack)
+        .count();
     if !missing.is_empty() {
-        return (format!("{why}; still to go back: {}", missing.join(", ")), ReleasePhase::RolledBackPartially);
+        return (
+            format!("{why}; still to go back: {}", missing.join(", ")),
+            ReleasePhase::RolledBackPartially,
+        );
     }
-    (why, if back > 0 { ReleasePhase::RolledBack } else { ReleasePhase::Failed })
+    (
+        why,
+        if back > 0 {
+            ReleasePhase::RolledBack
+        } else {
+            ReleasePhase::Failed
+        },
+    )
 }

@@ -20,7 +20,9 @@ enum Step {
 
 /// Takes a progressing release as far as the facts allow.
 pub(super) fn go_on(planner: &mut Planner, number: u64) {
-    let Some(release) = planner.release(number) else { return };
+    let Some(release) = planner.release(number) else {
+        return;
+    };
     for wave in &release.waves {
         if wave.phase == WavePhase::Passed {
             continue;
@@ -34,16 +36,28 @@ pub(super) fn go_on(planner: &mut Planner, number: u64) {
 }
 
 fn succeed(planner: &mut Planner, number: u64) {
-    let Some(release) = planner.release(number) else { return };
-    let withdrawn = release.targets.iter().filter(|target| target.state == TargetState::Skipped && target.content.is_some());
+    let Some(release) = planner.release(number) else {
+        return;
+    };
+    let withdrawn = release
+        .targets
+        .iter()
+        .filter(|target| target.state == TargetState::Skipped && target.content.is_some());
     let withdrawn: Vec<String> = withdrawn.map(|target| target.cluster.to_string()).collect();
-    let good = release.targets.iter().filter(|target| target.state == TargetState::Succeeded).count();
+    let good = release
+        .targets
+        .iter()
+        .filter(|target| target.state == TargetState::Succeeded)
+        .count();
     let evidence = json!({"targets": standing(&release)});
     if withdrawn.is_empty() {
         let verdict = format!("served in {good} of {} clusters", release.targets.len());
         end(planner, number, ReleasePhase::Succeeded, verdict, evidence);
     } else {
-        let verdict = format!("taken out of Git before its turn in {}; served in {good} clusters", withdrawn.join(", "));
+        let verdict = format!(
+            "taken out of Git before its turn in {}; served in {good} clusters",
+            withdrawn.join(", ")
+        );
         end(planner, number, ReleasePhase::Withdrawn, verdict, evidence);
     }
 }
@@ -53,7 +67,9 @@ fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
         return Step::Wait;
     }
     void_approvals(planner, number, wave);
-    let Some((release, now_wave)) = look(planner, number, wave) else { return Step::Wait };
+    let Some((release, now_wave)) = look(planner, number, wave) else {
+        return Step::Wait;
+    };
     if all_ended(planner, &release, wave) && now_wave.phase != WavePhase::Baking {
         return landed(planner, &release, &now_wave);
     }
@@ -88,8 +104,14 @@ fn one_more_look(planner: &mut Planner, number: u64, wave: u32) -> Step {
     if fail_if_over_budget(planner, number, wave) {
         return Step::Wait;
     }
-    let Some((release, now_wave)) = look(planner, number, wave) else { return Step::Wait };
-    if all_ended(planner, &release, wave) { landed(planner, &release, &now_wave) } else { Step::Wait }
+    let Some((release, now_wave)) = look(planner, number, wave) else {
+        return Step::Wait;
+    };
+    if all_ended(planner, &release, wave) {
+        landed(planner, &release, &now_wave)
+    } else {
+        Step::Wait
+    }
 }
 
 fn look(planner: &Planner, number: u64, wave: u32) -> Option<(Release, Wave)> {
@@ -100,7 +122,9 @@ fn look(planner: &Planner, number: u64, wave: u32) -> Option<(Release, Wave)> {
 
 fn all_ended(planner: &Planner, release: &Release, wave: u32) -> bool {
     let unknown_too = planner.bug.is(Planted::UnknownCountsAsDone);
-    release.targets_of(wave).all(|target| ended(target) || (unknown_too && target.state == TargetState::Unknown))
+    release
+        .targets_of(wave)
+        .all(|target| ended(target) || (unknown_too && target.state == TargetState::Unknown))
 }
 
 /// Ended, whatever that means for the wave.
@@ -129,74 +153,160 @@ pub(crate) fn counts_as_failed(release: &Release, target: &Target) -> bool {
 }
 
 fn fail_if_over_budget(planner: &mut Planner, number: u64, wave: u32) -> bool {
-    let Some(release) = planner.release(number) else { return false };
-    let Some(planned) = release.plan.wave(wave) else { return false };
-    let failed: Vec<&Target> = release.targets_of(wave).filter(|target| counts_as_failed(&release, target)).collect();
+    let Some(release) = planner.release(number) else {
+        return false;
+    };
+    let Some(planned) = release.plan.wave(wave) else {
+        return false;
+    };
+    let failed: Vec<&Target> = release
+        .targets_of(wave)
+        .filter(|target| counts_as_failed(&release, target))
+        .collect();
     let all = release.targets_of(wave).count();
     let most = planned.max_failed.of(all);
     if failed.len() <= most || planner.bug.is(Planted::BudgetIgnored) {
         return false;
     }
-    let first = failed.first().map(|target| format!("{}: {}", target.cluster, target.message)).unwrap_or_default();
-    let why = format!("{} of {all} failed in wave {wave} ({}), {most} may; {first}", failed.len(), planned.name);
+    let first = failed
+        .first()
+        .map(|target| format!("{}: {}", target.cluster, target.message))
+        .unwrap_or_default();
+    let why = format!(
+        "{} of {all} failed in wave {wave} ({}), {most} may; {first}",
+        failed.len(),
+        planned.name
+    );
     let evidence = json!({"failed": failed.len(), "most": most, "targets": standing(&release)});
-    planner.act(Action::FailWave { release: number, wave, why: why.clone() }, evidence.clone());
+    planner.act(
+        Action::FailWave {
+            release: number,
+            wave,
+            why: why.clone(),
+        },
+        evidence.clone(),
+    );
     for target in failed {
         super::flight::bar(planner, number, target);
     }
     match release.plan.on_failure {
-        OnFailure::Halt => planner.act(Action::HaltRelease { release: number, why }, evidence),
-        OnFailure::Rollback { .. } => planner.act(Action::StartRollback { release: number, why }, evidence),
+        OnFailure::Halt => planner.act(
+            Action::HaltRelease {
+                release: number,
+                why,
+            },
+            evidence,
+        ),
+        OnFailure::Rollback { .. } => planner.act(
+            Action::StartRollback {
+                release: number,
+                why,
+            },
+            evidence,
+        ),
     }
     true
 }
 
 /// A digest bound after an approval, with images that the approval did not cover, voids it (gate.md G25).
 fn void_approvals(planner: &mut Planner, number: u64, wave: u32) {
-    let Some(release) = planner.release(number) else { return };
+    let Some(release) = planner.release(number) else {
+        return;
+    };
     let images = release.images_of_wave(wave);
     let counting = release.approvals_that_count(wave).into_iter();
-    let stale = counting.filter(|approval| !images.iter().all(|image| approval.images.contains(image)));
+    let stale =
+        counting.filter(|approval| !images.iter().all(|image| approval.images.contains(image)));
     let approvals: Vec<u64> = stale.map(|approval| approval.id).collect();
     if !approvals.is_empty() {
         let why = "a cluster reported other images than were approved".to_owned();
-        planner.act(Action::VoidApprovals { release: number, wave, approvals, why }, json!({"images": images}));
+        planner.act(
+            Action::VoidApprovals {
+                release: number,
+                wave,
+                approvals,
+                why,
+            },
+            json!({"images": images}),
+        );
     }
 }
 
 /// Whether persons have agreed; asks for it once if not.
 fn approved(planner: &mut Planner, release: &Release, wave: &Wave) -> bool {
     let number = release.id.number;
-    let Some(spec) = release.plan.wave(wave.number).and_then(|wave| wave.approval.as_ref()) else { return true };
+    let Some(spec) = release
+        .plan
+        .wave(wave.number)
+        .and_then(|wave| wave.approval.as_ref())
+    else {
+        return true;
+    };
     let have = release.approvals_that_count(wave.number).len();
-    if have >= usize::try_from(spec.required).unwrap_or(usize::MAX) || planner.bug.is(Planted::ApprovalIgnored) {
+    if have >= usize::try_from(spec.required).unwrap_or(usize::MAX)
+        || planner.bug.is(Planted::ApprovalIgnored)
+    {
         return true;
     }
     if wave.phase != WavePhase::WaitingForApproval {
         let evidence = json!({"have": have, "required": spec.required, "groups": spec.groups});
-        planner.act(Action::RequestApproval { release: number, wave: wave.number }, evidence);
+        planner.act(
+            Action::RequestApproval {
+                release: number,
+                wave: wave.number,
+            },
+            evidence,
+        );
     }
     false
 }
 
 fn start(planner: &mut Planner, release: &Release, wave: u32) {
-    let approvals: Vec<_> =
-        release.approvals_that_count(wave).into_iter().map(|approval| (approval.id, approval.person.clone())).collect();
-    let before: Vec<_> = release.waves.iter().filter(|other| other.number < wave).map(|other| (other.number, other.phase)).collect();
+    let approvals: Vec<_> = release
+        .approvals_that_count(wave)
+        .into_iter()
+        .map(|approval| (approval.id, approval.person.clone()))
+        .collect();
+    let before: Vec<_> = release
+        .waves
+        .iter()
+        .filter(|other| other.number < wave)
+        .map(|other| (other.number, other.phase))
+        .collect();
     let evidence = json!({"approvals": approvals, "before": before, "now": planner.state.now});
-    planner.act(Action::StartWave { release: release.id.number, wave }, evidence);
+    planner.act(
+        Action::StartWave {
+            release: release.id.number,
+            wave,
+        },
+        evidence,
+    );
 }
 
 /// Every target has ended: bake after the last success, or pass at once when there is nothing to watch.
 fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
     let number = release.id.number;
-    let last = release.targets_of(wave.number).filter_map(|target| target.succeeded_at).max();
-    let bake = release.plan.wave(wave.number).map(|planned| planned.bake).unwrap_or_default();
+    let last = release
+        .targets_of(wave.number)
+        .filter_map(|target| target.succeeded_at)
+        .max();
+    let bake = release
+        .plan
+        .wave(wave.number)
+        .map(|planned| planned.bake)
+        .unwrap_or_default();
     match last {
         Some(last) => {
             let until = bake.after(last);
             if planner.state.now < until && !planner.bug.is(Planted::BakeIgnored) {
-                planner.act(Action::StartBake { release: number, wave: wave.number, until }, json!({"last_success": last}));
+                planner.act(
+                    Action::StartBake {
+                        release: number,
+                        wave: wave.number,
+                        until,
+                    },
+                    json!({"last_success": last}),
+                );
                 return Step::Wait;
             }
             pass(planner, release, wave.number, json!(last))
@@ -206,24 +316,41 @@ fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
 }
 
 fn bake(planner: &mut Planner, wave: &Wave, number: u64) -> Step {
-    let over = wave.bake_until.is_some_and(|until| planner.state.now >= until);
-    let Some(release) = planner.release(number).filter(|_| over) else { return Step::Wait };
+    let over = wave
+        .bake_until
+        .is_some_and(|until| planner.state.now >= until);
+    let Some(release) = planner.release(number).filter(|_| over) else {
+        return Step::Wait;
+    };
     pass(planner, &release, wave.number, json!(wave.bake_until))
 }
 
 fn pass(planner: &mut Planner, release: &Release, wave: u32, baked: serde_json::Value) -> Step {
     let evidence = json!({"baked": baked, "now": planner.state.now, "targets": standing(release)});
-    planner.act(Action::PassWave { release: release.id.number, wave }, evidence);
+    planner.act(
+        Action::PassWave {
+            release: release.id.number,
+            wave,
+        },
+        evidence,
+    );
     Step::Next
 }
 
 /// Permits for as many targets of a running wave as may be in flight at once.
 pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
-    let Some(release) = planner.release(number) else { return };
-    let Some(planned) = release.plan.wave(wave) else { return };
+    let Some(release) = planner.release(number) else {
+        return;
+    };
+    let Some(planned) = release.plan.wave(wave) else {
+        return;
+    };
     let all = release.targets_of(wave).count();
     let most = planned.max_concurrent.at_least_one_of(all);
-    let mut in_flight = release.targets_of(wave).filter(|target| target.state.in_flight()).count();
+    let mut in_flight = release
+        .targets_of(wave)
+        .filter(|target| target.state.in_flight())
+        .count();
     for target in release.targets_of(wave) {
         if in_flight >= most && !planner.bug.is(Planted::ConcurrencyIgnored) {
             return;
@@ -237,23 +364,43 @@ pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
 
 /// Whether everything about the cluster itself allows a start.
 fn may_start(planner: &Planner, target: &Target) -> bool {
-    let (Some(content), Some(cluster)) = (&target.content, planner.cluster(&target.cluster)) else { return false };
-    let Some(rollout) = &cluster.rollout else { return false };
-    let there = rollout.kept.contains(&content.digest) || rollout.spec.as_ref().is_some_and(|spec| spec.digest == content.digest);
+    let (Some(content), Some(cluster)) = (&target.content, planner.cluster(&target.cluster)) else {
+        return false;
+    };
+    let Some(rollout) = &cluster.rollout else {
+        return false;
+    };
+    let there = rollout.kept.contains(&content.digest)
+        || rollout
+            .spec
+            .as_ref()
+            .is_some_and(|spec| spec.digest == content.digest);
     target.state == TargetState::Held
         && (cluster.connected || planner.bug.is(Planted::ContactIgnored))
         && !cluster.regressed
         && !rollout.undecodable_gate
         && !rollout.removed
         && there
-        && (!planner.state.barred.contains_key(&content.digest) || planner.bug.is(Planted::BarIgnored))
+        && (!planner.state.barred.contains_key(&content.digest)
+            || planner.bug.is(Planted::BarIgnored))
         && !planner.state.conflicts.contains_key(&target.cluster)
 }
 
-fn permit(planner: &mut Planner, release: &Release, target: &Target, in_flight: usize, most: usize) {
-    let Some(content) = &target.content else { return };
+fn permit(
+    planner: &mut Planner,
+    release: &Release,
+    target: &Target,
+    in_flight: usize,
+    most: usize,
+) {
+    let Some(content) = &target.content else {
+        return;
+    };
     let number = release.id.number;
-    let name = release.wave(target.wave).map(|wave| wave.name.clone()).unwrap_or_default();
+    let name = release
+        .wave(target.wave)
+        .map(|wave| wave.name.clone())
+        .unwrap_or_default();
     let evidence = json!({"in_flight": in_flight, "most": most, "held": content.digest, "now": planner.state.now});
     let action = Action::GrantPermit {
         release: number,
@@ -263,8 +410,19 @@ fn permit(planner: &mut Planner, release: &Release, target: &Target, in_flight: 
         delivery: content.delivery.clone(),
         start_by: Some(release.plan.progress_deadline.after(planner.state.now)),
         max_step: None,
-        why: format!("wave {} of {} ({name}) of release {}", target.wave, release.plan.len(), release.id),
+        why: format!(
+            "wave {} of {} ({name}) of release {}",
+            target.wave,
+            release.plan.len(),
+            release.id
+        ),
     };
     planner.act(action, evidence.clone());
-    planner.set_target(number, &target.cluster, TargetState::Permitted, "", evidence);
+    planner.set_target(
+        number,
+        &target.cluster,
+        TargetState::Permitted,
+        "",
+        evidence,
+    );
 }

@@ -1,0 +1,141 @@
+//! The agents of the model fleet. In: gates as the hub wrote them. Out: what is really served, and what each permit came to.
+//! They do as they are permitted; they must not know of releases and waves.
+
+use hub_engine::ClusterName;
+use hub_engine::name::Digest;
+use hub_engine::observed::{Effect, Outcome, OutcomeResult, Rollout};
+use hub_engine::release::{Direction, Permit};
+
+use crate::hub_fleet::Fleet;
+
+impl Fleet {
+    /// Every connected agent does something about its gate.
+    pub(crate) fn agents(&mut self) -> String {
+        for name in self.real.keys().cloned().collect::<Vec<_>>() {
+            if self
+                .observed
+                .cluster(&name)
+                .is_some_and(|cluster| cluster.connected)
+            {
+                self.take_up(&name);
+            }
+            if self.random.percent(60) {
+                let result = match self.random.below(10) {
+                    0..=6 => OutcomeResult::Served,
+                    7..=8 => OutcomeResult::Failed,
+                    _ => OutcomeResult::Refused,
+                };
+                self.finish(&name, result);
+            }
+        }
+        "agents act".to_owned()
+    }
+
+    /// The newest permit is stored and taken up, and free first deploys go on.
+    pub(crate) fn take_up(&mut self, name: &ClusterName) {
+        let Some(gate) = self
+            .observed
+            .cluster(name)
+            .and_then(|cluster| cluster.gate.clone())
+        else {
+            return;
+        };
+        let phase = self.random.pick(&["Progressing", "Progressing", "Paused"]);
+        let Some(real) = self.real.get_mut(name).filter(|real| !real.removed) else {
+            return;
+        };
+        let spec = real.spec.as_ref().map(|spec| spec.digest.clone());
+        if let (None, Some(spec)) = (&real.served, &spec)
+            && (gate.terms.first_deploy_free || gate.terms.passed.contains(spec))
+        {
+            serve(real, spec.clone());
+        }
+        let Some(permit) = gate
+            .permit
+            .filter(|permit| Some(permit.fence) != real.permit_fence)
+        else {
+            return;
+        };
+        real.permit_fence = Some(permit.fence);
+        real.outcome = None;
+        let generation = real.spec.as_ref().map_or(0, |spec| spec.generation);
+        real.effect = Some(Effect {
+            fence: permit.fence,
+            digest: permit.digest.clone(),
+            generation,
+        });
+        real.phase = phase.to_owned();
+        if real.held.as_ref() == Some(&permit.digest) {
+            real.held = None;
+        }
+    }
+
+    /// The permit that is under way ends.
+    pub(crate) fn finish(&mut self, name: &ClusterName, result: OutcomeResult) {
+        let Some(permit) = self.permit_of(name) else {
+            return;
+        };
+        let Some(real) = self.real.get_mut(name) else {
+            return;
+        };
+        if real.outcome.is_some() || real.permit_fence != Some(permit.fence) || real.removed {
+            return;
+        }
+        let mut result = result;
+        if permit.direction == Direction::Rollback {
+            let kept = real.kept.contains(&permit.digest) && real.healthy.contains(&permit.digest);
+            result = if kept {
+                OutcomeResult::Served
+            } else {
+                OutcomeResult::NoRollbackTarget
+            };
+        }
+        if result == OutcomeResult::Served {
+            serve(real, permit.digest.clone());
+            self.served.insert((name.clone(), permit.fence));
+        } else {
+            real.phase = "Degraded".to_owned();
+        }
+        real.outcome = Some(Outcome {
+            fence: permit.fence,
+            release: permit.release.to_string(),
+            digest: permit.digest,
+            result,
+            message: "so it went".to_owned(),
+            generation: real.effect.as_ref().map_or(0, |effect| effect.generation),
+        });
+    }
+
+    /// The permit that its agent took up last, wherever the hub keeps it by now.
+    fn permit_of(&self, name: &ClusterName) -> Option<Permit> {
+        let fence = self.real.get(name)?.permit_fence?;
+        let gate = self
+            .observed
+            .cluster(name)?
+            .gate
+            .as_ref()
+            .and_then(|gate| gate.permit.clone());
+        let targets = self
+            .observed
+            .releases
+            .iter()
+            .filter_map(|release| release.target(name)?.permit.clone());
+        gate.into_iter()
+            .chain(targets)
+            .find(|permit| permit.fence == fence)
+    }
+}
+
+fn serve(real: &mut Rollout, digest: Digest) {
+    if !real.healthy.contains(&digest) {
+        real.healthy.push(digest.clone());
+    }
+    if !real.kept.contains(&digest) {
+        real.kept.push(digest.clone());
+    }
+    let spec = real.spec.as_ref().map(|spec| spec.digest.clone());
+    real.held = spec.filter(|spec| *spec != digest);
+    real.served = Some(digest);
+    real.served_delivery = Some("steps".into());
+    real.phase = "Healthy".to_owned();
+}

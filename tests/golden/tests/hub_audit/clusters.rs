@@ -1,0 +1,153 @@
+//! Bad plans about single clusters: permits, rollbacks, content, gates. In: nothing. Out: plans and what each breaks. They must not be taken from a planner.
+
+use hub_engine::Action;
+use hub_engine::observed::Terms;
+use hub_engine::release::{Direction, TargetState};
+
+use crate::{Bad, NOTHING, forward, grant, set};
+
+pub const CLUSTERS: [Bad; 13] = [
+    (
+        "a regressed cluster starts",
+        "held-by-what-the-cluster-is",
+        NOTHING,
+        |_| vec![forward("eu-1")],
+        "L4",
+    ),
+    (
+        "a cluster out of contact starts",
+        "held-by-what-the-cluster-is",
+        |observed| observed.clusters[2].connected = false,
+        |_| vec![forward("eu-2")],
+        "S7",
+    ),
+    (
+        "a barred digest starts",
+        "held-by-what-the-cluster-is",
+        |observed| {
+            observed
+                .barred
+                .insert("v1:v2".into(), "checkout#1".parse().expect("a release"));
+        },
+        |_| vec![forward("eu-2")],
+        "G17",
+    ),
+    (
+        "another digest than is bound",
+        "held-by-what-the-cluster-is",
+        NOTHING,
+        |_| vec![grant("eu-2", Direction::Forward, "v1:v1")],
+        "G25",
+    ),
+    (
+        "two FleetRollouts over one",
+        "two-fleet-rollouts-over-one",
+        NOTHING,
+        |_| vec![forward("eu-1")],
+        "G12",
+    ),
+    (
+        "back to what was never healthy",
+        "wave-fails-and-takes-everything-back",
+        NOTHING,
+        |_| {
+            let why = String::new();
+            let failed = Action::FailWave {
+                release: 2,
+                wave: 2,
+                why: why.clone(),
+            };
+            let back = Action::StartRollback { release: 2, why };
+            vec![
+                set("eu-1", TargetState::Failed),
+                failed,
+                back,
+                grant("eu-2", Direction::Rollback, "v1:v0"),
+            ]
+        },
+        "S20",
+    ),
+    (
+        "the first wave goes back first",
+        "rollback-of-later-waves-first",
+        NOTHING,
+        |_| vec![grant("staging", Direction::Rollback, "v1:v1")],
+        "G22",
+    ),
+    (
+        "an untouched cluster goes back",
+        "rollback-of-later-waves-first",
+        NOTHING,
+        |_| vec![grant("us-1", Direction::Rollback, "v1:v1")],
+        "S20",
+    ),
+    (
+        "back without a word",
+        "rollback-of-later-waves-first",
+        NOTHING,
+        |_| vec![set("eu-2", TargetState::RolledBack)],
+        "G22",
+    ),
+    (
+        "content that is not held",
+        "content-is-waited-for",
+        NOTHING,
+        |observed| {
+            let content = observed.releases[0].targets[0]
+                .content
+                .clone()
+                .expect("content");
+            vec![Action::BindContent {
+                release: 2,
+                cluster: "eu-1".into(),
+                content,
+            }]
+        },
+        "G25",
+    ),
+    (
+        "content bound twice",
+        "canary-in-flight",
+        NOTHING,
+        |observed| {
+            let content = observed.releases[0].targets[1]
+                .content
+                .clone()
+                .expect("content");
+            vec![Action::BindContent {
+                release: 2,
+                cluster: "eu-1".into(),
+                content,
+            }]
+        },
+        "G25",
+    ),
+    (
+        "free beside a release",
+        "canary-in-flight",
+        NOTHING,
+        |_| {
+            let terms = Terms {
+                first_deploy_free: true,
+                ..Terms::default()
+            };
+            vec![Action::Govern {
+                cluster: "eu-1".into(),
+                terms,
+            }]
+        },
+        "G10",
+    ),
+    (
+        "a gate where nothing is selected",
+        "change-where-nothing-is-selected-any-more",
+        NOTHING,
+        |_| {
+            vec![Action::Govern {
+                cluster: "us-1".into(),
+                terms: Terms::default(),
+            }]
+        },
+        "G9",
+    ),
+];
