@@ -24,7 +24,7 @@ use crate::observe::{self, Observer, uid_of};
 use crate::queue::Queue;
 
 /// Passes at a time. They mostly wait for the API server, which answers many at once.
-const WORKERS: usize = 16;
+const WORKERS: usize = 32;
 /// Longest pass: a handful of writes; beyond this the API server does not answer.
 const PASS_LIMIT: Duration = Duration::from_secs(60);
 /// After failures of an object.

@@ -223,7 +223,7 @@ fn classify(verb: &'static str, what: String, error: kube::Error) -> Error {
     match status {
         Some(status) if status.is_already_exists() => Error::AlreadyExists { what },
         Some(status) if status.is_conflict() => Error::Conflict { what },
-        Some(status) if status.is_not_found() => Error::NotFound { what },
+        Some(status) if status.is_not_found() || is_ending(status) => Error::NotFound { what },
         Some(status) if status.is_invalid() => Error::Invalid {
             what,
             message: status.message.clone(),
@@ -234,4 +234,13 @@ fn classify(verb: &'static str, what: String, error: kube::Error) -> Error {
             source: Box::new(error),
         },
     }
+}
+
+/// The namespace is being deleted, and everything in it soon is gone.
+fn is_ending(status: &Status) -> bool {
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice());
+    causes
+        .unwrap_or_default()
+        .iter()
+        .any(|cause| cause.reason == "NamespaceTerminating")
 }
