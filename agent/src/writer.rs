@@ -238,7 +238,10 @@ fn classify(verb: &'static str, what: String, error: kube::Error) -> Error {
 
 /// The namespace is being deleted, and everything in it soon is gone.
 fn is_ending(status: &Status) -> bool {
-    let causes = status.details.as_ref().map(|details| details.causes.as_slice());
+    let causes = status
+        .details
+        .as_ref()
+        .map(|details| details.causes.as_slice());
     causes
         .unwrap_or_default()
         .iter()

@@ -39,21 +39,72 @@ mod tests {
 
     #[test]
     fn every_signed_field_changes_the_bytes() {
-        let base = Permit { release: "a#1".into(), ..Permit::default() };
+        let base = Permit {
+            release: "a#1".into(),
+            ..Permit::default()
+        };
         let changed: Vec<Permit> = vec![
-            Permit { release: "a#2".into(), ..base.clone() },
-            Permit { direction: 2, ..base.clone() },
-            Permit { fence: Some(crate::v1::Fence { incarnation: 1, version: 0 }), ..base.clone() },
-            Permit { fence: Some(crate::v1::Fence { incarnation: 0, version: 1 }), ..base.clone() },
-            Permit { digest: "d".into(), ..base.clone() },
-            Permit { delivery_digest: "d".into(), ..base.clone() },
-            Permit { start_by: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }), ..base.clone() },
-            Permit { max_step: Some(0), ..base.clone() },
-            Permit { lease_seconds: 1, ..base.clone() },
-            Permit { why: "w".into(), ..base.clone() },
-            Permit { steps_backwards: true, ..base.clone() },
-            Permit { cluster_uid: "c".into(), ..base.clone() },
-            Permit { rollout_uid: "r".into(), ..base.clone() },
+            Permit {
+                release: "a#2".into(),
+                ..base.clone()
+            },
+            Permit {
+                direction: 2,
+                ..base.clone()
+            },
+            Permit {
+                fence: Some(crate::v1::Fence {
+                    incarnation: 1,
+                    version: 0,
+                }),
+                ..base.clone()
+            },
+            Permit {
+                fence: Some(crate::v1::Fence {
+                    incarnation: 0,
+                    version: 1,
+                }),
+                ..base.clone()
+            },
+            Permit {
+                digest: "d".into(),
+                ..base.clone()
+            },
+            Permit {
+                delivery_digest: "d".into(),
+                ..base.clone()
+            },
+            Permit {
+                start_by: Some(prost_types::Timestamp {
+                    seconds: 1,
+                    nanos: 0,
+                }),
+                ..base.clone()
+            },
+            Permit {
+                max_step: Some(0),
+                ..base.clone()
+            },
+            Permit {
+                lease_seconds: 1,
+                ..base.clone()
+            },
+            Permit {
+                why: "w".into(),
+                ..base.clone()
+            },
+            Permit {
+                steps_backwards: true,
+                ..base.clone()
+            },
+            Permit {
+                cluster_uid: "c".into(),
+                ..base.clone()
+            },
+            Permit {
+                rollout_uid: "r".into(),
+                ..base.clone()
+            },
         ];
         let mut seen = vec![signing_bytes(&base)];
         for permit in changed {

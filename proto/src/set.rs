@@ -22,7 +22,12 @@ pub fn hash<'a>(entries: impl IntoIterator<Item = &'a GateEntry>) -> String {
 }
 
 fn key(entry: &GateEntry) -> (&str, &str, &str, u64) {
-    (&entry.namespace, &entry.name, &entry.fleet_rollout, entry.version)
+    (
+        &entry.namespace,
+        &entry.name,
+        &entry.fleet_rollout,
+        entry.version,
+    )
 }
 
 #[cfg(test)]
@@ -31,8 +36,18 @@ mod tests {
 
     #[test]
     fn order_does_not_matter_and_versions_do() {
-        let entry = |name: &str, version| GateEntry { name: name.into(), version, ..GateEntry::default() };
-        assert_eq!(hash(&[entry("a", 1), entry("b", 2)]), hash(&[entry("b", 2), entry("a", 1)]));
-        assert_ne!(hash(&[entry("a", 1), entry("b", 2)]), hash(&[entry("a", 2), entry("b", 2)]));
+        let entry = |name: &str, version| GateEntry {
+            name: name.into(),
+            version,
+            ..GateEntry::default()
+        };
+        assert_eq!(
+            hash(&[entry("a", 1), entry("b", 2)]),
+            hash(&[entry("b", 2), entry("a", 1)])
+        );
+        assert_ne!(
+            hash(&[entry("a", 1), entry("b", 2)]),
+            hash(&[entry("a", 2), entry("b", 2)])
+        );
     }
 }

@@ -11,5 +11,8 @@ pub fn from_wire(time: &prost_types::Timestamp) -> Option<Timestamp> {
 /// A jiff time as a wire one, with full precision.
 #[must_use]
 pub fn to_wire(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
+    prost_types::Timestamp {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
+    }
 }

@@ -244,10 +244,8 @@ fn one(planner: &mut Planner, release: &Release, target: &Target) -> bool {
         delivery: previous.delivery.clone(),
         start_by: None,
         max_step: None,
-        why: format!(
-            "fleet rollback of release {}: {}",
-            release.id, release.verdict
-        ),
+        // The agent puts the release before it (gate.md G22).
+        why: release.verdict.clone(),
     };
     planner.act(action, evidence.clone());
     planner.set_target(
