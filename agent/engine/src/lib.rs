@@ -44,6 +44,16 @@ pub fn reconcile(observed: &Observed) -> Plan {
 
 /// [`reconcile`] with a bug; for tests.
 pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
+    // A Rollout on its way out is the garbage collector's; its Gate outlives it.
+    if observed.rollout.metadata.deletion_timestamp.is_some() {
+        let status = observed.rollout.status.clone().unwrap_or_default();
+        return Plan {
+            actions: Vec::new(),
+            status,
+            reasons: Vec::new(),
+            wake: None,
+        };
+    }
     let spec = effective::of_spec(observed);
     let views = sets::views(observed);
     let facts = gate::observe::facts(observed, &spec, &views, bug);

@@ -55,7 +55,7 @@ pub enum Action {
         /// What of it is new.
         changes: Vec<GateChange>,
     },
-    /// Create a ReplicaSet, complete but for the owner reference's block flags, which are set here too.
+    /// Create a ReplicaSet; the object is complete.
     CreateReplicaSet {
         /// The object.
         replica_set: Box<ReplicaSet>,
