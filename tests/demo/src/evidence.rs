@@ -107,7 +107,7 @@ pub struct Seen {
     pub cluster: String,
     /// Of its pods, in the order of their starts.
     pub lives: Vec<Life>,
-    /// In the order of time.
+    /// In the order of the requests.
     pub answers: Vec<Answer>,
     /// In the order of time.
     pub sightings: Vec<Sighting>,
@@ -210,10 +210,15 @@ pub mod place {
 impl Evidence {
     /// Reads a run's folder. A source that is missing is an error: silence is no evidence.
     pub fn read(run: &Path) -> Result<Self> {
-        let clusters: Result<Vec<Seen>> =
-            CLUSTERS.iter().map(|cluster| seen(run, cluster)).collect();
+        let notes: Notes = json(&place::notes(run))?;
+        // What happens to a fleet that is left up is no part of the story.
+        let end = notes.ended.unwrap_or(Timestamp::MAX);
+        let clusters: Result<Vec<Seen>> = CLUSTERS
+            .iter()
+            .map(|cluster| seen(run, cluster, end))
+            .collect();
         Ok(Self {
-            notes: json(&place::notes(run))?,
+            notes,
             clusters: clusters?,
             history: json(&place::history(run))?,
         })
@@ -245,14 +250,17 @@ fn json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_str(&text).map_err(Error::parse(path.display().to_string()))
 }
 
-fn seen(run: &Path, cluster: &str) -> Result<Seen> {
+fn seen(run: &Path, cluster: &str, end: Timestamp) -> Result<Seen> {
     let mut answers: Vec<Answer> = records::read(&place::answers(run, cluster))?;
-    answers.sort_by_key(|answer| answer.time);
+    answers.retain(|answer| answer.time <= end);
+    answers.sort_by_key(Answer::asked);
     let mut sightings: Vec<Sighting> = records::read(&place::sightings(run, cluster))?;
-    sightings.retain(|sighting| sighting.namespace == NAMESPACE);
+    sightings.retain(|sighting| sighting.namespace == NAMESPACE && sighting.time <= end);
+    let mut journal: Vec<JournalLine> = records::read(&place::journal(run, cluster))?;
+    journal.retain(|line| line.time <= end);
     Ok(Seen {
         cluster: cluster.to_owned(),
-        lives: lives(&records::read(&place::journal(run, cluster))?)?,
+        lives: lives(&journal)?,
         answers,
         sightings,
     })

@@ -55,8 +55,11 @@ pub struct JournalLine {
 /// One answer that the load generator got.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Answer {
-    /// When it was asked.
+    /// When it came.
     pub time: Timestamp,
+    /// How long after the request, in milliseconds.
+    #[serde(default)]
+    pub ms: f64,
     /// HTTP status; 0: no answer at all.
     pub status: u16,
     /// Who answered; empty: nobody.
@@ -71,6 +74,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// When it was asked for. A pod that stalls answers late and several at once; whose turn it was is told by the requests.
+    pub fn asked(&self) -> Timestamp {
+        let micros = (self.ms.max(0.0) * 1000.0) as i64;
+        self.time - jiff::SignedDuration::from_micros(micros)
+    }
+
     /// Whether the person who asked was served.
     pub fn failed(&self) -> bool {
         !(200..400).contains(&self.status)

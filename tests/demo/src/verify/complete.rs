@@ -97,6 +97,7 @@ fn silence(evidence: &Evidence, seen: &Seen) -> Vec<String> {
             .filter(|time| (from..to).contains(time)),
     );
     moments.push(to);
+    moments.sort();
     moments
         .iter()
         .zip(moments.iter().skip(1))

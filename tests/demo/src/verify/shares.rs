@@ -77,7 +77,7 @@ fn by_answers(seen: &Seen, version: Version) -> Vec<String> {
         .filter(|answer| !answer.version.is_empty())
     {
         own += usize::from(answer.version == name);
-        so_far.push((answer.time, own));
+        so_far.push((answer.asked(), own));
     }
     [FIRST_PODS, SECOND_PODS]
         .iter()
