@@ -81,9 +81,7 @@ impl Observed {
             } => {
                 let now = self.now;
                 self.change_target(*release, cluster, |target| {
-                    if target.state != *state {
-                        target.since = Some(now);
-                    }
+                    target.since = Some(now);
                     target.state = *state;
                     target.message.clone_from(message);
                     if *state == TargetState::Succeeded {

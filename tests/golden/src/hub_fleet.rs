@@ -1,6 +1,12 @@
 //! A simple model of a fleet: what the hub would store, and clusters whose agents do as they are permitted. In: plans and
 //! events. Out: the next observation, and the truth to compare it with. It must not use the engine's rules.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a model for tests: a panic in it is a failed test"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use hub_engine::name::{Digest, Fence};

@@ -1,6 +1,11 @@
 //! Random numbers and random FleetRollouts for the hub's properties. In: a seed. Out: always the same ones. It must not ask
 //! anything but its seed.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a model for tests: a panic in it is a failed test"
+)]
+
 use std::collections::BTreeMap;
 
 use hub_engine::FleetRollout;
@@ -23,7 +28,7 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -34,7 +39,7 @@ impl Random {
     /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end.max(1)).unwrap_or(1);
-        usize::try_from(self.next() % end).unwrap_or(0)
+        usize::try_from(self.number() % end).unwrap_or(0)
     }
 
     /// True so often in a hundred.
