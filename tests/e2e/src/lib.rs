@@ -4,7 +4,10 @@
 
 pub mod bed;
 pub mod deed;
+pub mod door;
 pub mod fleet;
+pub mod ledger;
+pub mod member;
 pub mod object;
 pub mod quiet;
 pub mod shop;

@@ -10,6 +10,7 @@
 )]
 
 mod canary;
+mod commits;
 mod crds;
 mod cutoff;
 mod fleet;
