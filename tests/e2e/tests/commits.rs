@@ -16,6 +16,7 @@ use tests_fleet::postgres::Postgres;
 use tests_fleet::proxy::postgres::PostgresProxy;
 use tests_fleet::proxy::trigger::{KillPoint, Moment};
 use tests_fleet::{Error, Hub, HubOptions, Result, RunDir, eventually};
+use tonic::Code;
 use tonic::transport::Channel;
 
 /// The first is a wave of its own; the others follow an approval.
@@ -283,4 +284,48 @@ async fn a_release_completes_wherever_the_hub_is_killed_and_nothing_happens_twic
         releases * MEMBERS.len(),
         "permits as they were received"
     );
+}
+
+#[tokio::test]
+async fn a_release_goes_on_by_itself_when_postgres_comes_back() {
+    let mut world = World::up().await.expect("a hub with members");
+    world.travel(None).await.expect("a first release");
+    world.version += 1;
+    let version = world.version;
+    let pid = world.hub.process().pid();
+    for member in &world.members {
+        member.apply(version);
+    }
+    let digest = format!("v1:{version}");
+    eventually("the first wave is under way", RELEASE, async || {
+        let received = world.members[0].received();
+        let is = received.iter().any(|permit| permit.digest == digest);
+        is.then_some(()).ok_or(format!("{received:?}"))
+    })
+    .await
+    .expect("under way");
+    world.postgres.stop().await.expect("stopped");
+    eventually("the hub says that it is away", RELEASE, async || {
+        let request = ListReleasesRequest {
+            fleet_rollout: NAME.into(),
+        };
+        match tokio::time::timeout(ANSWER, world.fleet.list_releases(request)).await {
+            Ok(Err(status)) if status.code() == Code::Unavailable => Ok(()),
+            Ok(answer) => Err(format!("{answer:?}")),
+            Err(_) => Err(String::from("no answer")),
+        }
+    })
+    .await
+    .expect("said so");
+    world.postgres.again(&world.run).await.expect("back");
+    let release = eventually("the release succeeds", RELEASE, async || {
+        world.tend(version).await
+    })
+    .await
+    .expect("through");
+    world
+        .once(&release, version)
+        .expect("one permit for each member");
+    assert_eq!(world.hub.process().pid(), pid);
+    world.hub.process().must_run().expect("the same hub");
 }

@@ -15,4 +15,5 @@ mod crds;
 mod cutoff;
 mod fleet;
 mod kills;
+mod races;
 mod sandbox;
