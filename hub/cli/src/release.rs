@@ -171,11 +171,13 @@ fn row(wave: &Wave, target: Option<&Target>, of_wave: &[Reason]) -> Vec<String> 
     ]
 }
 
+/// A cluster that runs this release's content is at one of its steps; before that the step is another content's.
 fn step(target: &Target) -> String {
-    if target.steps == 0 {
-        "-".to_owned()
-    } else {
+    let runs_it = ["Progressing", "Paused", "Succeeded", "Failed"].contains(&target.state.as_str());
+    if runs_it && target.steps > 0 {
         format!("{}/{}", target.step, target.steps)
+    } else {
+        "-".to_owned()
     }
 }
 

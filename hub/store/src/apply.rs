@@ -32,7 +32,7 @@ pub(crate) const WAVE_PHASE: &str = "update waves set phase = $4, verdict = $5, 
      bake_until = coalesce($7, bake_until), ended_at = coalesce($8, ended_at) \
      where fleet_rollout = $1 and release = $2 and number = $3";
 pub(crate) const WAVES_SKIP: &str = "update waves set phase = 'Skipped', ended_at = $3 \
-     where fleet_rollout = $1 and release = $2 and phase in ('Pending', 'WaitingForApproval')";
+     where fleet_rollout = $1 and release = $2 and phase not in ('Passed', 'Failed', 'Skipped')";
 pub(crate) const CHANGE_SETTLE: &str = "update changes set settled = true where id = $1";
 pub(crate) const BAR: &str = "insert into barred (fleet_rollout, digest, release) values ($1, $2, $3) on conflict (fleet_rollout, digest) do nothing";
 pub(crate) const UNBAR: &str = "delete from barred where fleet_rollout = $1 and digest = $2";
@@ -344,12 +344,13 @@ impl Writer<'_> {
             to_db(self.observed.now),
         );
         let ended = phase.ended().then_some(now);
+        let started = (phase == ReleasePhase::Progressing).then_some(now);
         sqlx::query(RELEASE_PHASE)
             .bind(name)
             .bind(number(release))
             .bind(phase.as_str())
             .bind(verdict)
-            .bind(now)
+            .bind(started)
             .bind(ended)
             .execute(&mut *self.tx)
             .await?;

@@ -97,7 +97,9 @@ impl Embedded {
     /// One sentence, when it does not stop.
     pub async fn stop(mut self) -> Result<(), Error> {
         self.stopped = true;
-        self.server.stop("fast").map_err(fail)
+        self.server.stop("fast").map_err(fail)?;
+        self.server.tidy();
+        Ok(())
     }
 
     /// Stops it at once, as a crash would, and starts it again: for tests of what survives that.
@@ -148,6 +150,7 @@ impl Drop for Embedded {
         {
             tracing::warn!(%error, "PostgreSQL was not stopped");
         }
+        self.server.tidy();
     }
 }
 

@@ -12,7 +12,9 @@ use crate::row::row;
 
 pub(crate) const UPSERT: &str = "insert into rollouts (cluster, namespace, rollout, session, sequence, state) \
      values ($1, $2, $3, $4, $5, $6) on conflict (cluster, namespace, rollout) do update \
-     set state = excluded.state, session = excluded.session, sequence = excluded.sequence \
+     set state = jsonb_set(excluded.state, '{outcome}', \
+     coalesce(nullif(excluded.state->'outcome', 'null'), rollouts.state->'outcome', 'null')), \
+     session = excluded.session, sequence = excluded.sequence \
      where (rollouts.session, rollouts.sequence) <= (excluded.session, excluded.sequence)";
 pub(crate) const REMOVE_OTHERS: &str = "update rollouts \
      set state = jsonb_set(state, '{removed}', 'true'), session = $2, sequence = 0 where cluster = $1 and session < $2";
@@ -63,6 +65,7 @@ pub(crate) async fn replace_all(
     Ok(())
 }
 
+/// An outcome that was stored once stays until another takes its place: a state without one never takes it away.
 pub(crate) async fn upsert(tx: &mut PgConnection, key: Key<'_>, state: &Rollout) -> Result<()> {
     sqlx::query(UPSERT)
         .bind(key.cluster.as_str())

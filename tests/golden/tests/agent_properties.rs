@@ -18,7 +18,11 @@ fn lives(part: u64) {
     for seed in (part..LIVES).step_by(PARTS) {
         match live(seed, Bug::default()) {
             Ok(count) => writes += count,
-            Err(failure) => panic!("seed {seed}: {}\n{}", failure.what, failure.story.join("\n")),
+            Err(failure) => panic!(
+                "seed {seed}: {}\n{}",
+                failure.what,
+                failure.story.join("\n")
+            ),
         }
     }
     // Lives in which nothing happens would prove nothing.

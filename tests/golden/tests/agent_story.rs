@@ -1,5 +1,5 @@
 //! Whole canaries on the model cluster, told by their writes.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use agent_api::{
     Direction, Fence, FirstContact, Gate, GateSpec, GateStatus, OutcomeResult, Permit, Policy,

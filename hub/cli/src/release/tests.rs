@@ -61,7 +61,7 @@ checkout#2  Progressing
 
 WAVE  NAME    PHASE               CLUSTER  STATE      STEP  LINK  WAITS FOR
 1     canary  Passed              staging  Succeeded  4/4   yes   served
-2     europe  WaitingForApproval  prod-eu  Held       0/4   yes   1 approval of sre is missing
+2     europe  WaitingForApproval  prod-eu  Held       -     yes   1 approval of sre is missing
 
 next:
   groundswell approve checkout#2 --wave europe --comment TEXT

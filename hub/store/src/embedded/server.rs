@@ -185,6 +185,15 @@ impl Server {
         run(&mut command, "pg_ctl stop")
     }
 
+    /// Removes the socket's folder once nothing runs there; the next start makes it again.
+    pub(crate) fn tidy(&self) {
+        if !self.running()
+            && let Err(error) = fs::remove_dir_all(&self.socket)
+        {
+            tracing::debug!(%error, "the socket's folder stays");
+        }
+    }
+
     pub(crate) fn log_end(&self) -> String {
         let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         let lines: Vec<_> = log.lines().rev().take(LOG_LINES).collect();
