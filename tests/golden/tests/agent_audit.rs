@@ -1,5 +1,5 @@
 //! Bad plans: each is a good one with one thing changed, and `audit` names what is wrong with it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 use std::collections::BTreeSet;
 

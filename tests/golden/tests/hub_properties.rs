@@ -8,7 +8,7 @@ use hub_engine::planted::{Bug, Planted};
 use hub_engine::{audit, reconcile_with};
 use tests_golden::hub_fleet::Fleet;
 
-/// Random fleets and stories; the issue asks for so many.
+/// Random fleets and stories.
 const CASES: u64 = 10_000;
 /// Things that happen in a story.
 const EVENTS: usize = 14;

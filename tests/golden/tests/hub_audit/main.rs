@@ -1,6 +1,11 @@
 //! Bad plans that the audit has to find. In: golden observations and actions that no planner may take there. Out: the
 //! invariant that each breaks. It must not ask the planner.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod clusters;
 mod releases;
