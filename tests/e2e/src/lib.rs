@@ -8,6 +8,7 @@ pub mod door;
 pub mod fleet;
 pub mod ledger;
 pub mod member;
+pub mod names;
 pub mod object;
 pub mod quiet;
 pub mod shop;

@@ -6,15 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agent_api::names::gate_name;
 use serde_json::{Value, json};
 use tests_e2e::bed::Bed;
-use tests_e2e::object::{Kind, differences, number, text};
+use tests_e2e::names::Names;
+use tests_e2e::object::{self, Kind, differences, number, text};
 use tests_e2e::quiet::quiet;
 use tests_e2e::shop::{NAME, SOON, Shop};
+use tests_fleet::agent::NAMESPACE;
 use tests_fleet::proxy::api::ApiProxy;
 use tests_fleet::proxy::trigger::{KillPoint, Moment};
 use tests_fleet::records::{self, Happening, JournalLine};
-use tests_fleet::{Agent, AgentAccess, AgentOptions, Prometheus, Result, eventually};
+use tests_fleet::{
+    Agent, AgentAccess, AgentOptions, Cli, Error, Hub, HubOptions, Prometheus, Result, eventually,
+};
+
+use self::Leave::{Alone, Governed};
 
 /// A canary of less would not show much.
 const WRITES_MIN: u64 = 8;
@@ -36,9 +43,18 @@ struct Outcome {
     struck: bool,
 }
 
+/// Who lets the canary go.
+enum Leave {
+    /// Nobody has to.
+    Alone,
+    /// A hub, by a permit for each version.
+    Governed,
+}
+
 struct Stage {
     // The agent goes first, then what it talks to.
     agent: Agent,
+    hub: Option<(Cli, Hub)>,
     proxy: ApiProxy,
     _prometheus: Prometheus,
     shop: Shop,
@@ -49,7 +65,20 @@ struct Stage {
 
 #[tokio::test]
 async fn a_canary_comes_out_the_same_wherever_the_agent_is_killed() {
-    let mut stage = Stage::set().await.expect("the stage");
+    let stage = Stage::set(Alone).await.expect("the stage");
+    killed_everywhere(stage, |_| vec![Moment::BeforeForward, Moment::AfterReply]).await;
+}
+
+#[tokio::test]
+async fn a_permitted_canary_comes_out_the_same_wherever_the_agent_is_killed() {
+    let stage = Stage::set(Governed).await.expect("the stage");
+    // Its writes are more, and the two sides take turns: what the sides differ by is tried above.
+    let sides = [Moment::BeforeForward, Moment::AfterReply];
+    killed_everywhere(stage, |number| vec![sides[usize::from(number % 2 == 0)]]).await;
+}
+
+/// Kills the agent at every write of a canary, on these sides of it.
+async fn killed_everywhere(mut stage: Stage, sides: impl Fn(u64) -> Vec<Moment>) {
     // So many that old ReplicaSets are deleted in every canary from now on.
     for _ in 0..3 {
         stage.canary(None).await.expect("a canary");
@@ -79,7 +108,7 @@ async fn a_canary_comes_out_the_same_wherever_the_agent_is_killed() {
 
     let (mut wrong, mut kills) = (Vec::new(), 0);
     for number in 1..=count {
-        for moment in [Moment::BeforeForward, Moment::AfterReply] {
+        for moment in sides(number) {
             let outcome = stage.canary(Some((number, moment))).await;
             let outcome = outcome
                 .unwrap_or_else(|error| panic!("killed at write {number}, {moment:?}: {error}"));
@@ -106,28 +135,33 @@ async fn a_canary_comes_out_the_same_wherever_the_agent_is_killed() {
         }
     }
     println!("the agent was killed {kills} times");
-    assert!(kills >= 2 * WRITES_MIN, "killed only {kills} times");
+    assert!(kills >= WRITES_MIN, "killed only {kills} times");
     stage.agent.assert_no_forbidden().expect("every right");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 impl Stage {
-    async fn set() -> Result<Self> {
+    async fn set(leave: Leave) -> Result<Self> {
         let bed = Bed::up("kills", &["kills"]).await?;
         let cluster = bed.first()?.clone();
         let prometheus = Prometheus::start(&bed.run, bed.sandbox.clusters()).await?;
         let access = AgentAccess::install(&bed.run, &cluster).await?;
         let proxy = ApiProxy::start(access.server(), &["/leases", "/events"]).await?;
         let access = access.through(&bed.run, "kills", proxy.url(), None)?;
-        let options = AgentOptions {
+        let mut options = AgentOptions {
             prometheus: Some(prometheus.url()),
             ..AgentOptions::default()
+        };
+        let hub = match leave {
+            Alone => None,
+            Governed => Some(govern(&bed, &mut options).await?),
         };
         let agent = Agent::start(&bed.run, &access, &options)?;
         let shop = Shop::open(&cluster, "kills").await?;
         shop.apply(&instant_analysis(shop.namespace())).await?;
         let mut stage = Self {
             agent,
+            hub,
             proxy,
             _prometheus: prometheus,
             shop,
@@ -171,6 +205,9 @@ impl Stage {
         let waited = shop.until("served", served).await;
         agent.process().must_run()?;
         waited?;
+        if let (Some((admin, _)), 2..) = (&self.hub, self.round) {
+            passed(admin, self.round - 1).await?;
+        }
         let trigger = self.proxy.trigger();
         quiet("nothing more is written", STILL, SOON, || trigger.count()).await?;
         self.shop.serves(&[("v1", 2)]).await?;
@@ -197,14 +234,14 @@ impl Stage {
         }
         let after = self.settled().await?;
         let mut started = BTreeMap::new();
-        let names = Names::of(&old, &after);
+        let mut names = Names::of(&old, &after);
         for (uid, hash) in self.started()? {
             if !known.contains(&(uid, hash.clone())) {
                 *started.entry(names.replaced(&hash)).or_default() += 1;
             }
         }
         Ok(Outcome {
-            objects: self.objects(&names, &after).await?,
+            objects: self.objects(&mut names, &after).await?,
             started,
             writes: self.proxy.trigger().count(),
             struck,
@@ -260,21 +297,25 @@ impl Stage {
     }
 
     /// What is there now, comparable between canaries.
-    async fn objects(&self, names: &Names, rollout: &Value) -> Result<Value> {
+    async fn objects(&self, names: &mut Names, rollout: &Value) -> Result<Value> {
         let mut sets = BTreeMap::new();
-        for set in self.shop.all(Kind::ReplicaSet).await? {
-            let hash = text(&set, "/metadata/labels/rollouts-pod-template-hash").to_owned();
-            let mut own = json!({
+        let all = self.shop.all(Kind::ReplicaSet).await?;
+        for set in &all {
+            let digest = text(set, "/metadata/annotations/fleet.groundswell.dev~1digest");
+            names.learn(
+                text(set, "/metadata/labels/rollouts-pod-template-hash"),
+                digest,
+            );
+        }
+        let names = &*names;
+        for set in &all {
+            let own = json!({
                 "annotations": set["metadata"]["annotations"],
                 "replicas": set["spec"]["replicas"],
                 "status": set["status"],
             });
-            // The digest is another one for each version; it is compared by being there.
-            let digest = own.pointer_mut("/annotations/fleet.groundswell.dev~1digest");
-            if let Some(digest) = digest {
-                *digest = json!("a digest");
-            }
-            sets.insert(names.replaced(&hash), names.normal(&own));
+            let hash = text(set, "/metadata/labels/rollouts-pod-template-hash");
+            sets.insert(names.replaced(hash), names.normal(&own));
         }
         let mut runs = BTreeMap::new();
         for run in self.shop.all(Kind::AnalysisRun).await? {
@@ -291,8 +332,76 @@ impl Stage {
             "rollout": names.normal(&json!({"status": rollout["status"], "annotations": rollout["metadata"]["annotations"]})),
             "replicaSets": sets,
             "analysisRuns": runs,
+            "gate": self.gate(names).await?,
         }))
     }
+}
+
+impl Stage {
+    /// What the Gate says of the version; which templates are kept beside it depends on the ones before.
+    async fn gate(&self, names: &Names) -> Result<Value> {
+        if self.hub.is_none() {
+            return Ok(Value::Null);
+        }
+        let cluster = self.bed.first()?;
+        let gates = Kind::Gate.of(&cluster.client().await?, NAMESPACE);
+        let name = gate_name(self.shop.namespace(), NAME);
+        let gate = gates
+            .get(&name)
+            .await
+            .map_err(Error::kube(format!("get Gate {name}")))?;
+        let gate = object::json(&gate)?;
+        let status = &gate["status"];
+        let parts = [
+            "served",
+            "held",
+            "effective",
+            "outcome",
+            "observedDigest",
+            "localPermit",
+        ];
+        let parts = parts
+            .into_iter()
+            .map(|part| (part.to_owned(), names.normal(&status[part])));
+        Ok(parts.collect())
+    }
+}
+
+/// A hub that governs the one Rollout, and what the agent needs to be its member.
+async fn govern(bed: &Bed, options: &mut AgentOptions) -> Result<(Cli, Hub)> {
+    let hub = Hub::start(&bed.run, &HubOptions::default()).await?;
+    let admin = hub.admin()?;
+    let intent = json!({
+        "apiVersion": "fleet.groundswell.dev/v1alpha1",
+        "kind": "FleetRollout",
+        "metadata": {"name": NAME},
+        "spec": {
+            "rollout": {"namespace": "kills", "name": NAME},
+            "enforcement": "Enforce",
+            "waves": [{"name": "all"}],
+        },
+    });
+    let path = bed.run.join("document.yaml");
+    std::fs::write(&path, intent.to_string()).map_err(Error::io("write", &path))?;
+    admin
+        .run(&["apply", "-f", &path.display().to_string()])
+        .await?;
+    let token = admin.run(&["cluster", "token", "kills"]).await?;
+    options.hub = Some(hub.url());
+    options.join_token = Some(token.trim().to_owned());
+    Ok((admin, hub))
+}
+
+/// Waits until the hub has recorded a release as a success.
+async fn passed(admin: &Cli, number: u32) -> Result<()> {
+    let release = format!("{NAME}#{number}");
+    eventually(&format!("{release} succeeds"), SOON, async || {
+        let shown = admin.json(&["release", "show", &release]).await;
+        let shown = shown.map_err(|error| error.to_string())?;
+        let succeeded = text(&shown, "/phase") == "Succeeded";
+        succeeded.then_some(()).ok_or(shown.to_string())
+    })
+    .await
 }
 
 /// A template whose answer is there at once: a constant, from a real Prometheus.
@@ -308,87 +417,4 @@ fn instant_analysis(namespace: &str) -> Value {
             "provider": {"prometheus": {"query": "vector(1)"}},
         }]},
     })
-}
-
-/// Fields that hold a moment or a number of the API server.
-const MOMENTS: [&str; 9] = [
-    "abortedAt",
-    "completedAt",
-    "finishedAt",
-    "lastTransitionTime",
-    "lastUpdateTime",
-    "observedGeneration",
-    "startTime",
-    "startedAt",
-    "kubectl.kubernetes.io/last-applied-configuration",
-];
-
-/// What is called otherwise in each canary.
-#[derive(Debug)]
-struct Names {
-    old: String,
-    new: String,
-    revision: u64,
-}
-
-impl Names {
-    fn of(old: &str, after: &Value) -> Self {
-        let revision = text(after, "/metadata/annotations/rollout.argoproj.io~1revision");
-        Self {
-            old: old.to_owned(),
-            new: text(after, "/status/stableRS").to_owned(),
-            revision: revision.parse().unwrap_or_default(),
-        }
-    }
-
-    fn replaced(&self, text: &str) -> String {
-        let revision = |text: String, number: u64, word: &str| {
-            let text = text.replace(&format!("NEW-{number}"), &format!("NEW-{word}"));
-            let text = text.replace(&format!("revision {number} "), &format!("revision {word} "));
-            if text == number.to_string() {
-                word.to_owned()
-            } else {
-                text
-            }
-        };
-        let text = text.replace(&self.new, "NEW").replace(&self.old, "OLD");
-        let text = revision(text, self.revision, "REVISION");
-        revision(text, self.revision.saturating_sub(1), "REVISION-BEFORE")
-    }
-
-    fn normal(&self, value: &Value) -> Value {
-        match value {
-            Value::Object(fields) => fields
-                .iter()
-                .map(|(key, value)| match MOMENTS.contains(&key.as_str()) {
-                    true => (key.clone(), json!("set")),
-                    false => (key.clone(), self.normal(value)),
-                })
-                .collect(),
-            Value::Array(items) => items.iter().map(|item| self.normal(item)).collect(),
-            Value::String(text) => json!(self.replaced(text)),
-            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
-        }
-    }
-}
-
-#[test]
-fn numbers_and_names_are_taken_out() {
-    let names = Names {
-        old: "aaa".into(),
-        new: "bbb".into(),
-        revision: 7,
-    };
-    assert_eq!(
-        names.replaced(&format!("{NAME}-bbb-7-2")),
-        format!("{NAME}-NEW-REVISION-2")
-    );
-    assert_eq!(names.replaced("aaa"), "OLD");
-    assert_eq!(names.replaced("6"), "REVISION-BEFORE");
-    let normal =
-        names.normal(&json!({"startedAt": "2026", "phase": "Healthy", "steps": [{"n": 3}]}));
-    assert_eq!(
-        normal,
-        json!({"startedAt": "set", "phase": "Healthy", "steps": [{"n": 3}]})
-    );
 }
