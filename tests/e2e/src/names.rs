@@ -105,7 +105,7 @@ mod tests {
             digests: vec![("v1:c0de".into(), "DIGEST-NEW")],
         };
         assert_eq!(
-            names.replaced(&"checkout-bbb-7-2"),
+            names.replaced("checkout-bbb-7-2"),
             "checkout-NEW-REVISION-2"
         );
         assert_eq!(names.replaced("aaa"), "OLD");

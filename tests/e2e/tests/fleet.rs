@@ -200,6 +200,13 @@ async fn stopped_in_the_first(world: &World) {
         None,
         "never started in the second"
     );
+    world.shops[1]
+        .until("says who may lift it", |rollout| {
+            text(rollout, "/status/message")
+                .starts_with("this content failed before: only a person")
+        })
+        .await
+        .expect("it says so");
 }
 
 /// v4 is good in the first cluster and aborted in the second: the first is served v2 again, while Git still says v4.

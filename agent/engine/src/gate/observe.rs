@@ -242,6 +242,10 @@ fn moved_on(hub: &GateSpec) -> bool {
 
 fn waits_for(hub: &GateSpec) -> Option<String> {
     let waiting = hub.waiting.as_ref()?;
+    // Waves count from 1: without one no open release covers the content, and the hub says in its own words what then.
+    if waiting.wave == 0 && !waiting.reason.is_empty() {
+        return Some(waiting.reason.clone());
+    }
     Some(format!(
         "waiting for wave {} of {} ({}) of release {}",
         waiting.wave, waiting.waves, waiting.wave_name, waiting.release
