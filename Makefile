@@ -18,7 +18,7 @@ test: prerequisites sandbox lint ## every test
 	cd deploy/sandbox && go vet ./... && go test ./...
 	$(MAKE) --no-print-directory gate-off
 	$(CARGO) build --workspace
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 
 build: prerequisites sandbox ## all programs
 	$(CARGO) build --workspace
