@@ -4,10 +4,10 @@
 
 use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence, ReleaseId};
-use crate::observed::{Cluster, Gate, Observed, PASSED_MAX, PastRelease};
+use crate::observed::{Gate, Observed, PASSED_MAX, PastRelease};
 use crate::plan::Plan;
 use crate::release::{
-    Direction, Permit, Previous, Release, ReleasePhase, Target, TargetState, Wave, WavePhase,
+    Direction, Permit, Release, ReleasePhase, Target, TargetState, Wave, WavePhase,
 };
 
 impl Observed {
@@ -314,7 +314,7 @@ impl Observed {
             incarnation: own.desired.incarnation,
             version: own.desired.version + 1,
         };
-        let previous = served_now(own);
+        let previous = own.serves();
         let permit = Permit {
             release: id,
             direction: *direction,
@@ -402,14 +402,4 @@ fn new_target(cluster: ClusterName, wave: u32, late: bool, now: jiff::Timestamp)
         since: Some(now),
         succeeded_at: None,
     }
-}
-
-/// What a cluster serves, as the place to go back to.
-fn served_now(cluster: &Cluster) -> Option<Previous> {
-    let rollout = cluster.rollout.as_ref()?;
-    let digest = rollout.served.clone()?;
-    Some(Previous {
-        digest,
-        delivery: rollout.served_delivery.clone().unwrap_or_default(),
-    })
 }

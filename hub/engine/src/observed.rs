@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::{FleetRollout, OnHubLoss, RollbackPhase};
 use crate::name::{ClusterName, Digest, Fence, FleetRolloutName, Person, ReleaseId, Revision};
-use crate::release::{Content, Permit, Release, ReleasePhase};
+use crate::release::{Content, Permit, Previous, Release, ReleasePhase};
 
 /// One FleetRollout and all that bears on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -296,6 +296,18 @@ pub struct Request {
     pub person: Person,
     /// Why.
     pub reason: String,
+}
+
+impl Cluster {
+    /// What it serves, by its agent's last word: where a rollback of what it is permitted next would go.
+    #[must_use]
+    pub fn serves(&self) -> Option<Previous> {
+        let rollout = self.rollout.as_ref()?;
+        Some(Previous {
+            digest: rollout.served.clone()?,
+            delivery: rollout.served_delivery.clone().unwrap_or_default(),
+        })
+    }
 }
 
 impl Observed {

@@ -2,7 +2,7 @@
 //! It must not raise a version: that was done once for the whole plan.
 
 use hub_engine::observed::Cluster;
-use hub_engine::release::{Direction, Permit, Previous};
+use hub_engine::release::{Direction, Permit};
 use hub_engine::{Action, ClusterName};
 
 use super::Writer;
@@ -67,7 +67,7 @@ impl Writer<'_> {
         let signed = self.sign(cluster, permit).await?;
         desired::set_permit(self.tx, entry, Some(&signed)).await?;
         let previous = match direction {
-            Direction::Forward => self.cluster(cluster).and_then(serves),
+            Direction::Forward => self.cluster(cluster).and_then(Cluster::serves),
             Direction::Rollback => None,
         };
         target::set_permit(
@@ -115,15 +115,6 @@ impl Writer<'_> {
             rollout_uid: unsigned.rollout_uid,
         })
     }
-}
-
-fn serves(cluster: &Cluster) -> Option<Previous> {
-    let rollout = cluster.rollout.as_ref()?;
-    let digest = rollout.served.clone()?;
-    Some(Previous {
-        digest,
-        delivery: rollout.served_delivery.clone().unwrap_or_default(),
-    })
 }
 
 /// One trace a release (W3C trace context), derived from its name: every hub and every restart says the same.
