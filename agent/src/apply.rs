@@ -134,7 +134,11 @@ impl Pass<'_> {
             Action::RecordGate { status, changes } => self.record_gate(*status, &changes).await,
             Action::CreateReplicaSet { replica_set } => self.create_replica_set(&replica_set).await,
             Action::AdoptReplicaSet { name, annotations } => {
-                self.annotate_replica_set(&name, &annotations, None).await
+                let annotations = annotations
+                    .into_iter()
+                    .map(|(key, value)| (key, Some(value)));
+                self.annotate_replica_set(&name, &annotations.collect(), None)
+                    .await
             }
             Action::AnnotateReplicaSet {
                 name,

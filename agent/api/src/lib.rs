@@ -6,6 +6,7 @@
 
 pub mod analysis;
 pub mod analysis_run;
+pub mod blue_green;
 pub mod canonical;
 pub mod crd;
 pub mod defaults;
@@ -17,6 +18,7 @@ pub mod intstr;
 pub mod member;
 pub mod names;
 pub mod object;
+pub mod pod;
 pub mod pod_hash;
 pub mod pod_template;
 pub mod record;
@@ -24,6 +26,7 @@ pub mod replica_set;
 pub mod rollout;
 pub mod rollout_status;
 pub mod selector;
+pub mod service;
 pub mod strategy;
 pub mod text;
 pub mod time;
@@ -36,6 +39,7 @@ pub use analysis::{
     AnalysisTemplateSpec, ClusterAnalysisTemplate, Measurement, Metric, MetricProvider,
     MetricResult, PrometheusMetric, RunSummary,
 };
+pub use blue_green::{BlueGreenStatus, BlueGreenStrategy};
 pub use digest::{ContentDigest, DeliveryDigest};
 pub use gate::{
     Direction, Enforcement, Fence, FirstContact, Gate, GateSpec, HubLoss, HubLossAction, Permit,
@@ -48,12 +52,19 @@ pub use gate_status::{
 pub use intstr::IntOrString;
 pub use member::{FleetMember, FleetMemberSpec, FleetMemberStatus, GovernedSelector};
 pub use object::{Decoded, Kind, ObjectMeta, Trim};
+pub use pod::Pod;
 pub use pod_hash::PodHash;
 pub use pod_template::PodTemplate;
 pub use replica_set::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 pub use rollout::{Experiment, Rollout, RolloutSpec, RolloutStrategy};
-pub use rollout_status::{CanaryStatus, Condition, PauseCondition, Phase, RolloutStatus};
+pub use rollout_status::{
+    CanaryStatus, Condition, PauseCondition, Phase, RolloutDuration, RolloutStatus,
+};
 pub use selector::LabelSelector;
-pub use strategy::{CanaryStep, CanaryStrategy, PauseStep, StepAnalysis, StepKind};
+pub use service::{Service, ServiceSpec};
+pub use strategy::{
+    AntiAffinity, CanaryStep, CanaryStrategy, PauseStep, PodMetadata, ReplicaProgressThreshold,
+    StepAnalysis, StepKind,
+};
 pub use text::{FleetRolloutName, ReleaseName, Uid};
 pub use time::StatusTime;

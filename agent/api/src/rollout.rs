@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use crate::blue_green::BlueGreenStrategy;
 use crate::names::{ROLLOUTS_GROUP, VERSION};
 use crate::object::{ApiVersionOf, KindOf, Namespaced, ObjectMeta, Trim, kind, trim_metadata};
 use crate::pod_template::PodTemplate;
@@ -114,7 +115,7 @@ record! {
         /// Step by step beside the stable version.
         pub canary: Option<CanaryStrategy>,
         /// All at once, after a preview.
-        pub blue_green: Option<Value>,
+        pub blue_green: Option<BlueGreenStrategy>,
     }
 }
 

@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::analysis::AnalysisPhase;
+use crate::blue_green::BlueGreenStatus;
 use crate::pod_hash::PodHash;
 use crate::record::{record, words};
 use crate::time::StatusTime;
@@ -58,7 +59,7 @@ record! {
         /// State of the canary.
         pub canary: Option<CanaryStatus>,
         /// State of a blue-green rollout.
-        pub blue_green: Option<Value>,
+        pub blue_green: Option<BlueGreenStatus>,
         /// Pods that an autoscaler counts.
         #[serde(rename = "HPAReplicas")]
         pub hpa_replicas: Option<i32>,
@@ -77,6 +78,24 @@ record! {
         pub message: Option<String>,
         /// Generation of the workload that `workloadRef` names.
         pub workload_observed_generation: Option<String>,
+        /// How long the present update takes.
+        pub duration: Option<RolloutDuration>,
+    }
+}
+
+record! {
+    /// How long an update takes, and how it ended.
+    pub struct RolloutDuration {
+        /// When it began.
+        pub rollout_started_at: Option<StatusTime>,
+        /// When the present pause that waits for a person began.
+        pub manual_pause_started_at: Option<StatusTime>,
+        /// Seconds of such pauses that are over.
+        pub total_manual_pause_duration_seconds: Option<i64>,
+        /// When it ended.
+        pub finished_at: Option<StatusTime>,
+        /// How: Promoted, FastPromoted, Aborted, Superseded, RolledBack, FastRolledBack.
+        pub completion_status: Option<String>,
     }
 }
 

@@ -29,10 +29,54 @@ record! {
         pub stable_metadata: Option<PodMetadata>,
         /// Seconds for which old pods stay after a switch of traffic.
         pub scale_down_delay_seconds: Option<i32>,
+        /// How many old versions stay during that delay.
+        pub scale_down_delay_revision_limit: Option<i32>,
+        /// Seconds for which canary pods stay after an abort; 0 for ever.
+        pub abort_scale_down_delay_seconds: Option<i32>,
+        /// The stable version shrinks as its traffic does.
+        pub dynamic_stable_scale: Option<bool>,
+        /// Least pods of a version that has any, with traffic routing.
+        pub min_pods_per_replica_set: Option<i32>,
+        /// How many pods have to be there for a step to count as reached.
+        pub replica_progress_threshold: Option<ReplicaProgressThreshold>,
+        /// Keep pods of two versions off one node.
+        pub anti_affinity: Option<AntiAffinity>,
+        /// Two services that take turns at being stable.
+        pub ping_pong: Option<Value>,
         /// Service of the canary.
         pub canary_service: Option<String>,
         /// Service of the stable version.
         pub stable_service: Option<String>,
+    }
+}
+
+record! {
+    /// How many pods have to be there for a step to count as reached.
+    pub struct ReplicaProgressThreshold {
+        /// `Percent` or `Pods`.
+        pub r#type: Option<String>,
+        /// How many of them.
+        pub value: Option<i32>,
+    }
+}
+
+record! {
+    /// Keeps pods of the new version off the nodes of the stable one; one of the two is given.
+    pub struct AntiAffinity {
+        /// Never on one node.
+        #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+        pub required: Option<Value>,
+        /// Rather not on one node.
+        #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution")]
+        pub preferred: Option<PreferredAntiAffinity>,
+    }
+}
+
+record! {
+    /// How much it is preferred.
+    pub struct PreferredAntiAffinity {
+        /// From 1 to 100.
+        pub weight: Option<i32>,
     }
 }
 

@@ -13,15 +13,6 @@ const MAX_WEIGHT: i32 = 100;
 /// The whole of the pods, in percent.
 const MAX_PERCENT: i32 = 100;
 
-/// Fields of the strategy that this version would have to act on, and does not.
-const UNSUPPORTED: [&str; 5] = [
-    "antiAffinity",
-    "dynamicStableScale",
-    "minPodsPerReplicaSet",
-    "pingPong",
-    "replicaProgressThreshold",
-];
-
 /// Everything that is wrong with a canary strategy without a router.
 pub(crate) fn canary_problems(canary: &CanaryStrategy, findings: &mut Findings) {
     let at = |field: &str| format!("{CANARY}.{field}");
@@ -48,10 +39,24 @@ pub(crate) fn canary_problems(canary: &CanaryStrategy, findings: &mut Findings) 
     if canary.stable_metadata.is_some() {
         findings.unsupported(&at("stableMetadata"), "stableMetadata");
     }
-    for field in UNSUPPORTED {
-        if canary.rest.get(field).is_some_and(|value| !value.is_null()) {
-            findings.unsupported(&at(field), field);
-        }
+    let written = [
+        ("antiAffinity", canary.anti_affinity.is_some()),
+        (
+            "dynamicStableScale",
+            canary.dynamic_stable_scale == Some(true),
+        ),
+        (
+            "minPodsPerReplicaSet",
+            canary.min_pods_per_replica_set.is_some(),
+        ),
+        ("pingPong", canary.ping_pong.is_some()),
+        (
+            "replicaProgressThreshold",
+            canary.replica_progress_threshold.is_some(),
+        ),
+    ];
+    for (field, _) in written.into_iter().filter(|(_, written)| *written) {
+        findings.unsupported(&at(field), field);
     }
     fenceposts(canary, findings);
     for (index, step) in canary.steps.iter().enumerate() {

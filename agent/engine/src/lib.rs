@@ -15,6 +15,7 @@ pub mod check;
 pub mod effective;
 pub mod gate;
 pub mod observed;
+pub mod pass;
 pub mod plan;
 pub mod planted;
 pub mod reason;
@@ -29,11 +30,11 @@ pub use observed::{
 pub use plan::{Action, Event, EventKind, GateChange, KeepTemplate, Plan};
 pub use reason::Reason;
 
-use canary::Progress;
 use effective::Effective;
 use gate::decision::{Decision, GateOutcome};
 use gate::facts::Facts;
 use gate::record::Recorder;
+use pass::{Progress, Strategy};
 use planted::{Bug, Planted};
 use sets::SetView;
 
@@ -123,14 +124,14 @@ fn run(
         return still(status, reasons);
     };
     let problem = check::problem(observed, effective);
-    let (Some(strategy), None) = (&effective.strategy.canary, &problem) else {
-        let message = problem.unwrap_or_else(|| "spec.strategy.canary is missing".to_owned());
+    let (Some(strategy), None) = (Strategy::of(&effective.strategy), &problem) else {
+        let message = problem.unwrap_or_else(|| "spec.strategy is missing".to_owned());
         return still(
             still::invalid(observed, &views, &message),
             vec![Reason::InvalidSpec { message }],
         );
     };
-    let opened = canary::current::open(
+    let opened = pass::current::open(
         observed,
         effective,
         strategy,

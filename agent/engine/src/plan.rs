@@ -71,8 +71,8 @@ pub enum Action {
     AnnotateReplicaSet {
         /// The object.
         name: String,
-        /// Annotations to set.
-        annotations: BTreeMap<String, String>,
+        /// Annotations to set; `None` removes one.
+        annotations: BTreeMap<String, Option<String>>,
         /// `spec.minReadySeconds`, if it is to change.
         min_ready_seconds: Option<i32>,
     },

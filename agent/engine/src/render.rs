@@ -103,13 +103,7 @@ impl fmt::Display for Action {
             Self::DeleteAnalysisRun { name } => write!(f, "delete  {name}"),
             Self::PatchRollout { annotations } => {
                 f.write_str("patch   rollout")?;
-                for (key, value) in annotations {
-                    match value {
-                        Some(value) => write!(f, " {key}={value}")?,
-                        None => write!(f, " without {key}")?,
-                    }
-                }
-                Ok(())
+                pairs(f, annotations)
             }
             Self::Event(event) => write!(
                 f,
@@ -120,10 +114,11 @@ impl fmt::Display for Action {
     }
 }
 
-fn pairs(f: &mut fmt::Formatter<'_>, pairs: &BTreeMap<String, String>) -> fmt::Result {
-    pairs
-        .iter()
-        .try_for_each(|(key, value)| write!(f, " {key}={value}"))
+fn pairs(f: &mut fmt::Formatter<'_>, pairs: &BTreeMap<String, Option<String>>) -> fmt::Result {
+    pairs.iter().try_for_each(|(key, value)| match value {
+        Some(value) => write!(f, " {key}={value}"),
+        None => write!(f, " without {key}"),
+    })
 }
 
 impl fmt::Display for GateChange {

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use agent_api::digest::content_digest;
 use agent_api::names::{
-    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION, LABEL_POD_HASH,
+    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION,
+    ANNOTATION_SCALE_DOWN_DEADLINE, LABEL_POD_HASH,
 };
 use agent_api::pod_hash::pod_hash;
 use agent_api::{ContentDigest, PodHash, PodTemplate, ReplicaSet};
@@ -47,6 +48,8 @@ pub struct SetView {
     pub min_ready_seconds: i32,
     /// The Rollout's replicas when it was last scaled.
     pub desired_annotation: Option<i32>,
+    /// When it is to be scaled down.
+    pub scale_down_at: Option<Timestamp>,
     /// It is being deleted.
     pub deleting: bool,
 }
@@ -85,6 +88,9 @@ impl SetView {
             min_ready_seconds: set.spec.min_ready_seconds.unwrap_or(0),
             desired_annotation: number(ANNOTATION_DESIRED_REPLICAS)
                 .and_then(|count| i32::try_from(count).ok()),
+            scale_down_at: annotations
+                .and_then(|all| all.get(ANNOTATION_SCALE_DOWN_DEADLINE))
+                .and_then(|text| text.parse().ok()),
             deleting: set.metadata.deletion_timestamp.is_some(),
         }
     }

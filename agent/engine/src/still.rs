@@ -5,9 +5,9 @@
 use agent_api::names::{condition, pause_reason};
 use agent_api::{PauseCondition, Phase, RolloutStatus};
 
-use crate::canary::conditions::set;
-use crate::canary::pass::without_gate_pause;
 use crate::observed::Observed;
+use crate::pass::conditions::set;
+use crate::pass::without_gate_pause;
 use crate::sets::SetView;
 
 /// The status of a spec that cannot be acted on.

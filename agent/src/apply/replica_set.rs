@@ -25,7 +25,7 @@ impl Pass<'_> {
     pub(super) async fn annotate_replica_set(
         &mut self,
         name: &str,
-        annotations: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, Option<String>>,
         min_ready_seconds: Option<i32>,
     ) -> Result<(), Error> {
         let mut patch = json!({"metadata": {"annotations": annotations}});

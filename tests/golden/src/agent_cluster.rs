@@ -120,10 +120,13 @@ impl Cluster {
                 min_ready_seconds,
             } => {
                 let set = self.set(name)?;
-                set.metadata
-                    .annotations
-                    .get_or_insert_default()
-                    .extend(annotations.clone());
+                let known = set.metadata.annotations.get_or_insert_default();
+                for (key, value) in annotations {
+                    match value {
+                        Some(value) => known.insert(key.clone(), value.clone()),
+                        None => known.remove(key),
+                    };
+                }
                 set.spec.min_ready_seconds = min_ready_seconds.or(set.spec.min_ready_seconds);
             }
             Action::ScaleReplicaSet {

@@ -106,7 +106,11 @@ fn run_name(view: &View<'_>, run: &AnalysisRun) -> Option<String> {
         let Action::AnnotateReplicaSet { annotations, .. } = action else {
             return None;
         };
-        annotations.get(ANNOTATION_ATTEMPT)?.parse::<u32>().ok()
+        annotations
+            .get(ANNOTATION_ATTEMPT)?
+            .as_deref()?
+            .parse::<u32>()
+            .ok()
     });
     match planned.unwrap_or(known) {
         0 => Some(base),

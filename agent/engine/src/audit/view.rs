@@ -3,7 +3,9 @@
 //! In: what was observed, what was planned. Out: numbers before and after, by name. It must not judge.
 
 use agent_api::names::{ANNOTATION_DIGEST, LABEL_POD_HASH};
-use agent_api::{CanaryStep, ContentDigest, Enforcement, GateStatus, PodHash, RolloutStatus};
+use agent_api::{
+    CanaryStep, CanaryStrategy, ContentDigest, Enforcement, GateStatus, PodHash, RolloutStatus,
+};
 
 use super::Violation;
 use crate::canary::replicas::Limits;
@@ -11,6 +13,7 @@ use crate::effective::{self, Effective};
 use crate::gate::facts::Facts;
 use crate::gate::observe::facts;
 use crate::observed::{Governance, Observed};
+use crate::pass::Strategy;
 use crate::plan::{Action, Plan};
 use crate::planted::Bug;
 use crate::sets::{SetView, views};
@@ -72,12 +75,15 @@ impl<'a> View<'a> {
     }
 
     pub fn limits(&self) -> Limits {
+        let unsaid = CanaryStrategy::default();
         let strategy = self
             .running
             .as_ref()
-            .and_then(|running| running.strategy.canary.clone())
-            .unwrap_or_default();
-        Limits::of(&strategy, self.replicas())
+            .and_then(|running| Strategy::of(&running.strategy));
+        Limits::of(
+            strategy.unwrap_or(Strategy::Canary(&unsaid)),
+            self.replicas(),
+        )
     }
 
     pub fn steps(&self) -> Vec<CanaryStep> {

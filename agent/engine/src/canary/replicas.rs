@@ -2,7 +2,9 @@
 //!
 //! In: numbers. Out: numbers. It must not know names or steps.
 
-use agent_api::{CanaryStrategy, IntOrString};
+use agent_api::IntOrString;
+
+use crate::pass::Strategy;
 
 /// Default of `maxSurge` and `maxUnavailable`, as Deployments and Rollouts have it.
 const DEFAULT_SHARE: &str = "25%";
@@ -22,16 +24,17 @@ pub struct Limits {
 
 impl Limits {
     /// The bounds of a strategy; what cannot be read counts as the default (validation has said so before).
-    pub fn of(strategy: &CanaryStrategy, replicas: i32) -> Self {
+    pub fn of(strategy: Strategy<'_>, replicas: i32) -> Self {
         let default = IntOrString::String(DEFAULT_SHARE.to_owned());
-        let surge = strategy
-            .max_surge
-            .as_ref()
+        let (max_surge, max_unavailable) = match strategy {
+            Strategy::Canary(canary) => (canary.max_surge.as_ref(), &canary.max_unavailable),
+            Strategy::BlueGreen(blue_green) => (None, &blue_green.max_unavailable),
+        };
+        let surge = max_surge
             .unwrap_or(&default)
             .resolve_up(replicas)
             .unwrap_or(0);
-        let missing = strategy
-            .max_unavailable
+        let missing = max_unavailable
             .as_ref()
             .unwrap_or(&default)
             .resolve_down(replicas)

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use agent_api::names::ANNOTATION_DESIRED_REPLICAS;
 
-use super::pass::Pass;
 use super::replicas::{Blind, Counts, FULL_WEIGHT, Next, Want, next, split};
+use crate::pass::Pass;
 use crate::plan::{Action, EventKind};
 use crate::planted::Planted;
 use crate::reason::Reason;

@@ -7,8 +7,8 @@ use agent_api::names::pause_reason;
 use agent_api::{AnalysisPhase, PauseStep, StepAnalysis, StepKind};
 use jiff::SignedDuration;
 
-use super::pass::Pass;
 use super::replicas::{FULL_WEIGHT, split};
+use crate::pass::Pass;
 use crate::plan::EventKind;
 use crate::planted::Planted;
 use crate::reason::Reason;

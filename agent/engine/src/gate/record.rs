@@ -12,9 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::decision::{Decision, GateOutcome, Mode, PermitUse};
 use super::facts::Facts;
-use crate::canary::Progress;
 use crate::effective::{Effective, strategy_value};
 use crate::observed::{Governance, Observed};
+use crate::pass::Progress;
 use crate::plan::{Action, GateChange, KeepTemplate};
 
 /// Kept contents that succeeded here and are never forgotten (G4).

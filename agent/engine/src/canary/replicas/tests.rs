@@ -1,10 +1,12 @@
 //! The split and the moves, as tables.
 #![allow(clippy::unwrap_used)]
 
+use agent_api::CanaryStrategy;
+
 use super::*;
 
 fn limits(replicas: i32) -> Limits {
-    Limits::of(&CanaryStrategy::default(), replicas)
+    Limits::of(Strategy::Canary(&CanaryStrategy::default()), replicas)
 }
 
 #[test]
@@ -59,7 +61,7 @@ fn limits_round_surge_up_and_unavailable_down() {
         ..CanaryStrategy::default()
     };
     assert_eq!(
-        Limits::of(&strategy, 5),
+        Limits::of(Strategy::Canary(&strategy), 5),
         Limits {
             replicas: 5,
             surge: 0,

@@ -10,8 +10,8 @@ use agent_api::object::ObjectMeta;
 use agent_api::rollout_status::AnalysisRunRef;
 use agent_api::{AnalysisPhase, AnalysisRun, CanaryStep, StepAnalysis, StepKind};
 
+use super::Pass;
 use super::current::owner;
-use super::pass::Pass;
 use crate::analysis::template::run_spec;
 use crate::plan::{Action, EventKind};
 use crate::planted::Planted;

@@ -7,8 +7,8 @@ use agent_api::names::condition;
 use agent_api::{CanaryStep, Condition, StepKind};
 use jiff::SignedDuration;
 
+use super::Pass;
 use super::conditions::{FALSE, TRUE, UNKNOWN, set};
-use super::pass::Pass;
 use crate::plan::EventKind;
 use crate::reason::Reason;
 

@@ -6,7 +6,7 @@
 use agent_api::names::LABEL_POD_HASH;
 use agent_api::{AnalysisPhase, AnalysisRun};
 
-use super::pass::Pass;
+use super::Pass;
 use crate::plan::Action;
 
 /// Old ReplicaSets kept when the Rollout does not say.

@@ -11,10 +11,10 @@ use agent_api::names::{
 };
 use agent_api::object::{ObjectMeta, OwnerReference};
 use agent_api::pod_hash::{pod_hash, value_hash};
-use agent_api::{CanaryStrategy, PodHash, PodTemplate, ReplicaSet, ReplicaSetSpec, RolloutStatus};
+use agent_api::{PodHash, PodTemplate, ReplicaSet, ReplicaSetSpec, RolloutStatus};
 use serde_json::Value;
 
-use super::pass::{News, Pass, without_gate_pause};
+use super::{News, Pass, Strategy, without_gate_pause};
 use crate::effective::Effective;
 use crate::gate::decision::{Decision, Mode};
 use crate::gate::facts::Facts;
@@ -30,7 +30,7 @@ const MAX_COLLISIONS: i32 = 64;
 pub fn open<'a>(
     observed: &'a Observed,
     effective: &'a Effective,
-    strategy: &'a CanaryStrategy,
+    strategy: Strategy<'a>,
     decision: &'a Decision,
     facts: &'a Facts,
     views: Vec<SetView>,
@@ -128,6 +128,7 @@ fn make(
         attempt: 0,
         min_ready_seconds: observed.rollout.spec.min_ready_seconds.unwrap_or(0),
         desired_annotation: None,
+        scale_down_at: None,
         deleting: false,
     };
     (view, set)
@@ -280,7 +281,15 @@ impl Pass<'_> {
             return;
         }
         let name = self.new.name.clone();
-        let mine = self.writes.iter_mut().find_map(|action| {
+        let annotations = annotations
+            .into_iter()
+            .map(|(key, value)| (key, Some(value)));
+        self.annotate_set(&name, annotations.collect());
+    }
+
+    /// Sets or removes annotations of a ReplicaSet, in one write.
+    pub fn annotate_set(&mut self, name: &str, annotations: BTreeMap<String, Option<String>>) {
+        let known = self.writes.iter_mut().find_map(|action| {
             let Action::AnnotateReplicaSet {
                 name: of,
                 annotations,
@@ -291,10 +300,10 @@ impl Pass<'_> {
             };
             (*of == name).then_some(annotations)
         });
-        match mine {
-            Some(mine) => mine.extend(annotations),
+        match known {
+            Some(known) => known.extend(annotations),
             None => self.writes.push(Action::AnnotateReplicaSet {
-                name,
+                name: name.to_owned(),
                 annotations,
                 min_ready_seconds: None,
             }),

@@ -3,7 +3,7 @@
 //! In: the status as clients patched it, the gate's decision. Out: the planned status with the request honoured or put
 //! back, and an event that says so. It must not walk steps or scale.
 
-use super::pass::Pass;
+use super::Pass;
 use crate::gate::decision::AbortCause;
 use crate::plan::EventKind;
 use crate::planted::Planted;

@@ -2,11 +2,13 @@
 //!
 //! In: the pass, the conditions. Out: counts, index, phase, message. It must not decide.
 
-use agent_api::names::{condition, pause_reason};
+use agent_api::names::{ANNOTATION_RELEASE, condition, pause_reason};
 use agent_api::{PauseCondition, Phase, RollbackPhase};
 
-use super::pass::Pass;
+use super::Pass;
 use crate::gate::decision::Mode;
+use crate::observed::Governance;
+use crate::plan::EventKind;
 use crate::planted::Planted;
 use crate::reason::Reason;
 
@@ -149,6 +151,27 @@ impl Pass<'_> {
             return (Phase::Healthy, String::new());
         };
         (Phase::Progressing, text.to_owned())
+    }
+
+    /// The annotation that names the release taken back, for alerts; it goes when Git has caught up (G22).
+    pub fn settle_release(&mut self) {
+        let annotations = self.observed.rollout.metadata.annotations.as_ref();
+        let shown = annotations
+            .and_then(|all| all.get(ANNOTATION_RELEASE))
+            .cloned();
+        let wanted = match &self.decision.mode {
+            Mode::Rollback { release, .. } if self.decision.held.is_some() => Some(release.clone()),
+            Mode::Rollback { .. } | Mode::Open | Mode::Forward { .. } | Mode::Held => None,
+        };
+        // In a cluster that no fleet governs the annotation is none of ours.
+        if shown == wanted || self.observed.gate.governance != Governance::Governed {
+            return;
+        }
+        if let (Some(_), Mode::Rollback { release, why, .. }) = (&wanted, &self.decision.mode) {
+            let text = format!("fleet rollback of release {release}: {why}");
+            self.event(EventKind::Warning, "RolloutAborted", text, "fleet");
+        }
+        self.annotate_rollout(ANNOTATION_RELEASE, wanted);
     }
 
     /// What the fleet has to do with it, for people.

@@ -7,7 +7,7 @@ use agent_api::names::condition;
 use agent_api::{Condition, RolloutStatus, StatusTime};
 use jiff::Timestamp;
 
-use super::pass::Pass;
+use super::Pass;
 
 pub(super) const TRUE: &str = "True";
 pub(super) const FALSE: &str = "False";

@@ -1,13 +1,24 @@
-//! One pass over one Rollout: what is known, and what has been decided so far.
+//! One pass over one Rollout, whatever its strategy: what is known, and what has been decided so far.
 //!
-//! In: what is observed, what runs, what the gate decided. Out: the notebook that the other files of this folder write
-//! into, in a fixed order. It must not decide.
+//! In: what is observed, what runs, what the gate decided. Out: the notebook that the files of this folder and of the
+//! strategies' folders write into, in a fixed order. It must not decide.
+
+pub mod conditions;
+pub mod current;
+pub mod history;
+pub mod phase;
+pub mod progress;
+pub mod runs;
+pub mod verbs;
 
 use agent_api::names::pause_reason;
-use agent_api::{CanaryStep, CanaryStrategy, PauseCondition, ReplicaSet, RolloutStatus};
+use agent_api::{
+    BlueGreenStrategy, CanaryStep, CanaryStrategy, ContentDigest, PauseCondition, PodHash,
+    ReplicaSet, RolloutStatus, RolloutStrategy,
+};
 use jiff::Timestamp;
 
-use super::replicas::Limits;
+use crate::canary::replicas::Limits;
 use crate::effective::Effective;
 use crate::gate::decision::{Decision, Mode};
 use crate::gate::facts::Facts;
@@ -20,6 +31,48 @@ use crate::sets::SetView;
 /// Replicas of a Rollout that does not say.
 const DEFAULT_REPLICAS: i32 = 1;
 
+/// The strategy of what runs.
+#[derive(Debug, Clone, Copy)]
+pub enum Strategy<'a> {
+    /// Step by step beside the stable version.
+    Canary(&'a CanaryStrategy),
+    /// All at once, after a preview.
+    BlueGreen(&'a BlueGreenStrategy),
+}
+
+impl<'a> Strategy<'a> {
+    /// The strategy that is given; `None` when none is (validation says so before).
+    pub fn of(strategy: &'a RolloutStrategy) -> Option<Self> {
+        let canary = strategy.canary.as_ref().map(Self::Canary);
+        canary.or(strategy.blue_green.as_ref().map(Self::BlueGreen))
+    }
+
+    /// The canary's fields, if it is one.
+    pub fn canary(self) -> Option<&'a CanaryStrategy> {
+        match self {
+            Self::Canary(canary) => Some(canary),
+            Self::BlueGreen(_) => None,
+        }
+    }
+}
+
+/// What the record has to know of a pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The content that ran.
+    pub digest: ContentDigest,
+    /// Its hash.
+    pub pod_hash: PodHash,
+    /// The step, from 0.
+    pub step: i32,
+    /// All weight and all pods are its, all steps and analyses are done.
+    pub served: bool,
+    /// It was aborted, and why.
+    pub aborted: Option<String>,
+    /// It is the stable version.
+    pub stable: bool,
+}
+
 /// The notebook of one pass.
 pub struct Pass<'a> {
     /// What is observed.
@@ -27,7 +80,7 @@ pub struct Pass<'a> {
     /// What runs.
     pub effective: &'a Effective,
     /// Its strategy.
-    pub strategy: &'a CanaryStrategy,
+    pub strategy: Strategy<'a>,
     /// What the gate decided.
     pub decision: &'a Decision,
     /// What it decided from.
@@ -97,7 +150,7 @@ impl<'a> Pass<'a> {
 
     /// The steps.
     pub fn steps(&self) -> &'a [CanaryStep] {
-        &self.strategy.steps
+        self.strategy.canary().map_or(&[], |canary| &canary.steps)
     }
 
     /// How many steps there are.
@@ -123,6 +176,20 @@ impl<'a> Pass<'a> {
     /// The abort is latched.
     pub fn aborted(&self) -> bool {
         self.status.abort == Some(true)
+    }
+
+    /// What the record has to know of it.
+    pub fn progress_made(&self) -> Progress {
+        Progress {
+            digest: self.effective.digest.clone(),
+            pod_hash: self.new.hash.clone(),
+            step: self.index,
+            served: self.complete(),
+            aborted: self
+                .aborted()
+                .then(|| self.news.aborted.clone().unwrap_or_default()),
+            stable: self.at_stable(),
+        }
     }
 
     /// The number of steps when everything is at rest, else the index.
