@@ -12,7 +12,9 @@ use crate::history::{self, Fact};
 use crate::row::row;
 use crate::{Result, Store, cluster};
 
-pub(crate) const LOCK_ALL: &str = "lock table fleet_rollouts in share row exclusive mode";
+/// Applies one after the other. Not the table's own lock: a decision holds its row before it writes to the table, and the
+/// two would wait for each other. The number is any that nothing else in this database takes.
+pub(crate) const LOCK_APPLY: &str = "select pg_advisory_xact_lock(7065541)";
 pub(crate) const LIST: &str =
     "select document, source, version, status, reasons from fleet_rollouts order by name";
 pub(crate) const NAMES: &str = "select name from fleet_rollouts order by name";
@@ -95,7 +97,7 @@ impl Store {
         dry_run: bool,
     ) -> Result<Apply> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query(LOCK_ALL).execute(&mut *tx).await?;
+        sqlx::query(LOCK_APPLY).execute(&mut *tx).await?;
         let labels = cluster::labels(&mut tx).await?;
         let stored = list(&mut tx).await?;
         let problems = check(documents, &stored, &labels);

@@ -102,7 +102,7 @@ async fn every_other_statement_prepares() {
         desired::WAITING,
         desired::PERMIT,
         decide::REPEATABLE,
-        fleet_rollout::LOCK_ALL,
+        fleet_rollout::LOCK_APPLY,
         fleet_rollout::NAMES,
         fleet_rollout::UPSERT,
         fleet_rollout::STATUS,
