@@ -28,7 +28,10 @@ no isolation from this machine and no kubectl logs or exec: their output is in
 <dir>/<cluster>/pods. Nothing is written outside --dir, and nothing outlives the sandbox.
 
   sandbox up --dir D [--clusters N | --names a,b] [--nodes 1] [--backoff-base 10s]
-      runs clusters until Ctrl-C; prints a kubeconfig for each, then "ready"
+             [--kube-api-qps 1000] [--instant-pods]
+      runs clusters until Ctrl-C; prints a kubeconfig for each, then "ready"; instant pods
+      are Running and Ready at once, whatever their image, and never end by themselves:
+      they have no process, so that thousands of them cost little
   sandbox load --gateway ADDR --host checkout.shop --rate 50 --cluster NAME --out FILE
       sends requests at a steady rate and writes one line for each answer
   sandbox applier --repo PATH --branch main --cluster NAME=KUBECONFIG=PATH_IN_REPO ...

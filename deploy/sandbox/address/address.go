@@ -4,6 +4,7 @@
 package address
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -21,6 +22,11 @@ const (
 	PodsPerNode = 240
 	// MaxBlock is the highest N.
 	MaxBlock = 254
+	// paperBits of an address are for the pods of one node that run on paper only; with MaxBlock nodes they stay within
+	// 10.0.0.0/10, clear of the pods with processes and of the cluster addresses of Services.
+	paperBits = 14
+	// PaperPodsPerNode is how many such pods a node takes, well below what it can address.
+	PaperPodsPerNode = 10_000
 )
 
 // Pod is the address that a pod reports.
@@ -45,27 +51,43 @@ var ErrFull = errors.New("no free pod address on this node: start the sandbox wi
 
 // Pool hands out the pod numbers of one block, the one unused for longest first.
 type Pool struct {
-	mu    sync.Mutex
-	block int
-	next  int
-	used  map[int]bool
+	base        uint32 // the address of number 0
+	first, last uint32
+
+	mu   sync.Mutex
+	next uint32
+	used map[uint32]bool
 }
 
-// NewPool starts with every number free.
-func NewPool(block int) *Pool { return &Pool{block: block, next: firstPod, used: map[int]bool{}} }
+// NewPool starts with every number of the block free.
+func NewPool(block int) *Pool {
+	base := [4]byte{podFirst, second, byte(block), 0}
+	return newPool(binary.BigEndian.Uint32(base[:]), firstPod, lastPod)
+}
+
+// NewPaperPool has addresses on which nothing can listen, many for each block.
+func NewPaperPool(block int) *Pool {
+	return newPool(podFirst<<24|uint32(block)<<paperBits, 1, 1<<paperBits-1)
+}
+
+func newPool(base, first, last uint32) *Pool {
+	return &Pool{base: base, first: first, last: last, next: first, used: map[uint32]bool{}}
+}
 
 // Take returns a free pod address.
 func (p *Pool) Take() (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for range lastPod - firstPod + 1 {
-		y := p.next
-		if p.next++; p.next > lastPod {
-			p.next = firstPod
+	for range p.last - p.first + 1 {
+		n := p.next
+		if p.next++; p.next > p.last {
+			p.next = p.first
 		}
-		if !p.used[y] {
-			p.used[y] = true
-			return Pod(p.block, y), nil
+		if !p.used[n] {
+			p.used[n] = true
+			var b [4]byte
+			binary.BigEndian.PutUint32(b[:], p.base+n)
+			return netip.AddrFrom4(b).String(), nil
 		}
 	}
 	return "", ErrFull
@@ -77,7 +99,8 @@ func (p *Pool) Give(podIP string) {
 	if err != nil || !a.Is4() {
 		return
 	}
+	b := a.As4()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.used, int(a.As4()[3]))
+	delete(p.used, binary.BigEndian.Uint32(b[:])-p.base)
 }

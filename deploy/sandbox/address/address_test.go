@@ -44,3 +44,36 @@ func TestPoolRestsNumbersAndFills(t *testing.T) {
 		t.Fatalf("freed number not reused: %s, %v", a, err)
 	}
 }
+
+func TestPaperAddressesMeetNoOthers(t *testing.T) {
+	low, high := NewPaperPool(1), NewPaperPool(MaxBlock)
+	for _, c := range []struct {
+		pool        *Pool
+		first, last string
+	}{{low, "10.0.64.1", "10.0.127.255"}, {high, "10.63.128.1", "10.63.191.255"}} {
+		seen := map[string]bool{}
+		first, last := "", ""
+		for range PaperPodsPerNode {
+			a, err := c.pool.Take()
+			if err != nil || seen[a] {
+				t.Fatalf("%q taken twice, or %v", a, err)
+			}
+			if seen[a] = true; first == "" {
+				first = a
+			}
+			if _, err := Listen(a); err == nil {
+				t.Fatalf("a process could listen for %s", a)
+			}
+		}
+		for a, err := c.pool.Take(); err == nil; a, err = c.pool.Take() {
+			last = a
+		}
+		if first != c.first || last != c.last {
+			t.Errorf("from %s to %s, want %s to %s", first, last, c.first, c.last)
+		}
+		c.pool.Give(first)
+		if a, err := c.pool.Take(); err != nil || a != first {
+			t.Errorf("freed %s, got %q, %v", first, a, err)
+		}
+	}
+}

@@ -36,10 +36,14 @@ const (
 
 // Options are what `sandbox up` was asked for.
 type Options struct {
-	Nodes                    int
-	BackoffBase              time.Duration
-	ManagerQPS, SchedulerQPS float64
+	Nodes       int
+	BackoffBase time.Duration
+	// QPS is the limit of the controller manager, and of the scheduler, on itself.
+	QPS         float64
+	InstantPods bool
 }
+
+func (o Options) burst() int { return max(int(2*o.QPS), 1) }
 
 // Cluster is one cluster of a sandbox.
 type Cluster struct {
@@ -202,7 +206,7 @@ func (c *Cluster) runNodes(ctx context.Context, client kubernetes.Interface) err
 	for i, b := range c.blocks {
 		k := node.New(ctx, node.Config{
 			Cluster: c.name, Node: fmt.Sprintf("%s-node-%d", c.name, i+1), Block: b.number, ID: c.id, Self: c.self, Dir: c.file("pods"),
-			BackoffBase: c.options.BackoffBase, Client: client, Journal: c.journal, Targets: targets,
+			BackoffBase: c.options.BackoffBase, Instant: c.options.InstantPods, Client: client, Journal: c.journal, Targets: targets,
 		})
 		if err := k.Register(); err != nil {
 			return err

@@ -58,7 +58,7 @@ func (c *Cluster) managerArgs() []string {
 	return []string{
 		"--kubeconfig=" + c.pki.path(manager+".kubeconfig"), "--controllers=" + strings.Join(controllers, ","), "--leader-elect=false",
 		"--secure-port=0", "--service-account-private-key-file=" + c.pki.path("sa.key"), "--root-ca-file=" + c.pki.path("ca.crt"),
-		fmt.Sprintf("--kube-api-qps=%g", c.options.ManagerQPS), fmt.Sprintf("--kube-api-burst=%d", int(2*c.options.ManagerQPS)),
+		fmt.Sprintf("--kube-api-qps=%g", c.options.QPS), fmt.Sprintf("--kube-api-burst=%d", c.options.burst()),
 		"--concurrent-replicaset-syncs=20", "--concurrent-gc-syncs=20", "--profiling=false",
 	}
 }
@@ -66,7 +66,7 @@ func (c *Cluster) managerArgs() []string {
 func (c *Cluster) schedulerArgs() []string {
 	return []string{
 		"--kubeconfig=" + c.pki.path(scheduler+".kubeconfig"), "--leader-elect=false", "--secure-port=0",
-		fmt.Sprintf("--kube-api-qps=%g", c.options.SchedulerQPS), fmt.Sprintf("--kube-api-burst=%d", int(2*c.options.SchedulerQPS)),
+		fmt.Sprintf("--kube-api-qps=%g", c.options.QPS), fmt.Sprintf("--kube-api-burst=%d", c.options.burst()),
 		"--profiling=false",
 	}
 }

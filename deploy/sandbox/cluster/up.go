@@ -70,8 +70,8 @@ func parse(args []string) (names []string, dir string, options Options, err erro
 	f.StringVar(&dir, "dir", "", "folder for everything the sandbox writes; the clusters' folders in it are wiped")
 	f.IntVar(&options.Nodes, "nodes", 1, "nodes of each cluster; one holds up to 240 pods")
 	f.DurationVar(&options.BackoffBase, "backoff-base", 10*time.Second, "first wait before a crashed container is restarted, doubling up to 30 times that")
-	f.Float64Var(&options.ManagerQPS, "kcm-qps", 1000, "API requests a second of the controller manager")
-	f.Float64Var(&options.SchedulerQPS, "scheduler-qps", 1000, "API requests a second of the scheduler")
+	f.Float64Var(&options.QPS, "kube-api-qps", 1000, "API requests a second of the controller manager, and of the scheduler; twice as many in a burst")
+	f.BoolVar(&options.InstantPods, "instant-pods", false, "pods run on paper: Running and Ready at once, without a process; a node holds 10000")
 	if err := f.Parse(args); err != nil {
 		return nil, "", options, err
 	}
@@ -84,8 +84,8 @@ func parse(args []string) (names []string, dir string, options Options, err erro
 	if *count < 1 || *count > maxClusters || options.Nodes < 1 || options.Nodes > maxNodes {
 		return nil, "", options, fmt.Errorf("--clusters must be 1 to %d, --nodes 1 to %d", maxClusters, maxNodes)
 	}
-	if options.BackoffBase <= 0 || options.ManagerQPS <= 0 || options.SchedulerQPS <= 0 {
-		return nil, "", options, errors.New("--backoff-base, --kcm-qps and --scheduler-qps must be above 0")
+	if options.BackoffBase <= 0 || options.QPS <= 0 {
+		return nil, "", options, errors.New("--backoff-base and --kube-api-qps must be above 0")
 	}
 	if *list == "" {
 		for i := range *count {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -27,10 +26,10 @@ type container struct {
 	pod  *podRun
 	spec *v1.Container
 	init bool
-	env  map[string]string // of the running process, for exec probes
 
 	state, last v1.ContainerState
 	restarts    int32
+	started     bool // its startup probe, if any, is through
 	ready       bool
 	pid         int
 	instance    int // counts the runs of the program
@@ -39,7 +38,7 @@ type container struct {
 
 func newContainer(r *podRun, spec *v1.Container, init bool) *container {
 	reason := "ContainerCreating"
-	if !init && r.inits > 0 {
+	if r.inits > 0 {
 		reason = "PodInitializing"
 	}
 	return &container{pod: r, spec: spec, init: init, state: waiting(reason, "")}
@@ -57,10 +56,17 @@ func (c *container) change(f func()) {
 	c.pod.touch()
 }
 
+// become replaces the state, keeping how the container ended last; for callers that hold the pod's lock.
+func (c *container) become(state v1.ContainerState) {
+	if c.state.Terminated != nil {
+		c.last = c.state
+	}
+	c.state = state
+}
+
 // status is for callers that hold the pod's lock.
 func (c *container) status() v1.ContainerStatus {
-	started := c.state.Running != nil
-	image := ""
+	started, image := c.started, ""
 	if c.id != "" {
 		image = "sandbox://" + c.spec.Image
 	}
@@ -80,24 +86,24 @@ func (c *container) record(pod *v1.Pod, event string, pid, code int) {
 }
 
 // run starts the container and starts it again as the pod's policy wants. It returns when the container has ended
-// for good or the pod is to be deleted; true means that its last exit was a success.
+// for good or the pod is to stop; true means that its last exit was a success.
 func (c *container) run() bool {
 	life := c.pod.life
 	wait := backoff{base: c.pod.k.BackoffBase}
 	image, ok := c.pulled(life)
 	for ok {
 		began := time.Now()
-		code, started := c.once(image)
+		end, started := c.once(image)
 		if !started || life.Err() != nil {
 			return false
 		}
-		if !c.again(code) {
-			return code == 0
+		if !again(c.pod.newest().Spec.RestartPolicy, c.init, end) {
+			return end.code == 0
 		}
 		if delay := wait.restart(time.Since(began)); delay > 0 {
 			c.change(func() {
-				c.last, c.state = c.state, waiting("CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)",
-					delay, c.spec.Name, c.pod.name, c.pod.namespace, c.pod.uid))
+				c.become(waiting("CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)",
+					delay, c.spec.Name, c.pod.name, c.pod.namespace, c.pod.uid)))
 			})
 			ok = pause(life, delay)
 		}
@@ -106,15 +112,22 @@ func (c *container) run() bool {
 	return false
 }
 
-// again is true when the restart policy wants another run after this exit code.
-func (c *container) again(code int) bool {
-	switch c.pod.newest().Spec.RestartPolicy {
+// ending is how one run of a program ended.
+type ending struct {
+	code     int
+	unhealth bool // a probe had it ended
+}
+
+// again is true when the restart policy wants another run. An unhealthy container was ended in order to be started again,
+// whatever code it makes of that.
+func again(policy v1.RestartPolicy, init bool, end ending) bool {
+	switch policy {
 	case v1.RestartPolicyNever:
 		return false
 	case v1.RestartPolicyOnFailure:
-		return code != 0
+		return end.unhealth || end.code != 0
 	}
-	return !c.init || code != 0
+	return !init || end.code != 0
 }
 
 // pulled finds the image's program, trying again for ever as a kubelet does.
@@ -142,53 +155,41 @@ func (c *container) pulled(life context.Context) (program, bool) {
 	return program{}, false
 }
 
-// once runs the program to its end. started is false when the pod is to be deleted before a process was there.
-func (c *container) once(image program) (code int, started bool) {
-	life := c.pod.life
-	command, ok := c.configured(life, image)
+// once runs the program to its end. started is false when the pod is to stop before a process was there.
+func (c *container) once(image program) (end ending, started bool) {
+	command, env, ok := c.configured(c.pod.life, image)
 	if !ok {
-		return 0, false
+		return ending{}, false
 	}
-	process, err := c.launch(command)
+	process, err := c.launch(command, env)
 	if err != nil {
 		now := metav1.Now()
 		c.journal(journal.Exited, 0, startFailed)
 		c.change(func() {
-			c.remember()
-			c.state = v1.ContainerState{Terminated: &v1.ContainerStateTerminated{ExitCode: startFailed, Reason: "StartError", Message: err.Error(), StartedAt: now, FinishedAt: now}}
+			c.become(v1.ContainerState{Terminated: &v1.ContainerStateTerminated{ExitCode: startFailed, Reason: "StartError", Message: err.Error(), StartedAt: now, FinishedAt: now}})
 		})
-		return startFailed, true
+		return ending{code: startFailed}, true
 	}
-	return c.attend(process), true
-}
-
-// remember keeps how the container ended last; for callers that hold the lock.
-func (c *container) remember() {
-	if c.state.Terminated != nil {
-		c.last = c.state
-	}
+	return newInstance(c, process, env).attend(), true
 }
 
 // configured resolves the variables and the command line, trying again until what they refer to is there.
-func (c *container) configured(life context.Context, image program) (lifeline.Command, bool) {
+func (c *container) configured(life context.Context, image program) (lifeline.Command, map[string]string, bool) {
 	for life.Err() == nil {
-		command, err := c.command(life, image)
+		command, env, err := c.command(life, image)
 		if err == nil {
-			return command, true
+			return command, env, true
 		}
 		if life.Err() != nil {
 			break
 		}
-		c.change(func() {
-			c.remember()
-			c.state = waiting("CreateContainerConfigError", err.Error())
-		})
+		c.change(func() { c.become(waiting("CreateContainerConfigError", err.Error())) })
 		pause(life, configRetry)
 	}
-	return lifeline.Command{}, false
+	return lifeline.Command{}, nil, false
 }
 
-func (c *container) command(ctx context.Context, image program) (lifeline.Command, error) {
+func (c *container) command(ctx context.Context, image program) (lifeline.Command, map[string]string, error) {
 	k, pod := c.pod.k, c.pod.newest()
 	home := c.pod.home()
 	base := map[string]string{
@@ -199,22 +200,21 @@ func (c *container) command(ctx context.Context, image program) (lifeline.Comman
 	}
 	env, err := environment(ctx, k, pod, c.spec, base, c.pod.ip, k.hostIP())
 	if err != nil {
-		return lifeline.Command{}, err
+		return lifeline.Command{}, nil, err
 	}
 	env[lifeline.Mark] = k.ID // last: nothing may take the mark off
 	dir := home
 	if filepath.IsAbs(c.spec.WorkingDir) {
 		dir = c.spec.WorkingDir
 	} else if err := os.MkdirAll(home, 0o755); err != nil {
-		return lifeline.Command{}, err
+		return lifeline.Command{}, nil, err
 	}
-	c.env = env
-	return lifeline.Command{Args: image.argv(expandAll(c.spec.Command, env), expandAll(c.spec.Args, env)), Env: pairs(env), Dir: dir}, nil
+	return lifeline.Command{Args: image.argv(expandAll(c.spec.Command, env), expandAll(c.spec.Args, env)), Env: pairs(env), Dir: dir}, env, nil
 }
 
 // launch starts the process with its output going to the log file.
-func (c *container) launch(command lifeline.Command) (*lifeline.Process, error) {
-	file, err := find(command.Args[0], c.env["PATH"])
+func (c *container) launch(command lifeline.Command, env map[string]string) (*lifeline.Process, error) {
+	file, err := find(command.Args[0], env["PATH"])
 	if err != nil {
 		return nil, err
 	}
@@ -226,84 +226,4 @@ func (c *container) launch(command lifeline.Command) (*lifeline.Process, error) 
 	defer out.Close()
 	command.Output = out
 	return lifeline.Start(command)
-}
-
-// attend follows a running process: probes while it runs, SIGTERM and later SIGKILL when the pod is to be deleted.
-func (c *container) attend(process *lifeline.Process) int {
-	began := metav1.Now()
-	c.journal(journal.Started, process.Pid, 0)
-	running, exited := context.WithCancel(c.pod.life)
-	gone := make(chan struct{})
-	instance := 0
-	c.change(func() {
-		c.remember()
-		instance = c.instance
-		c.pid, c.id = process.Pid, fmt.Sprintf("sandbox://%s-%d-%d", c.pod.uid, process.Pid, c.restarts)
-		c.state = v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: began}}
-	})
-	go c.watchReadiness(running, instance)
-	go c.end(process, instance, gone)
-	code, err := process.Wait()
-	stopped := c.pod.life.Err() != nil
-	exited()
-	close(gone)
-	if err != nil {
-		c.pod.k.warn("%v", err)
-	}
-	c.setReady(instance, false)
-	c.change(func() { c.instance++ }) // a probe still under way speaks of a process that is gone
-	event := journal.Exited
-	if stopped {
-		event = journal.Stopped
-	}
-	c.journal(event, process.Pid, code)
-	reason := "Completed"
-	if code != 0 {
-		reason = "Error"
-	}
-	c.change(func() {
-		c.state = v1.ContainerState{Terminated: &v1.ContainerStateTerminated{
-			ExitCode: int32(code), Reason: reason, StartedAt: began, FinishedAt: metav1.Now(), ContainerID: c.id,
-		}}
-	})
-	return code
-}
-
-// end stops the process when the pod is to be deleted.
-func (c *container) end(process *lifeline.Process, instance int, gone <-chan struct{}) {
-	select {
-	case <-gone:
-		return
-	case <-c.pod.life.Done():
-	}
-	c.setReady(instance, false)
-	process.Signal(syscall.SIGTERM)
-	grace := time.NewTimer(c.pod.grace())
-	defer grace.Stop()
-	select {
-	case <-gone:
-		return
-	case <-c.pod.force.Done():
-	case <-grace.C:
-	}
-	process.Signal(syscall.SIGKILL)
-}
-
-// setReady records a change of readiness of one run of the program everywhere it shows. The journal is written
-// under the lock, so that its lines are in the order of the changes.
-func (c *container) setReady(instance int, ready bool) {
-	c.pod.mu.Lock()
-	if c.ready == ready || c.instance != instance || ready && c.pod.life.Err() != nil {
-		c.pod.mu.Unlock()
-		return
-	}
-	c.ready = ready
-	event := journal.Unready
-	if ready {
-		event = journal.Ready
-	}
-	c.record(c.pod.pod, event, c.pid, 0)
-	c.pod.mu.Unlock()
-	c.pod.list()
-	c.pod.touch()
 }

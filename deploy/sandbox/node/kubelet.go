@@ -40,16 +40,21 @@ type Config struct {
 	Self          string // path of this binary, for the demo image
 	Dir           string // for logs and working directories
 	BackoffBase   time.Duration
-	Client        kubernetes.Interface
-	Journal       *journal.Journal
-	Targets       *journal.Targets
+	// Instant pods run on paper only.
+	Instant bool
+	Client  kubernetes.Interface
+	Journal *journal.Journal
+	Targets *journal.Targets
 }
 
 // Kubelet runs the pods of one node.
 type Kubelet struct {
 	Config
-	pool *address.Pool
-	ctx  context.Context
+	pool  *address.Pool
+	ctx   context.Context
+	paper *paper // if pods run on paper
+	// second is what pod specs call a second; tests make it short.
+	second time.Duration
 
 	mu   sync.Mutex
 	pods map[types.UID]*podRun
@@ -57,7 +62,21 @@ type Kubelet struct {
 
 // New makes a kubelet; Register and Handler bring it to life, the context's end kills its pods.
 func New(ctx context.Context, c Config) *Kubelet {
-	return &Kubelet{Config: c, pool: address.NewPool(c.Block), ctx: ctx, pods: map[types.UID]*podRun{}}
+	k := &Kubelet{Config: c, pool: address.NewPool(c.Block), ctx: ctx, second: time.Second, pods: map[types.UID]*podRun{}}
+	if c.Instant {
+		k.pool, k.paper = address.NewPaperPool(c.Block), newPaper(k)
+	}
+	return k
+}
+
+func (k *Kubelet) seconds(n int64) time.Duration { return time.Duration(n) * k.second }
+
+// room is how many pods the node takes.
+func (k *Kubelet) room() int64 {
+	if k.paper != nil {
+		return address.PaperPodsPerNode
+	}
+	return address.PodsPerNode
 }
 
 func (k *Kubelet) hostIP() string { return address.Pod(k.Block, address.Host) }
@@ -66,8 +85,8 @@ func (k *Kubelet) hostIP() string { return address.Pod(k.Block, address.Host) }
 func (k *Kubelet) Register() error {
 	now := metav1.Now()
 	capacity := v1.ResourceList{
-		v1.ResourceCPU: resource.MustParse("1000"), v1.ResourceMemory: resource.MustParse("4Ti"),
-		v1.ResourceEphemeralStorage: resource.MustParse("4Ti"), v1.ResourcePods: *resource.NewQuantity(address.PodsPerNode, resource.DecimalSI),
+		v1.ResourceCPU: resource.MustParse("10k"), v1.ResourceMemory: resource.MustParse("64Ti"),
+		v1.ResourceEphemeralStorage: resource.MustParse("4Ti"), v1.ResourcePods: *resource.NewQuantity(k.room(), resource.DecimalSI),
 	}
 	node := &v1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: k.Node, Labels: map[string]string{
@@ -159,7 +178,17 @@ func (k *Kubelet) seen(pod *v1.Pod) {
 	}
 	run := newPodRun(k, pod)
 	k.pods[pod.UID] = run
+	if k.paper != nil {
+		run.touch()
+		return
+	}
 	go run.run()
+}
+
+func (k *Kubelet) run(uid types.UID) *podRun {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.pods[uid]
 }
 
 // over is true for a pod that has ended and only waits for someone to delete it, and for one that has our word that it is gone.
@@ -171,22 +200,27 @@ func over(pod *v1.Pod) bool {
 
 // removed: the object is gone (a forced deletion), so the processes go at once.
 func (k *Kubelet) removed(pod *v1.Pod) {
-	k.mu.Lock()
-	run := k.pods[pod.UID]
-	k.mu.Unlock()
-	if run != nil {
+	if run := k.run(pod.UID); run != nil {
 		run.kill()
+		run.touch()
 	}
 }
 
 func (k *Kubelet) forget(uid types.UID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if run := k.pods[uid]; run != nil && run.deadline != nil {
+		run.deadline.Stop()
+	}
 	delete(k.pods, uid)
 }
 
 // Stop kills every pod at once and waits until they are reaped.
 func (k *Kubelet) Stop() {
+	if k.paper != nil {
+		k.paper.stop()
+		return
+	}
 	k.mu.Lock()
 	runs := make([]*podRun, 0, len(k.pods))
 	for _, run := range k.pods {

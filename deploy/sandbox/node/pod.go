@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -9,15 +10,18 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/errors"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"sandbox/address"
 )
 
-// defaultGrace is the grace of a pod that names none.
-const defaultGrace = 30 * time.Second
+// defaultGrace is the grace in seconds of a pod that names none.
+const defaultGrace = 30
+
+// errDeadline is why a pod stops that has been active for too long.
+var errDeadline = errors.New("Pod was active on the node longer than the specified deadline")
 
 // podRun is one pod on this node from the moment it is seen until its object is gone.
 type podRun struct {
@@ -28,13 +32,15 @@ type podRun struct {
 	listen          string // where its processes listen
 	start           metav1.Time
 
-	// life ends when the pod is to be deleted, force when its processes must go without grace.
-	life  context.Context
-	die   context.CancelFunc
-	force context.Context
-	kill  context.CancelFunc
-	dirty chan struct{}
-	quiet chan struct{} // the status writer has ended
+	// life ends when the pod is to stop, with the reason; doomed when its object is to be deleted; force when its
+	// processes must go without grace.
+	life, doomed, force context.Context
+	die                 context.CancelCauseFunc
+	doom, kill          context.CancelFunc
+	deadline            *time.Timer
+	dirty               chan struct{}
+	settled             chan struct{} // the pod is doomed and all its processes are gone
+	quiet               chan struct{} // the status writer has ended
 	// finished: nothing of the pod is left
 	finished chan struct{}
 
@@ -45,17 +51,19 @@ type podRun struct {
 	containers []*container
 	inits      int // how many of containers, from the first, are init containers
 	ended      bool
+	late       bool // it ended because of its active deadline
 	conditions map[v1.PodConditionType]v1.PodCondition
 }
 
 func newPodRun(k *Kubelet, pod *v1.Pod) *podRun {
 	r := &podRun{
 		k: k, pod: pod, namespace: pod.Namespace, name: pod.Name, uid: pod.UID, start: metav1.Now(), inits: len(pod.Spec.InitContainers),
-		dirty: make(chan struct{}, 1), quiet: make(chan struct{}), finished: make(chan struct{}),
+		dirty: make(chan struct{}, 1), settled: make(chan struct{}), quiet: make(chan struct{}), finished: make(chan struct{}),
 		conditions: map[v1.PodConditionType]v1.PodCondition{},
 	}
 	r.force, r.kill = context.WithCancel(k.ctx)
-	r.life, r.die = context.WithCancel(r.force)
+	r.doomed, r.doom = context.WithCancel(r.force)
+	r.life, r.die = context.WithCancelCause(r.doomed)
 	for i := range pod.Spec.InitContainers {
 		r.containers = append(r.containers, newContainer(r, &pod.Spec.InitContainers[i], true))
 	}
@@ -63,9 +71,20 @@ func newPodRun(k *Kubelet, pod *v1.Pod) *podRun {
 		r.containers = append(r.containers, newContainer(r, &pod.Spec.Containers[i], false))
 	}
 	if pod.DeletionTimestamp != nil {
-		r.die()
+		r.doom()
 	}
+	r.limit(pod)
 	return r
+}
+
+// limit sets the timer of the pod's active deadline. The kubelet's lock keeps its callers apart.
+func (r *podRun) limit(pod *v1.Pod) {
+	if r.deadline != nil {
+		r.deadline.Stop()
+	}
+	if seconds := pod.Spec.ActiveDeadlineSeconds; seconds != nil && r.k.paper == nil {
+		r.deadline = time.AfterFunc(time.Until(r.start.Add(r.k.seconds(*seconds))), func() { r.die(errDeadline) })
+	}
 }
 
 // update takes a newer version of the object.
@@ -74,11 +93,13 @@ func (r *podRun) update(pod *v1.Pod) {
 	relabelled := !maps.Equal(r.pod.Labels, pod.Labels)
 	r.pod = pod
 	r.mu.Unlock()
+	r.limit(pod)
 	if pod.DeletionTimestamp != nil {
-		r.die()
+		r.doom()
+		r.touch()
 		return
 	}
-	if relabelled {
+	if relabelled && r.k.paper == nil {
 		r.list()
 	}
 	if len(pod.Spec.ReadinessGates) > 0 {
@@ -100,11 +121,11 @@ func (r *podRun) grace() time.Duration {
 	pod := r.newest()
 	switch {
 	case pod.DeletionGracePeriodSeconds != nil:
-		return time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second
+		return r.k.seconds(*pod.DeletionGracePeriodSeconds)
 	case pod.Spec.TerminationGracePeriodSeconds != nil:
-		return time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
+		return r.k.seconds(*pod.Spec.TerminationGracePeriodSeconds)
 	}
-	return defaultGrace
+	return r.k.seconds(defaultGrace)
 }
 
 func (r *podRun) run() {
@@ -121,7 +142,8 @@ func (r *podRun) run() {
 		r.touch()
 		r.work()
 	}
-	<-r.life.Done()
+	<-r.doomed.Done()
+	close(r.settled)
 	<-r.quiet
 	if r.k.ctx.Err() == nil {
 		r.erase()
@@ -138,11 +160,15 @@ func (r *podRun) admit() error {
 	if err == nil {
 		return nil
 	}
-	status := v1.PodStatus{Phase: v1.PodFailed, Reason: "OutOfpods", Message: err.Error(), StartTime: &r.start}
-	if perr := r.patch(status); perr != nil {
+	if perr := r.refuse(err); perr != nil {
 		r.k.warn("pod %s/%s: %v", r.namespace, r.name, perr)
 	}
 	return err
+}
+
+// refuse writes that the pod has failed for want of room.
+func (r *podRun) refuse(why error) error {
+	return r.patch(v1.PodStatus{Phase: v1.PodFailed, Reason: "OutOfpods", Message: why.Error(), StartTime: &r.start})
 }
 
 // work runs the init containers one after another, then the others side by side, until all have ended for good.
@@ -166,7 +192,7 @@ func (r *podRun) work() {
 	}
 	r.k.Targets.Remove(string(r.uid))
 	r.mu.Lock()
-	r.ended = true
+	r.ended, r.late = true, context.Cause(r.life) == errDeadline
 	r.mu.Unlock()
 	r.touch()
 }
@@ -185,7 +211,7 @@ func (r *podRun) erase() {
 		if err == nil {
 			err = pods.Delete(r.k.ctx, r.name, metav1.DeleteOptions{GracePeriodSeconds: &zero, Preconditions: &metav1.Preconditions{UID: &r.uid}})
 		}
-		if err == nil || errors.IsNotFound(err) || errors.IsConflict(err) || r.k.ctx.Err() != nil {
+		if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) || r.k.ctx.Err() != nil {
 			return
 		}
 		r.k.warn("remove pod %s/%s: %v", r.namespace, r.name, err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -12,8 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
-
-	"sandbox/journal"
 )
 
 // gather is how long the status writer waits for more changes of the same moment: most pods go from nothing to
@@ -22,6 +19,10 @@ const gather = 10 * time.Millisecond
 
 // touch asks for a status write.
 func (r *podRun) touch() {
+	if r.k.paper != nil {
+		r.k.paper.queue.Add(r.uid)
+		return
+	}
 	select {
 	case r.dirty <- struct{}{}:
 	default:
@@ -33,19 +34,21 @@ func (r *podRun) report() {
 	defer close(r.quiet)
 	for {
 		select {
-		case <-r.life.Done():
+		case <-r.settled:
 			return
 		case <-r.dirty:
 		}
-		if !pause(r.life, gather) {
+		select {
+		case <-r.settled:
 			return
+		case <-time.After(gather):
 		}
 		err := r.patch(r.status())
-		if err == nil || r.life.Err() != nil || errors.IsNotFound(err) || errors.IsConflict(err) {
+		if err == nil || r.force.Err() != nil || errors.IsNotFound(err) || errors.IsConflict(err) {
 			continue // written, or the pod is gone, or another one has its name: the watch will say so
 		}
 		r.k.warn("status of pod %s/%s: %v", r.namespace, r.name, err)
-		pause(r.life, retryPause)
+		pause(r.doomed, retryPause)
 		r.touch()
 	}
 }
@@ -102,12 +105,18 @@ func (r *podRun) status() v1.PodStatus {
 			unready = append(unready, c.spec.Name)
 		}
 	}
+	if r.late {
+		s.Reason, s.Message = "DeadlineExceeded", errDeadline.Error()
+	}
 	s.Conditions = r.judge(s.Phase, unready, uninit)
 	return s
 }
 
 // phase follows the kubelet's rule: a container that never ran keeps the pod Pending; one that will be restarted keeps it Running.
 func (r *podRun) phase() v1.PodPhase {
+	if r.late {
+		return v1.PodFailed
+	}
 	failed := false
 	for i, c := range r.containers {
 		switch t := c.state.Terminated; {
@@ -129,94 +138,4 @@ func (r *podRun) phase() v1.PodPhase {
 		return v1.PodFailed
 	}
 	return v1.PodSucceeded
-}
-
-// judge computes the conditions that belong to the kubelet, keeping the time of the last change of each.
-func (r *podRun) judge(phase v1.PodPhase, unready, uninit []string) []v1.PodCondition {
-	set := func(kind v1.PodConditionType, ok bool, reason, message string) v1.PodCondition {
-		c := v1.PodCondition{Type: kind, Status: v1.ConditionTrue, ObservedGeneration: r.pod.Generation, Reason: reason, Message: message}
-		if !ok {
-			c.Status = v1.ConditionFalse
-		} else if phase != v1.PodSucceeded {
-			c.Reason, c.Message = "", ""
-		}
-		if old, known := r.conditions[kind]; known && old.Status == c.Status {
-			c.LastTransitionTime = old.LastTransitionTime
-		} else {
-			c.LastTransitionTime = metav1.Now()
-		}
-		r.conditions[kind] = c
-		return c
-	}
-	reason, message := "ContainersNotReady", "containers with unready status: ["+strings.Join(unready, " ")+"]"
-	switch phase {
-	case v1.PodSucceeded:
-		reason, message = "PodCompleted", ""
-	case v1.PodFailed:
-		reason, message = "PodFailed", ""
-	}
-	all := len(unready) == 0 && phase == v1.PodRunning
-	gates := r.closedGates()
-	containers := set(v1.ContainersReady, all, reason, message)
-	if all && len(gates) > 0 {
-		reason, message = "ReadinessGatesNotReady", "corresponding condition of pod readiness gate is not true: ["+strings.Join(gates, " ")+"]"
-	}
-	return []v1.PodCondition{
-		set(v1.PodReadyToStartContainers, true, "", ""),
-		set(v1.PodInitialized, len(uninit) == 0, "ContainersNotInitialized", "containers with incomplete status: ["+strings.Join(uninit, " ")+"]"),
-		containers,
-		set(v1.PodReady, all && len(gates) == 0, reason, message),
-	}
-}
-
-// closedGates are the pod's readiness gates that nobody has opened yet.
-func (r *podRun) closedGates() []string {
-	var closed []string
-	for _, gate := range r.pod.Spec.ReadinessGates {
-		open := false
-		for _, c := range r.pod.Status.Conditions {
-			open = open || c.Type == gate.ConditionType && c.Status == v1.ConditionTrue
-		}
-		if !open {
-			closed = append(closed, string(gate.ConditionType))
-		}
-	}
-	return closed
-}
-
-// list puts the pod on Prometheus' list when all its containers are ready and takes it off when not.
-func (r *podRun) list() {
-	r.listing.Lock() // the last look is the last word
-	defer r.listing.Unlock()
-	r.mu.Lock()
-	pod := r.pod
-	ready := r.life.Err() == nil
-	for _, c := range r.containers[r.inits:] {
-		ready = ready && c.ready
-	}
-	r.mu.Unlock()
-	port := metricsPort(&pod.Spec)
-	if !ready || port == 0 {
-		r.k.Targets.Remove(string(pod.UID))
-		return
-	}
-	r.k.Targets.Set(string(pod.UID), journal.Target{
-		Address: fmt.Sprintf("%s:%d", r.listen, port), Namespace: pod.Namespace, Pod: pod.Name, Labels: pod.Labels,
-	})
-}
-
-// metricsPort is the port named http, else the first one, else 0.
-func metricsPort(spec *v1.PodSpec) int32 {
-	first := int32(0)
-	for _, c := range spec.Containers {
-		for _, p := range c.Ports {
-			if p.Name == "http" {
-				return p.ContainerPort
-			}
-			if first == 0 {
-				first = p.ContainerPort
-			}
-		}
-	}
-	return first
 }
