@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 	"sandbox/lifeline"
 	"sandbox/node"
 	"sandbox/traffic"
+	"sandbox/usage"
 )
 
 const (
@@ -121,8 +123,8 @@ func (c *Cluster) wipe() error {
 	return nil
 }
 
-// bringUp returns when the cluster takes work: the API is ready, nodes are registered, the gateway listens and the
-// controllers have made the default service account.
+// bringUp returns when the cluster takes work: the API is ready, nodes are registered, the gateway listens, the
+// controllers have made the default service account and the metrics API answers.
 func (c *Cluster) bringUp(ctx context.Context) error {
 	if err := c.start(ctx, etcd, c.etcdArgs()); err != nil {
 		return err
@@ -154,9 +156,16 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 	if err := c.runNodes(ctx, client); err != nil {
 		return err
 	}
-	return c.await(ctx, "controller manager", func() bool {
+	err = c.await(ctx, "controller manager", func() bool {
 		_, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	// The namespace that it is registered in comes by itself.
+	return c.await(ctx, "metrics API", func() bool {
+		return usage.Register(ctx, client, c.ports.usage, c.pki.ca) == nil && usage.Served(ctx, client)
 	})
 }
 
@@ -220,14 +229,28 @@ func (c *Cluster) runNodes(ctx context.Context, client kubernetes.Interface) err
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", local(c.ports.gateway))
+	figures := usage.New(client, factory.Core().V1().Pods().Lister())
+	own, err := tls.LoadX509KeyPair(c.pki.path("usage.crt"), c.pki.path("usage.key"))
 	if err != nil {
-		return fmt.Errorf("gateway of %s: %w", c.name, err)
+		return fmt.Errorf("certificate of %s: %w", c.name, err)
 	}
 	factory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
+	err = c.serve(c.ports.gateway, func(l net.Listener) error { return gateway.Serve(ctx, l) })
+	if err != nil {
+		return err
+	}
+	return c.serve(c.ports.usage, func(l net.Listener) error { return figures.Serve(ctx, l, own, c.pki.ca) })
+}
+
+// serve runs a server beside the others; its failure is the end of the sandbox.
+func (c *Cluster) serve(port int, server func(net.Listener) error) error {
+	listener, err := net.Listen("tcp", local(port))
+	if err != nil {
+		return fmt.Errorf("cluster %s: %w", c.name, err)
+	}
 	go func() {
-		if err := gateway.Serve(ctx, listener); err != nil {
+		if err := server(listener); err != nil {
 			c.fail(fmt.Errorf("cluster %s: %w", c.name, err))
 		}
 	}()

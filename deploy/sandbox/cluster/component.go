@@ -25,7 +25,7 @@ var controllers = []string{
 	"namespace-controller", "serviceaccount-controller", "serviceaccount-token-controller", "root-ca-certificate-publisher-controller",
 	"endpoints-controller", "endpointslice-controller", "replicaset-controller", "deployment-controller", "statefulset-controller",
 	"job-controller", "cronjob-controller", "ttl-after-finished-controller", "garbage-collector-controller", "pod-garbage-collector-controller",
-	"disruption-controller", "clusterrole-aggregation-controller",
+	"disruption-controller", "horizontal-pod-autoscaler-controller", "clusterrole-aggregation-controller",
 }
 
 // etcdArgs: no fsync, for the data is wiped at the next start anyway.
@@ -50,16 +50,23 @@ func (c *Cluster) apiserverArgs() []string {
 		"--disable-admission-plugins=ServiceAccount,TaintNodesByCondition", "--endpoint-reconciler-type=none",
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=" + c.pki.path("sa.pub"),
 		"--service-account-signing-key-file=" + c.pki.path("sa.key"), "--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged=true",
-		"--profiling=false",
+		"--requestheader-client-ca-file=" + c.pki.path("ca.crt"), "--requestheader-allowed-names=aggregator",
+		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-", "--proxy-client-cert-file=" + c.pki.path("aggregator.crt"),
+		"--proxy-client-key-file=" + c.pki.path("aggregator.key"), "--profiling=false",
 	}
 }
 
+// managerArgs: an autoscaler looks every second and believes a pod as soon as it is ready, where it would otherwise take
+// minutes.
 func (c *Cluster) managerArgs() []string {
 	return []string{
 		"--kubeconfig=" + c.pki.path(manager+".kubeconfig"), "--controllers=" + strings.Join(controllers, ","), "--leader-elect=false",
 		"--secure-port=0", "--service-account-private-key-file=" + c.pki.path("sa.key"), "--root-ca-file=" + c.pki.path("ca.crt"),
 		fmt.Sprintf("--kube-api-qps=%g", c.options.QPS), fmt.Sprintf("--kube-api-burst=%d", c.options.burst()),
-		"--concurrent-replicaset-syncs=20", "--concurrent-gc-syncs=20", "--profiling=false",
+		"--concurrent-replicaset-syncs=20", "--concurrent-gc-syncs=20", "--horizontal-pod-autoscaler-sync-period=1s",
+		"--horizontal-pod-autoscaler-cpu-initialization-period=1s", "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
+		"--profiling=false",
 	}
 }
 

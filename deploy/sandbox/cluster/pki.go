@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"sigs.k8s.io/yaml"
+
+	"sandbox/usage"
 )
 
 // validity of the certificates: a sandbox lives for hours, a forgotten one for days.
@@ -23,6 +25,18 @@ const validity = 30 * 24 * time.Hour
 
 // identity is a user of the API server's static token file; all of them may do everything.
 type identity struct{ user, token string }
+
+// leaves are the certificates that the authority signs: the API server's, the one it shows to servers of aggregated
+// APIs, and the one such a server shows.
+var leaves = []struct {
+	file, user string
+	usage      x509.ExtKeyUsage
+	names      []string
+}{
+	{"apiserver", "kube-apiserver", x509.ExtKeyUsageServerAuth, []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"}},
+	{"aggregator", "aggregator", x509.ExtKeyUsageClientAuth, nil},
+	{"usage", "usage", x509.ExtKeyUsageServerAuth, []string{usage.Host}},
+}
 
 // pki is what a cluster's components need to trust each other, as files in one folder.
 type pki struct {
@@ -49,17 +63,18 @@ func newPKI(dir string) (pki, error) {
 	if p.ca, err = p.certificate("ca", ca, ca, caKey, caKey); err != nil {
 		return p, err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return p, fmt.Errorf("certificates: %w", err)
-	}
-	server := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "kube-apiserver"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"},
-	}
-	if _, err := p.certificate("apiserver", server, ca, key, caKey); err != nil {
-		return p, err
+	for i, leaf := range leaves {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return p, fmt.Errorf("certificates: %w", err)
+		}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(int64(i) + 2), Subject: pkix.Name{CommonName: leaf.user}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{leaf.usage}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: leaf.names,
+		}
+		if _, err := p.certificate(leaf.file, template, ca, key, caKey); err != nil {
+			return p, err
+		}
 	}
 	return p, p.serviceAccountKeys()
 }

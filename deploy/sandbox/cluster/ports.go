@@ -15,7 +15,7 @@ const (
 )
 
 // ports are the listeners of one cluster, all on 127.0.0.1.
-type ports struct{ etcd, peer, apiserver, gateway int }
+type ports struct{ etcd, peer, apiserver, gateway, usage int }
 
 // block is a number that this sandbox alone has on this machine: it stands for pod addresses and for ports.
 type block struct {
@@ -44,13 +44,13 @@ func takeBlock() (block, error) {
 
 func (b block) ports() ports {
 	p := portBase + b.number*portsEach
-	return ports{etcd: p, peer: p + 1, apiserver: p + 2, gateway: p + 3}
+	return ports{etcd: p, peer: p + 1, apiserver: p + 2, gateway: p + 3, usage: p + 4}
 }
 
 // free is false when something else listens on one of the block's ports.
 func (b block) free() bool {
 	p := b.ports()
-	for _, port := range []int{p.etcd, p.peer, p.apiserver, p.gateway} {
+	for _, port := range []int{p.etcd, p.peer, p.apiserver, p.gateway, p.usage} {
 		l, err := net.Listen("tcp", local(port))
 		if err != nil {
 			return false
