@@ -2,10 +2,11 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test build sandbox gate-off prerequisites lint deny
+.PHONY: help demo test build sandbox plugin gate-off prerequisites lint deny
 
 CARGO ?= cargo
 SANDBOX := target/sandbox/sandbox
+PLUGIN := target/plugin/kubectl-argo-rollouts
 GATE_OFF := target/gate-off/groundswell-agent
 
 help: ## say what can be made
@@ -14,8 +15,8 @@ help: ## say what can be made
 demo: build ## the story, left up until Ctrl-C; EXIT=1 ends by itself, 0 only if it came out right
 	target/debug/demo $(if $(EXIT),--exit) --dir target/demo
 
-test: prerequisites sandbox lint ## every test
-	cd deploy/sandbox && go vet ./... && go test ./...
+test: prerequisites sandbox plugin lint ## every test
+	cd deploy/sandbox && go vet -trimpath ./... && go test -trimpath ./...
 	$(MAKE) --no-print-directory gate-off
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --no-fail-fast
@@ -25,10 +26,17 @@ build: prerequisites sandbox ## all programs
 
 sandbox: prerequisites $(SANDBOX) ## the local clusters' program
 
-# Go has a cache of its own, but linking Kubernetes takes a while.
+# Go has a cache of its own, but linking Kubernetes takes a while. Tests and vet use the same flags: what they depend on
+# is compiled once.
 $(SANDBOX): $(shell find deploy/sandbox -name '*.go' -not -name '*_test.go') deploy/sandbox/go.mod deploy/sandbox/go.sum
 	mkdir -p $(@D)
 	cd deploy/sandbox && go build -trimpath -o ../../$@ .
+
+plugin: prerequisites $(PLUGIN) ## the published kubectl plugin of Argo Rollouts, which tests drive the agent with
+
+$(PLUGIN): tests/plugin/main.go tests/plugin/go.mod tests/plugin/go.sum
+	mkdir -p $(@D)
+	cd tests/plugin && go build -trimpath -o ../../$@ .
 
 # The agent with the gate check switched off, beside the real one: the story must fail with it.
 gate-off:

@@ -12,4 +12,5 @@ pub mod names;
 pub mod object;
 pub mod quiet;
 pub mod shop;
+pub mod transcript;
 pub mod visitors;

@@ -15,7 +15,11 @@ pub enum Kind {
     /// Of our own group.
     Gate,
     /// Of apps.
+    Deployment,
+    /// Of apps.
     ReplicaSet,
+    /// Of policy.
+    PodDisruptionBudget,
     /// Of the core.
     Pod,
     /// Of the core.
@@ -28,6 +32,11 @@ impl Kind {
             Kind::Rollout => ("argoproj.io", "v1alpha1", "Rollout", "rollouts"),
             Kind::AnalysisRun => ("argoproj.io", "v1alpha1", "AnalysisRun", "analysisruns"),
             Kind::Gate => ("fleet.groundswell.dev", "v1alpha1", "Gate", "gates"),
+            Kind::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Kind::PodDisruptionBudget => {
+                let plural = "poddisruptionbudgets";
+                ("policy", "v1", "PodDisruptionBudget", plural)
+            }
             Kind::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
             Kind::Pod => ("", "v1", "Pod", "pods"),
             Kind::Event => ("", "v1", "Event", "events"),

@@ -15,5 +15,7 @@ mod crds;
 mod cutoff;
 mod fleet;
 mod kills;
+mod plugin;
 mod races;
 mod sandbox;
+mod workloads;

@@ -28,7 +28,7 @@ pub enum Error {
         last: String,
     },
     /// A program that is not there.
-    #[error("{} is not built: run `make build`", path.display())]
+    #[error("{} is not built: run `make build plugin`", path.display())]
     NotBuilt {
         /// Where it was looked for.
         path: PathBuf,

@@ -39,6 +39,11 @@ pub fn sandbox() -> Result<PathBuf> {
     built(target().join("sandbox/sandbox"))
 }
 
+/// The published kubectl plugin of Argo Rollouts.
+pub fn plugin() -> Result<PathBuf> {
+    built(target().join("plugin/kubectl-argo-rollouts"))
+}
+
 /// The agent whose gate check is switched off.
 pub fn gate_off_agent() -> Result<PathBuf> {
     built(target().join("gate-off/groundswell-agent"))

@@ -1,0 +1,194 @@
+//! The published kubectl plugin of Argo Rollouts drives a canary under the agent. In: its commands. Out: what it prints, as
+//! in `tests/fixtures/plugin`, and what the cluster then runs.
+
+use serde_json::{Value, json};
+use tests_e2e::bed::Shared;
+use tests_e2e::object::text;
+use tests_e2e::shop::{NAME, Shop};
+use tests_e2e::transcript::{self, Transcript};
+use tests_fleet::{Plugin, RunDir};
+
+const GET: [&str; 3] = ["get", "rollout", NAME];
+
+/// A version of the application that is healthy, and a session with the plugin.
+async fn session(name: &str) -> (&'static Shared, Shop, Transcript) {
+    let shared = Shared::get().await.expect("the shared cluster");
+    let cluster = shared.cluster().expect("the cluster");
+    let namespace = format!("plugin-{name}");
+    let shop = Shop::open(cluster, &namespace).await.expect("a namespace");
+    shop.first("v1", &steps()).await.expect("healthy");
+    let transcript = Transcript::open(name, cluster, &shop).expect("a fixture");
+    (shared, shop, transcript)
+}
+
+fn steps() -> Value {
+    json!([{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {}}])
+}
+
+/// Another image, by the plugin, until the canary waits at its first pause.
+async fn set_image(shop: &Shop, said: &mut Transcript, version: &str) {
+    let image = format!("{NAME}=demo:{version}");
+    said.does(&["set", "image", NAME, &image])
+        .await
+        .expect("set image");
+    shop.paused_at(1).await.expect("held at the first pause");
+}
+
+#[tokio::test]
+async fn the_plugin_takes_a_canary_step_by_step() {
+    let (shared, shop, mut said) = session("canary").await;
+    said.shows(&GET).await.expect("healthy");
+    said.does(&["status", NAME]).await.expect("at once");
+    set_image(&shop, &mut said, "v2").await;
+    said.shows(&GET).await.expect("a fifth");
+    said.shows(&["list", "rollouts"]).await.expect("a row");
+    said.does(&["status", NAME, "--watch=false"])
+        .await
+        .expect("paused");
+    said.does(&["status", NAME, "--timeout", "1s"])
+        .await
+        .expect("given up");
+    said.does(&["promote", NAME]).await.expect("promote");
+    shop.paused_at(3).await.expect("held at the second pause");
+    shop.serves(&[("v1", 2), ("v2", 3)]).await.expect("v2");
+    said.shows(&GET).await.expect("three fifths");
+    said.does(&["promote", NAME]).await.expect("promote");
+    shop.healthy("v2").await.expect("done");
+    said.shows(&GET).await.expect("all of it");
+    said.shows(&["status", NAME]).await.expect("healthy");
+    said.end().expect("no more");
+    shared.check().await.expect("no fault");
+}
+
+#[tokio::test]
+async fn the_plugin_aborts_retries_and_promotes_in_full() {
+    let (shared, shop, mut said) = session("abort").await;
+    set_image(&shop, &mut said, "v2").await;
+    said.does(&["abort", NAME]).await.expect("abort");
+    shop.phase("Degraded").await.expect("degraded");
+    shop.serves(&[("v1", 5)]).await.expect("back on v1");
+    said.shows(&GET).await.expect("aborted");
+    said.does(&["status", NAME]).await.expect("degraded");
+    said.does(&["retry", "rollout", NAME]).await.expect("retry");
+    shop.paused_at(1).await.expect("held again");
+    said.shows(&GET).await.expect("a fifth");
+    said.does(&["promote", NAME, "--full"]).await.expect("full");
+    shop.healthy("v2").await.expect("done");
+    said.shows(&GET).await.expect("all of it");
+    said.does(&["promote", NAME, "--full"])
+        .await
+        .expect("again");
+    said.end().expect("no more");
+    shared.check().await.expect("no fault");
+}
+
+#[tokio::test]
+async fn what_the_plugin_pauses_waits_until_it_promotes() {
+    let (shared, shop, mut said) = session("pause").await;
+    said.does(&["pause", NAME]).await.expect("pause");
+    shop.phase("Paused").await.expect("paused");
+    said.shows(&GET).await.expect("paused while healthy");
+    said.does(&["set", "image", NAME, "checkout=demo:v2"])
+        .await
+        .expect("set image");
+    said.shows(&GET).await.expect("nothing is started");
+    shop.serves(&[("v1", 5)]).await.expect("v1");
+    said.does(&["promote", NAME]).await.expect("unpaused");
+    shop.paused_at(1).await.expect("held at the first pause");
+    said.shows(&GET).await.expect("a fifth");
+    said.end().expect("no more");
+    shared.check().await.expect("no fault");
+}
+
+#[tokio::test]
+async fn the_plugin_goes_back_by_undo() {
+    let (shared, shop, mut said) = session("undo").await;
+    set_image(&shop, &mut said, "v2").await;
+    said.does(&["promote", NAME, "--full"]).await.expect("full");
+    shop.healthy("v2").await.expect("done");
+    said.does(&["undo", NAME]).await.expect("undo");
+    shop.paused_at(1).await.expect("through the steps");
+    said.shows(&GET).await.expect("v1 is the canary");
+    said.does(&["undo", NAME, "--to-revision", "2"])
+        .await
+        .expect("undo of the undo");
+    let rollout = shop.healthy("v2").await.expect("back at once");
+    let hash = text(&rollout, "/status/currentPodHash");
+    assert_eq!(text(&rollout, "/status/stableRS"), hash);
+    said.shows(&GET).await.expect("v2");
+    said.does(&["undo", NAME, "--to-revision", "4"])
+        .await
+        .expect("nothing to do");
+    said.does(&["undo", NAME, "--to-revision", "99"])
+        .await
+        .expect("no such revision");
+    said.end().expect("no more");
+    shared.check().await.expect("no fault");
+}
+
+/// Manifests by name, each a good one with one thing changed.
+fn manifests() -> Vec<(&'static str, Value)> {
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut manifest = json!({
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Rollout",
+            "metadata": {"name": NAME},
+            "spec": {
+                "selector": {"matchLabels": {"app": NAME}},
+                "strategy": {"canary": {"steps": steps()}},
+                "template": {
+                    "metadata": {"labels": {"app": NAME}},
+                    "spec": {"containers": [{"name": NAME, "image": "demo:v1"}]},
+                },
+            },
+        });
+        change(&mut manifest["spec"]);
+        manifest
+    };
+    vec![
+        ("good.yaml", with(&|_| {})),
+        (
+            "two-in-one.yaml",
+            with(&|spec| {
+                spec["strategy"]["canary"]["steps"][0] = json!({"setWeight": 20, "pause": {}});
+            }),
+        ),
+        (
+            "no-room.yaml",
+            with(&|spec| {
+                spec["strategy"]["canary"]["maxSurge"] = json!(0);
+                spec["strategy"]["canary"]["maxUnavailable"] = json!(0);
+            }),
+        ),
+        (
+            "selector.yaml",
+            with(&|spec| spec["selector"]["matchLabels"]["app"] = json!("other")),
+        ),
+        (
+            "unknown-field.yaml",
+            with(&|spec| spec["strategy"]["canary"]["weight"] = json!(20)),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn the_plugin_lints_without_a_cluster() {
+    tests_fleet::init();
+    let run = RunDir::temporary("lint").expect("a folder");
+    let plugin = Plugin::new(&run.join("kubeconfig"), "shop").expect("the plugin");
+    let mut found = String::new();
+    for (name, manifest) in manifests() {
+        // JSON is YAML.
+        std::fs::write(run.join(name), manifest.to_string()).expect("written");
+        let arguments = ["lint", "--filename", name];
+        let answer = plugin.run(&arguments).await.expect("an answer");
+        assert_eq!(answer.status == Some(0), name == "good.yaml", "{answer:?}");
+        found.push_str(&transcript::block(&arguments, &answer, &[]));
+    }
+    let path = transcript::fixture("lint");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &found).expect("written");
+    }
+    let expected = std::fs::read_to_string(&path).expect("a fixture");
+    assert_eq!(found, expected, "UPDATE=1 rewrites it");
+}
