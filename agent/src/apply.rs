@@ -5,6 +5,7 @@
 
 mod analysis;
 mod gate;
+mod pod;
 mod replica_set;
 mod status;
 mod template;
@@ -21,6 +22,7 @@ use crate::event::{About, Events, News};
 use crate::key::ObjectKey;
 use crate::link::report::Reports;
 use crate::link::state;
+use crate::refusals::Refusals;
 use crate::writer::{self, Writer};
 use crate::written::Written;
 use crate::{observe, status_patch};
@@ -65,6 +67,8 @@ pub struct Applier {
     pub reports: Arc<Reports>,
     /// The agent's own namespace.
     pub namespace: String,
+    /// Evictions that were refused.
+    pub refusals: Arc<Refusals>,
     /// What was said of Rollouts that cannot be decoded.
     pub undecodable: Undecodable,
 }
@@ -96,6 +100,8 @@ struct Pass<'a> {
     record: Option<GateStatus>,
     /// Versions of objects written in this pass, by name.
     versions: BTreeMap<String, String>,
+    /// The server refused something, which the next pass has to know.
+    refused: bool,
 }
 
 impl Applier {
@@ -116,13 +122,18 @@ impl Applier {
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
             record: observed.gate.gate().and_then(|gate| gate.status.clone()),
             versions: BTreeMap::new(),
+            refused: false,
         };
         for action in actions {
             pass.act(action).await?;
         }
         pass.write_status(&status).await?;
         pass.report(&status, &reasons);
-        Ok(wake)
+        Ok(if pass.refused {
+            Some(observed.now)
+        } else {
+            wake
+        })
     }
 }
 
@@ -155,6 +166,17 @@ impl Pass<'_> {
                 desired,
                 because: _,
             } => self.scale_replica_set(&name, to, desired).await,
+            Action::ChangeTemplateMetadata {
+                name,
+                labels,
+                annotations,
+                notes,
+            } => {
+                self.change_template_metadata(&name, &labels, &annotations, &notes)
+                    .await
+            }
+            Action::ChangePods { set: _, pods } => self.change_pods(pods).await,
+            Action::EvictPod { name, uid, set } => self.evict_pod(&name, &uid, &set).await,
             Action::DeleteReplicaSet { name } => self.delete_replica_set(&name).await,
             Action::CreateAnalysisRun { run } => self.create_run(&run).await,
             Action::TerminateAnalysisRun { name } => self.terminate_run(&name).await,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use agent_api::FirstContact;
+use agent_engine::{HpaCounting, Settings};
 use clap::{Parser, ValueEnum};
 use secrecy::SecretString;
 
@@ -57,6 +58,9 @@ pub struct Args {
     /// Run only while holding the Lease that all controllers of Rollouts share
     #[arg(long)]
     pub leader_elect: bool,
+    /// Which pods autoscalers are shown
+    #[arg(long, value_enum, default_value_t = Counting::Traffic)]
+    pub hpa_counting: Counting,
     /// Form of the log
     #[arg(long, value_enum, default_value_t = LogForm::Text)]
     pub log: LogForm,
@@ -69,6 +73,15 @@ pub enum First {
     Hold,
     /// New versions start
     Open,
+}
+
+/// Which pods autoscalers are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Counting {
+    /// Those that make their arithmetic right
+    Traffic,
+    /// All pods of a canary, as Argo Rollouts counts
+    ArgoRollouts,
 }
 
 /// Form of the log.
@@ -106,6 +119,17 @@ impl Args {
         match self.first_contact {
             First::Hold => FirstContact::Hold,
             First::Open => FirstContact::Open,
+        }
+    }
+
+    /// What the engine is told of all Rollouts.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            hpa_counting: match self.hpa_counting {
+                Counting::Traffic => HpaCounting::Traffic,
+                Counting::ArgoRollouts => HpaCounting::ArgoRollouts,
+            },
         }
     }
 

@@ -25,6 +25,7 @@ pub mod observe;
 pub mod permit;
 pub mod program;
 pub mod queue;
+pub mod refusals;
 pub mod rehearsal;
 pub mod revision;
 pub mod start;

@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use agent_api::names::{ANNOTATION_DIGEST, gate_name};
 use agent_api::{
-    AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, PodTemplate, ReplicaSet,
-    Rollout, Uid,
+    AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, Pod, PodTemplate,
+    ReplicaSet, Rollout, Trim as _, Uid,
 };
 use agent_engine::{
-    GateObserved, GateRecord, Governance, Kept, Observed, TemplateKey, Templates, effective,
+    GateObserved, GateRecord, Governance, Kept, Observed, Settings, TemplateKey, Templates,
+    effective, pods,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ListParams;
 use kube::{Api, Client};
 
 use crate::cache::Caches;
@@ -22,6 +24,7 @@ use crate::fleet::{Fleet, Kinds};
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
 use crate::permit;
+use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
 use crate::store::Found;
 use crate::wire::{FIRST_DEPLOY_FREE, PASSED, UNGOVERN};
@@ -40,7 +43,18 @@ pub enum Error {
         /// Why.
         source: Box<kube::Error>,
     },
+    /// Pods could not be listed.
+    #[error("cannot list the pods of Rollout {rollout}: {source}")]
+    Pods {
+        /// Whose.
+        rollout: ObjectKey,
+        /// Why.
+        source: Box<kube::Error>,
+    },
 }
+
+/// Pods in one answer of the API server; more come page by page.
+const PODS_A_PAGE: u32 = 500;
 
 /// The means of observing.
 pub struct Observer {
@@ -54,6 +68,10 @@ pub struct Observer {
     pub client: Client,
     /// Templates as the API server would store them.
     pub rehearsal: Rehearsal,
+    /// Evictions that were refused.
+    pub refusals: Arc<Refusals>,
+    /// What holds for all Rollouts.
+    pub settings: Settings,
 }
 
 impl Observer {
@@ -67,6 +85,9 @@ impl Observer {
             now: at.now,
             rollout: rollout.clone(),
             defaulted: self.defaulted(rollout, &uid, &replica_sets).await?,
+            pods: self.pods(rollout, &key, &replica_sets, at).await?,
+            refused: self.refusals.of(&uid, at.now),
+            settings: self.settings,
             replica_sets,
             analysis_runs: self.runs(&uid),
             templates: self.templates(rollout),
@@ -76,6 +97,43 @@ impl Observer {
 
     fn replica_sets(&self, uid: &Uid) -> Vec<ReplicaSet> {
         decoded(self.caches.replica_sets.indexed(uid.as_str()))
+    }
+
+    /// The pods as they are at this moment, when the engine needs them. A list of metadata alone, from the API server
+    /// itself: what was evicted just now is in none of our caches.
+    async fn pods(
+        &self,
+        rollout: &Rollout,
+        key: &ObjectKey,
+        sets: &[ReplicaSet],
+        at: Moment,
+    ) -> Result<Option<Vec<Pod>>, Error> {
+        if !pods::needed(rollout, sets, at.now) {
+            return Ok(None);
+        }
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
+        let selector = rollout.spec.selector.to_query();
+        let mut parameters = ListParams::default().labels(&selector).limit(PODS_A_PAGE);
+        let mut found = Vec::new();
+        loop {
+            let page = api.list_metadata(&parameters).await;
+            let page = page.map_err(|source| Error::Pods {
+                rollout: key.clone(),
+                source: Box::new(source),
+            })?;
+            found.extend(page.items.into_iter().map(|item| {
+                let mut pod = Pod {
+                    metadata: item.metadata,
+                    ..Pod::default()
+                };
+                pod.trim();
+                pod
+            }));
+            match page.metadata.continue_.filter(|more| !more.is_empty()) {
+                Some(more) => parameters = parameters.continue_token(&more),
+                None => return Ok(Some(found)),
+            }
+        }
     }
 
     fn runs(&self, uid: &Uid) -> Vec<AnalysisRun> {

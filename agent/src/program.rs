@@ -26,6 +26,7 @@ use crate::measure::Measurer;
 use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
 use crate::queue::Queue;
+use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
 use crate::start;
 use crate::writer::Writer;
@@ -155,6 +156,7 @@ async fn fill_caches(shared: &Shared, tasks: &mut JoinSet<()>) {
 }
 
 fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
+    let refusals: Arc<Refusals> = Arc::default();
     let measurer = Measurer::new(args.prometheus_address.clone(), Arc::clone(&shared.queue));
     Controller {
         observer: Observer {
@@ -163,6 +165,8 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             namespace: shared.namespace.clone(),
             client: shared.client.clone(),
             rehearsal: Rehearsal::new(shared.writer.clone()),
+            refusals: Arc::clone(&refusals),
+            settings: args.settings(),
         },
         applier: Applier {
             writer: shared.writer.clone(),
@@ -170,6 +174,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             events: events.clone(),
             reports: Arc::clone(&shared.reports),
             namespace: shared.namespace.clone(),
+            refusals,
             undecodable: Undecodable::default(),
         },
         analysis: AnalysisController {

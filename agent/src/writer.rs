@@ -3,8 +3,10 @@
 //! In: an object or a patch. Out: the metadata of what is stored now, or why it is not. It must not read: answers are
 //! asked for as metadata alone, which spares both sides the rest of the object.
 
+use agent_api::Pod;
 use kube::api::{
-    DeleteParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams, Preconditions,
+    DeleteParams, EvictParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams,
+    Preconditions,
 };
 use kube::core::Request;
 use kube::core::response::Status;
@@ -76,6 +78,15 @@ impl Error {
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
+}
+
+/// The answer to an eviction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Eviction {
+    /// The pod is on its way out.
+    Done,
+    /// It stays, and why.
+    Refused(String),
 }
 
 /// A kind that can be written.
@@ -171,6 +182,37 @@ impl Writer {
             .map_err(|error| classify("delete", what, error))
     }
 
+    /// Evicts exactly this pod. The server's refusal is an answer, not a failure: its words say which budget is used up.
+    pub async fn evict(&self, key: &ObjectKey, uid: &str) -> Result<Eviction, Error> {
+        let what = describe::<Pod>(key);
+        let preconditions = Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        };
+        let parameters = EvictParams {
+            delete_options: Some(DeleteParams {
+                preconditions: Some(preconditions),
+                ..DeleteParams::default()
+            }),
+            post_options: PostParams::default(),
+        };
+        let request = request::<Pod>(key)
+            .evict(&key.name, &parameters)
+            .map_err(|error| failed("evict", &what, kube::Error::BuildRequest(error)))?;
+        let answer: Result<Value, _> = self.client.request(request).await;
+        let error = match answer {
+            Ok(_) => return Ok(Eviction::Done),
+            Err(error) => classify("evict", what, error),
+        };
+        let Error::Failed { source, .. } = &error else {
+            return Err(error);
+        };
+        if let kube::Error::Api(status) = source.as_ref() {
+            return Ok(Eviction::Refused(words(status)));
+        }
+        Err(error)
+    }
+
     async fn send(
         &self,
         verb: &'static str,
@@ -233,6 +275,18 @@ fn classify(verb: &'static str, what: String, error: kube::Error) -> Error {
             what,
             source: Box::new(error),
         },
+    }
+}
+
+/// The server's message, with what it says of the budget.
+fn words(status: &Status) -> String {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let budget = causes
+        .map(|cause| cause.message.as_str())
+        .find(|message| !message.is_empty());
+    match budget {
+        Some(budget) => format!("{} {budget}", status.message),
+        None => status.message.clone(),
     }
 }
 

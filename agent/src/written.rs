@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use agent_api::Uid;
 
@@ -33,6 +34,8 @@ enum Awaited {
     Version(u64),
     /// The object's removal.
     Gone,
+    /// A later version than this one, written by somebody else because of what we did; until then at most.
+    Moves(u64, Instant),
 }
 
 #[derive(Debug)]
@@ -81,6 +84,27 @@ impl Written {
         }
     }
 
+    /// Notes that somebody else will change an object, seen at a version, because of what we did. Should that somebody
+    /// never do so, nothing waits for it longer than this.
+    pub fn moves(
+        &self,
+        kind: Kind,
+        uid: &Uid,
+        decides: &Uid,
+        resource_version: &str,
+        at_most: Duration,
+    ) {
+        let Ok(version) = resource_version.parse::<u64>() else {
+            return;
+        };
+        let now = Instant::now();
+        let until = now.checked_add(at_most).unwrap_or(now);
+        let mut state = self.lock();
+        if state.shown.get(uid).is_none_or(|shown| *shown <= version) {
+            state.put(kind, uid, decides, Awaited::Moves(version, until));
+        }
+    }
+
     /// Notes what a watch brought.
     pub fn seen(&self, uid: &Uid, resource_version: &str) {
         let Ok(version) = resource_version.parse::<u64>() else {
@@ -90,6 +114,7 @@ impl Written {
         state.shown.insert(uid.clone(), version);
         state.settle(uid, |awaited| match awaited {
             Awaited::Version(wanted) => version >= *wanted,
+            Awaited::Moves(from, _) => version > *from,
             Awaited::Gone => false,
         });
     }
@@ -127,7 +152,20 @@ impl Written {
 
     /// Whether a decision about this object would rest on a cache older than our own last write.
     pub fn is_behind(&self, decides: &Uid) -> bool {
-        self.lock().waits.contains_key(decides)
+        let mut state = self.lock();
+        let Some(waits) = state.waits.get(decides).cloned() else {
+            return false;
+        };
+        let now = Instant::now();
+        for uid in waits {
+            let pair = (uid, decides.clone());
+            let over =
+                |entry: &Entry| matches!(entry.awaited, Awaited::Moves(_, until) if until <= now);
+            if state.entries.get(&pair).is_some_and(over) {
+                state.forget(&pair);
+            }
+        }
+        state.waits.contains_key(decides)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

@@ -6,6 +6,7 @@
 
 pub mod analysis;
 pub mod analysis_run;
+pub mod anti_affinity;
 pub mod blue_green;
 pub mod canonical;
 pub mod crd;
@@ -32,6 +33,7 @@ pub mod text;
 pub mod time;
 pub mod validate;
 pub mod validate_analysis;
+mod validate_pods;
 mod validate_steps;
 
 pub use analysis::{

@@ -45,6 +45,9 @@ pub const ANNOTATION_LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-co
 
 /// Annotation on ReplicaSets: the content digest of the template as written.
 pub const ANNOTATION_DIGEST: &str = "fleet.groundswell.dev/digest";
+/// Annotation on ReplicaSets: metadata that pods may still carry from before [`ANNOTATION_EPHEMERAL_METADATA`] was
+/// changed; gone when every pod has been brought up to date.
+pub const ANNOTATION_EPHEMERAL_BEFORE: &str = "fleet.groundswell.dev/ephemeral-metadata-before";
 /// Annotation on Rollouts: the Git revision of what is written.
 pub const ANNOTATION_FLEET_REVISION: &str = "fleet.groundswell.dev/revision";
 /// Annotation on Rollouts and ReplicaSets: the release that the content came with.

@@ -94,6 +94,10 @@ marker!(ApiVersionOf, &api_version::<K>(), "apiVersion");
 marker!(KindOf, K::KIND, "kind");
 
 fn api_version<K: Kind>() -> String {
+    // The core group has no name, and then no slash either.
+    if K::GROUP.is_empty() {
+        return K::VERSION.to_owned();
+    }
     format!("{}/{}", K::GROUP, K::VERSION)
 }
 

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::rollout::{Rollout, RolloutSpec, RolloutStrategy};
+use crate::validate_pods::pod_problems;
 use crate::validate_steps::canary_problems;
 
 /// One thing that is wrong.
@@ -66,6 +67,7 @@ pub fn validate(rollout: &Rollout) -> Vec<Problem> {
     numbers(spec, &mut findings);
     template(spec, &mut findings);
     strategy(&spec.strategy, &mut findings);
+    pod_problems(spec, &mut findings);
     findings.into_problems()
 }
 

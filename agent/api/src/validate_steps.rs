@@ -33,14 +33,7 @@ pub(crate) fn canary_problems(canary: &CanaryStrategy, findings: &mut Findings) 
     if canary.stable_service.is_some() {
         findings.unsupported(&at("stableService"), "stableService");
     }
-    if canary.canary_metadata.is_some() {
-        findings.unsupported(&at("canaryMetadata"), "canaryMetadata");
-    }
-    if canary.stable_metadata.is_some() {
-        findings.unsupported(&at("stableMetadata"), "stableMetadata");
-    }
     let written = [
-        ("antiAffinity", canary.anti_affinity.is_some()),
         (
             "dynamicStableScale",
             canary.dynamic_stable_scale == Some(true),

@@ -3,6 +3,7 @@
 //! In: what was observed and what was planned. Out: violations. It must not ask the engine what it would do: it reads the
 //! observation with the same eyes (`sets`, `gate::observe`), and judges the plan by rules of its own.
 
+mod evictions;
 mod gate;
 mod objects;
 mod pods;
@@ -23,7 +24,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 23] = [
+pub const RULES: [&str; 28] = [
     "held-makes-no-set",
     "held-keeps-status",
     "max-step",
@@ -47,6 +48,11 @@ pub const RULES: [&str; 23] = [
     "nothing-in-use-is-deleted",
     "status-is-whole",
     "times-are-of-the-past",
+    "evicts-old-pods",
+    "evicts-few",
+    "restart-sees-all",
+    "template-is-content",
+    "pods-stay-found",
 ];
 
 /// Checks a plan against the invariants.
@@ -61,5 +67,6 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
     pods::check(&view, &mut found);
     steps::check(&view, &mut found);
     objects::check(&view, &mut found);
+    evictions::check(&view, &mut found);
     found
 }

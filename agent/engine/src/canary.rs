@@ -18,7 +18,9 @@ pub fn run(pass: &mut Pass<'_>) -> Progress {
     let view = pass.gate_view();
     pass.settle_gate_pause(&view);
     pass.watch_deadline();
+    pass.sync_metadata();
     pass.scale();
+    pass.restart();
     pass.end_other_runs();
     pass.trim_history();
     pass.settle_conditions();

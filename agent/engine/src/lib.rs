@@ -18,6 +18,7 @@ pub mod observed;
 pub mod pass;
 pub mod plan;
 pub mod planted;
+pub mod pods;
 pub mod reason;
 mod render;
 pub mod sets;
@@ -25,9 +26,10 @@ pub mod still;
 
 pub use audit::{Violation, audit};
 pub use observed::{
-    GateObserved, GateRecord, Governance, HubContact, Kept, Observed, TemplateKey, Templates,
+    GateObserved, GateRecord, Governance, HpaCounting, HubContact, Kept, Observed, Refusal,
+    Settings, TemplateKey, Templates,
 };
-pub use plan::{Action, Event, EventKind, GateChange, KeepTemplate, Plan};
+pub use plan::{Action, Changes, Event, EventKind, GateChange, KeepTemplate, Plan, PodChange};
 pub use reason::Reason;
 
 use effective::Effective;

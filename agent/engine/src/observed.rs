@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::analysis::AnalysisTemplateSpec;
 use agent_api::{
-    AnalysisRun, ContentDigest, DeliveryDigest, FirstContact, Gate, PodTemplate, ReplicaSet,
-    Rollout,
+    AnalysisRun, ContentDigest, DeliveryDigest, FirstContact, Gate, Pod, PodTemplate, ReplicaSet,
+    Rollout, Uid,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -28,8 +28,52 @@ pub struct Observed {
     /// The Rollout's template after the API server's defaulting; given only when a ReplicaSet without our digest
     /// annotation has to be compared with it.
     pub defaulted: Option<PodTemplate>,
+    /// The pods by the Rollout's selector, as the API server has them now; listed only when `pods::needed` says so.
+    pub pods: Option<Vec<Pod>>,
+    /// Evictions that the API server refused not long ago.
+    pub refused: Vec<Refusal>,
     /// The fleet's side.
     pub gate: GateObserved,
+    /// What the agent was told at its start.
+    pub settings: Settings,
+}
+
+/// An eviction that was refused, by a PodDisruptionBudget as a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The pod.
+    pub pod: String,
+    /// Which one of that name.
+    pub uid: Uid,
+    /// The API server's words; they name the budget.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Refusal {
+    /// When it is worth trying again.
+    pub fn until(&self) -> Timestamp {
+        let until = self.at.checked_add(crate::pass::restart::REFUSED_AGAIN);
+        until.unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// What holds for all Rollouts of this agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// What autoscalers are shown.
+    pub hpa_counting: HpaCounting,
+}
+
+/// Which pods an autoscaler is shown; see `pass::autoscale`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HpaCounting {
+    /// Those that make its arithmetic right.
+    #[default]
+    Traffic,
+    /// All pods of a canary, as Argo Rollouts counts.
+    ArgoRollouts,
 }
 
 /// Analysis templates by name.

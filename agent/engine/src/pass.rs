@@ -3,11 +3,14 @@
 //! In: what is observed, what runs, what the gate decided. Out: the notebook that the files of this folder and of the
 //! strategies' folders write into, in a fixed order. It must not decide.
 
+pub mod autoscale;
 pub mod conditions;
 pub mod current;
 pub mod history;
+pub mod metadata;
 pub mod phase;
 pub mod progress;
+pub mod restart;
 pub mod runs;
 pub mod verbs;
 

@@ -6,6 +6,7 @@ use std::fmt;
 
 use agent_api::{
     AnalysisRun, ContentDigest, DeliveryDigest, GateStatus, PodTemplate, ReplicaSet, RolloutStatus,
+    Uid,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -72,9 +73,36 @@ pub enum Action {
         /// The object.
         name: String,
         /// Annotations to set; `None` removes one.
-        annotations: BTreeMap<String, Option<String>>,
+        annotations: Changes,
         /// `spec.minReadySeconds`, if it is to change.
         min_ready_seconds: Option<i32>,
+    },
+    /// Change the metadata of a ReplicaSet's template, and the annotations that remember what of it is no content.
+    ChangeTemplateMetadata {
+        /// The object.
+        name: String,
+        /// Labels of the template.
+        labels: Changes,
+        /// Annotations of the template.
+        annotations: Changes,
+        /// Annotations of the ReplicaSet itself.
+        notes: Changes,
+    },
+    /// Change the metadata of pods that are there; one that has gone meanwhile is fine.
+    ChangePods {
+        /// Their ReplicaSet.
+        set: String,
+        /// Each pod with its changes.
+        pods: Vec<PodChange>,
+    },
+    /// Evict a pod through the Eviction API; a refusal is observed in the next pass.
+    EvictPod {
+        /// The pod.
+        name: String,
+        /// Which one of that name.
+        uid: Uid,
+        /// Its ReplicaSet, whose numbers change by it.
+        set: String,
     },
     /// Change `spec.replicas`, and the desired-replicas annotation with it.
     ScaleReplicaSet {
@@ -112,10 +140,26 @@ pub enum Action {
     /// Set annotations of the Rollout; `None` removes one.
     PatchRollout {
         /// By key.
-        annotations: BTreeMap<String, Option<String>>,
+        annotations: Changes,
     },
     /// Tell people.
     Event(Event),
+}
+
+/// Keys of a map with what they shall be; `None` removes one.
+pub type Changes = BTreeMap<String, Option<String>>;
+
+/// What changes in the metadata of one pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodChange {
+    /// The pod.
+    pub name: String,
+    /// Which one of that name.
+    pub uid: Uid,
+    /// Labels.
+    pub labels: Changes,
+    /// Annotations.
+    pub annotations: Changes,
 }
 
 /// Content to be kept.

@@ -25,11 +25,13 @@ pub enum Planted {
     StatusNeverSettles,
     /// The names of runs depend on how many there are.
     RunNamesDrift,
+    /// A restart does not look at how many pods may be missing.
+    RestartGreedy,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::MaxStepIgnored,
@@ -40,6 +42,7 @@ impl Planted {
         Self::AnalysisAssumedGood,
         Self::StatusNeverSettles,
         Self::RunNamesDrift,
+        Self::RestartGreedy,
     ];
 }
 

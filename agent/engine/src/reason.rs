@@ -154,6 +154,22 @@ pub enum Reason {
         /// What, and who may.
         text: String,
     },
+    /// A restart is under way.
+    Restarting {
+        /// Pods that are older than it.
+        left: i32,
+        /// Pods that are not available now.
+        missing: i32,
+        /// Pods that may be missing.
+        may: i32,
+    },
+    /// The API server refuses to evict a pod.
+    RestartRefused {
+        /// The pod.
+        pod: String,
+        /// Its words.
+        message: String,
+    },
     /// Content has to be served again, and its template is not kept.
     TemplateLost {
         /// The content.
@@ -253,6 +269,14 @@ impl fmt::Display for Reason {
                 )
             }
             Self::VerbRefused { text } => write!(f, "refused: {text}"),
+            Self::Restarting { left, missing, may } => write!(
+                f,
+                "{left} {} older than restartAt; {missing} not available, at most {may} may be missing",
+                if *left == 1 { "pod is" } else { "pods are" }
+            ),
+            Self::RestartRefused { pod, message } => {
+                write!(f, "pod {pod} is not restarted yet: {message}")
+            }
             Self::TemplateLost { digest } => {
                 write!(
                     f,

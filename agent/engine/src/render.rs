@@ -5,6 +5,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use agent_api::ReplicaSet;
+use agent_api::names::{ANNOTATION_EPHEMERAL_METADATA, LABEL_POD_HASH};
+
 use crate::plan::{Action, GateChange, Plan};
 use crate::reason::short;
 
@@ -39,6 +42,14 @@ impl fmt::Display for Plan {
         if status.abort == Some(true) {
             f.write_str("  aborted")?;
         }
+        if let Some(at) = status.restarted_at {
+            write!(f, "  restarted {at}")?;
+        }
+        let selector = status.selector.as_deref().unwrap_or_default();
+        if status.hpa_replicas != status.replicas || selector.contains(LABEL_POD_HASH) {
+            let counted = status.hpa_replicas.unwrap_or(0);
+            write!(f, "  autoscalers see {counted} by {selector}")?;
+        }
         for pause in &status.pause_conditions {
             write!(f, "  pause {} since {}", pause.reason, pause.start_time)?;
         }
@@ -47,6 +58,7 @@ impl fmt::Display for Plan {
 }
 
 impl fmt::Display for Action {
+    #[expect(clippy::too_many_lines, reason = "one line an action")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KeepTemplate(kept) => {
@@ -61,7 +73,8 @@ impl fmt::Display for Action {
             }
             Self::CreateReplicaSet { replica_set } => {
                 let name = replica_set.metadata.name.as_deref().unwrap_or_default();
-                write!(f, "create  {name} with {}", replica_set.desired())
+                write!(f, "create  {name} with {}", replica_set.desired())?;
+                beyond(f, replica_set)
             }
             Self::AdoptReplicaSet { name, .. } => write!(f, "adopt   {name}"),
             Self::AnnotateReplicaSet {
@@ -75,6 +88,26 @@ impl fmt::Display for Action {
                 }
                 pairs(f, annotations)
             }
+            Self::ChangeTemplateMetadata {
+                name,
+                labels,
+                annotations,
+                notes,
+            } => {
+                write!(f, "relabel {name}")?;
+                [labels, annotations, notes]
+                    .into_iter()
+                    .try_for_each(|changes| pairs(f, changes))
+            }
+            Self::ChangePods { set, pods } => {
+                write!(f, "relabel pods of {set}:")?;
+                pods.iter().try_for_each(|pod| {
+                    write!(f, " {}", pod.name)?;
+                    pairs(f, &pod.labels)?;
+                    pairs(f, &pod.annotations)
+                })
+            }
+            Self::EvictPod { name, set, .. } => write!(f, "evict   {name} of {set}"),
             Self::ScaleReplicaSet {
                 name,
                 from,
@@ -112,6 +145,16 @@ impl fmt::Display for Action {
             ),
         }
     }
+}
+
+/// What the template of a new ReplicaSet has beyond its content.
+fn beyond(f: &mut fmt::Formatter<'_>, set: &ReplicaSet) -> fmt::Result {
+    let annotations = set.metadata.annotations.as_ref();
+    if let Some(given) = annotations.and_then(|all| all.get(ANNOTATION_EPHEMERAL_METADATA)) {
+        write!(f, " as {given}")?;
+    }
+    let affinity = set.spec.template.0.pointer("/spec/affinity");
+    affinity.map_or(Ok(()), |affinity| write!(f, " placed by {affinity}"))
 }
 
 fn pairs(f: &mut fmt::Formatter<'_>, pairs: &BTreeMap<String, Option<String>>) -> fmt::Result {

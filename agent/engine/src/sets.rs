@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::digest::content_digest;
+use agent_api::digest::{Injected, content_digest, content_digest_without};
 use agent_api::names::{
-    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION,
-    ANNOTATION_SCALE_DOWN_DEADLINE, LABEL_POD_HASH,
+    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_EPHEMERAL_METADATA,
+    ANNOTATION_REVISION, ANNOTATION_SCALE_DOWN_DEADLINE, LABEL_POD_HASH,
 };
 use agent_api::pod_hash::pod_hash;
 use agent_api::{ContentDigest, PodHash, PodTemplate, ReplicaSet};
@@ -111,7 +111,7 @@ fn compared(observed: &Observed, set: &ReplicaSet, hash: &PodHash) -> ContentDig
     let same_template = observed
         .defaulted
         .as_ref()
-        .is_some_and(|defaulted| same_content(defaulted, &set.spec.template));
+        .is_some_and(|defaulted| same_content(defaulted, &set.spec.template, &injected(set)));
     if same_hash || same_template {
         content_digest(template)
     } else {
@@ -119,8 +119,20 @@ fn compared(observed: &Observed, set: &ReplicaSet, hash: &PodHash) -> ContentDig
     }
 }
 
-/// Equal but for the hash label and the deprecated `serviceAccount`; null, empty and absent are equal in a digest.
-fn same_content(one: &PodTemplate, other: &PodTemplate) -> bool {
+/// What a ReplicaSet's template was given beyond its content. Metadata may cover what was written under the same key, so
+/// those keys count in neither of two templates.
+fn injected(set: &ReplicaSet) -> Injected {
+    let given = crate::pass::metadata::read(set, ANNOTATION_EPHEMERAL_METADATA);
+    Injected {
+        labels: given.labels.into_keys().collect(),
+        annotations: given.annotations.into_keys().collect(),
+        anti_affinity: true,
+    }
+}
+
+/// Equal but for the hash label, what was injected, and the deprecated `serviceAccount`; null, empty and absent are equal
+/// in a digest.
+fn same_content(one: &PodTemplate, other: &PodTemplate, injected: &Injected) -> bool {
     let plain = |template: &PodTemplate| {
         let mut template = template.clone();
         if let Some(spec) = template
@@ -130,7 +142,7 @@ fn same_content(one: &PodTemplate, other: &PodTemplate) -> bool {
         {
             spec.remove("serviceAccount");
         }
-        content_digest(&template)
+        content_digest_without(&template, injected)
     };
     plain(one) == plain(other)
 }

@@ -6,6 +6,7 @@ use agent_api::names::{condition, pause_reason};
 use agent_api::{PauseCondition, Phase, RolloutStatus};
 
 use crate::observed::Observed;
+use crate::pass::autoscale::counted as counted_for_autoscaling;
 use crate::pass::conditions::set;
 use crate::pass::without_gate_pause;
 use crate::sets::SetView;
@@ -72,14 +73,16 @@ fn counted(observed: &Observed, views: &[SetView]) -> RolloutStatus {
     let sum = |of: fn(&SetView) -> i32| views.iter().map(of).fold(0_i32, i32::saturating_add);
     let replicas = sum(|set| set.current);
     status.replicas = Some(replicas);
-    status.hpa_replicas = Some(replicas);
+    status.hpa_replicas = Some(counted_for_autoscaling(observed, replicas));
     status.ready_replicas = Some(sum(|set| set.ready));
     status.available_replicas = Some(sum(|set| set.available));
     let current = views
         .iter()
         .find(|set| Some(&set.hash) == status.current_pod_hash.as_ref());
     status.updated_replicas = Some(current.map_or(0, |set| set.current));
-    status.selector = Some(observed.rollout.spec.selector.to_query());
+    // Nothing moves, so autoscalers look at the pods that they looked at before.
+    let selector = status.selector.take();
+    status.selector = selector.or_else(|| Some(observed.rollout.spec.selector.to_query()));
     status.observed_generation = Some(
         observed
             .rollout

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use agent_api::names::ANNOTATION_DESIRED_REPLICAS;
 use agent_api::{ObjectMeta, ReplicaSet, Uid};
+use agent_engine::Changes;
 use serde_json::{Value, json};
 
 use super::{Error, Pass};
@@ -32,6 +33,20 @@ impl Pass<'_> {
         if let Some(seconds) = min_ready_seconds {
             merge_into(&mut patch, "spec", json!({"minReadySeconds": seconds}));
         }
+        self.patch_replica_set(name, patch).await
+    }
+
+    pub(super) async fn change_template_metadata(
+        &mut self,
+        name: &str,
+        labels: &Changes,
+        annotations: &Changes,
+        notes: &Changes,
+    ) -> Result<(), Error> {
+        let patch = json!({
+            "metadata": {"annotations": notes},
+            "spec": {"template": {"metadata": {"labels": labels, "annotations": annotations}}},
+        });
         self.patch_replica_set(name, patch).await
     }
 
@@ -82,7 +97,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn observed_set(&self, name: &str) -> Result<(ObjectKey, ObjectMeta), Error> {
+    pub(super) fn observed_set(&self, name: &str) -> Result<(ObjectKey, ObjectMeta), Error> {
         let found = self
             .observed
             .replica_sets

@@ -130,3 +130,20 @@ fn a_watch_can_be_faster_than_the_answer() {
         "versions of a restored cluster count as they are"
     );
 }
+
+#[test]
+fn what_others_do_because_of_us_is_awaited_for_a_while() {
+    let (rollout, set) = (uid("rollout"), uid("set"));
+    let written = Written::default();
+    let long = Duration::from_secs(3600);
+    written.seen(&set, "7");
+    written.moves(Kind::ReplicaSet, &set, &rollout, "7", long);
+    assert!(written.is_behind(&rollout), "it has not moved");
+    written.seen(&set, "8");
+    assert!(!written.is_behind(&rollout));
+    // The watch was faster than the answer.
+    written.moves(Kind::ReplicaSet, &set, &rollout, "7", long);
+    assert!(!written.is_behind(&rollout));
+    written.moves(Kind::ReplicaSet, &set, &rollout, "8", Duration::ZERO);
+    assert!(!written.is_behind(&rollout), "nobody waits for ever");
+}

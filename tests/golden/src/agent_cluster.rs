@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, LABEL_POD_HASH};
-use agent_api::object::ObjectMeta;
-use agent_api::{AnalysisPhase, AnalysisRunStatus, ReplicaSet, ReplicaSetStatus};
-use agent_engine::{Action, GateRecord, Kept, Observed, Plan};
+use agent_api::object::{ObjectMeta, OwnerReference};
+use agent_api::{AnalysisPhase, AnalysisRunStatus, Pod, ReplicaSet, ReplicaSetStatus};
+use agent_engine::{Action, Changes, GateRecord, Kept, Observed, Plan, Refusal, pods};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 /// Why a plan cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +39,10 @@ pub struct Cluster {
     pub made: Vec<String>,
     /// Keys of the events so far, by reason.
     pub events: BTreeMap<String, u32>,
+    /// The pods, among them those on their way out.
+    pub pods: Vec<Pod>,
+    /// A budget lets no pod be evicted.
+    pub blocked: bool,
 }
 
 impl Cluster {
@@ -49,6 +54,8 @@ impl Cluster {
             writes: 0,
             made: Vec::new(),
             events: BTreeMap::new(),
+            pods: Vec::new(),
+            blocked: false,
         }
     }
 
@@ -77,6 +84,15 @@ impl Cluster {
         }
         self.writes += done as u64;
         Ok(done)
+    }
+
+    /// What an agent reads before it decides, beside its caches.
+    pub fn look(&mut self) {
+        let observed = &mut self.observed;
+        let needed = pods::needed(&observed.rollout, &observed.replica_sets, observed.now);
+        observed.pods = needed.then(|| self.pods.clone());
+        let now = observed.now;
+        observed.refused.retain(|refusal| refusal.until() > now);
     }
 
     #[expect(clippy::too_many_lines, reason = "one arm an action")]
@@ -120,14 +136,53 @@ impl Cluster {
                 min_ready_seconds,
             } => {
                 let set = self.set(name)?;
-                let known = set.metadata.annotations.get_or_insert_default();
-                for (key, value) in annotations {
-                    match value {
-                        Some(value) => known.insert(key.clone(), value.clone()),
-                        None => known.remove(key),
-                    };
-                }
+                merge(
+                    set.metadata.annotations.get_or_insert_default(),
+                    annotations,
+                );
                 set.spec.min_ready_seconds = min_ready_seconds.or(set.spec.min_ready_seconds);
+            }
+            Action::ChangeTemplateMetadata {
+                name,
+                labels,
+                annotations,
+                notes,
+            } => {
+                let set = self.set(name)?;
+                let known = set.metadata.annotations.get_or_insert_default();
+                merge(known, notes);
+                let template = &mut set.spec.template;
+                let (mut all, mut more) = (template.labels(), template.annotations());
+                merge(&mut all, labels);
+                merge(&mut more, annotations);
+                if let Some(fields) = template.0.as_object_mut() {
+                    let metadata = json!({"labels": all, "annotations": more});
+                    fields.insert("metadata".to_owned(), metadata);
+                }
+            }
+            Action::ChangePods { pods, .. } => {
+                for change in pods {
+                    let pod = self.pod(&change.name, change.uid.as_str())?;
+                    merge(pod.metadata.labels.get_or_insert_default(), &change.labels);
+                    merge(
+                        pod.metadata.annotations.get_or_insert_default(),
+                        &change.annotations,
+                    );
+                }
+            }
+            Action::EvictPod { name, uid, .. } => {
+                let (now, blocked) = (self.observed.now, self.blocked);
+                let pod = self.pod(name, uid.as_str())?;
+                if blocked {
+                    self.observed.refused.push(Refusal {
+                        pod: name.clone(),
+                        uid: uid.clone(),
+                        message: "the budget is used up".to_owned(),
+                        at: now,
+                    });
+                } else {
+                    pod.metadata.deletion_timestamp = time(now);
+                }
             }
             Action::ScaleReplicaSet {
                 name,
@@ -187,12 +242,7 @@ impl Cluster {
                     .metadata
                     .annotations
                     .get_or_insert_default();
-                for (key, value) in annotations {
-                    match value {
-                        Some(value) => all.insert(key.clone(), value.clone()),
-                        None => all.remove(key),
-                    };
-                }
+                merge(all, annotations);
             }
             Action::Event(_) => {}
         }
@@ -235,13 +285,14 @@ impl Cluster {
             .unwrap_or(Timestamp::MAX);
         for set in &mut self.observed.replica_sets {
             let desired = set.desired();
+            let kept = keep_pods(&mut self.pods, set, self.observed.now);
             let digest = set
                 .metadata
                 .annotations
                 .as_ref()
                 .and_then(|all| all.get(ANNOTATION_DIGEST));
             let broken = digest.is_some_and(|digest| self.broken.contains(digest));
-            let was = set.available();
+            let was = set.available().min(kept);
             let available = if broken {
                 0
             } else {
@@ -254,6 +305,34 @@ impl Cluster {
                 ..ReplicaSetStatus::default()
             });
         }
+        let names: Vec<_> = self.made_names();
+        self.pods
+            .retain(|pod| names.iter().any(|name| owned(pod, name)));
+    }
+
+    fn made_names(&self) -> Vec<String> {
+        let sets = self.observed.replica_sets.iter();
+        sets.filter_map(|set| set.metadata.name.clone()).collect()
+    }
+
+    fn pod(&mut self, name: &str, uid: &str) -> Result<&mut Pod, Error> {
+        let found = self.pods.iter_mut().find(|pod| {
+            pod.metadata.name.as_deref() == Some(name) && pod.metadata.uid.as_deref() == Some(uid)
+        });
+        found.ok_or_else(|| Error::Missing(name.to_owned()))
+    }
+
+    /// A pod that does not carry what its ReplicaSet gives, although nothing is left to be brought up to date.
+    pub fn stranger(&self) -> Option<String> {
+        let sets = self.observed.replica_sets.iter();
+        let at_rest = sets.filter(|set| !pods::is_behind(set));
+        let mut found = at_rest.flat_map(|set| {
+            let name = set.metadata.name.as_deref().unwrap_or_default();
+            let wanted = set.spec.template.labels();
+            let pods = pods::of_set(&self.pods, name).into_iter();
+            pods.filter(move |pod| pod.metadata.labels.clone().unwrap_or_default() != wanted)
+        });
+        found.next().map(|pod| format!("{:?}", pod.metadata))
     }
 
     /// Ends every run that is under way.
@@ -295,9 +374,67 @@ impl Cluster {
     }
 }
 
-fn stamp(metadata: &mut ObjectMeta, now: Timestamp) {
+fn owned(pod: &Pod, set: &str) -> bool {
+    let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
+    owners.iter().any(|owner| owner.name == set)
+}
+
+/// The ReplicaSet controller: pods on their way out go, the newest of too many go, missing ones come. Gives how many of
+/// those that were there stay.
+fn keep_pods(pods: &mut Vec<Pod>, set: &ReplicaSet, now: Timestamp) -> i32 {
+    let name = set.metadata.name.clone().unwrap_or_default();
+    let mut kept = 0;
+    pods.retain(|pod| {
+        if !owned(pod, &name) {
+            return true;
+        }
+        let stays = pod.metadata.deletion_timestamp.is_none() && kept < set.desired();
+        kept += i32::from(stays);
+        stays
+    });
+    for _ in kept..set.desired() {
+        // Names are never used twice: the number of pods ever made is in the time and the place in the list.
+        let name_of_pod = format!("{name}-{}-{}", now.as_second(), pods.len());
+        let template = &set.spec.template;
+        pods.push(Pod {
+            metadata: ObjectMeta {
+                uid: Some(format!("uid-{name_of_pod}")),
+                name: Some(name_of_pod),
+                labels: Some(template.labels()),
+                annotations: Some(template.annotations()),
+                creation_timestamp: time(now),
+                owner_references: Some(vec![OwnerReference {
+                    kind: "ReplicaSet".to_owned(),
+                    name: name.clone(),
+                    controller: Some(true),
+                    ..OwnerReference::default()
+                }]),
+                ..ObjectMeta::default()
+            },
+            ..Pod::default()
+        });
+    }
+    kept
+}
+
+/// Applies changes as a merge patch does.
+fn merge(map: &mut BTreeMap<String, String>, changes: &Changes) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => map.insert(key.clone(), value.clone()),
+            None => map.remove(key),
+        };
+    }
+}
+
+/// A moment as an object's metadata has it.
+fn time<T: serde::de::DeserializeOwned>(now: Timestamp) -> Option<T> {
     let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    metadata.creation_timestamp = serde_json::from_value(seconds.to_string().into()).ok();
+    serde_json::from_value(seconds.to_string().into()).ok()
+}
+
+fn stamp(metadata: &mut ObjectMeta, now: Timestamp) {
+    metadata.creation_timestamp = time(now);
 }
 
 fn letters(digest: &str) -> String {

@@ -11,11 +11,12 @@ use agent_api::names::{
 };
 use agent_api::pod_hash::{pod_hash, value_hash};
 use agent_api::{
-    AnalysisRun, AnalysisTemplateSpec, ContentDigest, DeliveryDigest, FirstContact, Gate, PodHash,
-    PodTemplate, ReplicaSet, Rollout,
+    AnalysisRun, AnalysisTemplateSpec, ContentDigest, DeliveryDigest, FirstContact, Gate, Pod,
+    PodHash, PodTemplate, ReplicaSet, Rollout, Uid,
 };
 use agent_engine::{
-    GateObserved, GateRecord, Governance, HubContact, Kept, Observed, TemplateKey, effective,
+    GateObserved, GateRecord, Governance, HpaCounting, HubContact, Kept, Observed, Refusal,
+    Settings, TemplateKey, effective,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -53,7 +54,33 @@ struct Fixture {
     templates: Vec<TemplatePart>,
     #[serde(default)]
     defaulted: bool,
+    pods: Option<Vec<PodPart>>,
+    #[serde(default)]
+    refused: Vec<RefusedPart>,
+    #[serde(default)]
+    hpa_counts_all: bool,
     gate: Option<GatePart>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PodPart {
+    version: String,
+    name: String,
+    created: Timestamp,
+    deleting: Option<Timestamp>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RefusedPart {
+    pod: String,
+    message: String,
+    at: Timestamp,
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,6 +123,9 @@ struct SetPart {
     annotations: BTreeMap<String, String>,
     min_ready_seconds: Option<i32>,
     deleting: Option<Timestamp>,
+    /// Labels of its template beyond what is written.
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -201,8 +231,22 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
         defaulted: fixture
             .defaulted
             .then(|| defaulted(&fixture.rollout.version)),
+        pods: None,
+        refused: Vec::new(),
         gate: GateObserved::stand_alone(),
+        settings: Settings::default(),
     };
+    if fixture.hpa_counts_all {
+        observed.settings.hpa_counting = HpaCounting::ArgoRollouts;
+    }
+    observed.refused = fixture.refused.into_iter().map(refusal).collect();
+    if let Some(pods) = fixture.pods {
+        let pods: Result<Vec<Pod>, _> = pods
+            .into_iter()
+            .map(|one| serde_json::from_value(pod(one)))
+            .collect();
+        observed.pods = Some(pods.map_err(part("pods"))?);
+    }
     for set in &fixture.replica_sets {
         let value = replica_set(&fixture.rollout, set);
         observed
@@ -283,9 +327,16 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
         .entry(ANNOTATION_DESIRED_REPLICAS.to_owned())
         .or_insert_with(|| rollout.replicas.to_string());
     let labels = json!({"app": NAME, LABEL_POD_HASH: hash});
+    let mut worn = part.labels.clone();
+    worn.insert("app".to_owned(), NAME.to_owned());
+    worn.insert(LABEL_POD_HASH.to_owned(), hash.to_string());
     // What a cache keeps: with a digest annotation the pods' spec is dropped.
     let template = if part.foreign {
-        defaulted(&part.version)
+        let labels = part.labels.iter();
+        labels
+            .fold(defaulted(&part.version), |template, (key, value)| {
+                template.with_label(key, value)
+            })
             .with_label(LABEL_POD_HASH, hash.as_str())
             .0
     } else {
@@ -293,7 +344,7 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
             ANNOTATION_DIGEST.to_owned(),
             digest(&part.version).to_string(),
         );
-        json!({"metadata": {"labels": labels}})
+        json!({"metadata": {"labels": worn}})
     };
     let available = part.available.unwrap_or(part.desired);
     let mut metadata = json!({
@@ -314,6 +365,35 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
         },
         "status": {"replicas": part.desired, "readyReplicas": available, "availableReplicas": available},
     })
+}
+
+fn pod(part: PodPart) -> Value {
+    let hash = hash(&part.version);
+    let mut labels = part.labels;
+    labels.insert("app".to_owned(), NAME.to_owned());
+    labels.insert(LABEL_POD_HASH.to_owned(), hash.to_string());
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": part.name, "namespace": "shop", "uid": format!("{}-uid", part.name),
+            "labels": labels, "annotations": part.annotations,
+            "creationTimestamp": part.created.to_string(),
+            "deletionTimestamp": part.deleting.map(|at| at.to_string()),
+            "ownerReferences": [{
+                "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("{NAME}-{hash}"), "uid": "",
+                "controller": true,
+            }],
+        },
+    })
+}
+
+fn refusal(part: RefusedPart) -> Refusal {
+    Refusal {
+        uid: Uid(format!("{}-uid", part.pod)),
+        pod: part.pod,
+        message: part.message,
+        at: part.at,
+    }
 }
 
 /// `{name, phase, message, terminate, version}`, or a whole object.

@@ -121,6 +121,7 @@ impl Life {
 
     /// One pass, checked; it may be cut off in the middle.
     fn pass(&mut self, cut: bool) -> Result<usize, Failure> {
+        self.cluster.look();
         let plan = reconcile_with(&self.cluster.observed, self.bug);
         self.story
             .push(format!("{}\n{plan}", self.cluster.observed.now));
@@ -156,9 +157,11 @@ impl Life {
 
     /// Left alone it comes to rest, and then writes nothing any more.
     fn rest(&mut self) -> Result<(), Failure> {
+        self.cluster.blocked = false;
         for _ in 0..PASSES_TO_REST {
             let sets = self.cluster.observed.replica_sets.clone();
             let writes = self.pass(false)?;
+            self.cluster.look();
             let wake = reconcile_with(&self.cluster.observed, self.bug).wake;
             let wait = wake.map_or(0, |wake| {
                 wake.duration_since(self.cluster.observed.now).as_secs()
@@ -167,7 +170,10 @@ impl Life {
             self.cluster
                 .tick(if writes == 0 { wait.max(1) } else { 7 }, 100);
             if writes == 0 && sets == self.cluster.observed.replica_sets && wake.is_none() {
-                return Ok(());
+                return match self.cluster.stranger() {
+                    None => Ok(()),
+                    Some(pod) => Err(self.fail(format!("metadata-reaches-pods: {pod}"))),
+                };
             }
         }
         Err(self.fail("settles: it writes and writes".to_owned()))

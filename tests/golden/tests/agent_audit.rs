@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use agent_api::names::ANNOTATION_REVISION;
-use agent_api::{AnalysisRun, Fence, GateStatus, ReplicaSet, StatusTime};
+use agent_api::{AnalysisRun, Fence, GateStatus, ReplicaSet, StatusTime, Uid};
 use agent_engine::audit::RULES;
-use agent_engine::{Action, Observed, Plan, Reason, audit, reconcile};
+use agent_engine::{Action, Changes, Observed, Plan, Reason, audit, reconcile};
 use jiff::Timestamp;
-use tests_golden::agent_fixture::{digest, hash, observed};
+use tests_golden::agent_fixture::{digest, hash, observed, template};
 
 fn good(case: &str) -> (Observed, Plan) {
     let path = format!(
@@ -29,6 +29,14 @@ fn scale(plan: &mut Plan, version: &str, from: i32, to: i32) {
         to,
         desired: 5,
         because: Reason::StepsDone,
+    });
+}
+
+fn evict(plan: &mut Plan, name: &str) {
+    plan.actions.push(Action::EvictPod {
+        name: name.to_owned(),
+        uid: Uid(format!("{name}-uid")),
+        set: format!("web-{}", hash("v1")),
     });
 }
 
@@ -68,7 +76,7 @@ fn later() -> StatusTime {
 type Change = fn(&Observed, &mut Plan);
 
 /// Rule, case, what is changed.
-const BAD: [(&str, &str, Change); 31] = [
+const BAD: [(&str, &str, Change); 36] = [
     ("held-makes-no-set", "gate_held", |_, plan| {
         let (_, mut other) = good("new_version");
         let set = created(&mut other).clone();
@@ -207,6 +215,27 @@ const BAD: [(&str, &str, Change); 31] = [
     ("nothing-in-use-is-deleted", "analysis_runs", |_, plan| {
         plan.actions.push(Action::DeleteAnalysisRun {
             name: format!("web-{}-2-1", hash("v2")),
+        });
+    }),
+    ("evicts-old-pods", "restart_done", |_, plan| {
+        evict(plan, "a")
+    }),
+    ("evicts-few", "restart_waits_for_pods", |_, plan| {
+        evict(plan, "a")
+    }),
+    ("restart-sees-all", "restart_evicts", |observed, plan| {
+        plan.status.restarted_at = observed.rollout.spec.restart_at
+    }),
+    ("template-is-content", "new_version", |_, plan| {
+        created(plan).spec.template = template("v3")
+    }),
+    ("pods-stay-found", "metadata_reaches_pods", |_, plan| {
+        let labels = [("app".to_owned(), None)].into();
+        plan.actions.push(Action::ChangeTemplateMetadata {
+            name: format!("web-{}", hash("v1")),
+            labels,
+            annotations: Changes::new(),
+            notes: Changes::new(),
         });
     }),
 ];

@@ -38,6 +38,9 @@ fn action_word(action: &Action) -> &'static str {
         Action::CreateReplicaSet { .. } => "CreateReplicaSet",
         Action::AdoptReplicaSet { .. } => "AdoptReplicaSet",
         Action::AnnotateReplicaSet { .. } => "AnnotateReplicaSet",
+        Action::ChangeTemplateMetadata { .. } => "ChangeTemplateMetadata",
+        Action::ChangePods { .. } => "ChangePods",
+        Action::EvictPod { .. } => "EvictPod",
         Action::ScaleReplicaSet { .. } => "ScaleReplicaSet",
         Action::DeleteReplicaSet { .. } => "DeleteReplicaSet",
         Action::CreateAnalysisRun { .. } => "CreateAnalysisRun",
@@ -47,7 +50,7 @@ fn action_word(action: &Action) -> &'static str {
         Action::Event(_) => "Event",
     }
 }
-const ACTIONS: usize = 13;
+const ACTIONS: usize = 16;
 
 /// The word of a reason, likewise.
 fn reason_word(reason: &Reason) -> &'static str {
@@ -81,9 +84,11 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::Adopted { .. } => "Adopted",
         Reason::VerbRefused { .. } => "VerbRefused",
         Reason::TemplateLost { .. } => "TemplateLost",
+        Reason::Restarting { .. } => "Restarting",
+        Reason::RestartRefused { .. } => "RestartRefused",
     }
 }
-const REASONS: usize = 29;
+const REASONS: usize = 31;
 
 fn words(plan: &Plan) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let actions = plan.actions.iter().map(action_word).collect();

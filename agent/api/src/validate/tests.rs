@@ -136,8 +136,6 @@ fn strategies() {
     for field in [
         "trafficRouting",
         "analysis",
-        "canaryMetadata",
-        "antiAffinity",
         "dynamicStableScale",
         "pingPong",
     ] {
@@ -264,6 +262,47 @@ fn steps() {
         ".analysis.args[0].valueFrom",
         "not supported",
     );
+}
+
+#[test]
+fn what_changes_pods() {
+    let canary = "/spec/strategy/canary";
+    let at = |field: &str| format!("spec.strategy.canary.{field}");
+    let metadata = format!("{canary}/canaryMetadata");
+    let good = json!({"labels": {"role": "canary"}, "annotations": {"app": "x"}});
+    check(&metadata, good, &[], "");
+    for key in ["app", "rollouts-pod-template-hash"] {
+        for field in ["canaryMetadata", "stableMetadata"] {
+            check(
+                &format!("{canary}/{field}"),
+                json!({"labels": {key: "x"}}),
+                &[&at(&format!("{field}.labels.{key}"))],
+                "by which the pods are selected",
+            );
+        }
+    }
+    let affinity = format!("{canary}/antiAffinity");
+    let (required, preferred) = (
+        "requiredDuringSchedulingIgnoredDuringExecution",
+        "preferredDuringSchedulingIgnoredDuringExecution",
+    );
+    check(&affinity, json!({required: {}}), &[], "");
+    check(&affinity, json!({preferred: {"weight": 100}}), &[], "");
+    check(&affinity, json!({}), &[&at("antiAffinity")], "is empty");
+    check(
+        &affinity,
+        json!({required: {}, preferred: {"weight": 1}}),
+        &[&at("antiAffinity")],
+        "both",
+    );
+    for weight in [json!(null), json!(0), json!(101)] {
+        check(
+            &affinity,
+            json!({preferred: {"weight": weight}}),
+            &[&at(&format!("antiAffinity.{preferred}.weight"))],
+            "between 1 and 100",
+        );
+    }
 }
 
 #[test]

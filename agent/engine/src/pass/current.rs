@@ -5,13 +5,16 @@
 
 use std::collections::BTreeMap;
 
+use agent_api::anti_affinity::inject;
 use agent_api::names::{
     ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION,
     ANNOTATION_REVISION_HISTORY, LABEL_POD_HASH, replica_set_name,
 };
 use agent_api::object::{ObjectMeta, OwnerReference};
 use agent_api::pod_hash::{pod_hash, value_hash};
-use agent_api::{PodHash, PodTemplate, ReplicaSet, ReplicaSetSpec, RolloutStatus};
+use agent_api::{
+    AntiAffinity, PodHash, PodTemplate, ReplicaSet, ReplicaSetSpec, RolloutStatus, RolloutStrategy,
+};
 use serde_json::Value;
 
 use super::{News, Pass, Strategy, without_gate_pause};
@@ -138,6 +141,15 @@ fn newest_revision(views: &[SetView]) -> i64 {
     views.iter().map(|view| view.revision).max().unwrap_or(0)
 }
 
+/// The strategy's wish to keep versions apart.
+fn anti_affinity(strategy: &RolloutStrategy) -> Option<&AntiAffinity> {
+    let canary = strategy.canary.as_ref();
+    let blue_green = strategy.blue_green.as_ref();
+    canary
+        .and_then(|canary| canary.anti_affinity.as_ref())
+        .or_else(|| blue_green.and_then(|both| both.anti_affinity.as_ref()))
+}
+
 fn object(
     observed: &Observed,
     effective: &Effective,
@@ -147,12 +159,20 @@ fn object(
     revision: i64,
 ) -> ReplicaSet {
     let rollout = &observed.rollout;
+    let stable = rollout
+        .status
+        .as_ref()
+        .and_then(|status| status.stable_rs.as_ref());
     let mut annotations = copied_annotations(observed);
     annotations.insert(ANNOTATION_REVISION.to_owned(), revision.to_string());
     annotations.insert(ANNOTATION_DIGEST.to_owned(), effective.digest.to_string());
     let replicas = rollout.spec.replicas.unwrap_or(1);
     annotations.insert(ANNOTATION_DESIRED_REPLICAS.to_owned(), replicas.to_string());
     let template = template.with_label(LABEL_POD_HASH, hash.as_str());
+    let template = match (anti_affinity(&effective.strategy), stable) {
+        (Some(wish), Some(stable)) if stable != hash => inject(&template, wish, stable),
+        (Some(_) | None, _) => template,
+    };
     let mut selector = rollout.spec.selector.clone();
     selector
         .match_labels
@@ -335,6 +355,10 @@ impl Pass<'_> {
         }
         self.index = 0;
         self.news.changed = !same_version;
+        // All pods of the new version will be younger than a restart that is due.
+        if !same_version && !self.at_stable() && self.restarting() {
+            self.status.restarted_at = self.observed.rollout.spec.restart_at;
+        }
         if self.at_stable() {
             self.index = self.step_count();
             if was_under_way && !same_version && self.step_count() > 0 {

@@ -96,11 +96,10 @@ impl Pass<'_> {
         };
         let status = &mut self.status;
         status.replicas = Some(replicas);
-        status.hpa_replicas = Some(replicas);
         status.ready_replicas = Some(ready);
         status.available_replicas = Some(available);
         status.updated_replicas = Some(updated);
-        status.selector = Some(self.observed.rollout.spec.selector.to_query());
+        self.settle_autoscaling(replicas);
         self.status.observed_generation = Some(self.generation().to_string());
         self.status.current_step_index = self.shown_index();
         if self.bug.is(Planted::StatusNeverSettles) {
@@ -147,6 +146,8 @@ impl Pass<'_> {
             "old replicas are pending termination"
         } else if !self.at_stable() {
             "waiting for all steps to complete"
+        } else if self.restarting() {
+            "rollout is restarting"
         } else {
             return (Phase::Healthy, String::new());
         };

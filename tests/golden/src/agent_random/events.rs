@@ -2,7 +2,7 @@
 //!
 //! In: dice. Out: a changed cluster. It must not plan.
 
-use agent_api::{AnalysisPhase, Direction, Fence, Permit, Waiting};
+use agent_api::{AnalysisPhase, Direction, Fence, Permit, PodMetadata, StatusTime, Waiting};
 use agent_engine::{GateRecord, Governance, HubContact, effective};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::agent_fixture::{VERSIONS, digest, template};
 
 impl Life {
     pub(super) fn happens(&mut self) {
-        match self.dice.below(14) {
+        match self.dice.below(16) {
             0..=2 => self.git(),
             3 => self.client(),
             4 => self.client(),
@@ -22,6 +22,8 @@ impl Life {
             7 | 8 => self.runs(),
             9 | 10 => self.grant(),
             11 | 12 => self.lease(),
+            13 => self.restart(),
+            14 => self.metadata(),
             _ => self.health(),
         }
     }
@@ -145,6 +147,39 @@ impl Life {
     fn scale(&mut self) {
         self.cluster.observed.rollout.spec.replicas = Some(self.dice.number(9));
         self.edited("scale");
+    }
+
+    /// Somebody asks for a restart, now or soon; a budget closes or opens.
+    fn restart(&mut self) {
+        let seconds = i64::from(self.dice.number(20));
+        let at = self
+            .cluster
+            .observed
+            .now
+            .checked_add(SignedDuration::from_secs(seconds));
+        self.cluster.observed.rollout.spec.restart_at = at.ok().map(StatusTime::from);
+        self.cluster.blocked = self.dice.one_in(3);
+        self.edited("restart");
+    }
+
+    /// The metadata of the parts that versions play is another.
+    fn metadata(&mut self) {
+        let value = self.dice.number(3).to_string();
+        let metadata = |dice: &mut super::Dice, key: &str| {
+            (!dice.one_in(4)).then(|| PodMetadata {
+                labels: [(key.to_owned(), value.clone())].into(),
+                ..PodMetadata::default()
+            })
+        };
+        let (canary, stable) = (
+            metadata(&mut self.dice, "role"),
+            metadata(&mut self.dice, "stage"),
+        );
+        if let Some(strategy) = &mut self.cluster.observed.rollout.spec.strategy.canary {
+            strategy.canary_metadata = canary;
+            strategy.stable_metadata = stable;
+        }
+        self.edited("metadata");
     }
 
     fn runs(&mut self) {

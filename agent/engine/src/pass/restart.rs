@@ -1,0 +1,184 @@
+//! Restart: pods that are older than `restartAt` are evicted, a few at a time.
+//!
+//! In: the pods, the ReplicaSets' numbers, evictions that were refused. Out: evictions, and `status.restartedAt` when no
+//! old pod is left. It must not delete pods: the Eviction API is what respects PodDisruptionBudgets.
+
+use std::collections::BTreeMap;
+
+use agent_api::names::ANNOTATION_RESTARTED_AFTER;
+use agent_api::{Pod, StatusTime, Uid};
+use jiff::{SignedDuration, Timestamp};
+
+use super::Pass;
+use crate::plan::{Action, EventKind};
+use crate::planted::Planted;
+use crate::pods::{created, name, of_set};
+use crate::reason::Reason;
+use crate::sets::SetView;
+
+/// After a refusal, as Argo Rollouts does it: budgets open when pods become ready, which takes about as long.
+pub const REFUSED_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// A younger pod does not count as available whatever its ReplicaSet says: the number may be older than the pod. Pods'
+/// times are whole seconds, so this is at least two.
+const SETTLES: SignedDuration = SignedDuration::from_secs(3);
+
+/// A ReplicaSet whose pods are to be younger.
+struct Ward<'a> {
+    set: SetView,
+    /// Pods that are surely available.
+    sure: i32,
+    /// Pods to be evicted, oldest first.
+    old: Vec<&'a Pod>,
+}
+
+impl Pass<'_> {
+    /// Evicts as many as may be missing.
+    pub fn restart(&mut self) {
+        let Some(at) = self.observed.rollout.spec.restart_at else {
+            return;
+        };
+        if self.status.restarted_at == Some(at) {
+            return;
+        }
+        if at.timestamp() > self.observed.now {
+            self.wake_at(at.timestamp());
+            return;
+        }
+        let live: Vec<SetView> = self.sets().filter(|set| set.desired > 0).cloned().collect();
+        let observed = self.observed;
+        let Some(pods) = observed.pods.as_deref() else {
+            if live.is_empty() && self.creating.is_none() {
+                self.status.restarted_at = Some(at);
+            }
+            return;
+        };
+        let now = observed.now;
+        let wards: Vec<Ward<'_>> = live
+            .into_iter()
+            .map(|set| ward(set, pods, at, now))
+            .collect();
+        let left = wards
+            .iter()
+            .map(|ward| count(&ward.old))
+            .fold(0, i32::saturating_add);
+        if left == 0 {
+            self.restarted(at, &wards);
+            return;
+        }
+        if let Some(refused) = observed.refused.iter().rev().find(|one| one.until() > now) {
+            let key = format!("{}.{}", at.as_second(), refused.uid);
+            let message = format!(
+                "pod {} cannot be restarted yet: {}",
+                refused.pod, refused.message
+            );
+            self.event(EventKind::Warning, "RestartRefused", message, &key);
+            self.wake_at(refused.until());
+            self.reasons.push(Reason::RestartRefused {
+                pod: refused.pod.clone(),
+                message: refused.message.clone(),
+            });
+            return;
+        }
+        self.evict(left, wards, pods);
+    }
+
+    fn evict(&mut self, left: i32, wards: Vec<Ward<'_>>, pods: &[Pod]) {
+        let missing = wards
+            .iter()
+            .map(|ward| ward.set.desired.saturating_sub(ward.sure))
+            .fold(0_i32, i32::saturating_add);
+        let may = self.limits().unavailable.max(1);
+        self.reasons.push(Reason::Restarting { left, missing, may });
+        // Numbers that are about to change say nothing of what may be missing.
+        let scales = self.writes.iter().any(|action| {
+            matches!(
+                action,
+                Action::ScaleReplicaSet { .. } | Action::CreateReplicaSet { .. }
+            )
+        });
+        if scales {
+            return;
+        }
+        // With nothing available there is nothing to lose, and a restart may be what helps.
+        let down = wards.iter().all(|ward| ward.sure == 0);
+        let room = if self.bug.is(Planted::RestartGreedy) {
+            i32::MAX
+        } else if down {
+            may
+        } else {
+            may.saturating_sub(missing).max(0)
+        };
+        let settles = pods
+            .iter()
+            .map(|pod| created(pod).checked_add(SETTLES).unwrap_or(Timestamp::MAX))
+            .filter(|settled| *settled > self.observed.now && *settled < Timestamp::MAX)
+            .min();
+        if let Some(settled) = settles {
+            self.wake_at(settled);
+        }
+        if room == 0 {
+            return;
+        }
+        let old = wards.iter().flat_map(|ward| {
+            let set = &ward.set.name;
+            ward.old.iter().map(move |pod| (set, pod))
+        });
+        for (set, pod) in old.take(usize::try_from(room).unwrap_or(0)) {
+            self.writes.push(Action::EvictPod {
+                name: name(pod).to_owned(),
+                uid: Uid(pod.metadata.uid.clone().unwrap_or_default()),
+                set: set.clone(),
+            });
+        }
+        // Should the ReplicaSet never say that it lost one.
+        self.wake_at(
+            self.observed
+                .now
+                .checked_add(REFUSED_AGAIN)
+                .unwrap_or(Timestamp::MAX),
+        );
+    }
+
+    /// No old pod is left.
+    fn restarted(&mut self, at: StatusTime, wards: &[Ward<'_>]) {
+        self.status.restarted_at = Some(at);
+        for ward in wards {
+            let older = ward.set.created.is_some_and(|made| made < at.timestamp());
+            if older {
+                let mark =
+                    BTreeMap::from([(ANNOTATION_RESTARTED_AFTER.to_owned(), Some(at.to_string()))]);
+                self.annotate_set(&ward.set.name, mark);
+            }
+        }
+    }
+
+    /// A restart is due and not seen to its end.
+    pub fn restarting(&self) -> bool {
+        let at = self.observed.rollout.spec.restart_at;
+        at.is_some_and(|at| {
+            at.timestamp() <= self.observed.now && self.status.restarted_at != Some(at)
+        })
+    }
+}
+
+fn ward(set: SetView, pods: &[Pod], at: StatusTime, now: Timestamp) -> Ward<'_> {
+    let live = of_set(pods, &set.name);
+    let settled = live.iter().filter(|pod| {
+        let settled = created(pod).checked_add(SETTLES).unwrap_or(Timestamp::MAX);
+        settled <= now
+    });
+    let settled = i32::try_from(settled.count()).unwrap_or(i32::MAX);
+    let old = live
+        .into_iter()
+        .filter(|pod| created(pod) < at.timestamp())
+        .collect();
+    Ward {
+        sure: set.available.min(set.desired).min(settled).max(0),
+        old,
+        set,
+    }
+}
+
+fn count(pods: &[&Pod]) -> i32 {
+    i32::try_from(pods.len()).unwrap_or(i32::MAX)
+}
