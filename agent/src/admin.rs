@@ -93,9 +93,15 @@ impl Admin {
         }
     }
 
+    /// Of Rollouts and of AnalysisRuns.
+    fn depth(&self) -> (usize, usize) {
+        let rollouts = self.queue.depth_of(|work| matches!(work, Work::Rollout(_)));
+        (rollouts, self.queue.depth().saturating_sub(rollouts))
+    }
+
     fn answer(&self, path: &str) -> Response<Full<Bytes>> {
         let (status, body) = match path {
-            "/metrics" => match self.metrics.scrape(&self.caches, self.queue.depth()) {
+            "/metrics" => match self.metrics.scrape(&self.caches, self.depth()) {
                 Ok(text) => (StatusCode::OK, text),
                 Err(error) => (
                     StatusCode::INTERNAL_SERVER_ERROR,

@@ -10,6 +10,7 @@ mod replica_set;
 mod status;
 mod template;
 mod undecodable;
+mod workload;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,9 @@ use crate::event::{About, Events, News};
 use crate::key::ObjectKey;
 use crate::link::report::Reports;
 use crate::link::state;
+use crate::metrics::Metrics;
 use crate::refusals::Refusals;
+use crate::workloads::Workloads;
 use crate::writer::{self, Writer};
 use crate::written::Written;
 use crate::{observe, status_patch};
@@ -45,6 +48,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// How long the server asks to be left alone, if it does.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Write(error) => error.retry_after(),
+            Self::Status(_) | Self::Unobserved { .. } => None,
+        }
+    }
+
     /// Whether looking again at once helps.
     #[must_use]
     pub fn is_stale(&self) -> bool {
@@ -61,8 +73,12 @@ pub struct Applier {
     pub writer: Writer,
     /// What was written.
     pub written: Arc<Written>,
+    /// The workloads that Rollouts name.
+    pub workloads: Arc<Workloads>,
     /// Events.
     pub events: Events,
+    /// How long updates took.
+    pub metrics: Metrics,
     /// What the hub is told.
     pub reports: Arc<Reports>,
     /// The agent's own namespace.
@@ -128,6 +144,15 @@ impl Applier {
             pass.act(action).await?;
         }
         pass.write_status(&status).await?;
+        self.metrics.update_ended(
+            observed
+                .rollout
+                .status
+                .as_ref()
+                .and_then(|before| before.duration.as_ref()),
+            status.duration.as_ref(),
+            observed.now,
+        );
         pass.report(&status, &reasons);
         Ok(if pass.refused {
             Some(observed.now)
@@ -181,6 +206,7 @@ impl Pass<'_> {
             Action::CreateAnalysisRun { run } => self.create_run(&run).await,
             Action::TerminateAnalysisRun { name } => self.terminate_run(&name).await,
             Action::DeleteAnalysisRun { name } => self.delete_run(&name).await,
+            Action::ScaleWorkload { name, to, .. } => self.scale_workload(&name, to).await,
             Action::PatchRollout { annotations } => self.annotate_rollout(&annotations).await,
             Action::Event(event) => {
                 self.tell(event);
@@ -218,7 +244,10 @@ impl Pass<'_> {
     fn report(&self, status: &agent_api::RolloutStatus, reasons: &[Reason]) {
         tracing::debug!(rollout = %self.key, reasons = ?reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "reconciled");
         let reports = &self.applier.reports;
-        if !reports.is_wanted() {
+        // Of a workload that is not there nothing can be said; the last that was said stands.
+        let named = self.observed.rollout.spec.workload_ref.is_some();
+        let gone = named && self.observed.workload.is_none();
+        if !reports.is_wanted() || gone {
             return;
         }
         for reason in reasons {

@@ -1,13 +1,19 @@
 //! The command line. In: arguments and environment. Out: `Args`, complete and consistent. It must not read files other
 //! than the token's.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use agent_api::FirstContact;
+use agent_api::names::LEADER_LEASE;
 use agent_engine::{HpaCounting, Settings};
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 use secrecy::SecretString;
+
+use crate::cache::{InstanceId, Reach};
+use crate::flags::Inert;
+use crate::leader::Election;
 
 /// Where the agent keeps its records unless told otherwise.
 const NAMESPACE: &str = "groundswell";
@@ -19,9 +25,25 @@ pub struct Args {
     /// Cluster access; without it the pod's ServiceAccount is used
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// User of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
     /// The agent's own namespace
-    #[arg(long, default_value = NAMESPACE)]
+    #[arg(long, short = 'n', default_value = NAMESPACE)]
     pub namespace: String,
+    /// Look at the own namespace alone; needs no rights in others
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    pub namespaced: bool,
+    /// Act on objects with this value of the label argo-rollouts.argoproj.io/controller-instance-id; without it on those
+    /// that lack the label
+    #[arg(long, value_name = "ID")]
+    pub instance_id: Option<String>,
+    /// Seconds after which a Rollout is looked at although nothing changed
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rollout_resync: u64,
     /// Address of the hub; without it the agent is a controller of its own
     #[arg(long, value_name = "https://HOST:PORT", env = "GROUNDSWELL_HUB")]
     pub hub: Option<String>,
@@ -52,18 +74,42 @@ pub struct Args {
     /// Address of /healthz and /readyz
     #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
     pub health_addr: SocketAddr,
+    /// Port of /metrics on every address, in the place of --metrics-addr
+    #[arg(long = "metricsPort", alias = "metricsport", value_name = "PORT")]
+    pub metrics_port: Option<u16>,
+    /// Port of /healthz and /readyz on every address, in the place of --health-addr
+    #[arg(long = "healthzPort", alias = "healthzport", value_name = "PORT")]
+    pub healthz_port: Option<u16>,
     /// Prometheus that analyses ask when they do not say which
     #[arg(long, value_name = "URL", env = "ARGO_ROLLOUTS_PROMETHEUS_ADDRESS")]
     pub prometheus_address: Option<String>,
     /// Run only while holding the Lease that all controllers of Rollouts share
-    #[arg(long)]
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
     pub leader_elect: bool,
     /// Which pods autoscalers are shown
     #[arg(long, value_enum, default_value_t = Counting::Traffic)]
     pub hpa_counting: Counting,
+    /// Namespace of that Lease: where the other controller runs, while there is one; the own one unless said
+    #[arg(long, value_name = "NAME")]
+    pub leader_election_namespace: Option<String>,
+    /// How long the Lease is good for without renewal
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub leader_election_lease_duration: Duration,
+    /// Who has not renewed for so long stops
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub leader_election_renew_deadline: Duration,
+    /// Between tries
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub leader_election_retry_period: Duration,
+    /// Least weight of what is logged, unless RUST_LOG says
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["trace", "debug", "info", "warn", "error"])]
+    pub loglevel: String,
     /// Form of the log
-    #[arg(long, value_enum, default_value_t = LogForm::Text)]
+    #[arg(long, alias = "logformat", value_enum, default_value_t = LogForm::Text)]
     pub log: LogForm,
+    /// Flags of the controller that this one takes the place of
+    #[command(flatten)]
+    pub inert: Inert,
 }
 
 /// What happens before the first contact.
@@ -107,6 +153,11 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Times of the election that cannot be kept.
+    #[error(
+        "--leader-election-retry-period must be below --leader-election-renew-deadline, and that below --leader-election-lease-duration"
+    )]
+    Election,
     /// A token without a name.
     #[error("a join token is for one cluster: give its name with --cluster")]
     NoCluster,
@@ -131,6 +182,58 @@ impl Args {
                 Counting::ArgoRollouts => HpaCounting::ArgoRollouts,
             },
         }
+    }
+
+    /// How far the agent looks.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        if self.namespaced {
+            Reach::Namespace(self.namespace.clone())
+        } else {
+            Reach::Cluster
+        }
+    }
+
+    /// Whose objects it acts on.
+    #[must_use]
+    pub fn instance(&self) -> InstanceId {
+        InstanceId(self.instance_id.clone().filter(|id| !id.is_empty()))
+    }
+
+    /// Where /metrics is.
+    #[must_use]
+    pub fn metrics_address(&self) -> SocketAddr {
+        on_port(self.metrics_addr, self.metrics_port)
+    }
+
+    /// Where /healthz and /readyz are.
+    #[must_use]
+    pub fn health_address(&self) -> SocketAddr {
+        on_port(self.health_addr, self.healthz_port)
+    }
+
+    /// The election, if there is to be one.
+    pub fn election(&self) -> Result<Option<Election>, Error> {
+        let (length, renew_within, retry) = (
+            self.leader_election_lease_duration,
+            self.leader_election_renew_deadline,
+            self.leader_election_retry_period,
+        );
+        let in_order = Duration::ZERO < retry && retry < renew_within && renew_within < length;
+        if !self.leader_elect {
+            return Ok(None);
+        }
+        if !in_order {
+            return Err(Error::Election);
+        }
+        let namespace = self.leader_election_namespace.as_ref();
+        Ok(Some(Election {
+            namespace: namespace.unwrap_or(&self.namespace).clone(),
+            lease: lease_name(&self.instance()),
+            length,
+            renew_within,
+            retry,
+        }))
     }
 
     /// The join token, from the argument or its file.
@@ -167,6 +270,25 @@ impl Args {
     }
 }
 
+fn on_port(address: SocketAddr, port: Option<u16>) -> SocketAddr {
+    port.map_or(address, |port| {
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
+    })
+}
+
+fn lease_name(instance: &InstanceId) -> String {
+    match &instance.0 {
+        Some(id) => format!("{LEADER_LEASE}-{id}"),
+        None => LEADER_LEASE.to_owned(),
+    }
+}
+
+/// A duration as Go and Kubernetes write it.
+fn duration(text: &str) -> Result<Duration, String> {
+    let span = agent_api::duration::parse(text).map_err(|error| error.to_string())?;
+    Duration::try_from(span).map_err(|_| format!("{text} must not be negative"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +311,87 @@ mod tests {
         for bad in ["hub:7443", "http://hub:7443", "https://", "not an address"] {
             assert!(parse(&["--hub", bad]).hub().is_err(), "{bad}");
         }
+    }
+
+    /// The command line of the other controller's manifests and charts, with everything that they can set.
+    #[test]
+    fn flags_of_the_other_controller_are_accepted() {
+        let args = parse(&[
+            "--rollout-resync=60",
+            "--namespaced=true",
+            "--namespace",
+            "shop",
+            "--loglevel=debug",
+            "--logformat",
+            "json",
+            "--kloglevel=4",
+            "--metricsPort",
+            "8090",
+            "--healthzPort=8080",
+            "--instance-id",
+            "blue",
+            "--qps=40.5",
+            "--burst=80",
+            "--rollout-threads=10",
+            "--experiment-threads=10",
+            "--analysis-threads",
+            "30",
+            "--service-threads=10",
+            "--ingress-threads=10",
+            "--ephemeral-metadata-threads=10",
+            "--istio-api-version=v1beta1",
+            "--alb-ingress-classes=alb",
+            "--alb-ingress-classes=b",
+            "--nginx-ingress-classes=nginx",
+            "--aws-verify-target-group",
+            "--controllers=rollouts",
+            "--self-service-notification-enabled=false",
+            "--enable-pprof-address=:6060",
+            "--leader-elect",
+            "--leader-election-lease-duration=30s",
+            "--leader-election-renew-deadline=20s",
+            "--leader-election-retry-period=1s",
+        ]);
+        assert_eq!(args.rollout_resync, 60);
+        assert_eq!(args.reach(), Reach::Namespace("shop".into()));
+        assert_eq!(args.metrics_address().to_string(), "0.0.0.0:8090");
+        assert_eq!(args.health_address().to_string(), "0.0.0.0:8080");
+        assert_eq!(
+            args.instance().selector(),
+            "argo-rollouts.argoproj.io/controller-instance-id=blue"
+        );
+        let election = args.election().unwrap().unwrap();
+        assert_eq!(election.lease, "argo-rollouts-controller-lock-blue");
+        assert_eq!(election.namespace, "shop");
+        assert_eq!(election.length, Duration::from_secs(30));
+        let says = args.inert.says().unwrap();
+        assert!(says.contains("--qps, --burst, --kloglevel"), "{says}");
+        assert!(says.contains("--aws-verify-target-group"), "{says}");
+        assert!(!says.contains("token"), "{says}");
+    }
+
+    #[test]
+    fn without_flags_it_is_as_the_other_controller() {
+        let args = parse(&[]);
+        assert_eq!(args.inert.says(), None);
+        assert_eq!(
+            args.instance().selector(),
+            "!argo-rollouts.argoproj.io/controller-instance-id"
+        );
+        let election = args.election().unwrap().unwrap();
+        assert_eq!(election.lease, "argo-rollouts-controller-lock");
+        assert_eq!(
+            (election.length, election.renew_within, election.retry),
+            (
+                Duration::from_secs(15),
+                Duration::from_secs(10),
+                Duration::from_secs(2)
+            )
+        );
+        assert_eq!(args.reach(), Reach::Cluster);
+        assert_eq!(parse(&["--leader-elect=false"]).election().unwrap(), None);
+        let wrong = parse(&["--leader-election-renew-deadline=20s"]);
+        assert!(matches!(wrong.election(), Err(Error::Election)));
     }
 
     #[test]

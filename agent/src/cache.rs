@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
+use agent_api::names::LABEL_INSTANCE_ID;
 use agent_api::{
     AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Decoded, FleetMember, Gate, ObjectMeta,
     ReplicaSet, Rollout,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use kube::core::NamespaceResourceScope;
+use kube::api::ApiResource;
+use kube::core::{DynamicResourceScope, NamespaceResourceScope};
 use kube::{Api, Client, Resource};
 
 use crate::key::ObjectKey;
@@ -72,10 +74,62 @@ impl Default for Caches {
     }
 }
 
+/// How far the agent looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Every namespace.
+    Cluster,
+    /// This one alone, with rights in this one alone.
+    Namespace(String),
+}
+
+impl Reach {
+    /// The objects of a kind within reach.
+    pub fn api<K>(&self, client: Client) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        match self {
+            Self::Cluster => Api::all(client),
+            Self::Namespace(namespace) => Api::namespaced(client, namespace),
+        }
+    }
+
+    /// The same for a kind that is known by name only.
+    pub fn api_with<K>(&self, client: Client, resource: &ApiResource) -> Api<K>
+    where
+        K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+    {
+        match self {
+            Self::Cluster => Api::all_with(client, resource),
+            Self::Namespace(namespace) => Api::namespaced_with(client, namespace, resource),
+        }
+    }
+}
+
+/// Which of several controllers in one cluster this is: objects of argoproj.io belong to the one whose label they bear.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InstanceId(pub Option<String>);
+
+impl InstanceId {
+    /// The selector of its objects; without an id those without the label.
+    #[must_use]
+    pub fn selector(&self) -> String {
+        match &self.0 {
+            Some(id) => format!("{LABEL_INSTANCE_ID}={id}"),
+            None => format!("!{LABEL_INSTANCE_ID}"),
+        }
+    }
+}
+
 /// What the watches need besides the stores.
 pub struct Watching {
     /// The API server.
     pub client: Client,
+    /// How far they look.
+    pub reach: Reach,
+    /// Whose objects they bring.
+    pub instance: InstanceId,
     /// The agent's own namespace.
     pub namespace: String,
     /// What we wrote.
@@ -85,8 +139,13 @@ pub struct Watching {
 }
 
 impl Watching {
-    fn everywhere<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
-        Api::all(self.client.clone())
+    /// Objects of argoproj.io, or of its ReplicaSets.
+    fn reached<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
+        self.reach.api(self.client.clone())
+    }
+
+    fn mine(&self) -> Option<String> {
+        Some(self.instance.selector())
     }
 
     fn own<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
@@ -105,8 +164,8 @@ impl Caches {
         let rollouts = Self::watch(
             watching,
             &self.rollouts,
-            watching.everywhere(),
-            None,
+            watching.reached(),
+            watching.mine(),
             Some(Kind::Rollout),
             rollout,
         );
@@ -114,8 +173,8 @@ impl Caches {
         let sets = Self::watch(
             watching,
             &self.replica_sets,
-            watching.everywhere(),
-            Some(REPLICA_SETS),
+            watching.reached(),
+            Some(REPLICA_SETS.to_owned()),
             Some(Kind::ReplicaSet),
             set,
         );
@@ -128,8 +187,8 @@ impl Caches {
         let runs = Self::watch(
             watching,
             &self.runs,
-            watching.everywhere(),
-            None,
+            watching.reached(),
+            watching.mine(),
             Some(Kind::AnalysisRun),
             run,
         );
@@ -137,21 +196,27 @@ impl Caches {
         let templates = Self::watch(
             watching,
             &self.templates,
-            watching.everywhere(),
-            None,
-            None,
-            all,
-        );
-        let all = self.all_changed(queue());
-        let cluster = Self::watch(
-            watching,
-            &self.cluster_templates,
-            watching.everywhere(),
-            None,
+            watching.reached(),
+            watching.mine(),
             None,
             all,
         );
-        vec![rollouts, sets, runs, templates, cluster]
+        let mut watches = vec![rollouts, sets, runs, templates];
+        // Templates of the whole cluster cannot be watched with rights in one namespace.
+        if watching.reach == Reach::Cluster {
+            let all = self.all_changed(queue());
+            watches.push(Self::watch(
+                watching,
+                &self.cluster_templates,
+                Api::all(watching.client.clone()),
+                watching.mine(),
+                None,
+                all,
+            ));
+        } else {
+            self.cluster_templates.set_ready();
+        }
+        watches
     }
 
     /// The watches of the fleet's kinds in the agent's own namespace, to be run for ever.
@@ -186,7 +251,7 @@ impl Caches {
                 changes.add(Work::Rollout(rollout));
             }
         });
-        let selector = Some(LABEL_ROLLOUT_UID);
+        let selector = Some(LABEL_ROLLOUT_UID.to_owned());
         let own = watching.own();
         let revisions = Self::watch(
             watching,
@@ -219,7 +284,7 @@ impl Caches {
         watching: &Watching,
         store: &Arc<Store<K>>,
         api: Api<Decoded<K>>,
-        selector: Option<&'static str>,
+        selector: Option<String>,
         kind: Option<Kind>,
         changed: Changed<K>,
     ) -> Watch

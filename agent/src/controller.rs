@@ -19,7 +19,7 @@ use crate::backoff::Backoff;
 use crate::cache::Work;
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Passes};
 use crate::observe::{self, Observer, uid_of};
 use crate::queue::Queue;
 
@@ -41,8 +41,6 @@ const STALE: Backoff = Backoff {
 const BEHIND: Duration = Duration::from_secs(5);
 /// A wake-up in the past or too soon would spin.
 const SHORTEST_WAKE: Duration = Duration::from_millis(20);
-/// A Rollout without any other reason is looked at so often: nothing is known to be missed, and it costs no request.
-const RESYNC: Duration = Duration::from_secs(900);
 
 /// Why a pass did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +53,16 @@ enum Error {
     Panicked(String),
     #[error("the pass took longer than {} s: the API server does not answer", PASS_LIMIT.as_secs())]
     TooLong,
+}
+
+impl Error {
+    /// How long the API server asks to be left alone, if it does.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Apply(error) => error.retry_after(),
+            Self::Observe(_) | Self::Panicked(_) | Self::TooLong => None,
+        }
+    }
 }
 
 /// What a pass came to.
@@ -81,6 +89,8 @@ pub struct Controller {
     pub failures: Mutex<HashMap<Work, u32>>,
     /// Rollouts of the first list that had no pass yet.
     pub first: FirstPass,
+    /// A Rollout without any other reason is looked at so often: nothing is known to be missed, and it costs no request.
+    pub resync: Duration,
 }
 
 /// Counts the first pass over every Rollout there was at the start.
@@ -130,7 +140,8 @@ impl Controller {
             let this = Arc::clone(&self);
             workers.spawn(async move {
                 loop {
-                    let work = this.queue.next().await;
+                    let (work, waited) = this.queue.next_timed().await;
+                    this.metrics.taken(passes(&work), waited);
                     this.pass(&work).await;
                     this.queue.done(&work);
                 }
@@ -151,14 +162,14 @@ impl Controller {
             Ok(Err(panic)) => Err(Error::Panicked(words(panic.as_ref()))),
             Err(_) => Err(Error::TooLong),
         };
-        let kind = match work {
-            Work::Rollout(key) => {
-                self.first.passed(key);
-                "Rollout"
-            }
-            Work::Run(_) => "AnalysisRun",
-        };
-        self.metrics.reconciled(kind, began.elapsed());
+        let (Work::Rollout(key) | Work::Run(key)) = work;
+        if let Work::Rollout(key) = work {
+            self.first.passed(key);
+        }
+        self.metrics.reconciled(passes(work), key, began.elapsed());
+        if !self.knows(work) {
+            self.metrics.gone(passes(work), key);
+        }
         match outcome {
             Ok(Outcome::Done(wake)) => {
                 self.forget_failures(work);
@@ -168,24 +179,34 @@ impl Controller {
                 self.metrics.behind();
                 self.again(work, BEHIND);
             }
-            Err(error) => self.failed(work, kind, &error),
+            Err(error) => self.failed(work, &error),
         }
     }
 
-    fn failed(&self, work: &Work, kind: &'static str, error: &Error) {
+    fn knows(&self, work: &Work) -> bool {
+        match work {
+            Work::Rollout(key) => self.observer.caches.rollouts.get(key).is_some(),
+            Work::Run(key) => self.observer.caches.runs.get(key).is_some(),
+        }
+    }
+
+    fn failed(&self, work: &Work, error: &Error) {
         let failures = self.count_failure(work);
         let (Work::Rollout(key) | Work::Run(key)) = work;
+        let kind = passes(work);
+        self.metrics.again(kind);
         if let Error::Apply(stale) = error
             && stale.is_stale()
         {
             self.metrics.conflict();
-            tracing::debug!(%key, kind, %error, "looking again");
+            tracing::debug!(%key, ?kind, %error, "looking again");
             self.again(work, STALE.after(failures));
             return;
         }
-        self.metrics.failed(kind);
-        tracing::warn!(%key, kind, failures, %error, "reconcile failed; trying again");
-        self.again(work, FAILED.after(failures));
+        self.metrics.failed(kind, key);
+        tracing::warn!(%key, ?kind, failures, %error, "reconcile failed; trying again");
+        let asked = error.retry_after().unwrap_or(Duration::ZERO);
+        self.again(work, FAILED.after(failures).max(asked));
     }
 
     async fn reconcile(&self, work: &Work) -> Result<Outcome, Error> {
@@ -198,6 +219,7 @@ impl Controller {
     async fn rollout(&self, key: &ObjectKey) -> Result<Outcome, Error> {
         let Some(found) = self.observer.caches.rollouts.get(key) else {
             self.applier.reports.removed(key, "");
+            self.observer.workloads.forget(key);
             return Ok(Outcome::Done(None));
         };
         let uid = uid_of(&found.metadata);
@@ -237,7 +259,7 @@ impl Controller {
             let ends = self.observer.fleet.leases(|leases| leases.ends(key, at));
             let lease = ends.map(|ends| ends.saturating_duration_since(at.mono).max(SHORTEST_WAKE));
             let known = self.observer.caches.rollouts.get(key).is_some();
-            wait = [wait, lease, known.then_some(RESYNC)]
+            wait = [wait, lease, known.then_some(self.resync)]
                 .into_iter()
                 .flatten()
                 .min();
@@ -265,6 +287,13 @@ impl Controller {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(work);
+    }
+}
+
+fn passes(work: &Work) -> Passes {
+    match work {
+        Work::Rollout(_) => Passes::Rollout,
+        Work::Run(_) => Passes::AnalysisRun,
     }
 }
 

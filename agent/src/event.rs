@@ -69,7 +69,8 @@ impl Events {
 
     /// Tells of something.
     pub fn tell(&self, news: News) {
-        self.metrics.event(news.kind, &news.reason);
+        self.metrics
+            .event(news.about.kind, &news.about.key, news.kind, &news.reason);
         if self.queue.try_send(news).is_err() {
             self.metrics.event_dropped();
         }

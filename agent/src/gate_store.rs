@@ -24,6 +24,7 @@ use crate::link::report::Told;
 use crate::link::set::Taken;
 use crate::status_patch::difference;
 use crate::wire;
+use crate::workloads::Workloads;
 use crate::writer::{self, Writer};
 use crate::written::{Kind, Written};
 
@@ -77,6 +78,8 @@ pub struct GateStore {
     pub writer: Writer,
     /// What was written.
     pub written: Arc<Written>,
+    /// The workloads that Rollouts name.
+    pub workloads: Arc<Workloads>,
     /// What the watches show.
     pub caches: Arc<Caches>,
     /// The leases.
@@ -226,11 +229,22 @@ impl GateStore {
     }
 
     /// What is there when governance begins is no change (G24).
-    fn first_reported(&self, rollout: &ObjectKey) -> Option<BTreeMap<String, String>> {
-        let found = self.caches.rollouts.get(rollout)?;
+    fn first_reported(&self, key: &ObjectKey) -> Option<BTreeMap<String, String>> {
+        let found = self.caches.rollouts.get(key)?;
         let rollout = found.object.as_ref().ok()?;
-        let digest = agent_api::digest::content_digest(rollout.spec.template.as_ref()?);
-        let text = format!("{} {digest}", rollout.metadata.generation.unwrap_or(0));
+        let own = rollout.metadata.generation.unwrap_or(0);
+        let (template, generation) = match &rollout.spec.workload_ref {
+            None => (rollout.spec.template.clone()?, own),
+            Some(_) => {
+                let workload = self.workloads.last_read(key)?;
+                (
+                    workload.template.clone(),
+                    own.saturating_add(workload.generation),
+                )
+            }
+        };
+        let digest = agent_api::digest::content_digest(&template);
+        let text = format!("{generation} {digest}");
         Some(BTreeMap::from([(ANNOTATION_REPORTED.to_owned(), text)]))
     }
 

@@ -6,30 +6,38 @@
 use std::time::{Duration, Instant};
 
 use agent_api::ObjectMeta;
-use agent_api::names::LEADER_LEASE;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-/// How long a Lease is good for without renewal; the values are those of the other controllers.
-const LENGTH: Duration = Duration::from_secs(15);
-/// Who has not renewed for so long stops: well before the Lease's length.
-const RENEW_WITHIN: Duration = Duration::from_secs(10);
-/// Between tries.
-const RETRY: Duration = Duration::from_secs(2);
+/// Which Lease, and the times of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Election {
+    /// Where it is.
+    pub namespace: String,
+    /// Its name.
+    pub lease: String,
+    /// How long it is good for without renewal.
+    pub length: Duration,
+    /// Who has not renewed for so long stops: before the Lease's length.
+    pub renew_within: Duration,
+    /// Between tries.
+    pub retry: Duration,
+}
 
 /// Why the Lease could not be had.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("cannot {verb} Lease {LEADER_LEASE}: {source}")]
+    #[error("cannot {verb} Lease {lease}: {source}")]
     Api {
         verb: &'static str,
+        lease: String,
         source: Box<kube::Error>,
     },
-    #[error("Lease {LEADER_LEASE} is held by {0}")]
-    Held(String),
+    #[error("Lease {lease} is held by {holder}")]
+    Held { lease: String, holder: String },
 }
 
 /// What a look at the Lease leads to.
@@ -51,17 +59,19 @@ struct Watched {
 /// The election.
 pub struct Leader {
     api: Api<Lease>,
+    election: Election,
     me: String,
     watched: Watched,
 }
 
 impl Leader {
-    /// A candidate in the agent's own namespace.
+    /// A candidate.
     #[must_use]
-    pub fn new(client: Client, namespace: &str) -> Self {
+    pub fn new(client: Client, election: Election) -> Self {
         let me = format!("groundswell-agent_{:016x}", rand::random::<u64>());
         Self {
-            api: Api::namespaced(client, namespace),
+            api: Api::namespaced(client, &election.namespace),
+            election,
             me,
             watched: Watched::default(),
         }
@@ -72,23 +82,23 @@ impl Leader {
         loop {
             match self.try_once().await {
                 Ok(()) => return tracing::info!(me = self.me, "leading"),
-                Err(error @ Error::Held(_)) => tracing::info!("waiting to lead: {error}"),
+                Err(error @ Error::Held { .. }) => tracing::info!("waiting to lead: {error}"),
                 Err(error @ Error::Api { .. }) => tracing::warn!("waiting to lead: {error}"),
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(self.election.retry).await;
         }
     }
 
     /// Renews for as long as it can; returns when this process leads no more.
     pub async fn keep(mut self) {
         let mut renewed = Instant::now();
-        while renewed.elapsed() < RENEW_WITHIN {
-            tokio::time::sleep(RETRY).await;
+        while renewed.elapsed() < self.election.renew_within {
+            tokio::time::sleep(self.election.retry).await;
             let began = Instant::now();
-            let left = RENEW_WITHIN.saturating_sub(renewed.elapsed());
+            let left = self.election.renew_within.saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left, self.try_once()).await {
                 Ok(Ok(())) => renewed = began,
-                Ok(Err(error @ Error::Held(_))) => {
+                Ok(Err(error @ Error::Held { .. })) => {
                     tracing::error!("leading no more: {error}");
                     return;
                 }
@@ -98,38 +108,39 @@ impl Leader {
                 Err(_) => {}
             }
         }
-        tracing::error!("leading no more: Lease {LEADER_LEASE} could not be renewed");
+        let lease = &self.election.lease;
+        tracing::error!("leading no more: Lease {lease} could not be renewed");
     }
 
     async fn try_once(&mut self) -> Result<(), Error> {
+        let lease = self.election.lease.clone();
         let failed = |verb| {
+            let lease = lease.clone();
             move |source| Error::Api {
                 verb,
+                lease,
                 source: Box::new(source),
             }
         };
-        let found = self
-            .api
-            .get_opt(LEADER_LEASE)
-            .await
-            .map_err(failed("read"))?;
+        let found = self.api.get_opt(&lease).await.map_err(failed("read"))?;
         let before = found.as_ref().and_then(|lease| lease.spec.clone());
         match step(
             &self.me,
+            self.election.length,
             before,
             &mut self.watched,
             Instant::now(),
             Timestamp::now(),
         ) {
-            Step::Wait(holder) => Err(Error::Held(holder)),
+            Step::Wait(holder) => Err(Error::Held { lease, holder }),
             Step::Take(spec) => {
                 let parameters = PostParams::default();
-                let mut lease = found.clone().unwrap_or_else(named);
-                lease.spec = Some(*spec);
+                let mut object = found.clone().unwrap_or_else(|| named(&lease));
+                object.spec = Some(*spec);
                 // Bound to the version that was read: of two candidates one is told that it changed.
                 let written = match found {
-                    None => self.api.create(&parameters, &lease).await,
-                    Some(_) => self.api.replace(LEADER_LEASE, &parameters, &lease).await,
+                    None => self.api.create(&parameters, &object).await,
+                    Some(_) => self.api.replace(&lease, &parameters, &object).await,
                 };
                 written.map(|_| ()).map_err(failed("write"))
             }
@@ -137,10 +148,10 @@ impl Leader {
     }
 }
 
-fn named() -> Lease {
+fn named(name: &str) -> Lease {
     Lease {
         metadata: ObjectMeta {
-            name: Some(LEADER_LEASE.to_owned()),
+            name: Some(name.to_owned()),
             ..ObjectMeta::default()
         },
         spec: None,
@@ -149,6 +160,7 @@ fn named() -> Lease {
 
 fn step(
     me: &str,
+    own_length: Duration,
     before: Option<LeaseSpec>,
     watched: &mut Watched,
     mono: Instant,
@@ -168,7 +180,7 @@ fn step(
         let length = old
             .lease_duration_seconds
             .and_then(|seconds| u64::try_from(seconds).ok())
-            .map_or(LENGTH, Duration::from_secs);
+            .map_or(own_length, Duration::from_secs);
         let silent = watched.since.map_or(Duration::ZERO, |since| {
             mono.saturating_duration_since(since)
         });
@@ -179,7 +191,7 @@ fn step(
     let changes = old.lease_transitions.unwrap_or(0);
     Step::Take(Box::new(LeaseSpec {
         holder_identity: Some(me.to_owned()),
-        lease_duration_seconds: i32::try_from(LENGTH.as_secs()).ok(),
+        lease_duration_seconds: i32::try_from(own_length.as_secs()).ok(),
         acquire_time: old
             .acquire_time
             .clone()
@@ -199,6 +211,8 @@ fn step(
 mod tests {
     use super::*;
 
+    const LENGTH: Duration = Duration::from_secs(15);
+
     fn held_by(holder: &str, renewed: i64) -> Option<LeaseSpec> {
         Some(LeaseSpec {
             holder_identity: Some(holder.to_owned()),
@@ -214,25 +228,39 @@ mod tests {
         let (mono, now) = (Instant::now(), Timestamp::from_second(1_000).unwrap());
         let mut watched = Watched::default();
         let taken = |step: Step| matches!(step, Step::Take(_));
-        assert!(taken(step("a", None, &mut watched, mono, now)));
-        assert!(taken(step("a", held_by("", 0), &mut watched, mono, now)));
-        assert!(taken(step("a", held_by("a", 0), &mut watched, mono, now)));
+        assert!(taken(step("a", LENGTH, None, &mut watched, mono, now)));
+        assert!(taken(step(
+            "a",
+            LENGTH,
+            held_by("", 0),
+            &mut watched,
+            mono,
+            now
+        )));
+        assert!(taken(step(
+            "a",
+            LENGTH,
+            held_by("a", 0),
+            &mut watched,
+            mono,
+            now
+        )));
         // A renewal time long ago by their clock says nothing; only silence by ours does.
         assert_eq!(
-            step("a", held_by("b", 0), &mut watched, mono, now),
+            step("a", LENGTH, held_by("b", 0), &mut watched, mono, now),
             Step::Wait("b".into())
         );
         let later = mono + Duration::from_secs(14);
         assert_eq!(
-            step("a", held_by("b", 0), &mut watched, later, now),
+            step("a", LENGTH, held_by("b", 0), &mut watched, later, now),
             Step::Wait("b".into())
         );
         assert_eq!(
-            step("a", held_by("b", 1), &mut watched, later, now),
+            step("a", LENGTH, held_by("b", 1), &mut watched, later, now),
             Step::Wait("b".into())
         );
         let still_later = later + Duration::from_secs(15);
-        match step("a", held_by("b", 1), &mut watched, still_later, now) {
+        match step("a", LENGTH, held_by("b", 1), &mut watched, still_later, now) {
             Step::Take(spec) => assert_eq!(spec.lease_transitions, Some(4)),
             Step::Wait(holder) => panic!("{holder}"),
         }

@@ -12,7 +12,7 @@ const THREADS: usize = 2;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    log(args.log);
+    log(&args);
     if rustls::crypto::ring::default_provider()
         .install_default()
         .is_err()
@@ -40,13 +40,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn log(form: LogForm) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn log(args: &Args) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&args.loglevel));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    match form {
+    match args.log {
         LogForm::Json => subscriber.json().init(),
         LogForm::Text => subscriber.init(),
     }

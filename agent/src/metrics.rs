@@ -1,23 +1,46 @@
 //! Metrics, under the names that existing alerts use.
 //!
-//! In: what happened, and the caches at scrape time. Out: Prometheus text. It must not grow with time: everything with an
-//! object's name in its labels is made anew at each scrape from what is there.
+//! In: what happened, and the caches at scrape time. Out: Prometheus text. It must not grow with time: what is known of an
+//! object is made anew at each scrape from what is there, and counters with an object's name go a minute after it.
 
-use std::time::Duration;
+mod objects;
+pub mod requests;
 
-use agent_api::{AnalysisRun, Phase, Rollout};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use agent_api::RolloutDuration;
 use agent_engine::EventKind;
+use agent_engine::pass::duration::Completion;
+use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::cache::Caches;
 use crate::key::ObjectKey;
 
-/// Buckets of reconcile times: a pass without writes takes microseconds, with writes tens of milliseconds.
-const BUCKETS: [f64; 8] = [0.0001, 0.001, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0];
+/// Buckets of reconcile times; existing dashboards sum over these.
+const RECONCILE: [f64; 5] = [0.01, 0.15, 0.25, 0.5, 1.0];
+/// Buckets of the times of the queue, in powers of ten as client-go has them.
+const QUEUE: [f64; 10] = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0];
+/// Buckets of whole updates.
+const UPDATE: [f64; 11] = [
+    30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0,
+];
+/// Buckets of updates without the time that people kept them waiting.
+const PROGRESSION: [f64; 8] = [30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0];
+/// Buckets of that time.
+const MANUAL_PAUSE: [f64; 9] = [
+    0.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0,
+];
+/// Counters of an object that is gone are scraped once more before they go.
+const LINGER: Duration = Duration::from_secs(65);
+/// Labels of everything that is about one object.
+const NAMED: [&str; 2] = ["namespace", "name"];
 
 /// Why metrics cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -27,115 +50,311 @@ pub enum Error {
     Register(#[from] prometheus::Error),
 }
 
+/// A kind that has passes of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passes {
+    /// Rollouts.
+    Rollout,
+    /// AnalysisRuns.
+    AnalysisRun,
+}
+
+impl Passes {
+    /// The name of its queue.
+    fn queue(self) -> &'static str {
+        match self {
+            Self::Rollout => "Rollouts",
+            Self::AnalysisRun => "AnalysisRuns",
+        }
+    }
+}
+
+/// Passes of one kind.
+#[derive(Clone)]
+struct Reconciled {
+    times: HistogramVec,
+    errors: IntCounterVec,
+}
+
+/// The work queue, under client-go's names.
+#[derive(Clone)]
+struct Workqueue {
+    depth: IntGaugeVec,
+    adds: IntCounterVec,
+    retries: IntCounterVec,
+    waited: HistogramVec,
+    worked: HistogramVec,
+}
+
+/// Updates by how they ended.
+#[derive(Clone)]
+struct Updates {
+    whole: HistogramVec,
+    progression: HistogramVec,
+    manual_pause: HistogramVec,
+}
+
 /// The counters; clones share them.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
-    reconcile: HistogramVec,
-    reconcile_error: IntCounterVec,
+    rollouts: Reconciled,
+    runs: Reconciled,
+    queue: Workqueue,
+    updates: Updates,
     events: IntCounterVec,
+    requests: IntCounterVec,
     events_dropped: IntCounter,
     conflicts: IntCounter,
     behind: IntCounter,
     violations: IntCounterVec,
     undecodable: IntCounter,
     hub_connected: IntGauge,
-    queue_depth: IntGauge,
+    gone: Arc<Mutex<VecDeque<(Instant, Passes, ObjectKey)>>>,
+}
+
+/// Makes and registers.
+struct Maker(Registry);
+
+impl Maker {
+    fn put<C: Collector + Clone + 'static>(
+        &self,
+        made: Result<C, prometheus::Error>,
+    ) -> Result<C, prometheus::Error> {
+        let made = made?;
+        self.0.register(Box::new(made.clone()))?;
+        Ok(made)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.put(IntCounter::new(name, help))
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.put(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn times(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.put(HistogramVec::new(options, labels))
+    }
+
+    fn reconciled(&self, kind: &str, what: &str) -> Result<Reconciled, prometheus::Error> {
+        Ok(Reconciled {
+            times: self.times(
+                &format!("{kind}_reconcile"),
+                &format!("Seconds that a pass over {what} took"),
+                &NAMED,
+                &RECONCILE,
+            )?,
+            errors: self.counters(
+                &format!("{kind}_reconcile_error"),
+                &format!("Passes over {what} that failed"),
+                &NAMED,
+            )?,
+        })
+    }
+
+    fn queue(&self) -> Result<Workqueue, prometheus::Error> {
+        let name = ["name"];
+        let depth = Opts::new("workqueue_depth", "Objects that wait or are worked on");
+        let adds = "Objects that were taken from the queue";
+        Ok(Workqueue {
+            depth: self.put(IntGaugeVec::new(depth, &name))?,
+            adds: self.counters("workqueue_adds_total", adds, &name)?,
+            retries: self.counters(
+                "workqueue_retries_total",
+                "Passes that are made again",
+                &name,
+            )?,
+            waited: self.times(
+                "workqueue_queue_duration_seconds",
+                "Seconds that an object waited",
+                &name,
+                &QUEUE,
+            )?,
+            worked: self.times(
+                "workqueue_work_duration_seconds",
+                "Seconds that an object was worked on",
+                &name,
+                &QUEUE,
+            )?,
+        })
+    }
+
+    fn updates(&self) -> Result<Updates, prometheus::Error> {
+        let of =
+            |name: &str, help: &str, buckets: &[f64]| self.times(name, help, &["status"], buckets);
+        Ok(Updates {
+            whole: of(
+                "rollout_duration_seconds",
+                "Seconds from the beginning of an update to its end",
+                &UPDATE,
+            )?,
+            progression: of(
+                "rollout_progression_duration_seconds",
+                "The same without the time that people kept it waiting",
+                &PROGRESSION,
+            )?,
+            manual_pause: of(
+                "rollout_manual_pause_duration_seconds",
+                "Seconds that people kept an update waiting",
+                &MANUAL_PAUSE,
+            )?,
+        })
+    }
+
+    /// What this program is.
+    fn program(&self) -> Result<(), prometheus::Error> {
+        let version = env!("CARGO_PKG_VERSION");
+        let info = Opts::new("argo_rollouts_controller_info", "The running version")
+            .const_label("version", version);
+        self.put(Gauge::with_opts(info))?.set(1.0);
+        // Labels as existing dashboards have them; there is no Go here.
+        let build = Opts::new("build_info", "What this program was built from");
+        let labels = ["version", "goversion", "goarch", "commit"];
+        let build = self.put(GaugeVec::new(build, &labels))?;
+        build
+            .with_label_values(&[version, "", std::env::consts::ARCH, ""])
+            .set(1.0);
+        Ok(())
+    }
 }
 
 impl Metrics {
     /// All metrics, at nought.
     pub fn new() -> Result<Self, Error> {
-        let counter = |name: &str, help: &str| IntCounter::new(name, help);
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            IntCounterVec::new(Opts::new(name, help), labels)
-        };
-        let times = HistogramOpts::new(
-            "rollout_reconcile",
-            "Rollout reconciliation time in seconds",
-        )
-        .buckets(BUCKETS.to_vec());
-        let metrics = Self {
-            registry: Registry::new(),
-            reconcile: HistogramVec::new(times, &["kind"])?,
-            reconcile_error: counters(
-                "rollout_reconcile_error",
-                "Reconciliations that failed",
-                &["kind"],
-            )?,
-            events: counters(
+        let make = Maker(Registry::new());
+        make.program()?;
+        let connected = IntGauge::new(
+            "groundswell_hub_connected",
+            "Whether the stream to the hub is up",
+        );
+        Ok(Self {
+            rollouts: make.reconciled("rollout", "a Rollout")?,
+            runs: make.reconciled("analysis_run", "an AnalysisRun")?,
+            queue: make.queue()?,
+            updates: make.updates()?,
+            events: make.counters(
                 "rollout_events_total",
-                "Events by type and reason",
-                &["type", "reason"],
+                "Events of Rollouts by type and reason",
+                &["namespace", "name", "type", "reason"],
             )?,
-            events_dropped: counter(
+            requests: make.counters(
+                "controller_clientset_k8s_request_total",
+                "Requests to the API server by kind, verb and answer",
+                &["kind", "namespace", "name", "verb", "status_code"],
+            )?,
+            events_dropped: make.counter(
                 "groundswell_events_dropped_total",
                 "Events that did not fit into the queue",
             )?,
-            conflicts: counter(
+            conflicts: make.counter(
                 "groundswell_write_conflicts_total",
                 "Writes that found the object changed",
             )?,
-            behind: counter(
+            behind: make.counter(
                 "groundswell_stale_reconcile_skips_total",
                 "Decisions put off until the cache shows our own write",
             )?,
-            violations: counters(
+            violations: make.counters(
                 "groundswell_audit_violations_total",
                 "Plans that break an invariant",
                 &["rule"],
             )?,
-            undecodable: counter(
+            undecodable: make.counter(
                 "groundswell_undecodable_objects_total",
                 "Objects that could not be decoded",
             )?,
-            hub_connected: IntGauge::new(
-                "groundswell_hub_connected",
-                "Whether the stream to the hub is up",
-            )?,
-            queue_depth: IntGauge::new(
-                "workqueue_depth",
-                "Objects that wait to be reconciled or are being",
-            )?,
-        };
-        metrics.register()?;
-        Ok(metrics)
+            hub_connected: make.put(connected)?,
+            gone: Arc::default(),
+            registry: make.0,
+        })
     }
 
-    fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn Collector>; 10] = [
-            Box::new(self.reconcile.clone()),
-            Box::new(self.reconcile_error.clone()),
-            Box::new(self.events.clone()),
-            Box::new(self.events_dropped.clone()),
-            Box::new(self.conflicts.clone()),
-            Box::new(self.behind.clone()),
-            Box::new(self.violations.clone()),
-            Box::new(self.undecodable.clone()),
-            Box::new(self.hub_connected.clone()),
-            Box::new(self.queue_depth.clone()),
-        ];
-        all.into_iter()
-            .try_for_each(|one| self.registry.register(one))
+    fn of(&self, kind: Passes) -> &Reconciled {
+        match kind {
+            Passes::Rollout => &self.rollouts,
+            Passes::AnalysisRun => &self.runs,
+        }
+    }
+
+    /// Counts requests to the API server.
+    #[must_use]
+    pub fn counting(&self) -> requests::Counting {
+        requests::Counting(self.requests.clone())
+    }
+
+    /// An object was taken from the queue after so long.
+    pub fn taken(&self, kind: Passes, waited: Duration) {
+        let name = [kind.queue()];
+        self.queue.adds.with_label_values(&name).inc();
+        self.queue
+            .waited
+            .with_label_values(&name)
+            .observe(waited.as_secs_f64());
     }
 
     /// A pass took so long.
-    pub fn reconciled(&self, kind: &'static str, took: Duration) {
-        self.reconcile
-            .with_label_values(&[kind])
-            .observe(took.as_secs_f64());
+    pub fn reconciled(&self, kind: Passes, key: &ObjectKey, took: Duration) {
+        let seconds = took.as_secs_f64();
+        self.of(kind)
+            .times
+            .with_label_values(&[&key.namespace, &key.name])
+            .observe(seconds);
+        self.queue
+            .worked
+            .with_label_values(&[kind.queue()])
+            .observe(seconds);
     }
 
-    /// A pass failed.
-    pub fn failed(&self, kind: &'static str) {
-        self.reconcile_error.with_label_values(&[kind]).inc();
-    }
-
-    /// An event was told.
-    pub fn event(&self, kind: EventKind, reason: &str) {
-        self.events
-            .with_label_values(&[kind.to_string().as_str(), reason])
+    /// A pass failed, and is made again.
+    pub fn failed(&self, kind: Passes, key: &ObjectKey) {
+        self.of(kind)
+            .errors
+            .with_label_values(&[&key.namespace, &key.name])
             .inc();
+    }
+
+    /// A pass is made again.
+    pub fn again(&self, kind: Passes) {
+        self.queue.retries.with_label_values(&[kind.queue()]).inc();
+    }
+
+    /// An object is gone: its counters go after the next scrapes.
+    pub fn gone(&self, kind: Passes, key: &ObjectKey) {
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if !gone
+            .iter()
+            .any(|(_, of, known)| *of == kind && known == key)
+        {
+            gone.push_back((Instant::now(), kind, key.clone()));
+        }
+    }
+
+    /// An event was told of an object of a kind.
+    pub fn event(&self, about: &str, key: &ObjectKey, kind: EventKind, reason: &str) {
+        if about == "Rollout" {
+            self.events
+                .with_label_values(&[
+                    key.namespace.as_str(),
+                    &key.name,
+                    kind.to_string().as_str(),
+                    reason,
+                ])
+                .inc();
+        }
     }
 
     /// An event did not fit.
@@ -168,140 +387,111 @@ impl Metrics {
         self.hub_connected.set(i64::from(up));
     }
 
+    /// Counts an update that has ended, or that a newer one took the place of.
+    pub fn update_ended(
+        &self,
+        before: Option<&RolloutDuration>,
+        after: Option<&RolloutDuration>,
+        now: Timestamp,
+    ) {
+        let began = |one: Option<&RolloutDuration>| one.and_then(|one| one.rollout_started_at);
+        let ended = |one: Option<&RolloutDuration>| one.and_then(|one| one.finished_at);
+        if let Some(before) = before.filter(|before| {
+            before.finished_at.is_none() && began(after) != before.rollout_started_at
+        }) {
+            self.update(before, Completion::Superseded.as_str(), now);
+        }
+        if let Some(after) = after
+            && let (Some(finished), Some(word)) = (after.finished_at, &after.completion_status)
+            && (ended(before) != Some(finished) || began(before) != after.rollout_started_at)
+        {
+            self.update(after, word, finished.timestamp());
+        }
+    }
+
+    fn update(&self, duration: &RolloutDuration, word: &str, end: Timestamp) {
+        let Some(began) = duration.rollout_started_at else {
+            return;
+        };
+        let seconds = |from: Timestamp| end.duration_since(from).as_secs_f64().max(0.0);
+        let whole = seconds(began.timestamp());
+        let total = duration.total_manual_pause_duration_seconds.unwrap_or(0);
+        let total = Duration::from_secs(u64::try_from(total).unwrap_or(0)).as_secs_f64();
+        let open = duration
+            .manual_pause_started_at
+            .map_or(0.0, |since| seconds(since.timestamp()));
+        let manual = total + open;
+        let status = [word];
+        self.updates.whole.with_label_values(&status).observe(whole);
+        self.updates
+            .progression
+            .with_label_values(&status)
+            .observe((whole - manual).max(0.0));
+        self.updates
+            .manual_pause
+            .with_label_values(&status)
+            .observe(manual);
+    }
+
     /// Everything as text.
-    pub fn scrape(&self, caches: &Caches, depth: usize) -> Result<Vec<u8>, Error> {
-        self.queue_depth
-            .set(i64::try_from(depth).unwrap_or(i64::MAX));
+    pub fn scrape(&self, caches: &Caches, depth: (usize, usize)) -> Result<Vec<u8>, Error> {
+        self.sweep(caches, Instant::now());
+        for (kind, depth) in [(Passes::Rollout, depth.0), (Passes::AnalysisRun, depth.1)] {
+            self.queue
+                .depth
+                .with_label_values(&[kind.queue()])
+                .set(i64::try_from(depth).unwrap_or(i64::MAX));
+        }
         let mut families = self.registry.gather();
-        families.extend(objects(caches)?);
+        families.extend(objects::families(caches)?);
         families.sort_by(|a, b| a.name().cmp(b.name()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&families, &mut text)?;
         Ok(text)
     }
-}
 
-/// What is there now, object by object.
-fn objects(caches: &Caches) -> Result<Vec<prometheus::proto::MetricFamily>, prometheus::Error> {
-    let gauge =
-        |name: &str, help: &str, labels: &[&str]| GaugeVec::new(Opts::new(name, help), labels);
-    let named = ["name", "namespace"];
-    let info = gauge(
-        "rollout_info",
-        "A Rollout",
-        &["name", "namespace", "strategy", "traffic_router", "phase"],
-    )?;
-    let phases = gauge(
-        "rollout_phase",
-        "The phase of a Rollout",
-        &["name", "namespace", "strategy", "phase"],
-    )?;
-    let replicas = [
-        gauge("rollout_info_replicas_available", "Available pods", &named)?,
-        gauge(
-            "rollout_info_replicas_unavailable",
-            "Pods that are not available",
-            &named,
-        )?,
-        gauge("rollout_info_replicas_desired", "Pods wanted", &named)?,
-        gauge(
-            "rollout_info_replicas_updated",
-            "Pods of the newest version",
-            &named,
-        )?,
-    ];
-    let runs = gauge(
-        "analysis_run_info",
-        "An AnalysisRun",
-        &["name", "namespace", "phase"],
-    )?;
-    for found in caches.rollouts.all() {
-        let Ok(rollout) = &found.object else { continue };
-        let key = ObjectKey::of(&rollout.metadata);
-        let labels = [key.name.as_str(), key.namespace.as_str()];
-        let (strategy, phase) = (strategy(rollout), phase(rollout));
-        let [name, namespace] = labels;
-        info.with_label_values(&[name, namespace, strategy, "", phase])
-            .set(1.0);
-        phases
-            .with_label_values(&[name, namespace, strategy, phase])
-            .set(1.0);
-        for (gauge, count) in replicas.iter().zip(counts(rollout)) {
-            gauge.with_label_values(&labels).set(f64::from(count));
+    /// Drops the counters of what has been gone for a while and was not made again.
+    pub fn sweep(&self, caches: &Caches, now: Instant) {
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((_, kind, key)) = gone
+            .front()
+            .filter(|(since, _, _)| now.saturating_duration_since(*since) >= LINGER)
+            .cloned()
+        {
+            gone.pop_front();
+            let there = match kind {
+                Passes::Rollout => caches.rollouts.get(&key).is_some(),
+                Passes::AnalysisRun => caches.runs.get(&key).is_some(),
+            };
+            if there {
+                continue;
+            }
+            let labels = [key.namespace.as_str(), key.name.as_str()];
+            // There may have been none.
+            let _ = self.of(kind).times.remove_label_values(&labels);
+            let _ = self.of(kind).errors.remove_label_values(&labels);
+            if kind == Passes::Rollout {
+                self.sweep_events(&key);
+            }
         }
     }
-    for found in caches.runs.all() {
-        let Ok(run) = &found.object else { continue };
-        let key = ObjectKey::of(&run.metadata);
-        runs.with_label_values(&[key.name.as_str(), key.namespace.as_str(), run_phase(run)])
-            .set(1.0);
+
+    fn sweep_events(&self, key: &ObjectKey) {
+        for family in self.events.collect() {
+            for metric in family.get_metric() {
+                let label = |wanted: &str| {
+                    let found = metric.get_label().iter().find(|one| one.name() == wanted);
+                    found.map(|one| one.value().to_owned()).unwrap_or_default()
+                };
+                if label("namespace") == key.namespace && label("name") == key.name {
+                    let (kind, reason) = (label("type"), label("reason"));
+                    let labels = [&key.namespace, &key.name, &kind, &reason].map(String::as_str);
+                    let _ = self.events.remove_label_values(&labels);
+                }
+            }
+        }
     }
-    let mut families = info.collect();
-    families.extend(phases.collect());
-    families.extend(replicas.iter().flat_map(Collector::collect));
-    families.extend(runs.collect());
-    Ok(families
-        .into_iter()
-        .filter(|family| !family.get_metric().is_empty())
-        .collect())
-}
-
-fn strategy(rollout: &Rollout) -> &'static str {
-    if rollout.spec.strategy.blue_green.is_some() {
-        "blueGreen"
-    } else {
-        "canary"
-    }
-}
-
-fn phase(rollout: &Rollout) -> &'static str {
-    rollout
-        .status
-        .as_ref()
-        .and_then(|status| status.phase)
-        .map_or("Unknown", Phase::as_str)
-}
-
-fn run_phase(run: &AnalysisRun) -> &'static str {
-    run.status
-        .as_ref()
-        .and_then(|status| status.phase)
-        .map_or("Pending", agent_api::AnalysisPhase::as_str)
-}
-
-fn counts(rollout: &Rollout) -> [i32; 4] {
-    let status = rollout.status.clone().unwrap_or_default();
-    let (all, available) = (
-        status.replicas.unwrap_or(0),
-        status.available_replicas.unwrap_or(0),
-    );
-    let wanted = rollout.spec.replicas.unwrap_or(1);
-    [
-        available,
-        all.saturating_sub(available).max(0),
-        wanted,
-        status.updated_replicas.unwrap_or(0),
-    ]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counters_have_the_names_that_alerts_use() {
-        let metrics = Metrics::new().unwrap();
-        metrics.failed("Rollout");
-        metrics.event(EventKind::Warning, "RolloutAborted");
-        metrics.reconciled("Rollout", Duration::from_millis(3));
-        let text = String::from_utf8(metrics.scrape(&Caches::default(), 2).unwrap()).unwrap();
-        for line in [
-            "rollout_reconcile_error{kind=\"Rollout\"} 1",
-            "rollout_events_total{reason=\"RolloutAborted\",type=\"Warning\"} 1",
-            "rollout_reconcile_count{kind=\"Rollout\"} 1",
-            "workqueue_depth 2",
-        ] {
-            assert!(text.contains(line), "{line} is not in {text}");
-        }
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use agent_api::names::{ANNOTATION_DIGEST, gate_name};
 use agent_api::{
     AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, Pod, PodTemplate,
-    ReplicaSet, Rollout, Trim as _, Uid,
+    ReplicaSet, Rollout, Trim as _, Uid, Workload,
 };
 use agent_engine::{
     GateObserved, GateRecord, Governance, Kept, Observed, Settings, TemplateKey, Templates,
@@ -28,6 +28,7 @@ use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
 use crate::store::Found;
 use crate::wire::{FIRST_DEPLOY_FREE, PASSED, UNGOVERN};
+use crate::workloads::Workloads;
 
 /// Why a Rollout cannot be observed now.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum Error {
     /// The defaults of its template are not known.
     #[error(transparent)]
     Rehearsal(#[from] crate::rehearsal::Error),
+    /// The workload that it names is not known.
+    #[error(transparent)]
+    Workload(#[from] crate::workloads::Error),
     /// A ConfigMap could not be asked for.
     #[error("cannot look for ConfigMap {name}: {source}")]
     Config {
@@ -66,6 +70,8 @@ pub struct Observer {
     pub namespace: String,
     /// For reads that no cache has.
     pub client: Client,
+    /// The workloads that Rollouts name.
+    pub workloads: Arc<Workloads>,
     /// Templates as the API server would store them.
     pub rehearsal: Rehearsal,
     /// Evictions that were refused.
@@ -79,20 +85,36 @@ impl Observer {
     pub async fn observe(&self, rollout: &Rollout, at: Moment) -> Result<Observed, Error> {
         let key = ObjectKey::of(&rollout.metadata);
         let uid = Uid(rollout.metadata.uid.clone().unwrap_or_default());
-        let replica_sets = self.replica_sets(&uid);
-        let gate = self.gate(rollout, &key, &uid, at).await?;
-        Ok(Observed {
+        let mut observed = Observed {
             now: at.now,
             rollout: rollout.clone(),
-            defaulted: self.defaulted(rollout, &uid, &replica_sets).await?,
-            pods: self.pods(rollout, &key, &replica_sets, at).await?,
+            defaulted: None,
+            pods: None,
             refused: self.refusals.of(&uid, at.now),
             settings: self.settings,
-            replica_sets,
+            replica_sets: self.replica_sets(&uid),
             analysis_runs: self.runs(&uid),
             templates: self.templates(rollout),
-            gate,
-        })
+            workload: self.workload(rollout, &key).await?,
+            gate: GateObserved::stand_alone(),
+        };
+        observed.pods = self.pods(&observed, &key).await?;
+        observed.gate = self.gate(&observed, &key, &uid, at).await?;
+        observed.defaulted = self.defaulted(&observed, &uid).await?;
+        Ok(observed)
+    }
+
+    async fn workload(
+        &self,
+        rollout: &Rollout,
+        key: &ObjectKey,
+    ) -> Result<Option<Workload>, Error> {
+        let Some(reference) = &rollout.spec.workload_ref else {
+            self.workloads.forget(key);
+            return Ok(None);
+        };
+        let found = self.workloads.named(key, reference).await?;
+        Ok(found.map(|workload| (*workload).clone()))
     }
 
     fn replica_sets(&self, uid: &Uid) -> Vec<ReplicaSet> {
@@ -101,18 +123,14 @@ impl Observer {
 
     /// The pods as they are at this moment, when the engine needs them. A list of metadata alone, from the API server
     /// itself: what was evicted just now is in none of our caches.
-    async fn pods(
-        &self,
-        rollout: &Rollout,
-        key: &ObjectKey,
-        sets: &[ReplicaSet],
-        at: Moment,
-    ) -> Result<Option<Vec<Pod>>, Error> {
-        if !pods::needed(rollout, sets, at.now) {
+    async fn pods(&self, observed: &Observed, key: &ObjectKey) -> Result<Option<Vec<Pod>>, Error> {
+        // An empty selector is that of a workload that is gone, and would name every pod there is.
+        let unknown = observed.selector().is_empty();
+        if unknown || !pods::needed(&observed.rollout, &observed.replica_sets, observed.now) {
             return Ok(None);
         }
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
-        let selector = rollout.spec.selector.to_query();
+        let selector = observed.selector().to_query();
         let mut parameters = ListParams::default().labels(&selector).limit(PODS_A_PAGE);
         let mut found = Vec::new();
         loop {
@@ -143,9 +161,8 @@ impl Observer {
     /// The template with the server's defaults, if there is a ReplicaSet that only so can be compared with it.
     async fn defaulted(
         &self,
-        rollout: &Rollout,
+        observed: &Observed,
         uid: &Uid,
-        sets: &[ReplicaSet],
     ) -> Result<Option<PodTemplate>, Error> {
         let foreign = |set: &ReplicaSet| {
             !set.metadata
@@ -153,10 +170,10 @@ impl Observer {
                 .as_ref()
                 .is_some_and(|all| all.contains_key(ANNOTATION_DIGEST))
         };
-        if !sets.iter().any(foreign) {
+        if !observed.replica_sets.iter().any(foreign) {
             return Ok(None);
         }
-        Ok(self.rehearsal.defaulted(rollout, uid).await?)
+        Ok(self.rehearsal.defaulted(observed, uid).await?)
     }
 
     /// The templates that the spec names, nested ones too; kept strategies bring their own.
@@ -206,7 +223,7 @@ impl Observer {
 
     async fn gate(
         &self,
-        rollout: &Rollout,
+        observed: &Observed,
         key: &ObjectKey,
         uid: &Uid,
         at: Moment,
@@ -237,11 +254,7 @@ impl Observer {
             None
         };
         let kept = self.kept(key);
-        let spec_digest = rollout
-            .spec
-            .template
-            .as_ref()
-            .map(agent_api::digest::content_digest);
+        let spec_digest = observed.template().map(agent_api::digest::content_digest);
         let keeps_serving = gate.is_some_and(|gate| still_holds(gate, spec_digest.as_ref()));
         let governed = selector.is_some() || keeps_serving;
         Ok(GateObserved {

@@ -3,6 +3,7 @@
 //! In: arguments. Out: it runs until it is told to stop. It must not hold logic: every part is in its own file.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::Uri;
 use kube::Client;
@@ -29,6 +30,7 @@ use crate::queue::Queue;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
 use crate::start;
+use crate::workloads::Workloads;
 use crate::writer::Writer;
 use crate::written::Written;
 
@@ -79,26 +81,39 @@ struct Shared {
     written: Arc<Written>,
     caches: Arc<Caches>,
     queue: Arc<Queue<Work>>,
+    workloads: Arc<Workloads>,
     fleet: Arc<Fleet>,
     reports: Arc<Reports>,
     metrics: Metrics,
 }
 
 async fn work(args: Args) -> Result<(), Error> {
-    let (hub, token) = (args.hub()?, args.token()?);
-    let client = start::client(args.kubeconfig.as_deref()).await?;
+    let (hub, token, election) = (args.hub()?, args.token()?, args.election()?);
+    if let Some(says) = args.inert.says() {
+        tracing::warn!("{says}");
+    }
     let (metrics, caches, queue) = (
         Metrics::new()?,
         Arc::new(Caches::default()),
         Arc::new(Queue::default()),
     );
+    let client = start::client(&args, metrics.counting()).await?;
     let mut tasks = JoinSet::new();
     serve_admin(&args, &metrics, &caches, &queue, &mut tasks).await?;
-    let cluster_uid = start::cluster_uid(&client).await;
+    // Only a fleet asks which cluster it is, and rights in one namespace do not reach kube-system.
+    let cluster_uid = match (args.namespaced, &hub) {
+        (true, None) => agent_api::Uid::default(),
+        (true, Some(_)) | (false, _) => start::cluster_uid(&client).await,
+    };
     let shared = Shared {
         namespace: args.namespace.clone(),
         writer: Writer::new(client.clone()),
         written: Arc::default(),
+        workloads: Arc::new(Workloads::new(
+            client.clone(),
+            args.reach(),
+            Arc::clone(&queue),
+        )),
         caches,
         queue,
         fleet: Arc::new(Fleet::new(hub.is_some(), args.first_contact(), cluster_uid)),
@@ -106,12 +121,12 @@ async fn work(args: Args) -> Result<(), Error> {
         metrics,
         client,
     };
-    if args.leader_elect {
-        let mut leader = Leader::new(shared.client.clone(), &shared.namespace);
+    if let Some(election) = election {
+        let mut leader = Leader::new(shared.client.clone(), election);
         leader.acquire().await;
         tasks.spawn(leader.keep());
     }
-    fill_caches(&shared, &mut tasks).await;
+    fill_caches(&shared, &args, &mut tasks).await;
     let (events, writing) = Events::new(shared.writer.clone(), shared.metrics.clone());
     tasks.spawn(writing);
     let controller = Arc::new(controller(&shared, &args, events));
@@ -132,9 +147,11 @@ async fn work(args: Args) -> Result<(), Error> {
 }
 
 /// Starts the watches and waits for the first lists; nothing is decided before.
-async fn fill_caches(shared: &Shared, tasks: &mut JoinSet<()>) {
+async fn fill_caches(shared: &Shared, args: &Args, tasks: &mut JoinSet<()>) {
     let watching = Watching {
         client: shared.client.clone(),
+        reach: args.reach(),
+        instance: args.instance(),
         namespace: shared.namespace.clone(),
         written: Arc::clone(&shared.written),
         queue: Arc::clone(&shared.queue),
@@ -164,6 +181,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             fleet: Arc::clone(&shared.fleet),
             namespace: shared.namespace.clone(),
             client: shared.client.clone(),
+            workloads: Arc::clone(&shared.workloads),
             rehearsal: Rehearsal::new(shared.writer.clone()),
             refusals: Arc::clone(&refusals),
             settings: args.settings(),
@@ -171,6 +189,8 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
         applier: Applier {
             writer: shared.writer.clone(),
             written: Arc::clone(&shared.written),
+            workloads: Arc::clone(&shared.workloads),
+            metrics: shared.metrics.clone(),
             events: events.clone(),
             reports: Arc::clone(&shared.reports),
             namespace: shared.namespace.clone(),
@@ -188,6 +208,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
         metrics: shared.metrics.clone(),
         failures: Mutex::default(),
         first: FirstPass::over(shared.caches.rollouts.keys()),
+        resync: Duration::from_secs(args.rollout_resync),
     }
 }
 
@@ -204,6 +225,7 @@ fn member(
         written,
         caches,
         queue,
+        workloads,
         fleet,
         reports,
         metrics,
@@ -228,6 +250,7 @@ fn member(
         caches,
         fleet,
         reports,
+        workloads,
         queue,
         metrics,
     })
@@ -251,7 +274,10 @@ async fn serve_admin(
         caches: Arc::clone(caches),
         queue: Arc::clone(queue),
     };
-    for (what, address) in [("metrics", args.metrics_addr), ("health", args.health_addr)] {
+    for (what, address) in [
+        ("metrics", args.metrics_address()),
+        ("health", args.health_address()),
+    ] {
         let (bound, serving) = admin.clone().listen(address).await?;
         tracing::info!("{what} on http://{bound}");
         tasks.spawn(serving);

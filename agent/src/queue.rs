@@ -5,14 +5,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 #[derive(Debug)]
 struct State<K> {
     ready: VecDeque<K>,
-    queued: HashSet<K>,
+    /// What is ready, since when.
+    queued: HashMap<K, Instant>,
     running: HashSet<K>,
     /// Named again while running: to be queued when done.
     again: HashSet<K>,
@@ -34,7 +35,7 @@ impl<K> Default for Queue<K> {
         Self {
             state: Mutex::new(State {
                 ready: VecDeque::new(),
-                queued: HashSet::new(),
+                queued: HashMap::new(),
                 running: HashSet::new(),
                 again: HashSet::new(),
                 due: BTreeMap::new(),
@@ -76,17 +77,22 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 
     /// The next key; the caller must call [`Self::done`] with it.
     pub async fn next(&self) -> K {
+        self.next_timed().await.0
+    }
+
+    /// The same, and how long it was ready.
+    pub async fn next_timed(&self) -> (K, Duration) {
         loop {
             let changed = self.changed.notified();
             let wake = {
                 let mut state = self.lock();
                 state.promote(Instant::now());
-                if let Some(key) = state.take() {
+                if let Some(taken) = state.take() {
                     // Another worker may be waiting while more is ready.
                     if !state.ready.is_empty() {
                         self.changed.notify_one();
                     }
-                    return key;
+                    return taken;
                 }
                 state.due.first_key_value().map(|((at, _), _)| *at)
             };
@@ -119,6 +125,13 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         state.ready.len().saturating_add(state.running.len())
     }
 
+    /// The same of those that a test picks.
+    pub fn depth_of(&self, picks: impl Fn(&K) -> bool) -> usize {
+        let state = self.lock();
+        let all = state.ready.iter().chain(&state.running);
+        all.filter(|key| picks(key)).count()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,7 +141,8 @@ impl<K: Clone + Eq + Hash> State<K> {
     fn push(&mut self, key: K) {
         if self.running.contains(&key) {
             self.again.insert(key);
-        } else if self.queued.insert(key.clone()) {
+        } else if !self.queued.contains_key(&key) {
+            self.queued.insert(key.clone(), Instant::now());
             self.ready.push_back(key);
         }
     }
@@ -141,18 +155,16 @@ impl<K: Clone + Eq + Hash> State<K> {
         }
     }
 
-    fn take(&mut self) -> Option<K> {
+    fn take(&mut self) -> Option<(K, Duration)> {
         let key = self.ready.pop_front()?;
-        self.queued.remove(&key);
+        let since = self.queued.remove(&key);
         self.running.insert(key.clone());
-        Some(key)
+        Some((key, since.map_or(Duration::ZERO, |since| since.elapsed())))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use agent_api::names::LABEL_POD_HASH;
-use agent_api::{ObjectMeta, PodTemplate, ReplicaSet, ReplicaSetSpec, Rollout, Uid};
+use agent_api::{ObjectMeta, PodTemplate, ReplicaSet, ReplicaSetSpec, Uid};
+use agent_engine::Observed;
 
 use crate::writer::{self, Writer};
 
@@ -19,10 +20,13 @@ const MAX_ANSWERS: usize = 256;
 #[error("cannot learn the defaults of the template: {0}")]
 pub struct Error(#[from] writer::Error);
 
+/// Of the Rollout, and of the workload that it names.
+type Generations = (i64, Option<i64>);
+
 /// The rehearsals made so far.
 pub struct Rehearsal {
     writer: Writer,
-    answers: Mutex<HashMap<Uid, (i64, Option<PodTemplate>)>>,
+    answers: Mutex<HashMap<Uid, (Generations, Option<PodTemplate>)>>,
 }
 
 impl Rehearsal {
@@ -38,17 +42,21 @@ impl Rehearsal {
     /// The template with defaults; `None` when the server does not take it.
     pub async fn defaulted(
         &self,
-        rollout: &Rollout,
+        observed: &Observed,
         uid: &Uid,
     ) -> Result<Option<PodTemplate>, Error> {
-        let generation = rollout.metadata.generation.unwrap_or(0);
+        let workload = observed.workload.as_ref();
+        let generation = (
+            observed.rollout.metadata.generation.unwrap_or(0),
+            workload.map(|workload| workload.generation),
+        );
         if let Some(answer) = self.known(uid, generation) {
             return Ok(answer);
         }
-        let Some(template) = &rollout.spec.template else {
+        let Some(template) = observed.template() else {
             return Ok(None);
         };
-        let set = rehearsed(rollout, template);
+        let set = rehearsed(observed, template);
         let answer = match self.writer.rehearse(&set).await {
             Ok(stored) => Some(stored.spec.template.without_label(LABEL_POD_HASH)),
             Err(writer::Error::Invalid { .. }) => None,
@@ -62,7 +70,7 @@ impl Rehearsal {
         Ok(answer)
     }
 
-    fn known(&self, uid: &Uid, generation: i64) -> Option<Option<PodTemplate>> {
+    fn known(&self, uid: &Uid, generation: Generations) -> Option<Option<PodTemplate>> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers
             .get(uid)
@@ -72,15 +80,15 @@ impl Rehearsal {
 }
 
 /// A ReplicaSet of no pods with the template, under a name that nothing else has.
-fn rehearsed(rollout: &Rollout, template: &PodTemplate) -> ReplicaSet {
+fn rehearsed(observed: &Observed, template: &PodTemplate) -> ReplicaSet {
     const REHEARSAL: &str = "rehearsal";
-    let mut selector = rollout.spec.selector.clone();
+    let mut selector = observed.selector().clone();
     selector
         .match_labels
         .insert(LABEL_POD_HASH.to_owned(), REHEARSAL.to_owned());
     ReplicaSet {
         metadata: ObjectMeta {
-            namespace: rollout.metadata.namespace.clone(),
+            namespace: observed.rollout.metadata.namespace.clone(),
             generate_name: Some("groundswell-rehearsal-".to_owned()),
             ..ObjectMeta::default()
         },

@@ -3,18 +3,20 @@
 //! In: a kubeconfig or a ServiceAccount. Out: a client, who the cluster is, whether it has the fleet's kinds. It must not
 //! take an error for an answer: only the API server's own "not there" means that the kinds are not there.
 
-use std::path::Path;
 use std::time::Duration;
 
 use agent_api::Uid;
 use agent_api::names::{FLEET_GROUP, VERSION};
 use k8s_openapi::api::core::v1::Namespace;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
+use crate::args::Args;
 use crate::backoff::Backoff;
 use crate::fleet::{Fleet, Kinds};
 use crate::identity::{self, IdentityStore, Stored};
+use crate::metrics::requests::Counting;
 
 /// A watch is opened for 60 s; an answer that has said nothing for longer will say nothing more.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
@@ -46,8 +48,8 @@ pub enum Error {
 }
 
 /// A client of the cluster.
-pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, Error> {
-    let mut config = match kubeconfig {
+pub async fn client(args: &Args, counting: Counting) -> Result<Client, Error> {
+    let mut config = match args.kubeconfig.as_deref() {
         None => Config::incluster()?,
         Some(path) => {
             let bad = |source| Error::Kubeconfig {
@@ -55,14 +57,20 @@ pub async fn client(kubeconfig: Option<&Path>) -> Result<Client, Error> {
                 source,
             };
             let read = Kubeconfig::read_from(path).map_err(bad)?;
-            Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
+            let options = KubeConfigOptions {
+                context: args.context.clone(),
+                user: args.user.clone(),
+                ..KubeConfigOptions::default()
+            };
+            Config::from_custom_kubeconfig(read, &options)
                 .await
                 .map_err(bad)?
         }
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(READ_TIMEOUT);
-    Ok(Client::try_from(config)?)
+    let builder = ClientBuilder::try_from(config)?;
+    Ok(builder.with_layer(&counting).build())
 }
 
 /// Who the cluster is: the UID of its kube-system namespace. Asked until it is answered.

@@ -18,7 +18,7 @@ use crate::key::ObjectKey;
 use crate::written::{Kind, Written};
 
 /// A watch that says nothing for so long is opened again: a connection that died silently is noticed.
-const WATCH_SECONDS: u32 = 60;
+pub(crate) const WATCH_SECONDS: u32 = 60;
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -59,6 +59,11 @@ impl<K> Store<K> {
     pub async fn ready(&self) {
         // The sender lives as long as the store, so this cannot fail.
         let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    /// Nothing will be listed: what is there, nothing, is all.
+    pub fn set_ready(&self) {
+        self.ready.send_replace(true);
     }
 
     /// Whether the first list is complete.
@@ -141,7 +146,7 @@ pub type Changed<K> = Box<dyn Fn(&Decoded<K>, bool) + Send + Sync>;
 pub async fn keep<K>(
     store: Arc<Store<K>>,
     api: Api<Decoded<K>>,
-    selector: Option<&'static str>,
+    selector: Option<String>,
     tracked: Option<(Kind, Arc<Written>)>,
     changed: Changed<K>,
 ) where
@@ -156,7 +161,7 @@ pub async fn keep<K>(
 {
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
     if let Some(selector) = selector {
-        config = config.labels(selector);
+        config = config.labels(&selector);
     }
     let mut keeper = Keeper {
         store,
@@ -277,6 +282,14 @@ impl<K> Keeper<K> {
             written.list_ends(*kind);
         }
         self.store.ready.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+impl<K> Store<K> {
+    /// Puts an object in, as a watch would.
+    pub(crate) fn show(&self, object: Decoded<K>) {
+        self.put(ObjectKey::of(&object.metadata), Arc::new(object));
     }
 }
 

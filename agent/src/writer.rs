@@ -3,6 +3,8 @@
 //! In: an object or a patch. Out: the metadata of what is stored now, or why it is not. It must not read: answers are
 //! asked for as metadata alone, which spares both sides the rest of the object.
 
+use std::time::Duration;
+
 use agent_api::Pod;
 use kube::api::{
     DeleteParams, EvictParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams,
@@ -19,6 +21,8 @@ use crate::key::ObjectKey;
 
 /// What the answer is asked as.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+/// The server is asked too much.
+const TOO_MANY_REQUESTS: u16 = 429;
 /// Who wrote, in managed fields.
 pub const MANAGER: &str = "groundswell-agent";
 
@@ -64,6 +68,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// How long the server asks to be left alone, if it does.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let Self::Failed { source, .. } = self else {
+            return None;
+        };
+        let kube::Error::Api(status) = source.as_ref() else {
+            return None;
+        };
+        let details = status.details.as_ref();
+        let seconds = details.map_or(0, |details| details.retry_after_seconds);
+        // A server with too much to do often says so in plain text, without a time.
+        let least = u64::from(status.code == TOO_MANY_REQUESTS);
+        let seconds = u64::from(seconds).max(least);
+        (seconds > 0).then(|| Duration::from_secs(seconds))
+    }
+
     /// Whether the object was changed or made by somebody else meanwhile: look again at once.
     #[must_use]
     pub fn is_stale(&self) -> bool {

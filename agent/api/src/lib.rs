@@ -35,6 +35,7 @@ pub mod validate;
 pub mod validate_analysis;
 mod validate_pods;
 mod validate_steps;
+pub mod workload;
 
 pub use analysis::{
     AnalysisPhase, AnalysisRun, AnalysisRunSpec, AnalysisRunStatus, AnalysisTemplate,
@@ -58,7 +59,7 @@ pub use pod::Pod;
 pub use pod_hash::PodHash;
 pub use pod_template::PodTemplate;
 pub use replica_set::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
-pub use rollout::{Experiment, Rollout, RolloutSpec, RolloutStrategy};
+pub use rollout::{Experiment, Rollout, RolloutSpec, RolloutStrategy, WorkloadRef};
 pub use rollout_status::{
     CanaryStatus, Condition, PauseCondition, Phase, RolloutDuration, RolloutStatus,
 };
@@ -70,3 +71,4 @@ pub use strategy::{
 };
 pub use text::{FleetRolloutName, ReleaseName, Uid};
 pub use time::StatusTime;
+pub use workload::{ScaleDown, Workload, WorkloadKind};

@@ -5,9 +5,12 @@
 
 use std::fmt;
 
-use crate::rollout::{Rollout, RolloutSpec, RolloutStrategy};
+use crate::pod_template::PodTemplate;
+use crate::rollout::{Rollout, RolloutSpec, RolloutStrategy, WorkloadRef};
+use crate::selector::LabelSelector;
 use crate::validate_pods::pod_problems;
 use crate::validate_steps::canary_problems;
+use crate::workload::ScaleDown;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +84,9 @@ fn numbers(spec: &RolloutSpec, findings: &mut Findings) {
     findings.at_least("spec.replicas", spec.replicas, 0);
     findings.at_least("spec.minReadySeconds", spec.min_ready_seconds, 0);
     findings.at_least("spec.revisionHistoryLimit", spec.revision_history_limit, 0);
+    let window = spec.rollback_window.as_ref();
+    let revisions = window.and_then(|window| window.revisions);
+    findings.at_least("spec.rollbackWindow.revisions", revisions, 0);
     let (deadline, ready) = (spec.progress_deadline_seconds(), spec.min_ready_seconds());
     if deadline <= ready {
         findings.add(
@@ -91,35 +97,91 @@ fn numbers(spec: &RolloutSpec, findings: &mut Findings) {
 }
 
 fn template(spec: &RolloutSpec, findings: &mut Findings) {
-    if spec.workload_ref.is_some() {
-        findings.unsupported("spec.workloadRef", "workloadRef");
-        return;
+    match &spec.workload_ref {
+        Some(reference) => workload_ref(spec, reference, findings),
+        None => content(
+            "spec.template",
+            &spec.selector,
+            spec.template.as_ref(),
+            findings,
+        ),
     }
-    let selector = &spec.selector;
+}
+
+/// What is wrong with the reference to a workload, and nothing else.
+pub fn workload_problems(spec: &RolloutSpec) -> Vec<Problem> {
+    let mut findings = Findings::new();
+    if let Some(reference) = &spec.workload_ref {
+        workload_ref(spec, reference, &mut findings);
+    }
+    findings.into_problems()
+}
+
+fn workload_ref(spec: &RolloutSpec, reference: &WorkloadRef, findings: &mut Findings) {
+    if spec.template.as_ref().is_some_and(|one| !one.is_empty()) {
+        findings.add(
+            "spec.template",
+            "is written beside workloadRef: leave it out, the workload's template is used",
+        );
+    }
+    if reference.workload_kind().is_none() {
+        let version = reference.api_version.as_deref().unwrap_or_default();
+        let kind = reference.kind.as_deref().unwrap_or_default();
+        findings.add(
+            "spec.workloadRef.kind",
+            format!("is {kind:?} of {version:?}: must be Deployment or ReplicaSet of apps/v1, or PodTemplate of v1"),
+        );
+    }
+    if reference.name.as_deref().unwrap_or_default().is_empty() {
+        findings.add("spec.workloadRef.name", "is missing: name the workload");
+    }
+    if ScaleDown::of(reference.scale_down.as_deref()).is_none() {
+        let written = reference.scale_down.as_deref().unwrap_or_default();
+        findings.add(
+            "spec.workloadRef.scaleDown",
+            format!("is {written:?}: must be never, onsuccess or progressively"),
+        );
+    }
+}
+
+/// What is wrong with a template that came from a workload.
+pub fn content_problems(selector: &LabelSelector, template: &PodTemplate) -> Vec<Problem> {
+    let mut findings = Findings::new();
+    content(
+        "spec.workloadRef.template",
+        selector,
+        Some(template),
+        &mut findings,
+    );
+    findings.into_problems()
+}
+
+fn content(
+    path: &str,
+    selector: &LabelSelector,
+    template: Option<&PodTemplate>,
+    findings: &mut Findings,
+) {
     if selector.is_empty() {
         findings.add(
             "spec.selector",
             "is missing: give it matchLabels that the template's labels meet",
         );
     }
-    let Some(template) = spec
-        .template
-        .as_ref()
-        .filter(|template| !template.is_empty())
-    else {
-        findings.add("spec.template", "is missing: describe the pods");
+    let Some(template) = template.filter(|template| !template.is_empty()) else {
+        findings.add(path, "is missing: describe the pods");
         return;
     };
     if !selector.is_empty() && !selector.matches(&template.labels()) {
         let query = selector.to_query();
         findings.add(
-            "spec.template.metadata.labels",
+            &format!("{path}.metadata.labels"),
             format!("are not met by the selector {query}: give the template these labels"),
         );
     }
     if !template.has_containers() {
         findings.add(
-            "spec.template.spec.containers",
+            &format!("{path}.spec.containers"),
             "is missing: name at least one container",
         );
     }
@@ -128,7 +190,7 @@ fn template(spec: &RolloutSpec, findings: &mut Findings) {
         .filter(|policy| *policy != "Always")
     {
         findings.add(
-            "spec.template.spec.restartPolicy",
+            &format!("{path}.spec.restartPolicy"),
             format!("is {policy:?}: only \"Always\" can be kept running"),
         );
     }

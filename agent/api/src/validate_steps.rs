@@ -4,7 +4,9 @@
 
 use crate::duration;
 use crate::intstr::IntOrString;
-use crate::strategy::{CanaryStep, CanaryStrategy, PauseStep, StepAnalysis, StepKind};
+use crate::strategy::{
+    CanaryStep, CanaryStrategy, PauseStep, ReplicaProgressThreshold, StepAnalysis, StepKind,
+};
 use crate::validate::Findings;
 
 const CANARY: &str = "spec.strategy.canary";
@@ -43,17 +45,37 @@ pub(crate) fn canary_problems(canary: &CanaryStrategy, findings: &mut Findings) 
             canary.min_pods_per_replica_set.is_some(),
         ),
         ("pingPong", canary.ping_pong.is_some()),
-        (
-            "replicaProgressThreshold",
-            canary.replica_progress_threshold.is_some(),
-        ),
     ];
     for (field, _) in written.into_iter().filter(|(_, written)| *written) {
         findings.unsupported(&at(field), field);
     }
+    if let Some(threshold) = &canary.replica_progress_threshold {
+        threshold_problems(&at("replicaProgressThreshold"), threshold, findings);
+    }
     fenceposts(canary, findings);
     for (index, step) in canary.steps.iter().enumerate() {
         step_problems(&at(&format!("steps[{index}]")), step, findings);
+    }
+}
+
+fn threshold_problems(path: &str, written: &ReplicaProgressThreshold, findings: &mut Findings) {
+    let most = match written.r#type.as_deref().unwrap_or_default() {
+        "Percent" => MAX_PERCENT,
+        "Pods" => i32::MAX,
+        other => {
+            findings.add(
+                &format!("{path}.type"),
+                format!("is {other:?}: must be Percent or Pods"),
+            );
+            return;
+        }
+    };
+    let value = written.value.unwrap_or(0);
+    if !(1..=most).contains(&value) {
+        findings.add(
+            &format!("{path}.value"),
+            format!("is {value}: must be at least 1, and at most {MAX_PERCENT} of Percent"),
+        );
     }
 }
 

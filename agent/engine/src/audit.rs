@@ -3,12 +3,14 @@
 //! In: what was observed and what was planned. Out: violations. It must not ask the engine what it would do: it reads the
 //! observation with the same eyes (`sets`, `gate::observe`), and judges the plan by rules of its own.
 
+mod duration;
 mod evictions;
 mod gate;
 mod objects;
 mod pods;
 mod steps;
 mod view;
+mod workload;
 
 use crate::observed::Observed;
 use crate::plan::Plan;
@@ -24,7 +26,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 28] = [
+pub const RULES: [&str; 31] = [
     "held-makes-no-set",
     "held-keeps-status",
     "max-step",
@@ -53,6 +55,9 @@ pub const RULES: [&str; 28] = [
     "restart-sees-all",
     "template-is-content",
     "pods-stay-found",
+    "workload-gives-way-to-ready-pods",
+    "workload-generation-is-noted",
+    "duration-adds-up",
 ];
 
 /// Checks a plan against the invariants.
@@ -68,5 +73,7 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
     steps::check(&view, &mut found);
     objects::check(&view, &mut found);
     evictions::check(&view, &mut found);
+    workload::check(&view, &mut found);
+    duration::check(&view, &mut found);
     found
 }

@@ -28,7 +28,7 @@ pub struct Effective {
 
 /// What the spec says.
 pub fn of_spec(observed: &Observed) -> Effective {
-    let template = observed.rollout.spec.template.clone();
+    let template = observed.template().cloned();
     let strategy = observed.rollout.spec.strategy.clone();
     let templates = named_by(&strategy, &observed.templates);
     Effective {

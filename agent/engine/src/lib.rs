@@ -23,6 +23,7 @@ pub mod reason;
 mod render;
 pub mod sets;
 pub mod still;
+mod workload;
 
 pub use audit::{Violation, audit};
 pub use observed::{
@@ -57,8 +58,17 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
             wake: None,
         };
     }
-    let spec = effective::of_spec(observed);
     let views = sets::views(observed);
+    // Without the workload there is no content to decide about: what serves goes on serving.
+    if let Some(message) = workload::problem(observed) {
+        return Plan {
+            actions: Vec::new(),
+            status: still::invalid(observed, &views, &message),
+            reasons: vec![Reason::InvalidSpec { message }],
+            wake: None,
+        };
+    }
+    let spec = effective::of_spec(observed);
     let facts = gate::observe::facts(observed, &spec, &views, bug);
     let decision = decide(&facts, bug);
     let effective = effective::of_decision(observed, &spec, &decision);
@@ -76,6 +86,7 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
     actions.append(&mut plan.actions);
     plan.actions = actions;
     gate_wake(observed, &facts, &mut plan);
+    workload::note_generation(observed, &mut plan);
     plan
 }
 
@@ -152,6 +163,8 @@ fn run(
     };
     pass.bug = bug;
     let progress = canary::run(&mut pass);
+    pass.scale_workload();
+    pass.settle_duration();
     let mut actions = pass.writes;
     actions.extend(pass.events.into_iter().map(Action::Event));
     (

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::analysis::AnalysisTemplateSpec;
 use agent_api::{
-    AnalysisRun, ContentDigest, DeliveryDigest, FirstContact, Gate, Pod, PodTemplate, ReplicaSet,
-    Rollout, Uid,
+    AnalysisRun, ContentDigest, DeliveryDigest, FirstContact, Gate, LabelSelector, Pod,
+    PodTemplate, ReplicaSet, Rollout, Uid, Workload,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -32,6 +32,8 @@ pub struct Observed {
     pub pods: Option<Vec<Pod>>,
     /// Evictions that the API server refused not long ago.
     pub refused: Vec<Refusal>,
+    /// The workload that the Rollout names; `None` when it names none, and when there is none of that name.
+    pub workload: Option<Workload>,
     /// The fleet's side.
     pub gate: GateObserved,
     /// What the agent was told at its start.
@@ -74,6 +76,27 @@ pub enum HpaCounting {
     Traffic,
     /// All pods of a canary, as Argo Rollouts counts.
     ArgoRollouts,
+}
+
+impl Observed {
+    /// The pods that Git wants: of the workload that is named, or of the Rollout itself. What comes from a workload is
+    /// only ever looked up here, so that nothing can write it back into the Rollout.
+    pub fn template(&self) -> Option<&PodTemplate> {
+        match &self.rollout.spec.workload_ref {
+            Some(_) => self.workload.as_ref().map(|workload| &workload.template),
+            None => self.rollout.spec.template.as_ref(),
+        }
+    }
+
+    /// Which pods are the Rollout's; inherited from the workload when it is not written.
+    pub fn selector(&self) -> &LabelSelector {
+        let written = &self.rollout.spec.selector;
+        let inherited = self
+            .workload
+            .as_ref()
+            .and_then(|workload| workload.selector.as_ref());
+        inherited.filter(|_| written.is_empty()).unwrap_or(written)
+    }
 }
 
 /// Analysis templates by name.

@@ -6,11 +6,13 @@
 pub mod autoscale;
 pub mod conditions;
 pub mod current;
+pub mod duration;
 pub mod history;
 pub mod metadata;
 pub mod phase;
 pub mod progress;
 pub mod restart;
+pub mod rollback;
 pub mod runs;
 pub mod verbs;
 
@@ -131,6 +133,8 @@ pub struct News {
     pub aborted: Option<String>,
     /// The stable version is another one now.
     pub promoted: bool,
+    /// What let it become so.
+    pub promoted_by: Option<Reason>,
     /// Nothing has moved for too long: what is to be said of it.
     pub timed_out: Option<String>,
 }

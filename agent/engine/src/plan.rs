@@ -137,6 +137,17 @@ pub enum Action {
         /// The object.
         name: String,
     },
+    /// Change `spec.replicas` of the Deployment that the Rollout names.
+    ScaleWorkload {
+        /// The object.
+        name: String,
+        /// What it is.
+        from: i32,
+        /// What it shall be.
+        to: i32,
+        /// Why.
+        because: Reason,
+    },
     /// Set annotations of the Rollout; `None` removes one.
     PatchRollout {
         /// By key.

@@ -36,12 +36,19 @@ pub enum Reason {
     FullPromotion,
     /// The spec went back to the stable version.
     BackToStable,
+    /// The version was served before, not long ago.
+    RollbackWindow,
     /// A version between stable and newest is not wanted any more.
     Intermediate,
     /// The present number of replicas is wanted in this version.
     Replicas {
         /// Out of so many.
         replicas: i32,
+    },
+    /// Pods of the first version stand in for those of the workload that the Rollout names.
+    WorkloadReplaced {
+        /// Ready now.
+        ready: i32,
     },
     /// Pods of a version are still becoming available.
     PodsPending {
@@ -203,10 +210,18 @@ impl fmt::Display for Reason {
             Self::BackToStable => {
                 f.write_str("the spec is back at the stable version, without steps")
             }
+            Self::RollbackWindow => {
+                f.write_str("the version lies within the rollback window, without steps")
+            }
             Self::Intermediate => f.write_str("it is neither the stable nor the wanted version"),
             Self::Replicas { replicas } => {
                 write!(f, "{replicas} {} wanted", plural(*replicas, "replica"))
             }
+            Self::WorkloadReplaced { ready } => write!(
+                f,
+                "{ready} {} of the first version stand in for its own",
+                plural(*ready, "ready pod")
+            ),
             Self::PodsPending {
                 name,
                 available,

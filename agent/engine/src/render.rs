@@ -9,7 +9,7 @@ use agent_api::ReplicaSet;
 use agent_api::names::{ANNOTATION_EPHEMERAL_METADATA, LABEL_POD_HASH};
 
 use crate::plan::{Action, GateChange, Plan};
-use crate::reason::short;
+use crate::reason::{Reason, short};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,9 +114,7 @@ impl fmt::Display for Action {
                 to,
                 because,
                 ..
-            } => {
-                write!(f, "scale   {name}  {from} -> {to}  because {because}")
-            }
+            } => scaled(f, name, (*from, *to), because),
             Self::DeleteReplicaSet { name } => write!(f, "delete  {name}"),
             Self::CreateAnalysisRun { run } => {
                 let metrics: Vec<&str> = run
@@ -134,6 +132,12 @@ impl fmt::Display for Action {
             }
             Self::TerminateAnalysisRun { name } => write!(f, "end     {name}"),
             Self::DeleteAnalysisRun { name } => write!(f, "delete  {name}"),
+            Self::ScaleWorkload {
+                name,
+                from,
+                to,
+                because,
+            } => scaled(f, &format!("Deployment {name}"), (*from, *to), because),
             Self::PatchRollout { annotations } => {
                 f.write_str("patch   rollout")?;
                 pairs(f, annotations)
@@ -155,6 +159,15 @@ fn beyond(f: &mut fmt::Formatter<'_>, set: &ReplicaSet) -> fmt::Result {
     }
     let affinity = set.spec.template.0.pointer("/spec/affinity");
     affinity.map_or(Ok(()), |affinity| write!(f, " placed by {affinity}"))
+}
+
+fn scaled(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    (from, to): (i32, i32),
+    because: &Reason,
+) -> fmt::Result {
+    write!(f, "scale   {what}  {from} -> {to}  because {because}")
 }
 
 fn pairs(f: &mut fmt::Formatter<'_>, pairs: &BTreeMap<String, Option<String>>) -> fmt::Result {

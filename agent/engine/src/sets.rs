@@ -19,6 +19,10 @@ use crate::observed::Observed;
 /// and not in the status because a run's name must be the same after a crash between two writes.
 pub const ANNOTATION_ATTEMPT: &str = "fleet.groundswell.dev/attempt";
 
+/// Annotation on a ReplicaSet that was taken over: the hash of the steps that were under way. The status holds another
+/// program's hash of them until it is written; a crash in between must not look like other steps.
+pub const ANNOTATION_ADOPTED_STEPS: &str = "fleet.groundswell.dev/adopted-steps";
+
 /// What the engine looks at in one ReplicaSet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetView {
@@ -44,6 +48,8 @@ pub struct SetView {
     pub created: Option<Timestamp>,
     /// How often its analyses were begun anew.
     pub attempt: u32,
+    /// The hash of the steps that were under way when it was taken over.
+    pub adopted_steps: Option<String>,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: i32,
     /// The Rollout's replicas when it was last scaled.
@@ -85,6 +91,9 @@ impl SetView {
             attempt: number(ANNOTATION_ATTEMPT)
                 .and_then(|count| u32::try_from(count).ok())
                 .unwrap_or(0),
+            adopted_steps: annotations
+                .and_then(|all| all.get(ANNOTATION_ADOPTED_STEPS))
+                .cloned(),
             min_ready_seconds: set.spec.min_ready_seconds.unwrap_or(0),
             desired_annotation: number(ANNOTATION_DESIRED_REPLICAS)
                 .and_then(|count| i32::try_from(count).ok()),
@@ -99,7 +108,7 @@ impl SetView {
 /// The digest of a ReplicaSet of somebody else's making: the spec's, if the templates are equal after defaulting.
 fn compared(observed: &Observed, set: &ReplicaSet, hash: &PodHash) -> ContentDigest {
     let unknown = ContentDigest(format!("hash:{hash}"));
-    let Some(template) = observed.rollout.spec.template.as_ref() else {
+    let Some(template) = observed.template() else {
         return unknown;
     };
     let collisions = observed

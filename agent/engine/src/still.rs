@@ -80,9 +80,12 @@ fn counted(observed: &Observed, views: &[SetView]) -> RolloutStatus {
         .iter()
         .find(|set| Some(&set.hash) == status.current_pod_hash.as_ref());
     status.updated_replicas = Some(current.map_or(0, |set| set.current));
-    // Nothing moves, so autoscalers look at the pods that they looked at before.
+    // Nothing moves, so autoscalers look at the pods that they looked at before. Of a workload that is gone nothing can be
+    // inherited.
     let selector = status.selector.take();
-    status.selector = selector.or_else(|| Some(observed.rollout.spec.selector.to_query()));
+    let own = observed.selector();
+    let own = (!own.is_empty()).then(|| own.to_query());
+    status.selector = selector.or(own);
     status.observed_generation = Some(
         observed
             .rollout

@@ -22,6 +22,7 @@ use crate::identity::{self, Identity, IdentityStore, Stored};
 use crate::join::{self, Joining, Token};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::workloads::Workloads;
 use crate::writer::Writer;
 use crate::written::Written;
 
@@ -59,6 +60,8 @@ pub struct Member {
     pub fleet: Arc<Fleet>,
     /// What the hub is told.
     pub reports: Arc<Reports>,
+    /// The workloads that Rollouts name.
+    pub workloads: Arc<Workloads>,
     /// What is to be looked at again.
     pub queue: Arc<Queue<Work>>,
     /// Counters.
@@ -108,6 +111,7 @@ impl Member {
             client: self.client,
             writer: self.writer,
             written: self.written,
+            workloads: self.workloads,
             caches: Arc::clone(&self.caches),
             fleet: Arc::clone(&self.fleet),
         });

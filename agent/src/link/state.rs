@@ -22,6 +22,13 @@ pub fn reference(observed: &Observed) -> v1::RolloutRef {
     }
 }
 
+/// Rises with every change of what Git wants, also where the pods are a workload's.
+fn generation(observed: &Observed) -> i64 {
+    let own = observed.rollout.metadata.generation.unwrap_or(0);
+    let workload = observed.workload.as_ref();
+    own.saturating_add(workload.map_or(0, |workload| workload.generation))
+}
+
 /// What Git wants.
 #[must_use]
 pub fn content(observed: &Observed) -> v1::Content {
@@ -39,7 +46,7 @@ pub fn content(observed: &Observed) -> v1::Content {
             .as_ref()
             .map(PodTemplate::images)
             .unwrap_or_default(),
-        generation: observed.rollout.metadata.generation.unwrap_or(0),
+        generation: generation(observed),
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Kind {
     ReplicaSet,
     /// Of policy.
     PodDisruptionBudget,
+    /// Of coordination.k8s.io.
+    Lease,
     /// Of the core.
     Pod,
     /// Of the core.
@@ -32,12 +34,13 @@ impl Kind {
             Kind::Rollout => ("argoproj.io", "v1alpha1", "Rollout", "rollouts"),
             Kind::AnalysisRun => ("argoproj.io", "v1alpha1", "AnalysisRun", "analysisruns"),
             Kind::Gate => ("fleet.groundswell.dev", "v1alpha1", "Gate", "gates"),
-            Kind::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Kind::PodDisruptionBudget => {
                 let plural = "poddisruptionbudgets";
                 ("policy", "v1", "PodDisruptionBudget", plural)
             }
             Kind::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
+            Kind::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Kind::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
             Kind::Pod => ("", "v1", "Pod", "pods"),
             Kind::Event => ("", "v1", "Event", "events"),
         };

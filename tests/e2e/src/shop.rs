@@ -126,11 +126,26 @@ impl Shop {
             .map_err(Error::kube(format!("patch {patch}")))
     }
 
+    /// A merge patch on another object of the namespace.
+    pub async fn patch_named(&self, kind: Kind, name: &str, patch: &Value) -> Result<()> {
+        let api = kind.of(&self.client, &self.namespace);
+        let done = api
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        done.map(|_| ())
+            .map_err(Error::kube(format!("patch {kind:?} {name}")))
+    }
+
     /// A merge patch on the Rollout's status.
     pub async fn verb(&self, patch: &Value) -> Result<()> {
+        self.verb_of(NAME, patch).await
+    }
+
+    /// The same on another Rollout of the namespace.
+    pub async fn verb_of(&self, name: &str, patch: &Value) -> Result<()> {
         let api = Kind::Rollout.of(&self.client, &self.namespace);
         let done = api
-            .patch_status(NAME, &PatchParams::default(), &Patch::Merge(patch))
+            .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
             .await;
         done.map(|_| ())
             .map_err(Error::kube(format!("patch {patch}")))

@@ -9,13 +9,17 @@
     reason = "a test fails by panicking"
 )]
 
+mod adoption;
 mod canary;
 mod commits;
 mod crds;
 mod cutoff;
+mod faults;
 mod fleet;
 mod kills;
 mod plugin;
+mod poison;
 mod races;
 mod sandbox;
+mod workload;
 mod workloads;

@@ -2,6 +2,7 @@
 //! as a test says. They forward bytes unchanged; what they count is theirs alone.
 
 pub mod api;
+pub mod fault;
 mod frames;
 pub mod link;
 pub mod postgres;

@@ -235,6 +235,16 @@ impl Cluster {
                     .analysis_runs
                     .retain(|run| run.metadata.name.as_ref() != Some(name));
             }
+            Action::ScaleWorkload { name, from, to, .. } => {
+                let workload = self.observed.workload.as_mut();
+                let workload = workload.ok_or_else(|| Error::Missing(name.clone()))?;
+                let has = workload.replicas.unwrap_or(0);
+                if has != *from {
+                    return Err(Error::Stale(name.clone(), has, *from));
+                }
+                workload.replicas = Some(*to);
+                workload.generation += 1;
+            }
             Action::PatchRollout { annotations } => {
                 let all = self
                     .observed

@@ -11,8 +11,8 @@ use agent_api::names::{
 };
 use agent_api::pod_hash::{pod_hash, value_hash};
 use agent_api::{
-    AnalysisRun, AnalysisTemplateSpec, ContentDigest, DeliveryDigest, FirstContact, Gate, Pod,
-    PodHash, PodTemplate, ReplicaSet, Rollout, Uid,
+    AnalysisRun, AnalysisTemplateSpec, ContentDigest, DeliveryDigest, FirstContact, Gate,
+    LabelSelector, Pod, PodHash, PodTemplate, ReplicaSet, Rollout, Uid, Workload, WorkloadKind,
 };
 use agent_engine::{
     GateObserved, GateRecord, Governance, HpaCounting, HubContact, Kept, Observed, Refusal,
@@ -59,6 +59,7 @@ struct Fixture {
     refused: Vec<RefusedPart>,
     #[serde(default)]
     hpa_counts_all: bool,
+    workload: Option<WorkloadPart>,
     gate: Option<GatePart>,
 }
 
@@ -122,10 +123,24 @@ struct SetPart {
     #[serde(default)]
     annotations: BTreeMap<String, String>,
     min_ready_seconds: Option<i32>,
+    /// Day of its making, if that is not its revision.
+    created: Option<i64>,
     deleting: Option<Timestamp>,
     /// Labels of its template beyond what is written.
     #[serde(default)]
     labels: BTreeMap<String, String>,
+}
+
+/// The workload that `spec.workloadRef` names.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WorkloadPart {
+    #[serde(default)]
+    kind: WorkloadKind,
+    version: String,
+    #[serde(default = "one")]
+    generation: i64,
+    replicas: Option<i32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -206,7 +221,7 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
         text = text.replace(&format!("hash({version})"), hash(version).as_str());
         text = text.replace(&format!("digest({version})"), digest(version).as_str());
     }
-    let fixture: Fixture =
+    let mut fixture: Fixture =
         serde_saphyr::from_str(&text).map_err(|error| Error::Yaml(error.to_string()))?;
     let part = |name: &'static str| move |error| Error::Part(name, error);
     let templates: BTreeMap<TemplateKey, AnalysisTemplateSpec> = fixture
@@ -233,6 +248,7 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
             .then(|| defaulted(&fixture.rollout.version)),
         pods: None,
         refused: Vec::new(),
+        workload: fixture.workload.map(workload),
         gate: GateObserved::stand_alone(),
         settings: Settings::default(),
     };
@@ -247,7 +263,12 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
             .collect();
         observed.pods = Some(pods.map_err(part("pods"))?);
     }
-    for set in &fixture.replica_sets {
+    let steps = step_hash(&rollout(&fixture.rollout));
+    for set in &mut fixture.replica_sets {
+        for value in set.annotations.values_mut() {
+            // `STEPS` stands for the hash of the steps.
+            *value = value.replace("STEPS", &steps);
+        }
         let value = replica_set(&fixture.rollout, set);
         observed
             .replica_sets
@@ -263,6 +284,21 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
         observed.gate = gate_observed(gate, &observed)?;
     }
     Ok(observed)
+}
+
+fn workload(part: WorkloadPart) -> Workload {
+    let pods = part.kind != WorkloadKind::PodTemplate;
+    Workload {
+        kind: part.kind,
+        name: NAME.to_owned(),
+        generation: part.generation,
+        replicas: part.replicas,
+        selector: pods.then(|| LabelSelector {
+            match_labels: [("app".to_owned(), NAME.to_owned())].into(),
+            ..LabelSelector::default()
+        }),
+        template: template(&part.version),
+    }
 }
 
 fn rollout(part: &RolloutPart) -> Value {
@@ -287,6 +323,10 @@ fn rollout(part: &RolloutPart) -> Value {
         },
     });
     if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
+        if part.spec.contains_key("workloadRef") {
+            spec.remove("template");
+            spec.remove("selector");
+        }
         spec.extend(part.spec.clone());
     }
     if let Some(status) = &part.status {
@@ -349,7 +389,7 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
     let available = part.available.unwrap_or(part.desired);
     let mut metadata = json!({
         "name": format!("{NAME}-{hash}"), "namespace": "shop", "labels": labels, "annotations": annotations,
-        "creationTimestamp": format!("2025-12-{:02}T00:00:00Z", part.revision.clamp(1, 31)),
+        "creationTimestamp": format!("2025-12-{:02}T00:00:00Z", part.created.unwrap_or(part.revision).clamp(1, 31)),
     });
     if let (Some(deleting), Some(fields)) = (part.deleting, metadata.as_object_mut()) {
         fields.insert(

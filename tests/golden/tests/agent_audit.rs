@@ -40,6 +40,14 @@ fn evict(plan: &mut Plan, name: &str) {
     });
 }
 
+fn workload_to(plan: &mut Plan, count: i32) {
+    for action in &mut plan.actions {
+        if let Action::ScaleWorkload { to, .. } = action {
+            *to = count;
+        }
+    }
+}
+
 fn created(plan: &mut Plan) -> &mut ReplicaSet {
     let found = plan.actions.iter_mut().find_map(|action| match action {
         Action::CreateReplicaSet { replica_set } => Some(&mut **replica_set),
@@ -76,7 +84,7 @@ fn later() -> StatusTime {
 type Change = fn(&Observed, &mut Plan);
 
 /// Rule, case, what is changed.
-const BAD: [(&str, &str, Change); 36] = [
+const BAD: [(&str, &str, Change); 40] = [
     ("held-makes-no-set", "gate_held", |_, plan| {
         let (_, mut other) = good("new_version");
         let set = created(&mut other).clone();
@@ -207,6 +215,33 @@ const BAD: [(&str, &str, Change); 36] = [
             .unwrap()
             .insert(ANNOTATION_REVISION.into(), "1".into());
     }),
+    (
+        "workload-gives-way-to-ready-pods",
+        "workload_gives_way_again",
+        |_, plan| workload_to(plan, 2),
+    ),
+    (
+        "workload-gives-way-to-ready-pods",
+        "workload_on_success",
+        |_, plan| workload_to(plan, 1),
+    ),
+    (
+        "workload-gives-way-to-ready-pods",
+        "workload_changed",
+        |_, plan| {
+            plan.actions.push(Action::ScaleWorkload {
+                name: "web".into(),
+                from: 1,
+                to: 5,
+                because: Reason::StepsDone,
+            });
+        },
+    ),
+    (
+        "workload-generation-is-noted",
+        "workload_changed",
+        |_, plan| plan.status.workload_observed_generation = Some("4".into()),
+    ),
     ("nothing-in-use-is-deleted", "at_rest", |_, plan| {
         plan.actions.push(Action::DeleteReplicaSet {
             name: format!("web-{}", hash("v1")),
@@ -241,9 +276,12 @@ const BAD: [(&str, &str, Change); 36] = [
 ];
 
 /// Two more that change the status only.
-const BAD_STATUS: [(&str, &str, Change); 2] = [
+const BAD_STATUS: [(&str, &str, Change); 3] = [
     ("status-is-whole", "at_rest", |_, plan| {
         plan.status.observed_generation = Some("0".into())
+    }),
+    ("duration-adds-up", "new_version", |_, plan| {
+        plan.status.duration.as_mut().unwrap().completion_status = Some("Promoted".into())
     }),
     ("times-are-of-the-past", "abort", |_, plan| {
         plan.status.aborted_at = Some(later())

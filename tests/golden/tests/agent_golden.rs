@@ -1,6 +1,6 @@
 //! Every fixture of the agent's engine through `reconcile`, as text. `UPDATE=1` rewrites the texts: read each changed one
 //! as prose before keeping it.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -46,11 +46,12 @@ fn action_word(action: &Action) -> &'static str {
         Action::CreateAnalysisRun { .. } => "CreateAnalysisRun",
         Action::TerminateAnalysisRun { .. } => "TerminateAnalysisRun",
         Action::DeleteAnalysisRun { .. } => "DeleteAnalysisRun",
+        Action::ScaleWorkload { .. } => "ScaleWorkload",
         Action::PatchRollout { .. } => "PatchRollout",
         Action::Event(_) => "Event",
     }
 }
-const ACTIONS: usize = 16;
+const ACTIONS: usize = 17;
 
 /// The word of a reason, likewise.
 fn reason_word(reason: &Reason) -> &'static str {
@@ -62,8 +63,10 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::Complete { .. } => "Complete",
         Reason::FullPromotion => "FullPromotion",
         Reason::BackToStable => "BackToStable",
+        Reason::RollbackWindow => "RollbackWindow",
         Reason::Intermediate => "Intermediate",
         Reason::Replicas { .. } => "Replicas",
+        Reason::WorkloadReplaced { .. } => "WorkloadReplaced",
         Reason::PodsPending { .. } => "PodsPending",
         Reason::AvailabilityGuard { .. } => "AvailabilityGuard",
         Reason::SurgeGuard { .. } => "SurgeGuard",
@@ -92,11 +95,11 @@ const REASONS: usize = 31;
 
 fn words(plan: &Plan) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let actions = plan.actions.iter().map(action_word).collect();
-    let inside = plan.actions.iter().filter_map(|action| {
-        let Action::ScaleReplicaSet { because, .. } = action else {
-            return None;
-        };
-        Some(because)
+    let inside = plan.actions.iter().filter_map(|action| match action {
+        Action::ScaleReplicaSet { because, .. } | Action::ScaleWorkload { because, .. } => {
+            Some(because)
+        }
+        _ => None,
     });
     (
         actions,

@@ -44,10 +44,7 @@ fn maximal_objects_come_back_unchanged() {
     assert!(rollout.rest.is_empty() && rollout.spec.rest.is_empty());
     // What the Rollout's status has beyond canary's needs stays as it came.
     let status = rollout.status.unwrap();
-    assert_eq!(
-        status.rest.keys().collect::<Vec<_>>(),
-        ["alb", "albs", "duration"]
-    );
+    assert_eq!(status.rest.keys().collect::<Vec<_>>(), ["alb", "albs"]);
     let run: AnalysisRun = check("AnalysisRun");
     assert!(run.spec.rest.is_empty() && run.status.unwrap().rest.is_empty());
     check::<AnalysisTemplate>("AnalysisTemplate");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{sentence, validate};
+use super::{content_problems, sentence, validate, workload_problems};
 use crate::rollout::Rollout;
 
 fn good() -> Value {
@@ -84,6 +84,12 @@ fn base_fields() {
         "greater",
     );
     check(
+        "/spec/rollbackWindow",
+        json!({"revisions": -1}),
+        &["spec.rollbackWindow.revisions"],
+        "at least 0",
+    );
+    check(
         "/spec/revisionHistoryLimit",
         json!(-2),
         &["spec.revisionHistoryLimit"],
@@ -109,11 +115,63 @@ fn base_fields() {
         &["spec.template.spec.restartPolicy"],
         "Always",
     );
+}
+
+#[test]
+fn workload_references() {
+    let deployment = |more: Value| {
+        let mut reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"});
+        reference
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        reference
+    };
     check(
         "/spec/workloadRef",
-        json!({"name": "a"}),
-        &["spec.workloadRef"],
-        "not supported by this version",
+        deployment(json!({})),
+        &["spec.template"],
+        "beside workloadRef",
+    );
+    let alone = |reference: Value, paths: &[&str]| {
+        let mut object = good();
+        let spec = object["spec"].as_object_mut().unwrap();
+        spec.remove("template");
+        spec.remove("selector");
+        spec.insert("workloadRef".to_owned(), reference);
+        let rollout: Rollout = serde_json::from_value(object).unwrap();
+        let problems = validate(&rollout);
+        let found: Vec<&str> = problems.iter().map(|one| one.path.as_str()).collect();
+        assert_eq!(found, paths, "{problems:?}");
+        assert_eq!(problems, workload_problems(&rollout.spec));
+    };
+    alone(deployment(json!({})), &[]);
+    alone(deployment(json!({"scaleDown": "progressively"})), &[]);
+    alone(deployment(json!({"name": ""})), &["spec.workloadRef.name"]);
+    alone(
+        deployment(json!({"kind": "StatefulSet"})),
+        &["spec.workloadRef.kind"],
+    );
+    alone(
+        deployment(json!({"apiVersion": "v1"})),
+        &["spec.workloadRef.kind"],
+    );
+    alone(
+        deployment(json!({"scaleDown": "soon"})),
+        &["spec.workloadRef.scaleDown"],
+    );
+}
+
+#[test]
+fn the_template_of_a_workload_is_judged_as_one_of_our_own() {
+    let rollout: Rollout = serde_json::from_value(good()).unwrap();
+    let template = rollout.spec.template.unwrap();
+    assert!(content_problems(&rollout.spec.selector, &template).is_empty());
+    let other = serde_json::from_value(json!({"matchLabels": {"app": "other"}})).unwrap();
+    let problems = content_problems(&other, &template);
+    assert_eq!(
+        problems[0].path,
+        "spec.workloadRef.template.metadata.labels"
     );
 }
 
@@ -133,12 +191,7 @@ fn strategies() {
         &["spec.strategy.blueGreen"],
         "not supported",
     );
-    for field in [
-        "trafficRouting",
-        "analysis",
-        "dynamicStableScale",
-        "pingPong",
-    ] {
+    for field in ["trafficRouting", "analysis", "pingPong"] {
         check(
             &format!("/spec/strategy/canary/{field}"),
             json!({}),
@@ -146,6 +199,12 @@ fn strategies() {
             "is not supported by this version; leave it out or keep the rollout on another controller",
         );
     }
+    check(
+        "/spec/strategy/canary/dynamicStableScale",
+        json!(true),
+        &[&format!("{canary}.dynamicStableScale")],
+        "not supported",
+    );
     check(
         "/spec/strategy/canary/canaryService",
         json!("a"),
@@ -158,6 +217,26 @@ fn strategies() {
         &[&format!("{canary}.scaleDownDelaySeconds")],
         "only with trafficRouting",
     );
+}
+
+#[test]
+fn progress_thresholds() {
+    let path = "spec.strategy.canary.replicaProgressThreshold";
+    let threshold = |value: Value, tail: &[&str]| {
+        let paths: Vec<String> = tail.iter().map(|tail| format!("{path}.{tail}")).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        check(
+            "/spec/strategy/canary/replicaProgressThreshold",
+            value,
+            &paths,
+            "must be",
+        );
+    };
+    threshold(json!({"type": "Percent", "value": 90}), &[]);
+    threshold(json!({"type": "Pods", "value": 300}), &[]);
+    threshold(json!({"type": "Percent", "value": 101}), &["value"]);
+    threshold(json!({"type": "Pods", "value": 0}), &["value"]);
+    threshold(json!({"type": "Most", "value": 1}), &["type"]);
 }
 
 #[test]

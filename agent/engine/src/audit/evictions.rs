@@ -133,7 +133,7 @@ fn given(note: &str) -> Injected {
 
 /// Labels by which pods are found never change.
 fn selected(view: &View<'_>, found: &mut Vec<Violation>) {
-    let selector = &view.observed.rollout.spec.selector;
+    let selector = view.observed.selector();
     let is_selected =
         |key: &String| key == LABEL_POD_HASH || selector.match_labels.contains_key(key);
     for action in &view.plan.actions {

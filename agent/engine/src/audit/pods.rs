@@ -69,7 +69,7 @@ fn at_once(view: &View<'_>) -> bool {
                 .canary()
                 .is_some_and(|canary| canary.digest == permit.content)
     });
-    view.stable().is_none() || full || back
+    view.stable().is_none() || full || back || view.within_rollback_window()
 }
 
 fn weight(view: &View<'_>, found: &mut Vec<Violation>) {
@@ -126,7 +126,7 @@ fn promotion(view: &View<'_>, found: &mut Vec<Violation>) {
         return;
     }
     let whole = view.stable().is_some_and(|one| {
-        !one.made && one.from >= view.replicas() && one.available >= view.replicas()
+        !one.made && one.from >= view.replicas() && one.available >= enough(view)
     });
     if !whole {
         breaks(
@@ -134,6 +134,32 @@ fn promotion(view: &View<'_>, found: &mut Vec<Violation>) {
             "promotion-needs-pods",
             "a version without all its pods becomes the stable one",
         );
+    }
+}
+
+/// Pods that have to be available for promotion: all, or what the Rollout is content with.
+fn enough(view: &View<'_>) -> i32 {
+    let strategy = view.running.as_ref().map(|running| &running.strategy);
+    let written = strategy
+        .and_then(|strategy| strategy.canary.as_ref())
+        .and_then(|canary| canary.replica_progress_threshold.as_ref());
+    let (kind, value) = match written {
+        Some(written) => (
+            written.r#type.as_deref().unwrap_or_default(),
+            written.value.unwrap_or(0),
+        ),
+        None => ("", 0),
+    };
+    match kind {
+        "Pods" => value.min(view.replicas()),
+        // As many as make the share, of whole pods.
+        "Percent" => (0..=view.replicas())
+            .find(|count| {
+                let (count, all) = (i64::from(*count), i64::from(view.replicas()));
+                count.saturating_mul(100) >= all.saturating_mul(i64::from(value))
+            })
+            .unwrap_or(view.replicas()),
+        _ => view.replicas(),
     }
 }
 

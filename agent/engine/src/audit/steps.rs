@@ -52,6 +52,7 @@ fn progress(view: &View<'_>, found: &mut Vec<Violation>) {
         return;
     };
     let at_once = view.before.promote_full == Some(true)
+        || view.within_rollback_window()
         || view.plan.status.current_pod_hash == view.before.stable_rs;
     let canary = view.facts.in_flight.is_some()
         && view.stable().is_some()

@@ -110,6 +110,27 @@ impl<'a> View<'a> {
             .find(|one| Some(&one.hash) == self.plan.status.stable_rs.as_ref())
     }
 
+    /// The version that is current lies so little behind the stable one that its steps may be skipped.
+    pub fn within_rollback_window(&self) -> bool {
+        let window = self.observed.rollout.spec.rollback_window.as_ref();
+        let revisions = window.and_then(|window| window.revisions).unwrap_or(0);
+        let made = |hash: Option<&PodHash>| {
+            let set = self.sets.iter().find(|set| Some(&set.hash) == hash);
+            set.and_then(|set| set.created)
+        };
+        let from = made(self.plan.status.current_pod_hash.as_ref());
+        let to = made(self.before.stable_rs.as_ref());
+        let (Some(from), Some(to)) = (from, to) else {
+            return false;
+        };
+        let inside = self
+            .sets
+            .iter()
+            .filter(|set| set.created.is_some_and(|made| from < made && made < to));
+        let few = i32::try_from(inside.count()).is_ok_and(|count| count < revisions);
+        from < to && few && self.observed.rollout.spec.paused != Some(true)
+    }
+
     /// The same version was current before, in the same steps.
     pub fn same_version(&self) -> bool {
         self.before.current_pod_hash == self.plan.status.current_pod_hash

@@ -2,7 +2,7 @@
 //!
 //! In: numbers. Out: numbers. It must not know names or steps.
 
-use agent_api::IntOrString;
+use agent_api::{IntOrString, ReplicaProgressThreshold};
 
 use crate::pass::Strategy;
 
@@ -61,6 +61,23 @@ impl Limits {
     pub fn maximum(self) -> i32 {
         self.replicas.saturating_add(self.surge)
     }
+}
+
+/// How many of so many pods have to be available: all, unless the Rollout is content with fewer.
+pub fn threshold(written: Option<&ReplicaProgressThreshold>, wanted: i32) -> i32 {
+    let Some((kind, value)) = written.and_then(|one| Some((one.r#type.as_deref()?, one.value?)))
+    else {
+        return wanted;
+    };
+    let enough = match kind {
+        "Percent" => {
+            let hundredths = i64::from(wanted).saturating_mul(i64::from(value.max(0)));
+            i32::try_from(hundredths.saturating_add(99).div_euclid(100)).unwrap_or(wanted)
+        }
+        "Pods" => value,
+        _ => wanted,
+    };
+    enough.clamp(0, wanted.max(0))
 }
 
 /// What a weight asks for.

@@ -20,7 +20,8 @@ impl Pass<'_> {
         if self.at_stable() || self.aborted() || self.creating.is_some() {
             return;
         }
-        let ready = self.new.desired >= self.replicas() && self.new.available >= self.replicas();
+        let replicas = self.replicas();
+        let ready = self.new.desired >= replicas && self.new.available >= self.enough_of(replicas);
         let all_steps = self.index >= self.step_count() || self.at_once.is_some();
         if !ready || !all_steps || self.gate_stop.is_some() {
             return;
@@ -32,6 +33,7 @@ impl Pass<'_> {
         self.index = self.step_count();
         self.at_once = None;
         self.news.promoted = true;
+        self.news.promoted_by = Some(why.clone());
         self.older.extend(self.stable.take());
         let message = format!(
             "completed update to revision {} ({}): {why}",

@@ -7,7 +7,7 @@ use agent_api::names::pause_reason;
 use agent_api::{AnalysisPhase, PauseStep, StepAnalysis, StepKind};
 use jiff::SignedDuration;
 
-use super::replicas::{FULL_WEIGHT, split};
+use super::replicas::{FULL_WEIGHT, split, threshold};
 use crate::pass::Pass;
 use crate::plan::EventKind;
 use crate::planted::Planted;
@@ -32,6 +32,7 @@ impl Pass<'_> {
             self.index = 0;
             return;
         }
+        self.take_rollback_window();
         if self.at_once.is_some() {
             self.clear_pauses();
             self.index = self.step_count();
@@ -117,6 +118,15 @@ impl Pass<'_> {
             .unwrap_or(0)
     }
 
+    /// How many of so many pods have to be available for the next step and for promotion.
+    pub fn enough_of(&self, wanted: i32) -> i32 {
+        let canary = self.strategy.canary();
+        threshold(
+            canary.and_then(|canary| canary.replica_progress_threshold.as_ref()),
+            wanted,
+        )
+    }
+
     fn weight_step(&self, weight: i32) -> Done {
         let want = split(self.limits(), weight);
         let stable = self.stable.as_ref().map_or(want.stable, |set| set.desired);
@@ -126,7 +136,7 @@ impl Pass<'_> {
             .all(|set| set.desired == 0 && set.available == 0);
         let there = self.creating.is_none()
             && self.new.desired == want.new
-            && self.new.available >= want.new;
+            && self.new.available >= self.enough_of(want.new);
         if there && stable == want.stable && others {
             Done::Yes
         } else {

@@ -44,7 +44,7 @@ impl Pass<'_> {
             .and_then(|hash| self.sets().find(|set| set.hash == *hash));
         let (count, selector) = match set {
             Some(set) => (set.current, selector_of(rollout, &set.hash)),
-            None => (all, rollout.rollout.spec.selector.to_query()),
+            None => (all, rollout.selector().to_query()),
         };
         self.status.hpa_replicas = Some(counted(rollout, count));
         self.status.selector = Some(selector);
@@ -85,7 +85,7 @@ pub fn counted(observed: &Observed, pods: i32) -> i32 {
 }
 
 fn selector_of(observed: &Observed, hash: &PodHash) -> String {
-    let mut selector = observed.rollout.spec.selector.clone();
+    let mut selector = observed.selector().clone();
     selector
         .match_labels
         .insert(LABEL_POD_HASH.to_owned(), hash.to_string());

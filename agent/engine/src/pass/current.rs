@@ -24,7 +24,7 @@ use crate::gate::facts::Facts;
 use crate::observed::Observed;
 use crate::plan::{Action, EventKind};
 use crate::planted::Bug;
-use crate::sets::{ANNOTATION_ATTEMPT, SetView, copied_annotations};
+use crate::sets::{ANNOTATION_ADOPTED_STEPS, ANNOTATION_ATTEMPT, SetView, copied_annotations};
 
 /// A hash that is taken this often is not chance any more.
 const MAX_COLLISIONS: i32 = 64;
@@ -129,6 +129,7 @@ fn make(
         available: 0,
         created: None,
         attempt: 0,
+        adopted_steps: None,
         min_ready_seconds: observed.rollout.spec.min_ready_seconds.unwrap_or(0),
         desired_annotation: None,
         scale_down_at: None,
@@ -173,7 +174,7 @@ fn object(
         (Some(wish), Some(stable)) if stable != hash => inject(&template, wish, stable),
         (Some(_) | None, _) => template,
     };
-    let mut selector = rollout.spec.selector.clone();
+    let mut selector = observed.selector().clone();
     selector
         .match_labels
         .insert(LABEL_POD_HASH.to_owned(), hash.to_string());
@@ -218,7 +219,13 @@ impl Pass<'_> {
         let takes_over = self.creating.is_none() && !self.new.ours;
         if takes_over {
             let digest = self.effective.digest.to_string();
-            let annotations = BTreeMap::from([(ANNOTATION_DIGEST.to_owned(), digest)]);
+            let annotations = BTreeMap::from([
+                (ANNOTATION_DIGEST.to_owned(), digest),
+                (
+                    ANNOTATION_ADOPTED_STEPS.to_owned(),
+                    steps.clone().unwrap_or_default(),
+                ),
+            ]);
             self.writes.push(Action::AdoptReplicaSet {
                 name: self.new.name.clone(),
                 annotations,
@@ -227,7 +234,15 @@ impl Pass<'_> {
         self.settle_revision();
         let same_version = self.before.current_pod_hash.as_ref() == Some(&self.new.hash);
         // The hash of the steps is another program's until we have taken the ReplicaSet over: it says nothing then.
-        let same_steps = takes_over || self.before.current_step_hash == steps;
+        let noted = self.before.current_step_hash == steps;
+        let adopted = self.new.adopted_steps.clone();
+        let resumes = adopted.as_ref() == Some(&steps.clone().unwrap_or_default());
+        let same_steps = takes_over || noted || resumes;
+        if adopted.is_some() && (noted || !resumes) {
+            let gone = BTreeMap::from([(ANNOTATION_ADOPTED_STEPS.to_owned(), None)]);
+            let name = self.new.name.clone();
+            self.annotate_set(&name, gone);
+        }
         if !same_version || !same_steps {
             self.begin_anew(same_version);
         }

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::names::{LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX, ROLLOUT_TYPE_STEP};
+use agent_api::names::{
+    LABEL_INSTANCE_ID, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX, ROLLOUT_TYPE_STEP,
+};
 use agent_api::object::ObjectMeta;
 use agent_api::rollout_status::AnalysisRunRef;
 use agent_api::{AnalysisPhase, AnalysisRun, CanaryStep, StepAnalysis, StepKind};
@@ -98,6 +100,11 @@ impl Pass<'_> {
         labels.insert(LABEL_POD_HASH.to_owned(), self.new.hash.to_string());
         labels.insert(LABEL_ROLLOUT_TYPE.to_owned(), ROLLOUT_TYPE_STEP.to_owned());
         labels.insert(LABEL_STEP_INDEX.to_owned(), self.index.to_string());
+        // Without it the controller of this instance would not see its own run.
+        let own = self.observed.rollout.metadata.labels.as_ref();
+        if let Some(id) = own.and_then(|labels| labels.get(LABEL_INSTANCE_ID)) {
+            labels.insert(LABEL_INSTANCE_ID.to_owned(), id.clone());
+        }
         let run = AnalysisRun {
             metadata: ObjectMeta {
                 name: Some(name.clone()),

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsConnector;
 
+use super::fault::{Fault, Faults};
 use super::trigger::{Trigger, Verdict};
 use crate::error::{Error, Result};
 use crate::kubeconfig::Server;
@@ -35,6 +36,7 @@ struct Shared {
     upstream: Upstream,
     ignore: Vec<String>,
     trigger: Trigger,
+    faults: Faults,
     writes: Mutex<Vec<Write>>,
 }
 
@@ -69,6 +71,7 @@ impl ApiProxy {
             upstream,
             ignore: ignore.iter().map(|part| (*part).to_owned()).collect(),
             trigger: Trigger::default(),
+            faults: Faults::default(),
             writes: Mutex::default(),
         });
         let task = tokio::spawn(accept(listener, shared.clone()));
@@ -83,6 +86,11 @@ impl ApiProxy {
     /// The counter, and the chosen write.
     pub fn trigger(&self) -> &Trigger {
         &self.shared.trigger
+    }
+
+    /// What goes wrong with counted writes.
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
     }
 
     /// Every counted write so far, in the order of their numbers, over all lives of the agent.
@@ -174,12 +182,16 @@ async fn forward(
     upstream: &tokio::sync::Mutex<Option<SendRequest<Incoming>>>,
     request: Request<Incoming>,
 ) -> std::result::Result<Response<Body>, BoxError> {
-    let verdict = verdict(shared, &request);
+    let (verdict, counted) = verdict(shared, &request);
     if verdict == Verdict::KillFirst {
         shared.trigger.strike();
     }
     if verdict == Verdict::KillFirst || verdict == Verdict::Refuse {
         return Err("cut off by the proxy".into());
+    }
+    let fault = counted.then(|| shared.faults.next()).flatten();
+    if let Some(answer) = fault.and_then(Fault::answer) {
+        return Ok(answer.map(|body| Either::Right(Full::new(Bytes::from(body)))));
     }
     let mut upstream = upstream.lock().await;
     let sender = match upstream.take().filter(|sender| !sender.is_closed()) {
@@ -188,6 +200,10 @@ async fn forward(
     };
     sender.ready().await?;
     let response = sender.send_request(request).await?;
+    if fault == Some(Fault::LostReply) {
+        response.into_body().collect().await?;
+        return Err("the reply is lost".into());
+    }
     if verdict == Verdict::KillAfterReply {
         // The whole reply: the server has then done what was asked.
         response.into_body().collect().await?;
@@ -197,7 +213,8 @@ async fn forward(
     Ok(response.map(Either::Left))
 }
 
-fn verdict(shared: &Shared, request: &Request<Incoming>) -> Verdict {
+/// What becomes of a request, and whether it is one of the counted writes.
+fn verdict(shared: &Shared, request: &Request<Incoming>) -> (Verdict, bool) {
     let path = request.uri().path();
     let writes = matches!(
         *request.method(),
@@ -210,9 +227,9 @@ fn verdict(shared: &Shared, request: &Request<Incoming>) -> Verdict {
             .any(|part| path.contains(part.as_str()))
     {
         return if shared.trigger.dead() {
-            Verdict::Refuse
+            (Verdict::Refuse, false)
         } else {
-            Verdict::Forward
+            (Verdict::Forward, false)
         };
     }
     let mut writes = shared.writes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,5 +240,5 @@ fn verdict(shared: &Shared, request: &Request<Incoming>) -> Verdict {
             path: path.to_owned(),
         });
     }
-    verdict
+    (verdict, true)
 }

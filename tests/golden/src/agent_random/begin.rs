@@ -4,6 +4,7 @@
 
 use agent_api::{
     Enforcement, FirstContact, Gate, GateSpec, HubLoss, HubLossAction, Policy, RolloutRef,
+    Workload, WorkloadKind,
 };
 use agent_engine::{GateObserved, GateRecord, Governance, HubContact, Observed};
 use serde_json::{Value, json};
@@ -24,23 +25,55 @@ pub(super) fn begin(dice: &mut Dice) -> Result<Observed, String> {
         };
         canary = json!({"maxSurge": surge, "maxUnavailable": unavailable});
     }
+    if let (true, Some(fields)) = (dice.one_in(5), canary.as_object_mut()) {
+        let kind = if dice.one_in(2) { "Percent" } else { "Pods" };
+        let threshold = json!({"type": kind, "value": 1 + dice.below(100)});
+        fields.insert("replicaProgressThreshold".to_owned(), threshold);
+    }
     let deadline = dice
         .one_in(4)
         .then(|| json!({"progressDeadlineSeconds": 30, "progressDeadlineAbort": true}));
+    let mut spec = deadline.unwrap_or(json!({}));
+    if let (true, Some(fields)) = (dice.one_in(4), spec.as_object_mut()) {
+        let window = json!({"revisions": dice.below(4)});
+        fields.insert("rollbackWindow".to_owned(), window);
+    }
     let fixture = json!({
         "about": "a life", "now": "2026-01-01T00:00:00Z", "templates": templates(),
         "rollout": {
             "version": "v1", "replicas": replicas, "steps": steps, "canary": canary,
-            "spec": deadline.unwrap_or(json!({})),
+            "spec": spec,
         },
     });
     let mut observed =
         agent_fixture::observed(&fixture.to_string()).map_err(|error| error.to_string())?;
+    if dice.one_in(5) {
+        name_workload(dice, &mut observed);
+    }
     if dice.one_in(3) {
         return Ok(observed);
     }
     observed.gate = gate(dice);
     Ok(observed)
+}
+
+/// The same content from a Deployment that runs already.
+fn name_workload(dice: &mut Dice, observed: &mut Observed) {
+    let scale_down = ["never", "onsuccess", "progressively"];
+    let spec = &mut observed.rollout.spec;
+    spec.workload_ref = serde_json::from_value(json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "name": agent_fixture::NAME,
+        "scaleDown": dice.pick(&scale_down),
+    }))
+    .ok();
+    observed.workload = Some(Workload {
+        kind: WorkloadKind::Deployment,
+        name: agent_fixture::NAME.to_owned(),
+        generation: 1,
+        replicas: spec.replicas,
+        selector: Some(std::mem::take(&mut spec.selector)),
+        template: spec.template.take().unwrap_or_default(),
+    });
 }
 
 pub(super) fn steps(dice: &mut Dice) -> Vec<Value> {

@@ -40,7 +40,13 @@ impl Life {
                 canary.steps = steps;
             }
         } else if let Some(version) = self.dice.pick(&VERSIONS) {
-            rollout.spec.template = Some(template(version));
+            match &mut self.cluster.observed.workload {
+                Some(workload) => {
+                    workload.template = template(version);
+                    workload.generation += 1;
+                }
+                None => rollout.spec.template = Some(template(version)),
+            }
         }
         self.edited("git");
         // Most of what Git brings is permitted sooner or later; the rest of the story is about what comes after.
@@ -88,14 +94,8 @@ impl Life {
     fn edited(&mut self, what: &str) {
         let generation = &mut self.cluster.observed.rollout.metadata.generation;
         *generation = Some(generation.unwrap_or(1) + 1);
-        let named = self
-            .cluster
-            .observed
-            .rollout
-            .spec
-            .template
-            .as_ref()
-            .map(|template| template.images().join(","));
+        let named = self.cluster.observed.template();
+        let named = named.map(|template| template.images().join(","));
         self.note(&format!("{what}: {}", named.unwrap_or_default()));
     }
 

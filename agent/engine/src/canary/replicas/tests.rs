@@ -210,3 +210,27 @@ fn a_crash_looping_stable_gives_way() {
     );
     assert_eq!((next.stable, next.new), (0, 5));
 }
+
+#[test]
+fn thresholds_round_up_and_never_ask_for_more_than_there_is() {
+    let check = |kind: &str, value: i32, wanted: i32, enough: i32| {
+        let written = agent_api::ReplicaProgressThreshold {
+            r#type: Some(kind.to_owned()),
+            value: Some(value),
+            ..agent_api::ReplicaProgressThreshold::default()
+        };
+        assert_eq!(
+            super::threshold(Some(&written), wanted),
+            enough,
+            "{kind} {value} of {wanted}"
+        );
+    };
+    check("Percent", 90, 10, 9);
+    check("Percent", 90, 5, 5);
+    check("Percent", 1, 5, 1);
+    check("Percent", 100, 7, 7);
+    check("Percent", 50, 0, 0);
+    check("Pods", 3, 5, 3);
+    check("Pods", 9, 5, 5);
+    assert_eq!(super::threshold(None, 5), 5);
+}

@@ -1,0 +1,112 @@
+//! The workload that a Rollout names in the place of a template.
+//!
+//! In: the reference, the workload as observed, the pass at its end. Out: what is wrong with the reference, the
+//! generation that was seen, the workload scaled down as the Rollout's first version takes over. It must not write the
+//! workload's template anywhere.
+
+use std::collections::BTreeMap;
+
+use agent_api::names::ANNOTATION_WORKLOAD_GENERATION;
+use agent_api::validate::{Problem, sentence, workload_problems};
+use agent_api::{Phase, ScaleDown, WorkloadKind};
+
+use crate::observed::Observed;
+use crate::pass::Pass;
+use crate::plan::{Action, EventKind, Plan};
+use crate::reason::Reason;
+
+/// The revision at which the workload's own pods are replaced; later ones never had any beside them.
+const FIRST_REVISION: i64 = 1;
+
+/// The message of the InvalidSpec condition, if the workload cannot be used.
+pub fn problem(observed: &Observed) -> Option<String> {
+    let metadata = &observed.rollout.metadata;
+    let reference = observed.rollout.spec.workload_ref.as_ref()?;
+    let mut problems = workload_problems(&observed.rollout.spec);
+    if problems.is_empty() && observed.workload.is_none() {
+        let kind = reference.kind.as_deref().unwrap_or_default();
+        let name = reference.name.as_deref().unwrap_or_default();
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        problems.push(Problem {
+            path: "spec.workloadRef.name".to_owned(),
+            message: format!(
+                "there is no {kind} {namespace}/{name}: make it, or correct the reference"
+            ),
+        });
+    }
+    let name = metadata.name.as_deref().unwrap_or_default();
+    (!problems.is_empty()).then(|| sentence(name, &problems))
+}
+
+/// Says which generation of the workload the status speaks of, in the status and where Argo CD compares it.
+pub fn note_generation(observed: &Observed, plan: &mut Plan) {
+    let named = observed.rollout.spec.workload_ref.is_some();
+    let seen = observed
+        .workload
+        .as_ref()
+        .filter(|_| named)
+        .map(|workload| workload.generation.to_string());
+    let annotations = observed.rollout.metadata.annotations.as_ref();
+    let noted = annotations.and_then(|all| all.get(ANNOTATION_WORKLOAD_GENERATION));
+    plan.status.workload_observed_generation.clone_from(&seen);
+    if noted != seen.as_ref() {
+        annotate(plan, ANNOTATION_WORKLOAD_GENERATION, seen);
+    }
+}
+
+fn annotate(plan: &mut Plan, key: &str, value: Option<String>) {
+    let known = plan.actions.iter_mut().find_map(|action| {
+        let Action::PatchRollout { annotations } = action else {
+            return None;
+        };
+        Some(annotations)
+    });
+    match known {
+        Some(annotations) => {
+            annotations.insert(key.to_owned(), value);
+        }
+        None => plan.actions.push(Action::PatchRollout {
+            annotations: BTreeMap::from([(key.to_owned(), value)]),
+        }),
+    }
+}
+
+impl Pass<'_> {
+    /// Scales the named Deployment as its pods are replaced. A first version that is never healthy gives way again:
+    /// what is not ready in it stays in the Deployment.
+    pub fn scale_workload(&mut self) {
+        let observed = self.observed;
+        let reference = observed.rollout.spec.workload_ref.as_ref();
+        let scale_down = reference.and_then(|one| ScaleDown::of(one.scale_down.as_deref()));
+        let deployment = observed
+            .workload
+            .as_ref()
+            .filter(|workload| workload.kind == WorkloadKind::Deployment);
+        let (Some(scale_down), Some(deployment)) = (scale_down, deployment) else {
+            return;
+        };
+        let from = deployment.replicas.unwrap_or(0);
+        let healthy = self.status.phase == Some(Phase::Healthy);
+        let ready = self.status.ready_replicas.unwrap_or(0);
+        let to = match (scale_down, healthy) {
+            _ if self.new.revision != FIRST_REVISION => from,
+            (ScaleDown::Never, _) | (ScaleDown::OnSuccess, false) => from,
+            (ScaleDown::OnSuccess | ScaleDown::Progressively, true) => 0,
+            (ScaleDown::Progressively, false) => self.replicas().saturating_sub(ready).max(0),
+        };
+        if to == from {
+            return;
+        }
+        let name = deployment.name.clone();
+        let direction = if to > from { "up" } else { "down" };
+        let message = format!("scaled {direction} Deployment {name} from {from} to {to}");
+        let what = format!("Deployment.{name}.{from}.{to}");
+        self.event(EventKind::Normal, "ScalingReplicaSet", message, &what);
+        self.writes.push(Action::ScaleWorkload {
+            name,
+            from,
+            to,
+            because: Reason::WorkloadReplaced { ready },
+        });
+    }
+}

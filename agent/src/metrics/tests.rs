@@ -1,0 +1,191 @@
+//! Names, labels and types of all metrics against a committed list, and that nothing outlives its object for long.
+
+use std::collections::BTreeSet;
+
+use agent_api::{AnalysisRun, AnalysisTemplate, Decoded, Rollout, StatusTime};
+use serde_json::json;
+
+use super::*;
+
+/// `type name{labels}`, a line each.
+const LIST: &str = include_str!("../../../tests/fixtures/metrics.txt");
+
+fn decoded<K: serde::de::DeserializeOwned>(object: serde_json::Value) -> Decoded<K> {
+    serde_json::from_value(object).unwrap()
+}
+
+fn caches() -> Caches {
+    let caches = Caches::default();
+    let rollout: Decoded<Rollout> = decoded(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"replicas": 3, "strategy": {"canary": {}}},
+        "status": {"phase": "Healthy", "replicas": 3, "availableReplicas": 2, "updatedReplicas": 1},
+    }));
+    let metric = json!({"name": "errors", "provider": {"prometheus": {"query": "up"}}});
+    let run: Decoded<AnalysisRun> = decoded(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
+        "metadata": {"name": "web-1", "namespace": "shop"},
+        "spec": {"metrics": [metric]},
+        "status": {"phase": "Running", "metricResults": [{"name": "errors", "phase": "Failed"}]},
+    }));
+    let template: Decoded<AnalysisTemplate> = decoded(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisTemplate",
+        "metadata": {"name": "errors", "namespace": "shop"}, "spec": {"metrics": [metric]},
+    }));
+    caches.rollouts.show(rollout);
+    caches.runs.show(run);
+    caches.templates.show(template);
+    caches
+}
+
+fn web() -> ObjectKey {
+    ObjectKey::new("shop", "web")
+}
+
+fn everything() -> Metrics {
+    let metrics = Metrics::new().unwrap();
+    for kind in [Passes::Rollout, Passes::AnalysisRun] {
+        metrics.taken(kind, Duration::from_millis(1));
+        metrics.reconciled(kind, &web(), Duration::from_millis(3));
+        metrics.failed(kind, &web());
+        metrics.again(kind);
+    }
+    metrics.event("Rollout", &web(), EventKind::Warning, "RolloutAborted");
+    metrics.event(
+        "AnalysisRun",
+        &web(),
+        EventKind::Warning,
+        "AnalysisRunFailed",
+    );
+    metrics.violation("enough-available");
+    metrics
+        .requests
+        .with_label_values(&["rollouts", "N/A", "N/A", "Get", "200"])
+        .inc();
+    metrics.update_ended(None, Some(&ended(0, 90, 30)), Timestamp::UNIX_EPOCH);
+    metrics
+}
+
+fn second(at: i64) -> Option<StatusTime> {
+    Some(Timestamp::from_second(at).unwrap().into())
+}
+
+fn ended(from: i64, to: i64, paused: i64) -> RolloutDuration {
+    RolloutDuration {
+        rollout_started_at: second(from),
+        finished_at: second(to),
+        completion_status: Some("Promoted".to_owned()),
+        total_manual_pause_duration_seconds: Some(paused),
+        ..RolloutDuration::default()
+    }
+}
+
+fn text(metrics: &Metrics, caches: &Caches) -> String {
+    String::from_utf8(metrics.scrape(caches, (2, 1)).unwrap()).unwrap()
+}
+
+/// Type, name and labels of every family.
+fn shape(text: &str) -> BTreeSet<String> {
+    let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let of = |line: &str| {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let suffix = if kind == "histogram" { "_count" } else { "" };
+        let start = format!("{name}{suffix}");
+        let sample = text
+            .lines()
+            .find(|line| {
+                line.strip_prefix(&start)
+                    .is_some_and(|rest| rest.starts_with(['{', ' ']))
+            })
+            .unwrap_or_else(|| panic!("no sample of {name}"));
+        let labels = sample.split_once('{').map_or("", |(_, rest)| rest);
+        let labels: BTreeSet<&str> = labels
+            .split("\",")
+            .filter_map(|pair| pair.split_once("=\""))
+            .map(|(label, _)| label)
+            .collect();
+        let labels: Vec<&str> = labels.into_iter().collect();
+        format!("{kind} {name}{{{}}}", labels.join(","))
+    };
+    kinds.map(of).collect()
+}
+
+#[test]
+fn names_labels_and_types_are_those_of_the_list() {
+    let found = shape(&text(&everything(), &caches()));
+    let listed: BTreeSet<String> = LIST.lines().map(str::to_owned).collect();
+    let found_text: Vec<&str> = found.iter().map(String::as_str).collect();
+    assert_eq!(found, listed, "found:\n{}", found_text.join("\n"));
+}
+
+#[test]
+fn values_are_what_happened() {
+    let text = text(&everything(), &caches());
+    for line in [
+        "rollout_reconcile_error{name=\"web\",namespace=\"shop\"} 1",
+        "rollout_events_total{name=\"web\",namespace=\"shop\",reason=\"RolloutAborted\",type=\"Warning\"} 1",
+        "rollout_reconcile_count{name=\"web\",namespace=\"shop\"} 1",
+        "workqueue_depth{name=\"Rollouts\"} 2",
+        "workqueue_depth{name=\"AnalysisRuns\"} 1",
+        "rollout_info_replicas_unavailable{name=\"web\",namespace=\"shop\"} 1",
+        "analysis_run_phase{name=\"web-1\",namespace=\"shop\",phase=\"Running\"} 1",
+        "rollout_duration_seconds_sum{status=\"Promoted\"} 90",
+        "rollout_progression_duration_seconds_sum{status=\"Promoted\"} 60",
+        "rollout_manual_pause_duration_seconds_sum{status=\"Promoted\"} 30",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}
+
+#[test]
+fn an_update_is_counted_once_and_a_superseded_one_as_such() {
+    let metrics = Metrics::new().unwrap();
+    let now = Timestamp::from_second(100).unwrap();
+    let open = RolloutDuration {
+        rollout_started_at: second(40),
+        manual_pause_started_at: second(90),
+        ..RolloutDuration::default()
+    };
+    let next = RolloutDuration {
+        rollout_started_at: second(100),
+        ..RolloutDuration::default()
+    };
+    metrics.update_ended(None, Some(&open), now);
+    metrics.update_ended(Some(&open), Some(&open), now);
+    metrics.update_ended(Some(&open), Some(&next), now);
+    metrics.update_ended(Some(&next), Some(&ended(100, 130, 0)), now);
+    metrics.update_ended(Some(&ended(100, 130, 0)), Some(&ended(100, 130, 0)), now);
+    let text = text(&metrics, &Caches::default());
+    for line in [
+        "rollout_duration_seconds_count{status=\"Superseded\"} 1",
+        "rollout_progression_duration_seconds_sum{status=\"Superseded\"} 50",
+        "rollout_duration_seconds_count{status=\"Promoted\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}
+
+#[test]
+fn what_is_gone_leaves_no_counters() {
+    let (metrics, caches) = (everything(), caches());
+    let gone = ObjectKey::new("shop", "gone");
+    metrics.reconciled(Passes::Rollout, &gone, Duration::ZERO);
+    metrics.failed(Passes::Rollout, &gone);
+    metrics.event("Rollout", &gone, EventKind::Normal, "RolloutUpdated");
+    for key in [&gone, &web(), &gone] {
+        metrics.gone(Passes::Rollout, key);
+    }
+    assert!(
+        text(&metrics, &caches).contains("name=\"gone\""),
+        "one more scrape"
+    );
+    metrics.sweep(&caches, Instant::now() + LINGER);
+    let text = text(&metrics, &caches);
+    assert!(!text.contains("name=\"gone\""), "{text}");
+    assert!(
+        text.contains("rollout_reconcile_error{name=\"web\""),
+        "it is there again"
+    );
+    assert!(metrics.gone.lock().unwrap().is_empty());
+}

@@ -1,0 +1,154 @@
+//! `status.duration` over whole updates on the model cluster: when each began, how long people kept it waiting, how it ended.
+#![allow(clippy::unwrap_used)]
+
+use agent_api::{Phase, RolloutDuration, RolloutStatus};
+use agent_engine::{audit, reconcile};
+use tests_golden::agent_cluster::Cluster;
+use tests_golden::agent_fixture::{observed, template};
+
+/// Passes until nothing is written any more.
+const PASSES: u32 = 60;
+
+fn cluster(steps: &str, spec: &str) -> Cluster {
+    let yaml = format!(
+        "{{about: a story, now: \"2026-01-01T00:00:00Z\", rollout: {{version: v1, steps: {steps}, spec: {spec}}}}}"
+    );
+    let mut cluster = Cluster::new(observed(&yaml).unwrap());
+    rest(&mut cluster);
+    assert_eq!(status(&cluster).phase, Some(Phase::Healthy));
+    cluster
+}
+
+/// Passes ten seconds apart until nothing is written.
+fn rest(cluster: &mut Cluster) {
+    for _ in 0..PASSES {
+        let plan = reconcile(&cluster.observed);
+        assert_eq!(audit(&cluster.observed, &plan), [], "{plan}");
+        let sets = cluster.observed.replica_sets.clone();
+        let writes = cluster.apply(&plan, None).unwrap();
+        if writes == 0 && plan.wake.is_none() && sets == cluster.observed.replica_sets {
+            return;
+        }
+        cluster.tick(10, 100);
+    }
+}
+
+fn status(cluster: &Cluster) -> RolloutStatus {
+    cluster.observed.rollout.status.clone().unwrap()
+}
+
+fn duration(cluster: &Cluster) -> RolloutDuration {
+    status(cluster).duration.unwrap()
+}
+
+fn change(cluster: &mut Cluster, of: impl FnOnce(&mut RolloutStatus)) {
+    of(cluster.observed.rollout.status.as_mut().unwrap());
+}
+
+fn deploy(cluster: &mut Cluster, version: &str) {
+    let rollout = &mut cluster.observed.rollout;
+    rollout.spec.template = Some(template(version));
+    rollout.metadata.generation = Some(rollout.metadata.generation.unwrap() + 1);
+    cluster.tick(1000, 100);
+}
+
+/// Whether it has ended, as what, and after how many seconds of waiting for people.
+fn check(cluster: &Cluster, ended: Option<&str>, waited: impl Fn(i64) -> bool) {
+    let duration = duration(cluster);
+    assert_eq!(duration.completion_status.as_deref(), ended, "{duration:?}");
+    assert_eq!(duration.finished_at.is_some(), ended.is_some());
+    let total = duration.total_manual_pause_duration_seconds.unwrap_or(0);
+    assert!(waited(total), "{total}s: {duration:?}");
+}
+
+const STEPS: &str = "[{setWeight: 40}, {pause: {}}, {setWeight: 80}, {pause: {duration: 30}}]";
+
+#[test]
+fn a_first_version_is_an_update_from_nothing() {
+    check(&cluster(STEPS, "{}"), Some("Promoted"), |total| total == 0);
+}
+
+#[test]
+fn waiting_for_a_person_is_counted_and_waiting_for_time_is_not() {
+    let mut cluster = cluster(STEPS, "{}");
+    deploy(&mut cluster, "v2");
+    rest(&mut cluster);
+    let began = duration(&cluster).rollout_started_at;
+    assert!(duration(&cluster).manual_pause_started_at.is_some());
+    check(&cluster, None, |total| total == 0);
+    cluster.tick(300, 100);
+    change(&mut cluster, |status| status.pause_conditions.clear());
+    rest(&mut cluster);
+    assert_eq!(status(&cluster).phase, Some(Phase::Healthy));
+    check(&cluster, Some("Promoted"), |total| {
+        (300..400).contains(&total)
+    });
+    assert_eq!(duration(&cluster).rollout_started_at, began);
+}
+
+#[test]
+fn ends_have_their_words() {
+    let begun = || {
+        let mut cluster = cluster(STEPS, "{}");
+        deploy(&mut cluster, "v2");
+        rest(&mut cluster);
+        cluster
+    };
+    let mut aborted = begun();
+    change(&mut aborted, |status| status.abort = Some(true));
+    rest(&mut aborted);
+    check(&aborted, Some("Aborted"), |_| true);
+    let first = duration(&aborted).rollout_started_at;
+    change(&mut aborted, |status| status.abort = Some(false));
+    rest(&mut aborted);
+    check(&aborted, None, |_| true);
+    assert_ne!(
+        duration(&aborted).rollout_started_at,
+        first,
+        "a retry begins anew"
+    );
+
+    let mut full = begun();
+    change(&mut full, |status| status.promote_full = Some(true));
+    rest(&mut full);
+    check(&full, Some("FastPromoted"), |_| true);
+
+    let mut back = begun();
+    deploy(&mut back, "v1");
+    rest(&mut back);
+    check(&back, Some("FastRolledBack"), |_| true);
+
+    let mut newer = begun();
+    let first = duration(&newer).rollout_started_at;
+    deploy(&mut newer, "v3");
+    rest(&mut newer);
+    check(&newer, None, |_| true);
+    assert_ne!(
+        duration(&newer).rollout_started_at,
+        first,
+        "what was superseded is over"
+    );
+}
+
+#[test]
+fn an_older_version_is_a_rollback() {
+    let served = |window: &str| {
+        let mut cluster = cluster("[{setWeight: 40}]", window);
+        deploy(&mut cluster, "v2");
+        rest(&mut cluster);
+        check(&cluster, Some("Promoted"), |_| true);
+        deploy(&mut cluster, "v1");
+        rest(&mut cluster);
+        assert_eq!(status(&cluster).phase, Some(Phase::Healthy));
+        cluster
+    };
+    check(&served("{}"), Some("RolledBack"), |_| true);
+    let window = served("{rollbackWindow: {revisions: 1}}");
+    check(&window, Some("FastRolledBack"), |_| true);
+    assert!(
+        window
+            .events
+            .keys()
+            .any(|key| key.starts_with("SkipSteps/"))
+    );
+}
