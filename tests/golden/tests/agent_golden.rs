@@ -91,7 +91,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::RestartRefused { .. } => "RestartRefused",
     }
 }
-const REASONS: usize = 31;
+const REASONS: usize = 33;
 
 fn words(plan: &Plan) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let actions = plan.actions.iter().map(action_word).collect();
