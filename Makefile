@@ -2,12 +2,14 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test build sandbox plugin gate-off prerequisites lint deny
+.PHONY: help demo test bench build sandbox plugin peer gate-off prerequisites lint deny
 
 CARGO ?= cargo
 SANDBOX := target/sandbox/sandbox
 PLUGIN := target/plugin/kubectl-argo-rollouts
 GATE_OFF := target/gate-off/groundswell-agent
+PEER := target/peer/rollouts-controller
+PEER_FLAGS := --kubeconfig {kubeconfig} --qps 400 --burst 800 --leader-elect=false --metricsPort {port} --healthzPort {port}
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 22
@@ -20,6 +22,11 @@ test: prerequisites sandbox plugin lint ## every test
 	$(MAKE) --no-print-directory gate-off
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --no-fail-fast
+
+bench: prerequisites sandbox peer ## the agent beside Argo Rollouts' controller: time, CPU, memory, requests; COUNT=1000
+	$(CARGO) build --release -p agent -p tests-bench
+	peer=(); [ ! -x $(PEER) ] || peer=(--peer '$(PEER) $(PEER_FLAGS)'); \
+	  target/release/bench rollouts --count $(or $(COUNT),1000) "$${peer[@]}"
 
 build: prerequisites sandbox ## all programs
 	$(CARGO) build --workspace
@@ -37,6 +44,11 @@ plugin: prerequisites $(PLUGIN) ## the published kubectl plugin of Argo Rollouts
 $(PLUGIN): tests/plugin/main.go tests/plugin/go.mod tests/plugin/go.sum
 	mkdir -p $(@D)
 	cd tests/plugin && go build -trimpath -o ../../$@ .
+
+# The peer as it is published. Where it cannot be fetched the benchmark says so and compares with figures kept of it.
+peer:
+	mkdir -p $(dir $(PEER))
+	cd tests/peer && go build -trimpath -o ../../$(PEER) tool || echo "the peer cannot be built: the benchmark goes on without it"
 
 # The agent with the gate check switched off, beside the real one: the story must fail with it.
 gate-off:

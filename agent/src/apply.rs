@@ -7,6 +7,7 @@ mod analysis;
 mod gate;
 mod pod;
 mod replica_set;
+mod service;
 mod status;
 mod template;
 mod undecodable;
@@ -207,6 +208,10 @@ impl Pass<'_> {
             Action::TerminateAnalysisRun { name } => self.terminate_run(&name).await,
             Action::DeleteAnalysisRun { name } => self.delete_run(&name).await,
             Action::ScaleWorkload { name, to, .. } => self.scale_workload(&name, to).await,
+            Action::SwitchService { name, from: _, to } => self.switch_service(&name, &to).await,
+            Action::ReleaseService { name } => self.release_service(&name).await,
+            // Nothing was observed of routers, so nothing is asked of them.
+            Action::SetTraffic { .. } => Err(self.unobserved("routers of Rollout", &self.key.name)),
             Action::PatchRollout { annotations } => self.annotate_rollout(&annotations).await,
             Action::Event(event) => {
                 self.tell(event);
@@ -250,16 +255,11 @@ impl Pass<'_> {
         if !reports.is_wanted() || gone {
             return;
         }
-        for reason in reasons {
-            if let Reason::VerbRefused { text } = reason {
-                let (verb, message) = text.split_once(": ").unwrap_or((text, ""));
-                reports.verb(proto::v1::LocalVerb {
-                    rollout: Some(state::reference(self.observed)),
-                    verb: verb.to_owned(),
-                    held: true,
-                    message: message.to_owned(),
-                });
-            }
+        for verb in reasons
+            .iter()
+            .filter_map(|reason| state::verb(self.observed, reason))
+        {
+            reports.verb(verb);
         }
         let told = state::rollout_state(self.observed, status, self.record.as_ref(), reasons);
         self.report_change(told.spec.as_ref());

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use agent_api::names::LABEL_INSTANCE_ID;
 use agent_api::{
     AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Decoded, FleetMember, Gate, ObjectMeta,
-    ReplicaSet, Rollout,
+    ReplicaSet, Rollout, Service,
 };
+use agent_engine::services;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kube::api::ApiResource;
@@ -32,6 +33,8 @@ pub enum Work {
     Rollout(ObjectKey),
     /// Reconcile an AnalysisRun.
     Run(ObjectKey),
+    /// Look whether the Rollout that manages a Service is still there.
+    Service(ObjectKey),
 }
 
 /// A watch; it has no end.
@@ -39,7 +42,7 @@ pub type Watch = BoxFuture<'static, ()>;
 
 /// All stores.
 pub struct Caches {
-    /// Rollouts.
+    /// Rollouts, by the Services that they name.
     pub rollouts: Arc<Store<Rollout>>,
     /// ReplicaSets, by their owner's UID.
     pub replica_sets: Arc<Store<ReplicaSet>>,
@@ -49,6 +52,8 @@ pub struct Caches {
     pub templates: Arc<Store<AnalysisTemplate>>,
     /// ClusterAnalysisTemplates.
     pub cluster_templates: Arc<Store<ClusterAnalysisTemplate>>,
+    /// Services, by the Rollout that manages them; slim, for there are many that no Rollout names.
+    pub services: Arc<Store<Service>>,
     /// Gates.
     pub gates: Arc<Store<Gate>>,
     /// FleetMembers; there is one.
@@ -60,15 +65,20 @@ pub struct Caches {
 impl Default for Caches {
     fn default() -> Self {
         Self {
-            rollouts: Arc::new(Store::new(|_| None)),
+            rollouts: Arc::new(Store::new(named_services)),
             replica_sets: Arc::new(Store::new(|object| owner_uid(&object.metadata))),
             runs: Arc::new(Store::new(|object| owner_uid(&object.metadata))),
-            templates: Arc::new(Store::new(|_| None)),
-            cluster_templates: Arc::new(Store::new(|_| None)),
-            gates: Arc::new(Store::new(|_| None)),
-            members: Arc::new(Store::new(|_| None)),
+            templates: Arc::new(Store::new(|_| Vec::new())),
+            cluster_templates: Arc::new(Store::new(|_| Vec::new())),
+            services: Arc::new(Store::new(|object| {
+                let manager = service_rollout(&object.metadata);
+                manager.iter().map(ObjectKey::to_string).collect()
+            })),
+            gates: Arc::new(Store::new(|_| Vec::new())),
+            members: Arc::new(Store::new(|_| Vec::new())),
             revisions: Arc::new(Store::new(|object| {
-                Revision::rollout(&object.metadata).map(|key| key.to_string())
+                let rollout = Revision::rollout(&object.metadata);
+                rollout.iter().map(ObjectKey::to_string).collect()
             })),
         }
     }
@@ -154,20 +164,17 @@ impl Watching {
 }
 
 impl Caches {
-    /// The watches of argoproj.io and of ReplicaSets, to be run for ever.
+    /// The watches of argoproj.io, of ReplicaSets and of Services, to be run for ever.
     #[must_use]
     pub fn watch_rollouts(self: &Arc<Self>, watching: &Watching) -> Vec<Watch> {
         let queue = || Arc::clone(&watching.queue);
-        let changes = queue();
-        let rollout: Changed<Rollout> =
-            Box::new(move |object, _| changes.add(Work::Rollout(ObjectKey::of(&object.metadata))));
         let rollouts = Self::watch(
             watching,
             &self.rollouts,
             watching.reached(),
             watching.mine(),
             Some(Kind::Rollout),
-            rollout,
+            self.rollout_changed(queue()),
         );
         let set = owner_changed(queue());
         let sets = Self::watch(
@@ -216,7 +223,46 @@ impl Caches {
         } else {
             self.cluster_templates.set_ready();
         }
+        watches.push(Self::watch(
+            watching,
+            &self.services,
+            watching.reached(),
+            None,
+            Some(Kind::Service),
+            self.service_changed(queue()),
+        ));
         watches
+    }
+
+    /// When a Rollout is gone, the Services that it managed are let go.
+    fn rollout_changed(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<Rollout> {
+        let managed = Arc::clone(&self.services);
+        Box::new(move |object, gone| {
+            let key = ObjectKey::of(&object.metadata);
+            if gone {
+                for service in managed.indexed(&key.to_string()) {
+                    queue.add(Work::Service(ObjectKey::of(&service.metadata)));
+                }
+            }
+            queue.add(Work::Rollout(key));
+        })
+    }
+
+    /// A Service concerns the Rollouts that name it and the one that manages it, which may be gone.
+    fn service_changed(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<Service> {
+        let rollouts = Arc::clone(&self.rollouts);
+        Box::new(move |object, gone| {
+            let key = ObjectKey::of(&object.metadata);
+            for rollout in rollouts.indexed(&key.to_string()) {
+                queue.add(Work::Rollout(ObjectKey::of(&rollout.metadata)));
+            }
+            if let Some(manager) = service_rollout(&object.metadata) {
+                queue.add(Work::Rollout(manager));
+                if !gone {
+                    queue.add(Work::Service(key));
+                }
+            }
+        })
     }
 
     /// The watches of the fleet's kinds in the agent's own namespace, to be run for ever.
@@ -271,6 +317,7 @@ impl Caches {
         self.runs.ready().await;
         self.templates.ready().await;
         self.cluster_templates.ready().await;
+        self.services.ready().await;
     }
 
     /// Waits for the first lists of the fleet's kinds.
@@ -311,8 +358,29 @@ impl Caches {
     }
 }
 
-fn owner_uid(metadata: &ObjectMeta) -> Option<String> {
-    owner(metadata).map(|(_, uid)| uid)
+fn owner_uid(metadata: &ObjectMeta) -> Vec<String> {
+    owner(metadata).into_iter().map(|(_, uid)| uid).collect()
+}
+
+/// The Services that a Rollout names, with its namespace.
+fn named_services(rollout: &Decoded<Rollout>) -> Vec<String> {
+    let Ok(rollout) = &rollout.object else {
+        return Vec::new();
+    };
+    let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
+    let names = services::names(&rollout.spec.strategy);
+    let key = |name| ObjectKey::new(namespace.clone(), name).to_string();
+    names.into_iter().map(key).collect()
+}
+
+/// The Rollout that manages a Service.
+#[must_use]
+pub fn service_rollout(metadata: &ObjectMeta) -> Option<ObjectKey> {
+    let name = services::manager(metadata)?;
+    Some(ObjectKey::new(
+        metadata.namespace.clone().unwrap_or_default(),
+        name,
+    ))
 }
 
 /// The Rollout that controls an object.

@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use agent_api::Rollout;
 use futures::FutureExt as _;
 use jiff::Timestamp;
+use kube::Api;
 
 use crate::analysis_controller::AnalysisController;
 use crate::apply::{self, Applier};
 use crate::backoff::Backoff;
-use crate::cache::Work;
+use crate::cache::{Work, service_rollout};
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
 use crate::metrics::{Metrics, Passes};
@@ -49,6 +51,8 @@ enum Error {
     Observe(#[from] observe::Error),
     #[error(transparent)]
     Apply(#[from] apply::Error),
+    #[error("cannot look for the Rollout of a Service: {0}")]
+    Manager(#[from] Box<kube::Error>),
     #[error("the pass panicked: {0}; the object is left alone for a while, report this as a bug")]
     Panicked(String),
     #[error("the pass took longer than {} s: the API server does not answer", PASS_LIMIT.as_secs())]
@@ -60,7 +64,7 @@ impl Error {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Apply(error) => error.retry_after(),
-            Self::Observe(_) | Self::Panicked(_) | Self::TooLong => None,
+            Self::Observe(_) | Self::Manager(_) | Self::Panicked(_) | Self::TooLong => None,
         }
     }
 }
@@ -141,7 +145,9 @@ impl Controller {
             workers.spawn(async move {
                 loop {
                     let (work, waited) = this.queue.next_timed().await;
-                    this.metrics.taken(passes(&work), waited);
+                    if let Some(kind) = passes(&work) {
+                        this.metrics.taken(kind, waited);
+                    }
                     this.pass(&work).await;
                     this.queue.done(&work);
                 }
@@ -162,13 +168,16 @@ impl Controller {
             Ok(Err(panic)) => Err(Error::Panicked(words(panic.as_ref()))),
             Err(_) => Err(Error::TooLong),
         };
-        let (Work::Rollout(key) | Work::Run(key)) = work;
+        let (Work::Rollout(key) | Work::Run(key) | Work::Service(key)) = work;
         if let Work::Rollout(key) = work {
             self.first.passed(key);
         }
-        self.metrics.reconciled(passes(work), key, began.elapsed());
-        if !self.knows(work) {
-            self.metrics.gone(passes(work), key);
+        if let Some(kind) = passes(work) {
+            self.metrics.reconciled(kind, key, began.elapsed());
+            if !self.knows(work) {
+                self.metrics.gone(kind, key);
+                self.metrics.sweep(&self.observer.caches, Instant::now());
+            }
         }
         match outcome {
             Ok(Outcome::Done(wake)) => {
@@ -187,14 +196,17 @@ impl Controller {
         match work {
             Work::Rollout(key) => self.observer.caches.rollouts.get(key).is_some(),
             Work::Run(key) => self.observer.caches.runs.get(key).is_some(),
+            Work::Service(key) => self.observer.caches.services.get(key).is_some(),
         }
     }
 
     fn failed(&self, work: &Work, error: &Error) {
         let failures = self.count_failure(work);
-        let (Work::Rollout(key) | Work::Run(key)) = work;
+        let (Work::Rollout(key) | Work::Run(key) | Work::Service(key)) = work;
         let kind = passes(work);
-        self.metrics.again(kind);
+        if let Some(kind) = kind {
+            self.metrics.again(kind);
+        }
         if let Error::Apply(stale) = error
             && stale.is_stale()
         {
@@ -203,7 +215,9 @@ impl Controller {
             self.again(work, STALE.after(failures));
             return;
         }
-        self.metrics.failed(kind, key);
+        if let Some(kind) = kind {
+            self.metrics.failed(kind, key);
+        }
         tracing::warn!(%key, ?kind, failures, %error, "reconcile failed; trying again");
         let asked = error.retry_after().unwrap_or(Duration::ZERO);
         self.again(work, FAILED.after(failures).max(asked));
@@ -213,6 +227,10 @@ impl Controller {
         match work {
             Work::Rollout(key) => self.rollout(key).await,
             Work::Run(key) => Ok(Outcome::Done(self.analysis.reconcile(key).await?)),
+            Work::Service(key) => {
+                self.service(key).await?;
+                Ok(Outcome::Done(None))
+            }
         }
     }
 
@@ -246,6 +264,27 @@ impl Controller {
             tracing::error!(rollout = %key, rule = violation.rule, detail = %violation.detail, "a plan breaks an invariant");
         }
         Ok(Outcome::Done(self.applier.apply(&observed, plan).await?))
+    }
+
+    /// A Service whose Rollout is gone is nobody's any more.
+    async fn service(&self, key: &ObjectKey) -> Result<(), Error> {
+        let caches = &self.observer.caches;
+        let Some(found) = caches.services.get(key) else {
+            return Ok(());
+        };
+        let Some(manager) = service_rollout(&found.metadata) else {
+            return Ok(());
+        };
+        if caches.rollouts.get(&manager).is_some() {
+            return Ok(());
+        }
+        // It may be another instance's, whose Rollouts no cache of ours has: the API server knows.
+        let api: Api<Rollout> = Api::namespaced(self.observer.client.clone(), &manager.namespace);
+        let known = api.get_metadata_opt(&manager.name).await;
+        if known.map_err(Box::new)?.is_none() {
+            self.applier.release_orphan(&found.metadata).await?;
+        }
+        Ok(())
     }
 
     /// Puts an object back for its own time, the end of its lease, or the resync.
@@ -290,10 +329,12 @@ impl Controller {
     }
 }
 
-fn passes(work: &Work) -> Passes {
+/// What is counted; a look at a Service is no pass.
+fn passes(work: &Work) -> Option<Passes> {
     match work {
-        Work::Rollout(_) => Passes::Rollout,
-        Work::Run(_) => Passes::AnalysisRun,
+        Work::Rollout(_) => Some(Passes::Rollout),
+        Work::Run(_) => Some(Passes::AnalysisRun),
+        Work::Service(_) => None,
     }
 }
 

@@ -1,18 +1,21 @@
 //! Who this cluster is to the hub: its key, its certificate, the hub's CA and permit key, in one Secret.
 //!
-//! In: the Secret, or what a join brought. Out: an identity, complete or pending. The key is made here and never leaves;
-//! it is stored before it is used to join, so that a lost answer is asked for again with the same signing request.
+//! In: the Secret, or what a join or a renewal brought. Out: an identity, complete or pending. Keys are made here and never
+//! leave; each is stored before it is used, so that a lost answer is asked for again with the same signing request.
 
 use std::collections::BTreeMap;
 
 use agent_api::ObjectMeta;
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::permit::{self, PermitKey};
 
@@ -24,6 +27,9 @@ const CERTIFICATE: &str = "tls.crt";
 const CA: &str = "ca.crt";
 const PERMIT_KEY: &str = "permit.key";
 const CLUSTER: &str = "cluster";
+/// A key that waits for its certificate beside one that is in use.
+const NEXT_KEY: &str = "next.key";
+const NEXT_CSR: &str = "next.csr";
 
 /// Why there is no identity.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +61,18 @@ pub enum Error {
     /// The permit key cannot be read.
     #[error(transparent)]
     PermitKey(#[from] permit::Error),
+    /// The certificate cannot be read.
+    #[error("the certificate in Secret {SECRET} cannot be read: {0}; delete it and join again")]
+    Certificate(String),
+}
+
+/// From when to when a certificate is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// Its beginning.
+    pub from: Timestamp,
+    /// Its end.
+    pub to: Timestamp,
 }
 
 /// A whole identity.
@@ -70,6 +88,24 @@ pub struct Identity {
     pub ca: String,
     /// The hub's key for permits.
     pub permit_key: PermitKey,
+}
+
+impl Identity {
+    /// From when to when its certificate is good.
+    pub fn validity(&self) -> Result<Validity, Error> {
+        let bad = |why: String| Error::Certificate(why);
+        let der = CertificateDer::from_pem_slice(self.certificate.as_bytes())
+            .map_err(|error| bad(error.to_string()))?;
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(&der).map_err(|error| bad(error.to_string()))?;
+        let time =
+            |seconds: i64| Timestamp::from_second(seconds).map_err(|error| bad(error.to_string()));
+        let validity = parsed.validity();
+        Ok(Validity {
+            from: time(validity.not_before.timestamp())?,
+            to: time(validity.not_after.timestamp())?,
+        })
+    }
 }
 
 /// A key that waits for its certificate.
@@ -98,6 +134,18 @@ pub struct Issued {
     pub ca: String,
     /// The hub's key for permits, base64.
     pub permit_key: String,
+}
+
+impl Issued {
+    fn fields(self) -> Result<Value, Error> {
+        PermitKey::from_base64(&self.permit_key)?;
+        let Self {
+            certificate,
+            ca,
+            permit_key,
+        } = self;
+        Ok(json!({CERTIFICATE: certificate, CA: ca, PERMIT_KEY: permit_key}))
+    }
 }
 
 /// The Secret.
@@ -164,24 +212,70 @@ impl IdentityStore {
         })
     }
 
-    /// Adds what the join brought.
-    pub async fn complete(&self, issued: Issued) -> Result<Identity, Error> {
-        PermitKey::from_base64(&issued.permit_key)?;
-        let Issued {
-            certificate,
-            ca,
-            permit_key,
-        } = issued;
-        let patch =
-            json!({"stringData": {CERTIFICATE: certificate, CA: ca, PERMIT_KEY: permit_key}});
+    /// The signing request of the next key, made now if there is none.
+    pub async fn next_request(&self, cluster: &str) -> Result<String, Error> {
+        let found = self.api.get_opt(SECRET).await.map_err(failed("read"))?;
+        let data = found.and_then(|secret| secret.data).unwrap_or_default();
+        if let (Some(_), Some(csr)) = (text(&data, NEXT_KEY), text(&data, NEXT_CSR)) {
+            return Ok(csr);
+        }
+        let (key, csr) = key_and_request(cluster)?;
+        let patch = json!({"stringData": {NEXT_KEY: key.expose_secret(), NEXT_CSR: csr}});
+        self.api
+            .patch(SECRET, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .map_err(failed("patch"))?;
+        Ok(csr)
+    }
+
+    /// Puts the next key with what came for it in the place of what was used so far, in one write; until then nothing of that
+    /// is lost.
+    async fn replaced(&self, issued: &Value) -> Result<Identity, Error> {
+        let found = self.api.get_opt(SECRET).await.map_err(failed("read"))?;
+        let secret = found.ok_or(Error::Field(NEXT_KEY))?;
+        let data = secret.data.unwrap_or_default();
+        let key = text(&data, NEXT_KEY).ok_or(Error::Field(NEXT_KEY))?;
+        let mut fields = issued.clone();
+        if let Some(fields) = fields.as_object_mut() {
+            fields.insert(KEY.to_owned(), Value::String(key));
+        }
+        let patch = json!({
+            "metadata": {"resourceVersion": secret.metadata.resource_version},
+            "data": {NEXT_KEY: null, NEXT_CSR: null},
+            "stringData": fields,
+        });
         let stored = self
             .api
             .patch(SECRET, &PatchParams::default(), &Patch::Merge(patch))
             .await;
-        match read(&stored.map_err(failed("patch"))?.data.unwrap_or_default())? {
-            Stored::Complete(identity) => Ok(*identity),
-            Stored::Absent | Stored::Pending(_) => Err(Error::Field(CERTIFICATE)),
-        }
+        whole(&stored.map_err(failed("patch"))?.data.unwrap_or_default())
+    }
+
+    /// Takes a renewed certificate into use.
+    pub async fn renewed(&self, certificate: &str) -> Result<Identity, Error> {
+        self.replaced(&json!({CERTIFICATE: certificate})).await
+    }
+
+    /// Takes what a second join brought into use.
+    pub async fn rejoined(&self, issued: Issued) -> Result<Identity, Error> {
+        self.replaced(&issued.fields()?).await
+    }
+
+    /// Adds what the join brought.
+    pub async fn complete(&self, issued: Issued) -> Result<Identity, Error> {
+        let patch = json!({"stringData": issued.fields()?});
+        let stored = self
+            .api
+            .patch(SECRET, &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        whole(&stored.map_err(failed("patch"))?.data.unwrap_or_default())
+    }
+}
+
+fn whole(data: &BTreeMap<String, ByteString>) -> Result<Identity, Error> {
+    match read(data)? {
+        Stored::Complete(identity) => Ok(*identity),
+        Stored::Absent | Stored::Pending(_) => Err(Error::Field(CERTIFICATE)),
     }
 }
 
@@ -200,18 +294,17 @@ fn key_and_request(cluster: &str) -> Result<(SecretString, String), Error> {
     Ok((SecretString::from(key.serialize_pem()), csr))
 }
 
+fn text(data: &BTreeMap<String, ByteString>, field: &str) -> Option<String> {
+    let bytes = data.get(field).map(|bytes| bytes.0.clone());
+    let bytes = bytes.filter(|bytes| !bytes.is_empty());
+    bytes.and_then(|bytes| String::from_utf8(bytes).ok())
+}
+
 fn read(data: &BTreeMap<String, ByteString>) -> Result<Stored, Error> {
-    let text = |field: &'static str| {
-        let bytes = data
-            .get(field)
-            .map(|bytes| bytes.0.clone())
-            .filter(|bytes| !bytes.is_empty());
-        bytes.and_then(|bytes| String::from_utf8(bytes).ok())
-    };
-    let need = |field: &'static str| text(field).ok_or(Error::Field(field));
+    let need = |field: &'static str| text(data, field).ok_or(Error::Field(field));
     let cluster = need(CLUSTER)?;
     let key = SecretString::from(need(KEY)?);
-    if text(CERTIFICATE).is_none() {
+    if text(data, CERTIFICATE).is_none() {
         return Ok(Stored::Pending(Pending {
             cluster,
             csr: need(CSR)?,

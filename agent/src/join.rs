@@ -100,14 +100,24 @@ pub struct Joining<'a> {
     pub token: &'a Token,
 }
 
-/// Joins once.
+/// Joins for the first time.
 pub async fn join(store: &IdentityStore, joining: &Joining<'_>) -> Result<Identity, Error> {
     let pending = store.pending(joining.cluster).await?;
+    Ok(store.complete(ask(joining, pending.csr).await?).await?)
+}
+
+/// Joins once more, beside an identity that has expired.
+pub async fn again(store: &IdentityStore, joining: &Joining<'_>) -> Result<Identity, Error> {
+    let csr = store.next_request(joining.cluster).await?;
+    Ok(store.rejoined(ask(joining, csr).await?).await?)
+}
+
+async fn ask(joining: &Joining<'_>, csr_pem: String) -> Result<Issued, Error> {
     let channel = tls::joining(joining.hub, joining.proxy, joining.token.pin).await?;
     let request = JoinRequest {
         token_id: joining.token.id.clone(),
         token_secret: joining.token.secret.expose_secret().to_owned(),
-        csr_pem: pending.csr,
+        csr_pem,
         kube_system_uid: joining.cluster_uid.0.clone(),
         cluster: joining.cluster.to_owned(),
         agent_version: VERSION.to_owned(),
@@ -122,13 +132,11 @@ pub async fn join(store: &IdentityStore, joining: &Joining<'_>) -> Result<Identi
         permit_key,
         cluster: _,
     } = answer.into_inner();
-    Ok(store
-        .complete(Issued {
-            certificate: certificate_pem,
-            ca: ca_pem,
-            permit_key,
-        })
-        .await?)
+    Ok(Issued {
+        certificate: certificate_pem,
+        ca: ca_pem,
+        permit_key,
+    })
 }
 
 /// What a refusal means: no answer is not a no.

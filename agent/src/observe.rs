@@ -9,17 +9,17 @@ use std::sync::Arc;
 use agent_api::names::{ANNOTATION_DIGEST, gate_name};
 use agent_api::{
     AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, Pod, PodTemplate,
-    ReplicaSet, Rollout, Trim as _, Uid, Workload,
+    ReplicaSet, Rollout, Service, Trim as _, Uid, Workload,
 };
 use agent_engine::{
-    GateObserved, GateRecord, Governance, Kept, Observed, Settings, TemplateKey, Templates,
-    effective, pods,
+    GateObserved, GateRecord, Governance, Kept, Observed, Settings, StoredDigests, TemplateKey,
+    Templates, effective, pods, services,
 };
-use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
 use crate::cache::Caches;
+use crate::config;
 use crate::fleet::{Fleet, Kinds};
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
@@ -27,6 +27,7 @@ use crate::permit;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
 use crate::store::Found;
+use crate::stored::StoredForms;
 use crate::wire::{FIRST_DEPLOY_FREE, PASSED, UNGOVERN};
 use crate::workloads::Workloads;
 
@@ -39,14 +40,9 @@ pub enum Error {
     /// The workload that it names is not known.
     #[error(transparent)]
     Workload(#[from] crate::workloads::Error),
-    /// A ConfigMap could not be asked for.
-    #[error("cannot look for ConfigMap {name}: {source}")]
-    Config {
-        /// Its name.
-        name: ObjectKey,
-        /// Why.
-        source: Box<kube::Error>,
-    },
+    /// A ConfigMap or Secret could not be asked for.
+    #[error(transparent)]
+    Config(#[from] crate::config::Error),
     /// Pods could not be listed.
     #[error("cannot list the pods of Rollout {rollout}: {source}")]
     Pods {
@@ -55,6 +51,9 @@ pub enum Error {
         /// Why.
         source: Box<kube::Error>,
     },
+    /// How the API server stored a template is not known.
+    #[error(transparent)]
+    Stored(#[from] crate::stored::Error),
 }
 
 /// Pods in one answer of the API server; more come page by page.
@@ -78,6 +77,8 @@ pub struct Observer {
     pub refusals: Arc<Refusals>,
     /// What holds for all Rollouts.
     pub settings: Settings,
+    /// Templates as it has stored them.
+    pub stored: StoredForms,
 }
 
 impl Observer {
@@ -92,14 +93,20 @@ impl Observer {
             pods: None,
             refused: self.refusals.of(&uid, at.now),
             settings: self.settings,
+            stored: StoredDigests::new(),
             replica_sets: self.replica_sets(&uid),
             analysis_runs: self.runs(&uid),
             templates: self.templates(rollout),
             workload: self.workload(rollout, &key).await?,
+            services: Vec::new(),
+            // No router is built: a Rollout that names one is InvalidSpec.
+            traffic: None,
             gate: GateObserved::stand_alone(),
         };
         observed.pods = self.pods(&observed, &key).await?;
+        observed.stored = self.stored.of(&observed).await?;
         observed.gate = self.gate(&observed, &key, &uid, at).await?;
+        observed.services = self.services(rollout, &key, &observed.gate);
         observed.defaulted = self.defaulted(&observed, &uid).await?;
         Ok(observed)
     }
@@ -115,6 +122,21 @@ impl Observer {
         };
         let found = self.workloads.named(key, reference).await?;
         Ok(found.map(|workload| (*workload).clone()))
+    }
+
+    /// The Services that the spec or kept content names, and those that this Rollout manages.
+    fn services(&self, rollout: &Rollout, key: &ObjectKey, gate: &GateObserved) -> Vec<Service> {
+        let named = services::all_names(&rollout.spec.strategy, gate);
+        let named = named.into_iter().filter_map(|name| {
+            let key = ObjectKey::new(key.namespace.clone(), name);
+            self.caches.services.get(&key)
+        });
+        let managed = self.caches.services.indexed(&key.to_string());
+        let all: BTreeMap<ObjectKey, Found<Service>> = named
+            .chain(managed)
+            .map(|found| (ObjectKey::of(&found.metadata), found))
+            .collect();
+        decoded(all.into_values().collect())
     }
 
     fn replica_sets(&self, uid: &Uid) -> Vec<ReplicaSet> {
@@ -254,8 +276,8 @@ impl Observer {
             None
         };
         let kept = self.kept(key);
-        let spec_digest = observed.template().map(agent_api::digest::content_digest);
-        let keeps_serving = gate.is_some_and(|gate| still_holds(gate, spec_digest.as_ref()));
+        let spec = effective::spec_digest(observed);
+        let keeps_serving = gate.is_some_and(|gate| still_holds(gate, &spec));
         let governed = selector.is_some() || keeps_serving;
         Ok(GateObserved {
             governance: if governed {
@@ -333,8 +355,14 @@ impl Observer {
         })
     }
 
+    /// Of two deliveries of one content, which a pass that was cut off may have left, the newer one counts.
     fn kept(&self, key: &ObjectKey) -> BTreeMap<ContentDigest, Kept> {
-        let revisions = self.caches.revisions.indexed(&key.to_string());
+        let mut revisions = self.caches.revisions.indexed(&key.to_string());
+        revisions.sort_by_key(|found| {
+            let metadata = &found.metadata;
+            let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
+            (created, metadata.name.clone())
+        });
         let read = revisions
             .iter()
             .filter(|found| found.metadata.deletion_timestamp.is_none());
@@ -343,7 +371,7 @@ impl Observer {
             .collect()
     }
 
-    /// ConfigMaps that content named by a rollback needs and that are gone (G23). Asked for only when it matters.
+    /// What content named by a rollback needs and what is gone (G23). Asked for only when it matters.
     async fn missing_config(
         &self,
         gate: Option<&Gate>,
@@ -363,26 +391,14 @@ impl Observer {
         else {
             return Ok(BTreeMap::new());
         };
-        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &key.namespace);
-        let mut missing = Vec::new();
-        for name in content.template.config_names().config_maps {
-            let found = api
-                .get_metadata_opt(&name)
-                .await
-                .map_err(|source| Error::Config {
-                    name: ObjectKey::new(key.namespace.clone(), name.clone()),
-                    source: Box::new(source),
-                })?;
-            if found.is_none() {
-                missing.push(format!("ConfigMap {name}"));
-            }
-        }
+        let names = content.template.config_names();
+        let missing = config::missing(&self.client, &key.namespace, names).await?;
         Ok(BTreeMap::from([(permit.digest.clone(), missing)]))
     }
 }
 
 /// After `Ungovern: KeepServing` what was held stays held until Git says something else.
-fn still_holds(gate: &Gate, spec: Option<&ContentDigest>) -> bool {
+fn still_holds(gate: &Gate, spec: &ContentDigest) -> bool {
     let keeps = !gate.spec.governed
         && gate.spec.rest.get(UNGOVERN).and_then(|mode| mode.as_str()) == Some("KeepServing");
     let held = gate
@@ -390,7 +406,7 @@ fn still_holds(gate: &Gate, spec: Option<&ContentDigest>) -> bool {
         .as_ref()
         .and_then(|status| status.held.as_ref())
         .map(|held| &held.digest);
-    keeps && held.is_some() && held == spec
+    keeps && held == Some(spec)
 }
 
 fn passed(gate: &Gate) -> std::collections::BTreeSet<ContentDigest> {

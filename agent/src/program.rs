@@ -30,6 +30,7 @@ use crate::queue::Queue;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
 use crate::start;
+use crate::stored::StoredForms;
 use crate::workloads::Workloads;
 use crate::writer::Writer;
 use crate::written::Written;
@@ -185,6 +186,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             rehearsal: Rehearsal::new(shared.writer.clone()),
             refusals: Arc::clone(&refusals),
             settings: args.settings(),
+            stored: StoredForms::new(shared.client.clone()),
         },
         applier: Applier {
             writer: shared.writer.clone(),

@@ -25,8 +25,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// What the store knows of an object.
 pub type Found<K> = Arc<Decoded<K>>;
 
-/// By what objects are found besides their name: an owner's UID, a Rollout's name.
-pub type Index<K> = fn(&Decoded<K>) -> Option<String>;
+/// By what objects are found besides their name: an owner's UID, a Rollout's name, the Services that it names.
+pub type Index<K> = fn(&Decoded<K>) -> Vec<String>;
 
 struct Inner<K> {
     objects: HashMap<ObjectKey, Found<K>>,
@@ -108,13 +108,13 @@ impl<K> Store<K> {
     fn put(&self, key: ObjectKey, object: Found<K>) {
         let mut inner = self.write();
         let old = inner.objects.insert(key.clone(), Arc::clone(&object));
-        let before = old.and_then(|old| (self.index)(&old));
+        let before = old.map(|old| (self.index)(&old)).unwrap_or_default();
         let after = (self.index)(&object);
         if before != after {
             inner.unindex(before, &key);
         }
-        if let Some(after) = after {
-            inner.by_index.entry(after).or_default().insert(key);
+        for index in after {
+            inner.by_index.entry(index).or_default().insert(key.clone());
         }
     }
 
@@ -128,12 +128,13 @@ impl<K> Store<K> {
 }
 
 impl<K> Inner<K> {
-    fn unindex(&mut self, index: Option<String>, key: &ObjectKey) {
-        let Some(index) = index else { return };
-        if let Some(keys) = self.by_index.get_mut(&index) {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.by_index.remove(&index);
+    fn unindex(&mut self, before: Vec<String>, key: &ObjectKey) {
+        for index in before {
+            if let Some(keys) = self.by_index.get_mut(&index) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.by_index.remove(&index);
+                }
             }
         }
     }

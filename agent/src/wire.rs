@@ -257,6 +257,7 @@ pub fn outcome_result(result: OutcomeResult) -> v1::outcome::Result {
         OutcomeResult::Served | OutcomeResult::Adopted => v1::outcome::Result::Served,
         OutcomeResult::Withdrawn => v1::outcome::Result::Withdrawn,
         OutcomeResult::NoRollbackTarget => v1::outcome::Result::NoRollbackTarget,
+        OutcomeResult::Refused => v1::outcome::Result::Refused,
     }
 }
 

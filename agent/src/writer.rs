@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use agent_api::Pod;
+use agent_api::names::FIELD_MANAGER;
 use kube::api::{
     DeleteParams, EvictParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams,
     Preconditions,
@@ -23,8 +24,6 @@ use crate::key::ObjectKey;
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 /// The server is asked too much.
 const TOO_MANY_REQUESTS: u16 = 429;
-/// Who wrote, in managed fields.
-pub const MANAGER: &str = "groundswell-agent";
 
 /// Why a write did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -255,7 +254,7 @@ impl Writer {
 
 fn parameters() -> PatchParams {
     PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
+        field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     }
 }

@@ -19,6 +19,8 @@ pub enum Kind {
     ReplicaSet,
     /// AnalysisRuns.
     AnalysisRun,
+    /// Services.
+    Service,
     /// Gates.
     Gate,
     /// FleetMembers.

@@ -25,12 +25,14 @@ header Host: <service>.<namespace>. Everything listens on loopback only, and no 
 leaves it: a pod that reports 10.244.N.y listens on 127.244.N.y (BIND_ADDRESS). Images are
 demo:<tag>, pause:<tag> and sh:<tag>; any other image fails to pull. Pods have no volumes,
 no isolation from this machine and no kubectl logs or exec: their output is in
-<dir>/<cluster>/pods. What they use is not measured: the data of a ConfigMap named
-sandbox-usage (cpu: 800m, memory: 1Gi) says what the ready pods of its namespace use
-together, for autoscalers. Nothing is written outside --dir, and nothing outlives the sandbox.
+<dir>/<cluster>/pods. Hooks, probes (but gRPC), readiness gates, deadlines and back-off are
+a kubelet's; there are no sidecar init containers and no Events of the kubelet. What pods
+use is not measured: the data of a ConfigMap named sandbox-usage (cpu: 800m, memory: 1Gi)
+says what the ready pods of its namespace use together, for autoscalers. Nothing is written
+outside --dir, and nothing outlives the sandbox.
 
   sandbox up --dir D [--clusters N | --names a,b] [--nodes 1] [--backoff-base 10s]
-             [--kube-api-qps 1000] [--instant-pods]
+             [--kube-api-qps 1000] [--instant-pods] [--audit-policy FILE]
       runs clusters until Ctrl-C; prints a kubeconfig for each, then "ready"; instant pods
       are Running and Ready at once, whatever their image, and never end by themselves:
       they have no process, so that thousands of them cost little

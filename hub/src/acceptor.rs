@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-use crate::authority::Authority;
+use crate::authority::{Authority, fingerprint};
 use crate::identity::Peer;
 
 /// A client that has not finished its handshake by then is dropped; agents on slow links need about one second.
@@ -50,6 +50,8 @@ pub enum Error {
 pub struct PeerInfo {
     /// From the client certificate alone.
     pub peer: Peer,
+    /// Of that certificate; empty without one.
+    pub fingerprint: String,
     /// For logs.
     pub remote: Option<SocketAddr>,
 }
@@ -142,14 +144,18 @@ async fn handshake(tls: TlsAcceptor, tcp: TcpStream, remote: SocketAddr) -> io::
         .1
         .peer_certificates()
         .and_then(<[_]>::first);
-    let peer = match certificate {
-        None => Peer::Anonymous,
-        Some(certificate) => Peer::from_certificate(certificate).map_err(io::Error::other)?,
+    let (peer, fingerprint) = match certificate {
+        None => (Peer::Anonymous, String::new()),
+        Some(certificate) => (
+            Peer::from_certificate(certificate).map_err(io::Error::other)?,
+            fingerprint(certificate),
+        ),
     };
     Ok(Connection {
         stream,
         info: PeerInfo {
             peer,
+            fingerprint,
             remote: Some(remote),
         },
     })
@@ -206,6 +212,14 @@ pub fn peer_of<T>(request: &tonic::Request<T>) -> Peer {
         .extensions()
         .get::<PeerInfo>()
         .map_or(Peer::Anonymous, |info| info.peer.clone())
+}
+
+/// Hex SHA-256 of the certificate that a request came with; empty without one.
+#[must_use]
+pub fn fingerprint_of<T>(request: &tonic::Request<T>) -> String {
+    let info = request.extensions().get::<PeerInfo>();
+    info.map(|info| info.fingerprint.clone())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

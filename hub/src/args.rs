@@ -42,6 +42,10 @@ pub struct Serve {
     /// Length of the lease that a permit carries and that the hub renews while it can commit.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(3..=3600))]
     pub lease_seconds: u32,
+    /// How long the certificate of a cluster lives. Its agent gets the next one at two thirds; away for longer it has to join
+    /// again.
+    #[arg(long, default_value_t = 90 * 24 * 3600, value_parser = clap::value_parser!(u32).range(10..=315_360_000))]
+    pub cluster_certificate_seconds: u32,
     /// Also write the address to this file once the hub answers.
     #[arg(long)]
     pub addr_file: Option<PathBuf>,

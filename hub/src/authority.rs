@@ -9,6 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use hub_store::certificate::Certificate;
+use jiff::Timestamp;
+use proto::head::Head;
 use proto::v1::Permit;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
@@ -23,14 +26,14 @@ use crate::identity::{CLUSTERS_GROUP, GROUP_SEPARATOR, check_group, check_person
 
 /// The CA outlives any cluster that pins it; replacing it means joining every cluster again.
 const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// A cluster's certificate: there is no renewal call on the link yet, so it has to last between two joins.
-const CLUSTER_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A person's certificate: a quarter, as there is no revocation list.
 const PERSON_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The server's certificate is made anew at every start.
 const SERVER_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Certificates are valid a little before they are made, for clients whose clocks are behind.
+/// Certificates are valid a little before they are made, for clients whose clocks are behind; short-lived ones by a tenth of
+/// their life, so that they are not old from the start.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
+const SKEW_PART: u32 = 10;
 /// Only the hub's own user may read a key.
 const KEY_MODE: u32 = 0o600;
 /// Certificates are public.
@@ -178,6 +181,13 @@ impl Authority {
             .to_vec()
     }
 
+    /// A history head as it is handed out, with a signature by the same key: what each is over begins with what it is.
+    #[must_use]
+    pub fn head(&self, head: &Head) -> String {
+        let signature = self.permit_key.sign(&head.signing_bytes());
+        head.text(&BASE64.encode(signature.as_ref()))
+    }
+
     /// A fresh certificate for the server itself.
     pub fn server(
         &self,
@@ -206,21 +216,27 @@ impl Authority {
     }
 
     /// A client certificate for a cluster. Of the request only the public key is used: names in it are claims.
-    pub fn cluster(&self, csr_pem: &str, cluster: &str) -> Result<String, Error> {
+    pub fn cluster(
+        &self,
+        csr_pem: &str,
+        cluster: &str,
+        lifetime: Duration,
+    ) -> Result<Certificate, Error> {
         let request = CertificateSigningRequestParams::from_pem(csr_pem)
             .map_err(|error| Error::Request(error.to_string()))?;
         let mut params = CertificateParams::default();
         params.distinguished_name = name(cluster, Some(CLUSTERS_GROUP));
         let usage = ExtendedKeyUsagePurpose::ClientAuth;
-        Ok(self
-            .issue(
-                params,
-                CLUSTER_LIFETIME,
-                usage,
-                &request.public_key,
-                cluster,
-            )?
-            .pem())
+        let issued = self.issue(params, lifetime, usage, &request.public_key, cluster)?;
+        let expires = Timestamp::try_from(SystemTime::now() + lifetime);
+        Ok(Certificate {
+            pem: issued.pem(),
+            fingerprint: fingerprint(issued.der()),
+            expires: expires.map_err(|error| Error::Certificate {
+                subject: cluster.to_owned(),
+                message: error.to_string(),
+            })?,
+        })
     }
 
     /// A client certificate for a person, with its key.
@@ -272,9 +288,15 @@ fn ca_params() -> CertificateParams {
     params
 }
 
+/// Hex SHA-256 of a certificate.
+#[must_use]
+pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    hex::encode(Sha256::digest(certificate.as_ref()))
+}
+
 fn valid_for(params: &mut CertificateParams, lifetime: Duration) {
     let now = SystemTime::now();
-    params.not_before = (now - CLOCK_SKEW).into();
+    params.not_before = (now - CLOCK_SKEW.min(lifetime / SKEW_PART)).into();
     params.not_after = (now + lifetime).into();
 }
 

@@ -36,7 +36,16 @@ pub async fn open(database: &Database, dir: &Path) -> Result<(Store, Option<Embe
     let mut said = false;
     loop {
         match store.migrate().await {
-            Ok(()) => return Ok((store, embedded)),
+            Ok(()) => {
+                if !store.history_is_add_only() {
+                    let run = hub_store::ROLE_BY_HAND;
+                    tracing::warn!(
+                        "this database user may not take the role groundswell_hub: the history is guarded by its trigger alone; \
+                         an administrator of the database can change that with: {run}"
+                    );
+                }
+                return Ok((store, embedded));
+            }
             Err(error @ StoreError::Unavailable { .. }) => {
                 if !std::mem::replace(&mut said, true) {
                     tracing::error!(%error, "waiting for the database");

@@ -4,6 +4,7 @@
 pub mod apply;
 pub mod approve;
 pub mod read;
+pub mod revoke;
 pub mod start;
 pub mod token;
 
@@ -16,7 +17,8 @@ use proto::v1::{
     ApplyRequest, ApplyResponse, ApproveRequest, ApproveResponse, CreateTokenRequest,
     CreateTokenResponse, GetReleaseRequest, ListClustersRequest, ListClustersResponse,
     ListFleetRolloutsRequest, ListFleetRolloutsResponse, ListHistoryRequest, ListHistoryResponse,
-    ListReleasesRequest, ListReleasesResponse, Release, StartReleaseRequest, StartReleaseResponse,
+    ListReleasesRequest, ListReleasesResponse, Release, RevokeClusterRequest,
+    RevokeClusterResponse, StartReleaseRequest, StartReleaseResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -24,7 +26,7 @@ use crate::acceptor::peer_of;
 use crate::authority::Authority;
 use crate::hints::Hints;
 use crate::identity::{
-    Action, Apply, Authorized, Denied, MakeToken, Peer, Read, StartRelease, authorize,
+    Action, Apply, Authorized, Denied, MakeToken, Peer, Read, Revoke, StartRelease, authorize,
 };
 
 /// What every call works with.
@@ -155,6 +157,16 @@ impl FleetService for Fleet {
     ) -> Result<Response<CreateTokenResponse>, Status> {
         let allowed = self.allow(&peer_of(&request), MakeToken).await?;
         token::run(&self.store, &self.authority, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn revoke_cluster(
+        &self,
+        request: Request<RevokeClusterRequest>,
+    ) -> Result<Response<RevokeClusterResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Revoke).await?;
+        revoke::run(&self.store, &allowed, request.into_inner())
             .await
             .map(Response::new)
     }

@@ -163,9 +163,18 @@ pub struct MakeToken;
 /// Open a release by a person's word.
 #[derive(Debug)]
 pub struct StartRelease;
+/// Deny a cluster's certificates.
+#[derive(Debug)]
+pub struct Revoke;
 /// Open the link of a cluster.
 #[derive(Debug)]
 pub struct OpenLink;
+/// Get the next certificate for the cluster whose one is shown.
+#[derive(Debug)]
+pub struct Renew {
+    /// Of the one that is shown.
+    pub fingerprint: String,
+}
 /// Approve a wave.
 #[derive(Debug)]
 pub struct ApproveWave {
@@ -203,6 +212,22 @@ impl Action for StartRelease {
     }
     fn rule(&self) -> Rule<'_> {
         Rule::PersonIn(vec![ADMINS_GROUP])
+    }
+}
+impl Action for Revoke {
+    fn words(&self) -> String {
+        "revoke certificates of clusters".to_owned()
+    }
+    fn rule(&self) -> Rule<'_> {
+        Rule::PersonIn(vec![ADMINS_GROUP])
+    }
+}
+impl Action for Renew {
+    fn words(&self) -> String {
+        "renew a cluster's certificate".to_owned()
+    }
+    fn rule(&self) -> Rule<'_> {
+        Rule::AnyCluster
     }
 }
 impl Action for OpenLink {

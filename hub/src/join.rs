@@ -1,16 +1,21 @@
-//! How a cluster becomes a member (gate.md L6). In: a token and a signing request, without a client certificate. Out: a
-//! certificate, the CA and the permit key, once a token. It must not hold a token's secret longer than its hash takes.
+//! How a cluster becomes a member (gate.md L6) and stays one. In: a token and a signing request, without a client
+//! certificate; later a request under the certificate that is to be renewed. Out: a certificate, the CA and the permit key,
+//! once a token. It must not hold a token's secret longer than its hash takes.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use hub_engine::ClusterName;
 use hub_store::Store;
-use hub_store::join::{CertificateIssuer, Join};
-use proto::v1::{JoinRequest, JoinResponse};
+use hub_store::certificate::{Certificate, CertificateIssuer, Renewal};
+use hub_store::join::Join;
+use proto::v1::{JoinRequest, JoinResponse, RenewRequest, RenewResponse};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
 
 use crate::authority::Authority;
-use crate::identity::check_cluster;
+use crate::identity::{Authorized, Renew, check_cluster};
 use crate::status;
 
 /// Public part of a token: enough that two never meet.
@@ -62,15 +67,28 @@ pub fn secret_hash(secret: &str) -> String {
     hex::encode(Sha256::digest(secret.as_bytes()))
 }
 
+/// Signs the requests of clusters.
+#[derive(Debug, Clone)]
+pub struct Certifier {
+    /// The hub's keys.
+    pub authority: Arc<Authority>,
+    /// How long a cluster's certificate lives; its agent renews it at two thirds.
+    pub lifetime: Duration,
+}
+
 struct Issuer<'a> {
-    authority: &'a Authority,
+    certifier: &'a Certifier,
     csr_pem: &'a str,
 }
 
 impl CertificateIssuer for Issuer<'_> {
-    fn issue(&self, cluster: &ClusterName) -> Result<String, String> {
-        self.authority
-            .cluster(self.csr_pem, cluster.as_str())
+    fn issue(&self, cluster: &ClusterName) -> Result<Certificate, String> {
+        let Certifier {
+            authority,
+            lifetime,
+        } = self.certifier;
+        authority
+            .cluster(self.csr_pem, cluster.as_str(), *lifetime)
             .map_err(|error| error.to_string())
     }
 }
@@ -78,7 +96,7 @@ impl CertificateIssuer for Issuer<'_> {
 /// Spends the token and answers, or says what to do instead. The store records refusals.
 pub async fn run(
     store: &Store,
-    authority: &Authority,
+    certifier: &Certifier,
     request: JoinRequest,
 ) -> Result<JoinResponse, Status> {
     check(&request)?;
@@ -92,7 +110,7 @@ pub async fn run(
         agent_version: request.agent_version,
     };
     let issuer = Issuer {
-        authority,
+        certifier,
         csr_pem: &request.csr_pem,
     };
     let certificate_pem = store.join(&join, &issuer).await.map_err(|error| {
@@ -102,25 +120,42 @@ pub async fn run(
     tracing::info!(%cluster, "joined");
     Ok(JoinResponse {
         certificate_pem,
-        ca_pem: authority.ca_pem().to_owned(),
-        permit_key: authority.permit_key(),
+        ca_pem: certifier.authority.ca_pem().to_owned(),
+        permit_key: certifier.authority.permit_key(),
         cluster: cluster.0,
     })
 }
 
-fn check(request: &JoinRequest) -> Result<(), Status> {
-    check_cluster(&request.cluster).map_err(|error| Status::invalid_argument(error.to_string()))?;
-    if request.csr_pem.len() > MAX_CSR {
-        return Err(Status::invalid_argument(
-            "the certificate signing request is longer than 16 KiB",
-        ));
-    }
-    let fields = [
-        ("token_id", &request.token_id),
-        ("token_secret", &request.token_secret),
+/// Gives a member its next certificate. The store records it, and refusals.
+pub async fn renew(
+    store: &Store,
+    certifier: &Certifier,
+    allowed: &Authorized<Renew>,
+    request: &RenewRequest,
+) -> Result<RenewResponse, Status> {
+    bounded(&[
         ("kube_system_uid", &request.kube_system_uid),
         ("agent_version", &request.agent_version),
-    ];
+    ])?;
+    check_request(&request.csr_pem, &request.kube_system_uid)?;
+    let renewal = Renewal {
+        cluster: ClusterName(allowed.name().to_owned()),
+        fingerprint: allowed.action().fingerprint.clone(),
+        kube_system_uid: request.kube_system_uid.clone(),
+    };
+    let issuer = Issuer {
+        certifier,
+        csr_pem: &request.csr_pem,
+    };
+    let certificate_pem = store.renew(&renewal, &issuer).await.map_err(|error| {
+        tracing::warn!(cluster = %renewal.cluster, %error, "a renewal was refused");
+        status::of(&error)
+    })?;
+    tracing::info!(cluster = %renewal.cluster, "certificate renewed");
+    Ok(RenewResponse { certificate_pem })
+}
+
+fn bounded(fields: &[(&str, &String)]) -> Result<(), Status> {
     for (name, value) in fields {
         if value.len() > MAX_FIELD {
             return Err(Status::invalid_argument(format!(
@@ -128,7 +163,27 @@ fn check(request: &JoinRequest) -> Result<(), Status> {
             )));
         }
     }
-    if request.kube_system_uid.is_empty() {
+    Ok(())
+}
+
+fn check(request: &JoinRequest) -> Result<(), Status> {
+    check_cluster(&request.cluster).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    bounded(&[
+        ("token_id", &request.token_id),
+        ("token_secret", &request.token_secret),
+        ("kube_system_uid", &request.kube_system_uid),
+        ("agent_version", &request.agent_version),
+    ])?;
+    check_request(&request.csr_pem, &request.kube_system_uid)
+}
+
+fn check_request(csr_pem: &str, kube_system_uid: &str) -> Result<(), Status> {
+    if csr_pem.len() > MAX_CSR {
+        return Err(Status::invalid_argument(
+            "the certificate signing request is longer than 16 KiB",
+        ));
+    }
+    if kube_system_uid.is_empty() {
         return Err(Status::invalid_argument(
             "kube_system_uid is empty; the agent reads it from the namespace kube-system",
         ));

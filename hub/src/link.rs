@@ -1,4 +1,4 @@
-//! The agents' service. In: `Join` without a certificate, `Open` with a cluster's. Out: a certificate, or a session on its
+//! The agents' service. In: `Join` without a certificate, `Renew` and `Open` with a cluster's. Out: a certificate, or a session on its
 //! own task. It must not look at a message before the sender is authorised.
 
 pub mod fences;
@@ -12,16 +12,15 @@ use hub_engine::ClusterName;
 use hub_store::Store;
 use hub_store::session::HEARTBEAT_SECONDS;
 use proto::v1::link_server::Link as LinkService;
-use proto::v1::{AgentMessage, JoinRequest, JoinResponse};
+use proto::v1::{AgentMessage, JoinRequest, JoinResponse, RenewRequest, RenewResponse};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::acceptor::peer_of;
-use crate::authority::Authority;
-use crate::identity::{OpenLink, authorize};
-use crate::join;
+use crate::acceptor::{fingerprint_of, peer_of};
+use crate::identity::{OpenLink, Renew, authorize};
+use crate::join::{self, Certifier};
 use crate::link::fences::Fences;
 use crate::link::outbox::{Outgoing, outbox};
 
@@ -42,8 +41,8 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Link {
     /// Where reports go and sets come from.
     pub store: Store,
-    /// The hub's keys.
-    pub authority: Arc<Authority>,
+    /// The hub's keys, and how long what they certify lives.
+    pub certifier: Certifier,
     /// The fence of every cluster's committed set.
     pub fences: Fences,
     /// This hub's name, for people who ask which hub has a stream.
@@ -75,7 +74,18 @@ impl LinkService for Link {
                 "too many clusters join at once; try again",
             ));
         };
-        join::run(&self.store, &self.authority, request.into_inner())
+        join::run(&self.store, &self.certifier, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn renew(
+        &self,
+        request: Request<RenewRequest>,
+    ) -> Result<Response<RenewResponse>, Status> {
+        let fingerprint = fingerprint_of(&request);
+        let allowed = authorize(&peer_of(&request), Renew { fingerprint })?;
+        join::renew(&self.store, &self.certifier, &allowed, request.get_ref())
             .await
             .map(Response::new)
     }
@@ -87,11 +97,14 @@ impl LinkService for Link {
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Outgoing>, Status> {
         let allowed = authorize(&peer_of(&request), OpenLink)?;
-        let cluster = ClusterName(allowed.name().to_owned());
+        let member = session::Member {
+            cluster: ClusterName(allowed.name().to_owned()),
+            fingerprint: fingerprint_of(&request),
+        };
         let (outbox, outgoing) = outbox();
         tokio::spawn(session::run(
             self.clone(),
-            cluster,
+            member,
             request.into_inner(),
             outbox,
         ));

@@ -18,6 +18,7 @@ use crate::authority::Authority;
 use crate::decide::{self, Decider};
 use crate::fleet::Fleet;
 use crate::folder::Folder;
+use crate::join::Certifier;
 use crate::link::fences::{self, Fences};
 use crate::link::{self, Link};
 use crate::wire::set::Signer;
@@ -79,11 +80,7 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
     let authority = Arc::new(Authority::open(dir)?);
     let (store, embedded) = database::open(&options.database, dir).await?;
     let (listener, local) = address::listen(options.listen, dir).await?;
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    if !local.ip().is_unspecified() && !names.contains(&local.ip().to_string()) {
-        names.push(local.ip().to_string());
-    }
-    names.extend(options.san.iter().cloned());
+    let names = server_names(local, options);
     let incoming = acceptor::accept(listener, acceptor::server_config(&authority, &names)?);
 
     let stop = CancellationToken::new();
@@ -95,9 +92,13 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
         authority: Arc::clone(&authority),
         hints: hints.clone(),
     };
+    let lifetime = Duration::from_secs(u64::from(options.cluster_certificate_seconds));
     let link = Link {
         store: store.clone(),
-        authority: Arc::clone(&authority),
+        certifier: Certifier {
+            authority: Arc::clone(&authority),
+            lifetime,
+        },
         fences: fences.clone(),
         hub: folder.hub_name().to_owned(),
         heartbeat: link::heartbeat(lease),
@@ -142,6 +143,17 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
         embedded,
         _folder: folder,
     })
+}
+
+/// What the server's certificate is for.
+fn server_names(local: std::net::SocketAddr, options: &Serve) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let address = local.ip().to_string();
+    if !local.ip().is_unspecified() && !names.contains(&address) {
+        names.push(address);
+    }
+    names.extend(options.san.iter().cloned());
+    names
 }
 
 fn builder() -> Server {

@@ -1,14 +1,16 @@
 //! Digests: the identity of content, and of how it is delivered.
 //!
-//! In: a pod template or a strategy as written. Out: `v1:` and the SHA-256 of its canonical JSON. Must not touch:
-//! templates of ReplicaSets, which the API server has filled with defaults.
+//! In: a pod template or a strategy as written. Out: `v1:` and the SHA-256 of its canonical JSON. Templates of ReplicaSets,
+//! which the API server has filled with defaults, are nobody's content: their digests only tell that a spec was copied from
+//! one. Must not touch: what is served.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::canonical::canonical;
-use crate::names::LABEL_POD_HASH;
+use crate::names::{ANNOTATION_EPHEMERAL_METADATA, LABEL_POD_HASH};
 use crate::pod_template::PodTemplate;
+use crate::replica_set::ReplicaSet;
 use crate::text::text_id;
 
 text_id! {
@@ -40,6 +42,33 @@ pub fn content_digest(template: &PodTemplate) -> ContentDigest {
 /// Digest of a template, without what was added to it.
 pub fn content_digest_without(template: &PodTemplate, injected: &Injected) -> ContentDigest {
     ContentDigest(digest_of(&content(template, injected).0))
+}
+
+/// What the digest of a spec would be that was copied from a ReplicaSet: its template without the hash label, as it is and
+/// without what was added to it.
+pub fn stored_digests(set: &ReplicaSet) -> Vec<ContentDigest> {
+    let annotations = set.metadata.annotations.as_ref();
+    let added: Value = annotations
+        .and_then(|all| all.get(ANNOTATION_EPHEMERAL_METADATA))
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let keys = |field: &str| -> Vec<String> {
+        let map = added.get(field).and_then(Value::as_object);
+        map.into_iter()
+            .flat_map(|map| map.keys().cloned())
+            .collect()
+    };
+    let injected = Injected {
+        labels: keys("labels"),
+        annotations: keys("annotations"),
+        anti_affinity: true,
+    };
+    let mut digests = vec![
+        content_digest(&set.spec.template),
+        content_digest_without(&set.spec.template, &injected),
+    ];
+    digests.dedup();
+    digests
 }
 
 /// A template without the hash label and what was added to it.

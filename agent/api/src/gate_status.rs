@@ -84,6 +84,8 @@ record! {
         pub generation: i64,
         /// When.
         pub at: StatusTime,
+        /// `spec.paused` was set when it was last looked at.
+        pub paused: Option<bool>,
     }
 }
 
@@ -100,6 +102,8 @@ words! {
         NoRollbackTarget,
         /// It was under way before the Rollout was governed.
         Adopted,
+        /// The permit names steps or analysis templates that are not there any more; it never took effect.
+        Refused,
     }
 }
 

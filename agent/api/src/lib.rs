@@ -7,6 +7,7 @@
 pub mod analysis;
 pub mod analysis_run;
 pub mod anti_affinity;
+pub mod author;
 pub mod blue_green;
 pub mod canonical;
 pub mod crd;
@@ -31,10 +32,13 @@ pub mod service;
 pub mod strategy;
 pub mod text;
 pub mod time;
+pub mod traffic;
 pub mod validate;
 pub mod validate_analysis;
+mod validate_blue_green;
 mod validate_pods;
 mod validate_steps;
+mod validate_traffic;
 pub mod workload;
 
 pub use analysis::{
@@ -62,6 +66,7 @@ pub use replica_set::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 pub use rollout::{Experiment, Rollout, RolloutSpec, RolloutStrategy, WorkloadRef};
 pub use rollout_status::{
     CanaryStatus, Condition, PauseCondition, Phase, RolloutDuration, RolloutStatus,
+    WeightDestination, Weights,
 };
 pub use selector::LabelSelector;
 pub use service::{Service, ServiceSpec};
@@ -71,4 +76,5 @@ pub use strategy::{
 };
 pub use text::{FleetRolloutName, ReleaseName, Uid};
 pub use time::StatusTime;
+pub use traffic::{SetCanaryScale, SetHeaderRoute, SetMirrorRoute, TrafficRouting};
 pub use workload::{ScaleDown, Workload, WorkloadKind};

@@ -64,6 +64,8 @@ record! {
         pub first_contact_done: bool,
         /// The last session.
         pub session: u64,
+        /// The newest row of the hub's history when it was last heard, signed by it.
+        pub audit_head: Option<String>,
     }
 }
 

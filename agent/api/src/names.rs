@@ -19,6 +19,10 @@ pub const LABEL_ROLLOUT_TYPE: &str = "rollout-type";
 pub const LABEL_STEP_INDEX: &str = "step-index";
 /// Value of [`LABEL_ROLLOUT_TYPE`] for a run of an analysis step.
 pub const ROLLOUT_TYPE_STEP: &str = "Step";
+/// Value of [`LABEL_ROLLOUT_TYPE`] for a run before the active service is switched.
+pub const ROLLOUT_TYPE_PRE_PROMOTION: &str = "PrePromotion";
+/// Value of [`LABEL_ROLLOUT_TYPE`] for a run after it.
+pub const ROLLOUT_TYPE_POST_PROMOTION: &str = "PostPromotion";
 /// Value of [`LABEL_ROLLOUT_TYPE`] for a run in the background.
 pub const ROLLOUT_TYPE_BACKGROUND: &str = "Background";
 
@@ -55,6 +59,8 @@ pub const ANNOTATION_RELEASE: &str = "fleet.groundswell.dev/release";
 /// Annotation on Rollouts: `<digest> <reason>`, lets one held content start without the hub.
 pub const ANNOTATION_BREAK_GLASS: &str = "fleet.groundswell.dev/break-glass";
 
+/// Who wrote, in managed fields.
+pub const FIELD_MANAGER: &str = "groundswell-agent";
 /// Source component of the events that the agent writes; clients filter by it.
 pub const EVENT_COMPONENT: &str = "rollouts-controller";
 /// Lease by which one agent of several leads.

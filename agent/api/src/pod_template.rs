@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A pod template as written.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
@@ -133,10 +133,19 @@ impl PodTemplate {
         }
     }
 
-    /// Drops the pod spec and keeps the metadata; for caches.
-    pub fn drop_spec(&mut self) {
-        if let Some(fields) = self.0.as_object_mut() {
-            fields.remove("spec");
+    /// Drops all of the pod spec but the containers' images, and keeps the metadata; for caches.
+    pub fn keep_images(&mut self) {
+        let images = |list: &Value| -> Option<Value> {
+            let image = |container: &Value| Some(json!({"image": container.get("image")?}));
+            Some(Value::Array(
+                list.as_array()?.iter().filter_map(image).collect(),
+            ))
+        };
+        if let Some(spec) = self.0.get_mut("spec") {
+            let kept = CONTAINER_LISTS
+                .into_iter()
+                .filter_map(|list| Some((list.to_owned(), images(spec.get(list)?)?)));
+            *spec = Value::Object(kept.collect());
         }
     }
 

@@ -41,7 +41,7 @@ record! {
         pub min_ready_seconds: Option<i32>,
         /// Which pods belong to it.
         pub selector: LabelSelector,
-        /// The pods; in caches only its metadata, when the digest annotation stands for the rest.
+        /// The pods; in caches only metadata and images, when the digest annotation stands for the rest.
         pub template: PodTemplate,
     }
 }
@@ -91,7 +91,8 @@ impl ReplicaSet {
 }
 
 impl Trim for ReplicaSet {
-    /// With a digest annotation the template's spec is dropped too: the digest identifies it, and it is most of the object.
+    /// With a digest annotation most of the template's spec is dropped too: the digest identifies it, and it is most of the
+    /// object. Images stay: by them it is seen whether the spec could be what the API server stored.
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata);
         let known = self
@@ -100,7 +101,7 @@ impl Trim for ReplicaSet {
             .as_ref()
             .is_some_and(|all| all.contains_key(ANNOTATION_DIGEST));
         if known {
-            self.spec.template.drop_spec();
+            self.spec.template.keep_images();
         }
     }
 }

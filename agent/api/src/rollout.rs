@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use crate::author::keep_authors;
 use crate::blue_green::BlueGreenStrategy;
 use crate::names::{ROLLOUTS_GROUP, VERSION};
 use crate::object::{ApiVersionOf, KindOf, Namespaced, ObjectMeta, Trim, kind, trim_metadata};
@@ -39,8 +40,12 @@ kind!(
 );
 
 impl Trim for Rollout {
+    /// Who asked for something stays: the history tells it.
     fn trim(&mut self) {
+        keep_authors(&mut self.metadata);
+        let authors = self.metadata.managed_fields.take();
         trim_metadata(&mut self.metadata);
+        self.metadata.managed_fields = authors;
     }
 }
 

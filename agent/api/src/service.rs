@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::names::ANNOTATION_MANAGED_BY;
 use crate::object::{ApiVersionOf, KindOf, Namespaced, ObjectMeta, Trim, kind, trim_metadata};
 use crate::record::record;
 
@@ -31,8 +32,15 @@ record! {
 }
 
 impl Trim for Service {
+    /// A cluster has Services of which no Rollout ever hears: all that is kept is what names and selects.
     fn trim(&mut self) {
         trim_metadata(&mut self.metadata);
+        self.metadata.labels = None;
+        self.metadata.owner_references = None;
+        self.metadata.finalizers = None;
+        if let Some(annotations) = &mut self.metadata.annotations {
+            annotations.retain(|key, _| key == ANNOTATION_MANAGED_BY);
+        }
         self.spec.rest.clear();
         self.rest.clear();
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::analysis::{Argument, DryRun, MeasurementRetention, TemplateRef};
 use crate::intstr::IntOrString;
 use crate::record::record;
+use crate::traffic::{SetCanaryScale, SetHeaderRoute, SetMirrorRoute, TrafficRouting};
 
 record! {
     /// Step by step beside the stable version.
@@ -22,7 +23,7 @@ record! {
         /// Analysis in the background.
         pub analysis: Option<StepAnalysis>,
         /// Traffic routers.
-        pub traffic_routing: Option<Value>,
+        pub traffic_routing: Option<TrafficRouting>,
         /// Metadata of canary pods.
         pub canary_metadata: Option<PodMetadata>,
         /// Metadata of stable pods.
@@ -99,6 +100,12 @@ record! {
         pub pause: Option<PauseStep>,
         /// Measure and judge.
         pub analysis: Option<StepAnalysis>,
+        /// Pods of the canary apart from its traffic.
+        pub set_canary_scale: Option<SetCanaryScale>,
+        /// Requests with a header go to the canary.
+        pub set_header_route: Option<SetHeaderRoute>,
+        /// Copies of requests go to the canary.
+        pub set_mirror_route: Option<SetMirrorRoute>,
     }
 }
 
@@ -137,6 +144,12 @@ pub enum StepKind<'a> {
     Pause(&'a PauseStep),
     /// Measure and judge.
     Analysis(&'a StepAnalysis),
+    /// Pods of the canary apart from its traffic.
+    CanaryScale(&'a SetCanaryScale),
+    /// Requests with a header go to the canary.
+    HeaderRoute(&'a SetHeaderRoute),
+    /// Copies of requests go to the canary.
+    MirrorRoute(&'a SetMirrorRoute),
     /// A step that this version knows only by name.
     Unsupported(String),
     /// Not exactly one key; the text says what is wrong.
@@ -144,13 +157,10 @@ pub enum StepKind<'a> {
 }
 
 /// Step keys of the API that this version does not carry out.
-pub const UNSUPPORTED_STEPS: [&str; 5] = [
-    "experiment",
-    "setCanaryScale",
-    "setHeaderRoute",
-    "setMirrorRoute",
-    "plugin",
-];
+pub const UNSUPPORTED_STEPS: [&str; 2] = ["experiment", "plugin"];
+
+/// Step keys that this version carries out, for messages.
+const STEPS: &str = "setWeight, pause, analysis, setCanaryScale, setHeaderRoute or setMirrorRoute";
 
 impl CanaryStep {
     /// What this step is.
@@ -164,6 +174,15 @@ impl CanaryStep {
         }
         if let Some(analysis) = &self.analysis {
             found.push(("analysis", StepKind::Analysis(analysis)));
+        }
+        if let Some(scale) = &self.set_canary_scale {
+            found.push(("setCanaryScale", StepKind::CanaryScale(scale)));
+        }
+        if let Some(route) = &self.set_header_route {
+            found.push(("setHeaderRoute", StepKind::HeaderRoute(route)));
+        }
+        if let Some(route) = &self.set_mirror_route {
+            found.push(("setMirrorRoute", StepKind::MirrorRoute(route)));
         }
         for (key, value) in &self.rest {
             if !value.is_null() {
@@ -182,12 +201,10 @@ impl CanaryStep {
         }
         match found.pop() {
             Some((_, StepKind::Unsupported(key))) if !UNSUPPORTED_STEPS.contains(&key.as_str()) => {
-                StepKind::Invalid(format!(
-                    "has the unknown key {key}: use setWeight, pause or analysis"
-                ))
+                StepKind::Invalid(format!("has the unknown key {key}: use {STEPS}"))
             }
             Some((_, kind)) => kind,
-            None => StepKind::Invalid("is empty: give it setWeight, pause or analysis".to_owned()),
+            None => StepKind::Invalid(format!("is empty: give it {STEPS}")),
         }
     }
 }

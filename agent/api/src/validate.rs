@@ -8,6 +8,7 @@ use std::fmt;
 use crate::pod_template::PodTemplate;
 use crate::rollout::{Rollout, RolloutSpec, RolloutStrategy, WorkloadRef};
 use crate::selector::LabelSelector;
+use crate::validate_blue_green::blue_green_problems;
 use crate::validate_pods::pod_problems;
 use crate::validate_steps::canary_problems;
 use crate::workload::ScaleDown;
@@ -63,13 +64,27 @@ impl Findings {
     }
 }
 
-/// Everything that is wrong with a Rollout, in the order of its fields.
+/// Whether there is somebody who routes traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routers {
+    /// No router is built: traffic routing is not supported.
+    NotBuilt,
+    /// What the strategy's routers show is observed.
+    Observed,
+}
+
+/// Everything that is wrong with a Rollout where there are no routers, in the order of its fields.
 pub fn validate(rollout: &Rollout) -> Vec<Problem> {
+    validate_with(rollout, Routers::NotBuilt)
+}
+
+/// Everything that is wrong with a Rollout, in the order of its fields.
+pub fn validate_with(rollout: &Rollout, routers: Routers) -> Vec<Problem> {
     let mut findings = Findings::new();
     let spec = &rollout.spec;
     numbers(spec, &mut findings);
     template(spec, &mut findings);
-    strategy(&spec.strategy, &mut findings);
+    strategy(&spec.strategy, routers, &mut findings);
     pod_problems(spec, &mut findings);
     findings.into_problems()
 }
@@ -196,17 +211,18 @@ fn content(
     }
 }
 
-fn strategy(strategy: &RolloutStrategy, findings: &mut Findings) {
+fn strategy(strategy: &RolloutStrategy, routers: Routers, findings: &mut Findings) {
     match (&strategy.canary, &strategy.blue_green) {
-        (None, None) => findings.add("spec.strategy", "is missing: write canary with its steps"),
+        (None, None) => findings.add(
+            "spec.strategy",
+            "is missing: write canary with its steps, or blueGreen with its activeService",
+        ),
         (Some(_), Some(_)) => findings.add(
             "spec.strategy",
             "has both canary and blueGreen: write one of them",
         ),
-        (None, Some(_)) => {
-            findings.unsupported("spec.strategy.blueGreen", "the blueGreen strategy")
-        }
-        (Some(canary), None) => canary_problems(canary, findings),
+        (None, Some(blue_green)) => blue_green_problems(blue_green, findings),
+        (Some(canary), None) => canary_problems(canary, routers, findings),
     }
 }
 

@@ -7,45 +7,23 @@ use crate::intstr::IntOrString;
 use crate::strategy::{
     CanaryStep, CanaryStrategy, PauseStep, ReplicaProgressThreshold, StepAnalysis, StepKind,
 };
-use crate::validate::Findings;
+use crate::validate::{Findings, Routers};
+use crate::validate_traffic::{
+    header_problems, mirror_problems, routing_problems, scale_problems, weight_problems,
+};
 
 const CANARY: &str = "spec.strategy.canary";
-/// The whole of the traffic, in percent.
-const MAX_WEIGHT: i32 = 100;
 /// The whole of the pods, in percent.
-const MAX_PERCENT: i32 = 100;
+pub(crate) const MAX_PERCENT: i32 = 100;
 
-/// Everything that is wrong with a canary strategy without a router.
-pub(crate) fn canary_problems(canary: &CanaryStrategy, findings: &mut Findings) {
+/// Everything that is wrong with a canary strategy.
+pub(crate) fn canary_problems(canary: &CanaryStrategy, routers: Routers, findings: &mut Findings) {
     let at = |field: &str| format!("{CANARY}.{field}");
-    if canary.traffic_routing.is_some() {
-        findings.unsupported(&at("trafficRouting"), "traffic routing");
-    } else if canary.scale_down_delay_seconds.is_some() {
-        findings.add(
-            &at("scaleDownDelaySeconds"),
-            "works only with trafficRouting: leave it out, old pods go as new ones become available",
-        );
+    routing_problems(canary, routers, findings);
+    if let Some(analysis) = &canary.analysis {
+        background_problems(&at("analysis"), analysis, canary, findings);
     }
-    if canary.analysis.is_some() {
-        findings.unsupported(&at("analysis"), "analysis in the background");
-    }
-    if canary.canary_service.is_some() {
-        findings.unsupported(&at("canaryService"), "canaryService");
-    }
-    if canary.stable_service.is_some() {
-        findings.unsupported(&at("stableService"), "stableService");
-    }
-    let written = [
-        (
-            "dynamicStableScale",
-            canary.dynamic_stable_scale == Some(true),
-        ),
-        (
-            "minPodsPerReplicaSet",
-            canary.min_pods_per_replica_set.is_some(),
-        ),
-        ("pingPong", canary.ping_pong.is_some()),
-    ];
+    let written = [("pingPong", canary.ping_pong.is_some())];
     for (field, _) in written.into_iter().filter(|(_, written)| *written) {
         findings.unsupported(&at(field), field);
     }
@@ -54,7 +32,27 @@ pub(crate) fn canary_problems(canary: &CanaryStrategy, findings: &mut Findings) 
     }
     fenceposts(canary, findings);
     for (index, step) in canary.steps.iter().enumerate() {
-        step_problems(&at(&format!("steps[{index}]")), step, findings);
+        step_problems(&at(&format!("steps[{index}]")), step, canary, findings);
+    }
+}
+
+fn background_problems(
+    path: &str,
+    analysis: &StepAnalysis,
+    canary: &CanaryStrategy,
+    findings: &mut Findings,
+) {
+    analysis_problems(path, analysis, findings);
+    let path = format!("{path}.startingStep");
+    findings.at_least(&path, analysis.starting_step, 0);
+    let last = i32::try_from(canary.steps.len())
+        .unwrap_or(i32::MAX)
+        .saturating_sub(1);
+    if let Some(step) = analysis.starting_step.filter(|step| *step > last.max(0)) {
+        findings.add(
+            &path,
+            format!("is {step}: the last step is {last}, counted from 0"),
+        );
     }
 }
 
@@ -104,7 +102,11 @@ fn fenceposts(canary: &CanaryStrategy, findings: &mut Findings) {
 }
 
 /// The number written (percentages out of 100), if it is one; nothing when the field is not written.
-fn amount(path: &str, written: Option<&IntOrString>, findings: &mut Findings) -> Option<i32> {
+pub(crate) fn amount(
+    path: &str,
+    written: Option<&IntOrString>,
+    findings: &mut Findings,
+) -> Option<i32> {
     match written?.resolve_up(MAX_PERCENT) {
         Ok(number) => Some(number),
         Err(error) => {
@@ -114,15 +116,12 @@ fn amount(path: &str, written: Option<&IntOrString>, findings: &mut Findings) ->
     }
 }
 
-fn step_problems(path: &str, step: &CanaryStep, findings: &mut Findings) {
+fn step_problems(path: &str, step: &CanaryStep, canary: &CanaryStrategy, findings: &mut Findings) {
     match step.kind() {
-        StepKind::SetWeight(weight) if !(0..=MAX_WEIGHT).contains(&weight) => {
-            findings.add(
-                &format!("{path}.setWeight"),
-                format!("is {weight}: must be between 0 and {MAX_WEIGHT}"),
-            );
-        }
-        StepKind::SetWeight(_) => {}
+        StepKind::SetWeight(weight) => weight_problems(path, weight, canary, findings),
+        StepKind::CanaryScale(scale) => scale_problems(path, scale, canary, findings),
+        StepKind::HeaderRoute(route) => header_problems(path, route, canary, findings),
+        StepKind::MirrorRoute(route) => mirror_problems(path, route, canary, findings),
         StepKind::Pause(pause) => pause_problems(path, pause, findings),
         StepKind::Analysis(analysis) => {
             analysis_problems(&format!("{path}.analysis"), analysis, findings)
@@ -148,7 +147,7 @@ fn pause_problems(path: &str, pause: &PauseStep, findings: &mut Findings) {
     }
 }
 
-fn analysis_problems(path: &str, analysis: &StepAnalysis, findings: &mut Findings) {
+pub(crate) fn analysis_problems(path: &str, analysis: &StepAnalysis, findings: &mut Findings) {
     if analysis.templates.is_empty() {
         findings.add(
             &format!("{path}.templates"),

@@ -3,12 +3,14 @@
 //! In: what was observed and what was planned. Out: violations. It must not ask the engine what it would do: it reads the
 //! observation with the same eyes (`sets`, `gate::observe`), and judges the plan by rules of its own.
 
+mod blue_green;
 mod duration;
 mod evictions;
 mod gate;
 mod objects;
 mod pods;
 mod steps;
+mod traffic;
 mod view;
 mod workload;
 
@@ -26,7 +28,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 31] = [
+pub const RULES: [&str; 43] = [
     "held-makes-no-set",
     "held-keeps-status",
     "max-step",
@@ -58,6 +60,18 @@ pub const RULES: [&str; 31] = [
     "workload-gives-way-to-ready-pods",
     "workload-generation-is-noted",
     "duration-adds-up",
+    "active-has-pods",
+    "active-keeps-pods",
+    "stable-keeps-pods",
+    "aborted-is-not-active",
+    "held-switches-nothing",
+    "switch-is-permitted",
+    "promotion-was-waited-for",
+    "traffic-has-pods",
+    "weight-needs-pods",
+    "promotion-needs-traffic",
+    "service-needs-pods",
+    "background-is-heard",
 ];
 
 /// Checks a plan against the invariants.
@@ -71,9 +85,11 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
     gate::check(&view, &mut found);
     pods::check(&view, &mut found);
     steps::check(&view, &mut found);
+    traffic::check(&view, &mut found);
     objects::check(&view, &mut found);
     evictions::check(&view, &mut found);
     workload::check(&view, &mut found);
     duration::check(&view, &mut found);
+    blue_green::check(&view, &mut found);
     found
 }

@@ -1,11 +1,16 @@
-//! The canary without a router: one version takes over from another pod by pod, along the steps.
+//! The canary: one version takes over from another along the steps, pod by pod, or share by share where a router splits
+//! the requests.
 //!
 //! In: a `Pass`, opened on what the gate lets run. Out: writes, events, reasons and the planned status. The order of the
 //! calls in `run` is the algorithm. It must not know leases or permits beyond the gate's decision.
 
+mod delay;
 pub mod replicas;
+pub mod routed;
 pub mod scale;
+mod services;
 pub mod steps;
+pub mod traffic;
 
 use crate::pass::{Pass, Progress};
 
@@ -19,8 +24,11 @@ pub fn run(pass: &mut Pass<'_>) -> Progress {
     pass.settle_gate_pause(&view);
     pass.watch_deadline();
     pass.sync_metadata();
+    pass.settle_services();
+    pass.settle_traffic();
     pass.scale();
     pass.restart();
+    pass.release_services();
     pass.end_other_runs();
     pass.trim_history();
     pass.settle_conditions();

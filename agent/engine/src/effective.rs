@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use agent_api::digest::{content_digest, delivery_digest};
-use agent_api::{ContentDigest, DeliveryDigest, PodTemplate, RolloutStrategy};
+use agent_api::names::{ANNOTATION_DIGEST, ANNOTATION_REVISION};
+use agent_api::{ContentDigest, DeliveryDigest, PodTemplate, ReplicaSet, RolloutStrategy};
 use serde_json::Value;
 
 use crate::gate::decision::{Content, Decision};
@@ -32,12 +33,42 @@ pub fn of_spec(observed: &Observed) -> Effective {
     let strategy = observed.rollout.spec.strategy.clone();
     let templates = named_by(&strategy, &observed.templates);
     Effective {
-        digest: content_digest(&template.clone().unwrap_or_default()),
+        digest: spec_digest(observed),
         delivery: delivery(&strategy_value(&strategy), &templates),
         template,
         strategy,
         templates,
     }
+}
+
+/// The content that the spec is. What admission stored is the content (G1): a template that a client copied back from a
+/// ReplicaSet, with the API server's defaults in it, is that ReplicaSet's content under the digest that it carries.
+pub fn spec_digest(observed: &Observed) -> ContentDigest {
+    let (sets, stored) = (&observed.replica_sets, &observed.stored);
+    let written = content_digest(&observed.template().cloned().unwrap_or_default());
+    if stored.is_empty() {
+        return written;
+    }
+    let carried = |set: &ReplicaSet, key: &str| {
+        let annotations = set.metadata.annotations.as_ref();
+        annotations.and_then(|all| all.get(key)).cloned()
+    };
+    let digest = |set: &ReplicaSet| carried(set, ANNOTATION_DIGEST).map(ContentDigest);
+    if sets
+        .iter()
+        .any(|set| digest(set).as_ref() == Some(&written))
+    {
+        return written;
+    }
+    let copied = |set: &&ReplicaSet| {
+        let name = set.metadata.name.as_deref().unwrap_or_default();
+        stored.get(name).is_some_and(|all| all.contains(&written))
+    };
+    let newest = sets.iter().filter(copied).max_by_key(|set| {
+        let revision = carried(set, ANNOTATION_REVISION);
+        revision.and_then(|text| text.parse::<i64>().ok())
+    });
+    newest.and_then(digest).unwrap_or(written)
 }
 
 /// What runs; `None` when nothing does.
@@ -106,7 +137,7 @@ pub fn named_by(strategy: &RolloutStrategy, all: &Templates) -> Templates {
     found
 }
 
-/// The templates that the steps of a strategy name.
+/// The templates that a strategy names: of its steps, in the background, before and after the switch.
 pub fn template_keys(strategy: &RolloutStrategy) -> Vec<TemplateKey> {
     let steps = strategy
         .canary
@@ -117,8 +148,15 @@ pub fn template_keys(strategy: &RolloutStrategy) -> Vec<TemplateKey> {
         .canary
         .as_ref()
         .and_then(|canary| canary.analysis.as_ref());
+    let blue_green = strategy.blue_green.iter().flat_map(|blue_green| {
+        [
+            &blue_green.pre_promotion_analysis,
+            &blue_green.post_promotion_analysis,
+        ]
+    });
     of_steps
         .chain(background)
+        .chain(blue_green.flatten())
         .flat_map(|analysis| &analysis.templates)
         .map(TemplateKey::of)
         .collect()

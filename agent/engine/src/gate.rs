@@ -5,6 +5,7 @@
 
 pub mod decision;
 pub mod facts;
+mod keep;
 pub mod observe;
 pub mod record;
 mod refuse;
@@ -154,6 +155,11 @@ fn governed(facts: &Facts) -> Decision {
         Standing::Absent => without_permit(facts, PermitUse::Absent),
         Standing::Consumed(_) => without_permit(facts, PermitUse::Consumed),
         Standing::Ignored(why) => without_permit(facts, PermitUse::Ignored(why)),
+        // G2: they were edited before it came; kept silent it would wait for its deadline.
+        Standing::Refused(why) => Decision {
+            outcome: Some(GateOutcome::RefusedOtherSteps),
+            ..without_permit(facts, PermitUse::Ignored(why))
+        },
     }
 }
 

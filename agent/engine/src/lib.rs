@@ -10,6 +10,7 @@
 pub mod analysis;
 pub mod args;
 pub mod audit;
+pub mod bluegreen;
 pub mod canary;
 pub mod check;
 pub mod effective;
@@ -21,6 +22,7 @@ pub mod planted;
 pub mod pods;
 pub mod reason;
 mod render;
+pub mod services;
 pub mod sets;
 pub mod still;
 mod workload;
@@ -28,9 +30,11 @@ mod workload;
 pub use audit::{Violation, audit};
 pub use observed::{
     GateObserved, GateRecord, Governance, HpaCounting, HubContact, Kept, Observed, Refusal,
-    Settings, TemplateKey, Templates,
+    Settings, StoredDigests, TemplateKey, Templates, TrafficObserved,
 };
-pub use plan::{Action, Changes, Event, EventKind, GateChange, KeepTemplate, Plan, PodChange};
+pub use plan::{
+    Action, Changes, Event, EventKind, GateChange, KeepTemplate, Plan, PodChange, Route, Traffic,
+};
 pub use reason::Reason;
 
 use effective::Effective;
@@ -162,7 +166,10 @@ fn run(
         );
     };
     pass.bug = bug;
-    let progress = canary::run(&mut pass);
+    let progress = match strategy {
+        Strategy::Canary(_) => canary::run(&mut pass),
+        Strategy::BlueGreen(blue_green) => bluegreen::run(&mut pass, blue_green),
+    };
     pass.scale_workload();
     pass.settle_duration();
     let mut actions = pass.writes;

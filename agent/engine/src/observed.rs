@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use agent_api::analysis::AnalysisTemplateSpec;
 use agent_api::{
     AnalysisRun, ContentDigest, DeliveryDigest, FirstContact, Gate, LabelSelector, Pod,
-    PodTemplate, ReplicaSet, Rollout, Uid, Workload,
+    PodTemplate, ReplicaSet, Rollout, Service, Uid, Weights, Workload,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -25,6 +25,10 @@ pub struct Observed {
     pub analysis_runs: Vec<AnalysisRun>,
     /// The analysis templates that its steps name, nested ones too; one that is missing is absent.
     pub templates: Templates,
+    /// The Services that its strategy or kept content names, and those that it manages; one that is missing is absent.
+    pub services: Vec<Service>,
+    /// What the routers of the strategy show; absent where no router is built for it.
+    pub traffic: Option<TrafficObserved>,
     /// The Rollout's template after the API server's defaulting; given only when a ReplicaSet without our digest
     /// annotation has to be compared with it.
     pub defaulted: Option<PodTemplate>,
@@ -34,6 +38,9 @@ pub struct Observed {
     pub refused: Vec<Refusal>,
     /// The workload that the Rollout names; `None` when it names none, and when there is none of that name.
     pub workload: Option<Workload>,
+    /// Of ReplicaSets with a digest annotation, by name: digests that a spec copied from its stored template would have.
+    /// Given only when none carries the spec's own digest.
+    pub stored: StoredDigests,
     /// The fleet's side.
     pub gate: GateObserved,
     /// What the agent was told at its start.
@@ -78,6 +85,18 @@ pub enum HpaCounting {
     ArgoRollouts,
 }
 
+/// What the routers show.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TrafficObserved {
+    /// The split, with the versions behind it (from the routers, or from what their Services select), and whether it is
+    /// confirmed; absent while nothing was asked for.
+    pub weights: Option<Weights>,
+    /// Names of the managed routes that are there.
+    pub routes: BTreeSet<String>,
+    /// Why the routers cannot be asked: an object is missing, or is not as it has to be.
+    pub error: Option<String>,
+}
+
 impl Observed {
     /// The pods that Git wants: of the workload that is named, or of the Rollout itself. What comes from a workload is
     /// only ever looked up here, so that nothing can write it back into the Rollout.
@@ -98,6 +117,9 @@ impl Observed {
         inherited.filter(|_| written.is_empty()).unwrap_or(written)
     }
 }
+
+/// Digests of stored templates, by ReplicaSet.
+pub type StoredDigests = BTreeMap<String, Vec<ContentDigest>>;
 
 /// Analysis templates by name.
 pub type Templates = BTreeMap<TemplateKey, AnalysisTemplateSpec>;

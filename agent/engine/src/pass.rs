@@ -4,16 +4,19 @@
 //! strategies' folders write into, in a fixed order. It must not decide.
 
 pub mod autoscale;
+pub mod background;
 pub mod conditions;
 pub mod current;
 pub mod duration;
 pub mod history;
+mod honoured;
 pub mod metadata;
 pub mod phase;
 pub mod progress;
 pub mod restart;
 pub mod rollback;
 pub mod runs;
+pub mod serving;
 pub mod verbs;
 
 use agent_api::names::pause_reason;
@@ -137,6 +140,8 @@ pub struct News {
     pub promoted_by: Option<Reason>,
     /// Nothing has moved for too long: what is to be said of it.
     pub timed_out: Option<String>,
+    /// A step that makes or takes away a route was passed.
+    pub routes: bool,
 }
 
 impl<'a> Pass<'a> {
@@ -268,6 +273,16 @@ impl<'a> Pass<'a> {
     pub fn clear_pauses(&mut self) {
         self.status.pause_conditions.clear();
         self.status.controller_pause = None;
+    }
+
+    /// Takes one pause of the controller away, and its mark with the last one.
+    pub fn clear_pause(&mut self, reason: &str) {
+        self.status
+            .pause_conditions
+            .retain(|pause| pause.reason != reason);
+        if self.status.pause_conditions.is_empty() {
+            self.status.controller_pause = None;
+        }
     }
 
     /// The fleet takes the version back without walking through steps: why.

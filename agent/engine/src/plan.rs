@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use agent_api::{
-    AnalysisRun, ContentDigest, DeliveryDigest, GateStatus, PodTemplate, ReplicaSet, RolloutStatus,
-    Uid,
+    AnalysisRun, ContentDigest, DeliveryDigest, GateStatus, PodHash, PodTemplate, ReplicaSet,
+    RolloutStatus, SetHeaderRoute, SetMirrorRoute, Uid, Weights,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -148,6 +148,27 @@ pub enum Action {
         /// Why.
         because: Reason,
     },
+    /// Let a Service select the pods of one version, and mark it as managed by the Rollout.
+    SwitchService {
+        /// The object.
+        name: String,
+        /// The version that it selects; `None` when it selects all.
+        from: Option<PodHash>,
+        /// The version that it shall select.
+        to: PodHash,
+    },
+    /// Take version and mark off a Service that the strategy does not name any more.
+    ReleaseService {
+        /// The object.
+        name: String,
+    },
+    /// Ask the routers for a split of the requests and for routes by header.
+    SetTraffic {
+        /// All of it.
+        traffic: Box<Traffic>,
+        /// Why.
+        because: Reason,
+    },
     /// Set annotations of the Rollout; `None` removes one.
     PatchRollout {
         /// By key.
@@ -171,6 +192,34 @@ pub struct PodChange {
     pub labels: Changes,
     /// Annotations.
     pub annotations: Changes,
+}
+
+/// What routers are asked for, whole: what they show beyond it goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traffic {
+    /// The split.
+    pub weights: Weights,
+    /// The managed routes that shall be there.
+    pub routes: Vec<Route>,
+}
+
+/// A managed route.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Route {
+    /// Requests with a header go to the canary.
+    Header(SetHeaderRoute),
+    /// Copies of requests go to the canary.
+    Mirror(SetMirrorRoute),
+}
+
+impl Route {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Header(route) => &route.name,
+            Self::Mirror(route) => &route.name,
+        }
+    }
 }
 
 /// Content to be kept.
@@ -232,6 +281,8 @@ pub enum GateChange {
     Effective(ContentDigest),
     /// The canary reached a step.
     Step(i32),
+    /// Somebody paused what is permitted, or lets it go on.
+    Paused(bool),
     /// The lease's wall deadline.
     Lease,
     /// Content is served.

@@ -27,11 +27,21 @@ pub enum Planted {
     RunNamesDrift,
     /// A restart does not look at how many pods may be missing.
     RestartGreedy,
+    /// The active Service is switched before the new version has all its pods.
+    SwitchTooEarly,
+    /// A share of traffic is raised before its pods are there.
+    WeightBeforePods,
+    /// With dynamicStableScale the stable version shrinks before its traffic has moved.
+    StableBeforeTraffic,
+    /// An aborted version keeps its share.
+    AbortKeepsWeight,
+    /// A verdict of the analysis in the background is not looked at.
+    BackgroundIgnored,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::MaxStepIgnored,
@@ -43,6 +53,11 @@ impl Planted {
         Self::StatusNeverSettles,
         Self::RunNamesDrift,
         Self::RestartGreedy,
+        Self::SwitchTooEarly,
+        Self::WeightBeforePods,
+        Self::StableBeforeTraffic,
+        Self::AbortKeepsWeight,
+        Self::BackgroundIgnored,
     ];
 }
 

@@ -103,6 +103,42 @@ pub enum Reason {
         /// The run.
         run: String,
     },
+    /// The version was stable a moment ago and still has its pods.
+    FastRollback,
+    /// The active Service selects the version, and nothing speaks against it.
+    Verified,
+    /// The active Service is switched to the new version.
+    Switches {
+        /// What was waited for.
+        why: String,
+    },
+    /// Blue-green waits for somebody to promote.
+    PromotionForPerson,
+    /// Blue-green promotes by itself after a while.
+    PromotionUntil {
+        /// The length in seconds.
+        seconds: i64,
+        /// Seconds of it that have passed.
+        elapsed: i64,
+        /// Its end.
+        until: Timestamp,
+    },
+    /// An analysis beside the switch is under way.
+    PromotionAnalysis {
+        /// Before or after it.
+        what: &'static str,
+        /// The run.
+        run: String,
+    },
+    /// A version without users keeps its pods for a while.
+    Delayed {
+        /// The ReplicaSet.
+        name: String,
+        /// Until then.
+        until: Timestamp,
+    },
+    /// That while is over.
+    DelayOver,
     /// The version was taken back.
     Aborted {
         /// Why.
@@ -177,10 +213,57 @@ pub enum Reason {
         /// Its words.
         message: String,
     },
+    /// A request from inside the cluster is honoured.
+    VerbHonoured {
+        /// Which, and more about it.
+        verb: &'static str,
+        /// At which step, by whom.
+        text: String,
+    },
     /// Content has to be served again, and its template is not kept.
     TemplateLost {
         /// The content.
         digest: ContentDigest,
+    },
+    /// The routers cannot be asked.
+    TrafficError {
+        /// Why.
+        message: String,
+    },
+    /// A version without available pods gets no traffic.
+    NoPodsNoTraffic {
+        /// The ReplicaSet.
+        name: String,
+    },
+    /// The stable version has too few pods to take its traffic back.
+    TrafficWaitsForStable {
+        /// What the canary keeps meanwhile.
+        weight: i32,
+        /// Available pods of the stable version.
+        available: i32,
+    },
+    /// The router has not confirmed what it shows.
+    TrafficUnconfirmed {
+        /// The canary's share.
+        weight: i32,
+    },
+    /// A version without traffic keeps its pods for a while.
+    StaysUntil {
+        /// The ReplicaSet.
+        name: String,
+        /// How long.
+        until: Timestamp,
+    },
+    /// A Service is not switched yet.
+    ServiceWaits {
+        /// The Service.
+        service: String,
+        /// The ReplicaSet.
+        name: String,
+        /// Its available pods.
+        available: i32,
+        /// Pods that it needs first.
+        wanted: i32,
     },
 }
 
@@ -193,6 +276,7 @@ impl fmt::Display for Reason {
         match self {
             Self::InvalidSpec { message } => write!(f, "the spec cannot be acted on: {message}"),
             Self::InitialDeploy => f.write_str("the first version goes out at once, without steps"),
+            Self::StepWeight { step: ..=0, .. } => f.write_str("no step has set a weight yet"),
             Self::StepWeight {
                 step,
                 weight,
@@ -263,6 +347,23 @@ impl fmt::Display for Reason {
             Self::AnalysisInconclusive { run } => {
                 write!(f, "analysis {run} is inconclusive: somebody has to decide")
             }
+            Self::FastRollback => {
+                f.write_str("the version was stable a moment ago and still has its pods")
+            }
+            Self::Verified => f.write_str("the active service selects it"),
+            Self::Switches { why } => write!(f, "the active service is switched: {why}"),
+            Self::PromotionForPerson => {
+                f.write_str("the active service is switched when somebody promotes")
+            }
+            Self::PromotionUntil {
+                seconds, elapsed, ..
+            } => write!(
+                f,
+                "the active service is switched {seconds}s after the pause began, {elapsed}s elapsed"
+            ),
+            Self::PromotionAnalysis { what, run } => write!(f, "analysis {run} runs {what}"),
+            Self::Delayed { name, until } => write!(f, "{name} keeps its pods until {until}"),
+            Self::DelayOver => f.write_str("its delay is over"),
             Self::Aborted { why } => write!(f, "aborted: {why}"),
             Self::NothingToAbort => f.write_str("abort was requested and nothing is on its way"),
             Self::DeadlineExceeded { seconds } => write!(f, "no progress for more than {seconds}s"),
@@ -292,11 +393,42 @@ impl fmt::Display for Reason {
             Self::RestartRefused { pod, message } => {
                 write!(f, "pod {pod} is not restarted yet: {message}")
             }
+            Self::VerbHonoured { verb, text } => write!(f, "{verb} {text}"),
             Self::TemplateLost { digest } => {
                 write!(
                     f,
                     "content {} has to be served and its template is not kept",
                     short(digest)
+                )
+            }
+            Self::TrafficError { message } => {
+                write!(f, "the router cannot be asked: {message}")
+            }
+            Self::NoPodsNoTraffic { name } => {
+                write!(f, "{name} has no available pod and gets no traffic")
+            }
+            Self::TrafficWaitsForStable { weight, available } => {
+                write!(
+                    f,
+                    "the stable version has {available} {} available: the canary keeps weight {weight}",
+                    plural(*available, "pod")
+                )
+            }
+            Self::TrafficUnconfirmed { weight } => {
+                write!(f, "the router has not confirmed weight {weight}")
+            }
+            Self::StaysUntil { name, until } => {
+                write!(f, "{name} keeps its pods without traffic until {until}")
+            }
+            Self::ServiceWaits {
+                service,
+                name,
+                available,
+                wanted,
+            } => {
+                write!(
+                    f,
+                    "service {service} waits for pods of {name}: {available} of {wanted} available"
                 )
             }
         }

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use agent_api::ReplicaSet;
 use agent_api::names::{ANNOTATION_EPHEMERAL_METADATA, LABEL_POD_HASH};
+use agent_api::{ReplicaSet, Weights};
 
 use crate::plan::{Action, GateChange, Plan};
 use crate::reason::{Reason, short};
@@ -49,6 +49,19 @@ impl fmt::Display for Plan {
         if status.hpa_replicas != status.replicas || selector.contains(LABEL_POD_HASH) {
             let counted = status.hpa_replicas.unwrap_or(0);
             write!(f, "  autoscalers see {counted} by {selector}")?;
+        }
+        let weights = status
+            .canary
+            .as_ref()
+            .and_then(|canary| canary.weights.as_ref());
+        if let Some(weights) = weights {
+            let weight = weights.canary.as_ref().map_or(0, |canary| canary.weight);
+            write!(f, "  weight {weight}")?;
+            match weights.verified {
+                Some(true) => f.write_str(" confirmed")?,
+                Some(false) => f.write_str(" unconfirmed")?,
+                None => {}
+            }
         }
         for pause in &status.pause_conditions {
             write!(f, "  pause {} since {}", pause.reason, pause.start_time)?;
@@ -138,6 +151,19 @@ impl fmt::Display for Action {
                 to,
                 because,
             } => scaled(f, &format!("Deployment {name}"), (*from, *to), because),
+            Self::SwitchService { name, from, to } => {
+                let from = from.as_ref().map_or("all pods", |hash| hash.as_str());
+                write!(f, "switch  {name}  {from} -> {to}")
+            }
+            Self::ReleaseService { name } => write!(f, "release {name}"),
+            Self::SetTraffic { traffic, because } => {
+                f.write_str("traffic ")?;
+                split(f, &traffic.weights)?;
+                for route in &traffic.routes {
+                    write!(f, "  route {}", route.name())?;
+                }
+                write!(f, "  because {because}")
+            }
             Self::PatchRollout { annotations } => {
                 f.write_str("patch   rollout")?;
                 pairs(f, annotations)
@@ -170,6 +196,22 @@ fn scaled(
     write!(f, "scale   {what}  {from} -> {to}  because {because}")
 }
 
+/// `web-v2 20 web-v1 80`, without the names where a router is not told any.
+fn split(f: &mut fmt::Formatter<'_>, weights: &Weights) -> fmt::Result {
+    let sides = [("canary", &weights.canary), ("stable", &weights.stable)];
+    let mut between = "";
+    for (side, to) in sides {
+        let Some(to) = to else { continue };
+        let hash = to
+            .pod_template_hash
+            .as_ref()
+            .map_or("nobody", |hash| hash.as_str());
+        write!(f, "{between}{side} {hash} {}", to.weight)?;
+        between = ", ";
+    }
+    Ok(())
+}
+
 fn pairs(f: &mut fmt::Formatter<'_>, pairs: &BTreeMap<String, Option<String>>) -> fmt::Result {
     pairs.iter().try_for_each(|(key, value)| match value {
         Some(value) => write!(f, " {key}={value}"),
@@ -184,6 +226,8 @@ impl fmt::Display for GateChange {
             Self::HoldCleared => f.write_str("hold cleared"),
             Self::Effective(digest) => write!(f, "permit for {} takes effect", short(digest)),
             Self::Step(step) => write!(f, "step {step}"),
+            Self::Paused(true) => f.write_str("paused"),
+            Self::Paused(false) => f.write_str("resumed"),
             Self::Lease => f.write_str("lease deadline"),
             Self::Served(digest) => write!(f, "served {}", short(digest)),
             Self::Outcome(result) => write!(f, "outcome {result}"),

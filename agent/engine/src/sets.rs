@@ -19,9 +19,15 @@ use crate::observed::Observed;
 /// and not in the status because a run's name must be the same after a crash between two writes.
 pub const ANNOTATION_ATTEMPT: &str = "fleet.groundswell.dev/attempt";
 
+/// Annotation on a ReplicaSet: the same for the analysis in the background.
+pub const ANNOTATION_BACKGROUND_ATTEMPT: &str = "fleet.groundswell.dev/background-attempt";
+
 /// Annotation on a ReplicaSet that was taken over: the hash of the steps that were under way. The status holds another
 /// program's hash of them until it is written; a crash in between must not look like other steps.
 pub const ANNOTATION_ADOPTED_STEPS: &str = "fleet.groundswell.dev/adopted-steps";
+
+/// Annotation on a ReplicaSet: its version was aborted. What it still has of pods is no proof that it was ever good.
+pub const ANNOTATION_TAKEN_BACK: &str = "fleet.groundswell.dev/aborted";
 
 /// What the engine looks at in one ReplicaSet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +56,16 @@ pub struct SetView {
     pub attempt: u32,
     /// The hash of the steps that were under way when it was taken over.
     pub adopted_steps: Option<String>,
+    /// How often the one in the background was.
+    pub background_attempt: u32,
     /// `spec.minReadySeconds`.
     pub min_ready_seconds: i32,
     /// The Rollout's replicas when it was last scaled.
     pub desired_annotation: Option<i32>,
     /// When it is to be scaled down.
     pub scale_down_at: Option<Timestamp>,
+    /// Its version was aborted.
+    pub taken_back: bool,
     /// It is being deleted.
     pub deleting: bool,
 }
@@ -94,12 +104,16 @@ impl SetView {
             adopted_steps: annotations
                 .and_then(|all| all.get(ANNOTATION_ADOPTED_STEPS))
                 .cloned(),
+            background_attempt: number(ANNOTATION_BACKGROUND_ATTEMPT)
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or(0),
             min_ready_seconds: set.spec.min_ready_seconds.unwrap_or(0),
             desired_annotation: number(ANNOTATION_DESIRED_REPLICAS)
                 .and_then(|count| i32::try_from(count).ok()),
             scale_down_at: annotations
                 .and_then(|all| all.get(ANNOTATION_SCALE_DOWN_DEADLINE))
                 .and_then(|text| text.parse().ok()),
+            taken_back: annotations.is_some_and(|all| all.contains_key(ANNOTATION_TAKEN_BACK)),
             deleting: set.metadata.deletion_timestamp.is_some(),
         }
     }

@@ -8,6 +8,7 @@ use agent_api::{PauseCondition, Phase, RolloutStatus};
 use crate::observed::Observed;
 use crate::pass::autoscale::counted as counted_for_autoscaling;
 use crate::pass::conditions::set;
+use crate::pass::serving::Serving;
 use crate::pass::without_gate_pause;
 use crate::sets::SetView;
 
@@ -70,12 +71,12 @@ pub fn held(observed: &Observed, views: &[SetView], message: &str) -> RolloutSta
 /// The observed status with present counts and generation.
 fn counted(observed: &Observed, views: &[SetView]) -> RolloutStatus {
     let mut status = without_gate_pause(&observed.rollout.status.clone().unwrap_or_default());
-    let sum = |of: fn(&SetView) -> i32| views.iter().map(of).fold(0_i32, i32::saturating_add);
-    let replicas = sum(|set| set.current);
-    status.replicas = Some(replicas);
-    status.hpa_replicas = Some(counted_for_autoscaling(observed, replicas));
-    status.ready_replicas = Some(sum(|set| set.ready));
-    status.available_replicas = Some(sum(|set| set.available));
+    // An autoscaler must not see other pods for as long as the spec is wrong.
+    let serving = Serving::of(&status, views);
+    status.replicas = Some(Serving::all(views.iter()).current);
+    status.hpa_replicas = Some(counted_for_autoscaling(observed, serving.current));
+    status.ready_replicas = Some(serving.ready);
+    status.available_replicas = Some(serving.available);
     let current = views
         .iter()
         .find(|set| Some(&set.hash) == status.current_pod_hash.as_ref());

@@ -88,8 +88,12 @@ impl Pass<'_> {
         let from = deployment.replicas.unwrap_or(0);
         let healthy = self.status.phase == Some(Phase::Healthy);
         let ready = self.status.ready_replicas.unwrap_or(0);
+        let later = self
+            .sets()
+            .chain([&self.new])
+            .any(|set| set.revision > FIRST_REVISION);
         let to = match (scale_down, healthy) {
-            _ if self.new.revision != FIRST_REVISION => from,
+            _ if later => from,
             (ScaleDown::Never, _) | (ScaleDown::OnSuccess, false) => from,
             (ScaleDown::OnSuccess | ScaleDown::Progressively, true) => 0,
             (ScaleDown::Progressively, false) => self.replicas().saturating_sub(ready).max(0),

@@ -63,6 +63,7 @@ impl Pass<'_> {
             GateChange::Held(_)
             | GateChange::HoldCleared
             | GateChange::Step(_)
+            | GateChange::Paused(_)
             | GateChange::Lease
             | GateChange::Served(_)
             | GateChange::Kept

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use agent_api::{FleetMemberSpec, Uid};
 use http::Uri;
+use jiff::Timestamp;
 use kube::Client;
 use secrecy::SecretString;
+use tokio::sync::watch;
 
 use super::dial::Proxy;
 use super::report::Reports;
@@ -22,6 +24,7 @@ use crate::identity::{self, Identity, IdentityStore, Stored};
 use crate::join::{self, Joining, Token};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::renewal::Renewal;
 use crate::workloads::Workloads;
 use crate::writer::Writer;
 use crate::written::Written;
@@ -105,6 +108,7 @@ impl Member {
             kube_system_uid: self.cluster_uid.clone(),
             ..FleetMemberSpec::default()
         };
+        let identities = IdentityStore::new(self.client.clone(), &self.namespace);
         let store = Arc::new(GateStore {
             namespace: self.namespace,
             member,
@@ -115,10 +119,18 @@ impl Member {
             caches: Arc::clone(&self.caches),
             fleet: Arc::clone(&self.fleet),
         });
+        let (renewed, current) = watch::channel(identity);
+        let renewal = Renewal {
+            hub: self.hub.clone(),
+            proxy: self.proxy.clone(),
+            cluster_uid: self.cluster_uid.clone(),
+            store: identities,
+            current: renewed,
+        };
         let link = Link {
             hub: self.hub,
             proxy: self.proxy,
-            identity,
+            identity: current,
             cluster_uid: self.cluster_uid,
             store,
             reports: self.reports,
@@ -127,7 +139,7 @@ impl Member {
             queue: self.queue,
             metrics: self.metrics,
         };
-        Arc::new(link).run().await;
+        tokio::join!(Arc::new(link).run(), renewal.run());
     }
 
     async fn identity(&self) -> Identity {
@@ -150,9 +162,17 @@ impl Member {
 
     async fn try_identity(&self) -> Result<Identity, Error> {
         let store = IdentityStore::new(self.client.clone(), &self.namespace);
-        if let Stored::Complete(identity) = store.load().await? {
-            return Ok(*identity);
-        }
+        let expired = match store.load().await? {
+            Stored::Complete(identity) => {
+                let over = identity.validity()?.to <= Timestamp::now();
+                // Away for longer than its certificate lives: with a new token it joins again.
+                if !over || self.token.is_none() || self.cluster.is_none() {
+                    return Ok(*identity);
+                }
+                true
+            }
+            Stored::Absent | Stored::Pending(_) => false,
+        };
         let (Some(token), Some(cluster)) = (&self.token, &self.cluster) else {
             return Err(Error::NoToken);
         };
@@ -163,7 +183,11 @@ impl Member {
             cluster_uid: &self.cluster_uid,
             token: &Token::parse(token)?,
         };
-        let identity = join::join(&store, &joining).await?;
+        let identity = if expired {
+            join::again(&store, &joining).await?
+        } else {
+            join::join(&store, &joining).await?
+        };
         tracing::info!(cluster = identity.cluster, hub = %self.hub, "joined the fleet");
         Ok(identity)
     }

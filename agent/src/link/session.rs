@@ -13,7 +13,7 @@ use proto::v1::agent_message::Body as Out;
 use proto::v1::hub_message::Body as In;
 use proto::v1::link_client::LinkClient;
 use proto::v1::{self, AgentMessage, ack, refusal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -81,8 +81,8 @@ pub struct Link {
     pub hub: Uri,
     /// The way there.
     pub proxy: Option<Proxy>,
-    /// Who we are.
-    pub identity: Identity,
+    /// Who we are; renewed from time to time.
+    pub identity: watch::Receiver<Identity>,
     /// UID of kube-system.
     pub cluster_uid: Uid,
     /// The records.
@@ -103,6 +103,7 @@ pub struct Link {
 enum Job {
     Set(v1::DesiredSet),
     Told(Vec<Told>),
+    Head(String),
 }
 
 impl Link {
@@ -147,7 +148,8 @@ impl Link {
     }
 
     async fn session(&self) -> Result<std::convert::Infallible, Error> {
-        let channel = tls::identified(&self.hub, self.proxy.as_ref(), &self.identity).await?;
+        let identity = self.identity.borrow().clone();
+        let channel = tls::identified(&self.hub, self.proxy.as_ref(), &identity).await?;
         let mut client = LinkClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         let (out, outgoing) = mpsc::channel(OUTGOING);
         send(&out, Out::Hello(self.hello().await?)).await?;
@@ -163,6 +165,9 @@ impl Link {
         self.metrics.hub_connected(true);
         self.look_again();
         let (jobs, queued) = mpsc::channel(JOBS);
+        if let Some(head) = self.trusted_head(&welcome) {
+            jobs.send(Job::Head(head)).await.map_err(|_| Error::Ended)?;
+        }
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_records(
             Arc::clone(&self.store),
@@ -172,6 +177,18 @@ impl Link {
         ));
         self.turns(&welcome, &mut inbound, &out, &jobs, &mut tasks)
             .await
+    }
+
+    /// The history head that the hub hands out, if its signature is the hub's.
+    fn trusted_head(&self, welcome: &v1::Welcome) -> Option<String> {
+        let text = &welcome.audit_head;
+        let (head, signature) = proto::head::Head::parse(text)?;
+        let key = self.fleet.permit_key()?;
+        let good = key.signed(&head.signing_bytes(), signature);
+        if !good {
+            tracing::warn!("the hub's history head is not signed by the hub; it is not kept");
+        }
+        good.then(|| text.clone())
     }
 
     async fn hello(&self) -> Result<v1::Hello, Error> {
@@ -185,11 +202,14 @@ impl Link {
                     .map(|status| status.fence)
                     .unwrap_or_default(),
             )),
+            audit_head: stored
+                .as_ref()
+                .and_then(|status| status.audit_head.clone())
+                .unwrap_or_default(),
             set_hash: stored
                 .and_then(|status| status.set_hash)
                 .unwrap_or_default(),
             rollouts: self.reports.begin(),
-            audit_head: String::new(),
             digest_forms: vec![DIGEST_FORM.to_owned()],
         })
     }
@@ -278,6 +298,7 @@ async fn keep_records(
                         store.note_told(&one).await?;
                     }
                 }
+                Some(Job::Head(head)) => store.note_head(&head).await?,
                 None => return Ok(()),
             },
             _ = rounds.tick() => {

@@ -113,6 +113,12 @@ pub fn rollout_state(
         reasons: reasons.iter().map(wire::reason).collect(),
         lease_live: observed.gate.lease_live,
         undecodable_gate: undecodable(&observed.gate.record),
+        kept_deliveries: observed
+            .gate
+            .kept
+            .iter()
+            .map(|(digest, kept)| (digest.0.clone(), kept.delivery.0.clone()))
+            .collect(),
     }
 }
 
@@ -156,6 +162,38 @@ pub fn effect(observed: &Observed, effect: &EffectiveRecord) -> v1::PermitEffect
         generation: effect.generation,
         at: Some(at(effect.at)),
     }
+}
+
+/// What somebody in the cluster asked for, if a reason tells of it.
+#[must_use]
+pub fn verb(observed: &Observed, reason: &Reason) -> Option<v1::LocalVerb> {
+    let (verb, message, held) = if let Reason::VerbRefused { text } = reason {
+        let (verb, message) = text.split_once(": ").unwrap_or((text, ""));
+        (verb, message, true)
+    } else if let Reason::VerbHonoured { verb, text } = reason {
+        (*verb, text.as_str(), false)
+    } else {
+        return None;
+    };
+    let hub = observed.gate.gate().map(|gate| &gate.spec);
+    let waiting = hub.and_then(|hub| hub.waiting.as_ref());
+    let release = hub
+        .and_then(|hub| hub.permit.as_ref())
+        .map(|permit| &permit.release)
+        .or(waiting.map(|waiting| &waiting.release));
+    let metadata = &observed.rollout.metadata;
+    // The version of the object that was decided on: nothing is told twice of one.
+    let id = [&metadata.uid, &metadata.resource_version]
+        .map(|part| part.clone().unwrap_or_default())
+        .join("/");
+    Some(v1::LocalVerb {
+        rollout: Some(reference(observed)),
+        verb: verb.to_owned(),
+        held,
+        message: message.to_owned(),
+        release: release.map(|release| release.0.clone()).unwrap_or_default(),
+        id: format!("{id}/{verb}"),
+    })
 }
 
 fn at(time: StatusTime) -> prost_types::Timestamp {

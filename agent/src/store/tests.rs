@@ -31,7 +31,10 @@ impl World {
     fn new() -> Self {
         let said: Arc<Mutex<Vec<String>>> = Arc::default();
         let heard = Arc::clone(&said);
-        let index: Index<Rollout> = |object| object.metadata.labels.as_ref()?.get("owner").cloned();
+        let index: Index<Rollout> = |object| {
+            let labels = object.metadata.labels.iter();
+            labels.filter_map(|all| all.get("owner").cloned()).collect()
+        };
         let changed = move |object: &Decoded<Rollout>, gone: bool| {
             let name = object.metadata.name.clone().unwrap();
             heard

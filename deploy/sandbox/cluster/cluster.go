@@ -43,6 +43,8 @@ type Options struct {
 	// QPS is the limit of the controller manager, and of the scheduler, on itself.
 	QPS         float64
 	InstantPods bool
+	// AuditPolicy is the file of a policy; without one there is no audit log.
+	AuditPolicy string
 }
 
 func (o Options) burst() int { return max(int(2*o.QPS), 1) }
@@ -93,7 +95,8 @@ func (c *Cluster) prepare() error {
 	if err := c.pki.kubeconfig(c.file("kubeconfig"), c.name, server, users[0]); err != nil {
 		return err
 	}
-	for name, line := range map[string]string{"apiserver": server, "gateway": local(c.ports.gateway)} {
+	lines := map[string]string{"apiserver": server, "gateway": local(c.ports.gateway), "etcd-client": "http://" + local(c.ports.etcd)}
+	for name, line := range lines {
 		if err := os.WriteFile(c.file(name), []byte(line+"\n"), 0o644); err != nil {
 			return fmt.Errorf("cluster %s: %w", c.name, err)
 		}

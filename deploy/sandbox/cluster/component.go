@@ -42,7 +42,7 @@ func (c *Cluster) etcdArgs() []string {
 // apiserverArgs: ServiceAccount admission would mount tokens that no process can see; TaintNodesByCondition would keep
 // pods off nodes until a controller that does not run here removes the taint.
 func (c *Cluster) apiserverArgs() []string {
-	return []string{
+	args := []string{
 		"--etcd-servers=http://" + local(c.ports.etcd), "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
 		fmt.Sprintf("--secure-port=%d", c.ports.apiserver), "--cert-dir=" + c.pki.dir,
 		"--tls-cert-file=" + c.pki.path("apiserver.crt"), "--tls-private-key-file=" + c.pki.path("apiserver.key"),
@@ -55,6 +55,11 @@ func (c *Cluster) apiserverArgs() []string {
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-", "--proxy-client-cert-file=" + c.pki.path("aggregator.crt"),
 		"--proxy-client-key-file=" + c.pki.path("aggregator.key"), "--profiling=false",
 	}
+	if c.options.AuditPolicy == "" {
+		return args
+	}
+	// A request is answered only after its line is in the file: nothing is missing from it, and it needs no end.
+	return append(args, "--audit-policy-file="+c.options.AuditPolicy, "--audit-log-path="+c.file("audit.log"), "--audit-log-mode=blocking")
 }
 
 // managerArgs: an autoscaler looks every second and believes a pod as soon as it is ready, where it would otherwise take

@@ -72,8 +72,14 @@ func parse(args []string) (names []string, dir string, options Options, err erro
 	f.DurationVar(&options.BackoffBase, "backoff-base", 10*time.Second, "first wait before a crashed container is restarted, doubling up to 30 times that")
 	f.Float64Var(&options.QPS, "kube-api-qps", 1000, "API requests a second of the controller manager, and of the scheduler; twice as many in a burst")
 	f.BoolVar(&options.InstantPods, "instant-pods", false, "pods run on paper: Running and Ready at once, without a process; a node holds 10000")
+	f.StringVar(&options.AuditPolicy, "audit-policy", "", "audit policy of the API servers; their logs are <dir>/<cluster>/audit.log")
 	if err := f.Parse(args); err != nil {
 		return nil, "", options, err
+	}
+	if options.AuditPolicy != "" {
+		if options.AuditPolicy, err = filepath.Abs(options.AuditPolicy); err != nil {
+			return nil, "", options, fmt.Errorf("--audit-policy: %w", err)
+		}
 	}
 	if f.NArg() > 0 {
 		return nil, "", options, fmt.Errorf("unexpected argument %q", f.Arg(0))

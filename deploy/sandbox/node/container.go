@@ -114,8 +114,8 @@ func (c *container) run() bool {
 
 // ending is how one run of a program ended.
 type ending struct {
-	code     int
-	unhealth bool // a probe had it ended
+	code      int
+	unhealthy bool // a probe had it ended
 }
 
 // again is true when the restart policy wants another run. An unhealthy container was ended in order to be started again,
@@ -125,7 +125,7 @@ func again(policy v1.RestartPolicy, init bool, end ending) bool {
 	case v1.RestartPolicyNever:
 		return false
 	case v1.RestartPolicyOnFailure:
-		return end.unhealth || end.code != 0
+		return end.unhealthy || end.code != 0
 	}
 	return !init || end.code != 0
 }

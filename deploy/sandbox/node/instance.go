@@ -33,8 +33,8 @@ type instance struct {
 
 // sentence has an instance ended although its pod goes on.
 type sentence struct {
-	grace    time.Duration
-	unhealth bool // by a probe
+	grace     time.Duration
+	unhealthy bool // by a probe
 }
 
 func newInstance(c *container, process *lifeline.Process, env map[string]string) *instance {
@@ -54,9 +54,9 @@ func newInstance(c *container, process *lifeline.Process, env map[string]string)
 func (i *instance) attend() ending {
 	c := i.c
 	c.journal(journal.Started, i.process.Pid, 0)
-	unhealth := make(chan bool, 1)
+	unhealthy := make(chan bool, 1)
 	go i.live()
-	go func() { unhealth <- i.end() }()
+	go func() { unhealthy <- i.end() }()
 	code, err := i.process.Wait()
 	stopped := c.pod.life.Err() != nil
 	i.over()
@@ -80,7 +80,7 @@ func (i *instance) attend() ending {
 			ExitCode: int32(code), Reason: reason, StartedAt: i.began, FinishedAt: metav1.Now(), ContainerID: i.id,
 		}})
 	})
-	return ending{code: code, unhealth: <-unhealth}
+	return ending{code: code, unhealthy: <-unhealthy}
 }
 
 // live runs the postStart hook, before whose end the container does not count as running, and then the probes.
@@ -128,7 +128,7 @@ func (i *instance) end() bool {
 	case <-i.running.Done():
 	case s := <-i.condemned:
 		i.stop(s.grace)
-		return s.unhealth
+		return s.unhealthy
 	case <-i.c.pod.life.Done():
 		i.setReady(false)
 		i.stop(i.c.pod.grace())

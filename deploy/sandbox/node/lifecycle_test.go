@@ -14,12 +14,6 @@ func command(script string) *v1.LifecycleHandler {
 	return &v1.LifecycleHandler{Exec: &v1.ExecAction{Command: []string{"/bin/sh", "-c", script}}}
 }
 
-// deaf writes down each SIGTERM and goes on.
-const deaf = `trap 'echo term >>said' TERM; while :; do sleep 0.02; done`
-
-// polite writes down the SIGTERM and ends.
-const polite = `trap 'echo term >>said; exit 0' TERM; while :; do sleep 0.02; done`
-
 func TestPostStartComesBeforeRunning(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -62,6 +56,7 @@ func TestPreStopComesBeforeSIGTERM(t *testing.T) {
 	pod.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PreStop: command(`cd; echo hook >>said; sleep 0.1; echo over >>said`)}
 	s.run(pod)
 	s.until("p", "ready", is(v1.PodReady, v1.ConditionTrue))
+	s.up("p")
 	s.remove("p", 1000)
 	s.gone("p")
 	if said := s.text("p", "said", 3); !slices.Equal(said, []string{"hook", "over", "term"}) {
@@ -113,6 +108,7 @@ func TestPreStopSpendsTheGrace(t *testing.T) {
 			}
 			s.run(pod)
 			s.until("p", "ready", is(v1.PodReady, v1.ConditionTrue))
+			s.up("p")
 			s.remove("p", c.grace)
 			s.gone("p")
 			if said := s.text("p", "said", 1); !slices.Equal(said, []string{"term"}) {

@@ -80,7 +80,7 @@ func (i *instance) unhealthy(kind string, p *v1.Probe) {
 	if p.TerminationGracePeriodSeconds != nil {
 		grace = i.c.pod.k.seconds(*p.TerminationGracePeriodSeconds)
 	}
-	i.condemn(sentence{grace: grace, unhealth: true})
+	i.condemn(sentence{grace: grace, unhealthy: true})
 }
 
 // watch probes while the container is wanted and tells each result that a threshold confirms, until that wants no more.

@@ -120,7 +120,6 @@ func TestAFailedStartupRestarts(t *testing.T) {
 }
 
 func TestLiveness(t *testing.T) {
-	const trap = `trap 'exit 0' TERM; while :; do sleep 0.02; done`
 	for _, c := range []struct {
 		name, script string
 		policy       v1.RestartPolicy
@@ -128,18 +127,21 @@ func TestLiveness(t *testing.T) {
 		restarts     int32
 		code         int32
 	}{
-		{"always", trap, v1.RestartPolicyAlways, v1.PodRunning, 1, 0},
-		{"on failure, though it ends well", trap, v1.RestartPolicyOnFailure, v1.PodRunning, 1, 0},
-		{"never", "exec sleep 1000", v1.RestartPolicyNever, v1.PodFailed, 0, 143},
+		{"always", polite, v1.RestartPolicyAlways, v1.PodRunning, 1, 0},
+		{"on failure, though it ends well", polite, v1.RestartPolicyOnFailure, v1.PodRunning, 1, 0},
+		{"never", deaf, v1.RestartPolicyNever, v1.PodFailed, 0, 137},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t)
-			d := newDoctor(t, 200, 500, 200, 500, 500, 200)
+			d := newDoctor(t, 200)
+			grace := int64(1)
 			pod := shell("p", c.script)
-			pod.Spec.RestartPolicy = c.policy
+			pod.Spec.RestartPolicy, pod.Spec.TerminationGracePeriodSeconds = c.policy, &grace
 			pod.Spec.Containers[0].LivenessProbe = d.probe(func(p *v1.Probe) { p.FailureThreshold = 2 })
 			s.run(pod)
+			s.up("p")
+			d.say(500, 200, 500, 500, 200)
 			pod = s.until("p", string(c.phase), func(p *v1.Pod) bool {
 				return p.Status.Phase == c.phase && first(p).RestartCount == c.restarts && (running(p) || c.phase == v1.PodFailed)
 			})
@@ -147,7 +149,7 @@ func TestLiveness(t *testing.T) {
 			if c.phase == v1.PodFailed {
 				end = first(pod).State.Terminated
 			}
-			if end == nil || end.ExitCode != c.code || len(d.times()) < 5 {
+			if end == nil || end.ExitCode != c.code || len(d.times()) < 4 {
 				t.Errorf("ended as %+v after %d probes", end, len(d.times()))
 			}
 		})
@@ -170,12 +172,14 @@ func TestAnUnansweredProbeFails(t *testing.T) {
 func TestTheProbesOwnGrace(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	d := newDoctor(t, 500, 200)
+	d := newDoctor(t, 200)
 	grace, long := int64(1), int64(100_000)
-	pod := shell("p", `trap '' TERM; while :; do sleep 0.02; done`)
+	pod := shell("p", deaf)
 	pod.Spec.TerminationGracePeriodSeconds = &long
 	pod.Spec.Containers[0].LivenessProbe = d.probe(func(p *v1.Probe) { p.TerminationGracePeriodSeconds = &grace })
 	s.run(pod)
+	s.up("p")
+	d.say(500, 200)
 	pod = s.until("p", "restarted", func(p *v1.Pod) bool { return first(p).RestartCount == 1 && running(p) })
 	if code := first(pod).LastTerminationState.Terminated.ExitCode; code != 137 {
 		t.Errorf("ended with %d", code)

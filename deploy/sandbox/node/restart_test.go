@@ -11,9 +11,9 @@ import (
 
 func TestAgain(t *testing.T) {
 	for _, c := range []struct {
-		policy               v1.RestartPolicy
-		init, unhealth, want bool
-		code                 int
+		policy                v1.RestartPolicy
+		init, unhealthy, want bool
+		code                  int
 	}{
 		{policy: v1.RestartPolicyAlways, code: 0, want: true},
 		{policy: v1.RestartPolicyAlways, code: 1, want: true},
@@ -21,13 +21,13 @@ func TestAgain(t *testing.T) {
 		{policy: v1.RestartPolicyAlways, init: true, code: 1, want: true},
 		{policy: v1.RestartPolicyOnFailure, code: 0, want: false},
 		{policy: v1.RestartPolicyOnFailure, code: 1, want: true},
-		{policy: v1.RestartPolicyOnFailure, code: 0, unhealth: true, want: true},
+		{policy: v1.RestartPolicyOnFailure, code: 0, unhealthy: true, want: true},
 		{policy: v1.RestartPolicyOnFailure, init: true, code: 1, want: true},
 		{policy: v1.RestartPolicyNever, code: 1, want: false},
-		{policy: v1.RestartPolicyNever, code: 1, unhealth: true, want: false},
+		{policy: v1.RestartPolicyNever, code: 1, unhealthy: true, want: false},
 		{policy: "", code: 0, want: true}, // the API server says Always
 	} {
-		if got := again(c.policy, c.init, ending{c.code, c.unhealth}); got != c.want {
+		if got := again(c.policy, c.init, ending{c.code, c.unhealthy}); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}

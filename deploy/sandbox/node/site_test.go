@@ -97,6 +97,13 @@ func shell(name, script string) *v1.Pod {
 	}
 }
 
+const (
+	// deaf writes down each SIGTERM and goes on.
+	deaf = `trap 'echo term >>said' TERM; echo yes >up; while :; do sleep 0.02; done`
+	// polite writes down the SIGTERM and ends well.
+	polite = `trap 'echo term >>said; exit 0' TERM; echo yes >up; while :; do sleep 0.02; done`
+)
+
 // idle runs until it is told to end; `sleep` alone would be ended by SIGTERM as well.
 func idle(name string) *v1.Pod { return shell(name, "exec sleep 1000") }
 
@@ -213,6 +220,12 @@ func (s *site) home(pod, file string) string {
 	return filepath.Join(s.k.Dir, "work", "shop_"+pod, file)
 }
 
+// up waits until a pod's program has said that it is ready for signals.
+func (s *site) up(pod string) {
+	s.t.Helper()
+	s.text(pod, "up", 1)
+}
+
 // text waits until a file of a pod has so many lines and returns them.
 func (s *site) text(pod, file string, count int) []string {
 	s.t.Helper()
@@ -287,11 +300,11 @@ func newDoctor(t *testing.T, answers ...int) *doctor {
 	return d
 }
 
-// say makes it answer so from now on.
-func (d *doctor) say(status int) {
+// say makes it begin anew, with these answers.
+func (d *doctor) say(answers ...int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.answers = []int{status}
+	d.answers, d.asked = answers, nil
 }
 
 // times are those of its requests.

@@ -73,7 +73,7 @@ pub enum Command {
     History(History),
     /// Why a release is where it is, and what would move it.
     Explain(Explain),
-    /// Bring a cluster into the fleet.
+    /// Bring a cluster into the fleet, or shut it out.
     Cluster(Cluster),
 }
 
@@ -198,6 +198,18 @@ pub struct Cluster {
 pub enum ClusterCommand {
     /// Make a token with which one agent can join once.
     Token(Token),
+    /// Deny every certificate that the cluster has; what runs there goes on.
+    Revoke(Revoke),
+}
+
+/// Options of `cluster revoke`.
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// The cluster's name.
+    pub name: String,
+    /// Why; it goes into the history.
+    #[arg(long)]
+    pub reason: String,
 }
 
 /// Options of `cluster token`.
@@ -252,6 +264,7 @@ mod tests {
             "groundswell history",
             "groundswell history checkout#2",
             "groundswell explain checkout#2 --cluster prod-eu",
+            "groundswell cluster revoke prod-eu --reason sold",
             "groundswell cluster token prod-eu --label region=eu --label tier=prod --ttl 30m",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

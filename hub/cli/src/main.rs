@@ -5,6 +5,7 @@ mod apply;
 mod approve;
 mod args;
 mod client;
+mod cluster;
 mod config;
 mod explain;
 mod failure;
@@ -13,14 +14,13 @@ mod history;
 mod json;
 mod release;
 mod table;
-mod token;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Command, ReleaseCommand};
+use crate::args::{Cli, ClusterCommand, Command, ReleaseCommand};
 use crate::client::Client;
 use crate::failure::{Answer, Failure};
 
@@ -55,6 +55,9 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Approve(args) => approve::run(&mut client, look, args).await,
         Command::History(args) => history::run(&mut client, look, args).await,
         Command::Explain(args) => explain::run(&mut client, look, args).await,
-        Command::Cluster(args) => token::run(&mut client, look, args).await,
+        Command::Cluster(args) => match &args.command {
+            ClusterCommand::Token(args) => cluster::token(&mut client, look, args).await,
+            ClusterCommand::Revoke(args) => cluster::revoke(&mut client, look, args).await,
+        },
     }
 }

@@ -68,6 +68,12 @@ pub enum Action {
         cluster: ClusterName,
         content: Content,
     },
+    /// The steps and analysis templates of a bound content, edited before its permit took effect (gate.md G2).
+    BindDelivery {
+        release: u64,
+        cluster: ClusterName,
+        content: Content,
+    },
     /// Where a target stands.
     SetTargetState {
         release: u64,
@@ -183,6 +189,7 @@ impl Action {
             Self::StartRelease { .. } => "ReleaseStarted",
             Self::JoinTarget { .. } => "TargetJoined",
             Self::BindContent { .. } => "ContentBound",
+            Self::BindDelivery { .. } => "DeliveryBound",
             Self::SetTargetState { state, .. } => target_kind(*state),
             Self::RequestApproval { .. } => "ApprovalRequested",
             Self::StartWave { .. } => "WaveStarted",
@@ -208,6 +215,7 @@ impl Action {
             | Self::StartRelease { release }
             | Self::JoinTarget { release, .. }
             | Self::BindContent { release, .. }
+            | Self::BindDelivery { release, .. }
             | Self::SetTargetState { release, .. }
             | Self::RequestApproval { release, .. }
             | Self::StartWave { release, .. }
@@ -238,6 +246,7 @@ impl Action {
             | Self::SettleChange { cluster, .. }
             | Self::JoinTarget { cluster, .. }
             | Self::BindContent { cluster, .. }
+            | Self::BindDelivery { cluster, .. }
             | Self::SetTargetState { cluster, .. }
             | Self::GrantPermit { cluster, .. }
             | Self::RevokePermit { cluster, .. } => Some(cluster),
@@ -272,6 +281,7 @@ impl Action {
             | Self::StartRelease { .. }
             | Self::JoinTarget { .. }
             | Self::BindContent { .. }
+            | Self::BindDelivery { .. }
             | Self::SetTargetState { .. }
             | Self::RequestApproval { .. }
             | Self::StartWave { .. }
@@ -370,6 +380,13 @@ impl fmt::Display for Action {
                     content.digest
                 )
             }
+            Self::BindDelivery {
+                cluster, content, ..
+            } => write!(
+                f,
+                "{cluster} delivers {} by {} from now on",
+                content.digest, content.delivery
+            ),
             Self::SetTargetState {
                 cluster,
                 state,

@@ -73,6 +73,13 @@ impl Observed {
                     past.digests.insert(place, content.digest.clone());
                 }
             }
+            Action::BindDelivery {
+                release,
+                cluster,
+                content,
+            } => self.change_target(*release, cluster, |target| {
+                target.content = Some(content.clone());
+            }),
             Action::SetTargetState {
                 release,
                 cluster,

@@ -140,7 +140,10 @@ fn one(findings: &mut Findings, state: &Observed, action: &Action) {
                 format!("release #{release} starts out of turn")
             });
         }
-        Action::JoinTarget { .. } | Action::BindContent { .. } | Action::SetTargetState { .. } => {
+        Action::JoinTarget { .. }
+        | Action::BindContent { .. }
+        | Action::BindDelivery { .. }
+        | Action::SetTargetState { .. } => {
             target::check(findings, state, action);
         }
         Action::RequestApproval { .. }

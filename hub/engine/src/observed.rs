@@ -188,6 +188,9 @@ pub struct Rollout {
     /// Of these, the ones that were served here.
     #[serde(default)]
     pub healthy: Vec<Digest>,
+    /// Of each kept digest, the delivery digest that it is kept with; older agents do not say.
+    #[serde(default)]
+    pub kept_deliveries: BTreeMap<Digest, Digest>,
     /// The Rollout's phase; shown, never decided on (gate.md G18).
     #[serde(default)]
     pub phase: String,
@@ -296,6 +299,17 @@ pub struct Request {
     pub person: Person,
     /// Why.
     pub reason: String,
+}
+
+impl Rollout {
+    /// How its agent would deliver content now (gate.md G2); none: it did not say.
+    #[must_use]
+    pub fn delivery_of(&self, content: &Digest) -> Option<&Digest> {
+        let spec = self.spec.as_ref().filter(|spec| spec.digest == *content);
+        spec.map(|spec| &spec.delivery)
+            .or_else(|| self.kept_deliveries.get(content))
+            .filter(|delivery| !delivery.as_str().is_empty())
+    }
 }
 
 impl Cluster {

@@ -25,11 +25,13 @@ pub enum Planted {
     RollbackInWaveOrder,
     /// A gate's sentence carries the time.
     SentenceNeverSettles,
+    /// A permit names the steps of the first report, whatever became of them.
+    StepsNotFollowed,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::UnknownCountsAsDone,
         Self::BakeIgnored,
         Self::ApprovalIgnored,
@@ -40,6 +42,7 @@ impl Planted {
         Self::ContactIgnored,
         Self::RollbackInWaveOrder,
         Self::SentenceNeverSettles,
+        Self::StepsNotFollowed,
     ];
 }
 

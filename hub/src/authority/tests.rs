@@ -47,9 +47,16 @@ fn a_kill_between_key_and_certificate_is_completed() {
 fn a_cluster_is_named_by_the_hub_and_not_by_its_request() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::open(dir.path()).unwrap();
-    let pem = authority.cluster(&csr().1, "prod-eu").unwrap();
-    assert_eq!(peer(&pem), Peer::Cluster("prod-eu".to_owned()));
-    assert!(authority.cluster("nonsense", "prod-eu").is_err());
+    let hour = Duration::from_secs(3600);
+    let issued = authority.cluster(&csr().1, "prod-eu", hour).unwrap();
+    assert_eq!(peer(&issued.pem), Peer::Cluster("prod-eu".to_owned()));
+    assert!(authority.cluster("nonsense", "prod-eu", hour).is_err());
+    let der = CertificateDer::from_pem_slice(issued.pem.as_bytes()).unwrap();
+    assert_eq!(issued.fingerprint, fingerprint(&der));
+    let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
+    let (from, to) = (parsed.validity().not_before, parsed.validity().not_after);
+    assert_eq!(to.timestamp(), issued.expires.as_second());
+    assert_eq!(to.timestamp() - from.timestamp(), 3600 + 300);
 }
 
 #[test]

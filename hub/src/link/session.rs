@@ -7,6 +7,7 @@ use hub_engine::{ClusterName, Fence, RolloutName};
 use hub_store::Error;
 use hub_store::report::{Report, Stored};
 use hub_store::session::{Hello, Opened};
+use proto::head::Head;
 use proto::v1::agent_message::Body;
 use proto::v1::refusal::Code;
 use proto::v1::{Ack, AgentMessage, Refusal, Renewal, ReportAck, ReportBatch, Welcome, ack};
@@ -66,14 +67,19 @@ struct Acknowledged {
     problems: Vec<(RolloutName, String)>,
 }
 
+/// Whose stream it is, by its certificate.
+#[derive(Debug)]
+pub struct Member {
+    /// Its name.
+    pub cluster: ClusterName,
+    /// Hex SHA-256 of the certificate.
+    pub fingerprint: String,
+}
+
 /// Runs a stream to its end.
-pub async fn run(
-    link: Link,
-    cluster: ClusterName,
-    mut inbound: Streaming<AgentMessage>,
-    outbox: Outbox,
-) {
-    let hello = match hello(&link, &cluster, &mut inbound).await {
+pub async fn run(link: Link, member: Member, mut inbound: Streaming<AgentMessage>, outbox: Outbox) {
+    let cluster = member.cluster.clone();
+    let hello = match hello(&link, member, &mut inbound).await {
         Ok(hello) => hello,
         Err(end) => return refuse(&cluster, &outbox, end),
     };
@@ -115,6 +121,13 @@ fn duplicate_identity() -> End {
     }
 }
 
+fn revoked(cluster: &ClusterName) -> End {
+    End {
+        code: Code::UnknownCluster,
+        message: hub_store::certificate::revoked_message(cluster),
+    }
+}
+
 fn unknown_cluster() -> End {
     let message = "this hub does not know the cluster; make a token with `groundswell cluster token` and join again";
     End {
@@ -125,9 +138,13 @@ fn unknown_cluster() -> End {
 
 async fn hello(
     link: &Link,
-    cluster: &ClusterName,
+    member: Member,
     inbound: &mut Streaming<AgentMessage>,
 ) -> Result<Hello, End> {
+    let Member {
+        cluster,
+        fingerprint,
+    } = member;
     let first = timeout(HELLO_TIMEOUT, inbound.message())
         .await
         .map_err(|_| protocol("no Hello within 10 s"))?
@@ -147,7 +164,8 @@ async fn hello(
         }
     }
     Ok(Hello {
-        cluster: cluster.clone(),
+        cluster,
+        fingerprint,
         kube_system_uid: hello.kube_system_uid,
         agent_version: hello.agent_version,
         fence: wire::fence(hello.fence.as_ref()),
@@ -163,14 +181,16 @@ async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outb
         let _turn = link.hellos.acquire().await;
         link.store.session_open(&hello).await
     };
-    let (session, desired, regressed) = match opened {
+    let (session, desired, regressed, head) = match opened {
         Ok(Opened::Session {
             session,
             desired,
             regressed,
-        }) => (session, desired, regressed),
+            head,
+        }) => (session, desired, regressed, head),
         Ok(Opened::DuplicateIdentity) => return Err((outbox, duplicate_identity())),
         Ok(Opened::UnknownCluster) => return Err((outbox, unknown_cluster())),
+        Ok(Opened::Revoked) => return Err((outbox, revoked(&hello.cluster))),
         Err(error) => {
             return Err((
                 outbox,
@@ -186,7 +206,9 @@ async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outb
     outbox.welcome(Welcome {
         session,
         heartbeat_seconds: u32::try_from(link.heartbeat.as_secs()).unwrap_or(1),
-        audit_head: String::new(),
+        audit_head: head
+            .map(|(sequence, hash)| link.certifier.authority.head(&Head { sequence, hash }))
+            .unwrap_or_default(),
     });
     let fences = link.fences.subscribe(&cluster, desired);
     Ok(Session {

@@ -83,6 +83,8 @@ pub fn report(report: v1::Report) -> Result<Option<Report>, Error> {
                 verb: text("verb", verb.verb)?,
                 held: verb.held,
                 message: message(&verb.message),
+                release: text("verb.release", verb.release)?,
+                id: text("verb.id", verb.id)?,
             };
             (rollout, body)
         }
@@ -122,6 +124,15 @@ pub fn rollout_state(state: v1::RolloutState) -> Result<(RolloutName, Rollout), 
         held: digest("heldDigest", state.held_digest)?,
         kept: digests("kept", state.kept)?,
         healthy: digests("healthy", state.healthy)?,
+        kept_deliveries: state
+            .kept_deliveries
+            .into_iter()
+            .take(MAX_DIGESTS)
+            .map(|(digest, delivery)| {
+                let field = "keptDeliveries";
+                Ok((Digest(text(field, digest)?), Digest(text(field, delivery)?)))
+            })
+            .collect::<Result<_, Error>>()?,
         phase: text("phase", state.phase)?,
         message: message(&state.message),
         step: state.step,

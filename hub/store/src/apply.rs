@@ -160,6 +160,7 @@ impl Writer<'_> {
             }
             Action::JoinTarget { .. }
             | Action::BindContent { .. }
+            | Action::BindDelivery { .. }
             | Action::SetTargetState { .. } => self.write_target(action).await,
             Action::VoidApprovals { approvals, why, .. } => self.void(approvals, why).await,
             Action::Bar { release, digest } => self.bar(*release, digest).await,
@@ -184,7 +185,7 @@ impl Writer<'_> {
             };
             target::insert(self.tx, of, place, now).await?;
         }
-        if let Action::BindContent { content, .. } = action {
+        if let Action::BindContent { content, .. } | Action::BindDelivery { content, .. } = action {
             target::set_content(self.tx, of, content).await?;
         }
         if let Action::SetTargetState { state, message, .. } = action {

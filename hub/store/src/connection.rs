@@ -1,11 +1,15 @@
-//! The pool. In: a URL. Out: `Store`, with every time-out set. It must not retry for ever: callers say how they wait.
+//! The pool. In: a URL. Out: `Store`, with every time-out set, whose connections may add to the history and not change it
+//! where the database lets them take that role. It must not retry for ever: callers say how they wait.
 
 use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::time::OffsetDateTime;
 use jiff::Timestamp;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 use crate::Result;
 
@@ -19,11 +23,24 @@ const LOCK_TIMEOUT_MS: &str = "3000";
 const IDLE_IN_TRANSACTION_TIMEOUT_MS: &str = "3000";
 
 pub(crate) const NOW: &str = "select now() as now";
+/// Makes the role of the hub's connections if need be, and grants what it needs (migration 7).
+pub(crate) const ROLE_GRANT: &str = "call hub_role_grant()";
+pub(crate) const ROLE_TAKE: &str = "set role groundswell_hub";
+/// The role has what a hub needs, and no more: it may have been made for another database only.
+pub(crate) const ROLE_FITS: &str = "select has_table_privilege('history', 'insert') \
+     and has_table_privilege('releases', 'update') and not has_table_privilege('history', 'update') \
+     and not has_table_privilege('history', 'delete') as fits";
+/// What an administrator runs once where the hub's user may not.
+pub const ROLE_BY_HAND: &str =
+    "CREATE ROLE groundswell_hub NOLOGIN; GRANT groundswell_hub TO <the hub's user>";
 
 /// The hub's Postgres.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    options: PgConnectOptions,
+    /// New connections take the role that cannot change the history.
+    bound: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -42,20 +59,53 @@ impl Store {
                     IDLE_IN_TRANSACTION_TIMEOUT_MS,
                 ),
             ]);
+        let bound = Arc::new(AtomicBool::new(false));
+        let binds = Arc::clone(&bound);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(true)
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+            .after_connect(move |connection, _| {
+                let binds = binds.load(Ordering::SeqCst);
+                Box::pin(async move {
+                    if binds {
+                        sqlx::query(ROLE_TAKE).execute(connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options.clone());
+        Ok(Self {
+            pool,
+            options,
+            bound,
+        })
     }
 
-    /// Brings the schema to this version. Two hubs at once wait for each other.
+    /// Brings the schema to this version, as the database's own user; from then on connections take the role that may not
+    /// change the history, if they may take it. Two hubs at once wait for each other.
     ///
     /// # Errors
     /// Postgres is away, or its schema is newer or edited.
     pub async fn migrate(&self) -> Result<()> {
-        Ok(sqlx::migrate!("../../migrations").run(&self.pool).await?)
+        let mut owner = PgConnection::connect_with(&self.options).await?;
+        sqlx::migrate!("../../migrations").run(&mut owner).await?;
+        sqlx::query(ROLE_GRANT).execute(&mut owner).await?;
+        let fits = match sqlx::query(ROLE_TAKE).execute(&mut owner).await {
+            Ok(_) => sqlx::query_scalar(ROLE_FITS).fetch_one(&mut owner).await?,
+            // There is no such role, or it is not for this user.
+            Err(error) if error.as_database_error().is_some() => false,
+            Err(error) => return Err(error.into()),
+        };
+        self.bound.store(fits, Ordering::SeqCst);
+        owner.close().await?;
+        Ok(())
+    }
+
+    /// Whether the hub's connections may add to the history and not change it; else only the trigger guards it.
+    #[must_use]
+    pub fn history_is_add_only(&self) -> bool {
+        self.bound.load(Ordering::SeqCst)
     }
 
     /// The database's time.

@@ -22,6 +22,12 @@ pub(crate) const INSERT: &str = "insert into history \
 pub(crate) const LIST: &str = "select sequence, at, release, cluster, kind, actor, message, evidence, epoch \
      from history where sequence > $1 and ($2 = '' or release = $2) order by sequence limit $3";
 
+pub(crate) const NEWEST: &str = "select sequence, hash from history order by sequence desc limit 1";
+
+row! {
+    /// The newest row of all.
+    NewestRow { sequence: i64, hash: Vec<u8> }
+}
 row! {
     /// A stream's newest row.
     HeadRow { position: i64, hash: Vec<u8> }
@@ -205,6 +211,12 @@ impl Store {
             .await?;
         Ok(rows.into_iter().map(entry).collect())
     }
+}
+
+/// Sequence and hash of the newest row of all.
+pub(crate) async fn newest(tx: &mut PgConnection) -> Result<Option<(u64, Vec<u8>)>> {
+    let row: Option<NewestRow> = sqlx::query_as(NEWEST).fetch_optional(tx).await?;
+    Ok(row.map(|row| (row.sequence.unsigned_abs(), row.hash)))
 }
 
 fn entry(row: HistoryRow) -> Entry {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use crate::certificate::{self, CertificateIssuer};
 use crate::history::{self, Fact};
 use crate::row::row;
 use crate::time::from_db;
@@ -70,15 +71,6 @@ pub struct Join {
     pub csr_hash: String,
     /// The agent's version.
     pub agent_version: String,
-}
-
-/// Signs certificates; the hub holds the CA.
-pub trait CertificateIssuer: Send + Sync {
-    /// The PEM of a certificate for this cluster, by the request that the caller holds.
-    ///
-    /// # Errors
-    /// One sentence, when the request is not good.
-    fn issue(&self, cluster: &ClusterName) -> std::result::Result<String, String>;
 }
 
 impl Store {
@@ -186,9 +178,10 @@ async fn spend(
     sqlx::query(SPEND)
         .bind(&join.token_id)
         .bind(&join.csr_hash)
-        .bind(&certificate)
+        .bind(&certificate.pem)
         .execute(&mut *tx)
         .await?;
+    certificate::record(tx, name, &certificate).await?;
     let message = format!(
         "{name} joined with token {}, agent {}",
         join.token_id, join.agent_version
@@ -204,7 +197,7 @@ async fn spend(
     )
     .await?;
     crate::hint::notify(tx).await?;
-    Ok(certificate)
+    Ok(certificate.pem)
 }
 
 enum Usable {

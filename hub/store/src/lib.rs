@@ -4,6 +4,7 @@
 
 mod apply;
 pub mod approval;
+pub mod certificate;
 pub mod cluster;
 mod connection;
 pub mod decide;
@@ -30,7 +31,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-pub use connection::Store;
+pub use connection::{ROLE_BY_HAND, Store};
 pub use decide::{Decided, PermitSigner, UnsignedPermit};
 pub use epoch::Epoch;
 pub use error::Error;

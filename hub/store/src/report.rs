@@ -19,6 +19,8 @@ pub(crate) const WATERMARK: &str = "update cluster_sessions set reported = $3, l
      where cluster = $1 and session = $2";
 pub(crate) const CHANGE: &str = "insert into changes (cluster, namespace, rollout, was, now, session, sequence) \
      values ($1, $2, $3, $4, $5, $6, $7) on conflict (cluster, session, sequence) do nothing";
+pub(crate) const VERB_TOLD: &str = "select exists (select from history \
+     where kind in ('LocalVerb', 'LocalVerbHeld') and evidence->>'verb' = $1 and cluster = $2)";
 
 /// One report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,10 @@ pub enum Body {
         held: bool,
         /// The agent's sentence.
         message: String,
+        /// That it was said under, or while waiting for; or empty.
+        release: String,
+        /// The same when it is sent again; older agents send none.
+        id: String,
     },
     /// The object is gone.
     Removed,
@@ -150,19 +156,39 @@ async fn store(
         Body::Outcome(outcome) => {
             rollout::amend(tx, key, |state| state.outcome = Some(outcome.clone())).await
         }
-        Body::Verb {
-            verb,
-            held,
-            message,
-        } => {
-            let kind = if *held { "LocalVerbHeld" } else { "LocalVerb" };
-            let text = format!("{verb} of {} in {cluster}: {message}", report.rollout);
-            history::add_now(
-                tx,
-                Fact::of_hub(Some(cluster), kind, &format!("agent:{cluster}"), text),
-            )
-            .await
-        }
+        Body::Verb { .. } => tell_verb(tx, cluster, report).await,
         Body::Removed => rollout::amend(tx, key, |state| state.removed = true).await,
     }
+}
+
+/// Once, also when a broken stream made the agent send it again.
+async fn tell_verb(tx: &mut PgConnection, cluster: &ClusterName, report: &Report) -> Result<()> {
+    let Body::Verb {
+        verb,
+        held,
+        message,
+        release,
+        id,
+    } = &report.body
+    else {
+        return Ok(());
+    };
+    if !id.is_empty() {
+        let told: bool = sqlx::query_scalar(VERB_TOLD)
+            .bind(id)
+            .bind(cluster.as_str())
+            .fetch_one(&mut *tx)
+            .await?;
+        if told {
+            return Ok(());
+        }
+    }
+    let kind = if *held { "LocalVerbHeld" } else { "LocalVerb" };
+    let text = format!("{verb} of {} in {cluster}: {message}", report.rollout);
+    let fact = Fact {
+        release: release.clone(),
+        evidence: serde_json::json!({"verb": id, "at": report.at}),
+        ..Fact::of_hub(Some(cluster), kind, &format!("agent:{cluster}"), text)
+    };
+    history::add_now(tx, fact).await
 }

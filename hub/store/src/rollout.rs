@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::Result;
+use crate::history::{self, Fact};
 use crate::row::row;
 
 pub(crate) const UPSERT: &str = "insert into rollouts (cluster, namespace, rollout, session, sequence, state) \
@@ -15,7 +16,11 @@ pub(crate) const UPSERT: &str = "insert into rollouts (cluster, namespace, rollo
      set state = jsonb_set(excluded.state, '{outcome}', \
      coalesce(nullif(excluded.state->'outcome', 'null'), rollouts.state->'outcome', 'null')), \
      session = excluded.session, sequence = excluded.sequence \
-     where (rollouts.session, rollouts.sequence) <= (excluded.session, excluded.sequence)";
+     where (rollouts.session, rollouts.sequence) <= (excluded.session, excluded.sequence) \
+     returning (select before.state from rollouts before \
+     where before.cluster = $1 and before.namespace = $2 and before.rollout = $3)";
+pub(crate) const GOVERNED: &str =
+    "select exists (select from gates where cluster = $1 and namespace = $2 and rollout = $3)";
 pub(crate) const REMOVE_OTHERS: &str = "update rollouts \
      set state = jsonb_set(state, '{removed}', 'true'), session = $2, sequence = 0 where cluster = $1 and session < $2";
 pub(crate) const GET: &str =
@@ -67,16 +72,61 @@ pub(crate) async fn replace_all(
 
 /// An outcome that was stored once stays until another takes its place: a state without one never takes it away.
 pub(crate) async fn upsert(tx: &mut PgConnection, key: Key<'_>, state: &Rollout) -> Result<()> {
-    sqlx::query(UPSERT)
+    // The statement sees the table as it was before it.
+    let before: Option<Option<Json<Rollout>>> = sqlx::query_scalar(UPSERT)
         .bind(key.cluster.as_str())
         .bind(&key.rollout.namespace)
         .bind(&key.rollout.name)
         .bind(key.session)
         .bind(key.sequence)
         .bind(Json(state))
-        .execute(tx)
+        .fetch_optional(&mut *tx)
         .await?;
-    Ok(())
+    match before {
+        Some(Some(Json(before))) => tell_delivery(tx, key, &before, state).await,
+        Some(None) | None => Ok(()),
+    }
+}
+
+/// A change of strategy alone opens no release, and is recorded (gate.md G2).
+async fn tell_delivery(
+    tx: &mut PgConnection,
+    key: Key<'_>,
+    before: &Rollout,
+    now: &Rollout,
+) -> Result<()> {
+    let (Some(was), Some(is)) = (&before.spec, &now.spec) else {
+        return Ok(());
+    };
+    if was.digest != is.digest || was.delivery == is.delivery {
+        return Ok(());
+    }
+    let governed: bool = sqlx::query_scalar(GOVERNED)
+        .bind(key.cluster.as_str())
+        .bind(&key.rollout.namespace)
+        .bind(&key.rollout.name)
+        .fetch_one(&mut *tx)
+        .await?;
+    if !governed {
+        return Ok(());
+    }
+    let Key {
+        cluster, rollout, ..
+    } = key;
+    let text = format!(
+        "the steps or analysis templates of {rollout} in {cluster} were edited; its content is still {}",
+        is.digest
+    );
+    let fact = Fact {
+        evidence: serde_json::json!({"was": was.delivery, "now": is.delivery, "digest": is.digest}),
+        ..Fact::of_hub(
+            Some(cluster),
+            "StrategyEdited",
+            &format!("agent:{cluster}"),
+            text,
+        )
+    };
+    history::add_now(tx, fact).await
 }
 
 /// Changes a part of what is known; without anything known there is nothing to change.

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use crate::cluster::{fence, number};
 use crate::history::{self, Fact};
 use crate::row::row;
-use crate::{Result, Store, rollout};
+use crate::{Result, Store, certificate, rollout};
 
 pub(crate) const LOCK: &str = "select c.kube_system_uid, s.stored_incarnation, s.stored_version, d.incarnation, d.version \
      from clusters c join cluster_sessions s on s.cluster = c.name join cluster_sets d on d.cluster = c.name \
@@ -54,6 +54,8 @@ pub struct Hello {
     pub set_hash: String,
     /// Everything that it has.
     pub rollouts: Vec<(RolloutName, Rollout)>,
+    /// Hex SHA-256 of the certificate.
+    pub fingerprint: String,
     /// The newest history head that it was handed.
     pub audit_head: String,
     /// Which hub process has the stream, for people.
@@ -71,11 +73,15 @@ pub enum Opened {
         desired: Fence,
         /// Its fence was lower than one it had: everything is sent again, nothing starts until it is equal.
         regressed: bool,
+        /// Sequence and hash of the newest row of the history.
+        head: Option<(u64, Vec<u8>)>,
     },
     /// Another cluster uses this certificate (gate.md L4); recorded, and the bound one keeps its session.
     DuplicateIdentity,
     /// No such cluster, or nobody has joined for it.
     UnknownCluster,
+    /// The certificate is denied.
+    Revoked,
 }
 
 impl Store {
@@ -107,6 +113,12 @@ impl Store {
             drop(tx);
             return self.refuse_identity(hello, &bound).await;
         }
+        if certificate::revoked(&mut tx, name, &hello.fingerprint).await? {
+            drop(tx);
+            self.refusal_add("Hello", name.as_str(), &certificate::revoked_message(name))
+                .await?;
+            return Ok(Opened::Revoked);
+        }
         let (stored, desired) = (
             fence(stored_incarnation, stored_version),
             fence(incarnation, version),
@@ -125,12 +137,14 @@ impl Store {
             .await?;
         rollout::replace_all(&mut tx, name, session, &hello.rollouts).await?;
         remember(&mut tx, hello, stored, desired).await?;
+        let head = history::newest(&mut tx).await?;
         crate::hint::notify(&mut tx).await?;
         tx.commit().await?;
         Ok(Opened::Session {
             session: session.unsigned_abs(),
             desired,
             regressed,
+            head,
         })
     }
 

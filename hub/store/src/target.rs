@@ -116,7 +116,7 @@ pub(crate) async fn set_state(
     Ok(())
 }
 
-/// Once and for all: the engine binds an unbound target only.
+/// Its digest once and for all: the engine binds an unbound target, and changes how a bound one is delivered.
 pub(crate) async fn set_content(
     tx: &mut PgConnection,
     of: Of<'_>,

@@ -1,6 +1,7 @@
 //! The store against a real Postgres: every statement against the migrated schema and the row that reads it, and what must
 //! hold whatever the engine decides.
 
+mod applied;
 mod fixture;
 mod rules;
 mod statement;

@@ -15,6 +15,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Short, so that renewals come every second.
 pub const LEASE_SECONDS: u32 = 4;
+/// Longer than any test here takes, and over before a person would wait for it.
+pub const CERTIFICATE_SECONDS: u32 = 600;
 
 /// A running hub. Its Postgres stops when it is dropped, however the test ends.
 pub struct World {
@@ -30,6 +32,11 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
+        Self::with_certificates(CERTIFICATE_SECONDS).await
+    }
+
+    /// Whose clusters' certificates live so long.
+    pub async fn with_certificates(seconds: u32) -> Self {
         // As root the embedded Postgres runs under another user, who has to get through.
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
@@ -40,6 +47,7 @@ impl World {
             database: Database::Url(postgres.url().to_owned()),
             listen: "127.0.0.1:0".parse().unwrap(),
             lease_seconds: LEASE_SECONDS,
+            cluster_certificate_seconds: seconds,
             addr_file: None,
             san: Vec::new(),
             log: LogForm::Text,
@@ -72,6 +80,11 @@ impl World {
     /// A connection with a client certificate, or without.
     pub async fn channel(&self, identity: Option<(&str, &str)>) -> Channel {
         self.endpoint(identity).connect().await.unwrap()
+    }
+
+    /// None, if the door stays closed.
+    pub async fn try_channel(&self, identity: Option<(&str, &str)>) -> Option<Channel> {
+        self.endpoint(identity).connect().await.ok()
     }
 
     /// Nobody, if the hub does not answer now.

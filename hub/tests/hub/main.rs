@@ -15,4 +15,5 @@ mod fixture;
 mod join;
 mod outage;
 mod program;
+mod renewal;
 mod session;

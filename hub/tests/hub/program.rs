@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use crate::agent::{Agent, Stream};
 use crate::approval::{held, waiting};
-use crate::fixture::{LEASE_SECONDS, PATIENCE, World, document, eventually};
+use crate::fixture::{CERTIFICATE_SECONDS, LEASE_SECONDS, PATIENCE, World, document, eventually};
 
 /// Starts the program in a folder, over a database, with at most so many file descriptors; waits until it answers.
 async fn serve_program(dir: &Path, database: &str, descriptors: u32) -> (Child, String) {
@@ -141,6 +141,7 @@ async fn a_second_hub_serves_what_the_first_decides_and_takes_over() {
         database: Database::Url(world.database.clone()),
         listen: "127.0.0.1:0".parse().unwrap(),
         lease_seconds: LEASE_SECONDS,
+        cluster_certificate_seconds: CERTIFICATE_SECONDS,
         addr_file: None,
         san: Vec::new(),
         log: LogForm::Text,

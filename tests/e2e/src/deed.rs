@@ -51,3 +51,9 @@ pub fn promote() -> Value {
 pub fn promote_full() -> Value {
     json!({"status": {"promoteFull": true}})
 }
+
+/// `restart`: pods older than this moment are replaced.
+pub fn restart(at: jiff::Timestamp) -> Value {
+    let at = jiff::Timestamp::from_second(at.as_second()).unwrap_or(at);
+    json!({"spec": {"restartAt": at.to_string()}})
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::object::text;
 
 /// Fields that hold a moment or a number of the API server.
-const MOMENTS: [&str; 15] = [
+const MOMENTS: [&str; 19] = [
     "abortedAt",
     "at",
     "completedAt",
@@ -15,12 +15,16 @@ const MOMENTS: [&str; 15] = [
     "incarnation",
     "lastTransitionTime",
     "lastUpdateTime",
+    "manualPauseStartedAt",
     "observedGeneration",
     "release",
+    "rolloutStartedAt",
+    "restartedAt",
     "since",
     "startTime",
     "startedAt",
     "version",
+    "argo-rollouts.argoproj.io/restarted-after",
     "kubectl.kubernetes.io/last-applied-configuration",
 ];
 

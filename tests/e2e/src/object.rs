@@ -25,7 +25,13 @@ pub enum Kind {
     /// Of the core.
     Pod,
     /// Of the core.
+    Service,
+    /// Of the core.
     Event,
+    /// Of the core.
+    Secret,
+    /// Of autoscaling.
+    HorizontalPodAutoscaler,
 }
 
 impl Kind {
@@ -42,7 +48,15 @@ impl Kind {
             Kind::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Kind::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
             Kind::Pod => ("", "v1", "Pod", "pods"),
+            Kind::Service => ("", "v1", "Service", "services"),
             Kind::Event => ("", "v1", "Event", "events"),
+            Kind::Secret => ("", "v1", "Secret", "secrets"),
+            Kind::HorizontalPodAutoscaler => (
+                "autoscaling",
+                "v2",
+                "HorizontalPodAutoscaler",
+                "horizontalpodautoscalers",
+            ),
         };
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }

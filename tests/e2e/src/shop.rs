@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tests_fleet::{Cluster, Error, Result, apply, eventually};
 
@@ -35,14 +35,33 @@ impl Shop {
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace},
         }))
         .await?;
-        shop.apply(&json!({
+        shop.service(NAME).await?;
+        Ok(shop)
+    }
+
+    /// Makes a Service over all pods of the application.
+    pub async fn service(&self, name: &str) -> Result<()> {
+        self.apply(&json!({
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": {"name": NAME, "namespace": namespace},
+            "metadata": {"name": name, "namespace": self.namespace},
             "spec": {"selector": {"app": NAME}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
         }))
-        .await?;
-        Ok(shop)
+        .await
+    }
+
+    /// Deletes an object of the namespace.
+    pub async fn delete(&self, kind: Kind, name: &str) -> Result<()> {
+        let api = kind.of(&self.client, &self.namespace);
+        let done = api.delete(name, &DeleteParams::background()).await;
+        done.map(|_| ())
+            .map_err(Error::kube(format!("delete {kind:?} {name}")))
+    }
+
+    /// The pod hash that a Service selects; empty: all pods.
+    pub async fn selects(&self, service: &str) -> Result<String> {
+        let found = self.named(Kind::Service, service).await?;
+        Ok(text(&found, "/spec/selector/rollouts-pod-template-hash").to_owned())
     }
 
     /// Its namespace.
@@ -116,6 +135,35 @@ impl Shop {
         list.items.iter().map(object::json).collect()
     }
 
+    /// What `undo` of the kubectl plugin writes: the template of the ReplicaSet of a revision as the API server has it,
+    /// without the hash label, in a JSON patch.
+    pub async fn undo_to(&self, revision: &str) -> Result<()> {
+        let sets = self.all(Kind::ReplicaSet).await?;
+        let annotation = "/metadata/annotations/rollout.argoproj.io~1revision";
+        let set = sets.iter().find(|set| text(set, annotation) == revision);
+        let template = set.and_then(|set| set.pointer("/spec/template"));
+        let mut template = template
+            .cloned()
+            .ok_or_else(|| Error::Check(format!("no ReplicaSet has revision {revision}")))?;
+        if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {
+            // Go writes a time that is not set as null.
+            metadata.insert("creationTimestamp".into(), Value::Null);
+        }
+        let labels = template.pointer_mut("/metadata/labels");
+        if let Some(labels) = labels.and_then(Value::as_object_mut) {
+            labels.remove("rollouts-pod-template-hash");
+        }
+        let patch = json!([{"op": "replace", "path": "/spec/template", "value": template}]);
+        let namespace = &self.namespace;
+        let path = format!("/apis/argoproj.io/v1alpha1/namespaces/{namespace}/rollouts/{NAME}");
+        let request = http::Request::patch(path)
+            .header(http::header::CONTENT_TYPE, "application/json-patch+json")
+            .body(patch.to_string().into_bytes())
+            .map_err(Error::parse("a request"))?;
+        let done = self.client.request::<Value>(request).await;
+        done.map(|_| ()).map_err(Error::kube("undo"))
+    }
+
     /// A merge patch on the Rollout.
     pub async fn patch(&self, patch: &Value) -> Result<()> {
         let api = Kind::Rollout.of(&self.client, &self.namespace);
@@ -149,6 +197,21 @@ impl Shop {
             .await;
         done.map(|_| ())
             .map_err(Error::kube(format!("patch {patch}")))
+    }
+
+    /// What an autoscaler reads and writes: the scale subresource.
+    pub async fn scale(&self, replicas: Option<i32>) -> Result<Value> {
+        let api = Kind::Rollout.of(&self.client, &self.namespace);
+        let scale = match replicas {
+            None => api.get_scale(NAME).await,
+            Some(replicas) => {
+                let patch = json!({"spec": {"replicas": replicas}});
+                let patch = Patch::Merge(&patch);
+                api.patch_scale(NAME, &PatchParams::default(), &patch).await
+            }
+        };
+        let scale = scale.map_err(Error::kube("the scale subresource"))?;
+        serde_json::to_value(scale).map_err(Error::parse("a Scale"))
     }
 
     /// Pods by image: how many are ready. A pod that is being deleted does not count.

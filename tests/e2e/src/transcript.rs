@@ -1,6 +1,6 @@
 //! What the kubectl plugin shows, held as text. In: commands, and a fixture with what each of them answered when somebody
 //! read it. Out: whether it still does, with ages and names that the cluster chooses taken out. `UPDATE=1` rewrites the
-//! fixture at the end of a test that passed: read each changed line as a user would before keeping it.
+//! fixture: read each changed line as a user would before keeping it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -54,8 +54,7 @@ impl Transcript {
         if !self.update && expected.as_ref() != Some(&block) {
             return Err(self.differs(expected, &block));
         }
-        self.found.push(block);
-        Ok(())
+        self.keep(block)
     }
 
     /// Runs a command that changes nothing until it answers as the fixture says: pods come and go for a while.
@@ -80,18 +79,24 @@ impl Transcript {
         if shown.is_err() {
             return Err(self.differs(expected, &block));
         }
+        self.keep(block)
+    }
+
+    /// The next block; the fixture, if it is rewritten, goes as far as the session has come.
+    fn keep(&mut self, block: String) -> Result<()> {
         self.found.push(block);
+        if self.update {
+            let text = self.found.concat();
+            std::fs::write(&self.path, text).map_err(Error::io("write", &self.path))?;
+        }
         Ok(())
     }
 
     /// The end: the fixture has nothing more.
     pub fn end(self) -> Result<()> {
-        if self.update {
-            let text = self.found.concat();
-            return std::fs::write(&self.path, text).map_err(Error::io("write", &self.path));
-        }
         match self.expected.get(self.found.len()) {
             None => Ok(()),
+            Some(_) if self.update => Ok(()),
             Some(more) => Err(self.differs(Some(more.clone()), "")),
         }
     }
@@ -160,13 +165,14 @@ pub fn block(arguments: &[&str], answer: &Answer, names: &[(String, String)]) ->
     block
 }
 
-/// A line without hashes, random endings and ages, its columns two spaces apart: their widths follow what was masked.
+/// A line without hashes, random endings and ages, its columns two spaces apart: their widths follow what was masked. The
+/// branches of a tree stay as they are.
 fn masked(line: &str, names: &[(String, String)]) -> String {
-    let body = line.trim_start_matches(' ');
-    let indent = line.len().saturating_sub(body.len());
+    let body = line.trim_start_matches([' ', '│', '├', '└', '─']);
+    let (branches, _) = line.split_at(line.len().saturating_sub(body.len()));
     let columns = body.split("  ").map(str::trim).filter(|it| !it.is_empty());
     let columns: Vec<String> = columns.map(|column| cell(column, names)).collect();
-    format!("{}{}", " ".repeat(indent), columns.join("  "))
+    format!("{branches}{}", columns.join("  "))
 }
 
 fn cell(column: &str, names: &[(String, String)]) -> String {
@@ -213,12 +219,12 @@ mod tests {
             ("Name:            checkout", "Name:  checkout"),
             ("  Step:          1/4", "  Step:  1/4"),
             (
-                "   └──⧉ checkout-5d8f9c           ReplicaSet  ✔ Healthy  2m13s  stable",
-                "   └──⧉ checkout-<v1>  ReplicaSet  ✔ Healthy  AGE  stable",
+                "│  └──⧉ checkout-5d8f9c           ReplicaSet  ✔ Healthy  2m13s  stable",
+                "│  └──⧉ checkout-<v1>  ReplicaSet  ✔ Healthy  AGE  stable",
             ),
             (
-                "      ├──□ checkout-5d8f9c-x2z9q  Pod         ✔ Running  7s     ready:1/1",
-                "      ├──□ checkout-<v1>-…  Pod  ✔ Running  AGE  ready:1/1",
+                "│     ├──□ checkout-5d8f9c-x2z9q  Pod         ✔ Running  7s     ready:1/1",
+                "│     ├──□ checkout-<v1>-…  Pod  ✔ Running  AGE  ready:1/1",
             ),
             ("a 7s pause is no age", "a 7s pause is no age"),
             ("", ""),

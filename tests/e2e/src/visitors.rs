@@ -6,9 +6,9 @@ use std::process::Command;
 
 use jiff::Timestamp;
 use tests_fleet::records::{self, Answer};
-use tests_fleet::{Cluster, Process, Result, RunDir, programs};
+use tests_fleet::{Cluster, Process, Result, RunDir, eventually, programs};
 
-use crate::shop::Shop;
+use crate::shop::{SOON, Shop};
 
 /// Requests a second: a window of [`WINDOW`] answers is then about a second.
 const RATE: &str = "50";
@@ -40,6 +40,27 @@ impl Visitors {
         command.arg(&answers);
         let process = Process::spawn(run, &format!("visitors-{name}"), command)?;
         Ok(Self { process, answers })
+    }
+
+    /// What they got so far.
+    pub fn answers(&mut self) -> Result<Vec<Answer>> {
+        self.process.must_run()?;
+        records::read(&self.answers)
+    }
+
+    /// Waits until so many answers in a row came from this version.
+    pub async fn only(&mut self, version: &str) -> Result<()> {
+        eventually(&format!("only {version} answers"), SOON, async || {
+            let answers = self.answers().map_err(|error| error.to_string())?;
+            let last = answers.iter().rev().take(WINDOW);
+            let of_it = last.filter(|answer| answer.version == version).count();
+            if of_it == WINDOW {
+                Ok(())
+            } else {
+                Err(format!("{of_it} of the last {WINDOW}"))
+            }
+        })
+        .await
     }
 
     /// The highest share that a version had in any window between two moments, and how many answers there were.

@@ -103,6 +103,64 @@ fn time(object: &Value, pointer: &str) -> jiff::Timestamp {
     text(object, pointer).parse().expect("a time")
 }
 
+/// The API server has filled the ReplicaSet's template with defaults, and the plugin writes all of it into the spec.
+#[tokio::test]
+async fn undo_in_mid_canary_is_back_at_once_in_the_same_replica_set() {
+    let (shared, shop) = shop("undo").await;
+    let before = shop.first("v1", &held_at_20()).await.expect("healthy");
+    shop.deploy("v2", &held_at_20()).await.expect("applied");
+    shop.paused_at(1).await.expect("held");
+    shop.undo_to("1").await.expect("undone");
+    let after = shop
+        .healthy("v1")
+        .await
+        .expect("back at once, without steps");
+    let written = after.pointer("/spec/template/spec/restartPolicy");
+    assert_eq!(written, Some(&json!("Always")), "defaults are in the spec");
+    assert_eq!(
+        text(&after, "/status/stableRS"),
+        text(&before, "/status/stableRS")
+    );
+    let sets = shop.all(Kind::ReplicaSet).await.expect("sets");
+    assert_eq!(sets.len(), 2, "no new ReplicaSet: {sets:?}");
+    let events = shop.all(Kind::Event).await.expect("events");
+    assert!(
+        events
+            .iter()
+            .any(|event| text(event, "/reason") == "SkipSteps"),
+        "{events:?}"
+    );
+
+    // From a version that is out it goes back through the steps, in the ReplicaSet that is there.
+    shop.deploy("v2", &held_at_20()).await.expect("applied");
+    shop.paused_at(1).await.expect("held");
+    shop.verb(&deed::promote()).await.expect("promoted");
+    let out = shop.healthy("v2").await.expect("out");
+    let first = sets
+        .iter()
+        .find(|set| text(set, "/metadata/name").ends_with(text(&before, "/status/stableRS")));
+    let now = shop
+        .named(
+            Kind::ReplicaSet,
+            text(first.expect("the first set"), "/metadata/name"),
+        )
+        .await
+        .expect("the first set");
+    shop.undo_to(revision(&now)).await.expect("undone");
+    let canary = shop.paused_at(1).await.expect("through the steps");
+    assert_eq!(
+        text(&canary, "/status/currentPodHash"),
+        text(&before, "/status/stableRS")
+    );
+    assert_ne!(
+        text(&out, "/status/stableRS"),
+        text(&before, "/status/stableRS")
+    );
+    let sets = shop.all(Kind::ReplicaSet).await.expect("sets");
+    assert_eq!(sets.len(), 2, "no new ReplicaSet: {sets:?}");
+    shared.check().await.expect("no fault");
+}
+
 #[tokio::test]
 async fn abort_goes_back_retry_goes_on_and_full_skips_the_rest() {
     let (shared, shop) = shop("abort").await;

@@ -10,16 +10,20 @@
 )]
 
 mod adoption;
+mod blue_green;
 mod canary;
 mod commits;
 mod crds;
 mod cutoff;
+mod edits;
 mod faults;
 mod fleet;
 mod kills;
 mod plugin;
+mod pods;
 mod poison;
 mod races;
+mod reach;
 mod sandbox;
 mod workload;
 mod workloads;

@@ -2,29 +2,35 @@
 //! counts. Out: whether the final objects, and the pods that were ever started, are the same as if nobody had died,
 //! wherever the agent was killed: before a write reached the server, or after the server's reply to it.
 
+mod governed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agent_api::names::gate_name;
 use serde_json::{Value, json};
 use tests_e2e::bed::Bed;
+use tests_e2e::deed;
 use tests_e2e::names::Names;
-use tests_e2e::object::{self, Kind, differences, number, text};
+use tests_e2e::object::{Kind, differences, number, text};
 use tests_e2e::quiet::quiet;
 use tests_e2e::shop::{NAME, SOON, Shop};
-use tests_fleet::agent::NAMESPACE;
 use tests_fleet::proxy::api::ApiProxy;
 use tests_fleet::proxy::trigger::{KillPoint, Moment};
 use tests_fleet::records::{self, Happening, JournalLine};
-use tests_fleet::{
-    Agent, AgentAccess, AgentOptions, Cli, Error, Hub, HubOptions, Prometheus, Result, eventually,
-};
+use tests_fleet::{Agent, AgentAccess, AgentOptions, Cli, Hub, Prometheus, Result, eventually};
 
 use self::Leave::{Alone, Governed};
+use self::governed::{govern, passed};
 
 /// A canary of less would not show much.
 const WRITES_MIN: u64 = 8;
+/// Nor would a restart or a scaling.
+const OTHER_WRITES_MIN: u64 = 3;
+/// Replicas of the Rollout.
+const REPLICAS: u64 = 2;
+/// What an autoscaler wants in between.
+const MORE_REPLICAS: u64 = 4;
 /// So long without a write means that the agent has nothing more to do.
 const STILL: Duration = Duration::from_millis(1500);
 /// How long nothing at all may be written when nothing happens.
@@ -43,6 +49,18 @@ struct Outcome {
     struck: bool,
 }
 
+/// How a version goes out.
+#[derive(Clone, Copy)]
+enum How {
+    /// Half the pods, a pause, an analysis.
+    Canary,
+    /// A preview, an analysis, a pause, a switch, an analysis, a delay.
+    BlueGreen,
+}
+
+/// The Service of the preview.
+const PREVIEW: &str = "preview";
+
 /// Who lets the canary go.
 enum Leave {
     /// Nobody has to.
@@ -51,7 +69,28 @@ enum Leave {
     Governed,
 }
 
+/// What is done once a round, and must come out the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    /// The next version.
+    Version,
+    /// A restart of all pods.
+    Restart,
+    /// An autoscaler wants more pods; they go again before the next round.
+    Scale,
+}
+
+impl Deed {
+    fn writes_min(self) -> u64 {
+        match self {
+            Deed::Version => WRITES_MIN,
+            Deed::Restart | Deed::Scale => OTHER_WRITES_MIN,
+        }
+    }
+}
+
 struct Stage {
+    deed: Deed,
     // The agent goes first, then what it talks to.
     agent: Agent,
     hub: Option<(Cli, Hub)>,
@@ -61,20 +100,41 @@ struct Stage {
     journal: PathBuf,
     bed: Bed,
     round: u32,
+    how: How,
 }
 
 #[tokio::test]
 async fn a_canary_comes_out_the_same_wherever_the_agent_is_killed() {
-    let stage = Stage::set(Alone).await.expect("the stage");
+    let stage = Stage::set(Alone, How::Canary).await.expect("the stage");
+    killed_everywhere(stage, |_| vec![Moment::BeforeForward, Moment::AfterReply]).await;
+}
+
+#[tokio::test]
+async fn a_blue_green_update_comes_out_the_same_wherever_the_agent_is_killed() {
+    let stage = Stage::set(Alone, How::BlueGreen).await.expect("the stage");
     killed_everywhere(stage, |_| vec![Moment::BeforeForward, Moment::AfterReply]).await;
 }
 
 #[tokio::test]
 async fn a_permitted_canary_comes_out_the_same_wherever_the_agent_is_killed() {
-    let stage = Stage::set(Governed).await.expect("the stage");
+    let stage = Stage::set(Governed, How::Canary).await.expect("the stage");
     // Its writes are more, and the two sides take turns: what the sides differ by is tried above.
     let sides = [Moment::BeforeForward, Moment::AfterReply];
     killed_everywhere(stage, |number| vec![sides[usize::from(number % 2 == 0)]]).await;
+}
+
+#[tokio::test]
+async fn a_restart_comes_out_the_same_wherever_the_agent_is_killed() {
+    let mut stage = Stage::set(Alone, How::Canary).await.expect("the stage");
+    stage.deed = Deed::Restart;
+    killed_everywhere(stage, |_| vec![Moment::BeforeForward, Moment::AfterReply]).await;
+}
+
+#[tokio::test]
+async fn a_scaling_comes_out_the_same_wherever_the_agent_is_killed() {
+    let mut stage = Stage::set(Alone, How::Canary).await.expect("the stage");
+    stage.deed = Deed::Scale;
+    killed_everywhere(stage, |_| vec![Moment::BeforeForward, Moment::AfterReply]).await;
 }
 
 /// Kills the agent at every write of a canary, on these sides of it.
@@ -95,14 +155,16 @@ async fn killed_everywhere(mut stage: Stage, sides: impl Fn(u64) -> Vec<Moment>)
     {
         println!("  {} {}", write.verb, write.path);
     }
-    assert!(count >= WRITES_MIN, "only {count} writes");
+    let least = stage.deed.writes_min();
+    assert!(count >= least, "only {count} writes");
+    let settled = stage.proxy.trigger().count();
     let still = quiet("nothing is written", IDLE, SOON, || {
         stage.proxy.trigger().count()
     })
     .await;
     assert_eq!(
         still.expect("quiet"),
-        count,
+        settled,
         "writes although nothing happened"
     );
 
@@ -135,13 +197,13 @@ async fn killed_everywhere(mut stage: Stage, sides: impl Fn(u64) -> Vec<Moment>)
         }
     }
     println!("the agent was killed {kills} times");
-    assert!(kills >= WRITES_MIN, "killed only {kills} times");
+    assert!(kills >= least, "killed only {kills} times");
     stage.agent.assert_no_forbidden().expect("every right");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 impl Stage {
-    async fn set(leave: Leave) -> Result<Self> {
+    async fn set(leave: Leave, how: How) -> Result<Self> {
         let bed = Bed::up("kills", &["kills"]).await?;
         let cluster = bed.first()?.clone();
         let prometheus = Prometheus::start(&bed.run, bed.sandbox.clusters()).await?;
@@ -158,8 +220,10 @@ impl Stage {
         };
         let agent = Agent::start(&bed.run, &access, &options)?;
         let shop = Shop::open(&cluster, "kills").await?;
+        shop.service(PREVIEW).await?;
         shop.apply(&instant_analysis(shop.namespace())).await?;
         let mut stage = Self {
+            deed: Deed::Version,
             agent,
             hub,
             proxy,
@@ -168,6 +232,7 @@ impl Stage {
             journal: cluster.journal(),
             bed,
             round: 0,
+            how,
         };
         stage.deploy().await?;
         stage.settled().await?;
@@ -182,7 +247,15 @@ impl Stage {
             {"analysis": {"templates": [{"templateName": "instant"}]}},
         ]);
         let mut manifest = self.shop.manifest("v1", &steps);
-        manifest["spec"]["replicas"] = json!(2);
+        if let How::BlueGreen = self.how {
+            let analysis = json!({"templates": [{"templateName": "instant"}]});
+            manifest["spec"]["strategy"] = json!({"blueGreen": {
+                "activeService": NAME, "previewService": PREVIEW, "previewReplicaCount": 1,
+                "prePromotionAnalysis": analysis, "postPromotionAnalysis": analysis,
+                "autoPromotionSeconds": 1, "scaleDownDelaySeconds": 1,
+            }});
+        }
+        manifest["spec"]["replicas"] = json!(REPLICAS);
         manifest["spec"]["revisionHistoryLimit"] = json!(1);
         let container = &mut manifest["spec"]["template"]["spec"]["containers"][0];
         container["env"] = json!([{"name": "ROUND", "value": self.round.to_string()}]);
@@ -193,28 +266,74 @@ impl Stage {
         self.shop.apply(&manifest).await
     }
 
+    /// Begins a round.
+    async fn begin(&mut self) -> Result<()> {
+        match self.deed {
+            Deed::Version => self.deploy().await,
+            Deed::Restart => {
+                // A pod's age is in whole seconds: one that was made in this one is not older.
+                let before = self.newest_second();
+                let now = eventually("the next second", SOON, async || {
+                    let now = jiff::Timestamp::now();
+                    let later = Some(now.as_second()) > before;
+                    later.then_some(now).ok_or_else(|| now.to_string())
+                });
+                self.shop.patch(&deed::restart(now.await?)).await
+            }
+            Deed::Scale => {
+                let more = json!({"spec": {"replicas": MORE_REPLICAS}});
+                self.shop.patch(&more).await
+            }
+        }
+    }
+
+    /// The second in which the last pod was started.
+    fn newest_second(&self) -> Option<i64> {
+        let lines: Vec<JournalLine> = records::read(&self.journal).ok()?;
+        lines.iter().map(|line| line.time.as_second()).max()
+    }
+
+    /// Whether the Rollout, as it is, shows the end of the round.
+    fn is_done(&self, rollout: &Value) -> bool {
+        let round = self.round.to_string();
+        let served = text(rollout, "/spec/template/spec/containers/0/env/0/value") == round
+            && text(rollout, "/status/phase") == "Healthy"
+            && text(rollout, "/status/stableRS") == text(rollout, "/status/currentPodHash");
+        let restarted = text(rollout, "/status/restartedAt") == text(rollout, "/spec/restartAt");
+        let scaled =
+            number(rollout, "/status/availableReplicas") == number(rollout, "/spec/replicas");
+        served && restarted && scaled
+    }
+
     /// Waits until the newest version is served and nothing is written any more; gives the Rollout.
     async fn settled(&mut self) -> Result<Value> {
-        let round = self.round.to_string();
-        let served = |rollout: &Value| {
-            text(rollout, "/spec/template/spec/containers/0/env/0/value") == round
-                && text(rollout, "/status/phase") == "Healthy"
-                && text(rollout, "/status/stableRS") == text(rollout, "/status/currentPodHash")
-        };
-        let (shop, agent) = (&self.shop, &mut self.agent);
-        let waited = shop.until("served", served).await;
-        agent.process().must_run()?;
-        waited?;
+        let waited = self
+            .shop
+            .until("done", |rollout| self.is_done(rollout))
+            .await;
+        self.agent.process().must_run()?;
+        let rollout = waited?;
         if let (Some((admin, _)), 2..) = (&self.hub, self.round) {
             passed(admin, self.round - 1).await?;
         }
         let trigger = self.proxy.trigger();
         quiet("nothing more is written", STILL, SOON, || trigger.count()).await?;
-        self.shop.serves(&[("v1", 2)]).await?;
+        let replicas = usize::try_from(number(&rollout, "/spec/replicas")).unwrap_or_default();
+        self.shop.serves(&[("v1", replicas)]).await?;
         self.shop.rollout().await
     }
 
-    /// One canary from the version that is served to the next one.
+    /// What the next round begins from.
+    async fn reset(&mut self) -> Result<()> {
+        if self.deed == Deed::Scale {
+            let fewer = json!({"spec": {"replicas": REPLICAS}});
+            self.shop.patch(&fewer).await?;
+            self.settled().await?;
+        }
+        Ok(())
+    }
+
+    /// One round from rest to rest.
     async fn canary(&mut self, kill: Option<(u64, Moment)>) -> Result<Outcome> {
         let before = self.shop.rollout().await?;
         let old = text(&before, "/status/stableRS").to_owned();
@@ -227,7 +346,7 @@ impl Stage {
                 moment,
                 pid,
             }));
-        self.deploy().await?;
+        self.begin().await?;
         let mut struck = false;
         if kill.is_some() {
             struck = self.killed_or_done().await?;
@@ -240,17 +359,18 @@ impl Stage {
                 *started.entry(names.replaced(&hash)).or_default() += 1;
             }
         }
-        Ok(Outcome {
+        let outcome = Outcome {
             objects: self.objects(&mut names, &after).await?,
             started,
             writes: self.proxy.trigger().count(),
             struck,
-        })
+        };
+        self.reset().await?;
+        Ok(outcome)
     }
 
     /// Waits for the kill and starts the agent again; false: the canary was done before.
     async fn killed_or_done(&mut self) -> Result<bool> {
-        let round = self.round.to_string();
         let struck = eventually("the agent is killed", SOON, async || {
             if self.agent.process().ended().is_some() {
                 return Ok(true);
@@ -260,8 +380,7 @@ impl Stage {
                 .rollout()
                 .await
                 .map_err(|error| error.to_string())?;
-            let done = text(&rollout, "/spec/template/spec/containers/0/env/0/value") == round
-                && text(&rollout, "/status/phase") == "Healthy"
+            let done = self.is_done(&rollout)
                 && text(&rollout, "/status/observedGeneration")
                     == number(&rollout, "/metadata/generation").to_string();
             if done {
@@ -328,80 +447,26 @@ impl Stage {
                 );
             }
         }
+        let mut services = BTreeMap::new();
+        for service in self.shop.all(Kind::Service).await? {
+            let managed = "argo-rollouts.argoproj.io/managed-by-rollouts";
+            let own = json!({
+                "selector": service["spec"]["selector"],
+                "managedBy": service["metadata"]["annotations"][managed],
+            });
+            services.insert(
+                text(&service, "/metadata/name").to_owned(),
+                names.normal(&own),
+            );
+        }
         Ok(json!({
+            "services": services,
             "rollout": names.normal(&json!({"status": rollout["status"], "annotations": rollout["metadata"]["annotations"]})),
             "replicaSets": sets,
             "analysisRuns": runs,
             "gate": self.gate(names).await?,
         }))
     }
-}
-
-impl Stage {
-    /// What the Gate says of the version; which templates are kept beside it depends on the ones before.
-    async fn gate(&self, names: &Names) -> Result<Value> {
-        if self.hub.is_none() {
-            return Ok(Value::Null);
-        }
-        let cluster = self.bed.first()?;
-        let gates = Kind::Gate.of(&cluster.client().await?, NAMESPACE);
-        let name = gate_name(self.shop.namespace(), NAME);
-        let gate = gates
-            .get(&name)
-            .await
-            .map_err(Error::kube(format!("get Gate {name}")))?;
-        let gate = object::json(&gate)?;
-        let status = &gate["status"];
-        let parts = [
-            "served",
-            "held",
-            "effective",
-            "outcome",
-            "observedDigest",
-            "localPermit",
-        ];
-        let parts = parts
-            .into_iter()
-            .map(|part| (part.to_owned(), names.normal(&status[part])));
-        Ok(parts.collect())
-    }
-}
-
-/// A hub that governs the one Rollout, and what the agent needs to be its member.
-async fn govern(bed: &Bed, options: &mut AgentOptions) -> Result<(Cli, Hub)> {
-    let hub = Hub::start(&bed.run, &HubOptions::default()).await?;
-    let admin = hub.admin()?;
-    let intent = json!({
-        "apiVersion": "fleet.groundswell.dev/v1alpha1",
-        "kind": "FleetRollout",
-        "metadata": {"name": NAME},
-        "spec": {
-            "rollout": {"namespace": "kills", "name": NAME},
-            "enforcement": "Enforce",
-            "waves": [{"name": "all"}],
-        },
-    });
-    let path = bed.run.join("document.yaml");
-    std::fs::write(&path, intent.to_string()).map_err(Error::io("write", &path))?;
-    admin
-        .run(&["apply", "-f", &path.display().to_string()])
-        .await?;
-    let token = admin.run(&["cluster", "token", "kills"]).await?;
-    options.hub = Some(hub.url());
-    options.join_token = Some(token.trim().to_owned());
-    Ok((admin, hub))
-}
-
-/// Waits until the hub has recorded a release as a success.
-async fn passed(admin: &Cli, number: u32) -> Result<()> {
-    let release = format!("{NAME}#{number}");
-    eventually(&format!("{release} succeeds"), SOON, async || {
-        let shown = admin.json(&["release", "show", &release]).await;
-        let shown = shown.map_err(|error| error.to_string())?;
-        let succeeded = text(&shown, "/phase") == "Succeeded";
-        succeeded.then_some(()).ok_or(shown.to_string())
-    })
-    .await
 }
 
 /// A template whose answer is there at once: a constant, from a real Prometheus.

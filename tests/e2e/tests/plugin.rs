@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 use tests_e2e::bed::Shared;
-use tests_e2e::object::text;
 use tests_e2e::shop::{NAME, Shop};
 use tests_e2e::transcript::{self, Transcript};
 use tests_fleet::{Plugin, RunDir};
@@ -88,14 +87,14 @@ async fn what_the_plugin_pauses_waits_until_it_promotes() {
     said.does(&["pause", NAME]).await.expect("pause");
     shop.phase("Paused").await.expect("paused");
     said.shows(&GET).await.expect("paused while healthy");
-    said.does(&["set", "image", NAME, "checkout=demo:v2"])
-        .await
-        .expect("set image");
-    said.shows(&GET).await.expect("nothing is started");
-    shop.serves(&[("v1", 5)]).await.expect("v1");
     said.does(&["promote", NAME]).await.expect("unpaused");
-    shop.paused_at(1).await.expect("held at the first pause");
-    said.shows(&GET).await.expect("a fifth");
+    shop.phase("Healthy").await.expect("as before");
+    set_image(&shop, &mut said, "v2").await;
+    said.does(&["pause", NAME]).await.expect("pause");
+    said.shows(&GET).await.expect("paused twice over");
+    said.does(&["promote", NAME]).await.expect("promote");
+    shop.paused_at(3).await.expect("held at the second pause");
+    said.shows(&GET).await.expect("three fifths");
     said.end().expect("no more");
     shared.check().await.expect("no fault");
 }
@@ -108,15 +107,12 @@ async fn the_plugin_goes_back_by_undo() {
     shop.healthy("v2").await.expect("done");
     said.does(&["undo", NAME]).await.expect("undo");
     shop.paused_at(1).await.expect("through the steps");
-    said.shows(&GET).await.expect("v1 is the canary");
-    said.does(&["undo", NAME, "--to-revision", "2"])
+    shop.serves(&[("v1", 1), ("v2", 4)])
         .await
-        .expect("undo of the undo");
-    let rollout = shop.healthy("v2").await.expect("back at once");
-    let hash = text(&rollout, "/status/currentPodHash");
-    assert_eq!(text(&rollout, "/status/stableRS"), hash);
-    said.shows(&GET).await.expect("v2");
-    said.does(&["undo", NAME, "--to-revision", "4"])
+        .expect("v1 is the canary");
+    said.does(&["promote", NAME, "--full"]).await.expect("full");
+    shop.healthy("v1").await.expect("back");
+    said.does(&["undo", NAME, "--to-revision", "3"])
         .await
         .expect("nothing to do");
     said.does(&["undo", NAME, "--to-revision", "99"])

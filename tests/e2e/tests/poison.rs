@@ -14,7 +14,8 @@ const STEPS: usize = 5_000;
 async fn beside(shop: &Shop, name: &str, change: impl FnOnce(&mut Value)) {
     let mut manifest = shop.manifest("v1", &json!([]));
     manifest["metadata"]["name"] = json!(name);
-    manifest["spec"]["replicas"] = json!(1);
+    // Pods are not what they hurt with.
+    manifest["spec"]["replicas"] = json!(0);
     manifest["spec"]["selector"] = json!({"matchLabels": {"app": name}});
     manifest["spec"]["template"]["metadata"]["labels"] = json!({"app": name});
     change(&mut manifest);
@@ -42,8 +43,6 @@ async fn poisoned_rollouts_hurt_nobody_else() {
         let bulk = (0..VARIABLES)
             .map(|number| json!({"name": format!("BULK_{number}"), "value": "x".repeat(LETTERS)}));
         manifest["spec"]["template"]["spec"]["containers"][0]["env"] = bulk.collect();
-        // Its pods would weigh as much again, each.
-        manifest["spec"]["replicas"] = json!(0);
     })
     .await;
     // A word that the schema takes and our type does not know.

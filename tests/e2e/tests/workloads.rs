@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests_e2e::bed::Shared;
 use tests_e2e::object::{Kind, number, text};
 use tests_e2e::shop::{NAME, SOON, Shop};
-use tests_fleet::eventually;
+use tests_fleet::{eventually, kubeconfig};
 
 async fn shop(namespace: &str) -> (&'static Shared, Shop) {
     let shared = Shared::get().await.expect("the shared cluster");
@@ -114,8 +114,9 @@ async fn a_disruption_budget_refuses_evictions() {
     }))
     .await
     .expect("a budget");
-    let client = shared.cluster().expect("it").client().await.expect("it");
-    let pods: Api<Pod> = Api::namespaced(client, shop.namespace());
+    let cluster = shared.cluster().expect("it").kubeconfig();
+    let client = kubeconfig::impatient_client(&cluster).await;
+    let pods: Api<Pod> = Api::namespaced(client.expect("a client"), shop.namespace());
     allowed(&shop, 0).await;
     let victim = shop.all(Kind::Pod).await.expect("pods");
     let victim = text(&victim[0], "/metadata/name").to_owned();

@@ -40,10 +40,15 @@ pub struct AgentAccess {
 impl AgentAccess {
     /// Puts the CRDs and the agent's rights into the cluster and asks for a token.
     pub async fn install(run: &RunDir, cluster: &Cluster) -> Result<Self> {
+        Self::install_from(run, cluster, "agent").await
+    }
+
+    /// The same with the rights of another folder of `deploy`.
+    pub async fn install_from(run: &RunDir, cluster: &Cluster, folder: &str) -> Result<Self> {
         let client = cluster.client().await?;
         let deploy = programs::workspace().join("deploy");
         apply::manifests(&client, &deploy.join("crds")).await?;
-        apply::manifests(&client, &deploy.join("agent")).await?;
+        apply::manifests(&client, &deploy.join(folder)).await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client, NAMESPACE);
         let request = TokenRequest {
             spec: Some(TokenRequestSpec {

@@ -20,13 +20,23 @@ pub struct Server {
     pub ca: Option<Vec<u8>>,
 }
 
-/// A client with the file's own rights.
+/// A client with the file's own rights. It asks again by itself when the server is busy.
 pub async fn client(path: &Path) -> Result<kube::Client> {
+    connect(path, true).await
+}
+
+/// The same, for who wants to know that the server refused.
+pub async fn impatient_client(path: &Path) -> Result<kube::Client> {
+    connect(path, false).await
+}
+
+async fn connect(path: &Path, again: bool) -> Result<kube::Client> {
     let place = format!("kubeconfig {}", path.display());
     let file = Kubeconfig::read_from(path).map_err(Error::parse(&place))?;
-    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+    let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
         .map_err(Error::parse(&place))?;
+    config.default_retry = again;
     kube::Client::try_from(config).map_err(Error::kube(place))
 }
 

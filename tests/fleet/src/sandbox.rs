@@ -43,7 +43,21 @@ impl Cluster {
 
     /// host:port of the gateway.
     pub fn gateway(&self) -> Result<String> {
-        let path = self.dir.join("gateway");
+        self.line("gateway")
+    }
+
+    /// `http://host:port` of etcd.
+    pub fn etcd(&self) -> Result<String> {
+        self.line("etcd-client")
+    }
+
+    /// The API server's audit log, if the sandbox was given a policy for it.
+    pub fn audit_log(&self) -> PathBuf {
+        self.dir.join("audit.log")
+    }
+
+    fn line(&self, file: &str) -> Result<String> {
+        let path = self.dir.join(file);
         let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
         Ok(text.trim().to_owned())
     }
@@ -65,13 +79,19 @@ pub struct Sandbox {
 impl Sandbox {
     /// Starts clusters of these names and waits until all are ready.
     pub async fn up(run: &RunDir, names: &[&str]) -> Result<Self> {
+        Self::up_with(run, names, &[]).await
+    }
+
+    /// The same with further flags of `sandbox up`.
+    pub async fn up_with(run: &RunDir, names: &[&str], more: &[String]) -> Result<Self> {
         let dir = run.folder("sandbox")?;
         let mut command = Command::new(programs::sandbox()?);
         command
             .arg("up")
             .args(["--names", &names.join(",")])
             .arg("--dir")
-            .arg(&dir);
+            .arg(&dir)
+            .args(more);
         let mut process = Process::spawn(run, "sandbox", command)?;
         process.said_exactly("ready", READY).await?;
         let clusters = names

@@ -3,14 +3,25 @@
 //! In: `Observed` and plans. Out: the next `Observed`. It must not know why a plan is made; what a plan writes is applied
 //! as it is, and what cannot be applied is an error.
 
+mod controller;
+
 use std::collections::BTreeMap;
 
-use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, LABEL_POD_HASH};
-use agent_api::object::{ObjectMeta, OwnerReference};
-use agent_api::{AnalysisPhase, AnalysisRunStatus, Pod, ReplicaSet, ReplicaSetStatus};
-use agent_engine::{Action, Changes, GateRecord, Kept, Observed, Plan, Refusal, pods};
+use agent_api::digest::content_digest;
+use agent_api::names::{
+    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_MANAGED_BY, LABEL_POD_HASH,
+};
+use agent_api::object::ObjectMeta;
+use agent_api::{
+    AnalysisPhase, AnalysisRunStatus, Pod, ReplicaSet, ReplicaSetStatus, Service, Weights,
+};
+use agent_engine::{Action, Changes, GateRecord, Kept, Observed, Plan, Refusal, pods, services};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+
+use controller::{keep_pods, owned, time};
+
+use crate::agent_fixture::{NAME, defaulted};
 
 /// Why a plan cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +44,8 @@ pub struct Cluster {
     pub observed: Observed,
     /// Versions (by digest) whose pods never become available.
     pub broken: Vec<String>,
+    /// What the router says first of a split that it is asked for; it confirms with the next tick.
+    pub confirms: Option<bool>,
     /// Writes so far, events aside.
     pub writes: u64,
     /// Names of the ReplicaSets that were ever made.
@@ -48,14 +61,30 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster in a state.
     pub fn new(observed: Observed) -> Self {
-        Self {
+        let mut cluster = Self {
             observed,
             broken: Vec::new(),
+            confirms: None,
             writes: 0,
             made: Vec::new(),
             events: BTreeMap::new(),
             pods: Vec::new(),
             blocked: false,
+        };
+        for set in cluster.observed.replica_sets.clone() {
+            cluster.store_form(&set);
+        }
+        cluster
+    }
+
+    /// The API server fills the template with defaults; a spec copied from it has this digest.
+    fn store_form(&mut self, set: &ReplicaSet) {
+        let images = set.spec.template.images();
+        let version = images.first().and_then(|image| image.strip_prefix("demo:"));
+        let name = set.metadata.name.clone().unwrap_or_default();
+        if let Some(version) = version {
+            let stored = vec![content_digest(&defaulted(version))];
+            self.observed.stored.insert(name, stored);
         }
     }
 
@@ -254,9 +283,45 @@ impl Cluster {
                     .get_or_insert_default();
                 merge(all, annotations);
             }
+            Action::SwitchService { name, from, to } => {
+                let service = self.service(name)?;
+                if services::selects(service) != *from {
+                    return Err(Error::Missing(format!("{name} at {from:?}")));
+                }
+                let selector = &mut service.spec.selector;
+                selector.insert(LABEL_POD_HASH.to_owned(), to.to_string());
+                let annotations = service.metadata.annotations.get_or_insert_default();
+                annotations.insert(ANNOTATION_MANAGED_BY.to_owned(), NAME.to_owned());
+            }
+            Action::SetTraffic { traffic, .. } => {
+                let confirms = self.confirms;
+                let Some(shown) = &mut self.observed.traffic else {
+                    return Err(Error::Missing("the router".to_owned()));
+                };
+                shown.weights = Some(Weights {
+                    verified: confirms,
+                    ..traffic.weights.clone()
+                });
+                shown.routes = traffic
+                    .routes
+                    .iter()
+                    .map(|route| route.name().to_owned())
+                    .collect();
+            }
+            Action::ReleaseService { name } => {
+                let service = self.service(name)?;
+                service.spec.selector.remove(LABEL_POD_HASH);
+                service.metadata.annotations = None;
+            }
             Action::Event(_) => {}
         }
         Ok(())
+    }
+
+    fn service(&mut self, name: &str) -> Result<&mut Service, Error> {
+        let mut all = self.observed.services.iter_mut();
+        let found = all.find(|service| service.metadata.name.as_deref() == Some(name));
+        found.ok_or_else(|| Error::Missing(name.to_owned()))
     }
 
     fn create(&mut self, set: &ReplicaSet) -> Result<(), Error> {
@@ -273,6 +338,7 @@ impl Cluster {
         stamp(&mut set.metadata, self.observed.now);
         set.status = Some(ReplicaSetStatus::default());
         self.made.push(name);
+        self.store_form(&set);
         self.observed.replica_sets.push(set);
         Ok(())
     }
@@ -293,6 +359,10 @@ impl Cluster {
             .now
             .checked_add(SignedDuration::from_secs(seconds))
             .unwrap_or(Timestamp::MAX);
+        let shown = self.observed.traffic.as_mut();
+        if let Some(weights) = shown.and_then(|shown| shown.weights.as_mut()) {
+            weights.verified = weights.verified.map(|_| true);
+        }
         for set in &mut self.observed.replica_sets {
             let desired = set.desired();
             let kept = keep_pods(&mut self.pods, set, self.observed.now);
@@ -384,49 +454,6 @@ impl Cluster {
     }
 }
 
-fn owned(pod: &Pod, set: &str) -> bool {
-    let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
-    owners.iter().any(|owner| owner.name == set)
-}
-
-/// The ReplicaSet controller: pods on their way out go, the newest of too many go, missing ones come. Gives how many of
-/// those that were there stay.
-fn keep_pods(pods: &mut Vec<Pod>, set: &ReplicaSet, now: Timestamp) -> i32 {
-    let name = set.metadata.name.clone().unwrap_or_default();
-    let mut kept = 0;
-    pods.retain(|pod| {
-        if !owned(pod, &name) {
-            return true;
-        }
-        let stays = pod.metadata.deletion_timestamp.is_none() && kept < set.desired();
-        kept += i32::from(stays);
-        stays
-    });
-    for _ in kept..set.desired() {
-        // Names are never used twice: the number of pods ever made is in the time and the place in the list.
-        let name_of_pod = format!("{name}-{}-{}", now.as_second(), pods.len());
-        let template = &set.spec.template;
-        pods.push(Pod {
-            metadata: ObjectMeta {
-                uid: Some(format!("uid-{name_of_pod}")),
-                name: Some(name_of_pod),
-                labels: Some(template.labels()),
-                annotations: Some(template.annotations()),
-                creation_timestamp: time(now),
-                owner_references: Some(vec![OwnerReference {
-                    kind: "ReplicaSet".to_owned(),
-                    name: name.clone(),
-                    controller: Some(true),
-                    ..OwnerReference::default()
-                }]),
-                ..ObjectMeta::default()
-            },
-            ..Pod::default()
-        });
-    }
-    kept
-}
-
 /// Applies changes as a merge patch does.
 fn merge(map: &mut BTreeMap<String, String>, changes: &Changes) {
     for (key, value) in changes {
@@ -435,12 +462,6 @@ fn merge(map: &mut BTreeMap<String, String>, changes: &Changes) {
             None => map.remove(key),
         };
     }
-}
-
-/// A moment as an object's metadata has it.
-fn time<T: serde::de::DeserializeOwned>(now: Timestamp) -> Option<T> {
-    let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    serde_json::from_value(seconds.to_string().into()).ok()
 }
 
 fn stamp(metadata: &mut ObjectMeta, now: Timestamp) {

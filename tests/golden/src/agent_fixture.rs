@@ -3,7 +3,10 @@
 //! In: `observed.yaml`, in which `hash(v2)`, `digest(v2)` and `delivery` stand for the real values of version v2. Out:
 //! `Observed`, and text in which the real values are names again. It must not know what a plan should be.
 
-use std::collections::BTreeMap;
+mod gate;
+mod objects;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::digest::content_digest;
 use agent_api::names::{
@@ -11,16 +14,18 @@ use agent_api::names::{
 };
 use agent_api::pod_hash::{pod_hash, value_hash};
 use agent_api::{
-    AnalysisRun, AnalysisTemplateSpec, ContentDigest, DeliveryDigest, FirstContact, Gate,
-    LabelSelector, Pod, PodHash, PodTemplate, ReplicaSet, Rollout, Uid, Workload, WorkloadKind,
+    AnalysisRun, AnalysisTemplateSpec, ContentDigest, LabelSelector, Pod, PodHash, PodTemplate,
+    ReplicaSet, Rollout, Service, WeightDestination, Weights, Workload, WorkloadKind,
 };
 use agent_engine::{
-    GateObserved, GateRecord, Governance, HpaCounting, HubContact, Kept, Observed, Refusal,
-    Settings, TemplateKey, effective,
+    GateObserved, HpaCounting, Observed, Settings, StoredDigests, TemplateKey, TrafficObserved,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+use gate::{GatePart, gate_observed};
+use objects::{PodPart, RefusedPart, ServicePart, pod, refusal, service};
 
 /// What can be wrong with a fixture.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,9 @@ struct Fixture {
     #[serde(default)]
     templates: Vec<TemplatePart>,
     #[serde(default)]
+    services: Vec<ServicePart>,
+    traffic: Option<TrafficPart>,
+    #[serde(default)]
     defaulted: bool,
     pods: Option<Vec<PodPart>>,
     #[serde(default)]
@@ -65,29 +73,11 @@ struct Fixture {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PodPart {
-    version: String,
-    name: String,
-    created: Timestamp,
-    deleting: Option<Timestamp>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-    #[serde(default)]
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RefusedPart {
-    pod: String,
-    message: String,
-    at: Timestamp,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RolloutPart {
     version: String,
+    /// A client wrote the template back as the API server had stored it in a ReplicaSet.
+    #[serde(default)]
+    undone: bool,
     #[serde(default = "five")]
     replicas: i32,
     #[serde(default = "one")]
@@ -97,10 +87,15 @@ struct RolloutPart {
     steps: Vec<Value>,
     #[serde(default)]
     canary: Map<String, Value>,
+    /// Blue-green instead of a canary.
+    blue_green: Option<Map<String, Value>>,
     #[serde(default)]
     spec: Map<String, Value>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
+    /// Field → who wrote it last, `status.abort: kubectl`.
+    #[serde(default)]
+    authors: BTreeMap<String, String>,
     status: Option<Map<String, Value>>,
 }
 
@@ -152,36 +147,16 @@ struct TemplatePart {
     spec: AnalysisTemplateSpec,
 }
 
+/// What the router shows; the versions are names such as `v2`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct GatePart {
-    #[serde(default = "governed")]
-    governance: String,
-    record: Option<Value>,
-    undecodable: Option<String>,
-    distrust: Option<String>,
-    lost_since: Option<Timestamp>,
+struct TrafficPart {
+    canary: Option<(String, i32)>,
+    stable: Option<(String, i32)>,
+    verified: Option<bool>,
     #[serde(default)]
-    never: bool,
-    #[serde(default = "yes")]
-    lease_live: bool,
-    #[serde(default = "yes")]
-    first_contact_done: bool,
-    #[serde(default)]
-    first_deploy_free: bool,
-    #[serde(default)]
-    passed: Vec<String>,
-    #[serde(default)]
-    kept: Vec<String>,
-    #[serde(default)]
-    missing_config: BTreeMap<String, Vec<String>>,
-}
-
-fn governed() -> String {
-    "Governed".to_owned()
-}
-fn yes() -> bool {
-    true
+    routes: BTreeSet<String>,
+    error: Option<String>,
 }
 
 /// The template of a version, as written in Git.
@@ -224,45 +199,70 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
     let mut fixture: Fixture =
         serde_saphyr::from_str(&text).map_err(|error| Error::Yaml(error.to_string()))?;
     let part = |name: &'static str| move |error| Error::Part(name, error);
-    let templates: BTreeMap<TemplateKey, AnalysisTemplateSpec> = fixture
-        .templates
-        .into_iter()
-        .map(|one| {
-            (
-                TemplateKey {
-                    name: one.name,
-                    cluster_scope: one.cluster_scope,
-                },
-                one.spec,
-            )
-        })
-        .collect();
+    let templates: BTreeMap<TemplateKey, AnalysisTemplateSpec> =
+        std::mem::take(&mut fixture.templates)
+            .into_iter()
+            .map(|one| {
+                (
+                    TemplateKey {
+                        name: one.name,
+                        cluster_scope: one.cluster_scope,
+                    },
+                    one.spec,
+                )
+            })
+            .collect();
     let mut observed = Observed {
         now: fixture.now,
         rollout: serde_json::from_value(rollout(&fixture.rollout)).map_err(part("rollout"))?,
         replica_sets: Vec::new(),
         analysis_runs: Vec::new(),
         templates,
-        defaulted: fixture
-            .defaulted
-            .then(|| defaulted(&fixture.rollout.version)),
+        services: Vec::new(),
+        traffic: fixture.traffic.take().map(traffic),
+        defaulted: None,
         pods: None,
         refused: Vec::new(),
-        workload: fixture.workload.map(workload),
+        workload: fixture.workload.take().map(workload),
+        stored: StoredDigests::new(),
         gate: GateObserved::stand_alone(),
         settings: Settings::default(),
     };
+    if fixture.defaulted {
+        observed.defaulted = Some(defaulted(&fixture.rollout.version));
+    }
     if fixture.hpa_counts_all {
         observed.settings.hpa_counting = HpaCounting::ArgoRollouts;
     }
-    observed.refused = fixture.refused.into_iter().map(refusal).collect();
-    if let Some(pods) = fixture.pods {
+    observed.refused = std::mem::take(&mut fixture.refused)
+        .into_iter()
+        .map(refusal)
+        .collect();
+    if let Some(pods) = fixture.pods.take() {
         let pods: Result<Vec<Pod>, _> = pods
             .into_iter()
             .map(|one| serde_json::from_value(pod(one)))
             .collect();
         observed.pods = Some(pods.map_err(part("pods"))?);
     }
+    replica_sets(&mut fixture, &mut observed)?;
+    let services = fixture.services.into_iter().map(service);
+    let services: Result<Vec<Service>, _> = services.map(serde_json::from_value).collect();
+    observed.services = services.map_err(part("services"))?;
+    for run in fixture.analysis_runs {
+        observed.analysis_runs.push(
+            serde_json::from_value::<AnalysisRun>(analysis_run(run))
+                .map_err(part("analysisRuns"))?,
+        );
+    }
+    if let Some(gate) = fixture.gate.take() {
+        observed.gate = gate_observed(gate, &observed)?;
+    }
+    Ok(observed)
+}
+
+/// The ReplicaSets, and what the API server made of the templates of those that were undone.
+fn replica_sets(fixture: &mut Fixture, observed: &mut Observed) -> Result<(), Error> {
     let steps = step_hash(&rollout(&fixture.rollout));
     for set in &mut fixture.replica_sets {
         for value in set.annotations.values_mut() {
@@ -270,20 +270,16 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
             *value = value.replace("STEPS", &steps);
         }
         let value = replica_set(&fixture.rollout, set);
-        observed
-            .replica_sets
-            .push(serde_json::from_value::<ReplicaSet>(value).map_err(part("replicaSets"))?);
+        let read: ReplicaSet =
+            serde_json::from_value(value).map_err(|error| Error::Part("replicaSets", error))?;
+        if fixture.rollout.undone && !set.foreign {
+            let name = read.metadata.name.clone().unwrap_or_default();
+            let stored = vec![content_digest(&defaulted(&set.version))];
+            observed.stored.insert(name, stored);
+        }
+        observed.replica_sets.push(read);
     }
-    for run in fixture.analysis_runs {
-        observed.analysis_runs.push(
-            serde_json::from_value::<AnalysisRun>(analysis_run(run))
-                .map_err(part("analysisRuns"))?,
-        );
-    }
-    if let Some(gate) = fixture.gate {
-        observed.gate = gate_observed(gate, &observed)?;
-    }
-    Ok(observed)
+    Ok(())
 }
 
 fn workload(part: WorkloadPart) -> Workload {
@@ -304,22 +300,32 @@ fn workload(part: WorkloadPart) -> Workload {
 fn rollout(part: &RolloutPart) -> Value {
     let mut canary = part.canary.clone();
     canary.insert("steps".to_owned(), Value::Array(part.steps.clone()));
+    let strategy = match &part.blue_green {
+        Some(blue_green) => json!({"blueGreen": blue_green}),
+        None => json!({"canary": canary}),
+    };
     let mut annotations = part.annotations.clone();
     if let Some(revision) = part.revision {
         annotations.insert(ANNOTATION_REVISION.to_owned(), revision.to_string());
     }
+    let written = if part.undone {
+        defaulted(&part.version)
+    } else {
+        template(&part.version)
+    };
     let mut value = json!({
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Rollout",
         "metadata": {
             "name": NAME, "namespace": "shop", "uid": "rollout-uid", "generation": part.generation,
             "annotations": annotations,
+            "managedFields": part.authors.iter().map(managed).collect::<Vec<_>>(),
         },
         "spec": {
             "replicas": part.replicas,
             "selector": {"matchLabels": {"app": NAME}},
-            "template": template(&part.version).0,
-            "strategy": {"canary": canary},
+            "template": written.0,
+            "strategy": strategy,
         },
     });
     if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
@@ -343,6 +349,14 @@ fn rollout(part: &RolloutPart) -> Value {
         }
     }
     value
+}
+
+fn managed((field, manager): (&String, &String)) -> Value {
+    let (half, field) = field.split_once('.').unwrap_or((field, ""));
+    json!({
+        "manager": manager, "operation": "Update", "time": "2026-01-01T00:04:59Z", "fieldsType": "FieldsV1",
+        "fieldsV1": {format!("f:{half}"): {format!("f:{field}"): {}}},
+    })
 }
 
 /// The hash of the steps as the engine takes it: over the steps as they are read.
@@ -370,7 +384,7 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
     let mut worn = part.labels.clone();
     worn.insert("app".to_owned(), NAME.to_owned());
     worn.insert(LABEL_POD_HASH.to_owned(), hash.to_string());
-    // What a cache keeps: with a digest annotation the pods' spec is dropped.
+    // What a cache keeps: with a digest annotation nothing of the pods' spec but the images.
     let template = if part.foreign {
         let labels = part.labels.iter();
         labels
@@ -384,7 +398,8 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
             ANNOTATION_DIGEST.to_owned(),
             digest(&part.version).to_string(),
         );
-        json!({"metadata": {"labels": worn}})
+        let image = format!("demo:{}", part.version);
+        json!({"metadata": {"labels": worn}, "spec": {"containers": [{"image": image}]}})
     };
     let available = part.available.unwrap_or(part.desired);
     let mut metadata = json!({
@@ -407,32 +422,22 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
     })
 }
 
-fn pod(part: PodPart) -> Value {
-    let hash = hash(&part.version);
-    let mut labels = part.labels;
-    labels.insert("app".to_owned(), NAME.to_owned());
-    labels.insert(LABEL_POD_HASH.to_owned(), hash.to_string());
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {
-            "name": part.name, "namespace": "shop", "uid": format!("{}-uid", part.name),
-            "labels": labels, "annotations": part.annotations,
-            "creationTimestamp": part.created.to_string(),
-            "deletionTimestamp": part.deleting.map(|at| at.to_string()),
-            "ownerReferences": [{
-                "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("{NAME}-{hash}"), "uid": "",
-                "controller": true,
-            }],
-        },
-    })
-}
-
-fn refusal(part: RefusedPart) -> Refusal {
-    Refusal {
-        uid: Uid(format!("{}-uid", part.pod)),
-        pod: part.pod,
-        message: part.message,
-        at: part.at,
+fn traffic(part: TrafficPart) -> TrafficObserved {
+    let side = |side: (String, i32)| WeightDestination {
+        weight: side.1,
+        pod_template_hash: Some(hash(&side.0)),
+        ..WeightDestination::default()
+    };
+    let weights = (part.canary.is_some() || part.stable.is_some()).then(|| Weights {
+        canary: part.canary.map(side),
+        stable: part.stable.map(side),
+        verified: part.verified,
+        ..Weights::default()
+    });
+    TrafficObserved {
+        weights,
+        routes: part.routes,
+        error: part.error,
     }
 }
 
@@ -450,66 +455,6 @@ fn analysis_run(run: Value) -> Value {
         },
         "spec": {"metrics": [], "terminate": run.get("terminate")},
         "status": run.get("phase").map(|phase| json!({"phase": phase, "message": run.get("message")})),
-    })
-}
-
-fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateObserved, Error> {
-    let content = effective::of_spec(observed);
-    // `v1:other` was kept with steps that are not the present ones.
-    let kept = |entry: &String| {
-        let (version, other) = entry
-            .split_once(':')
-            .map_or((entry.as_str(), None), |(v, o)| (v, Some(o)));
-        let delivery = other.map_or_else(
-            || content.delivery.clone(),
-            |other| DeliveryDigest(format!("v1:{other}")),
-        );
-        let kept = Kept {
-            template: template(version),
-            strategy: effective::strategy_value(&content.strategy),
-            templates: content.templates.clone(),
-            delivery,
-        };
-        (digest(version), kept)
-    };
-    let record = match (part.record, part.undecodable) {
-        (Some(record), _) => {
-            let text = record
-                .to_string()
-                .replace("\"delivery\"", &format!("\"{}\"", content.delivery));
-            let gate: Gate =
-                serde_json::from_str(&text).map_err(|error| Error::Part("gate.record", error))?;
-            GateRecord::Present(Box::new(gate))
-        }
-        (None, Some(why)) => GateRecord::Undecodable(why),
-        (None, None) => GateRecord::Missing,
-    };
-    Ok(GateObserved {
-        governance: match part.governance.as_str() {
-            "Free" => Governance::Free,
-            "Unknown" => Governance::Unknown,
-            "StandAlone" => Governance::StandAlone,
-            _ => Governance::Governed,
-        },
-        governed_by: Some("checkout".to_owned()),
-        record,
-        distrust: part.distrust,
-        hub: match part.lost_since {
-            Some(since) => HubContact::Lost { since },
-            None if part.never => HubContact::Never,
-            None => HubContact::Connected,
-        },
-        lease_live: part.lease_live,
-        first_contact_done: part.first_contact_done,
-        first_contact: FirstContact::Hold,
-        first_deploy_free: part.first_deploy_free,
-        passed: part.passed.iter().map(|version| digest(version)).collect(),
-        kept: part.kept.iter().map(kept).collect(),
-        missing_config: part
-            .missing_config
-            .into_iter()
-            .map(|(version, names)| (digest(&version), names))
-            .collect(),
     })
 }
 

@@ -6,6 +6,8 @@
 mod begin;
 mod events;
 
+use agent_api::Phase;
+use agent_api::names::{LABEL_POD_HASH, condition};
 use agent_engine::planted::Bug;
 use agent_engine::{Plan, audit, reconcile_with};
 
@@ -171,11 +173,52 @@ impl Life {
                 .tick(if writes == 0 { wait.max(1) } else { 7 }, 100);
             if writes == 0 && sets == self.cluster.observed.replica_sets && wake.is_none() {
                 return match self.cluster.stranger() {
-                    None => Ok(()),
+                    None => self.traffic_rests(),
                     Some(pod) => Err(self.fail(format!("metadata-reaches-pods: {pod}"))),
                 };
             }
         }
         Err(self.fail("settles: it writes and writes".to_owned()))
+    }
+
+    /// At rest an aborted version has no traffic while the stable one has its pods, and a healthy Rollout sends it all to
+    /// what is stable.
+    fn traffic_rests(&self) -> Result<(), Failure> {
+        let observed = &self.cluster.observed;
+        let Some(traffic) = observed.traffic.as_ref().filter(|one| one.error.is_none()) else {
+            return Ok(());
+        };
+        let (Some(status), Some(weights)) = (&observed.rollout.status, &traffic.weights) else {
+            return Ok(());
+        };
+        let stable = status.stable_rs.as_ref();
+        let replicas = observed.rollout.spec.replicas();
+        let whole = observed.replica_sets.iter().any(|set| {
+            let labels = set.metadata.labels.as_ref();
+            let hash = labels.and_then(|all| all.get(LABEL_POD_HASH));
+            hash.map(String::as_str) == stable.map(|stable| stable.as_str())
+                && set.available() >= replicas
+        });
+        // A strategy without a router leaves the router's object to whoever has it now.
+        let canary = observed.rollout.spec.strategy.canary.as_ref();
+        let routed = canary.is_some_and(|canary| canary.traffic_routing.is_some());
+        let asked = status
+            .canary
+            .as_ref()
+            .and_then(|canary| canary.weights.as_ref());
+        if !routed || asked.is_none() {
+            return Ok(());
+        }
+        let canary = weights.canary.as_ref().map_or(0, |canary| canary.weight);
+        let invalid = status.condition(condition::INVALID_SPEC).is_some();
+        if status.abort == Some(true) && whole && !invalid && canary > 0 {
+            return Err(self.fail(format!("aborted-loses-traffic: {canary} is left")));
+        }
+        let to = weights.stable.as_ref();
+        let settled = canary == 0 && to.and_then(|to| to.pod_template_hash.as_ref()) == stable;
+        if status.phase == Some(Phase::Healthy) && !settled {
+            return Err(self.fail(format!("healthy-has-settled-traffic: {weights:?}")));
+        }
+        Ok(())
     }
 }

@@ -22,8 +22,7 @@ impl Fleet {
             if self.random.percent(60) {
                 let result = match self.random.below(10) {
                     0..=6 => OutcomeResult::Served,
-                    7..=8 => OutcomeResult::Failed,
-                    _ => OutcomeResult::Refused,
+                    _ => OutcomeResult::Failed,
                 };
                 self.finish(&name, result);
             }
@@ -58,6 +57,18 @@ impl Fleet {
         };
         real.permit_fence = Some(permit.fence);
         real.outcome = None;
+        let other_steps = real.delivery_of(&permit.digest) != Some(&permit.delivery);
+        if permit.direction == Direction::Forward && other_steps {
+            real.outcome = Some(Outcome {
+                fence: permit.fence,
+                release: permit.release.to_string(),
+                digest: permit.digest,
+                result: OutcomeResult::Refused,
+                message: "other steps".to_owned(),
+                generation: 0,
+            });
+            return;
+        }
         let generation = real.spec.as_ref().map_or(0, |spec| spec.generation);
         real.effect = Some(Effect {
             fence: permit.fence,
@@ -106,6 +117,17 @@ impl Fleet {
         });
     }
 
+    /// The content of a permit that has taken effect and has no outcome yet.
+    pub(crate) fn under_way(&self, name: &ClusterName) -> Option<Digest> {
+        let permit = self.permit_of(name)?;
+        let real = self.real.get(name)?;
+        let started = real
+            .effect
+            .as_ref()
+            .is_some_and(|effect| effect.fence == permit.fence);
+        (started && real.outcome.is_none()).then_some(permit.digest)
+    }
+
     /// The permit that its agent took up last, wherever the hub keeps it by now.
     fn permit_of(&self, name: &ClusterName) -> Option<Permit> {
         let fence = self.real.get(name)?.permit_fence?;
@@ -135,7 +157,7 @@ fn serve(real: &mut Rollout, digest: Digest) {
     }
     let spec = real.spec.as_ref().map(|spec| spec.digest.clone());
     real.held = spec.filter(|spec| *spec != digest);
+    real.served_delivery = real.kept_deliveries.get(&digest).cloned();
     real.served = Some(digest);
-    real.served_delivery = Some("steps".into());
     real.phase = "Healthy".to_owned();
 }

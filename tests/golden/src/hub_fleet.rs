@@ -111,7 +111,7 @@ impl Fleet {
     /// One random thing happens.
     pub fn event(&mut self) -> String {
         let name = self.any_cluster();
-        let happened = match self.random.below(20) {
+        let happened = match self.random.below(21) {
             0..=2 => self.push(),
             3 => self.revert(),
             4..=10 => self.agents(),
@@ -121,6 +121,7 @@ impl Fleet {
             14..=15 => self.approve(),
             16 => self.ask(),
             17 => self.regress(&name),
+            18 => self.edit_steps(&name),
             _ => self.wait(),
         };
         self.report();
@@ -227,6 +228,8 @@ impl Fleet {
         content.generation = was.as_ref().map_or(0, |was| was.generation) + 1;
         let changed = was.as_ref().is_none_or(|was| was.digest != content.digest);
         real.spec = Some(content.clone());
+        real.kept_deliveries
+            .insert(content.digest.clone(), content.delivery.clone());
         if !real.kept.contains(&content.digest) {
             real.kept.push(content.digest.clone());
         }
@@ -250,6 +253,24 @@ impl Fleet {
                 now: content,
             });
         }
+    }
+
+    /// Somebody edits the steps alone. Those of a permit that has taken effect stay as they are until its outcome.
+    fn edit_steps(&mut self, name: &ClusterName) -> String {
+        self.rows += 1;
+        let steps = Digest(format!("steps-{}", self.rows));
+        let frozen = self.under_way(name);
+        let Some(real) = self.real.get_mut(name) else {
+            return String::new();
+        };
+        if let Some(spec) = &mut real.spec {
+            spec.delivery = steps.clone();
+            spec.generation += 1;
+            if frozen.as_ref() != Some(&spec.digest) {
+                real.kept_deliveries.insert(spec.digest.clone(), steps);
+            }
+        }
+        format!("the steps in {name} are edited")
     }
 
     fn disconnect(&mut self, name: &ClusterName) -> String {
@@ -432,6 +453,7 @@ fn rollout(name: &ClusterName, empty: bool) -> Rollout {
         }),
         served_delivery: served.as_ref().map(|_| "steps".into()),
         held: None,
+        kept_deliveries: BTreeMap::from([(digest.clone(), "steps".into())]),
         kept: vec![digest],
         healthy: served.clone().into_iter().collect(),
         served,

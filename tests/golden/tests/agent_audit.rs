@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 
 use agent_api::names::ANNOTATION_REVISION;
-use agent_api::{AnalysisRun, Fence, GateStatus, ReplicaSet, StatusTime, Uid};
+use agent_api::{
+    AnalysisRun, Fence, GateStatus, ReplicaSet, StatusTime, Uid, WeightDestination, Weights,
+};
 use agent_engine::audit::RULES;
-use agent_engine::{Action, Changes, Observed, Plan, Reason, audit, reconcile};
+use agent_engine::{Action, Changes, Observed, Plan, Reason, Traffic, audit, reconcile};
 use jiff::Timestamp;
 use tests_golden::agent_fixture::{digest, hash, observed, template};
 
@@ -48,6 +50,14 @@ fn workload_to(plan: &mut Plan, count: i32) {
     }
 }
 
+fn switch(plan: &mut Plan, service: &str, version: &str) {
+    plan.actions.push(Action::SwitchService {
+        name: service.to_owned(),
+        from: None,
+        to: hash(version),
+    });
+}
+
 fn created(plan: &mut Plan) -> &mut ReplicaSet {
     let found = plan.actions.iter_mut().find_map(|action| match action {
         Action::CreateReplicaSet { replica_set } => Some(&mut **replica_set),
@@ -84,7 +94,7 @@ fn later() -> StatusTime {
 type Change = fn(&Observed, &mut Plan);
 
 /// Rule, case, what is changed.
-const BAD: [(&str, &str, Change); 40] = [
+const BAD: [(&str, &str, Change); 61] = [
     ("held-makes-no-set", "gate_held", |_, plan| {
         let (_, mut other) = good("new_version");
         let set = created(&mut other).clone();
@@ -93,6 +103,13 @@ const BAD: [(&str, &str, Change); 40] = [
         });
     }),
     ("held-makes-no-set", "gate_not_trusted", |_, plan| {
+        let (_, mut other) = good("new_version");
+        let set = created(&mut other).clone();
+        plan.actions.push(Action::CreateReplicaSet {
+            replica_set: Box::new(set),
+        });
+    }),
+    ("held-makes-no-set", "gate_permit_refused", |_, plan| {
         let (_, mut other) = good("new_version");
         let set = created(&mut other).clone();
         plan.actions.push(Action::CreateReplicaSet {
@@ -273,7 +290,105 @@ const BAD: [(&str, &str, Change); 40] = [
             notes: Changes::new(),
         });
     }),
+    ("active-has-pods", "bg_preview_pending", |_, plan| {
+        switch(plan, "web", "v2")
+    }),
+    ("active-has-pods", "bg_abort_stable_short", |_, plan| {
+        switch(plan, "web", "v1")
+    }),
+    ("active-keeps-pods", "bg_at_rest", |_, plan| {
+        scale(plan, "v1", 5, 3)
+    }),
+    ("active-keeps-pods", "bg_mid_update_switched", |_, plan| {
+        scale(plan, "v2", 5, 0)
+    }),
+    ("stable-keeps-pods", "bg_post_runs", |_, plan| {
+        scale(plan, "v1", 5, 0)
+    }),
+    ("aborted-is-not-active", "bg_aborted", |_, plan| {
+        switch(plan, "web", "v2")
+    }),
+    ("held-switches-nothing", "bg_gate_held", |_, plan| {
+        let (_, mut other) = good("bg_update_begins");
+        let set = created(&mut other).clone();
+        plan.actions.push(Action::CreateReplicaSet {
+            replica_set: Box::new(set),
+        });
+        switch(plan, "web-preview", "v2");
+    }),
+    ("switch-is-permitted", "bg_gate_max_step", |_, plan| {
+        switch(plan, "web", "v2")
+    }),
+    ("switch-is-permitted", "bg_gate_lease_over", |_, plan| {
+        switch(plan, "web", "v2")
+    }),
+    ("promotion-was-waited-for", "bg_pause_begins", |_, plan| {
+        switch(plan, "web", "v2")
+    }),
+    ("promotion-was-waited-for", "bg_pre_begins", |_, plan| {
+        switch(plan, "web", "v2")
+    }),
+    ("promotion-was-waited-for", "bg_post_begins", |_, plan| {
+        plan.status.stable_rs = Some(hash("v2"))
+    }),
+    ("traffic-has-pods", "routed_weight_confirmed", |_, plan| {
+        scale(plan, "v2", 3, 1)
+    }),
+    ("traffic-has-pods", "dynamic_stable_waits", |_, plan| {
+        scale(plan, "v1", 4, 2)
+    }),
+    ("weight-needs-pods", "routed_one_pod_short", |_, plan| {
+        asks(plan, ("v2", 60), ("v1", 40))
+    }),
+    ("weight-of-the-step", "routed_weight_shown", |_, plan| {
+        asks(plan, ("v2", 60), ("v1", 40))
+    }),
+    (
+        "aborted-gets-no-weight",
+        "routed_abort_delay_starts",
+        |_, plan| asks(plan, ("v2", 20), ("v1", 80)),
+    ),
+    (
+        "promotion-needs-traffic",
+        "routed_last_weight",
+        |_, plan| plan.status.stable_rs = Some(hash("v2")),
+    ),
+    ("service-needs-pods", "routed_pods_pending", |_, plan| {
+        plan.actions.push(Action::SwitchService {
+            name: "web-canary".into(),
+            from: Some(hash("v1")),
+            to: hash("v2"),
+        });
+    }),
+    ("background-is-heard", "background_failed", |_, plan| {
+        plan.status.abort = None
+    }),
 ];
+
+/// The split that a plan asks for, made anew.
+fn asks(plan: &mut Plan, canary: (&str, i32), stable: (&str, i32)) {
+    let side = |(version, weight): (&str, i32)| {
+        Some(WeightDestination {
+            weight,
+            pod_template_hash: Some(hash(version)),
+            ..WeightDestination::default()
+        })
+    };
+    let weights = Weights {
+        canary: side(canary),
+        stable: side(stable),
+        ..Weights::default()
+    };
+    plan.actions
+        .retain(|action| !matches!(action, Action::SetTraffic { .. }));
+    plan.actions.push(Action::SetTraffic {
+        traffic: Box::new(Traffic {
+            weights,
+            routes: Vec::new(),
+        }),
+        because: Reason::StepsDone,
+    });
+}
 
 /// Two more that change the status only.
 const BAD_STATUS: [(&str, &str, Change); 3] = [

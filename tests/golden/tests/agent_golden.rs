@@ -47,11 +47,14 @@ fn action_word(action: &Action) -> &'static str {
         Action::TerminateAnalysisRun { .. } => "TerminateAnalysisRun",
         Action::DeleteAnalysisRun { .. } => "DeleteAnalysisRun",
         Action::ScaleWorkload { .. } => "ScaleWorkload",
+        Action::SwitchService { .. } => "SwitchService",
+        Action::ReleaseService { .. } => "ReleaseService",
+        Action::SetTraffic { .. } => "SetTraffic",
         Action::PatchRollout { .. } => "PatchRollout",
         Action::Event(_) => "Event",
     }
 }
-const ACTIONS: usize = 17;
+const ACTIONS: usize = 20;
 
 /// The word of a reason, likewise.
 fn reason_word(reason: &Reason) -> &'static str {
@@ -75,6 +78,14 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::PausedByPerson => "PausedByPerson",
         Reason::AnalysisRunning { .. } => "AnalysisRunning",
         Reason::AnalysisInconclusive { .. } => "AnalysisInconclusive",
+        Reason::FastRollback => "FastRollback",
+        Reason::Verified => "Verified",
+        Reason::Switches { .. } => "Switches",
+        Reason::PromotionForPerson => "PromotionForPerson",
+        Reason::PromotionUntil { .. } => "PromotionUntil",
+        Reason::PromotionAnalysis { .. } => "PromotionAnalysis",
+        Reason::Delayed { .. } => "Delayed",
+        Reason::DelayOver => "DelayOver",
         Reason::Aborted { .. } => "Aborted",
         Reason::NothingToAbort => "NothingToAbort",
         Reason::DeadlineExceeded { .. } => "DeadlineExceeded",
@@ -86,19 +97,26 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::FleetRollback { .. } => "FleetRollback",
         Reason::Adopted { .. } => "Adopted",
         Reason::VerbRefused { .. } => "VerbRefused",
+        Reason::VerbHonoured { .. } => "VerbHonoured",
         Reason::TemplateLost { .. } => "TemplateLost",
         Reason::Restarting { .. } => "Restarting",
         Reason::RestartRefused { .. } => "RestartRefused",
+        Reason::TrafficError { .. } => "TrafficError",
+        Reason::NoPodsNoTraffic { .. } => "NoPodsNoTraffic",
+        Reason::TrafficWaitsForStable { .. } => "TrafficWaitsForStable",
+        Reason::TrafficUnconfirmed { .. } => "TrafficUnconfirmed",
+        Reason::StaysUntil { .. } => "StaysUntil",
+        Reason::ServiceWaits { .. } => "ServiceWaits",
     }
 }
-const REASONS: usize = 33;
+const REASONS: usize = 48;
 
 fn words(plan: &Plan) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let actions = plan.actions.iter().map(action_word).collect();
     let inside = plan.actions.iter().filter_map(|action| match action {
-        Action::ScaleReplicaSet { because, .. } | Action::ScaleWorkload { because, .. } => {
-            Some(because)
-        }
+        Action::ScaleReplicaSet { because, .. }
+        | Action::ScaleWorkload { because, .. }
+        | Action::SetTraffic { because, .. } => Some(because),
         _ => None,
     });
     (

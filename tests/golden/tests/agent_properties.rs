@@ -1,5 +1,5 @@
 //! Ten thousand random lives of a Rollout: nothing that `audit` forbids, every cut-off pass survived, everything comes to
-//! rest; and each of ten planted bugs is noticed.
+//! rest; and each planted bug is noticed.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use agent_engine::planted::{Bug, Planted};

@@ -344,3 +344,62 @@ fn a_failure_is_reported_and_only_a_newer_permit_lifts_it() {
     );
     assert_eq!(says(&cluster), "Paused CanaryPauseStep");
 }
+
+/// The steps with another share, as an edit of the strategy alone.
+fn other_share(cluster: &mut Cluster, weight: i64, generation: i64) {
+    let steps = serde_json::json!([{"setWeight": weight}, {"pause": {}}]);
+    let canary = cluster.observed.rollout.spec.strategy.canary.as_mut();
+    canary.unwrap().steps = serde_json::from_value(steps).unwrap();
+    cluster.observed.rollout.metadata.generation = Some(generation);
+}
+
+#[test]
+fn a_permit_fixes_the_steps_and_one_for_older_steps_is_refused() {
+    let (mut cluster, mut log) = governed();
+    git(&mut cluster, "v2", 2);
+    settle(&mut cluster, &mut log);
+    let early = permit(&cluster, "v2", 7, Direction::Forward);
+    // The steps are edited while it is held; the hub has decided before it heard of that.
+    other_share(&mut cluster, 40, 3);
+    settle(&mut cluster, &mut log);
+    hub(&mut cluster, |spec| spec.permit = Some(early));
+    settle(&mut cluster, &mut log);
+    let outcome = record(&cluster).outcome.unwrap();
+    assert_eq!(
+        (outcome.result, outcome.fence.version),
+        (OutcomeResult::Refused, 7)
+    );
+    assert_eq!(cluster.made.len(), 1, "{}", log.join("\n"));
+    // Granted anew it runs with the steps of now, and an edit in mid-canary changes nothing until the outcome.
+    let again = permit(&cluster, "v2", 8, Direction::Forward);
+    hub(&mut cluster, |spec| spec.permit = Some(again));
+    settle(&mut cluster, &mut log);
+    assert_eq!(cluster.desired(hash("v2").as_str()), 2);
+    other_share(&mut cluster, 80, 4);
+    settle(&mut cluster, &mut log);
+    assert_eq!(
+        cluster.desired(hash("v2").as_str()),
+        2,
+        "{}",
+        log.join("\n")
+    );
+    let status = cluster.observed.rollout.status.as_mut().unwrap();
+    status.pause_conditions.clear();
+    settle(&mut cluster, &mut log);
+    assert_eq!(
+        record(&cluster).outcome.unwrap().result,
+        OutcomeResult::Served
+    );
+    // With nothing in flight the newest steps apply at once: they are what is kept.
+    let spec = effective::of_spec(&cluster.observed);
+    assert_eq!(
+        cluster
+            .observed
+            .gate
+            .kept
+            .get(&spec.digest)
+            .unwrap()
+            .delivery,
+        spec.delivery
+    );
+}

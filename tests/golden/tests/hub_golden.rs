@@ -44,6 +44,7 @@ fn action_word(action: &Action) -> &'static str {
         Action::StartRelease { .. } => "StartRelease",
         Action::JoinTarget { .. } => "JoinTarget",
         Action::BindContent { .. } => "BindContent",
+        Action::BindDelivery { .. } => "BindDelivery",
         Action::SetTargetState { .. } => "SetTargetState",
         Action::RequestApproval { .. } => "RequestApproval",
         Action::StartWave { .. } => "StartWave",
@@ -60,7 +61,7 @@ fn action_word(action: &Action) -> &'static str {
         Action::Unbar { .. } => "Unbar",
     }
 }
-const ACTIONS: usize = 22;
+const ACTIONS: usize = 23;
 
 /// The word of a reason, likewise.
 fn reason_word(reason: &Reason) -> &'static str {

@@ -20,7 +20,7 @@ const CALM_MAX: usize = 80;
 const BUG_CASES: u64 = 3_000;
 /// Within so many stories everything below has to occur: a model that never gets there proves nothing.
 const REACH_CASES: u64 = 2_000;
-const EVERYTHING: [&str; 44] = [
+const EVERYTHING: [&str; 45] = [
     "GateGoverned",
     "GateWaiting",
     "ReleaseOpened",
@@ -29,6 +29,7 @@ const EVERYTHING: [&str; 44] = [
     "ReleaseStarted",
     "TargetJoined",
     "ContentBound",
+    "DeliveryBound",
     "TargetWaitingForContent",
     "TargetHeld",
     "TargetPermitted",

@@ -69,7 +69,8 @@ fn sprinkle(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields.iter_mut() {
-                if !["metadata", "fence"].contains(&key.as_str()) {
+                // The keys of a map of headers are names, not fields.
+                if !["metadata", "fence", "headers"].contains(&key.as_str()) {
                     sprinkle(value);
                 }
             }

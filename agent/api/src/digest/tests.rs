@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Injected, content_digest, content_digest_without, delivery_digest};
+use super::*;
 use crate::pod_template::PodTemplate;
 
 fn vectors() -> Value {
@@ -102,4 +102,27 @@ fn any_change_of_content_is_another_digest() {
             "change {index}"
         );
     }
+}
+
+#[test]
+fn a_spec_copied_from_a_replica_set_is_known_with_and_without_what_was_added() {
+    let mut added = plain();
+    added["metadata"]["labels"]["role"] = json!("canary");
+    let term = json!({
+        "labelSelector": {"matchExpressions": [{"key": LABEL_POD_HASH, "operator": "NotIn", "values": ["abc"]}]},
+        "topologyKey": "h",
+    });
+    added["spec"]["affinity"]["podAntiAffinity"] =
+        json!({"requiredDuringSchedulingIgnoredDuringExecution": [term]});
+    let copied = content_digest(&PodTemplate(added.clone()));
+    added["metadata"]["labels"][LABEL_POD_HASH] = json!("abc");
+    let set: ReplicaSet = serde_json::from_value(json!({
+        "metadata": {"annotations": {ANNOTATION_EPHEMERAL_METADATA: "{\"labels\":{\"role\":\"canary\"}}"}},
+        "spec": {"template": added},
+    }))
+    .unwrap();
+    let digests = stored_digests(&set);
+    assert_eq!(digests, [copied, content_digest(&PodTemplate(plain()))]);
+    let bare = ReplicaSet::default();
+    assert_eq!(stored_digests(&bare).len(), 1);
 }

@@ -188,10 +188,10 @@ fn strategies() {
     check(
         "/spec/strategy",
         json!({"blueGreen": {}}),
-        &["spec.strategy.blueGreen"],
-        "not supported",
+        &["spec.strategy.blueGreen.activeService"],
+        "missing",
     );
-    for field in ["trafficRouting", "analysis", "pingPong"] {
+    for field in ["trafficRouting", "pingPong"] {
         check(
             &format!("/spec/strategy/canary/{field}"),
             json!({}),
@@ -199,18 +199,6 @@ fn strategies() {
             "is not supported by this version; leave it out or keep the rollout on another controller",
         );
     }
-    check(
-        "/spec/strategy/canary/dynamicStableScale",
-        json!(true),
-        &[&format!("{canary}.dynamicStableScale")],
-        "not supported",
-    );
-    check(
-        "/spec/strategy/canary/canaryService",
-        json!("a"),
-        &[&format!("{canary}.canaryService")],
-        "not supported",
-    );
     check(
         "/spec/strategy/canary/scaleDownDelaySeconds",
         json!(30),
@@ -305,13 +293,7 @@ fn steps() {
         ".pause.duration",
         "negative",
     );
-    for key in [
-        "experiment",
-        "setCanaryScale",
-        "setHeaderRoute",
-        "setMirrorRoute",
-        "plugin",
-    ] {
+    for key in ["experiment", "plugin"] {
         step(
             json!({key: {}}),
             &format!(".{key}"),
@@ -410,4 +392,55 @@ fn all_problems_stand_in_one_sentence() {
             && text.contains("; spec.strategy: is missing"),
         "{text}"
     );
+}
+
+fn blue_green(field: &str, value: Value) -> Value {
+    let analysis = json!({"templates": [{"templateName": "rate"}]});
+    let mut blue_green = json!({
+        "activeService": "shop", "previewService": "preview", "previewReplicaCount": 1,
+        "autoPromotionEnabled": true, "autoPromotionSeconds": 30, "maxUnavailable": "25%",
+        "scaleDownDelaySeconds": 0, "scaleDownDelayRevisionLimit": 0, "abortScaleDownDelaySeconds": 0,
+        "prePromotionAnalysis": analysis, "postPromotionAnalysis": analysis,
+    });
+    blue_green[field] = value;
+    json!({"blueGreen": blue_green})
+}
+
+#[test]
+fn blue_green_fields() {
+    let good = blue_green("activeService", json!("shop"));
+    check("/spec/strategy", good, &[], "");
+    let bad = |field: &str, value: Value, path: &str, word: &str| {
+        let path = format!("spec.strategy.blueGreen.{path}");
+        check("/spec/strategy", blue_green(field, value), &[&path], word);
+    };
+    for field in [
+        "previewReplicaCount",
+        "autoPromotionSeconds",
+        "scaleDownDelaySeconds",
+        "scaleDownDelayRevisionLimit",
+        "abortScaleDownDelaySeconds",
+    ] {
+        bad(field, json!(-1), field, "at least 0");
+    }
+    bad("activeService", json!(""), "activeService", "missing");
+    bad(
+        "activeService",
+        json!("preview"),
+        "previewService",
+        "another",
+    );
+    bad(
+        "maxUnavailable",
+        json!("120%"),
+        "maxUnavailable",
+        "above 100%",
+    );
+    bad("maxUnavailable", json!("some"), "maxUnavailable", "some");
+    let field = "prePromotionAnalysis";
+    let path = "prePromotionAnalysis.templates";
+    bad(field, json!({"templates": []}), path, "missing");
+    let field = "postPromotionAnalysis";
+    let path = "postPromotionAnalysis.templates[0].templateName";
+    bad(field, json!({"templates": [{}]}), path, "missing");
 }

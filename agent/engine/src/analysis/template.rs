@@ -114,16 +114,38 @@ pub fn check_step(
     templates: &Templates,
     rollout: &Rollout,
 ) -> Result<(), Error> {
-    let hash = PodHash::default();
-    let spec = run_spec(analysis, templates, rollout, &hash, &hash)?;
-    for metric in &spec.metrics {
-        let metric: Metric = resolved(metric, &spec.args)?;
-        Limits::of(&metric)?;
+    for metric in metrics(analysis, templates, rollout)? {
         if endless(&metric)? {
             return Err(Error::Endless(metric.name));
         }
     }
     Ok(())
+}
+
+/// Checks an analysis in the background: every metric can be filled in and judged; it may measure without end.
+pub fn check_background(
+    analysis: &StepAnalysis,
+    templates: &Templates,
+    rollout: &Rollout,
+) -> Result<(), Error> {
+    metrics(analysis, templates, rollout).map(|_| ())
+}
+
+/// The metrics of a run, filled in; each can be judged.
+fn metrics(
+    analysis: &StepAnalysis,
+    templates: &Templates,
+    rollout: &Rollout,
+) -> Result<Vec<Metric>, Error> {
+    let hash = PodHash::default();
+    let spec = run_spec(analysis, templates, rollout, &hash, &hash)?;
+    let mut filled = Vec::new();
+    for metric in &spec.metrics {
+        let metric: Metric = resolved(metric, &spec.args)?;
+        Limits::of(&metric)?;
+        filled.push(metric);
+    }
+    Ok(filled)
 }
 
 fn add(

@@ -6,7 +6,6 @@ use agent_api::{ContentDigest, Enforcement, OutcomeResult};
 
 use super::Violation;
 use super::view::{View, breaks};
-use crate::canary::replicas::split;
 use crate::gate::facts::{Contact, FirstWord, OnHubLoss, Permission, PermitKind, Record};
 use crate::observed::Governance;
 use crate::plan::Action;
@@ -23,7 +22,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
 }
 
 /// The fleet has a say now.
-fn bound(view: &View<'_>) -> bool {
+pub(super) fn bound(view: &View<'_>) -> bool {
     match view.facts.governance {
         Governance::StandAlone => false,
         Governance::Unknown => true,
@@ -33,7 +32,7 @@ fn bound(view: &View<'_>) -> bool {
 }
 
 /// Content that may have pods of its own: it has or had them, or somebody permitted it.
-fn allowed(view: &View<'_>, digest: &ContentDigest) -> bool {
+pub(super) fn allowed(view: &View<'_>, digest: &ContentDigest) -> bool {
     let facts = &view.facts;
     let there = facts.served.as_ref() == Some(digest)
         || facts
@@ -59,7 +58,10 @@ fn allowed(view: &View<'_>, digest: &ContentDigest) -> bool {
                 .is_none_or(|consumed| consumed < permit.fence);
         let back = matches!(permit.kind, PermitKind::Rollback { .. });
         let in_time = facts.lease_live && (permit.started || !permit.start_by_passed);
-        live && (back || in_time && !facts.barred.contains(digest))
+        // G2: a permit is for the steps and templates that it names, too.
+        let as_fixed = facts.kept.get(digest) == Some(&permit.delivery)
+            || facts.spec == *digest && facts.spec_delivery == permit.delivery;
+        live && (back || in_time && as_fixed && !facts.barred.contains(digest))
     })
 }
 
@@ -155,18 +157,11 @@ fn bounded(view: &View<'_>, step: i32, rule: &'static str, found: &mut Vec<Viola
     {
         breaks(found, rule, format!("step {index} is beyond {step}"));
     }
-    let steps = view.steps();
-    let upto = usize::try_from(step).unwrap_or(0);
-    if upto >= steps.len() {
+    // Weights may go down along the steps: the most of any that is permitted.
+    let permitted: Option<Vec<i32>> = (0..=step.max(0)).map(|at| view.pods_at(at)).collect();
+    let Some(most) = permitted.and_then(|all| all.into_iter().max()) else {
         return;
-    }
-    let weight = steps
-        .iter()
-        .take(upto.saturating_add(1))
-        .rev()
-        .find_map(|step| step.set_weight)
-        .unwrap_or(0);
-    let most = split(view.limits(), weight).new;
+    };
     if canary.to > canary.from && canary.to > most {
         breaks(
             found,
@@ -188,7 +183,9 @@ fn record_first(view: &View<'_>, found: &mut Vec<Violation>) {
             action,
             Action::CreateReplicaSet { .. }
                 | Action::ScaleReplicaSet { .. }
+                | Action::SwitchService { .. }
                 | Action::CreateAnalysisRun { .. }
+                | Action::SetTraffic { .. }
         )
     });
     if let (Some(record), Some(effect)) = (record, effect)
@@ -200,6 +197,13 @@ fn record_first(view: &View<'_>, found: &mut Vec<Violation>) {
             "the Gate is written after an effect",
         );
     }
+}
+
+/// The router sends requests to a version.
+fn sent_to(view: &View<'_>, set: &super::view::Move) -> bool {
+    let shown = view.shown();
+    let mut sides = shown.canary.iter().chain(&shown.stable);
+    sides.any(|side| side.weight > 0 && side.pod_template_hash.as_ref() == Some(&set.hash))
 }
 
 /// Outcomes only ever rise, and success is what it says.
@@ -241,6 +245,7 @@ fn record(view: &View<'_>, found: &mut Vec<Violation>) {
         .as_ref()
         .map(|served| &served.digest)
         .filter(|digest| known != Some(digest));
+    let routed = view.routed().is_some();
     for digest in [served, newly].into_iter().flatten() {
         let stable = view.stable();
         let whole = stable.is_some_and(|one| {
@@ -249,10 +254,15 @@ fn record(view: &View<'_>, found: &mut Vec<Violation>) {
                 && one.to == view.replicas()
                 && one.available >= view.replicas()
         });
-        let alone = view
-            .moves
-            .iter()
-            .all(|one| one.digest == *digest || one.to == 0);
+        // Blue-green: old versions may wait for their delay, users get none of them.
+        let active = view.plan.status.blue_green.as_ref();
+        let active = active.and_then(|state| state.active_selector.as_deref());
+        let alone = view.moves.iter().all(|one| {
+            one.digest == *digest
+                || one.to == 0
+                || routed && !sent_to(view, one)
+                || active.is_some_and(|active| active != one.hash.as_str())
+        });
         if !(whole && alone) || view.plan.status.current_pod_hash != view.plan.status.stable_rs {
             breaks(
                 found,

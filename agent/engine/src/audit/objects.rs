@@ -4,13 +4,16 @@
 
 use std::collections::BTreeSet;
 
-use agent_api::names::{ANNOTATION_REVISION, LABEL_POD_HASH, LABEL_STEP_INDEX};
+use agent_api::names::{
+    ANNOTATION_REVISION, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX,
+    ROLLOUT_TYPE_BACKGROUND, ROLLOUT_TYPE_POST_PROMOTION, ROLLOUT_TYPE_PRE_PROMOTION,
+};
 use agent_api::{AnalysisPhase, AnalysisRun, StatusTime};
 
 use super::Violation;
 use super::view::{View, breaks};
 use crate::plan::Action;
-use crate::sets::ANNOTATION_ATTEMPT;
+use crate::sets::{ANNOTATION_ATTEMPT, ANNOTATION_BACKGROUND_ATTEMPT};
 
 pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     let mut names: BTreeSet<String> = view
@@ -77,7 +80,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     status(view, found);
 }
 
-/// Rollout, hash, revision, step, and the attempt as annotated.
+/// Rollout, hash, revision, the step of a step's run, and the attempt as annotated.
 fn run_name(view: &View<'_>, run: &AnalysisRun) -> Option<String> {
     let labels = run.metadata.labels.as_ref()?;
     let revision = run
@@ -93,24 +96,27 @@ fn run_name(view: &View<'_>, run: &AnalysisRun) -> Option<String> {
         .name
         .as_deref()
         .unwrap_or_default();
-    let base = format!(
-        "{rollout}-{hash}-{revision}-{}",
-        labels.get(LABEL_STEP_INDEX)?
-    );
-    let known = view
-        .sets
-        .iter()
-        .find(|set| set.hash.as_str() == hash)
-        .map_or(0, |set| set.attempt);
+    let base = format!("{rollout}-{hash}-{revision}");
+    let place = match labels.get(LABEL_ROLLOUT_TYPE).map(String::as_str) {
+        Some(ROLLOUT_TYPE_PRE_PROMOTION) => Some("pre"),
+        Some(ROLLOUT_TYPE_POST_PROMOTION) => Some("post"),
+        Some(ROLLOUT_TYPE_BACKGROUND) => None,
+        Some(_) | None => Some(labels.get(LABEL_STEP_INDEX)?.as_str()),
+    };
+    let (base, annotation) = match place {
+        Some(place) => (format!("{base}-{place}"), ANNOTATION_ATTEMPT),
+        None => (base, ANNOTATION_BACKGROUND_ATTEMPT),
+    };
+    let set = view.sets.iter().find(|set| set.hash.as_str() == hash);
+    let known = set.map_or(0, |set| match place {
+        Some(_) => set.attempt,
+        None => set.background_attempt,
+    });
     let planned = view.plan.actions.iter().find_map(|action| {
         let Action::AnnotateReplicaSet { annotations, .. } = action else {
             return None;
         };
-        annotations
-            .get(ANNOTATION_ATTEMPT)?
-            .as_deref()?
-            .parse::<u32>()
-            .ok()
+        annotations.get(annotation)?.as_deref()?.parse::<u32>().ok()
     });
     match planned.unwrap_or(known) {
         0 => Some(base),

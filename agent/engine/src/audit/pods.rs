@@ -4,13 +4,15 @@
 
 use super::Violation;
 use super::view::{View, breaks};
-use crate::canary::replicas::split;
 use crate::gate::facts::PermitKind;
 use crate::plan::Action;
 
 pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
-    availability(view, found);
-    surge(view, found);
+    // Blue-green has two whole versions side by side, and a routed canary keeps pods by shares: both have rules of their own.
+    if !view.is_blue_green() && view.routed().is_none() {
+        availability(view, found);
+        surge(view, found);
+    }
     weight(view, found);
     from(view, found);
     promotion(view, found);
@@ -53,7 +55,7 @@ fn surge(view: &View<'_>, found: &mut Vec<Violation>) {
 }
 
 /// Everything at once is for a first deploy, a full promotion and a rollback.
-fn at_once(view: &View<'_>) -> bool {
+pub(super) fn at_once(view: &View<'_>) -> bool {
     let full =
         view.before.promote_full == Some(true) && view.plan.status.promote_full == Some(true);
     let back = view.facts.permit.as_ref().is_some_and(|permit| {
@@ -76,18 +78,10 @@ fn weight(view: &View<'_>, found: &mut Vec<Violation>) {
     let Some(canary) = view.canary().filter(|_| !at_once(view)) else {
         return;
     };
-    let steps = view.steps();
-    let index = usize::try_from(view.plan.status.current_step_index.unwrap_or(0)).unwrap_or(0);
-    if index >= steps.len() {
+    let index = view.plan.status.current_step_index.unwrap_or(0);
+    let (Some(weight), Some(most)) = (view.weight_at(index), view.pods_at(index)) else {
         return;
-    }
-    let weight = steps
-        .iter()
-        .take(index.saturating_add(1))
-        .rev()
-        .find_map(|step| step.set_weight)
-        .unwrap_or(0);
-    let most = split(view.limits(), weight).new;
+    };
     if canary.to > most && canary.to > canary.from {
         breaks(
             found,

@@ -3,7 +3,9 @@
 //! In: the view. Out: violations. It must not know the fleet beyond permits that start something again.
 
 use agent_api::duration::from_int_or_string;
-use agent_api::names::{LABEL_POD_HASH, LABEL_STEP_INDEX, pause_reason};
+use agent_api::names::{
+    LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX, ROLLOUT_TYPE_BACKGROUND, pause_reason,
+};
 use agent_api::{AnalysisPhase, StepKind};
 use jiff::SignedDuration;
 
@@ -91,6 +93,9 @@ fn progress(view: &View<'_>, found: &mut Vec<Violation>) {
                 }
             }
             StepKind::Analysis(_)
+            | StepKind::CanaryScale(_)
+            | StepKind::HeaderRoute(_)
+            | StepKind::MirrorRoute(_)
             | StepKind::SetWeight(_)
             | StepKind::Unsupported(_)
             | StepKind::Invalid(_) => {}
@@ -113,9 +118,12 @@ fn analysed(view: &View<'_>, index: i32) -> bool {
                 .and_then(|labels| labels.get(key))
                 .cloned()
         };
+        let background = label(LABEL_ROLLOUT_TYPE).as_deref() == Some(ROLLOUT_TYPE_BACKGROUND);
         let step = label(LABEL_STEP_INDEX).is_none_or(|step| step == index.to_string());
         let phase = run.status.as_ref().and_then(|status| status.phase);
-        step && label(LABEL_POD_HASH) == hash && phase == Some(AnalysisPhase::Successful)
+        step && !background
+            && label(LABEL_POD_HASH) == hash
+            && phase == Some(AnalysisPhase::Successful)
     })
 }
 

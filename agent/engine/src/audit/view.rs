@@ -5,10 +5,12 @@
 use agent_api::names::{ANNOTATION_DIGEST, LABEL_POD_HASH};
 use agent_api::{
     CanaryStep, CanaryStrategy, ContentDigest, Enforcement, GateStatus, PodHash, RolloutStatus,
+    Weights,
 };
 
 use super::Violation;
-use crate::canary::replicas::Limits;
+use crate::canary::replicas::{Limits, split};
+use crate::canary::routed::Routed;
 use crate::effective::{self, Effective};
 use crate::gate::facts::Facts;
 use crate::gate::observe::facts;
@@ -84,6 +86,73 @@ impl<'a> View<'a> {
             strategy.unwrap_or(Strategy::Canary(&unsaid)),
             self.replicas(),
         )
+    }
+
+    pub fn is_blue_green(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| running.strategy.blue_green.is_some())
+    }
+
+    /// The bounds of a canary whose requests a router splits.
+    pub fn routed(&self) -> Option<Routed> {
+        self.observed.traffic.as_ref()?;
+        let canary = self.running.as_ref()?.strategy.canary.as_ref()?;
+        Routed::of(canary, self.limits())
+    }
+
+    /// The split as the router shows it; where it shows none, as the status says.
+    pub fn shown(&self) -> Weights {
+        let shown = self
+            .observed
+            .traffic
+            .as_ref()
+            .and_then(|traffic| traffic.weights.clone());
+        let said = self
+            .before
+            .canary
+            .as_ref()
+            .and_then(|canary| canary.weights.clone());
+        shown.or(said).unwrap_or_default()
+    }
+
+    /// The weight that the steps up to the planned one ask for; `None` when all are done.
+    pub fn step_weight(&self) -> Option<i32> {
+        let index = self.plan.status.current_step_index.unwrap_or(0);
+        self.weight_at(index)
+    }
+
+    /// The weight that the steps up to one ask for; `None` beyond the last.
+    pub fn weight_at(&self, index: i32) -> Option<i32> {
+        let steps = self.steps();
+        let index = usize::try_from(index).unwrap_or(0);
+        let upto = steps.get(..=index)?;
+        Some(
+            upto.iter()
+                .rev()
+                .find_map(|step| step.set_weight)
+                .unwrap_or(0),
+        )
+    }
+
+    /// The most pods that the canary may be raised to at a step.
+    pub fn pods_at(&self, index: i32) -> Option<i32> {
+        let weight = self.weight_at(index)?;
+        let Some(routed) = self.routed() else {
+            return Some(split(self.limits(), weight).new);
+        };
+        let steps = self.steps();
+        let upto = steps.get(..=usize::try_from(index).unwrap_or(0))?;
+        let scale = upto
+            .iter()
+            .rev()
+            .find_map(|step| step.set_canary_scale.as_ref())
+            .filter(|scale| scale.match_traffic_weight != Some(true));
+        let said = scale.and_then(|scale| {
+            scale
+                .replicas
+                .or(scale.weight.map(|weight| routed.pods(weight)))
+        });
+        Some(said.unwrap_or_else(|| routed.pods(weight)))
     }
 
     pub fn steps(&self) -> Vec<CanaryStep> {

@@ -89,8 +89,9 @@ pub struct Want {
     pub new: i32,
 }
 
-/// The split of pods that comes closest to a weight, out of the replicas or one more if surge allows it. With more than
-/// one replica a weight from 1 to 99 leaves neither version without a pod; ties go to the new version.
+/// The split of pods that comes closest to a weight, out of the replicas or one more if surge allows it. Where there can be
+/// two pods, a weight from 1 to 99 leaves neither version without one. Of two that are as close the one without a pod more
+/// is taken, then the one with more of the new version.
 pub fn split(limits: Limits, weight: i32) -> Want {
     let replicas = limits.replicas;
     if weight <= 0 || replicas == 0 {
@@ -105,6 +106,7 @@ pub fn split(limits: Limits, weight: i32) -> Want {
             new: replicas,
         };
     }
+    let alone = replicas == 1 && limits.surge == 0;
     let one_more = (limits.surge > 0).then(|| replicas.saturating_add(1));
     let candidates = std::iter::once(replicas).chain(one_more).flat_map(|total| {
         let exact = i64::from(total).saturating_mul(i64::from(weight));
@@ -112,14 +114,14 @@ pub fn split(limits: Limits, weight: i32) -> Want {
         [floor, floor.saturating_add(1)].map(|new| (total, new))
     });
     let best = candidates
-        .filter(|(total, new)| *new <= *total && (replicas == 1 || *new >= 1 && *new < *total))
+        .filter(|(total, new)| *new <= *total && (alone || *new >= 1 && *new < *total))
         .min_by(|a, b| {
             let (left, right) = (miss(*a, weight), miss(*b, weight));
             // Fractions over different totals are compared crosswise.
             let by_miss = left
                 .saturating_mul(i64::from(b.0))
                 .cmp(&right.saturating_mul(i64::from(a.0)));
-            by_miss.then(b.1.cmp(&a.1)).then(a.0.cmp(&b.0))
+            by_miss.then(a.0.cmp(&b.0)).then(b.1.cmp(&a.1))
         });
     let (total, new) = best.unwrap_or((replicas, replicas));
     Want {
@@ -192,14 +194,11 @@ pub fn next(
     } else {
         available.saturating_sub(limits.minimum()).max(0)
     };
-    let mut down = Down {
-        spare,
-        guarded: false,
-    };
-    let older: Vec<i32> = older.iter().map(|set| down.to(*set, 0)).collect();
+    let mut down = Down::sparing(spare);
+    let older: Vec<i32> = older.iter().map(|set| down.lower(*set, 0)).collect();
     // Whichever shrinks; at most one of the two has more than it should.
-    let mut new_count = down.to(new, want.new);
-    let mut stable_count = down.to(stable, want.stable);
+    let mut new_count = down.lower(new, want.new);
+    let mut stable_count = down.lower(stable, want.stable);
     let others = older.iter().copied().fold(0_i32, i32::saturating_add);
     let taken = others
         .saturating_add(new_count)
@@ -226,14 +225,28 @@ pub fn next(
     }
 }
 
-struct Down {
+/// Scaling down, with so many available pods to spare.
+pub struct Down {
     spare: i32,
     guarded: bool,
 }
 
 impl Down {
+    /// So many available pods may go.
+    pub fn sparing(spare: i32) -> Self {
+        Self {
+            spare,
+            guarded: false,
+        }
+    }
+
+    /// It stopped at the least number of available pods.
+    pub fn guarded(&self) -> bool {
+        self.guarded
+    }
+
     /// Lowers a version towards a number, giving up no more available pods than can be spared.
-    fn to(&mut self, set: Counts, wanted: i32) -> i32 {
+    pub fn lower(&mut self, set: Counts, wanted: i32) -> i32 {
         if set.desired <= wanted {
             return set.desired;
         }

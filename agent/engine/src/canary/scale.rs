@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::names::ANNOTATION_DESIRED_REPLICAS;
+use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, pause_reason};
 
-use super::replicas::{Blind, Counts, FULL_WEIGHT, Next, Want, next, split};
+use super::replicas::{Blind, Counts, Next, Want, next, split};
+use super::routed::Routed;
 use crate::pass::Pass;
 use crate::plan::{Action, EventKind};
 use crate::planted::Planted;
@@ -23,7 +24,11 @@ impl Pass<'_> {
         let replicas = self.replicas();
         let ready = self.new.desired >= replicas && self.new.available >= self.enough_of(replicas);
         let all_steps = self.index >= self.step_count() || self.at_once.is_some();
-        if !ready || !all_steps || self.gate_stop.is_some() {
+        let undecided = self
+            .pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN)
+            .is_some();
+        if !ready || !all_steps || self.gate_stop.is_some() || undecided || !self.has_all_traffic()
+        {
             return;
         }
         let why = self.at_once.clone().unwrap_or(Reason::StepsDone);
@@ -42,8 +47,68 @@ impl Pass<'_> {
         self.event(EventKind::Normal, "RolloutCompleted", message, "");
     }
 
+    /// Where a router splits the requests, all of them go to the new version.
+    fn has_all_traffic(&self) -> bool {
+        let Some(routed) = self.routed() else {
+            return true;
+        };
+        self.initial() || routed.replicas == 0 || self.confirmed(routed.most)
+    }
+
+    /// What the two versions should have where a router splits the requests.
+    pub fn want_routed(&self, routed: Routed) -> Want {
+        if self.initial() || self.at_stable() {
+            return Want {
+                stable: 0,
+                new: routed.replicas,
+            };
+        }
+        let whole = routed.pods(routed.most);
+        if self.aborted() {
+            return Want {
+                stable: whole,
+                new: self.aborted_pods(routed),
+            };
+        }
+        let weight = self.weight();
+        let asked = self.asked_pods(routed, weight);
+        let carried = self.carried(&self.new.hash);
+        let carries = match self.explicit_scale(routed) {
+            // Pods apart from traffic are the user's own business, down to the last one that has some.
+            Some(_) => i32::from(carried > 0),
+            None => routed.pods(carried),
+        };
+        let has = if self.creating.is_some() {
+            0
+        } else {
+            self.new.desired
+        };
+        let shown = self
+            .shown()
+            .stable
+            .map_or(routed.most, |stable| stable.weight);
+        let follows = if self.bug.is(Planted::StableBeforeTraffic) {
+            routed.pods(routed.most.saturating_sub(weight))
+        } else {
+            routed
+                .pods(routed.most.saturating_sub(weight))
+                .max(routed.pods(shown))
+        };
+        Want {
+            stable: if routed.dynamic && !self.drains() {
+                follows
+            } else {
+                whole
+            },
+            new: asked.max(carries.min(has)),
+        }
+    }
+
     /// What the two versions should have.
     pub fn want(&self) -> Want {
+        if let Some(routed) = self.routed() {
+            return self.want_routed(routed);
+        }
         let limits = self.limits();
         let want = if self.initial() || self.at_stable() {
             Want {
@@ -76,16 +141,15 @@ impl Pass<'_> {
             desired: set.desired,
             available: set.available,
         };
-        let older: Vec<Counts> = self.older.iter().map(counts).collect();
         let stable = self.stable.as_ref().map(counts).unwrap_or_default();
-        let next = next(
-            self.limits(),
-            want,
-            stable,
-            counts(&self.new),
-            &older,
-            self.blind(),
-        );
+        let next = match self.routed() {
+            Some(routed) => self.next_routed(routed, want, stable, counts(&self.new)),
+            None => {
+                let older: Vec<Counts> = self.older.iter().map(counts).collect();
+                let new = counts(&self.new);
+                next(self.limits(), want, stable, new, &older, self.blind())
+            }
+        };
         self.explain(&want, &next);
         let mut moves: Vec<(SetView, i32, Reason)> = Vec::new();
         let why = self.because();
@@ -115,7 +179,26 @@ impl Pass<'_> {
         self.keep_annotations();
     }
 
-    fn scale_one(&mut self, (set, to, because): (SetView, i32, Reason)) {
+    /// With a router stable and new get what they should have at once; the others go as their time is over.
+    fn next_routed(&mut self, routed: Routed, want: Want, stable: Counts, new: Counts) -> Next {
+        self.settle_deadlines(routed);
+        let lower = |set: Counts, to: i32| set.sure().min(to);
+        let left = lower(stable, want.stable).saturating_add(lower(new, want.new));
+        let (older, guarded) = self.older_routed(routed, left);
+        Next {
+            stable: if self.stable.is_some() {
+                want.stable
+            } else {
+                0
+            },
+            new: want.new,
+            older,
+            guarded,
+            full: false,
+        }
+    }
+
+    pub(crate) fn scale_one(&mut self, (set, to, because): (SetView, i32, Reason)) {
         let direction = if to > set.desired { "up" } else { "down" };
         let message = format!(
             "scaled {direction} {} (revision {}) from {} to {to}",
@@ -136,7 +219,7 @@ impl Pass<'_> {
         });
     }
 
-    fn create(&mut self, replicas: i32) {
+    pub(crate) fn create(&mut self, replicas: i32) {
         let Some(mut set) = self.creating.clone() else {
             return;
         };
@@ -151,7 +234,7 @@ impl Pass<'_> {
     }
 
     /// Why the numbers are wanted.
-    fn because(&self) -> Reason {
+    pub fn because(&self) -> Reason {
         if self.aborted() && !self.initial() {
             return Reason::Aborted {
                 why: "the stable version takes over again".to_owned(),
@@ -171,7 +254,7 @@ impl Pass<'_> {
             };
         }
         let weight = self.weight();
-        if weight >= FULL_WEIGHT || self.index >= self.step_count() {
+        if weight >= self.full_weight() || self.index >= self.step_count() {
             return Reason::StepsDone;
         }
         let upto = usize::try_from(self.index).unwrap_or(0).saturating_add(1);
@@ -220,7 +303,7 @@ impl Pass<'_> {
     }
 
     /// `minReadySeconds` follows the Rollout without a new revision; desired-replicas is what clients compare with.
-    fn keep_annotations(&mut self) {
+    pub(crate) fn keep_annotations(&mut self) {
         let wanted = self.observed.rollout.spec.min_ready_seconds.unwrap_or(0);
         let replicas = self.replicas();
         if self.creating.is_none()

@@ -7,8 +7,10 @@ use agent_api::names::pause_reason;
 use agent_api::{AnalysisPhase, PauseStep, StepAnalysis, StepKind};
 use jiff::SignedDuration;
 
-use super::replicas::{FULL_WEIGHT, split, threshold};
+use super::replicas::{FULL_WEIGHT, Want, split, threshold};
 use crate::pass::Pass;
+use crate::pass::background::Background;
+use crate::pass::runs::RunKind;
 use crate::plan::EventKind;
 use crate::planted::Planted;
 use crate::reason::Reason;
@@ -18,6 +20,10 @@ use crate::reason::Reason;
 enum Done {
     Yes,
     No,
+}
+
+fn done(yes: bool) -> Done {
+    if yes { Done::Yes } else { Done::No }
 }
 
 impl Pass<'_> {
@@ -38,8 +44,12 @@ impl Pass<'_> {
             self.index = self.step_count();
             return;
         }
-        if self.observed.rollout.spec.paused == Some(true) {
+        let stops = self.watch_background() == Background::Stops;
+        if self.observed.rollout.spec.paused == Some(true) && !self.aborted() {
             self.reasons.push(Reason::PausedByPerson);
+            return;
+        }
+        if stops {
             return;
         }
         while let Some(step) = self.step(self.index) {
@@ -50,6 +60,11 @@ impl Pass<'_> {
                 StepKind::SetWeight(weight) => self.weight_step(weight),
                 StepKind::Pause(pause) => self.pause_step(pause),
                 StepKind::Analysis(analysis) => self.analysis_step(analysis),
+                StepKind::CanaryScale(_) => self.scale_step(),
+                StepKind::HeaderRoute(_) | StepKind::MirrorRoute(_) => {
+                    self.route_step();
+                    Done::Yes
+                }
                 // The spec was checked before the pass began.
                 StepKind::Unsupported(_) | StepKind::Invalid(_) => Done::No,
             };
@@ -97,17 +112,22 @@ impl Pass<'_> {
         self.index = self.index.saturating_add(1);
     }
 
+    /// The whole: 100, unless a router has its own.
+    pub fn full_weight(&self) -> i32 {
+        self.routed().map_or(FULL_WEIGHT, |routed| routed.most)
+    }
+
     /// The share that the steps up to the present one ask for.
     pub fn weight(&self) -> i32 {
         // A first version that was aborted has nothing to go back to: its pods stay.
         if self.at_once.is_some() || self.at_stable() || self.initial() {
-            return FULL_WEIGHT;
+            return self.full_weight();
         }
         if self.aborted() {
             return 0;
         }
         if self.index >= self.step_count() {
-            return FULL_WEIGHT;
+            return self.full_weight();
         }
         let upto = usize::try_from(self.index).unwrap_or(0).saturating_add(1);
         self.steps()
@@ -128,20 +148,34 @@ impl Pass<'_> {
     }
 
     fn weight_step(&self, weight: i32) -> Done {
-        let want = split(self.limits(), weight);
-        let stable = self.stable.as_ref().map_or(want.stable, |set| set.desired);
-        let others = self
-            .older
-            .iter()
-            .all(|set| set.desired == 0 && set.available == 0);
-        let there = self.creating.is_none()
+        let Some(routed) = self.routed() else {
+            let others = self
+                .older
+                .iter()
+                .all(|set| set.desired == 0 && set.available == 0);
+            return done(others && self.has(split(self.limits(), weight)));
+        };
+        let share = self.share(routed);
+        let there = self.has(self.want_routed(routed));
+        done(there && share.weight == share.target && self.confirmed(share.target))
+    }
+
+    fn scale_step(&self) -> Done {
+        // Validation refuses it without a router.
+        done(
+            self.routed()
+                .is_some_and(|routed| self.has(self.want_routed(routed))),
+        )
+    }
+
+    /// The new version has the pods that are wanted, and so has the stable one where it does not follow its traffic.
+    fn has(&self, want: Want) -> bool {
+        let new = self.creating.is_none()
             && self.new.desired == want.new
             && self.new.available >= self.enough_of(want.new);
-        if there && stable == want.stable && others {
-            Done::Yes
-        } else {
-            Done::No
-        }
+        let follows = self.routed().is_some_and(|routed| routed.dynamic);
+        let stable = self.stable.as_ref().map_or(want.stable, |set| set.desired);
+        new && (follows || stable == want.stable)
     }
 
     fn pause_step(&mut self, pause: &PauseStep) -> Done {
@@ -199,11 +233,11 @@ impl Pass<'_> {
 
     fn analysis_step(&mut self, analysis: &StepAnalysis) -> Done {
         let shown = self.index.saturating_add(1);
-        if self.resumed_after_inconclusive() {
+        if self.resumed_after_inconclusive(RunKind::Step) {
             self.clear_pauses();
             self.next_attempt();
         }
-        let run = self.step_run(analysis);
+        let run = self.run_of(RunKind::Step, analysis);
         match run.phase {
             AnalysisPhase::Successful => Done::Yes,
             AnalysisPhase::Running | AnalysisPhase::Pending => {
@@ -250,21 +284,6 @@ impl Pass<'_> {
             }
         }
     }
-
-    /// Somebody cleared the pause that an inconclusive run had made.
-    fn resumed_after_inconclusive(&self) -> bool {
-        let known = self
-            .before
-            .canary
-            .as_ref()
-            .and_then(|canary| canary.current_step_analysis_run_status.as_ref());
-        let of_this_attempt = known.is_some_and(|known| known.name == self.step_run_name());
-        let was = known.is_some_and(|known| known.status == Some(AnalysisPhase::Inconclusive));
-        let cleared = self
-            .pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN)
-            .is_none();
-        of_this_attempt && was && cleared && self.status.controller_pause == Some(true)
-    }
 }
 
 fn describe(kind: &StepKind<'_>) -> String {
@@ -272,6 +291,9 @@ fn describe(kind: &StepKind<'_>) -> String {
         StepKind::SetWeight(weight) => format!("setWeight {weight}"),
         StepKind::Pause(_) => "pause".to_owned(),
         StepKind::Analysis(_) => "analysis".to_owned(),
+        StepKind::CanaryScale(_) => "setCanaryScale".to_owned(),
+        StepKind::HeaderRoute(route) => format!("setHeaderRoute {}", route.name),
+        StepKind::MirrorRoute(route) => format!("setMirrorRoute {}", route.name),
         StepKind::Unsupported(key) => key.clone(),
         StepKind::Invalid(text) => text.clone(),
     }

@@ -75,6 +75,8 @@ pub enum GateOutcome {
     FailedWithdrawn,
     /// There is nothing sound to go back to (G23).
     FailedNoRollbackTarget,
+    /// The permit is for steps or analysis templates that were edited since (G2): the hub grants anew for those there are.
+    RefusedOtherSteps,
 }
 
 /// One row's right-hand side.

@@ -13,6 +13,7 @@ use super::facts::{
     Verb,
 };
 use super::record::recorded_step;
+use crate::bluegreen;
 use crate::effective::Effective;
 use crate::observed::{GateRecord, HubContact, Observed};
 use crate::planted::{Bug, Planted};
@@ -166,7 +167,11 @@ fn in_flight(
         (None, Some(_)) => Permission::Local,
         (None, None) => Permission::Nobody,
     };
-    let claimed = status.current_step_index.unwrap_or(0);
+    // Blue-green has two steps: before the active Service is switched, and after.
+    let switched =
+        bluegreen::active(status, views.iter()).is_some_and(|set| set.hash == current.hash);
+    let before = if switched { bluegreen::SWITCHED } else { 0 };
+    let claimed = status.current_step_index.unwrap_or(before);
     Some(InFlight {
         digest: current.digest.clone(),
         // Anybody may write the status; only the record says how far the agent itself has gone.

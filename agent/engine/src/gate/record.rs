@@ -1,28 +1,22 @@
-//! What the Gate record and the kept templates have to say after a pass.
+//! What the Gate record has to say after a pass.
 //!
 //! In: the facts, the decision, what the pass did. Out: keep, forget and record actions; the record goes before every
 //! effect that rests on it. It must not decide what runs.
 
-use agent_api::names::{ANNOTATION_FLEET_REVISION, gate_name};
+use agent_api::names::ANNOTATION_FLEET_REVISION;
 use agent_api::{
-    ContentDigest, EffectiveRecord, GateStatus, HeldRecord, KeptTemplate, LeaseRecord, LocalPermit,
-    LocalPermitOrigin, Outcome, OutcomeResult, Permit, ServedRecord, StatusTime,
+    EffectiveRecord, GateStatus, HeldRecord, LeaseRecord, LocalPermit, LocalPermitOrigin, Outcome,
+    OutcomeResult, Permit, ServedRecord, StatusTime,
 };
 use jiff::{SignedDuration, Timestamp};
 
 use super::decision::{Decision, GateOutcome, Mode, PermitUse};
 use super::facts::Facts;
-use crate::effective::{Effective, strategy_value};
+use crate::effective::Effective;
 use crate::observed::{Governance, Observed};
 use crate::pass::Progress;
-use crate::plan::{Action, GateChange, KeepTemplate};
+use crate::plan::{Action, GateChange};
 
-/// Kept contents that succeeded here and are never forgotten (G4).
-const KEPT_SUCCEEDED: usize = 2;
-/// Kept contents beside them (G4).
-const KEPT_OTHERS: usize = 5;
-/// Letters of each digest in the name of a ControllerRevision: enough that two contents of one Rollout never meet.
-const NAME_LETTERS: usize = 16;
 /// Where the record has the step that the canary reached: beside the fields that the Gate's types name.
 const STEP_FIELD: &str = "step";
 
@@ -72,7 +66,9 @@ impl Recorder<'_> {
         self.effective(&mut status, permit);
         self.local(&mut status);
         self.served(&mut status, permit);
-        self.outcome(&mut status, permit);
+        let refused = self.decision.outcome == Some(GateOutcome::RefusedOtherSteps);
+        let answered = gate.spec.permit.as_ref().filter(|_| refused).or(permit);
+        self.outcome(&mut status, answered);
         status.observed_digest = Some(self.spec.digest.clone());
         self.keep(&mut status, permit, &mut actions);
         if status != before {
@@ -85,7 +81,7 @@ impl Recorder<'_> {
         actions
     }
 
-    fn now(&self) -> StatusTime {
+    pub(super) fn now(&self) -> StatusTime {
         self.observed.now.into()
     }
 
@@ -145,6 +141,7 @@ impl Recorder<'_> {
             at: self.now(),
             ..EffectiveRecord::default()
         });
+        record.paused = self.observed.rollout.spec.paused.filter(|paused| *paused);
         record
             .rest
             .insert(STEP_FIELD.to_owned(), progress.step.into());
@@ -250,6 +247,7 @@ impl Recorder<'_> {
                     OutcomeResult::NoRollbackTarget,
                     self.decision.message.clone().unwrap_or_default(),
                 ),
+                GateOutcome::RefusedOtherSteps => (OutcomeResult::Refused, self.refused()),
             }
         } else if let (Some(progress), Some(_)) = (of_permit, effective) {
             match &progress.aborted {
@@ -272,6 +270,14 @@ impl Recorder<'_> {
         });
     }
 
+    /// Why the permit does not count.
+    fn refused(&self) -> String {
+        match &self.decision.permit {
+            PermitUse::Ignored(why) => why.clone(),
+            PermitUse::Absent | PermitUse::Used | PermitUse::Consumed => String::new(),
+        }
+    }
+
     /// Why what was on its way was aborted.
     fn aborted(&self) -> String {
         let planned = self.progress.and_then(|progress| progress.aborted.clone());
@@ -283,162 +289,6 @@ impl Recorder<'_> {
             .or(observed.and_then(|known| known.message.clone()))
             .unwrap_or_else(|| "aborted".to_owned())
     }
-
-    /// Keeps the spec's content, marks what was served, forgets what is too much (G4).
-    fn keep(&self, status: &mut GateStatus, permit: Option<&Permit>, actions: &mut Vec<Action>) {
-        self.mirror(status);
-        if self.spec.template.is_some() && self.keeps_spec(permit) {
-            let name = kept_name(self.observed, self.spec);
-            actions.push(Action::KeepTemplate(Box::new(KeepTemplate {
-                digest: self.spec.digest.clone(),
-                delivery: self.spec.delivery.clone(),
-                name: name.clone(),
-                template: self.spec.template.clone().unwrap_or_default(),
-                strategy: strategy_value(&self.spec.strategy),
-                templates: self.spec.templates.clone(),
-            })));
-            self.drop_kept(status, &self.spec.digest, &name, actions);
-            let known = status
-                .kept
-                .iter()
-                .find(|kept| kept.digest == self.spec.digest);
-            let entry = KeptTemplate {
-                digest: self.spec.digest.clone(),
-                delivery_digest: self.spec.delivery.clone(),
-                name,
-                last_served_at: known.and_then(|kept| kept.last_served_at),
-                kept_at: self.now(),
-                ..KeptTemplate::default()
-            };
-            status.kept.retain(|kept| kept.digest != self.spec.digest);
-            status.kept.push(entry);
-        }
-        if let Some(served) = status.served.clone() {
-            for kept in status
-                .kept
-                .iter_mut()
-                .filter(|kept| kept.digest == served.digest)
-            {
-                kept.last_served_at = Some(kept.last_served_at.unwrap_or(served.at).max(served.at));
-            }
-        }
-        self.forget(status, actions);
-    }
-
-    /// What is there is recorded, what is not is not.
-    fn mirror(&self, status: &mut GateStatus) {
-        status
-            .kept
-            .retain(|kept| self.observed.gate.kept.contains_key(&kept.digest));
-        for (digest, kept) in &self.observed.gate.kept {
-            if !status.kept.iter().any(|known| known.digest == *digest) {
-                status.kept.push(KeptTemplate {
-                    digest: digest.clone(),
-                    delivery_digest: kept.delivery.clone(),
-                    name: name_of(self.observed, digest, kept.delivery.as_str()),
-                    last_served_at: None,
-                    kept_at: self.now(),
-                    ..KeptTemplate::default()
-                });
-            }
-        }
-    }
-
-    /// G2: the delivery of the moment it was held for is frozen while a permit names it or it is on its way.
-    fn keeps_spec(&self, permit: Option<&Permit>) -> bool {
-        let Some(kept) = self.observed.gate.kept.get(&self.spec.digest) else {
-            return true;
-        };
-        let frozen = permit.is_some_and(|permit| {
-            permit.delivery_digest == kept.delivery && permit.digest == self.spec.digest
-        }) || self
-            .facts
-            .in_flight
-            .as_ref()
-            .is_some_and(|flight| flight.digest == self.spec.digest && !flight.aborted);
-        kept.delivery != self.spec.delivery && !frozen
-    }
-
-    /// The object of an older delivery of the same content goes.
-    fn drop_kept(
-        &self,
-        status: &GateStatus,
-        digest: &ContentDigest,
-        name: &str,
-        actions: &mut Vec<Action>,
-    ) {
-        let old = status
-            .kept
-            .iter()
-            .filter(|kept| kept.digest == *digest && kept.name != name);
-        actions.extend(old.map(|kept| Action::ForgetTemplate {
-            digest: digest.clone(),
-            name: kept.name.clone(),
-        }));
-    }
-
-    fn forget(&self, status: &mut GateStatus, actions: &mut Vec<Action>) {
-        let wanted = self
-            .observed
-            .gate
-            .gate()
-            .and_then(|gate| gate.spec.permit.as_ref())
-            .map(|permit| &permit.digest);
-        let flight = self.facts.in_flight.as_ref().map(|flight| &flight.digest);
-        let in_use = |digest: &ContentDigest| {
-            *digest == self.spec.digest
-                || [wanted, flight, self.facts.served.as_ref()].contains(&Some(digest))
-        };
-        let mut succeeded: Vec<&KeptTemplate> = status
-            .kept
-            .iter()
-            .filter(|kept| kept.last_served_at.is_some())
-            .collect();
-        succeeded.sort_by_key(|kept| std::cmp::Reverse(kept.last_served_at));
-        let safe: Vec<ContentDigest> = succeeded
-            .iter()
-            .take(KEPT_SUCCEEDED)
-            .map(|kept| kept.digest.clone())
-            .collect();
-        let mut others: Vec<KeptTemplate> = status
-            .kept
-            .iter()
-            .filter(|kept| !safe.contains(&kept.digest) && !in_use(&kept.digest))
-            .cloned()
-            .collect();
-        others.sort_by_key(|kept| std::cmp::Reverse((kept.kept_at, kept.digest.clone())));
-        for kept in others.into_iter().skip(KEPT_OTHERS) {
-            status.kept.retain(|known| known.digest != kept.digest);
-            actions.push(Action::ForgetTemplate {
-                digest: kept.digest,
-                name: kept.name,
-            });
-        }
-    }
-}
-
-/// Name of the ControllerRevision of a content and its delivery; namespace and Rollout are in it because it lies in the
-/// agent's own namespace.
-fn name_of(observed: &Observed, digest: &ContentDigest, delivery: &str) -> String {
-    let metadata = &observed.rollout.metadata;
-    let gate = gate_name(
-        metadata.namespace.as_deref().unwrap_or_default(),
-        metadata.name.as_deref().unwrap_or_default(),
-    );
-    format!("{gate}.{}.{}", letters(digest.as_str()), letters(delivery))
-}
-
-fn kept_name(observed: &Observed, content: &Effective) -> String {
-    name_of(observed, &content.digest, content.delivery.as_str())
-}
-
-/// The first letters after the form of a digest.
-fn letters(digest: &str) -> String {
-    let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
-    hex.chars()
-        .take(NAME_LETTERS)
-        .collect::<String>()
-        .to_lowercase()
 }
 
 fn changes(before: &GateStatus, after: &GateStatus) -> Vec<GateChange> {
@@ -462,6 +312,9 @@ fn changes(before: &GateStatus, after: &GateStatus) -> Vec<GateChange> {
             recorded_step(new).filter(|step| old.and_then(recorded_step) != Some(*step))
         {
             changes.push(GateChange::Step(step));
+        }
+        if old.is_some_and(|old| old.paused != new.paused) {
+            changes.push(GateChange::Paused(new.paused.is_some()));
         }
     }
     if before.lease != after.lease {

@@ -11,6 +11,7 @@ pub(super) enum Standing<'a> {
     Absent,
     Consumed(&'a PermitFacts),
     Ignored(String),
+    Refused(String),
     Forward(&'a PermitFacts),
     Rollback(&'a PermitFacts, &'a PermitKind),
 }
@@ -47,7 +48,7 @@ pub(super) fn standing(facts: &Facts) -> Standing<'_> {
         facts.kept.get(&permit.content)
     };
     match fixed {
-        None if permit.content == facts.spec => return Standing::Ignored(other_steps(permit)),
+        None if permit.content == facts.spec => return Standing::Refused(other_steps(permit)),
         None => {
             return Standing::Ignored(format!(
                 "content {} is neither kept nor in the spec",
@@ -55,7 +56,7 @@ pub(super) fn standing(facts: &Facts) -> Standing<'_> {
             ));
         }
         Some(delivery) if *delivery != permit.delivery => {
-            return Standing::Ignored(other_steps(permit));
+            return Standing::Refused(other_steps(permit));
         }
         Some(_) => {}
     }

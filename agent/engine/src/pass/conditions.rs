@@ -7,7 +7,7 @@ use agent_api::names::condition;
 use agent_api::{Condition, RolloutStatus, StatusTime};
 use jiff::Timestamp;
 
-use super::Pass;
+use super::{Pass, Strategy};
 
 pub(super) const TRUE: &str = "True";
 pub(super) const FALSE: &str = "False";
@@ -57,17 +57,39 @@ impl Pass<'_> {
     /// Everything is where it shall be.
     pub fn complete(&self) -> bool {
         let replicas = self.replicas();
+        // Old versions of blue-green may wait for their delay; what counts is whom users get.
+        let active = self.active().map(|set| &set.hash);
+        let alone = match self.strategy {
+            Strategy::Canary(_) => None,
+            Strategy::BlueGreen(_) => Some(active == Some(&self.new.hash)),
+        };
         let old = self
             .older
             .iter()
             .chain(&self.stable)
-            .all(|set| set.desired == 0 && set.current == 0);
+            .all(|set| set.desired == 0 && set.current == 0 || self.only_delayed(set));
         self.at_stable()
+            && self.has_settled_traffic()
             && self.creating.is_none()
-            && old
+            && alone.unwrap_or(old)
             && self.new.desired == replicas
             && self.new.available >= replicas
             && self.new.current == replicas
+    }
+
+    /// With a router an old version may have pods for a while, as long as nobody is sent to them.
+    fn only_delayed(&self, set: &crate::sets::SetView) -> bool {
+        self.routed().is_some() && self.carried(&set.hash) == 0
+    }
+
+    /// Where a router splits the requests, it shows them all at the stable version.
+    pub fn has_settled_traffic(&self) -> bool {
+        let Some(routed) = self.routed() else {
+            return true;
+        };
+        let shown = self.shown();
+        let whole = self.carried(&self.new.hash) >= routed.most;
+        whole && self.carrier().is_none() && shown.verified != Some(false)
     }
 
     /// Writes all conditions but InvalidSpec.
@@ -78,10 +100,7 @@ impl Pass<'_> {
         let paused = self.paused();
         self.settle_progressing();
         let now = self.observed.now;
-        let available = self
-            .sets()
-            .map(|set| set.available)
-            .fold(0_i32, i32::saturating_add);
+        let available = self.serving().available;
         let minimum = self.limits().minimum();
         let enough = available >= minimum;
         let (state, text) = if enough {

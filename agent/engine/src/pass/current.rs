@@ -130,9 +130,11 @@ fn make(
         created: None,
         attempt: 0,
         adopted_steps: None,
+        background_attempt: 0,
         min_ready_seconds: observed.rollout.spec.min_ready_seconds.unwrap_or(0),
         desired_annotation: None,
         scale_down_at: None,
+        taken_back: false,
         deleting: false,
     };
     (view, set)
@@ -245,6 +247,9 @@ impl Pass<'_> {
         }
         if !same_version || !same_steps {
             self.begin_anew(same_version);
+        }
+        if self.strategy.canary().is_some() {
+            self.status.blue_green = None;
         }
         self.status.current_pod_hash = Some(self.new.hash.clone());
         self.status.current_step_hash = steps;
@@ -359,14 +364,17 @@ impl Pass<'_> {
             && self.before.current_pod_hash != self.before.stable_rs;
         self.clear_pauses();
         // Other steps alone do not let content that failed under a permit start again (G17).
-        let stays = same_version && !self.decision.may_raise && self.status.aborted_at.is_some();
-        if !stays {
+        let failed = !self.decision.may_raise && self.status.aborted_at.is_some();
+        // Nor do they outweigh an abort that was asked for in the same moment.
+        let asked = self.status.abort == Some(true) && self.status.aborted_at.is_none();
+        if !(same_version && (failed || asked)) {
             self.status.abort = None;
             self.status.aborted_at = None;
         }
         self.status.promote_full = None;
-        if let Some(canary) = &mut self.status.canary {
-            canary.current_step_analysis_run_status = None;
+        self.forget_runs();
+        if let Some(blue_green) = &mut self.status.blue_green {
+            blue_green.scale_up_preview_check_point = None;
         }
         self.index = 0;
         self.news.changed = !same_version;
@@ -376,7 +384,8 @@ impl Pass<'_> {
         }
         if self.at_stable() {
             self.index = self.step_count();
-            if was_under_way && !same_version && self.step_count() > 0 {
+            let skips = self.step_count() > 0 || self.strategy.canary().is_none();
+            if was_under_way && !same_version && skips {
                 self.event(
                     EventKind::Normal,
                     "SkipSteps",
@@ -387,6 +396,7 @@ impl Pass<'_> {
         } else if same_version {
             // The same version through other steps: its analyses are not the ones that have run.
             self.next_attempt();
+            self.next_background();
         }
     }
 }

@@ -99,7 +99,7 @@ impl Pass<'_> {
         let back = previous.is_some_and(|stable| self.goes_back(stable));
         match &self.news.promoted_by {
             Some(Reason::FullPromotion) => Completion::FastPromoted,
-            Some(Reason::RollbackWindow | Reason::FleetRollback { .. }) => {
+            Some(Reason::RollbackWindow | Reason::FastRollback | Reason::FleetRollback { .. }) => {
                 Completion::FastRolledBack
             }
             Some(_) | None if back => Completion::RolledBack,
@@ -116,7 +116,10 @@ impl Pass<'_> {
                 matches!(step, Some(StepKind::Pause(pause)) if pause.duration.is_none())
             }
             pause_reason::BLUE_GREEN_PAUSE => match self.strategy {
-                Strategy::BlueGreen(blue_green) => blue_green.auto_promotion_seconds.is_none(),
+                Strategy::BlueGreen(blue_green) => {
+                    blue_green.auto_promotion_enabled == Some(false)
+                        || blue_green.auto_promotion_seconds.is_none()
+                }
                 Strategy::Canary(_) => false,
             },
             pause_reason::INCONCLUSIVE_ANALYSIS_RUN | pause_reason::INCONCLUSIVE_EXPERIMENT => true,

@@ -103,14 +103,13 @@ impl Pass<'_> {
 
     /// The run that the status names, or a run of the version that is on its way: its name must not be made again.
     fn is_current(&self, run: &AnalysisRun) -> bool {
-        let canary = self.status.canary.as_ref();
-        let named = canary.and_then(|canary| canary.current_step_analysis_run_status.as_ref());
+        let named = run.metadata.name.as_deref().map(|name| self.is_named(name));
         let hash = run
             .metadata
             .labels
             .as_ref()
             .and_then(|labels| labels.get(LABEL_POD_HASH));
-        named.is_some_and(|named| run.metadata.name.as_ref() == Some(&named.name))
+        named == Some(true)
             || !self.at_stable() && hash.map(String::as_str) == Some(self.new.hash.as_str())
     }
 }

@@ -5,7 +5,8 @@
 use agent_api::names::{ANNOTATION_RELEASE, condition, pause_reason};
 use agent_api::{PauseCondition, Phase, RollbackPhase};
 
-use super::Pass;
+use super::serving::Serving;
+use super::{Pass, Strategy};
 use crate::gate::decision::Mode;
 use crate::observed::Governance;
 use crate::plan::EventKind;
@@ -81,25 +82,19 @@ impl Pass<'_> {
 
     /// Numbers, index, generations, selector.
     pub fn settle_counts(&mut self) {
-        let sum = |of: fn(&crate::sets::SetView) -> i32| {
-            self.sets().map(of).fold(0_i32, i32::saturating_add)
-        };
-        let (replicas, ready, available) = (
-            sum(|set| set.current),
-            sum(|set| set.ready),
-            sum(|set| set.available),
-        );
+        let all = Serving::all(self.sets()).current;
+        let serving = self.serving();
         let updated = if self.creating.is_some() {
             0
         } else {
             self.new.current
         };
         let status = &mut self.status;
-        status.replicas = Some(replicas);
-        status.ready_replicas = Some(ready);
-        status.available_replicas = Some(available);
+        status.replicas = Some(all);
+        status.ready_replicas = Some(serving.ready);
+        status.available_replicas = Some(serving.available);
         status.updated_replicas = Some(updated);
-        self.settle_autoscaling(replicas);
+        self.settle_autoscaling(all);
         self.status.observed_generation = Some(self.generation().to_string());
         self.status.current_step_index = self.shown_index();
         if self.bug.is(Planted::StatusNeverSettles) {
@@ -142,7 +137,17 @@ impl Pass<'_> {
             "more replicas need to be updated"
         } else if status.available_replicas.unwrap_or(0) < updated {
             "updated replicas are still becoming available"
-        } else if status.replicas.unwrap_or(0) > updated {
+        } else if let Strategy::BlueGreen(_) = self.strategy {
+            if self.active().map(|set| &set.hash) != Some(&self.new.hash) {
+                "active service cutover pending"
+            } else if !self.at_stable() {
+                "waiting for post-promotion verification to complete"
+            } else {
+                return (Phase::Healthy, String::new());
+            }
+        } else if status.replicas.unwrap_or(0) > updated && self.routed().is_none()
+            || self.at_stable() && !self.has_settled_traffic()
+        {
             "old replicas are pending termination"
         } else if !self.at_stable() {
             "waiting for all steps to complete"
@@ -212,6 +217,7 @@ impl Pass<'_> {
                 digest: self.effective.digest.clone(),
             });
         }
+        self.tell_honoured();
         if self.complete() {
             self.reasons.push(Reason::Complete {
                 revision: self.new.revision,

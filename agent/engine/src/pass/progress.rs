@@ -7,10 +7,11 @@ use agent_api::names::condition;
 use agent_api::{CanaryStep, Condition, StepKind};
 use jiff::SignedDuration;
 
-use super::Pass;
 use super::conditions::{FALSE, TRUE, UNKNOWN, set};
+use super::{Pass, Strategy};
 use crate::plan::EventKind;
 use crate::reason::Reason;
+use crate::sets::SetView;
 
 /// Words between which a progress message carries the most pods that were ever available at a step. They are read back:
 /// only a new most counts as progress, so that a pod that flaps does not hold the deadline off.
@@ -133,9 +134,13 @@ impl Pass<'_> {
     }
 
     fn waits_for_no_pods(&self) -> bool {
+        if let Strategy::BlueGreen(_) = self.strategy {
+            let kept = |set: &SetView| set.scale_down_at.is_some() && set.desired > 0;
+            return self.older.iter().any(kept) || self.analyses();
+        }
         let step = self.step(self.index).map(CanaryStep::kind);
         let waits = matches!(step, Some(StepKind::Pause(_) | StepKind::Analysis(_)));
-        waits && !self.at_stable() && self.at_once.is_none()
+        waits && !self.at_stable() && self.at_once.is_none() || self.waits_for_deadline()
     }
 
     /// Writes the condition.

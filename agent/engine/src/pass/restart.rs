@@ -100,7 +100,8 @@ impl Pass<'_> {
             return;
         }
         // With nothing available there is nothing to lose, and a restart may be what helps.
-        let down = wards.iter().all(|ward| ward.sure == 0);
+        // A young pod that is counted as available is something, though not sure to stay so.
+        let down = wards.iter().all(|ward| ward.set.available <= 0);
         let room = if self.bug.is(Planted::RestartGreedy) {
             i32::MAX
         } else if down {

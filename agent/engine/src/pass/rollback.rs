@@ -3,6 +3,7 @@
 //! In: the ages of the ReplicaSets, the Rollout's window. Out: whether the steps are skipped. It must not scale.
 
 use super::Pass;
+use crate::gate::decision::Mode;
 use crate::plan::EventKind;
 use crate::reason::Reason;
 use crate::sets::SetView;
@@ -33,11 +34,18 @@ impl Pass<'_> {
             .is_some_and(|count| count < revisions)
     }
 
-    /// Takes the way without steps, if the window allows it. A permit that ends at a step outweighs it: the steps are
-    /// then what the fleet has allowed.
+    /// Takes the way without steps, if the window allows it. A permit that ends at a step, or that asks for the canary
+    /// backwards, outweighs it: the steps are then what the fleet has allowed.
     pub fn take_rollback_window(&mut self) {
         let paused = self.observed.rollout.spec.paused == Some(true);
-        let bounded = self.decision.max_step.is_some();
+        let backwards = matches!(
+            self.decision.mode,
+            Mode::Rollback {
+                steps_backwards: true,
+                ..
+            }
+        );
+        let bounded = self.decision.max_step.is_some() || backwards;
         if self.at_once.is_some() || paused || bounded || !self.within_rollback_window() {
             return;
         }

@@ -6,17 +6,88 @@
 use std::collections::BTreeMap;
 
 use agent_api::names::{
-    LABEL_INSTANCE_ID, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX, ROLLOUT_TYPE_STEP,
+    LABEL_INSTANCE_ID, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX,
+    ROLLOUT_TYPE_BACKGROUND, ROLLOUT_TYPE_POST_PROMOTION, ROLLOUT_TYPE_PRE_PROMOTION,
+    ROLLOUT_TYPE_STEP, pause_reason,
 };
 use agent_api::object::ObjectMeta;
 use agent_api::rollout_status::AnalysisRunRef;
-use agent_api::{AnalysisPhase, AnalysisRun, CanaryStep, StepAnalysis, StepKind};
+use agent_api::{AnalysisPhase, AnalysisRun, CanaryStep, RolloutStatus, StepAnalysis, StepKind};
 
-use super::Pass;
 use super::current::owner;
+use super::{Pass, Strategy};
 use crate::analysis::template::run_spec;
 use crate::plan::{Action, EventKind};
 use crate::planted::Planted;
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunKind {
+    /// A step of a canary.
+    Step,
+    /// The whole update of a canary, in the background.
+    Background,
+    /// Blue-green, before the active Service is switched.
+    PrePromotion,
+    /// Blue-green, after it.
+    PostPromotion,
+}
+
+impl RunKind {
+    /// When it runs, for sentences.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Step => "of the step",
+            Self::Background => "in the background",
+            Self::PrePromotion => "before the switch",
+            Self::PostPromotion => "after the switch",
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Step => ROLLOUT_TYPE_STEP,
+            Self::Background => ROLLOUT_TYPE_BACKGROUND,
+            Self::PrePromotion => ROLLOUT_TYPE_PRE_PROMOTION,
+            Self::PostPromotion => ROLLOUT_TYPE_POST_PROMOTION,
+        }
+    }
+
+    /// What the status knows of the run of this kind.
+    fn known(self, status: &RolloutStatus) -> Option<&AnalysisRunRef> {
+        let (canary, blue_green) = (status.canary.as_ref(), status.blue_green.as_ref());
+        match self {
+            Self::Step => canary?.current_step_analysis_run_status.as_ref(),
+            Self::Background => canary?.current_background_analysis_run_status.as_ref(),
+            Self::PrePromotion => blue_green?.pre_promotion_analysis_run_status.as_ref(),
+            Self::PostPromotion => blue_green?.post_promotion_analysis_run_status.as_ref(),
+        }
+    }
+
+    fn note(self, status: &mut RolloutStatus, run: AnalysisRunRef) {
+        let place = match self {
+            Self::Step => {
+                &mut status
+                    .canary
+                    .get_or_insert_default()
+                    .current_step_analysis_run_status
+            }
+            Self::Background => {
+                let canary = status.canary.get_or_insert_default();
+                &mut canary.current_background_analysis_run_status
+            }
+            Self::PrePromotion => {
+                let blue_green = status.blue_green.get_or_insert_default();
+                &mut blue_green.pre_promotion_analysis_run_status
+            }
+            Self::PostPromotion => {
+                let blue_green = status.blue_green.get_or_insert_default();
+                &mut blue_green.post_promotion_analysis_run_status
+            }
+        };
+        *place = Some(run);
+    }
+}
 
 /// A run as the steps look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,52 +101,85 @@ pub struct RunView {
 }
 
 impl Pass<'_> {
-    /// `<rollout>-<hash>-<revision>-<step>`, with the attempt at the end from the second one on.
-    pub fn step_run_name(&self) -> String {
-        let base = format!(
-            "{}-{}-{}-{}",
-            self.name(),
-            self.new.hash,
-            self.new.revision,
-            self.index
-        );
+    /// `<rollout>-<hash>-<revision>`, with `-<step, pre or post>` for all but the one in the background, and the attempt at
+    /// the end from the second one on.
+    pub(super) fn run_name(&self, kind: RunKind) -> String {
+        let base = format!("{}-{}-{}", self.name(), self.new.hash, self.new.revision);
+        let (base, attempt) = match kind {
+            RunKind::Step => (format!("{base}-{}", self.index), self.new.attempt),
+            RunKind::Background => (base, self.new.background_attempt),
+            RunKind::PrePromotion => (format!("{base}-pre"), self.new.attempt),
+            RunKind::PostPromotion => (format!("{base}-post"), self.new.attempt),
+        };
         if self.bug.is(Planted::RunNamesDrift) {
             return format!("{base}.{}", self.observed.analysis_runs.len());
         }
-        if self.new.attempt == 0 {
+        if attempt == 0 {
             base
         } else {
-            format!("{base}.{}", self.new.attempt)
+            format!("{base}.{attempt}")
         }
     }
 
-    /// The run of the present step, made if it is not there.
-    pub fn step_run(&mut self, analysis: &StepAnalysis) -> RunView {
-        let name = self.step_run_name();
-        let found = self
-            .observed
-            .analysis_runs
-            .iter()
-            .find(|run| run.metadata.name.as_ref() == Some(&name));
+    fn find_run(&self, name: &str) -> Option<&AnalysisRun> {
+        let mut all = self.observed.analysis_runs.iter();
+        all.find(|run| run.metadata.name.as_deref() == Some(name))
+    }
+
+    /// What the status knows of exactly this run, once it is over: history may have deleted it since.
+    fn remembered(&self, kind: RunKind, name: &str) -> Option<RunView> {
+        let known = kind
+            .known(&self.before)
+            .filter(|known| known.name == name)?;
+        let phase = known.status.filter(|phase| phase.is_completed())?;
+        Some(RunView {
+            name: known.name.clone(),
+            phase,
+            message: known.message.clone().unwrap_or_default(),
+        })
+    }
+
+    /// The run was begun.
+    pub fn has_run(&self, kind: RunKind) -> bool {
+        let name = self.run_name(kind);
+        self.find_run(&name).is_some() || self.remembered(kind, &name).is_some()
+    }
+
+    /// The run of this kind, made if it was not yet.
+    pub fn run_of(&mut self, kind: RunKind, analysis: &StepAnalysis) -> RunView {
+        let name = self.run_name(kind);
+        let found = self.find_run(&name).map(view);
+        let found = found.or_else(|| match kind {
+            RunKind::Step | RunKind::Background => None,
+            RunKind::PrePromotion | RunKind::PostPromotion => self.remembered(kind, &name),
+        });
         let view = match found {
-            Some(run) => view(run),
-            None => self.make_run(name, analysis),
+            Some(view) => view,
+            None => self.make_run(kind, name, analysis),
         };
-        self.tell_phase(&view);
+        self.tell_phase(kind, &view);
         let known = AnalysisRunRef {
             name: view.name.clone(),
             status: Some(view.phase),
             message: (!view.message.is_empty()).then(|| view.message.clone()),
             ..AnalysisRunRef::default()
         };
-        self.status
-            .canary
-            .get_or_insert_default()
-            .current_step_analysis_run_status = Some(known);
+        kind.note(&mut self.status, known);
         view
     }
 
-    fn make_run(&mut self, name: String, analysis: &StepAnalysis) -> RunView {
+    /// Somebody cleared the pause that an inconclusive run had made.
+    pub fn resumed_after_inconclusive(&self, kind: RunKind) -> bool {
+        let known = kind.known(&self.before);
+        let of_this_attempt = known.is_some_and(|known| known.name == self.run_name(kind));
+        let was = known.is_some_and(|known| known.status == Some(AnalysisPhase::Inconclusive));
+        let cleared = self
+            .pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN)
+            .is_none();
+        of_this_attempt && was && cleared && self.status.controller_pause == Some(true)
+    }
+
+    fn make_run(&mut self, kind: RunKind, name: String, analysis: &StepAnalysis) -> RunView {
         let stable = self.status.stable_rs.clone().unwrap_or_default();
         let spec = run_spec(
             analysis,
@@ -98,8 +202,10 @@ impl Pass<'_> {
         let extra = analysis.analysis_run_metadata.clone().unwrap_or_default();
         let mut labels: BTreeMap<String, String> = extra.labels;
         labels.insert(LABEL_POD_HASH.to_owned(), self.new.hash.to_string());
-        labels.insert(LABEL_ROLLOUT_TYPE.to_owned(), ROLLOUT_TYPE_STEP.to_owned());
-        labels.insert(LABEL_STEP_INDEX.to_owned(), self.index.to_string());
+        labels.insert(LABEL_ROLLOUT_TYPE.to_owned(), kind.label().to_owned());
+        if kind == RunKind::Step {
+            labels.insert(LABEL_STEP_INDEX.to_owned(), self.index.to_string());
+        }
         // Without it the controller of this instance would not see its own run.
         let own = self.observed.rollout.metadata.labels.as_ref();
         if let Some(id) = own.and_then(|labels| labels.get(LABEL_INSTANCE_ID)) {
@@ -136,13 +242,9 @@ impl Pass<'_> {
     }
 
     /// An event when the run's phase is another one than the status says.
-    fn tell_phase(&mut self, run: &RunView) {
-        let known = self
-            .before
-            .canary
-            .as_ref()
-            .and_then(|canary| canary.current_step_analysis_run_status.as_ref());
-        let known = known
+    fn tell_phase(&mut self, told: RunKind, run: &RunView) {
+        let known = told
+            .known(&self.before)
             .filter(|known| known.name == run.name)
             .and_then(|known| known.status);
         if known == Some(run.phase) {
@@ -166,33 +268,38 @@ impl Pass<'_> {
             run.name,
             run.phase.as_str().to_lowercase()
         );
-        self.event(kind, reason, message, "");
+        let what = match told {
+            RunKind::Background => "background",
+            RunKind::Step | RunKind::PrePromotion | RunKind::PostPromotion => "",
+        };
+        self.event(kind, reason, message, what);
     }
 
-    /// Ends what runs and is not the present step's. A client may have moved the index away from an analysis.
+    /// Ends what runs and is neither the present step's nor the background's. A client may have moved the index away from an analysis.
     pub fn end_other_runs(&mut self) {
         let analysing = matches!(
             self.step(self.index).map(CanaryStep::kind),
             Some(StepKind::Analysis(_))
         ) && !self.at_stable()
             && self.at_once.is_none();
-        if let Some(canary) = self
-            .status
-            .canary
-            .as_mut()
-            .filter(|_| !analysing && self.news.aborted.is_none())
+        let background = self.background_run();
+        // What an abort came from stays to be seen.
+        if self.news.aborted.is_none()
+            && let Some(canary) = &mut self.status.canary
         {
-            canary.current_step_analysis_run_status = None;
+            if !analysing {
+                canary.current_step_analysis_run_status = None;
+            }
+            if background.is_none() {
+                canary.current_background_analysis_run_status = None;
+            }
         }
-        let canary = self.status.canary.as_ref();
-        let current = canary.and_then(|canary| canary.current_step_analysis_run_status.as_ref());
-        let current = current
-            .filter(|_| !self.aborted())
-            .map(|run| run.name.clone());
+        let current = self.wanted_run().map(|run| run.name.clone());
         for run in &self.observed.analysis_runs {
             let name = run.metadata.name.clone().unwrap_or_default();
             let over = view(run).phase.is_completed() || run.spec.terminate == Some(true);
-            if !over && Some(&name) != current.as_ref() {
+            let mut wanted = [&current, &background].into_iter().flatten();
+            if !over && wanted.all(|wanted| *wanted != name) {
                 self.event(
                     EventKind::Normal,
                     "AnalysisRunTerminating",
@@ -201,6 +308,52 @@ impl Pass<'_> {
                 );
                 self.writes.push(Action::TerminateAnalysisRun { name });
             }
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// The run that is waited for now.
+    fn wanted_run(&self) -> Option<&AnalysisRunRef> {
+        if self.aborted() {
+            return None;
+        }
+        let kind = match self.strategy {
+            Strategy::Canary(_) => RunKind::Step,
+            Strategy::BlueGreen(_) if self.at_stable() || self.at_once.is_some() => return None,
+            Strategy::BlueGreen(_) if self.index == 0 => RunKind::PrePromotion,
+            Strategy::BlueGreen(_) => RunKind::PostPromotion,
+        };
+        kind.known(&self.status)
+    }
+
+    /// A run is under way, and nothing else is waited for.
+    pub(super) fn analyses(&self) -> bool {
+        let phase = self.wanted_run().and_then(|run| run.status);
+        phase.is_some_and(|phase| !phase.is_completed())
+    }
+
+    /// A run that the status names.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        let all = [
+            RunKind::Step,
+            RunKind::Background,
+            RunKind::PrePromotion,
+            RunKind::PostPromotion,
+        ];
+        let named = |kind: RunKind| kind.known(&self.status).map(|run| run.name.as_str());
+        all.into_iter().any(|kind| named(kind) == Some(name))
+    }
+
+    /// The runs of an earlier version or attempt are over.
+    pub(super) fn forget_runs(&mut self) {
+        if let Some(canary) = &mut self.status.canary {
+            canary.current_step_analysis_run_status = None;
+            canary.current_background_analysis_run_status = None;
+        }
+        if let Some(blue_green) = &mut self.status.blue_green {
+            blue_green.pre_promotion_analysis_run_status = None;
+            blue_green.post_promotion_analysis_run_status = None;
         }
     }
 }

@@ -82,12 +82,11 @@ impl Pass<'_> {
         } else {
             0
         };
-        if let Some(canary) = &mut self.status.canary {
-            canary.current_step_analysis_run_status = None;
-        }
+        self.forget_runs();
         if !self.at_stable() {
             self.news.retried = true;
             self.next_attempt();
+            self.next_background();
             let message = format!("revision {} starts again", self.new.revision);
             self.event(EventKind::Normal, "RolloutRetry", message, "");
         }

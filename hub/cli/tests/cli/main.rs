@@ -34,6 +34,7 @@ async fn world() -> World {
         database: Database::Url(postgres.url().to_owned()),
         listen: "127.0.0.1:0".parse().unwrap(),
         lease_seconds: 30,
+        cluster_certificate_seconds: 600,
         addr_file: None,
         san: Vec::new(),
         log: LogForm::Text,

@@ -45,6 +45,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         | Action::StartRelease { .. }
         | Action::JoinTarget { .. }
         | Action::BindContent { .. }
+        | Action::BindDelivery { .. }
         | Action::SetTargetState { .. }
         | Action::RequestApproval { .. }
         | Action::StartWave { .. }

@@ -20,7 +20,10 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         return;
     };
     let Action::GrantPermit {
-        direction, digest, ..
+        direction,
+        digest,
+        delivery,
+        ..
     } = action
     else {
         findings.need(target.touched(), "G17", || {
@@ -32,7 +35,16 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         format!("{} is in conflict", cluster.name)
     });
     match direction {
-        Direction::Forward => forward(findings, state, release, target, cluster, digest),
+        Direction::Forward => {
+            forward(findings, state, release, target, cluster, digest);
+            let bound = target
+                .content
+                .as_ref()
+                .is_some_and(|content| content.delivery == *delivery);
+            findings.need(bound, "G2", || {
+                format!("{delivery} is not how {} delivers", cluster.name)
+            });
+        }
         Direction::Rollback => rollback(findings, state, release, target, cluster, digest),
     }
 }

@@ -5,7 +5,7 @@ use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence};
 use crate::observed::{Observed, OutcomeResult};
 use crate::reconcile::carries;
-use crate::release::{Direction, ReleasePhase, Target, TargetState};
+use crate::release::{Content, Direction, ReleasePhase, Target, TargetState};
 
 #[allow(clippy::too_many_lines, reason = "one arm a variant")]
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
@@ -54,6 +54,11 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
                 format!("{cluster} does not hold {}", content.digest)
             });
         }
+        Action::BindDelivery {
+            release,
+            cluster,
+            content,
+        } => delivery(findings, state, *release, cluster, content),
         Action::SetTargetState {
             release,
             cluster,
@@ -91,6 +96,36 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         | Action::Bar { .. }
         | Action::Unbar { .. } => {}
     }
+}
+
+/// G2: only how it is delivered changes, only before a permit took effect, and only to what its agent reports.
+fn delivery(
+    findings: &mut Findings,
+    state: &Observed,
+    release: u64,
+    cluster: &ClusterName,
+    content: &Content,
+) {
+    let target = state
+        .release(release)
+        .and_then(|release| release.target(cluster));
+    let bound = target.and_then(|target| target.content.as_ref());
+    findings.need(
+        bound.is_some_and(|bound| bound.digest == content.digest && bound.images == content.images),
+        "G25",
+        || format!("{} is not what is bound in {cluster}", content.digest),
+    );
+    findings.need(
+        target.is_some_and(|target| target.state.before_permit()),
+        "G2",
+        || format!("the steps of {cluster} change under its permit"),
+    );
+    let reported = state
+        .cluster(cluster)
+        .and_then(|cluster| cluster.rollout.as_ref()?.delivery_of(&content.digest));
+    findings.need(reported == Some(&content.delivery), "G2", || {
+        format!("{cluster} does not deliver by {}", content.delivery)
+    });
 }
 
 fn set(
@@ -137,6 +172,14 @@ fn set(
             findings.need(target.content.is_some(), "G25", || {
                 format!("{cluster} is held without content")
             });
+            let refused = outcome(state, target) == Some(OutcomeResult::Refused);
+            // A straggler that never had a permit may catch up.
+            let never = target.permit.is_none();
+            findings.need(
+                target.state.before_permit() || never || refused,
+                "S9",
+                || format!("{cluster} is held again and did not refuse its permit"),
+            );
         }
         TargetState::Pending | TargetState::WaitingForContent | TargetState::Behind => {
             let before = target.state.before_permit();

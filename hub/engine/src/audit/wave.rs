@@ -71,6 +71,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         | Action::StartRelease { .. }
         | Action::JoinTarget { .. }
         | Action::BindContent { .. }
+        | Action::BindDelivery { .. }
         | Action::SetTargetState { .. }
         | Action::GrantPermit { .. }
         | Action::RevokePermit { .. }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::join::{bind_one, held_content};
+use super::join::{bind_one, follow_delivery, held_content};
 use super::matching::carries;
 use super::planner::Planner;
 use super::waves::grant;
@@ -33,6 +33,17 @@ pub(super) fn newest(planner: &mut Planner) {
     }
     for cluster in planner.state.clusters.clone() {
         take_in(planner, &release, &cluster);
+    }
+    for target in planner
+        .release(number)
+        .map(|release| release.targets)
+        .unwrap_or_default()
+    {
+        if let (TargetState::Held, Some(cluster)) =
+            (target.state, planner.cluster(&target.cluster).cloned())
+        {
+            follow_delivery(planner, number, &target, &cluster);
+        }
     }
     let waves: BTreeSet<u32> = planner
         .release(number)

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::join::{follow_delivery, other_delivery};
 use super::planner::Planner;
 use crate::action::Action;
 use crate::document::Unreachable;
@@ -43,11 +44,55 @@ pub(super) fn outcomes(planner: &mut Planner, number: u64) {
                 .as_ref()
                 .filter(|_| planner.bug.is(Planted::AnyOutcomeCounts))
         };
-        match outcome_of(&cluster, permit).or_else(any) {
+        let outcome = outcome_of(&cluster, permit).or_else(any);
+        let again = outcome.is_some_and(|outcome| outcome.result == OutcomeResult::Refused)
+            && may_be_permitted_again(planner, &release);
+        match outcome {
+            Some(outcome) if again && other_delivery(target, &cluster).is_some() => {
+                refused(planner, number, target, &cluster, outcome);
+            }
+            // Its agent refused, and has not said yet how it delivers now.
+            Some(_) if again => under_way(planner, &release, target, permit, &cluster),
             Some(outcome) => ended(planner, number, target, outcome),
             None => under_way(planner, &release, target, permit, &cluster),
         }
     }
+}
+
+/// Whether a target of the release that gave its permit back can get another one.
+fn may_be_permitted_again(planner: &Planner, release: &Release) -> bool {
+    match release.phase {
+        ReleasePhase::Progressing => true,
+        ReleasePhase::Succeeded => release.id.number == planner.state.newest_number(),
+        ReleasePhase::Waiting
+        | ReleasePhase::Halted
+        | ReleasePhase::RollingBack
+        | ReleasePhase::Failed
+        | ReleasePhase::RolledBack
+        | ReleasePhase::RolledBackPartially
+        | ReleasePhase::Superseded
+        | ReleasePhase::Withdrawn => false,
+    }
+}
+
+/// The steps were edited between the decision and the agent's storing it (gate.md G2): nothing has started, and the next
+/// permit names the steps of now.
+fn refused(
+    planner: &mut Planner,
+    number: u64,
+    target: &Target,
+    cluster: &Cluster,
+    outcome: &Outcome,
+) {
+    let evidence = json!({"outcome": outcome});
+    planner.set_target(
+        number,
+        &target.cluster,
+        TargetState::Held,
+        outcome.message.clone(),
+        evidence,
+    );
+    follow_delivery(planner, number, target, cluster);
 }
 
 fn ended(planner: &mut Planner, number: u64, target: &Target, outcome: &Outcome) {

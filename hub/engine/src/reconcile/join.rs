@@ -57,6 +57,7 @@ pub(super) fn bind(planner: &mut Planner, number: u64) {
             bind_one(planner, number, target, content);
             continue;
         }
+        follow_delivery(planner, number, target, &cluster);
         if let Some(new) = judge(&planner.state, &release, target, &cluster, planner.bug) {
             planner.set_target(
                 number,
@@ -81,6 +82,38 @@ pub(super) fn bind_one(planner: &mut Planner, number: u64, target: &Target, cont
         evidence.clone(),
     );
     planner.set_target(number, &target.cluster, TargetState::Held, "", evidence);
+}
+
+/// The steps or the analysis templates were edited while the content is held: what is permitted is what there is then
+/// (gate.md G2). Images are those of the content, so no approval is touched.
+pub(super) fn follow_delivery(
+    planner: &mut Planner,
+    number: u64,
+    target: &Target,
+    cluster: &Cluster,
+) {
+    let other = other_delivery(target, cluster);
+    let Some(content) = other.filter(|_| !planner.bug.is(Planted::StepsNotFollowed)) else {
+        return;
+    };
+    let was = target.content.as_ref().map(|content| &content.delivery);
+    let evidence = json!({"was": was, "now": content.delivery, "digest": content.digest});
+    let action = Action::BindDelivery {
+        release: number,
+        cluster: cluster.name.clone(),
+        content,
+    };
+    planner.act(action, evidence);
+}
+
+/// The bound content with another delivery, if its agent reports one.
+pub(super) fn other_delivery(target: &Target, cluster: &Cluster) -> Option<Content> {
+    let content = target.content.as_ref()?;
+    let delivery = cluster.rollout.as_ref()?.delivery_of(&content.digest)?;
+    (*delivery != content.delivery).then(|| Content {
+        delivery: delivery.clone(),
+        ..content.clone()
+    })
 }
 
 /// The release's content, held in this cluster and not bound yet.

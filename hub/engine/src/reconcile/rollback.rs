@@ -33,6 +33,13 @@ pub(crate) fn need(target: &Target, cluster: Option<&Cluster>) -> Need {
         return Need::Nothing;
     };
     let forward = permit.direction == Direction::Forward;
+    let refused = cluster
+        .and_then(|cluster| outcome_of(cluster, permit))
+        .is_some_and(|outcome| outcome.result == OutcomeResult::Refused);
+    // Its agent gave the permit back before anything had started.
+    if target.state.before_permit() && refused {
+        return Need::Nothing;
+    }
     match target.state {
         TargetState::RolledBack | TargetState::Skipped | TargetState::Removed => Need::Nothing,
         TargetState::RollingBack => Need::Outcome,

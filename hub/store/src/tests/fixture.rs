@@ -12,7 +12,7 @@ static SERVER: OnceCell<(Embedded, tempfile::TempDir)> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Databases of the same name as these statements, one a test.
-const CREATE: [&str; 12] = [
+const CREATE: [&str; 16] = [
     "create database test0",
     "create database test1",
     "create database test2",
@@ -25,7 +25,26 @@ const CREATE: [&str; 12] = [
     "create database test9",
     "create database test10",
     "create database test11",
+    "create database test12",
+    "create database test13",
+    "create database test14",
+    "create database test15",
 ];
+
+/// Where the database of a store answers.
+pub async fn url(store: &Store) -> String {
+    let name: String = sqlx::query_scalar("select current_database()")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap();
+    SERVER.get().unwrap().0.url_of(&name)
+}
+
+/// The same for another user.
+pub fn as_user(url: &str, user: &str) -> String {
+    let (_, place) = url.split_once('@').unwrap();
+    format!("postgres://{user}@{place}")
+}
 
 /// A freshly migrated database.
 pub async fn store() -> Store {

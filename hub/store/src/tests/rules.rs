@@ -6,10 +6,12 @@ use std::time::Duration;
 use hub_engine::name::RolloutName;
 use hub_engine::observed::Rollout;
 use hub_engine::{ClusterName, Fence};
+use sqlx::Connection as _;
 
 use super::fixture;
+use crate::certificate::{Certificate, CertificateIssuer, Renewal};
 use crate::history::{self, Fact};
-use crate::join::{CertificateIssuer, Join, NewToken};
+use crate::join::{Join, NewToken};
 use crate::report::{Body, Report, Stored};
 use crate::session::{Hello, Opened};
 use crate::{Epoch, Error, Store, epoch};
@@ -66,6 +68,10 @@ async fn history_is_chained_and_only_added_to() {
     .await
     .unwrap();
     assert!(linked);
+    assert!(store.history_is_add_only());
+    let mut owner = sqlx::PgConnection::connect(&fixture::url(&store).await)
+        .await
+        .unwrap();
     for statement in [
         "update history set message = 'x'",
         "delete from history",
@@ -76,20 +82,64 @@ async fn history_is_chained_and_only_added_to() {
             .await
             .unwrap_err();
         assert!(
+            error.to_string().contains("permission denied"),
+            "{statement}: {error}"
+        );
+        // Whoever may change it by right is stopped by the trigger.
+        let error = sqlx::query(statement)
+            .execute(&mut owner)
+            .await
+            .unwrap_err();
+        assert!(
             error.to_string().contains("only ever added to"),
             "{statement}: {error}"
         );
     }
 }
 
+/// As a managed PostgreSQL gives it: the owner of one database, and nothing more.
+#[tokio::test]
+async fn a_user_who_may_not_make_roles_has_a_hub_with_the_trigger_alone() {
+    let store = fixture::store().await;
+    let url = fixture::url(&store).await;
+    let mut admin = sqlx::PgConnection::connect(&url).await.unwrap();
+    for statement in [
+        "create role managed login",
+        "drop schema public cascade",
+        "create schema public authorization managed",
+    ] {
+        sqlx::query(statement).execute(&mut admin).await.unwrap();
+    }
+    let managed = Store::connect(&fixture::as_user(&url, "managed")).unwrap();
+    managed.migrate().await.unwrap();
+    assert!(!managed.history_is_add_only());
+    let epoch = managed.epoch_take("a", TTL).await.unwrap();
+    assert!(epoch.is_some());
+    let error = sqlx::query("truncate history")
+        .execute(&managed.pool)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("only ever added to"), "{error}");
+    // What the hub asks an administrator for is enough.
+    sqlx::query("grant groundswell_hub to managed")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let later = Store::connect(&fixture::as_user(&url, "managed")).unwrap();
+    later.migrate().await.unwrap();
+    assert!(later.history_is_add_only());
+}
+
 struct Issuer;
 
 impl CertificateIssuer for Issuer {
-    fn issue(&self, cluster: &ClusterName) -> Result<String, String> {
-        Ok(format!(
-            "certificate of {cluster} {:?}",
-            std::time::Instant::now()
-        ))
+    fn issue(&self, cluster: &ClusterName) -> Result<Certificate, String> {
+        let pem = format!("certificate of {cluster} {:?}", std::time::Instant::now());
+        Ok(Certificate {
+            fingerprint: format!("fingerprint of {pem}"),
+            pem,
+            expires: jiff::Timestamp::MAX,
+        })
     }
 }
 
@@ -188,6 +238,66 @@ async fn a_token_joins_once_and_each_refusal_is_recorded() {
     assert_eq!(clusters.first().map(|one| one.labels.len()), Some(1));
 }
 
+#[tokio::test]
+async fn certificates_are_renewed_for_their_own_cluster_until_they_are_revoked() {
+    let store = fixture::store().await;
+    token(&store, "t", 60).await;
+    let first = store.join(&join("t"), &Issuer).await.unwrap();
+    let renewal = |uid: &str, shown: &str| Renewal {
+        cluster: "eu".into(),
+        fingerprint: format!("fingerprint of {shown}"),
+        kube_system_uid: uid.into(),
+    };
+    let second = store.renew(&renewal("uid", &first), &Issuer).await.unwrap();
+    assert_ne!(first, second);
+    let other = store.renew(&renewal("other", &first), &Issuer).await;
+    assert!(other.unwrap_err().to_string().contains("kube-system"));
+    let hello_with = |shown: &str| Hello {
+        fingerprint: format!("fingerprint of {shown}"),
+        ..hello("uid", 0)
+    };
+    // The old one stays good beside the new one.
+    let (session, _) = open(&store, &hello_with(&first)).await;
+    open(&store, &hello_with(&second)).await;
+    store
+        .revoke(&"eu".into(), &"ann".into(), "the cluster was sold")
+        .await
+        .unwrap();
+    for shown in [&first, &second, "never listed"] {
+        let opened = store.session_open(&hello_with(shown)).await.unwrap();
+        assert_eq!(opened, Opened::Revoked, "{shown}");
+    }
+    assert!(
+        store
+            .renew(&renewal("uid", &second), &Issuer)
+            .await
+            .is_err()
+    );
+    assert!(!store.session_seen(&"eu".into(), session).await.unwrap());
+    // Whoever joins again is let in again.
+    token(&store, "again", 60).await;
+    let third = store.join(&join("again"), &Issuer).await.unwrap();
+    open(&store, &hello_with(&third)).await;
+    let kinds: Vec<String> = store
+        .history_list("", 0, 100)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| row.kind)
+        .collect();
+    for kind in ["CertificateRenewed", "CertificatesRevoked"] {
+        assert!(kinds.contains(&kind.to_owned()), "{kinds:?}");
+    }
+    let refusals = store.refusal_list(100).await.unwrap();
+    assert_eq!(refusals.len(), 5, "{refusals:?}");
+    assert!(
+        store
+            .revoke(&"us".into(), &"ann".into(), "x")
+            .await
+            .is_err()
+    );
+}
+
 fn rollout() -> RolloutName {
     RolloutName {
         namespace: "shop".into(),
@@ -207,6 +317,7 @@ fn hello(uid: &str, version: u64) -> Hello {
         },
         set_hash: String::new(),
         rollouts: vec![(rollout(), state)],
+        fingerprint: "unlisted".into(),
         audit_head: String::new(),
         hub: "test".into(),
     }
@@ -217,7 +328,9 @@ async fn open(store: &Store, hello: &Hello) -> (u64, bool) {
         Opened::Session {
             session, regressed, ..
         } => (session, regressed),
-        other @ (Opened::DuplicateIdentity | Opened::UnknownCluster) => panic!("{other:?}"),
+        other @ (Opened::DuplicateIdentity | Opened::UnknownCluster | Opened::Revoked) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -278,6 +391,43 @@ async fn reports_count_once_and_only_in_the_current_session() {
 }
 
 #[tokio::test]
+async fn an_edit_of_the_strategy_alone_is_recorded_where_it_is_governed() {
+    let store = fixture::store().await;
+    token(&store, "t", 60).await;
+    store.join(&join("t"), &Issuer).await.unwrap();
+    let (session, _) = open(&store, &hello("uid", 0)).await;
+    let with = |sequence: u64, digest: &str, delivery: &str| {
+        let mut report = state(sequence, "Healthy");
+        if let Body::State(state) = &mut report.body {
+            let spec = serde_json::json!({"digest": digest, "delivery": delivery});
+            state.spec = serde_json::from_value(spec).unwrap();
+        }
+        report
+    };
+    let told = async |reports: &[Report]| {
+        store
+            .report_store(&"eu".into(), session, reports)
+            .await
+            .unwrap();
+        let rows = store.history_list("", 0, 100).await.unwrap();
+        rows.iter()
+            .filter(|row| row.kind == "StrategyEdited")
+            .count()
+    };
+    assert_eq!(told(&[with(1, "a", "x"), with(2, "a", "y")]).await, 0);
+    for statement in [
+        "insert into fleet_rollouts values ('f', 'shop', 'checkout', '{}', '', 1, '', now(), '{}', '{}')",
+        "insert into gates (cluster, namespace, rollout, fleet_rollout, version, terms) \
+         values ('eu', 'shop', 'checkout', 'f', 1, '{}')",
+    ] {
+        sqlx::query(statement).execute(&store.pool).await.unwrap();
+    }
+    assert_eq!(told(&[with(3, "a", "z"), with(4, "a", "z")]).await, 1);
+    assert_eq!(told(&[with(5, "b", "x")]).await, 1, "that is new content");
+    assert_eq!(told(&[with(5, "b", "z")]).await, 1, "that was told already");
+}
+
+#[tokio::test]
 async fn a_lower_fence_is_a_regressed_cluster() {
     let store = fixture::store().await;
     token(&store, "t", 60).await;
@@ -316,68 +466,5 @@ async fn a_lower_fence_is_a_regressed_cluster() {
             .iter()
             .all(|one| !one.regressed),
         "equal again"
-    );
-}
-
-const DOCUMENT: &str = "
-apiVersion: fleet.groundswell.dev/v1alpha1
-kind: FleetRollout
-metadata: {name: checkout}
-spec:
-  rollout: {namespace: shop, name: checkout}
-  enforcement: Enforce
-  waves: [{name: all, bake: 1m}]
-";
-
-/// Waits until some transaction of this database waits for a lock.
-async fn somebody_waits(store: &Store) {
-    const WAITING: &str = "select count(*) from pg_stat_activity \
-         where datname = current_database() and wait_event_type = 'Lock'";
-    let waited = tokio::time::timeout(TTL, async {
-        loop {
-            let waiting: i64 = sqlx::query_scalar(WAITING)
-                .fetch_one(&store.pool)
-                .await
-                .unwrap();
-            if waiting > 0 {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    });
-    waited.await.unwrap();
-}
-
-/// Found in a loaded run: the deciding loop and a person's apply waited for each other, and the person got the error.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_apply_and_a_decision_do_not_wait_for_each_other() {
-    let store = fixture::store().await;
-    let person = hub_engine::name::Person("ann".into());
-    let documents = |text: &str| hub_engine::parse(text).unwrap();
-    let first = documents(DOCUMENT);
-    store
-        .fleet_rollout_apply(&first, &person, false)
-        .await
-        .unwrap();
-    let name = first[0].fleet_rollout.name.clone();
-    let mut decision = store.pool.begin().await.unwrap();
-    let row = crate::fleet_rollout::get(&mut decision, &name, true)
-        .await
-        .unwrap()
-        .unwrap();
-    let applying = tokio::spawn({
-        let (store, second) = (store.clone(), documents(&DOCUMENT.replace("1m", "2m")));
-        async move { store.fleet_rollout_apply(&second, &person, false).await }
-    });
-    somebody_waits(&store).await;
-    crate::fleet_rollout::set_status(&mut decision, &name, &row.status, &row.reasons)
-        .await
-        .unwrap();
-    decision.commit().await.unwrap();
-    applying.await.unwrap().unwrap();
-    assert!(
-        store.fleet_rollout_list().await.unwrap()[0]
-            .text
-            .contains("2m")
     );
 }

@@ -7,15 +7,16 @@ use agent_api::{
     Workload, WorkloadKind,
 };
 use agent_engine::{GateObserved, GateRecord, Governance, HubContact, Observed};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Dice;
 use crate::agent_fixture;
 
 pub(super) fn begin(dice: &mut Dice) -> Result<Observed, String> {
-    let steps = steps(dice);
+    let routed = dice.one_in(3);
+    let steps = steps(dice, routed);
     let replicas = dice.below(9);
-    let mut canary = json!({});
+    let mut canary = Map::new();
     if dice.one_in(3) {
         let unavailable = dice.below(3);
         let surge = if unavailable == 0 {
@@ -23,12 +24,26 @@ pub(super) fn begin(dice: &mut Dice) -> Result<Observed, String> {
         } else {
             dice.below(3)
         };
-        canary = json!({"maxSurge": surge, "maxUnavailable": unavailable});
+        canary.insert("maxSurge".to_owned(), json!(surge));
+        canary.insert("maxUnavailable".to_owned(), json!(unavailable));
     }
-    if let (true, Some(fields)) = (dice.one_in(5), canary.as_object_mut()) {
+    if routed {
+        canary.extend(routing(dice));
+    }
+    let with_services = routed || dice.one_in(4);
+    if with_services {
+        canary.insert("canaryService".to_owned(), json!("web-canary"));
+        canary.insert("stableService".to_owned(), json!("web-stable"));
+    }
+    if dice.one_in(3) {
+        let start = if steps.len() > 1 { dice.below(2) } else { 0 };
+        let analysis = json!({"templates": [{"templateName": "errors"}], "startingStep": start});
+        canary.insert("analysis".to_owned(), analysis);
+    }
+    if dice.one_in(5) {
         let kind = if dice.one_in(2) { "Percent" } else { "Pods" };
         let threshold = json!({"type": kind, "value": 1 + dice.below(100)});
-        fields.insert("replicaProgressThreshold".to_owned(), threshold);
+        canary.insert("replicaProgressThreshold".to_owned(), threshold);
     }
     let deadline = dice
         .one_in(4)
@@ -38,13 +53,23 @@ pub(super) fn begin(dice: &mut Dice) -> Result<Observed, String> {
         let window = json!({"revisions": dice.below(4)});
         fields.insert("rollbackWindow".to_owned(), window);
     }
-    let fixture = json!({
+    let mut fixture = json!({
         "about": "a life", "now": "2026-01-01T00:00:00Z", "templates": templates(),
+        "traffic": routed.then(|| json!({})),
+        "services": [{"name": "web"}, {"name": "preview"}, {"name": "web-canary"}, {"name": "web-stable"}],
         "rollout": {
             "version": "v1", "replicas": replicas, "steps": steps, "canary": canary,
             "spec": spec,
         },
     });
+    if dice.one_in(3)
+        && let Some(rollout) = fixture.get_mut("rollout")
+    {
+        *rollout = json!({
+            "version": "v1", "replicas": replicas, "blueGreen": blue_green(dice),
+            "spec": rollout.get("spec").cloned(),
+        });
+    }
     let mut observed =
         agent_fixture::observed(&fixture.to_string()).map_err(|error| error.to_string())?;
     if dice.one_in(5) {
@@ -76,12 +101,55 @@ fn name_workload(dice: &mut Dice, observed: &mut Observed) {
     });
 }
 
-pub(super) fn steps(dice: &mut Dice) -> Vec<Value> {
+/// A router, and what else goes only with one.
+fn routing(dice: &mut Dice) -> Map<String, Value> {
+    let mut canary = Map::new();
+    let istio =
+        json!({"istio": {"virtualService": {"name": "web"}}, "managedRoutes": [{"name": "beta"}]});
+    canary.insert("trafficRouting".to_owned(), istio);
+    let dynamic = dice.one_in(2);
+    if dynamic {
+        canary.insert("dynamicStableScale".to_owned(), json!(true));
+    } else if dice.one_in(3) {
+        canary.insert("scaleDownDelaySeconds".to_owned(), json!(dice.below(40)));
+    }
+    if dice.one_in(3) {
+        let seconds = dice.below(3) * 20;
+        canary.insert("abortScaleDownDelaySeconds".to_owned(), json!(seconds));
+    }
+    if dice.one_in(4) {
+        canary.insert("minPodsPerReplicaSet".to_owned(), json!(2));
+    }
+    if dice.one_in(4) {
+        canary.insert(
+            "scaleDownDelayRevisionLimit".to_owned(),
+            json!(dice.below(2)),
+        );
+    }
+    canary
+}
+
+/// A step that goes only with a router.
+fn routed_step(dice: &mut Dice) -> Value {
+    match dice.below(4) {
+        0 => json!({"setCanaryScale": {"replicas": dice.below(4)}}),
+        1 => json!({"setCanaryScale": {"weight": dice.below(101)}}),
+        2 => json!({"setCanaryScale": {"matchTrafficWeight": true}}),
+        _ => json!({"setHeaderRoute": {"name": "beta", "match": [
+            {"headerName": "x-beta", "headerValue": {"exact": "yes"}},
+        ]}}),
+    }
+}
+
+pub(super) fn steps(dice: &mut Dice, routed: bool) -> Vec<Value> {
     let count = dice.below(5);
     let mut weight = 0;
     let mut steps = Vec::new();
     for _ in 0..count {
         steps.push(match dice.below(6) {
+            3 if routed && dice.one_in(2) => routed_step(dice),
+            // Some steps go back.
+            4 if routed => json!({"setWeight": dice.below(101)}),
             0 => json!({"pause": {}}),
             1 => json!({"pause": {"duration": dice.below(60)}}),
             2 => json!({"analysis": {"templates": [{"templateName": "errors"}]}}),
@@ -92,6 +160,27 @@ pub(super) fn steps(dice: &mut Dice) -> Vec<Value> {
         });
     }
     steps
+}
+
+/// A blue-green strategy.
+pub(super) fn blue_green(dice: &mut Dice) -> Value {
+    let mut strategy = json!({"activeService": "web"});
+    let analysis = json!({"templates": [{"templateName": "errors"}]});
+    let mut set = |one_in: u64, key: &str, value: Value, dice: &mut Dice| {
+        if let Some(fields) = strategy.as_object_mut().filter(|_| dice.one_in(one_in)) {
+            fields.insert(key.to_owned(), value);
+        }
+    };
+    set(2, "previewService", json!("preview"), dice);
+    set(3, "autoPromotionEnabled", json!(false), dice);
+    set(4, "autoPromotionSeconds", json!(dice.below(50)), dice);
+    set(4, "previewReplicaCount", json!(dice.below(4)), dice);
+    set(4, "prePromotionAnalysis", analysis.clone(), dice);
+    set(4, "postPromotionAnalysis", analysis, dice);
+    set(3, "scaleDownDelaySeconds", json!(dice.below(90)), dice);
+    set(4, "scaleDownDelayRevisionLimit", json!(dice.below(3)), dice);
+    set(3, "abortScaleDownDelaySeconds", json!(dice.below(60)), dice);
+    strategy
 }
 
 fn templates() -> Value {

@@ -2,18 +2,20 @@
 //!
 //! In: dice. Out: a changed cluster. It must not plan.
 
+use agent_api::names::LABEL_POD_HASH;
 use agent_api::{AnalysisPhase, Direction, Fence, Permit, PodMetadata, StatusTime, Waiting};
 use agent_engine::{GateRecord, Governance, HubContact, effective};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Life;
-use super::begin::steps;
-use crate::agent_fixture::{VERSIONS, digest, template};
+use super::begin::{blue_green, steps};
+use crate::agent_fixture::{VERSIONS, defaulted, digest, hash, template};
 
 impl Life {
     pub(super) fn happens(&mut self) {
-        match self.dice.below(16) {
+        match self.dice.below(17) {
+            16 if self.dice.one_in(2) => self.service(),
             0..=2 => self.git(),
             3 => self.client(),
             4 => self.client(),
@@ -24,6 +26,7 @@ impl Life {
             11 | 12 => self.lease(),
             13 => self.restart(),
             14 => self.metadata(),
+            15 => self.router(),
             _ => self.health(),
         }
     }
@@ -31,8 +34,20 @@ impl Life {
     /// Git changes the version, the steps, or goes back.
     fn git(&mut self) {
         let rollout = &mut self.cluster.observed.rollout;
-        if self.dice.one_in(5) {
-            let steps = steps(&mut self.dice);
+        if self.dice.one_in(8) {
+            // From one strategy to the other, or to another of its kind.
+            let strategy = if self.dice.one_in(2) {
+                json!({"blueGreen": blue_green(&mut self.dice)})
+            } else {
+                json!({"canary": {"steps": steps(&mut self.dice, false)}})
+            };
+            if let Ok(strategy) = serde_json::from_value(strategy) {
+                rollout.spec.strategy = strategy;
+            }
+        } else if self.dice.one_in(5) {
+            let canary = rollout.spec.strategy.canary.as_ref();
+            let routed = canary.is_some_and(|canary| canary.traffic_routing.is_some());
+            let steps = steps(&mut self.dice, routed);
             if let (Some(canary), Ok(steps)) = (
                 &mut rollout.spec.strategy.canary,
                 serde_json::from_value(Value::Array(steps)),
@@ -40,12 +55,18 @@ impl Life {
                 canary.steps = steps;
             }
         } else if let Some(version) = self.dice.pick(&VERSIONS) {
+            // `undo` writes back what the API server made of it.
+            let written = if self.dice.one_in(6) {
+                defaulted(version)
+            } else {
+                template(version)
+            };
             match &mut self.cluster.observed.workload {
                 Some(workload) => {
-                    workload.template = template(version);
+                    workload.template = written;
                     workload.generation += 1;
                 }
-                None => rollout.spec.template = Some(template(version)),
+                None => rollout.spec.template = Some(written),
             }
         }
         self.edited("git");
@@ -142,6 +163,22 @@ impl Life {
             }
         };
         self.note(what);
+    }
+
+    /// Somebody edits or makes anew the Service that users come through.
+    fn service(&mut self) {
+        let version = self.dice.pick(&VERSIONS).copied();
+        let made_anew = self.dice.one_in(2);
+        if let Some(service) = self.cluster.observed.services.first_mut() {
+            service.spec.selector.remove(LABEL_POD_HASH);
+            if made_anew {
+                service.metadata.annotations = None;
+            } else if let Some(version) = version {
+                let selector = &mut service.spec.selector;
+                selector.insert(LABEL_POD_HASH.to_owned(), hash(version).to_string());
+            }
+        }
+        self.note("somebody edits the service");
     }
 
     fn scale(&mut self) {
@@ -297,6 +334,30 @@ impl Life {
             }
         }
         self.note("lease or contact");
+    }
+
+    /// The router is changed by somebody else, cannot be asked, can be asked again, or takes its time from now on.
+    fn router(&mut self) {
+        let Some(traffic) = &mut self.cluster.observed.traffic else {
+            return;
+        };
+        match self.dice.below(5) {
+            0 => {
+                let shown = traffic.weights.as_mut();
+                if let Some((canary, stable)) = shown
+                    .and_then(|weights| Some((weights.canary.as_mut()?, weights.stable.as_mut()?)))
+                {
+                    let less = canary.weight.min(10);
+                    canary.weight -= less;
+                    stable.weight += less;
+                }
+            }
+            1 => traffic.error = Some("the router's object is not there".to_owned()),
+            2 => self.cluster.confirms = Some(false),
+            3 => self.cluster.confirms = None,
+            _ => traffic.error = None,
+        }
+        self.note("router");
     }
 
     fn health(&mut self) {

@@ -1,12 +1,12 @@
 //! Bad plans about single clusters: permits, rollbacks, content, gates. In: nothing. Out: plans and what each breaks. They must not be taken from a planner.
 
 use hub_engine::Action;
-use hub_engine::observed::Terms;
-use hub_engine::release::{Direction, TargetState};
+use hub_engine::observed::{Observed, Terms};
+use hub_engine::release::{Content, Direction, TargetState};
 
 use crate::{Bad, NOTHING, forward, grant, set};
 
-pub const CLUSTERS: [Bad; 13] = [
+pub const CLUSTERS: [Bad; 17] = [
     (
         "a regressed cluster starts",
         "held-by-what-the-cluster-is",
@@ -123,6 +123,45 @@ pub const CLUSTERS: [Bad; 13] = [
         "G25",
     ),
     (
+        "steps that its agent does not report",
+        "canary-in-flight",
+        NOTHING,
+        |observed| vec![other_steps(observed, 1)],
+        "G2",
+    ),
+    (
+        "other steps under a permit",
+        "canary-in-flight",
+        |observed| {
+            let rollout = observed.clusters[0].rollout.as_mut().expect("a Rollout");
+            rollout.spec.as_mut().expect("a spec").delivery = "v1:other".into();
+        },
+        |observed| vec![other_steps(observed, 0)],
+        "G2",
+    ),
+    (
+        "a permit for other steps than are bound",
+        "straggler-catches-up",
+        |observed| {
+            let target = &mut observed.releases[0].targets[2];
+            target.state = TargetState::Held;
+            target.content = observed.clusters[2]
+                .rollout
+                .as_ref()
+                .and_then(|rollout| rollout.spec.clone());
+            target.content.as_mut().expect("content").delivery = "v1:other".into();
+        },
+        |_| vec![forward("eu-2")],
+        "G2",
+    ),
+    (
+        "held again without a refusal",
+        "canary-in-flight",
+        NOTHING,
+        |_| vec![set("staging", TargetState::Held)],
+        "S9",
+    ),
+    (
         "free beside a release",
         "canary-in-flight",
         NOTHING,
@@ -151,3 +190,17 @@ pub const CLUSTERS: [Bad; 13] = [
         "G9",
     ),
 ];
+
+/// The bound content of a target, to be delivered otherwise.
+fn other_steps(observed: &Observed, target: usize) -> Action {
+    let target = &observed.releases[0].targets[target];
+    let content = target.content.clone().expect("content");
+    Action::BindDelivery {
+        release: 2,
+        cluster: target.cluster.clone(),
+        content: Content {
+            delivery: "v1:other".into(),
+            ..content
+        },
+    }
+}

@@ -1,0 +1,119 @@
+//! The analysis in the background of a canary: from its first step until the version is the stable one.
+//!
+//! In: the runs observed, the present step. Out: one run under a name that a restart repeats, an abort or a pause by its
+//! verdict. It must not judge measurements.
+
+use std::collections::BTreeMap;
+
+use agent_api::names::pause_reason;
+use agent_api::{AnalysisPhase, StepAnalysis};
+
+use super::Pass;
+use super::runs::{RunKind, RunView};
+use crate::plan::EventKind;
+use crate::planted::Planted;
+use crate::reason::Reason;
+use crate::sets::ANNOTATION_BACKGROUND_ATTEMPT;
+
+/// Whether the walk through the steps may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Background {
+    /// Nothing is against it.
+    Good,
+    /// It has aborted the version, or waits for a person.
+    Stops,
+}
+
+impl<'a> Pass<'a> {
+    fn background(&self) -> Option<&'a StepAnalysis> {
+        self.strategy.canary()?.analysis.as_ref()
+    }
+
+    /// The run is wanted: a version is on its way, by steps, and far enough.
+    fn in_background(&self) -> Option<&'a StepAnalysis> {
+        let analysis = self.background()?;
+        let walks =
+            !self.at_stable() && !self.initial() && !self.aborted() && self.at_once.is_none();
+        let begun = self.index >= analysis.starting_step.unwrap_or(0);
+        (walks && begun).then_some(analysis)
+    }
+
+    /// Makes the run, follows it, and acts on its verdict.
+    pub fn watch_background(&mut self) -> Background {
+        let Some(analysis) = self.in_background() else {
+            return Background::Good;
+        };
+        if self.resumed_after_inconclusive(RunKind::Background) {
+            self.clear_pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN);
+            self.next_background();
+        }
+        let run = self.run_of(RunKind::Background, analysis);
+        self.follow(run)
+    }
+
+    fn follow(&mut self, run: RunView) -> Background {
+        if self.bug.is(Planted::BackgroundIgnored) {
+            return Background::Good;
+        }
+        match run.phase {
+            AnalysisPhase::Successful => Background::Good,
+            AnalysisPhase::Running | AnalysisPhase::Pending => {
+                self.reasons.push(Reason::AnalysisRunning {
+                    step: None,
+                    run: run.name,
+                });
+                Background::Good
+            }
+            AnalysisPhase::Inconclusive => {
+                let reason = pause_reason::INCONCLUSIVE_ANALYSIS_RUN;
+                if self.pause(reason).is_none() {
+                    self.add_pause(reason);
+                    let message = format!(
+                        "paused: analysis {} in the background is inconclusive",
+                        run.name
+                    );
+                    self.event(EventKind::Warning, "RolloutPaused", message, "background");
+                }
+                self.reasons
+                    .push(Reason::AnalysisInconclusive { run: run.name });
+                Background::Stops
+            }
+            AnalysisPhase::Failed | AnalysisPhase::Error => {
+                let word = run.phase.as_str().to_lowercase();
+                let detail = if run.message.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", run.message)
+                };
+                self.abort(format!(
+                    "analysis {} in the background {word}{detail}",
+                    run.name
+                ));
+                let why = self.news.aborted.clone().unwrap_or_default();
+                self.reasons.push(Reason::Aborted { why });
+                Background::Stops
+            }
+        }
+    }
+
+    /// The next run in the background gets a name of its own.
+    pub fn next_background(&mut self) {
+        if self.background().is_none() {
+            return;
+        }
+        self.new.background_attempt = self.new.background_attempt.saturating_add(1);
+        let attempt = self.new.background_attempt.to_string();
+        self.annotate_new(BTreeMap::from([(
+            ANNOTATION_BACKGROUND_ATTEMPT.to_owned(),
+            attempt,
+        )]));
+    }
+
+    /// The run that may go on, if one may.
+    pub fn background_run(&self) -> Option<String> {
+        self.in_background()?;
+        let canary = self.status.canary.as_ref()?;
+        let known = canary.current_background_analysis_run_status.as_ref()?;
+        Some(known.name.clone())
+    }
+}

@@ -1,0 +1,80 @@
+//! Agents that look at a part of a cluster. In: one with rights in a single namespace, one with an instance id. Out: each
+//! acts on what is its own and on nothing else, and never lacks a right.
+
+use serde_json::{Value, json};
+use tests_e2e::bed::Bed;
+use tests_e2e::deed;
+use tests_e2e::object::{Kind, text};
+use tests_e2e::shop::{NAME, Shop};
+use tests_fleet::agent::NAMESPACE;
+use tests_fleet::{Agent, AgentAccess, AgentOptions};
+
+const LABEL: &str = "argo-rollouts.argoproj.io/controller-instance-id";
+
+fn options(more: &[&str]) -> AgentOptions {
+    AgentOptions {
+        more: more.iter().map(|one| (*one).to_owned()).collect(),
+        ..AgentOptions::default()
+    }
+}
+
+/// Nobody has looked at it.
+async fn untouched(shop: &Shop, name: &str) {
+    let rollout = shop.named(Kind::Rollout, name).await.expect(name);
+    assert_eq!(rollout.pointer("/status/phase"), None, "{rollout}");
+}
+
+fn labelled(mut manifest: Value, id: &str) -> Value {
+    manifest["metadata"]["labels"] = json!({LABEL: id});
+    manifest
+}
+
+#[tokio::test]
+async fn an_agent_acts_on_its_namespace_or_its_instance_alone() {
+    let bed = Bed::up("reach", &["reach"]).await.expect("a cluster");
+    let cluster = bed.first().expect("the cluster").clone();
+    let inside = AgentAccess::install_from(&bed.run, &cluster, "namespaced")
+        .await
+        .expect("rights in one namespace");
+    deed::remove_our_kinds(&cluster)
+        .await
+        .expect("a plain cluster");
+    let elsewhere = Shop::open(&cluster, "elsewhere").await.expect("another");
+    elsewhere.deploy("v1", &json!([])).await.expect("a Rollout");
+    let own = Shop::open(&cluster, NAMESPACE).await.expect("its own");
+    let mut agent =
+        Agent::start(&bed.run, &inside, &options(&["--namespaced"])).expect("the agent");
+    own.first("v1", &json!([])).await.expect("healthy");
+    untouched(&elsewhere, NAME).await;
+    agent.process().must_run().expect("it runs");
+    agent.assert_no_forbidden().expect("its rights are enough");
+    drop(agent);
+
+    let access = AgentAccess::install(&bed.run, &cluster)
+        .await
+        .expect("rights everywhere");
+    let blue = Shop::open(&cluster, "blue").await.expect("a namespace");
+    let manifest = blue.manifest("v1", &json!([]));
+    blue.apply(&labelled(manifest, "blue"))
+        .await
+        .expect("labelled");
+    let mut agent =
+        Agent::start(&bed.run, &access, &options(&["--instance-id", "blue"])).expect("the agent");
+    blue.healthy("v1").await.expect("healthy");
+    untouched(&elsewhere, NAME).await;
+    agent.process().must_run().expect("it runs");
+    drop(agent);
+
+    let green = labelled(blue.manifest("v2", &json!([])), "green");
+    blue.apply(&green).await.expect("another's");
+    let mut agent = Agent::start(&bed.run, &access, &options(&[])).expect("the agent");
+    elsewhere.healthy("v1").await.expect("healthy");
+    let rollout = blue.rollout().await.expect("the Rollout");
+    assert_eq!(
+        text(&rollout, "/status/observedGeneration"),
+        "1",
+        "what bears a label is not for the agent without an id"
+    );
+    agent.process().must_run().expect("it runs");
+    agent.assert_no_forbidden().expect("its rights are enough");
+}

@@ -1,0 +1,56 @@
+//! The model's ReplicaSet controller.
+//! In: the pods there are, a ReplicaSet. Out: as many pods as it wants. It must not know Rollouts.
+
+use agent_api::object::{ObjectMeta, OwnerReference};
+use agent_api::{Pod, ReplicaSet};
+use jiff::Timestamp;
+
+/// A pod of a ReplicaSet.
+pub(super) fn owned(pod: &Pod, set: &str) -> bool {
+    let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
+    owners.iter().any(|owner| owner.name == set)
+}
+
+/// The ReplicaSet controller: pods on their way out go, the newest of too many go, missing ones come. Gives how many of
+/// those that were there stay.
+pub(super) fn keep_pods(pods: &mut Vec<Pod>, set: &ReplicaSet, now: Timestamp) -> i32 {
+    let name = set.metadata.name.clone().unwrap_or_default();
+    let mut kept = 0;
+    pods.retain(|pod| {
+        if !owned(pod, &name) {
+            return true;
+        }
+        let stays = pod.metadata.deletion_timestamp.is_none() && kept < set.desired();
+        kept += i32::from(stays);
+        stays
+    });
+    for _ in kept..set.desired() {
+        // Names are never used twice: the number of pods ever made is in the time and the place in the list.
+        let name_of_pod = format!("{name}-{}-{}", now.as_second(), pods.len());
+        let template = &set.spec.template;
+        pods.push(Pod {
+            metadata: ObjectMeta {
+                uid: Some(format!("uid-{name_of_pod}")),
+                name: Some(name_of_pod),
+                labels: Some(template.labels()),
+                annotations: Some(template.annotations()),
+                creation_timestamp: time(now),
+                owner_references: Some(vec![OwnerReference {
+                    kind: "ReplicaSet".to_owned(),
+                    name: name.clone(),
+                    controller: Some(true),
+                    ..OwnerReference::default()
+                }]),
+                ..ObjectMeta::default()
+            },
+            ..Pod::default()
+        });
+    }
+    kept
+}
+
+/// A moment as an object's metadata has it.
+pub(super) fn time<T: serde::de::DeserializeOwned>(now: Timestamp) -> Option<T> {
+    let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    serde_json::from_value(seconds.to_string().into()).ok()
+}

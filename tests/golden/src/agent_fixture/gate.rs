@@ -1,0 +1,105 @@
+//! The fleet's part of a fixture.
+//!
+//! In: `gate` of `observed.yaml`. Out: what the agent knows of the fleet. It must not know what a plan should be.
+
+use std::collections::BTreeMap;
+
+use agent_api::{DeliveryDigest, FirstContact, Gate};
+use agent_engine::{GateObserved, GateRecord, Governance, HubContact, Kept, Observed, effective};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Error, digest, template};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct GatePart {
+    #[serde(default = "governed")]
+    governance: String,
+    record: Option<Value>,
+    undecodable: Option<String>,
+    distrust: Option<String>,
+    lost_since: Option<Timestamp>,
+    #[serde(default)]
+    never: bool,
+    #[serde(default = "yes")]
+    lease_live: bool,
+    #[serde(default = "yes")]
+    first_contact_done: bool,
+    #[serde(default)]
+    first_deploy_free: bool,
+    #[serde(default)]
+    passed: Vec<String>,
+    #[serde(default)]
+    kept: Vec<String>,
+    #[serde(default)]
+    missing_config: BTreeMap<String, Vec<String>>,
+}
+
+fn governed() -> String {
+    "Governed".to_owned()
+}
+fn yes() -> bool {
+    true
+}
+
+pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateObserved, Error> {
+    let content = effective::of_spec(observed);
+    // `v1:other` was kept with steps that are not the present ones.
+    let kept = |entry: &String| {
+        let (version, other) = entry
+            .split_once(':')
+            .map_or((entry.as_str(), None), |(v, o)| (v, Some(o)));
+        let delivery = other.map_or_else(
+            || content.delivery.clone(),
+            |other| DeliveryDigest(format!("v1:{other}")),
+        );
+        let kept = Kept {
+            template: template(version),
+            strategy: effective::strategy_value(&content.strategy),
+            templates: content.templates.clone(),
+            delivery,
+        };
+        (digest(version), kept)
+    };
+    let record = match (part.record, part.undecodable) {
+        (Some(record), _) => {
+            let text = record
+                .to_string()
+                .replace("\"delivery\"", &format!("\"{}\"", content.delivery));
+            let gate: Gate =
+                serde_json::from_str(&text).map_err(|error| Error::Part("gate.record", error))?;
+            GateRecord::Present(Box::new(gate))
+        }
+        (None, Some(why)) => GateRecord::Undecodable(why),
+        (None, None) => GateRecord::Missing,
+    };
+    Ok(GateObserved {
+        governance: match part.governance.as_str() {
+            "Free" => Governance::Free,
+            "Unknown" => Governance::Unknown,
+            "StandAlone" => Governance::StandAlone,
+            _ => Governance::Governed,
+        },
+        governed_by: Some("checkout".to_owned()),
+        record,
+        distrust: part.distrust,
+        hub: match part.lost_since {
+            Some(since) => HubContact::Lost { since },
+            None if part.never => HubContact::Never,
+            None => HubContact::Connected,
+        },
+        lease_live: part.lease_live,
+        first_contact_done: part.first_contact_done,
+        first_contact: FirstContact::Hold,
+        first_deploy_free: part.first_deploy_free,
+        passed: part.passed.iter().map(|version| digest(version)).collect(),
+        kept: part.kept.iter().map(kept).collect(),
+        missing_config: part
+            .missing_config
+            .into_iter()
+            .map(|(version, names)| (digest(&version), names))
+            .collect(),
+    })
+}

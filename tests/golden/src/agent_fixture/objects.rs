@@ -1,0 +1,93 @@
+//! Objects around the ReplicaSets of a fixture: pods, evictions that were refused, Services.
+//!
+//! In: their short forms. Out: the objects. It must not know what a plan should be.
+
+use std::collections::BTreeMap;
+
+use agent_api::Uid;
+use agent_api::names::{ANNOTATION_MANAGED_BY, LABEL_POD_HASH};
+use agent_engine::Refusal;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{NAME, hash};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PodPart {
+    version: String,
+    name: String,
+    created: Timestamp,
+    deleting: Option<Timestamp>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RefusedPart {
+    pod: String,
+    message: String,
+    at: Timestamp,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ServicePart {
+    name: String,
+    /// The version that it selects; all without.
+    selects: Option<String>,
+    /// The Rollout that manages it.
+    managed_by: Option<String>,
+    /// Further labels that it selects by.
+    #[serde(default)]
+    selector: BTreeMap<String, String>,
+}
+
+pub(super) fn pod(part: PodPart) -> Value {
+    let hash = hash(&part.version);
+    let mut labels = part.labels;
+    labels.insert("app".to_owned(), NAME.to_owned());
+    labels.insert(LABEL_POD_HASH.to_owned(), hash.to_string());
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": part.name, "namespace": "shop", "uid": format!("{}-uid", part.name),
+            "labels": labels, "annotations": part.annotations,
+            "creationTimestamp": part.created.to_string(),
+            "deletionTimestamp": part.deleting.map(|at| at.to_string()),
+            "ownerReferences": [{
+                "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("{NAME}-{hash}"), "uid": "",
+                "controller": true,
+            }],
+        },
+    })
+}
+
+pub(super) fn refusal(part: RefusedPart) -> Refusal {
+    Refusal {
+        uid: Uid(format!("{}-uid", part.pod)),
+        pod: part.pod,
+        message: part.message,
+        at: part.at,
+    }
+}
+
+pub(super) fn service(part: ServicePart) -> Value {
+    let mut selector = part.selector;
+    selector
+        .entry("app".to_owned())
+        .or_insert_with(|| NAME.to_owned());
+    selector.extend(part.selects.map(|hash| (LABEL_POD_HASH.to_owned(), hash)));
+    let managed = part
+        .managed_by
+        .map(|rollout| json!({ANNOTATION_MANAGED_BY: rollout}));
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": part.name, "namespace": "shop", "annotations": managed},
+        "spec": {"selector": selector},
+    })
+}
