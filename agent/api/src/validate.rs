@@ -9,7 +9,7 @@ use crate::pod_template::PodTemplate;
 use crate::rollout::{Rollout, RolloutSpec, RolloutStrategy, WorkloadRef};
 use crate::selector::LabelSelector;
 use crate::validate_blue_green::blue_green_problems;
-use crate::validate_pods::pod_problems;
+use crate::validate_pods::{pod_problems, role_problems};
 use crate::validate_steps::canary_problems;
 use crate::workload::ScaleDown;
 
@@ -159,9 +159,17 @@ fn workload_ref(spec: &RolloutSpec, reference: &WorkloadRef, findings: &mut Find
     }
 }
 
-/// What is wrong with a template that came from a workload.
-pub fn content_problems(selector: &LabelSelector, template: &PodTemplate) -> Vec<Problem> {
+/// What is wrong with a template that came from a workload, and with the spec beside its selector.
+pub fn content_problems(
+    spec: &RolloutSpec,
+    selector: &LabelSelector,
+    template: &PodTemplate,
+) -> Vec<Problem> {
     let mut findings = Findings::new();
+    // A selector that is written was looked at with the rest of the spec.
+    if spec.selector.is_empty() {
+        role_problems(spec, selector, &mut findings);
+    }
     content(
         "spec.workloadRef.template",
         selector,

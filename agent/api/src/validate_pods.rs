@@ -13,6 +13,24 @@ const WEIGHTS: std::ops::RangeInclusive<i32> = 1..=100;
 
 /// Everything that is wrong with them, whichever strategy is written.
 pub(crate) fn pod_problems(spec: &RolloutSpec, findings: &mut Findings) {
+    role_problems(spec, &spec.selector, findings);
+    let canary = spec.strategy.canary.as_ref();
+    let blue_green = spec.strategy.blue_green.as_ref();
+    let written = [
+        ("canary", canary.and_then(|one| one.anti_affinity.as_ref())),
+        (
+            "blueGreen",
+            blue_green.and_then(|one| one.anti_affinity.as_ref()),
+        ),
+    ];
+    for (strategy, written) in written {
+        let path = format!("spec.strategy.{strategy}.antiAffinity");
+        affinity(&path, written, findings);
+    }
+}
+
+/// Labels of a part that would take pods away from a selector, which a workload may bring.
+pub(crate) fn role_problems(spec: &RolloutSpec, selector: &LabelSelector, findings: &mut Findings) {
     if let Some(canary) = &spec.strategy.canary {
         let at = |field: &str| format!("spec.strategy.canary.{field}");
         let roles = [
@@ -20,9 +38,8 @@ pub(crate) fn pod_problems(spec: &RolloutSpec, findings: &mut Findings) {
             ("stableMetadata", &canary.stable_metadata),
         ];
         for (field, metadata) in roles {
-            labels(&at(field), metadata.as_ref(), &spec.selector, findings);
+            labels(&at(field), metadata.as_ref(), selector, findings);
         }
-        affinity(&at("antiAffinity"), canary.anti_affinity.as_ref(), findings);
     }
     if let Some(blue_green) = &spec.strategy.blue_green {
         let at = |field: &str| format!("spec.strategy.blueGreen.{field}");
@@ -31,10 +48,8 @@ pub(crate) fn pod_problems(spec: &RolloutSpec, findings: &mut Findings) {
             ("activeMetadata", &blue_green.active_metadata),
         ];
         for (field, metadata) in roles {
-            labels(&at(field), metadata.as_ref(), &spec.selector, findings);
+            labels(&at(field), metadata.as_ref(), selector, findings);
         }
-        let anti_affinity = blue_green.anti_affinity.as_ref();
-        affinity(&at("antiAffinity"), anti_affinity, findings);
     }
 }
 

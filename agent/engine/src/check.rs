@@ -25,7 +25,11 @@ pub fn problem(observed: &Observed, effective: &Effective) -> Option<String> {
     };
     let mut problems = validate_with(&rollout, routers);
     if let (true, Some(template)) = (from_workload, &effective.template) {
-        problems.extend(content_problems(observed.selector(), template));
+        problems.extend(content_problems(
+            &rollout.spec,
+            observed.selector(),
+            template,
+        ));
     }
     if problems.is_empty() {
         let steps = effective

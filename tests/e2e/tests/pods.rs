@@ -82,8 +82,8 @@ async fn a_restart_waits_for_the_budget_and_replaces_one_pod_after_the_other() {
     shop.apply(&budget(&shop, 3)).await.expect("a budget");
     counted(&shop, 0).await;
 
-    // A pod's age is in whole seconds.
-    let at = jiff::Timestamp::now();
+    // A pod's age is in whole seconds: those of this second would not be older than it.
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
     shop.patch(&deed::restart(at)).await.expect("asked for");
     let refused = eventually("it is said that the budget refuses", SOON, async || {
         let events = shop

@@ -165,13 +165,24 @@ fn workload_references() {
 #[test]
 fn the_template_of_a_workload_is_judged_as_one_of_our_own() {
     let rollout: Rollout = serde_json::from_value(good()).unwrap();
-    let template = rollout.spec.template.unwrap();
-    assert!(content_problems(&rollout.spec.selector, &template).is_empty());
+    let template = rollout.spec.template.clone().unwrap();
+    assert!(content_problems(&rollout.spec, &rollout.spec.selector, &template).is_empty());
     let other = serde_json::from_value(json!({"matchLabels": {"app": "other"}})).unwrap();
-    let problems = content_problems(&other, &template);
+    let problems = content_problems(&rollout.spec, &other, &template);
     assert_eq!(
         problems[0].path,
         "spec.workloadRef.template.metadata.labels"
+    );
+    // Its labels are as much the pods' own as those of a selector that is written.
+    let mut spec = rollout.spec.clone();
+    let selector = std::mem::take(&mut spec.selector);
+    let metadata = json!({"labels": {"app": "canary"}});
+    let canary = spec.strategy.canary.as_mut().unwrap();
+    canary.canary_metadata = serde_json::from_value(metadata).unwrap();
+    let problems = content_problems(&spec, &selector, &template);
+    assert_eq!(
+        problems[0].path,
+        "spec.strategy.canary.canaryMetadata.labels.app"
     );
 }
 

@@ -31,7 +31,6 @@ use agent_api::PodHash;
 use agent_api::names::LABEL_POD_HASH;
 
 use super::{Pass, Strategy};
-use crate::canary::replicas::FULL_WEIGHT;
 use crate::observed::{HpaCounting, Observed};
 
 impl Pass<'_> {
@@ -59,14 +58,12 @@ impl Pass<'_> {
             }
             Strategy::Canary(canary) => {
                 let old = self.observed.settings.hpa_counting == HpaCounting::ArgoRollouts;
-                if canary.traffic_routing.is_none() || old {
-                    return None;
-                }
+                let routing = canary.traffic_routing.as_ref().filter(|_| !old)?;
                 let weights = self.status.canary.as_ref()?.weights.as_ref()?;
                 let weight = weights.canary.as_ref()?.weight;
                 if weight <= 0 {
                     self.status.stable_rs.clone()
-                } else if weight >= FULL_WEIGHT {
+                } else if weight >= routing.max_weight() {
                     Some(self.new.hash.clone())
                 } else {
                     None
