@@ -192,7 +192,13 @@ impl Observer {
                 .as_ref()
                 .is_some_and(|all| all.contains_key(ANNOTATION_DIGEST))
         };
-        if !observed.replica_sets.iter().any(foreign) {
+        // Some ReplicaSet has the same images, and only defaults may tell the spec from it.
+        let unlike = !observed.stored.is_empty() && {
+            let written = observed.template().map(agent_api::digest::content_digest);
+            let mut stored = observed.stored.values().flatten();
+            !stored.any(|digest| Some(digest) == written.as_ref())
+        };
+        if !unlike && !observed.replica_sets.iter().any(foreign) {
             return Ok(None);
         }
         Ok(self.rehearsal.defaulted(observed, uid).await?)

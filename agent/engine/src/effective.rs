@@ -60,9 +60,16 @@ pub fn spec_digest(observed: &Observed) -> ContentDigest {
     {
         return written;
     }
+    // An edit on top of a copy has some of the defaults: with the others it is what admission would store.
+    let defaulted = observed.defaulted.as_ref().map(content_digest);
     let copied = |set: &&ReplicaSet| {
         let name = set.metadata.name.as_deref().unwrap_or_default();
-        stored.get(name).is_some_and(|all| all.contains(&written))
+        let forms = [Some(&written), defaulted.as_ref()];
+        let stored = stored.get(name).map_or(&[][..], Vec::as_slice);
+        forms
+            .into_iter()
+            .flatten()
+            .any(|form| stored.contains(form))
     };
     let newest = sets.iter().filter(copied).max_by_key(|set| {
         let revision = carried(set, ANNOTATION_REVISION);
