@@ -69,6 +69,9 @@ pub async fn client(args: &Args, counting: Counting) -> Result<Client, Error> {
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(READ_TIMEOUT);
+    // Each object is tried again by its own back-off. The client's own repeats would sit on an eviction that a budget refuses
+    // (429) for minutes, and on every other answer that a pass has to see.
+    config.default_retry = false;
     let builder = ClientBuilder::try_from(config)?;
     Ok(builder.with_layer(&counting).build())
 }
