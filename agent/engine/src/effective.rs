@@ -60,8 +60,14 @@ pub fn spec_digest(observed: &Observed) -> ContentDigest {
     {
         return written;
     }
-    // An edit on top of a copy has some of the defaults: with the others it is what admission would store.
-    let defaulted = observed.defaulted.as_ref().map(content_digest);
+    // An edit on top of a copy has some of the defaults: with the others it is what admission would store. Unless admission
+    // drops something of it: that is content too.
+    let whole = |defaulted: &&PodTemplate| {
+        let written = observed.template();
+        written.is_some_and(|written| covers(&defaulted.0, &written.0))
+    };
+    let defaulted = observed.defaulted.as_ref().filter(whole);
+    let defaulted = defaulted.map(content_digest);
     let copied = |set: &&ReplicaSet| {
         let name = set.metadata.name.as_deref().unwrap_or_default();
         let forms = [Some(&written), defaulted.as_ref()];
@@ -76,6 +82,25 @@ pub fn spec_digest(observed: &Observed) -> ContentDigest {
         revision.and_then(|text| text.parse::<i64>().ok())
     });
     newest.and_then(digest).unwrap_or(written)
+}
+
+/// Everything that is written is there, beside whatever else is.
+fn covers(there: &Value, written: &Value) -> bool {
+    match (there, written) {
+        (_, Value::Null) => true,
+        (Value::Object(there), Value::Object(written)) => written.iter().all(|(key, value)| {
+            let value_there = there.get(key).unwrap_or(&Value::Null);
+            covers(value_there, value)
+        }),
+        (Value::Array(there), Value::Array(written)) => {
+            let pairs = there.iter().zip(written);
+            there.len() == written.len() && pairs.into_iter().all(|(one, other)| covers(one, other))
+        }
+        // Null, empty and absent are equal.
+        (Value::Null, Value::Object(written)) => written.is_empty(),
+        (Value::Null, Value::Array(written)) => written.is_empty(),
+        (there, written) => there == written,
+    }
 }
 
 /// What runs; `None` when nothing does.
