@@ -15,8 +15,19 @@ const OUR_KINDS: [&str; 2] = [
 
 /// Takes our own kinds out of a cluster, so that it is one for a stand-alone controller.
 pub async fn remove_our_kinds(cluster: &Cluster) -> Result<()> {
-    let crds: Api<CustomResourceDefinition> = Api::all(cluster.client().await?);
+    let client = cluster.client().await?;
+    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     for name in OUR_KINDS {
+        // The API server empties a kind before it lets go of it. One that it does not serve yet it tries again later and later.
+        let plural = name.split('.').next().unwrap_or_default();
+        eventually(&format!("{name} is served"), SOON, async || {
+            let path = format!("/apis/fleet.groundswell.dev/v1alpha1/{plural}");
+            let list = http::Request::get(path).body(Vec::new());
+            let list = list.map_err(|error| error.to_string())?;
+            let served = client.request::<Value>(list).await;
+            served.map(|_| ()).map_err(|error| error.to_string())
+        })
+        .await?;
         crds.delete(name, &DeleteParams::default())
             .await
             .map_err(Error::kube(format!("delete {name}")))?;
