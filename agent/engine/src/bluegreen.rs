@@ -48,16 +48,7 @@ pub fn run(pass: &mut Pass<'_>, strategy: &BlueGreenStrategy) -> Progress {
     pass.leave(strategy, active.as_ref());
     pass.sync_metadata();
     pass.scale_blue_green(strategy, active.as_ref());
-    pass.restart();
-    pass.release_services();
-    pass.end_other_runs();
-    pass.trim_history();
-    pass.settle_conditions();
-    pass.settle_counts();
-    pass.settle_phase(&view);
-    pass.settle_release();
-    pass.explain_gate();
-    pass.progress_made()
+    pass.close(&view)
 }
 
 /// The ReplicaSet that the active Service selects, as the status says.

@@ -27,14 +27,5 @@ pub fn run(pass: &mut Pass<'_>) -> Progress {
     pass.settle_services();
     pass.settle_traffic();
     pass.scale();
-    pass.restart();
-    pass.release_services();
-    pass.end_other_runs();
-    pass.trim_history();
-    pass.settle_conditions();
-    pass.settle_counts();
-    pass.settle_phase(&view);
-    pass.settle_release();
-    pass.explain_gate();
-    pass.progress_made()
+    pass.close(&view)
 }

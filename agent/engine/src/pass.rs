@@ -26,6 +26,7 @@ use agent_api::{
 };
 use jiff::Timestamp;
 
+use self::phase::GateView;
 use crate::canary::replicas::Limits;
 use crate::effective::Effective;
 use crate::gate::decision::{Decision, Mode};
@@ -303,20 +304,39 @@ impl<'a> Pass<'a> {
 
     /// Sets or removes annotations of the Rollout, in one write.
     pub fn annotate_rollout(&mut self, key: &str, value: Option<String>) {
-        let known = self.writes.iter_mut().find_map(|action| {
-            let Action::PatchRollout { annotations } = action else {
-                return None;
-            };
-            Some(annotations)
-        });
-        match known {
-            Some(annotations) => {
-                annotations.insert(key.to_owned(), value);
-            }
-            None => self.writes.push(Action::PatchRollout {
-                annotations: [(key.to_owned(), value)].into(),
-            }),
+        annotate_rollout(&mut self.writes, key, value);
+    }
+
+    /// What follows the scaling, whatever the strategy.
+    pub fn close(&mut self, view: &GateView) -> Progress {
+        self.restart();
+        self.release_services();
+        self.end_other_runs();
+        self.trim_history();
+        self.settle_conditions();
+        self.settle_counts();
+        self.settle_phase(view);
+        self.settle_release();
+        self.explain_gate();
+        self.progress_made()
+    }
+}
+
+/// Sets or removes an annotation of the Rollout; all of a plan are one write.
+pub fn annotate_rollout(actions: &mut Vec<Action>, key: &str, value: Option<String>) {
+    let known = actions.iter_mut().find_map(|action| {
+        let Action::PatchRollout { annotations } = action else {
+            return None;
+        };
+        Some(annotations)
+    });
+    match known {
+        Some(annotations) => {
+            annotations.insert(key.to_owned(), value);
         }
+        None => actions.push(Action::PatchRollout {
+            annotations: [(key.to_owned(), value)].into(),
+        }),
     }
 }
 

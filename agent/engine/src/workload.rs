@@ -4,14 +4,12 @@
 //! generation that was seen, the workload scaled down as the Rollout's first version takes over. It must not write the
 //! workload's template anywhere.
 
-use std::collections::BTreeMap;
-
 use agent_api::names::ANNOTATION_WORKLOAD_GENERATION;
 use agent_api::validate::{Problem, sentence, workload_problems};
 use agent_api::{Phase, ScaleDown, WorkloadKind};
 
 use crate::observed::Observed;
-use crate::pass::Pass;
+use crate::pass::{Pass, annotate_rollout};
 use crate::plan::{Action, EventKind, Plan};
 use crate::reason::Reason;
 
@@ -50,24 +48,7 @@ pub fn note_generation(observed: &Observed, plan: &mut Plan) {
     let noted = annotations.and_then(|all| all.get(ANNOTATION_WORKLOAD_GENERATION));
     plan.status.workload_observed_generation.clone_from(&seen);
     if noted != seen.as_ref() {
-        annotate(plan, ANNOTATION_WORKLOAD_GENERATION, seen);
-    }
-}
-
-fn annotate(plan: &mut Plan, key: &str, value: Option<String>) {
-    let known = plan.actions.iter_mut().find_map(|action| {
-        let Action::PatchRollout { annotations } = action else {
-            return None;
-        };
-        Some(annotations)
-    });
-    match known {
-        Some(annotations) => {
-            annotations.insert(key.to_owned(), value);
-        }
-        None => plan.actions.push(Action::PatchRollout {
-            annotations: BTreeMap::from([(key.to_owned(), value)]),
-        }),
+        annotate_rollout(&mut plan.actions, ANNOTATION_WORKLOAD_GENERATION, seen);
     }
 }
 

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use super::{DEFAULT_DELAY, SWITCHED, Stage};
 use crate::gate::decision::Mode;
 use crate::pass::Pass;
-use crate::pass::runs::{RunKind, RunView};
+use crate::pass::runs::RunKind;
 use crate::plan::EventKind;
 use crate::planted::Planted;
 use crate::reason::Reason;
@@ -261,18 +261,6 @@ impl Pass<'_> {
             self.event(EventKind::Warning, "RolloutPaused", message, "inconclusive");
         }
         self.reasons.push(Reason::AnalysisInconclusive { run });
-    }
-
-    fn abort_for(&mut self, what: &str, run: &RunView) {
-        let word = run.phase.as_str().to_lowercase();
-        let detail = if run.message.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", run.message)
-        };
-        self.abort(format!("analysis {} {what} {word}{detail}", run.name));
-        let why = self.news.aborted.clone().unwrap_or_default();
-        self.reasons.push(Reason::Aborted { why });
     }
 
     /// The new version is active and verified: it is the stable one from now on.

@@ -268,18 +268,7 @@ impl Pass<'_> {
                 Done::No
             }
             AnalysisPhase::Failed | AnalysisPhase::Error => {
-                let word = run.phase.as_str().to_lowercase();
-                let detail = if run.message.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {}", run.message)
-                };
-                self.abort(format!(
-                    "analysis {} of step {shown} {word}{detail}",
-                    run.name
-                ));
-                let why = self.news.aborted.clone().unwrap_or_default();
-                self.reasons.push(Reason::Aborted { why });
+                self.abort_for(&format!("of step {shown}"), &run);
                 Done::No
             }
         }

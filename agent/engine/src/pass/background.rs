@@ -79,18 +79,7 @@ impl<'a> Pass<'a> {
                 Background::Stops
             }
             AnalysisPhase::Failed | AnalysisPhase::Error => {
-                let word = run.phase.as_str().to_lowercase();
-                let detail = if run.message.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {}", run.message)
-                };
-                self.abort(format!(
-                    "analysis {} in the background {word}{detail}",
-                    run.name
-                ));
-                let why = self.news.aborted.clone().unwrap_or_default();
-                self.reasons.push(Reason::Aborted { why });
+                self.abort_for("in the background", &run);
                 Background::Stops
             }
         }

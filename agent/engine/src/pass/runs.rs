@@ -19,6 +19,7 @@ use super::{Pass, Strategy};
 use crate::analysis::template::run_spec;
 use crate::plan::{Action, EventKind};
 use crate::planted::Planted;
+use crate::reason::Reason;
 
 /// What a run is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -343,6 +344,19 @@ impl Pass<'_> {
         ];
         let named = |kind: RunKind| kind.known(&self.status).map(|run| run.name.as_str());
         all.into_iter().any(|kind| named(kind) == Some(name))
+    }
+
+    /// A run that failed, or could not measure, takes the version back; `what` says which run of it that is.
+    pub fn abort_for(&mut self, what: &str, run: &RunView) {
+        let word = run.phase.as_str().to_lowercase();
+        let detail = if run.message.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", run.message)
+        };
+        self.abort(format!("analysis {} {what} {word}{detail}", run.name));
+        let why = self.news.aborted.clone().unwrap_or_default();
+        self.reasons.push(Reason::Aborted { why });
     }
 
     /// The runs of an earlier version or attempt are over.
