@@ -40,7 +40,7 @@ impl AnalysisController {
         let Some(found) = self.caches.runs.get(key) else {
             return Ok(None);
         };
-        let uid = uid_of(&found.metadata);
+        let uid = uid_of(found.metadata());
         let run = match &found.object {
             Ok(run) => run,
             Err(error) => {

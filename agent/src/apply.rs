@@ -26,6 +26,7 @@ use crate::link::report::Reports;
 use crate::link::state;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
+use crate::status_times::StatusTimes;
 use crate::workloads::Workloads;
 use crate::writer::{self, Writer};
 use crate::written::Written;
@@ -86,6 +87,8 @@ pub struct Applier {
     pub namespace: String,
     /// Evictions that were refused.
     pub refusals: Arc<Refusals>,
+    /// When statuses were written.
+    pub status_times: Arc<StatusTimes>,
     /// What was said of Rollouts that cannot be decoded.
     pub undecodable: Undecodable,
 }

@@ -66,18 +66,18 @@ impl Default for Caches {
     fn default() -> Self {
         Self {
             rollouts: Arc::new(Store::new(named_services)),
-            replica_sets: Arc::new(Store::new(|object| owner_uid(&object.metadata))),
-            runs: Arc::new(Store::new(|object| owner_uid(&object.metadata))),
+            replica_sets: Arc::new(Store::new(|object| owner_uid(object.metadata()))),
+            runs: Arc::new(Store::new(|object| owner_uid(object.metadata()))),
             templates: Arc::new(Store::new(|_| Vec::new())),
             cluster_templates: Arc::new(Store::new(|_| Vec::new())),
             services: Arc::new(Store::new(|object| {
-                let manager = service_rollout(&object.metadata);
+                let manager = service_rollout(object.metadata());
                 manager.iter().map(ObjectKey::to_string).collect()
             })),
             gates: Arc::new(Store::new(|_| Vec::new())),
             members: Arc::new(Store::new(|_| Vec::new())),
             revisions: Arc::new(Store::new(|object| {
-                let rollout = Revision::rollout(&object.metadata);
+                let rollout = Revision::rollout(object.metadata());
                 rollout.iter().map(ObjectKey::to_string).collect()
             })),
         }
@@ -188,7 +188,7 @@ impl Caches {
         let changes = queue();
         let owner = owner_changed(queue());
         let run: Changed<AnalysisRun> = Box::new(move |object, gone| {
-            changes.add(Work::Run(ObjectKey::of(&object.metadata)));
+            changes.add(Work::Run(ObjectKey::of(object.metadata())));
             owner(object, gone);
         });
         let runs = Self::watch(
@@ -238,10 +238,10 @@ impl Caches {
     fn rollout_changed(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<Rollout> {
         let managed = Arc::clone(&self.services);
         Box::new(move |object, gone| {
-            let key = ObjectKey::of(&object.metadata);
+            let key = ObjectKey::of(object.metadata());
             if gone {
                 for service in managed.indexed(&key.to_string()) {
-                    queue.add(Work::Service(ObjectKey::of(&service.metadata)));
+                    queue.add(Work::Service(ObjectKey::of(service.metadata())));
                 }
             }
             queue.add(Work::Rollout(key));
@@ -252,11 +252,11 @@ impl Caches {
     fn service_changed(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<Service> {
         let rollouts = Arc::clone(&self.rollouts);
         Box::new(move |object, gone| {
-            let key = ObjectKey::of(&object.metadata);
+            let key = ObjectKey::of(object.metadata());
             for rollout in rollouts.indexed(&key.to_string()) {
-                queue.add(Work::Rollout(ObjectKey::of(&rollout.metadata)));
+                queue.add(Work::Rollout(ObjectKey::of(rollout.metadata())));
             }
-            if let Some(manager) = service_rollout(&object.metadata) {
+            if let Some(manager) = service_rollout(object.metadata()) {
                 queue.add(Work::Rollout(manager));
                 if !gone {
                     queue.add(Work::Service(key));
@@ -270,7 +270,7 @@ impl Caches {
     pub fn watch_fleet(self: &Arc<Self>, watching: &Watching) -> Vec<Watch> {
         let changes = Arc::clone(&watching.queue);
         let gate: Changed<Gate> = Box::new(move |object, _| {
-            if let Some(rollout) = gate_rollout(&object.metadata) {
+            if let Some(rollout) = gate_rollout(object.metadata()) {
                 changes.add(Work::Rollout(rollout));
             }
         });
@@ -293,7 +293,7 @@ impl Caches {
         );
         let changes = Arc::clone(&watching.queue);
         let kept: Changed<Revision> = Box::new(move |object, _| {
-            if let Some(rollout) = Revision::rollout(&object.metadata) {
+            if let Some(rollout) = Revision::rollout(object.metadata()) {
                 changes.add(Work::Rollout(rollout));
             }
         });
@@ -396,9 +396,9 @@ fn owner(metadata: &ObjectMeta) -> Option<(ObjectKey, String)> {
     Some((key, owner.uid.clone()))
 }
 
-fn owner_changed<K: 'static>(queue: Arc<Queue<Work>>) -> Changed<K> {
+fn owner_changed<K: Resource<DynamicType = ()> + 'static>(queue: Arc<Queue<Work>>) -> Changed<K> {
     Box::new(move |object, _| {
-        if let Some((rollout, _)) = owner(&object.metadata) {
+        if let Some((rollout, _)) = owner(object.metadata()) {
             queue.add(Work::Rollout(rollout));
         }
     })

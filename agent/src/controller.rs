@@ -238,9 +238,10 @@ impl Controller {
         let Some(found) = self.observer.caches.rollouts.get(key) else {
             self.applier.reports.removed(key, "");
             self.observer.workloads.forget(key);
+            self.observer.status_times.forget(key);
             return Ok(Outcome::Done(None));
         };
-        let uid = uid_of(&found.metadata);
+        let uid = uid_of(found.metadata());
         if self.applier.written.is_behind(&uid) {
             return Ok(Outcome::Behind);
         }
@@ -249,7 +250,9 @@ impl Controller {
             Err(error) => {
                 self.metrics.undecodable();
                 tracing::warn!(rollout = %key, %error, "Rollout cannot be decoded and is left alone: correct it");
-                self.applier.say_undecodable(&found.metadata, error).await?;
+                self.applier
+                    .say_undecodable(&error.metadata, &error.why)
+                    .await?;
                 return Ok(Outcome::Done(None));
             }
         };
@@ -272,7 +275,7 @@ impl Controller {
         let Some(found) = caches.services.get(key) else {
             return Ok(());
         };
-        let Some(manager) = service_rollout(&found.metadata) else {
+        let Some(manager) = service_rollout(found.metadata()) else {
             return Ok(());
         };
         if caches.rollouts.get(&manager).is_some() {
@@ -282,7 +285,7 @@ impl Controller {
         let api: Api<Rollout> = Api::namespaced(self.observer.client.clone(), &manager.namespace);
         let known = api.get_metadata_opt(&manager.name).await;
         if known.map_err(Box::new)?.is_none() {
-            self.applier.release_orphan(&found.metadata).await?;
+            self.applier.release_orphan(found.metadata()).await?;
         }
         Ok(())
     }

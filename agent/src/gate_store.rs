@@ -10,7 +10,7 @@ use std::time::Duration;
 use agent_api::names::gate_name;
 use agent_api::{
     Fence, FleetMember, FleetMemberSpec, FleetMemberStatus, FleetRolloutName, Gate, GateSpec,
-    GovernedSelector, ObjectMeta,
+    GovernedSelector, ObjectMeta, Unread,
 };
 use kube::{Api, Client};
 use proto::v1;
@@ -199,10 +199,10 @@ impl GateStore {
         for _ in 0..TRIES {
             let written = match known {
                 None => self.create_gate(&key, &rollout, &spec).await,
-                Some(Err(why)) => {
+                Some(Err(unread)) => {
                     return Err(Error::Undecodable {
                         name: key.name,
-                        why,
+                        why: unread.why,
                     });
                 }
                 Some(Ok(gate)) => self.change_gate(&key, &rollout, &gate, &spec).await,
@@ -297,7 +297,7 @@ impl GateStore {
         }
     }
 
-    async fn read_gate(&self, key: &ObjectKey) -> Result<Option<Result<Gate, String>>, Error> {
+    async fn read_gate(&self, key: &ObjectKey) -> Result<Option<Result<Gate, Box<Unread>>>, Error> {
         let api: Api<agent_api::Decoded<Gate>> =
             Api::namespaced(self.client.clone(), &self.namespace);
         let found = api.get_opt(&key.name).await;
@@ -382,7 +382,7 @@ impl GateStore {
         let Some(found) = self.caches.rollouts.get(rollout) else {
             return;
         };
-        let decides = crate::observe::uid_of(&found.metadata);
+        let decides = crate::observe::uid_of(found.metadata());
         let version = stored.resource_version.as_deref().unwrap_or_default();
         self.written
             .wrote(kind, &crate::observe::uid_of(stored), &decides, version);

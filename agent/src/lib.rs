@@ -33,6 +33,7 @@ pub mod renewal;
 pub mod revision;
 pub mod start;
 pub mod status_patch;
+pub mod status_times;
 pub mod store;
 pub mod stored;
 pub mod wire;

@@ -26,6 +26,7 @@ use crate::lease_clock::Moment;
 use crate::permit;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
+use crate::status_times::StatusTimes;
 use crate::store::Found;
 use crate::stored::StoredForms;
 use crate::wire::{FIRST_DEPLOY_FREE, PASSED, UNGOVERN};
@@ -75,6 +76,8 @@ pub struct Observer {
     pub rehearsal: Rehearsal,
     /// Evictions that were refused.
     pub refusals: Arc<Refusals>,
+    /// When statuses were written.
+    pub status_times: Arc<StatusTimes>,
     /// What holds for all Rollouts.
     pub settings: Settings,
     /// Templates as it has stored them.
@@ -92,6 +95,7 @@ impl Observer {
             defaulted: None,
             pods: None,
             refused: self.refusals.of(&uid, at.now),
+            status_written: self.status_times.of(&key),
             settings: self.settings,
             stored: StoredDigests::new(),
             replica_sets: self.replica_sets(&uid),
@@ -134,7 +138,7 @@ impl Observer {
         let managed = self.caches.services.indexed(&key.to_string());
         let all: BTreeMap<ObjectKey, Found<Service>> = named
             .chain(managed)
-            .map(|found| (ObjectKey::of(&found.metadata), found))
+            .map(|found| (ObjectKey::of(found.metadata()), found))
             .collect();
         decoded(all.into_values().collect())
     }
@@ -322,7 +326,7 @@ impl Observer {
             return GateRecord::Missing;
         };
         match &found.object {
-            Err(error) => GateRecord::Undecodable(error.clone()),
+            Err(unread) => GateRecord::Undecodable(unread.why.clone()),
             Ok(gate) => {
                 let mut gate = gate.clone();
                 gate.spec.permit = gate
@@ -365,13 +369,13 @@ impl Observer {
     fn kept(&self, key: &ObjectKey) -> BTreeMap<ContentDigest, Kept> {
         let mut revisions = self.caches.revisions.indexed(&key.to_string());
         revisions.sort_by_key(|found| {
-            let metadata = &found.metadata;
+            let metadata = found.metadata();
             let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
             (created, metadata.name.clone())
         });
         let read = revisions
             .iter()
-            .filter(|found| found.metadata.deletion_timestamp.is_none());
+            .filter(|found| found.metadata().deletion_timestamp.is_none());
         read.filter_map(|found| found.object.as_ref().ok())
             .map(crate::revision::Revision::kept)
             .collect()

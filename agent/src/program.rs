@@ -30,6 +30,7 @@ use crate::queue::Queue;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
 use crate::start;
+use crate::status_times::StatusTimes;
 use crate::stored::StoredForms;
 use crate::workloads::Workloads;
 use crate::writer::Writer;
@@ -175,6 +176,7 @@ async fn fill_caches(shared: &Shared, args: &Args, tasks: &mut JoinSet<()>) {
 
 fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
     let refusals: Arc<Refusals> = Arc::default();
+    let status_times: Arc<StatusTimes> = Arc::default();
     let measurer = Measurer::new(args.prometheus_address.clone(), Arc::clone(&shared.queue));
     Controller {
         observer: Observer {
@@ -185,6 +187,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             workloads: Arc::clone(&shared.workloads),
             rehearsal: Rehearsal::new(shared.writer.clone()),
             refusals: Arc::clone(&refusals),
+            status_times: Arc::clone(&status_times),
             settings: args.settings(),
             stored: StoredForms::new(shared.client.clone()),
         },
@@ -197,6 +200,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             reports: Arc::clone(&shared.reports),
             namespace: shared.namespace.clone(),
             refusals,
+            status_times,
             undecodable: Undecodable::default(),
         },
         analysis: AnalysisController {

@@ -207,7 +207,7 @@ struct Keeper<K> {
     listing: Option<BTreeSet<ObjectKey>>,
 }
 
-impl<K> Keeper<K> {
+impl<K: Resource<DynamicType = ()>> Keeper<K> {
     fn take(&mut self, event: watcher::Event<Decoded<K>>) {
         match event {
             watcher::Event::Init => {
@@ -218,25 +218,25 @@ impl<K> Keeper<K> {
             }
             watcher::Event::InitApply(object) => {
                 if let Some(listing) = &mut self.listing {
-                    listing.insert(ObjectKey::of(&object.metadata));
+                    listing.insert(ObjectKey::of(object.metadata()));
                 }
                 self.apply(object);
             }
             watcher::Event::InitDone => self.list_done(),
             watcher::Event::Apply(object) => self.apply(object),
             watcher::Event::Delete(object) => {
-                self.delete(&ObjectKey::of(&object.metadata), Some(object))
+                self.delete(&ObjectKey::of(object.metadata()), Some(object))
             }
         }
     }
 
     fn apply(&self, object: Decoded<K>) {
-        let key = ObjectKey::of(&object.metadata);
+        let key = ObjectKey::of(object.metadata());
         // A list that repeats what is known is no change.
         let same = self.listing.is_some()
             && self.store.get(&key).is_some_and(|known| {
-                known.metadata.resource_version == object.metadata.resource_version
-                    && known.metadata.uid == object.metadata.uid
+                known.metadata().resource_version == object.metadata().resource_version
+                    && known.metadata().uid == object.metadata().uid
             });
         self.seen(&object);
         if same {
@@ -252,20 +252,20 @@ impl<K> Keeper<K> {
         let Some(object) = object.map(Arc::new).or(known) else {
             return;
         };
-        if let (Some((_, written)), Some(uid)) = (&self.tracked, &object.metadata.uid) {
+        if let (Some((_, written)), Some(uid)) = (&self.tracked, &object.metadata().uid) {
             written.gone(&Uid(uid.clone()));
         }
         (self.changed)(&object, true);
     }
 
     fn seen(&self, object: &Decoded<K>) {
-        let (Some((_, written)), Some(uid)) = (&self.tracked, &object.metadata.uid) else {
+        let (Some((_, written)), Some(uid)) = (&self.tracked, &object.metadata().uid) else {
             return;
         };
         written.seen(
             &Uid(uid.clone()),
             object
-                .metadata
+                .metadata()
                 .resource_version
                 .as_deref()
                 .unwrap_or_default(),
@@ -287,10 +287,10 @@ impl<K> Keeper<K> {
 }
 
 #[cfg(test)]
-impl<K> Store<K> {
+impl<K: Resource<DynamicType = ()>> Store<K> {
     /// Puts an object in, as a watch would.
     pub(crate) fn show(&self, object: Decoded<K>) {
-        self.put(ObjectKey::of(&object.metadata), Arc::new(object));
+        self.put(ObjectKey::of(object.metadata()), Arc::new(object));
     }
 }
 

@@ -30,16 +30,16 @@ pub fn inject(template: &PodTemplate, wish: &AntiAffinity, stable: &PodHash) -> 
         ),
         None => (REQUIRED, term),
     };
-    let mut changed = template.clone();
-    let terms = ["spec", "affinity", "podAntiAffinity", list]
-        .into_iter()
-        .try_fold(&mut changed.0, field);
-    if let Some(terms) = terms {
-        let mut all = terms.as_array().cloned().unwrap_or_default();
-        all.push(term);
-        *terms = Value::Array(all);
-    }
-    changed
+    template.changed(|value| {
+        let terms = ["spec", "affinity", "podAntiAffinity", list]
+            .into_iter()
+            .try_fold(value, field);
+        if let Some(terms) = terms {
+            let mut all = terms.as_array().cloned().unwrap_or_default();
+            all.push(term);
+            *terms = Value::Array(all);
+        }
+    })
 }
 
 /// A field of an object; what is no object is replaced by an empty one.

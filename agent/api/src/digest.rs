@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::canonical::canonical;
 use crate::names::{ANNOTATION_EPHEMERAL_METADATA, LABEL_POD_HASH};
-use crate::pod_template::PodTemplate;
+use crate::pod_template::{PodTemplate, remove_metadata_entry};
 use crate::replica_set::ReplicaSet;
 use crate::text::text_id;
 
@@ -41,7 +41,7 @@ pub fn content_digest(template: &PodTemplate) -> ContentDigest {
 
 /// Digest of a template, without what was added to it.
 pub fn content_digest_without(template: &PodTemplate, injected: &Injected) -> ContentDigest {
-    ContentDigest(digest_of(&content(template, injected).0))
+    ContentDigest(digest_of(&content(template, injected)))
 }
 
 /// What the digest of a spec would be that was copied from a ReplicaSet: its template without the hash label, as it is and
@@ -72,16 +72,17 @@ pub fn stored_digests(set: &ReplicaSet) -> Vec<ContentDigest> {
 }
 
 /// A template without the hash label and what was added to it.
-pub(crate) fn content(template: &PodTemplate, injected: &Injected) -> PodTemplate {
-    let mut content = template.without_label(LABEL_POD_HASH);
+pub(crate) fn content(template: &PodTemplate, injected: &Injected) -> Value {
+    let mut content = template.value();
+    remove_metadata_entry(&mut content, "labels", LABEL_POD_HASH);
     for key in &injected.labels {
-        content.remove_metadata_entry("labels", key);
+        remove_metadata_entry(&mut content, "labels", key);
     }
     for key in &injected.annotations {
-        content.remove_metadata_entry("annotations", key);
+        remove_metadata_entry(&mut content, "annotations", key);
     }
     if injected.anti_affinity {
-        remove_anti_affinity(&mut content.0);
+        remove_anti_affinity(&mut content);
     }
     content
 }

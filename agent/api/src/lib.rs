@@ -58,7 +58,7 @@ pub use gate_status::{
 };
 pub use intstr::IntOrString;
 pub use member::{FleetMember, FleetMemberSpec, FleetMemberStatus, GovernedSelector};
-pub use object::{Decoded, Kind, ObjectMeta, Trim};
+pub use object::{Decoded, Kind, ObjectMeta, Trim, Unread};
 pub use pod::Pod;
 pub use pod_hash::PodHash;
 pub use pod_template::PodTemplate;

@@ -11,7 +11,7 @@ pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerRefere
 use kube_core::{ClusterResourceScope, NamespaceResourceScope, Resource};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::names;
 use crate::record::Absent;
@@ -144,24 +144,68 @@ pub type ClusterWide = ClusterResourceScope;
 /// An object that may not be readable as its kind: one bad object must not stop the list it comes in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded<K> {
+    /// The object, or why it could not be read.
+    pub object: Result<K, Box<Unread>>,
+}
+
+/// What is known of an object that could not be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unread {
     /// Metadata, which is always readable.
     pub metadata: ObjectMeta,
-    /// The object, or why it could not be read, with the path.
-    pub object: Result<K, String>,
+    /// Why, with the path.
+    pub why: String,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl<K: Resource<DynamicType = ()>> Decoded<K> {
+    /// The object's metadata, whether it could be read or not.
+    pub fn metadata(&self) -> &ObjectMeta {
+        match &self.object {
+            Ok(object) => object.meta(),
+            Err(unread) => &unread.metadata,
+        }
+    }
 }
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Decoded<K> {
+    /// Reads the text as the kind at once; a tree of it is never built, which would be most of the work of a watch.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Envelope {
             #[serde(default)]
             metadata: ObjectMeta,
         }
-        let raw = Value::deserialize(from)?;
-        let Envelope { metadata } = Envelope::deserialize(&raw).map_err(D::Error::custom)?;
-        let object = K::deserialize(raw).map_err(|error| error.to_string());
-        Ok(Self { metadata, object })
+        let raw = Box::<RawValue>::deserialize(from)?;
+        let object = match serde_json::from_str(raw.get()) {
+            Ok(object) => Ok(object),
+            Err(_) => {
+                let Envelope { metadata } =
+                    serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
+                let why = why_not::<K>(raw.get());
+                Err(Box::new(Unread { metadata, why }))
+            }
+        };
+        Ok(Self { object })
     }
+}
+
+/// What keeps a text from being a kind: the path and the fault. Line and column mean nothing to those who wrote YAML.
+fn why_not<K: DeserializeOwned>(text: &str) -> String {
+    let read: Result<K, _> =
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text));
+    let words = read
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default();
+    let place = words.rfind(" at line ");
+    let kept = place.and_then(|place| words.get(..place));
+    kept.unwrap_or(&words).to_owned()
 }
 
 impl<K: Resource<DynamicType = ()>> Resource for Decoded<K> {
@@ -180,18 +224,21 @@ impl<K: Resource<DynamicType = ()>> Resource for Decoded<K> {
         K::plural(dt)
     }
     fn meta(&self) -> &ObjectMeta {
-        &self.metadata
+        self.metadata()
     }
     fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+        match &mut self.object {
+            Ok(object) => object.meta_mut(),
+            Err(unread) => &mut unread.metadata,
+        }
     }
 }
 
 impl<K: Trim> Trim for Decoded<K> {
     fn trim(&mut self) {
-        trim_metadata(&mut self.metadata);
-        if let Ok(object) = &mut self.object {
-            object.trim();
+        match &mut self.object {
+            Ok(object) => object.trim(),
+            Err(unread) => trim_metadata(&mut unread.metadata),
         }
     }
 }

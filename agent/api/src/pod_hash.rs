@@ -21,7 +21,7 @@ const ALPHABET: [char; 27] = [
 
 /// Hash of a template; a collision count gives the same template another one.
 pub fn pod_hash(template: &PodTemplate, collision_count: Option<i32>) -> PodHash {
-    let mut text = canonical(&content(template, &Injected::default()).0);
+    let mut text = canonical(&content(template, &Injected::default()));
     if let Some(count) = collision_count {
         text.push_str(&count.to_string());
     }

@@ -1,21 +1,50 @@
 //! Pod templates, as JSON with accessors.
 //!
 //! In: whatever stands in `template`. Out: the same, never through a typed pod spec, which would lose fields that it
-//! does not know. Must not touch: defaults of the API server.
+//! does not know. It is kept as text, for a tree of a few hundred bytes takes several thousand, once for every version of
+//! every Rollout. Must not touch: defaults of the API server.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 /// A pod template as written.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PodTemplate(pub Value);
+#[derive(Clone, Default)]
+pub struct PodTemplate(
+    /// What `null` would say is nothing; else it is JSON that was printed here, so that it can be read again.
+    Option<Box<str>>,
+);
 
 impl crate::record::Absent for PodTemplate {
     fn absent(&self) -> bool {
-        self.0.is_null()
+        self.0.is_none()
+    }
+}
+
+impl PartialEq for PodTemplate {
+    /// Equal as JSON: the order of fields says nothing.
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || self.value() == other.value()
+    }
+}
+
+impl fmt::Debug for PodTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or("null"))
+    }
+}
+
+impl Serialize for PodTemplate {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.value().serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for PodTemplate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Value::deserialize(from).map(Self::of)
     }
 }
 
@@ -32,13 +61,32 @@ pub struct ConfigNames {
 const CONTAINER_LISTS: [&str; 2] = ["containers", "initContainers"];
 
 impl PodTemplate {
+    /// The template that JSON says.
+    #[must_use]
+    pub fn of(value: Value) -> Self {
+        Self((!value.is_null()).then(|| value.to_string().into_boxed_str()))
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        let text = self.0.as_deref();
+        // It was printed from a value, so it reads.
+        text.and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default()
+    }
+
+    /// The template with a change.
+    #[must_use]
+    pub fn changed(&self, change: impl FnOnce(&mut Value)) -> Self {
+        let mut value = self.value();
+        change(&mut value);
+        Self::of(value)
+    }
+
     /// True when nothing is written.
     pub fn is_empty(&self) -> bool {
-        match &self.0 {
-            Value::Null => true,
-            Value::Object(fields) => fields.is_empty(),
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => false,
-        }
+        matches!(self.0.as_deref(), None | Some("{}"))
     }
 
     /// Labels of the pods.
@@ -52,8 +100,8 @@ impl PodTemplate {
     }
 
     fn metadata_map(&self, field: &str) -> BTreeMap<String, String> {
-        let map = self
-            .0
+        let value = self.value();
+        let map = value
             .get("metadata")
             .and_then(|metadata| metadata.get(field))
             .and_then(Value::as_object);
@@ -63,32 +111,25 @@ impl PodTemplate {
             .collect()
     }
 
-    fn containers(&self) -> impl Iterator<Item = &Value> {
-        let spec = self.0.get("spec");
-        CONTAINER_LISTS
-            .into_iter()
-            .filter_map(move |list| spec?.get(list)?.as_array())
-            .flatten()
-    }
-
     /// Images of containers, then of init containers, each in order.
     pub fn images(&self) -> Vec<String> {
-        self.containers()
+        containers(&self.value())
             .filter_map(|container| Some(container.get("image")?.as_str()?.to_owned()))
             .collect()
     }
 
     /// Whether the pods have a container at all.
     pub fn has_containers(&self) -> bool {
-        self.0
+        self.value()
             .pointer("/spec/containers")
             .and_then(Value::as_array)
             .is_some_and(|list| !list.is_empty())
     }
 
     /// The restart policy, if written.
-    pub fn restart_policy(&self) -> Option<&str> {
-        self.0.pointer("/spec/restartPolicy")?.as_str()
+    pub fn restart_policy(&self) -> Option<String> {
+        let value = self.value();
+        Some(value.pointer("/spec/restartPolicy")?.as_str()?.to_owned())
     }
 
     /// The template with a label set.
@@ -104,33 +145,19 @@ impl PodTemplate {
     }
 
     fn with_metadata_entry(&self, field: &str, key: &str, value: &str) -> Self {
-        let mut root = into_object(self.0.clone());
+        let mut root = into_object(self.value());
         let mut metadata = into_object(root.remove("metadata").unwrap_or_default());
         let mut entries = into_object(metadata.remove(field).unwrap_or_default());
         entries.insert(key.to_owned(), Value::String(value.to_owned()));
         metadata.insert(field.to_owned(), Value::Object(entries));
         root.insert("metadata".to_owned(), Value::Object(metadata));
-        Self(Value::Object(root))
+        Self::of(Value::Object(root))
     }
 
     /// The template without a label.
     #[must_use]
     pub fn without_label(&self, key: &str) -> Self {
-        let mut changed = self.clone();
-        changed.remove_metadata_entry("labels", key);
-        changed
-    }
-
-    /// Removes a key from a map of the metadata, if it is there.
-    pub(crate) fn remove_metadata_entry(&mut self, field: &str, key: &str) {
-        let map = self
-            .0
-            .get_mut("metadata")
-            .and_then(|metadata| metadata.get_mut(field))
-            .and_then(Value::as_object_mut);
-        if let Some(map) = map {
-            map.remove(key);
-        }
+        self.changed(|value| remove_metadata_entry(value, "labels", key))
     }
 
     /// Drops all of the pod spec but the containers' images, and keeps the metadata; for caches.
@@ -141,18 +168,21 @@ impl PodTemplate {
                 list.as_array()?.iter().filter_map(image).collect(),
             ))
         };
-        if let Some(spec) = self.0.get_mut("spec") {
-            let kept = CONTAINER_LISTS
-                .into_iter()
-                .filter_map(|list| Some((list.to_owned(), images(spec.get(list)?)?)));
-            *spec = Value::Object(kept.collect());
-        }
+        *self = self.changed(|value| {
+            if let Some(spec) = value.get_mut("spec") {
+                let kept = CONTAINER_LISTS
+                    .into_iter()
+                    .filter_map(|list| Some((list.to_owned(), images(spec.get(list)?)?)));
+                *spec = Value::Object(kept.collect());
+            }
+        });
     }
 
     /// ConfigMaps and Secrets named by environment, `envFrom`, volumes and image pull secrets.
     pub fn config_names(&self) -> ConfigNames {
         let mut names = ConfigNames::default();
-        for container in self.containers() {
+        let value = self.value();
+        for container in containers(&value) {
             for source in list(container, "envFrom") {
                 names.add(source.get("configMapRef"), source.get("secretRef"), "name");
             }
@@ -164,7 +194,7 @@ impl PodTemplate {
                 );
             }
         }
-        let Some(spec) = self.0.get("spec") else {
+        let Some(spec) = value.get("spec") else {
             return names;
         };
         for volume in list(spec, "volumes") {
@@ -202,6 +232,25 @@ impl ConfigNames {
         self.config_maps.extend(config_map.and_then(required));
         self.secrets.extend(secret.and_then(required));
     }
+}
+
+/// Removes a key from a map of a template's metadata, if it is there.
+pub(crate) fn remove_metadata_entry(template: &mut Value, field: &str, key: &str) {
+    let map = template
+        .get_mut("metadata")
+        .and_then(|metadata| metadata.get_mut(field))
+        .and_then(Value::as_object_mut);
+    if let Some(map) = map {
+        map.remove(key);
+    }
+}
+
+fn containers(template: &Value) -> impl Iterator<Item = &Value> {
+    let spec = template.get("spec");
+    CONTAINER_LISTS
+        .into_iter()
+        .filter_map(move |list| spec?.get(list)?.as_array())
+        .flatten()
 }
 
 fn list<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> + use<'a> {

@@ -116,7 +116,7 @@ impl Workload {
                 .unwrap_or(0),
             replicas: replicas.and_then(|count| i32::try_from(count).ok()),
             selector: selector.and_then(|selector| serde_json::from_value(selector).ok()),
-            template: PodTemplate(template.cloned().unwrap_or_default()),
+            template: PodTemplate::of(template.cloned().unwrap_or_default()),
         }
     }
 }
@@ -155,14 +155,14 @@ mod tests {
         });
         let read = Workload::read(WorkloadKind::Deployment, &deployment);
         assert_eq!((read.generation, read.replicas), (3, Some(2)));
-        assert_eq!(read.template.0, template);
+        assert_eq!(read.template.value(), template);
         assert_eq!(
             read.selector.map(|one| one.to_query()),
             Some("app=web".to_owned())
         );
         let pods = json!({"metadata": {"name": "web", "generation": 1}, "template": template});
         let read = Workload::read(WorkloadKind::PodTemplate, &pods);
-        assert_eq!((read.template.0, read.replicas), (template, None));
+        assert_eq!((read.template.value(), read.replicas), (template, None));
         assert!(read.selector.is_none());
     }
 

@@ -64,7 +64,7 @@ pub fn spec_digest(observed: &Observed) -> ContentDigest {
     // drops something of it: that is content too.
     let whole = |defaulted: &&PodTemplate| {
         let written = observed.template();
-        written.is_some_and(|written| covers(&defaulted.0, &written.0))
+        written.is_some_and(|written| covers(&defaulted.value(), &written.value()))
     };
     let defaulted = observed.defaulted.as_ref().filter(whole);
     let defaulted = defaulted.map(content_digest);

@@ -15,6 +15,7 @@ pub mod canary;
 pub mod check;
 pub mod effective;
 pub mod gate;
+mod numbers;
 pub mod observed;
 pub mod pass;
 pub mod plan;
@@ -91,6 +92,7 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
     plan.actions = actions;
     gate_wake(observed, &facts, &mut plan);
     workload::note_generation(observed, &mut plan);
+    numbers::hold_back(observed, &mut plan);
     plan
 }
 

@@ -41,6 +41,8 @@ pub struct Observed {
     /// Of ReplicaSets with a digest annotation, by name: digests that a spec copied from its stored template would have.
     /// Given only when none carries the spec's own digest.
     pub stored: StoredDigests,
+    /// When this agent wrote the status last; `None` when it has not since it started.
+    pub status_written: Option<Timestamp>,
     /// The fleet's side.
     pub gate: GateObserved,
     /// What the agent was told at its start.

@@ -220,6 +220,8 @@ pub enum Reason {
         /// At which step, by whom.
         text: String,
     },
+    /// Only numbers of pods would be written, and some were just now.
+    NumbersWait,
     /// Content has to be served again, and its template is not kept.
     TemplateLost {
         /// The content.
@@ -394,6 +396,7 @@ impl fmt::Display for Reason {
                 write!(f, "pod {pod} is not restarted yet: {message}")
             }
             Self::VerbHonoured { verb, text } => write!(f, "{verb} {text}"),
+            Self::NumbersWait => f.write_str("pods are counted in the status once a second"),
             Self::TemplateLost { digest } => {
                 write!(
                     f,

@@ -183,7 +183,8 @@ fn beyond(f: &mut fmt::Formatter<'_>, set: &ReplicaSet) -> fmt::Result {
     if let Some(given) = annotations.and_then(|all| all.get(ANNOTATION_EPHEMERAL_METADATA)) {
         write!(f, " as {given}")?;
     }
-    let affinity = set.spec.template.0.pointer("/spec/affinity");
+    let template = set.spec.template.value();
+    let affinity = template.pointer("/spec/affinity");
     affinity.map_or(Ok(()), |affinity| write!(f, " placed by {affinity}"))
 }
 

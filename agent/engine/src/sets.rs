@@ -157,14 +157,12 @@ fn injected(set: &ReplicaSet) -> Injected {
 /// in a digest.
 fn same_content(one: &PodTemplate, other: &PodTemplate, injected: &Injected) -> bool {
     let plain = |template: &PodTemplate| {
-        let mut template = template.clone();
-        if let Some(spec) = template
-            .0
-            .get_mut("spec")
-            .and_then(serde_json::Value::as_object_mut)
-        {
-            spec.remove("serviceAccount");
-        }
+        let template = template.changed(|value| {
+            let spec = value.get_mut("spec");
+            if let Some(spec) = spec.and_then(serde_json::Value::as_object_mut) {
+                spec.remove("serviceAccount");
+            }
+        });
         content_digest_without(&template, injected)
     };
     plain(one) == plain(other)

@@ -37,12 +37,16 @@ impl Pass<'_> {
         else {
             return Ok(());
         };
+        tracing::debug!(rollout = %self.key, %patch, "writing the status");
         let stored = self
             .applier
             .writer
             .merge_status::<Rollout>(&self.key, &patch)
             .await?;
         self.wrote_rollout(stored);
+        self.applier
+            .status_times
+            .wrote(&self.key, self.observed.now);
         Ok(())
     }
 

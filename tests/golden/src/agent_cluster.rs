@@ -109,6 +109,7 @@ impl Cluster {
         let differs = self.observed.rollout.status.as_ref() != Some(&plan.status);
         if differs && limit.is_none_or(|limit| done < limit) {
             self.observed.rollout.status = Some(plan.status.clone());
+            self.observed.status_written = Some(self.observed.now);
             done += 1;
         }
         self.writes += done as u64;
@@ -184,10 +185,12 @@ impl Cluster {
                 let (mut all, mut more) = (template.labels(), template.annotations());
                 merge(&mut all, labels);
                 merge(&mut more, annotations);
-                if let Some(fields) = template.0.as_object_mut() {
+                let mut value = template.value();
+                if let Some(fields) = value.as_object_mut() {
                     let metadata = json!({"labels": all, "annotations": more});
                     fields.insert("metadata".to_owned(), metadata);
                 }
+                *template = agent_api::PodTemplate::of(value);
             }
             Action::ChangePods { pods, .. } => {
                 for change in pods {

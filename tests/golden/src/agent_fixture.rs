@@ -65,6 +65,7 @@ struct Fixture {
     pods: Option<Vec<PodPart>>,
     #[serde(default)]
     refused: Vec<RefusedPart>,
+    status_written: Option<Timestamp>,
     #[serde(default)]
     hpa_counts_all: bool,
     workload: Option<WorkloadPart>,
@@ -161,7 +162,7 @@ struct TrafficPart {
 
 /// The template of a version, as written in Git.
 pub fn template(version: &str) -> PodTemplate {
-    PodTemplate(json!({
+    PodTemplate::of(json!({
         "metadata": {"labels": {"app": NAME}},
         "spec": {"containers": [{"name": NAME, "image": format!("demo:{version}")}]},
     }))
@@ -169,7 +170,7 @@ pub fn template(version: &str) -> PodTemplate {
 
 /// The same after the API server's defaulting.
 pub fn defaulted(version: &str) -> PodTemplate {
-    PodTemplate(json!({
+    PodTemplate::of(json!({
         "metadata": {"labels": {"app": NAME}},
         "spec": {
             "restartPolicy": "Always",
@@ -223,6 +224,7 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
         defaulted: None,
         pods: None,
         refused: Vec::new(),
+        status_written: fixture.status_written,
         workload: fixture.workload.take().map(workload),
         stored: StoredDigests::new(),
         gate: GateObserved::stand_alone(),
@@ -324,7 +326,7 @@ fn rollout(part: &RolloutPart) -> Value {
         "spec": {
             "replicas": part.replicas,
             "selector": {"matchLabels": {"app": NAME}},
-            "template": written.0,
+            "template": written,
             "strategy": strategy,
         },
     });
@@ -392,7 +394,7 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
                 template.with_label(key, value)
             })
             .with_label(LABEL_POD_HASH, hash.as_str())
-            .0
+            .value()
     } else {
         annotations.insert(
             ANNOTATION_DIGEST.to_owned(),

@@ -98,6 +98,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::Adopted { .. } => "Adopted",
         Reason::VerbRefused { .. } => "VerbRefused",
         Reason::VerbHonoured { .. } => "VerbHonoured",
+        Reason::NumbersWait => "NumbersWait",
         Reason::TemplateLost { .. } => "TemplateLost",
         Reason::Restarting { .. } => "Restarting",
         Reason::RestartRefused { .. } => "RestartRefused",
@@ -109,7 +110,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::ServiceWaits { .. } => "ServiceWaits",
     }
 }
-const REASONS: usize = 48;
+const REASONS: usize = 49;
 
 fn words(plan: &Plan) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let actions = plan.actions.iter().map(action_word).collect();

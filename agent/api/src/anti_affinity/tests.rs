@@ -13,11 +13,12 @@ fn check(affinity: Value, wish: Value, list: &str, terms: usize) {
     if !affinity.is_null() {
         spec["affinity"] = affinity;
     }
-    let written = PodTemplate(json!({"spec": spec}));
+    let written = PodTemplate::of(json!({"spec": spec}));
     let wish: AntiAffinity = serde_json::from_value(wish).unwrap();
     let injected = inject(&written, &wish, &PodHash("abc".into()));
     let path = format!("/spec/affinity/podAntiAffinity/{list}");
-    let found = injected.0.pointer(&path).unwrap().as_array().unwrap();
+    let value = injected.value();
+    let found = value.pointer(&path).unwrap().as_array().unwrap();
     assert_eq!(found.len(), terms, "{injected:?}");
     let text = found.last().unwrap().to_string();
     for part in [

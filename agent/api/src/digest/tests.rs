@@ -12,7 +12,7 @@ fn vectors() -> Value {
 #[test]
 fn content_follows_the_vectors() {
     for vector in vectors()["content"].as_array().unwrap() {
-        let digest = content_digest(&PodTemplate(vector["template"].clone()));
+        let digest = content_digest(&PodTemplate::of(vector["template"].clone()));
         assert_eq!(json!(digest), vector["digest"], "{}", vector["name"]);
     }
 }
@@ -56,12 +56,12 @@ fn what_was_injected_is_no_content() {
         annotations: vec!["role".to_owned()],
         anti_affinity: true,
     };
-    let before = content_digest(&PodTemplate(plain()));
+    let before = content_digest(&PodTemplate::of(plain()));
     assert_eq!(
-        content_digest_without(&PodTemplate(changed.clone()), &injected),
+        content_digest_without(&PodTemplate::of(changed.clone()), &injected),
         before
     );
-    assert_ne!(content_digest(&PodTemplate(changed)), before);
+    assert_ne!(content_digest(&PodTemplate::of(changed)), before);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn own_anti_affinity_stays() {
         anti_affinity: true,
         ..Injected::default()
     };
-    let with_own = PodTemplate(changed);
+    let with_own = PodTemplate::of(changed);
     assert_eq!(
         content_digest_without(&with_own, &injected),
         content_digest(&with_own)
@@ -83,7 +83,7 @@ fn own_anti_affinity_stays() {
 
 #[test]
 fn any_change_of_content_is_another_digest() {
-    let before = content_digest(&PodTemplate(plain()));
+    let before = content_digest(&PodTemplate::of(plain()));
     let changes: [fn(&mut Value); 5] = [
         |template| template["spec"]["containers"][0]["image"] = json!("shop:v2"),
         |template| template["spec"]["containers"][0]["new"] = json!({"deep": [1]}),
@@ -97,7 +97,7 @@ fn any_change_of_content_is_another_digest() {
         let mut changed = plain();
         change(&mut changed);
         assert_ne!(
-            content_digest(&PodTemplate(changed)),
+            content_digest(&PodTemplate::of(changed)),
             before,
             "change {index}"
         );
@@ -114,7 +114,7 @@ fn a_spec_copied_from_a_replica_set_is_known_with_and_without_what_was_added() {
     });
     added["spec"]["affinity"]["podAntiAffinity"] =
         json!({"requiredDuringSchedulingIgnoredDuringExecution": [term]});
-    let copied = content_digest(&PodTemplate(added.clone()));
+    let copied = content_digest(&PodTemplate::of(added.clone()));
     added["metadata"]["labels"][LABEL_POD_HASH] = json!("abc");
     let set: ReplicaSet = serde_json::from_value(json!({
         "metadata": {"annotations": {ANNOTATION_EPHEMERAL_METADATA: "{\"labels\":{\"role\":\"canary\"}}"}},
@@ -122,7 +122,7 @@ fn a_spec_copied_from_a_replica_set_is_known_with_and_without_what_was_added() {
     }))
     .unwrap();
     let digests = stored_digests(&set);
-    assert_eq!(digests, [copied, content_digest(&PodTemplate(plain()))]);
+    assert_eq!(digests, [copied, content_digest(&PodTemplate::of(plain()))]);
     let bare = ReplicaSet::default();
     assert_eq!(stored_digests(&bare).len(), 1);
 }

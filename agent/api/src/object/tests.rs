@@ -55,7 +55,7 @@ fn items_of_a_list_need_not_say_what_they_are_but_may_not_lie() {
 fn unreadable(spec: Value) {
     let gate = json!({"metadata": {"name": "shop.checkout"}, "spec": spec});
     let decoded: Decoded<Gate> = serde_json::from_value(gate.clone()).unwrap();
-    assert_eq!(decoded.metadata.name.as_deref(), Some("shop.checkout"));
+    assert_eq!(decoded.metadata().name.as_deref(), Some("shop.checkout"));
     assert!(decoded.object.is_err(), "{gate}");
 }
 
@@ -106,7 +106,8 @@ fn trimming_drops_bulk_and_keeps_meaning() {
                 && !kept.contains_key("kubectl.kubernetes.io/last-applied-configuration")
         );
         // Images tell whether the spec could be what is stored here; nothing else of the pods is needed then.
-        let spec = set.spec.template.0.get("spec");
+        let template = set.spec.template.value();
+        let spec = template.get("spec");
         assert_eq!(spec.unwrap().get("volumes").is_some(), spec_is_kept);
         assert_eq!(set.spec.template.images(), ["demo:v1", "init:v1"]);
         assert_eq!(

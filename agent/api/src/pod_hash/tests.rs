@@ -10,7 +10,7 @@ use crate::pod_template::PodTemplate;
 fn follows_the_vectors() {
     let vectors: Value = serde_json::from_str(include_str!("../../testdata/digests.json")).unwrap();
     for vector in vectors["content"].as_array().unwrap() {
-        let template = PodTemplate(vector["template"].clone());
+        let template = PodTemplate::of(vector["template"].clone());
         assert_eq!(
             json!(pod_hash(&template, None)),
             vector["podHash"],
@@ -39,7 +39,7 @@ fn fnv_is_the_published_one() {
 
 #[test]
 fn is_a_label_and_does_not_see_itself() {
-    let template = PodTemplate(json!({"spec": {"containers": [{"image": "a"}]}}));
+    let template = PodTemplate::of(json!({"spec": {"containers": [{"image": "a"}]}}));
     let hash = pod_hash(&template, None);
     assert!(
         hash.as_str()

@@ -7,7 +7,7 @@ use crate::replica_set::ReplicaSet;
 use crate::rollout::Rollout;
 
 fn template() -> PodTemplate {
-    PodTemplate(json!({
+    PodTemplate::of(json!({
         "metadata": {"labels": {"app": "shop"}, "annotations": {"note": "a"}},
         "spec": {
             "initContainers": [{"name": "first", "image": "init:v1", "envFrom": [{"configMapRef": {"name": "from-init"}}]}],
@@ -70,10 +70,10 @@ fn labels_come_and_go_without_a_trace() {
     assert_eq!(with.labels().get("app").map(String::as_str), Some("shop"));
     assert_eq!(with.without_label("extra"), before);
     assert_eq!(
-        PodTemplate::default().with_label("a", "b").0,
+        PodTemplate::default().with_label("a", "b").value(),
         json!({"metadata": {"labels": {"a": "b"}}})
     );
-    let annotated = PodTemplate(json!({"metadata": null})).with_annotation("a", "b");
+    let annotated = PodTemplate::of(json!({"metadata": null})).with_annotation("a", "b");
     assert_eq!(
         annotated.annotations().get("a").map(String::as_str),
         Some("b")
@@ -83,7 +83,7 @@ fn labels_come_and_go_without_a_trace() {
 #[test]
 fn knows_when_it_is_empty() {
     assert!(PodTemplate::default().is_empty());
-    assert!(PodTemplate(json!({})).is_empty());
+    assert!(PodTemplate::of(json!({})).is_empty());
     assert!(!template().is_empty());
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{Pass, Strategy};
 
 pub(super) const TRUE: &str = "True";
-pub(super) const FALSE: &str = "False";
+pub(crate) const FALSE: &str = "False";
 pub(super) const UNKNOWN: &str = "Unknown";
 
 /// Sets a condition, if it says something new.
