@@ -5,6 +5,7 @@
 
 mod objects;
 pub mod requests;
+mod tally;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,9 +23,8 @@ use prometheus::{
 
 use crate::cache::Caches;
 use crate::key::ObjectKey;
+use tally::Tally;
 
-/// Buckets of reconcile times; existing dashboards sum over these.
-const RECONCILE: [f64; 5] = [0.01, 0.15, 0.25, 0.5, 1.0];
 /// Buckets of the times of the queue, in powers of ten as client-go has them.
 const QUEUE: [f64; 10] = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0];
 /// Buckets of whole updates.
@@ -48,6 +48,9 @@ pub enum Error {
     /// A name or label is wrong.
     #[error("metrics cannot be registered: {0}; report this as a bug")]
     Register(#[from] prometheus::Error),
+    /// Text cannot be written.
+    #[error("metrics cannot be written: {0}; report this as a bug")]
+    Write(#[from] std::fmt::Error),
 }
 
 /// A kind that has passes of its own.
@@ -67,13 +70,6 @@ impl Passes {
             Self::AnalysisRun => "AnalysisRuns",
         }
     }
-}
-
-/// Passes of one kind.
-#[derive(Clone)]
-struct Reconciled {
-    times: HistogramVec,
-    errors: IntCounterVec,
 }
 
 /// The work queue, under client-go's names.
@@ -98,11 +94,10 @@ struct Updates {
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
-    rollouts: Reconciled,
-    runs: Reconciled,
+    rollouts: Arc<Tally>,
+    runs: Arc<Tally>,
     queue: Workqueue,
     updates: Updates,
-    events: IntCounterVec,
     requests: IntCounterVec,
     events_dropped: IntCounter,
     conflicts: IntCounter,
@@ -148,22 +143,6 @@ impl Maker {
     ) -> Result<HistogramVec, prometheus::Error> {
         let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
         self.put(HistogramVec::new(options, labels))
-    }
-
-    fn reconciled(&self, kind: &str, what: &str) -> Result<Reconciled, prometheus::Error> {
-        Ok(Reconciled {
-            times: self.times(
-                &format!("{kind}_reconcile"),
-                &format!("Seconds that a pass over {what} took"),
-                &NAMED,
-                &RECONCILE,
-            )?,
-            errors: self.counters(
-                &format!("{kind}_reconcile_error"),
-                &format!("Passes over {what} that failed"),
-                &NAMED,
-            )?,
-        })
     }
 
     fn queue(&self) -> Result<Workqueue, prometheus::Error> {
@@ -242,15 +221,10 @@ impl Metrics {
             "Whether the stream to the hub is up",
         );
         Ok(Self {
-            rollouts: make.reconciled("rollout", "a Rollout")?,
-            runs: make.reconciled("analysis_run", "an AnalysisRun")?,
+            rollouts: Arc::default(),
+            runs: Arc::default(),
             queue: make.queue()?,
             updates: make.updates()?,
-            events: make.counters(
-                "rollout_events_total",
-                "Events of Rollouts by type and reason",
-                &["namespace", "name", "type", "reason"],
-            )?,
             requests: make.counters(
                 "controller_clientset_k8s_request_total",
                 "Requests to the API server by kind, verb and answer",
@@ -283,7 +257,7 @@ impl Metrics {
         })
     }
 
-    fn of(&self, kind: Passes) -> &Reconciled {
+    fn of(&self, kind: Passes) -> &Tally {
         match kind {
             Passes::Rollout => &self.rollouts,
             Passes::AnalysisRun => &self.runs,
@@ -309,10 +283,7 @@ impl Metrics {
     /// A pass took so long.
     pub fn reconciled(&self, kind: Passes, key: &ObjectKey, took: Duration) {
         let seconds = took.as_secs_f64();
-        self.of(kind)
-            .times
-            .with_label_values(&[&key.namespace, &key.name])
-            .observe(seconds);
+        self.of(kind).reconciled(key, took);
         self.queue
             .worked
             .with_label_values(&[kind.queue()])
@@ -321,10 +292,7 @@ impl Metrics {
 
     /// A pass failed, and is made again.
     pub fn failed(&self, kind: Passes, key: &ObjectKey) {
-        self.of(kind)
-            .errors
-            .with_label_values(&[&key.namespace, &key.name])
-            .inc();
+        self.of(kind).failed(key);
     }
 
     /// A pass is made again.
@@ -346,14 +314,7 @@ impl Metrics {
     /// An event was told of an object of a kind.
     pub fn event(&self, about: &str, key: &ObjectKey, kind: EventKind, reason: &str) {
         if about == "Rollout" {
-            self.events
-                .with_label_values(&[
-                    key.namespace.as_str(),
-                    &key.name,
-                    kind.to_string().as_str(),
-                    reason,
-                ])
-                .inc();
+            self.rollouts.event(key, kind, reason);
         }
     }
 
@@ -447,6 +408,11 @@ impl Metrics {
         families.sort_by(|a, b| a.name().cmp(b.name()));
         let mut text = Vec::new();
         TextEncoder::new().encode(&families, &mut text)?;
+        let mut single = String::new();
+        self.rollouts.write("rollout", "a Rollout", &mut single)?;
+        self.runs
+            .write("analysis_run", "an AnalysisRun", &mut single)?;
+        text.extend_from_slice(single.as_bytes());
         Ok(text)
     }
 
@@ -466,29 +432,7 @@ impl Metrics {
             if there {
                 continue;
             }
-            let labels = [key.namespace.as_str(), key.name.as_str()];
-            // There may have been none.
-            let _ = self.of(kind).times.remove_label_values(&labels);
-            let _ = self.of(kind).errors.remove_label_values(&labels);
-            if kind == Passes::Rollout {
-                self.sweep_events(&key);
-            }
-        }
-    }
-
-    fn sweep_events(&self, key: &ObjectKey) {
-        for family in self.events.collect() {
-            for metric in family.get_metric() {
-                let label = |wanted: &str| {
-                    let found = metric.get_label().iter().find(|one| one.name() == wanted);
-                    found.map(|one| one.value().to_owned()).unwrap_or_default()
-                };
-                if label("namespace") == key.namespace && label("name") == key.name {
-                    let (kind, reason) = (label("type"), label("reason"));
-                    let labels = [&key.namespace, &key.name, &kind, &reason].map(String::as_str);
-                    let _ = self.events.remove_label_values(&labels);
-                }
-            }
+            self.of(kind).forget(&key);
         }
     }
 }
