@@ -1,8 +1,8 @@
 //! Numbers that can wait a moment.
 //!
 //! In: what is observed, a finished plan. Out: the plan without its status, when that would only count pods anew and one
-//! was written just now: it waits until the second is over, or goes with the first change of more. Pods of one step come
-//! up one by one, and each would be a write. It must not hold back a phase, a step, a pause or a condition.
+//! was written just now: it waits a moment, or goes with the first change of more. Pods of one step are made one by one
+//! and come up one by one, and each would be two writes. It must not hold back a phase, a step, a pause or a condition.
 
 use agent_api::names::condition;
 use agent_api::{Phase, RolloutStatus};
@@ -16,15 +16,22 @@ use crate::reason::Reason;
 /// What follows the news that a version was made or goes on: its pods are counted from here on.
 const COUNTED: &str = "ReplicaSetUpdated";
 
-/// Long enough for the pods of a step to be counted once, short enough that nobody who watches takes notice.
-pub const HOLD: SignedDuration = SignedDuration::from_secs(1);
+/// For pods that became available, or ceased to be: long enough to count those of a step once, short enough that nobody
+/// who watches takes notice, and a small part of an autoscaler's 15 s.
+const AVAILABLE: SignedDuration = SignedDuration::from_secs(1);
+/// For pods that were made: that they are there says little before they are available, and mostly they soon are.
+const MADE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Puts the status as it is in place of a planned one that can wait.
 pub fn hold_back(observed: &Observed, plan: &mut Plan) {
     let (Some(written), Some(before)) = (observed.status_written, &observed.rollout.status) else {
         return;
     };
-    let Ok(due) = written.checked_add(HOLD) else {
+    let available = before.available_replicas != plan.status.available_replicas
+        || before.ready_replicas != plan.status.ready_replicas
+        || before.hpa_replicas != plan.status.hpa_replicas;
+    let hold = if available { AVAILABLE } else { MADE };
+    let Ok(due) = written.checked_add(hold) else {
         return;
     };
     // A clock that went back holds nothing up.

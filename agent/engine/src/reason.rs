@@ -396,7 +396,9 @@ impl fmt::Display for Reason {
                 write!(f, "pod {pod} is not restarted yet: {message}")
             }
             Self::VerbHonoured { verb, text } => write!(f, "{verb} {text}"),
-            Self::NumbersWait => f.write_str("pods are counted in the status once a second"),
+            Self::NumbersWait => {
+                f.write_str("pods are not counted in the status more than once in a moment")
+            }
             Self::TemplateLost { digest } => {
                 write!(
                     f,

@@ -44,9 +44,10 @@ impl Pass<'_> {
             .merge_status::<Rollout>(&self.key, &patch)
             .await?;
         self.wrote_rollout(stored);
+        // By the time when it is written, not when it was decided: under load the two are far apart.
         self.applier
             .status_times
-            .wrote(&self.key, self.observed.now);
+            .wrote(&self.key, jiff::Timestamp::now());
         Ok(())
     }
 
