@@ -28,7 +28,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 43] = [
+pub const RULES: [&str; 44] = [
     "held-makes-no-set",
     "held-keeps-status",
     "max-step",
@@ -46,6 +46,7 @@ pub const RULES: [&str; 43] = [
     "analysis-before-progress",
     "pause-before-progress",
     "person-pauses",
+    "paused-starts-nothing",
     "names-are-repeatable",
     "names-are-new",
     "revision-rises",

@@ -37,11 +37,13 @@ pub enum Planted {
     AbortKeepsWeight,
     /// A verdict of the analysis in the background is not looked at.
     BackgroundIgnored,
+    /// A person's pause is not looked at in scaling.
+    PauseIgnored,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::MaxStepIgnored,
@@ -58,6 +60,7 @@ impl Planted {
         Self::StableBeforeTraffic,
         Self::AbortKeepsWeight,
         Self::BackgroundIgnored,
+        Self::PauseIgnored,
     ];
 }
 

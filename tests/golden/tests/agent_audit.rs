@@ -94,7 +94,7 @@ fn later() -> StatusTime {
 type Change = fn(&Observed, &mut Plan);
 
 /// Rule, case, what is changed.
-const BAD: [(&str, &str, Change); 61] = [
+const BAD: [(&str, &str, Change); 63] = [
     ("held-makes-no-set", "gate_held", |_, plan| {
         let (_, mut other) = good("new_version");
         let set = created(&mut other).clone();
@@ -212,6 +212,14 @@ const BAD: [(&str, &str, Change); 61] = [
     ("person-pauses", "paused_by_person", |_, plan| {
         plan.status.current_step_index = Some(2)
     }),
+    ("paused-starts-nothing", "paused_new_version", |_, plan| {
+        created(plan).spec.replicas = Some(1)
+    }),
+    (
+        "paused-starts-nothing",
+        "paused_scaled_while_growing",
+        |_, plan| scale(plan, "v2", 2, 3),
+    ),
     ("names-are-repeatable", "new_version", |_, plan| {
         created(plan).metadata.name = Some("web-new".into())
     }),

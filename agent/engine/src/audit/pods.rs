@@ -17,6 +17,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     from(view, found);
     promotion(view, found);
     aborted(view, found);
+    paused(view, found);
 }
 
 fn availability(view: &View<'_>, found: &mut Vec<Violation>) {
@@ -168,5 +169,37 @@ fn aborted(view: &View<'_>, found: &mut Vec<Violation>) {
             "aborted-gets-no-weight",
             format!("{} gets {} pods", canary.name, canary.to),
         );
+    }
+}
+
+/// While a person has paused, a new version only keeps its share of what an autoscaler asks for.
+fn paused(view: &View<'_>, found: &mut Vec<Violation>) {
+    let paused = view.observed.rollout.spec.paused == Some(true);
+    let Some(canary) = view.canary().filter(|_| paused && !view.is_blue_green()) else {
+        return;
+    };
+    let back = matches!(
+        view.facts.permit.as_ref().map(|permit| &permit.kind),
+        Some(PermitKind::Rollback { .. })
+    );
+    if canary.to <= canary.from || back {
+        return;
+    }
+    let index = view.plan.status.current_step_index.unwrap_or(0);
+    let share = |replicas: i32| match view.pods_out_of(index, replicas) {
+        Some(pods) if !at_once(view) => pods,
+        Some(_) | None => replicas,
+    };
+    let set = view.sets.iter().find(|set| set.name == canary.name);
+    let noted = set.and_then(|set| set.desired_annotation);
+    let follows = noted.is_some_and(|noted| {
+        noted != view.replicas() && canary.from > 0 && canary.from >= share(noted)
+    });
+    if !follows || canary.to > share(view.replicas()) {
+        let detail = format!(
+            "{} goes from {} to {} pods",
+            canary.name, canary.from, canary.to
+        );
+        breaks(found, "paused-starts-nothing", detail);
     }
 }

@@ -104,8 +104,13 @@ impl Pass<'_> {
         }
     }
 
-    /// What the two versions should have.
+    /// What the two versions should have now.
     pub fn want(&self) -> Want {
+        self.hold_back(self.want_of_step())
+    }
+
+    /// What the present step asks for.
+    fn want_of_step(&self) -> Want {
         if let Some(routed) = self.routed() {
             return self.want_routed(routed);
         }
@@ -210,11 +215,12 @@ impl Pass<'_> {
             message,
             &format!("{}.{}.{to}", set.name, set.desired),
         );
+        let desired = self.note_of(&set, to);
         self.writes.push(Action::ScaleReplicaSet {
             name: set.name,
             from: set.desired,
             to,
-            desired: self.replicas(),
+            desired,
             because,
         });
     }
@@ -238,6 +244,12 @@ impl Pass<'_> {
         if self.aborted() && !self.initial() {
             return Reason::Aborted {
                 why: "the stable version takes over again".to_owned(),
+            };
+        }
+        // In a person's pause only the replicas move: with an autoscaler, or to stand in for what is held back.
+        if self.halted() {
+            return Reason::Replicas {
+                replicas: self.replicas(),
             };
         }
         if let Some(at_once) = &self.at_once {
@@ -305,7 +317,7 @@ impl Pass<'_> {
     /// `minReadySeconds` follows the Rollout without a new revision; desired-replicas is what clients compare with.
     pub(crate) fn keep_annotations(&mut self) {
         let wanted = self.observed.rollout.spec.min_ready_seconds.unwrap_or(0);
-        let replicas = self.replicas();
+        let replicas = self.note_of(&self.new, self.new.desired);
         if self.creating.is_none()
             && self.new.desired_annotation != Some(replicas)
             && !self.scales(&self.new.name)

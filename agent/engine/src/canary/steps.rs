@@ -36,6 +36,11 @@ impl Pass<'_> {
         if self.initial() {
             self.at_once = Some(Reason::InitialDeploy);
             self.index = 0;
+        }
+        if self.at_once.is_some() && self.halted() {
+            self.reasons.push(Reason::PausedByPerson);
+        }
+        if self.initial() {
             return;
         }
         self.take_rollback_window();
