@@ -276,16 +276,6 @@ impl<'a> Pass<'a> {
         self.status.controller_pause = None;
     }
 
-    /// Takes one pause of the controller away, and its mark with the last one.
-    pub fn clear_pause(&mut self, reason: &str) {
-        self.status
-            .pause_conditions
-            .retain(|pause| pause.reason != reason);
-        if self.status.pause_conditions.is_empty() {
-            self.status.controller_pause = None;
-        }
-    }
-
     /// The fleet takes the version back without walking through steps: why.
     pub fn rolls_back_at_once(&self) -> Option<Reason> {
         match &self.decision.mode {

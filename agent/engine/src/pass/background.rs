@@ -43,8 +43,8 @@ impl<'a> Pass<'a> {
         let Some(analysis) = self.in_background() else {
             return Background::Good;
         };
+        // The sign that somebody has promoted stays for the present step: its pause was lifted with this one.
         if self.resumed_after_inconclusive(RunKind::Background) {
-            self.clear_pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN);
             self.next_background();
         }
         let run = self.run_of(RunKind::Background, analysis);
