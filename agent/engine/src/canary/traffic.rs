@@ -3,6 +3,7 @@
 //! In: what the router shows, the present step, the numbers. Out: `SetTraffic`, the shares in the status, reasons. It must
 //! not scale, and it must not know a router.
 
+use agent_api::pod_hash::value_hash;
 use agent_api::{CanaryStep, PodHash, StepKind, WeightDestination, Weights};
 use jiff::SignedDuration;
 
@@ -236,11 +237,13 @@ impl<'a> Pass<'a> {
         };
         if let Some(error) = &traffic.error {
             let message = error.clone();
+            // Another fault at the same step is news; its text may be long, so the key has its hash.
+            let what = value_hash(&error.as_str().into());
             self.event(
                 EventKind::Warning,
                 "TrafficRoutingError",
                 message.clone(),
-                "",
+                &what,
             );
             self.reasons.push(Reason::TrafficError { message });
             return;
