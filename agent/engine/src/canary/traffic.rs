@@ -404,9 +404,13 @@ impl<'a> Pass<'a> {
         self.reasons.push(reason);
     }
 
-    /// A step that makes or takes away a route is done when it is asked for.
+    /// A step that makes or takes away a route is done when it is asked for. Where the gate stops at it, it is asked for
+    /// once, on arrival.
     pub fn route_step(&mut self) {
-        self.news.routes = true;
+        let stays = self.decision.max_step.is_some_and(|max| self.index >= max);
+        let others = self.before.current_step_hash != self.status.current_step_hash;
+        let moved = self.before.current_step_index != Some(self.index);
+        self.news.routes |= !stays || moved || others || self.news.changed;
     }
 
     /// Whether a step has to do with pods or traffic of the new version.
