@@ -28,7 +28,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 44] = [
+pub const RULES: [&str; 45] = [
     "held-makes-no-set",
     "held-keeps-status",
     "max-step",
@@ -38,6 +38,7 @@ pub const RULES: [&str; 44] = [
     "served-is-complete",
     "enough-available",
     "not-too-many",
+    "kept-stable-stays",
     "weight-of-the-step",
     "scale-from-what-is",
     "promotion-needs-pods",

@@ -39,11 +39,13 @@ pub enum Planted {
     BackgroundIgnored,
     /// A person's pause is not looked at in scaling.
     PauseIgnored,
+    /// A stable version that is to keep all its pods is drained.
+    StableNotKept,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::MaxStepIgnored,
@@ -61,6 +63,7 @@ impl Planted {
         Self::AbortKeepsWeight,
         Self::BackgroundIgnored,
         Self::PauseIgnored,
+        Self::StableNotKept,
     ];
 }
 

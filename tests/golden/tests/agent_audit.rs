@@ -94,7 +94,7 @@ fn later() -> StatusTime {
 type Change = fn(&Observed, &mut Plan);
 
 /// Rule, case, what is changed.
-const BAD: [(&str, &str, Change); 63] = [
+const BAD: [(&str, &str, Change); 64] = [
     ("held-makes-no-set", "gate_held", |_, plan| {
         let (_, mut other) = good("new_version");
         let set = created(&mut other).clone();
@@ -184,6 +184,9 @@ const BAD: [(&str, &str, Change); 63] = [
         scale(plan, "v1", 4, 3)
     }),
     ("not-too-many", "at_rest", |_, plan| scale(plan, "v1", 5, 8)),
+    ("kept-stable-stays", "kept_stable_last_step", |_, plan| {
+        scale(plan, "v1", 10, 9)
+    }),
     ("weight-of-the-step", "new_version", |_, plan| {
         created(plan).spec.replicas = Some(2)
     }),

@@ -12,6 +12,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     if !view.is_blue_green() && view.routed().is_none() {
         availability(view, found);
         surge(view, found);
+        kept_stable(view, found);
     }
     weight(view, found);
     from(view, found);
@@ -45,13 +46,33 @@ fn surge(view: &View<'_>, found: &mut Vec<Violation>) {
                 after.saturating_add(one.to),
             )
         });
-    let most = view.limits().maximum().max(before);
+    // Beside a stable version that keeps all its pods the canary's are no surge.
+    let beside = view
+        .canary()
+        .filter(|_| view.keeps_stable() && view.stable().is_some());
+    let beside = beside.map_or(0, |canary| canary.to.max(canary.from).min(view.replicas()));
+    let most = view.limits().maximum();
+    let most = most.max(view.replicas().saturating_add(beside)).max(before);
     if after > most {
         breaks(
             found,
             "not-too-many",
             format!("{after} pods would be wanted, {most} are allowed"),
         );
+    }
+}
+
+/// A stable version that is to keep its pods gives none to the canary.
+fn kept_stable(view: &View<'_>, found: &mut Vec<Violation>) {
+    let (Some(_), Some(stable), true) = (view.canary(), view.stable(), view.keeps_stable()) else {
+        return;
+    };
+    if stable.to < stable.from.min(view.replicas()) {
+        let detail = format!(
+            "{} goes from {} to {} pods",
+            stable.name, stable.from, stable.to
+        );
+        breaks(found, "kept-stable-stays", detail);
     }
 }
 

@@ -2,14 +2,14 @@
 //!
 //! In: what was observed, what was planned. Out: numbers before and after, by name. It must not judge.
 
-use agent_api::names::{ANNOTATION_DIGEST, LABEL_POD_HASH};
+use agent_api::names::{ANNOTATION_DIGEST, ANNOTATION_KEEP_STABLE, LABEL_POD_HASH};
 use agent_api::{
     CanaryStep, CanaryStrategy, ContentDigest, Enforcement, GateStatus, PodHash, RolloutStatus,
     Weights,
 };
 
 use super::Violation;
-use crate::canary::replicas::{Limits, split};
+use crate::canary::replicas::{Limits, beside, split};
 use crate::canary::routed::Routed;
 use crate::effective::{self, Effective};
 use crate::gate::facts::Facts;
@@ -94,6 +94,14 @@ impl<'a> View<'a> {
         running.is_some_and(|running| running.strategy.blue_green.is_some())
     }
 
+    /// The stable version is to keep all its pods while a canary without a router is on its way.
+    pub fn keeps_stable(&self) -> bool {
+        let annotations = self.observed.rollout.metadata.annotations.as_ref();
+        let asked = annotations.and_then(|all| all.get(ANNOTATION_KEEP_STABLE));
+        let asked = asked.is_some_and(|asked| asked == "true");
+        asked && !self.is_blue_green() && self.routed().is_none()
+    }
+
     /// The bounds of a canary whose requests a router splits.
     pub fn routed(&self) -> Option<Routed> {
         self.routed_of(self.limits())
@@ -149,7 +157,12 @@ impl<'a> View<'a> {
         let weight = self.weight_at(index)?;
         let limits = self.limits_of(replicas);
         let Some(routed) = self.routed_of(limits) else {
-            return Some(split(limits, weight).new);
+            let parts = if self.keeps_stable() {
+                beside(limits, weight)
+            } else {
+                split(limits, weight)
+            };
+            return Some(parts.new);
         };
         let steps = self.steps();
         let upto = steps.get(..=usize::try_from(index).unwrap_or(0))?;

@@ -7,7 +7,7 @@
 //! is read from its ReplicaSet: the replicas of the Rollout are noted there with every scaling. A version that had its
 //! whole share of those has it of the present ones; one that was still growing stays as it is, and so does its note.
 
-use super::replicas::{Limits, Want, split};
+use super::replicas::{Limits, Want};
 use super::routed::Routed;
 use crate::pass::{Pass, Strategy};
 use crate::planted::Planted;
@@ -72,7 +72,7 @@ impl Pass<'_> {
         };
         match routed {
             Some(routed) => self.asked_pods(routed, self.weight()),
-            None => split(limits, self.weight()).new,
+            None => self.parts(limits, self.weight()).new,
         }
     }
 

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, pause_reason};
+use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, ANNOTATION_KEEP_STABLE, pause_reason};
 
-use super::replicas::{Blind, Counts, Next, Want, next, split};
+use super::replicas::{Blind, Counts, Limits, Next, Want, beside, next, split};
 use super::routed::Routed;
 use crate::pass::Pass;
 use crate::plan::{Action, EventKind};
@@ -121,7 +121,7 @@ impl Pass<'_> {
                 new: limits.replicas,
             }
         } else {
-            split(limits, self.weight())
+            self.parts(limits, self.weight())
         };
         if self.bug.is(Planted::OnePodTooMany) && !self.at_stable() {
             return Want {
@@ -130,6 +130,38 @@ impl Pass<'_> {
             };
         }
         want
+    }
+
+    /// The stable version keeps all its pods until the new one is promoted, as the Rollout's annotation asks. With a router it
+    /// does so anyway, unless it follows its traffic.
+    pub fn keeps_stable(&self) -> bool {
+        let annotations = self.observed.rollout.metadata.annotations.as_ref();
+        let asked = annotations.and_then(|all| all.get(ANNOTATION_KEEP_STABLE));
+        let ignored = self.bug.is(Planted::StableNotKept);
+        asked.is_some_and(|asked| asked == "true") && !ignored && self.routed().is_none()
+    }
+
+    /// Pods of both versions at a weight, without a router.
+    pub fn parts(&self, limits: Limits, weight: i32) -> Want {
+        if self.keeps_stable() {
+            beside(limits, weight)
+        } else {
+            split(limits, weight)
+        }
+    }
+
+    /// The bounds of scaling without a router. Pods beside a stable version that keeps its own are no surge.
+    fn bounds(&self, want: Want) -> Limits {
+        let limits = self.limits();
+        let beside = if self.keeps_stable() && self.stable.is_some() {
+            want.new
+        } else {
+            0
+        };
+        Limits {
+            surge: limits.surge.max(beside),
+            ..limits
+        }
     }
 
     fn blind(&self) -> Blind {
@@ -152,7 +184,7 @@ impl Pass<'_> {
             None => {
                 let older: Vec<Counts> = self.older.iter().map(counts).collect();
                 let new = counts(&self.new);
-                next(self.limits(), want, stable, new, &older, self.blind())
+                next(self.bounds(want), want, stable, new, &older, self.blind())
             }
         };
         self.explain(&want, &next);
@@ -309,7 +341,7 @@ impl Pass<'_> {
             let total = others.saturating_add(next.stable).saturating_add(next.new);
             self.reasons.push(Reason::SurgeGuard {
                 total,
-                maximum: self.limits().maximum(),
+                maximum: self.bounds(*want).maximum(),
             });
         }
     }

@@ -7,7 +7,7 @@ use agent_api::names::pause_reason;
 use agent_api::{AnalysisPhase, PauseStep, StepAnalysis, StepKind};
 use jiff::SignedDuration;
 
-use super::replicas::{FULL_WEIGHT, Want, split, threshold};
+use super::replicas::{FULL_WEIGHT, Want, threshold};
 use crate::pass::Pass;
 use crate::pass::background::Background;
 use crate::pass::runs::RunKind;
@@ -158,7 +158,7 @@ impl Pass<'_> {
                 .older
                 .iter()
                 .all(|set| set.desired == 0 && set.available == 0);
-            return done(others && self.has(split(self.limits(), weight)));
+            return done(others && self.has(self.parts(self.limits(), weight)));
         };
         let share = self.share(routed);
         let there = self.has(self.want_routed(routed));

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::Life;
-use super::begin::{blue_green, steps};
+use super::begin::{blue_green, keep_stable, steps};
 use crate::agent_fixture::{VERSIONS, defaulted, digest, hash, template};
 
 impl Life {
@@ -181,7 +181,14 @@ impl Life {
         self.note("somebody edits the service");
     }
 
+    /// An autoscaler, or somebody, wants another number; or the stable version is to keep its pods, or not any more.
     fn scale(&mut self) {
+        if self.dice.one_in(6) {
+            let keep = self.dice.one_in(2);
+            keep_stable(&mut self.cluster.observed, keep);
+            self.note("keep-stable or not");
+            return;
+        }
         self.cluster.observed.rollout.spec.replicas = Some(self.dice.number(9));
         self.edited("scale");
     }
