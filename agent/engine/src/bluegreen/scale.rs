@@ -138,8 +138,9 @@ impl Pass<'_> {
             let stays = Some(&set.hash) == active;
             let keeps = set.desired.min(all);
             if serves && stays {
-                // It goes on until the new version takes over; more of it is nobody's wish.
-                moves.push((set, keeps, Reason::Replicas { replicas: all }));
+                // It goes on until the new version takes over, and an autoscaler looks at it alone meanwhile.
+                let follows = if set.desired > 0 { all } else { 0 };
+                moves.push((set, follows, Reason::Replicas { replicas: all }));
                 continue;
             }
             let later = set.scale_down_at.filter(|at| *at > self.observed.now);
