@@ -25,6 +25,7 @@ pub mod measure;
 pub mod metrics;
 pub mod observe;
 pub mod permit;
+pub mod pod_list;
 pub mod program;
 pub mod queue;
 pub mod refusals;

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use agent_api::names::{ANNOTATION_DIGEST, gate_name};
 use agent_api::{
     AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, Pod, PodTemplate,
-    ReplicaSet, Rollout, Service, Trim as _, Uid, Workload,
+    ReplicaSet, Rollout, Service, Uid, Workload,
 };
 use agent_engine::{
     GateObserved, GateRecord, Governance, Kept, Observed, Settings, StoredDigests, TemplateKey,
     Templates, effective, pods, services,
 };
+use kube::Client;
 use kube::api::ListParams;
-use kube::{Api, Client};
 
 use crate::cache::Caches;
 use crate::config;
@@ -24,6 +24,7 @@ use crate::fleet::{Fleet, Kinds};
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
 use crate::permit;
+use crate::pod_list;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
 use crate::store::Found;
@@ -143,37 +144,27 @@ impl Observer {
         decoded(self.caches.replica_sets.indexed(uid.as_str()))
     }
 
-    /// The pods as they are at this moment, when the engine needs them. A list of metadata alone, from the API server
-    /// itself: what was evicted just now is in none of our caches.
+    /// The pods as they are at this moment, when the engine needs them, from the API server itself: what was evicted just
+    /// now is in none of our caches. Of metadata alone, unless a restart has to know which are ready.
     async fn pods(&self, observed: &Observed, key: &ObjectKey) -> Result<Option<Vec<Pod>>, Error> {
         // An empty selector is that of a workload that is gone, and would name every pod there is.
         let unknown = observed.selector().is_empty();
         if unknown || !pods::needed(&observed.rollout, &observed.replica_sets, observed.now) {
             return Ok(None);
         }
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
         let selector = observed.selector().to_query();
-        let mut parameters = ListParams::default().labels(&selector).limit(PODS_A_PAGE);
-        let mut found = Vec::new();
-        loop {
-            let page = api.list_metadata(&parameters).await;
-            let page = page.map_err(|source| Error::Pods {
-                rollout: key.clone(),
-                source: Box::new(source),
-            })?;
-            found.extend(page.items.into_iter().map(|item| {
-                let mut pod = Pod {
-                    metadata: item.metadata,
-                    ..Pod::default()
-                };
-                pod.trim();
-                pod
-            }));
-            match page.metadata.continue_.filter(|more| !more.is_empty()) {
-                Some(more) => parameters = parameters.continue_token(&more),
-                None => return Ok(Some(found)),
-            }
-        }
+        let parameters = ListParams::default().labels(&selector).limit(PODS_A_PAGE);
+        let restarts = pods::restart_due(&observed.rollout, observed.now).is_some();
+        let found = if restarts {
+            pod_list::with_readiness(&self.client, &key.namespace, parameters).await
+        } else {
+            pod_list::of_metadata(&self.client, &key.namespace, parameters).await
+        };
+        let found = found.map_err(|source| Error::Pods {
+            rollout: key.clone(),
+            source: Box::new(source),
+        });
+        found.map(Some)
     }
 
     fn runs(&self, uid: &Uid) -> Vec<AnalysisRun> {

@@ -38,7 +38,7 @@ pub use plan::{
 pub use reason::Reason;
 
 use effective::Effective;
-use gate::decision::{Decision, GateOutcome};
+use gate::decision::{Decision, GateOutcome, Mode};
 use gate::facts::Facts;
 use gate::record::Recorder;
 use pass::{Progress, Strategy};
@@ -63,15 +63,30 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
         };
     }
     let views = sets::views(observed);
-    // Without the workload there is no content to decide about: what serves goes on serving.
-    if let Some(message) = workload::problem(observed) {
-        return Plan {
-            actions: Vec::new(),
-            status: still::invalid(observed, &views, &message),
-            reasons: vec![Reason::InvalidSpec { message }],
-            wake: None,
-        };
+    let Some(message) = workload::problem(observed) else {
+        let mut plan = decided(observed, views, bug).0;
+        workload::note_generation(observed, &mut plan);
+        return plan;
+    };
+    // What the fleet takes back is kept, and needs no workload.
+    if let Some(found) = workload::stand_in(observed) {
+        let (mut plan, decision) = decided(&found, views.clone(), bug);
+        if matches!(decision.mode, Mode::Rollback { .. }) {
+            plan.reasons.push(Reason::InvalidSpec { message });
+            return plan;
+        }
     }
+    // Without the workload there is no content to decide about: what serves goes on serving.
+    Plan {
+        actions: Vec::new(),
+        status: still::invalid(observed, &views, &message),
+        reasons: vec![Reason::InvalidSpec { message }],
+        wake: None,
+    }
+}
+
+/// Decides about content that is known.
+fn decided(observed: &Observed, views: Vec<SetView>, bug: Bug) -> (Plan, Decision) {
     let spec = effective::of_spec(observed);
     let facts = gate::observe::facts(observed, &spec, &views, bug);
     let decision = decide(&facts, bug);
@@ -90,8 +105,7 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
     actions.append(&mut plan.actions);
     plan.actions = actions;
     gate_wake(observed, &facts, &mut plan);
-    workload::note_generation(observed, &mut plan);
-    plan
+    (plan, decision)
 }
 
 fn decide(facts: &Facts, bug: Bug) -> Decision {

@@ -66,6 +66,8 @@ pub struct SetView {
     pub scale_down_at: Option<Timestamp>,
     /// Its version was aborted.
     pub taken_back: bool,
+    /// Its pods cannot be made or deleted: reason and message.
+    pub failure: Option<(String, String)>,
     /// It is being deleted.
     pub deleting: bool,
 }
@@ -114,6 +116,10 @@ impl SetView {
                 .and_then(|all| all.get(ANNOTATION_SCALE_DOWN_DEADLINE))
                 .and_then(|text| text.parse().ok()),
             taken_back: annotations.is_some_and(|all| all.contains_key(ANNOTATION_TAKEN_BACK)),
+            failure: set.failure().map(|one| {
+                let reason = one.reason.clone().unwrap_or_default();
+                (reason, one.message.clone().unwrap_or_default())
+            }),
             deleting: set.metadata.deletion_timestamp.is_some(),
         }
     }

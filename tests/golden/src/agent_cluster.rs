@@ -19,7 +19,7 @@ use agent_engine::{Action, Changes, GateRecord, Kept, Observed, Plan, Refusal, p
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use controller::{keep_pods, owned, time};
+use controller::{keep_pods, owned, readied, time};
 
 use crate::agent_fixture::{NAME, defaulted};
 
@@ -119,7 +119,7 @@ impl Cluster {
     pub fn look(&mut self) {
         let observed = &mut self.observed;
         let needed = pods::needed(&observed.rollout, &observed.replica_sets, observed.now);
-        observed.pods = needed.then(|| self.pods.clone());
+        observed.pods = needed.then(|| readied(&self.pods, &observed.replica_sets));
         let now = observed.now;
         observed.refused.retain(|refusal| refusal.until() > now);
     }

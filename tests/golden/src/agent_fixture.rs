@@ -121,6 +121,8 @@ struct SetPart {
     /// Day of its making, if that is not its revision.
     created: Option<i64>,
     deleting: Option<Timestamp>,
+    /// Why its pods cannot be made.
+    failure: Option<String>,
     /// Labels of its template beyond what is written.
     #[serde(default)]
     labels: BTreeMap<String, String>,
@@ -418,7 +420,12 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
             "replicas": part.desired, "minReadySeconds": part.min_ready_seconds,
             "selector": {"matchLabels": labels}, "template": template,
         },
-        "status": {"replicas": part.desired, "readyReplicas": available, "availableReplicas": available},
+        "status": {
+            "replicas": part.desired, "readyReplicas": available, "availableReplicas": available,
+            "conditions": part.failure.as_ref().map(|message| {
+                json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}])
+            }),
+        },
     })
 }
 

@@ -53,6 +53,14 @@ impl Pass<'_> {
             self.clear_pauses();
         } else if self.observed.rollout.spec.paused == Some(true) {
             self.reasons.push(Reason::PausedByPerson);
+            let (kind, analysis) = if switched {
+                (RunKind::PostPromotion, &strategy.post_promotion_analysis)
+            } else {
+                (RunKind::PrePromotion, &strategy.pre_promotion_analysis)
+            };
+            if analysis.is_some() {
+                self.hear_in_pause(kind);
+            }
             return Stage::Waits;
         }
         if switched {

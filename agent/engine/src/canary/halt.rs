@@ -1,4 +1,4 @@
-//! A person has paused the Rollout: the new version gets no pods that it had not.
+//! A person has paused the Rollout: the new version gets neither pods nor traffic that it had not, and does not become stable.
 //!
 //! In: `spec.paused`, the numbers, the Rollout's replicas when the new version was last scaled. Out: what the two versions
 //! should have meanwhile. It must not walk steps or scale.

@@ -18,7 +18,8 @@ use crate::sets::SetView;
 impl Pass<'_> {
     /// Everything is moved over: the wanted version becomes the stable one.
     pub fn promote(&mut self) {
-        if self.at_stable() || self.aborted() || self.creating.is_some() {
+        let halted = self.halted() && !self.initial();
+        if self.at_stable() || self.aborted() || self.creating.is_some() || halted {
             return;
         }
         let replicas = self.replicas();

@@ -4,7 +4,7 @@
 
 use agent_api::duration::from_int_or_string;
 use agent_api::names::pause_reason;
-use agent_api::{AnalysisPhase, PauseStep, StepAnalysis, StepKind};
+use agent_api::{AnalysisPhase, CanaryStep, PauseStep, StepAnalysis, StepKind};
 use jiff::SignedDuration;
 
 use super::replicas::{FULL_WEIGHT, Want, threshold};
@@ -52,6 +52,9 @@ impl Pass<'_> {
         let stops = self.watch_background() == Background::Stops;
         if self.observed.rollout.spec.paused == Some(true) && !self.aborted() {
             self.reasons.push(Reason::PausedByPerson);
+            if let Some(StepKind::Analysis(_)) = self.step(self.index).map(CanaryStep::kind) {
+                self.hear_in_pause(RunKind::Step);
+            }
             return;
         }
         if stops {

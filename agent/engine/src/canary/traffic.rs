@@ -181,6 +181,11 @@ impl<'a> Pass<'a> {
             return none;
         }
         let asked = self.weight().min(routed.most);
+        let asked = if self.halted() {
+            asked.min(self.had_weight())
+        } else {
+            asked
+        };
         let pods = self.asked_pods(routed, asked);
         // A version that is to have no pods gets no traffic, whatever the weight.
         let target = if pods == 0 { 0 } else { asked };
@@ -204,6 +209,16 @@ impl<'a> Pass<'a> {
             short,
             ..none
         }
+    }
+
+    /// The share that the new version has, or was to have.
+    fn had_weight(&self) -> i32 {
+        let canary = self.before.canary.as_ref();
+        let asked = canary
+            .and_then(|canary| canary.weights.as_ref()?.canary.as_ref())
+            .filter(|asked| asked.pod_template_hash.as_ref() == Some(&self.new.hash));
+        let asked = asked.map_or(0, |asked| asked.weight);
+        asked.max(self.carried(&self.new.hash))
     }
 
     /// Weights of the steps, for the way back.

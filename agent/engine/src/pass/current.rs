@@ -135,6 +135,7 @@ fn make(
         desired_annotation: None,
         scale_down_at: None,
         taken_back: false,
+        failure: None,
         deleting: false,
     };
     (view, set)
@@ -234,6 +235,7 @@ impl Pass<'_> {
             });
         }
         self.settle_revision();
+        self.copy_annotations();
         let same_version = self.before.current_pod_hash.as_ref() == Some(&self.new.hash);
         // The hash of the steps is another program's until we have taken the ReplicaSet over: it says nothing then.
         let noted = self.before.current_step_hash == steps;
@@ -297,6 +299,24 @@ impl Pass<'_> {
             self.annotate_rollout(ANNOTATION_REVISION, Some(revision));
             let message = format!("updated to revision {}", self.new.revision);
             self.event(EventKind::Normal, "RolloutUpdated", message, "");
+        }
+    }
+
+    /// The Rollout's annotations reach the ReplicaSet that is there too.
+    fn copy_annotations(&mut self) {
+        if self.creating.is_some() || self.decision.mode == Mode::Held {
+            return;
+        }
+        let mut sets = self.observed.replica_sets.iter();
+        let set = sets.find(|set| set.metadata.name.as_ref() == Some(&self.new.name));
+        let known = set.and_then(|set| set.metadata.annotations.as_ref());
+        let there = |key: &String| known.and_then(|all| all.get(key));
+        let wanted = copied_annotations(self.observed).into_iter();
+        let missing: BTreeMap<String, String> = wanted
+            .filter(|(key, value)| there(key) != Some(value))
+            .collect();
+        if !missing.is_empty() {
+            self.annotate_new(missing);
         }
     }
 

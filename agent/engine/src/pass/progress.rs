@@ -68,6 +68,15 @@ impl Pass<'_> {
                 "RolloutRetry",
                 format!("revision {} goes on", self.new.revision),
             ))
+        } else if was == "NewReplicaSetAvailable" && self.lost_pods() {
+            Some((
+                TRUE,
+                "ReplicaSetNotAvailable",
+                format!(
+                    "ReplicaSet \"{name}\" has too few of its pods: {}",
+                    self.mark()
+                ),
+            ))
         } else if was != "NewReplicaSetAvailable" && self.progressed(known) {
             Some((
                 TRUE,
@@ -77,6 +86,11 @@ impl Pass<'_> {
         } else {
             None
         }
+    }
+
+    /// It was complete, and has fewer pods than may be missing: the clock runs anew.
+    fn lost_pods(&self) -> bool {
+        self.at_stable() && self.serving().available < self.limits().minimum()
     }
 
     fn mark(&self) -> String {

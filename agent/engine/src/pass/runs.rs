@@ -158,7 +158,12 @@ impl Pass<'_> {
             Some(view) => view,
             None => self.make_run(kind, name, analysis),
         };
-        self.tell_phase(kind, &view);
+        self.note_run(kind, &view);
+        view
+    }
+
+    fn note_run(&mut self, kind: RunKind, view: &RunView) {
+        self.tell_phase(kind, view);
         let known = AnalysisRunRef {
             name: view.name.clone(),
             status: Some(view.phase),
@@ -166,7 +171,30 @@ impl Pass<'_> {
             ..AnalysisRunRef::default()
         };
         kind.note(&mut self.status, known);
-        view
+    }
+
+    /// While a person has paused no run is begun, but one that failed takes the version back all the same.
+    pub fn hear_in_pause(&mut self, kind: RunKind) {
+        let name = self.run_name(kind);
+        let Some(run) = self.find_run(&name).map(view) else {
+            return;
+        };
+        self.note_run(kind, &run);
+        match run.phase {
+            AnalysisPhase::Failed | AnalysisPhase::Error => {
+                let what = match kind {
+                    RunKind::Step => format!("of step {}", self.index.saturating_add(1)),
+                    RunKind::Background | RunKind::PrePromotion | RunKind::PostPromotion => {
+                        kind.what().to_owned()
+                    }
+                };
+                self.abort_for(&what, &run);
+            }
+            AnalysisPhase::Successful
+            | AnalysisPhase::Running
+            | AnalysisPhase::Pending
+            | AnalysisPhase::Inconclusive => {}
+        }
     }
 
     /// Somebody cleared the pause that an inconclusive run had made.

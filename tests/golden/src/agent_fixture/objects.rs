@@ -20,6 +20,8 @@ pub(super) struct PodPart {
     name: String,
     created: Timestamp,
     deleting: Option<Timestamp>,
+    /// Whether it takes requests; not said without.
+    ready: Option<bool>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
@@ -52,8 +54,12 @@ pub(super) fn pod(part: PodPart) -> Value {
     let mut labels = part.labels;
     labels.insert("app".to_owned(), NAME.to_owned());
     labels.insert(LABEL_POD_HASH.to_owned(), hash.to_string());
+    let status = part.ready.map(|ready| {
+        let status = if ready { "True" } else { "False" };
+        json!({"conditions": [{"type": "Ready", "status": status}]})
+    });
     json!({
-        "apiVersion": "v1", "kind": "Pod",
+        "apiVersion": "v1", "kind": "Pod", "status": status,
         "metadata": {
             "name": part.name, "namespace": "shop", "uid": format!("{}-uid", part.name),
             "labels": labels, "annotations": part.annotations,
