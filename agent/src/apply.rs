@@ -1,7 +1,8 @@
 //! Apply: what the engine planned, written.
 //!
-//! In: a plan and what it was made from. Out: writes, in the plan's order; the first that fails ends the pass. It must
-//! not choose: it does not look at the cluster, and it does not leave out or add a write.
+//! In: a plan and what it was made from. Out: writes, in the plan's order; the first that fails ends the pass, and so does
+//! a ReplicaSet that is refused. It must not choose: it does not look at the cluster, and it does not leave out or add a
+//! write.
 
 mod analysis;
 mod gate;
@@ -84,7 +85,7 @@ pub struct Applier {
     pub reports: Arc<Reports>,
     /// The agent's own namespace.
     pub namespace: String,
-    /// Evictions that were refused.
+    /// What was refused.
     pub refusals: Arc<Refusals>,
     /// What was said of Rollouts that cannot be decoded.
     pub undecodable: Undecodable,
@@ -119,6 +120,8 @@ struct Pass<'a> {
     versions: BTreeMap<String, String>,
     /// The server refused something, which the next pass has to know.
     refused: bool,
+    /// That was the ReplicaSet of the wanted version.
+    refused_set: bool,
 }
 
 impl Applier {
@@ -140,9 +143,14 @@ impl Applier {
             record: observed.gate.gate().and_then(|gate| gate.status.clone()),
             versions: BTreeMap::new(),
             refused: false,
+            refused_set: false,
         };
         for action in actions {
             pass.act(action).await?;
+            // What follows counts on the ReplicaSet. The next pass, at once, knows that there is none.
+            if pass.refused_set {
+                return Ok(Some(observed.now));
+            }
         }
         pass.write_status(&status).await?;
         self.metrics.update_ended(

@@ -73,7 +73,7 @@ pub struct Observer {
     pub workloads: Arc<Workloads>,
     /// Templates as the API server would store them.
     pub rehearsal: Rehearsal,
-    /// Evictions that were refused.
+    /// What was refused.
     pub refusals: Arc<Refusals>,
     /// What holds for all Rollouts.
     pub settings: Settings,
@@ -92,6 +92,7 @@ impl Observer {
             defaulted: None,
             pods: None,
             refused: self.refusals.of(&uid, at.now),
+            refused_set: self.refusals.set_of(&uid, at.now),
             settings: self.settings,
             stored: StoredDigests::new(),
             replica_sets: self.replica_sets(&uid),

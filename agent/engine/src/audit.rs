@@ -28,8 +28,9 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 43] = [
+pub const RULES: [&str; 44] = [
     "held-makes-no-set",
+    "refused-waits",
     "held-keeps-status",
     "max-step",
     "lease-ends-raising",

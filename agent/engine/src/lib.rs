@@ -30,7 +30,7 @@ mod workload;
 pub use audit::{Violation, audit};
 pub use observed::{
     GateObserved, GateRecord, Governance, HpaCounting, HubContact, Kept, Observed, Refusal,
-    Settings, StoredDigests, TemplateKey, Templates, TrafficObserved,
+    RefusedSet, Settings, StoredDigests, TemplateKey, Templates, TrafficObserved,
 };
 pub use plan::{
     Action, Changes, Event, EventKind, GateChange, KeepTemplate, Plan, PodChange, Route, Traffic,

@@ -9,7 +9,7 @@ use agent_api::{
     AnalysisRun, ContentDigest, DeliveryDigest, FirstContact, Gate, LabelSelector, Pod,
     PodTemplate, ReplicaSet, Rollout, Service, Uid, Weights, Workload,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 /// Everything one decision is made from.
@@ -36,6 +36,8 @@ pub struct Observed {
     pub pods: Option<Vec<Pod>>,
     /// Evictions that the API server refused not long ago.
     pub refused: Vec<Refusal>,
+    /// The ReplicaSet that the API server refused to make not long ago.
+    pub refused_set: Option<RefusedSet>,
     /// The workload that the Rollout names; `None` when it names none, and when there is none of that name.
     pub workload: Option<Workload>,
     /// Of ReplicaSets with a digest annotation, by name: digests that a spec copied from its stored template would have.
@@ -64,6 +66,38 @@ impl Refusal {
     /// When it is worth trying again.
     pub fn until(&self) -> Timestamp {
         let until = self.at.checked_add(crate::pass::restart::REFUSED_AGAIN);
+        until.unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// A ReplicaSet that the API server refused to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedSet {
+    /// Its content; another one is not refused by this.
+    pub digest: ContentDigest,
+    /// The API server's words.
+    pub message: String,
+    /// They name a field of the object: the spec is wrong. A quota or a policy may change its mind.
+    pub invalid: bool,
+    /// When.
+    pub at: Timestamp,
+    /// How often in a row.
+    pub times: u32,
+}
+
+/// After the first refusal of a ReplicaSet; doubled with each further one. A webhook that is restarted is back in seconds.
+const CREATED_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+/// Never longer: a person who has raised a quota looks on.
+const CREATED_AGAIN_AT_MOST: SignedDuration = SignedDuration::from_secs(30);
+/// More doublings change nothing.
+const DOUBLINGS: u32 = 5;
+
+impl RefusedSet {
+    /// When it is worth trying again.
+    pub fn until(&self) -> Timestamp {
+        let doublings = self.times.saturating_sub(1).min(DOUBLINGS);
+        let wait = CREATED_AGAIN.saturating_mul(1_i32 << doublings);
+        let until = self.at.checked_add(wait.min(CREATED_AGAIN_AT_MOST));
         until.unwrap_or(Timestamp::MAX)
     }
 }

@@ -13,6 +13,7 @@ mod honoured;
 pub mod metadata;
 pub mod phase;
 pub mod progress;
+pub mod refused;
 pub mod restart;
 pub mod rollback;
 pub mod runs;

@@ -18,7 +18,7 @@ use crate::reason::Reason;
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct Plan {
-    /// Writes, in order; the first that fails ends the pass.
+    /// Writes, in order; the first that fails ends the pass, and so does a ReplicaSet that is refused.
     pub actions: Vec<Action>,
     /// The whole status; the shell writes the difference from the observed one, after the actions.
     pub status: RolloutStatus,

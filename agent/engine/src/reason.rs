@@ -213,6 +213,13 @@ pub enum Reason {
         /// Its words.
         message: String,
     },
+    /// The API server refuses to make the ReplicaSet of the version.
+    SetRefused {
+        /// The ReplicaSet.
+        name: String,
+        /// Its words.
+        message: String,
+    },
     /// A request from inside the cluster is honoured.
     VerbHonoured {
         /// Which, and more about it.
@@ -392,6 +399,9 @@ impl fmt::Display for Reason {
             ),
             Self::RestartRefused { pod, message } => {
                 write!(f, "pod {pod} is not restarted yet: {message}")
+            }
+            Self::SetRefused { name, message } => {
+                write!(f, "{name} cannot be created, no step is walked: {message}")
             }
             Self::VerbHonoured { verb, text } => write!(f, "{verb} {text}"),
             Self::TemplateLost { digest } => {

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::names::ANNOTATION_DESIRED_REPLICAS;
-use agent_api::{ObjectMeta, ReplicaSet, Uid};
-use agent_engine::Changes;
+use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST};
+use agent_api::{ContentDigest, ObjectMeta, ReplicaSet, Uid};
+use agent_engine::{Changes, RefusedSet};
 use serde_json::{Value, json};
 
 use super::{Error, Pass};
@@ -16,10 +16,28 @@ use crate::written::Kind;
 
 impl Pass<'_> {
     /// Creates a ReplicaSet. One of this name that is there already is not in the cache yet, or somebody else's: the next
-    /// pass sees which.
+    /// pass sees which. A refusal is an answer, not a failure: the other versions go on.
     pub(super) async fn create_replica_set(&mut self, set: &ReplicaSet) -> Result<(), Error> {
-        let stored = self.applier.writer.create(set).await?;
-        self.wrote(&stored);
+        let refused = match self.applier.writer.create(set).await {
+            Ok(stored) => {
+                self.wrote(&stored);
+                self.applier.refusals.forget_set(&self.uid);
+                return Ok(());
+            }
+            Err(error) => error.refusal().ok_or(error)?,
+        };
+        tracing::warn!(rollout = %self.key, set = set.metadata.name, message = refused.message, "the API server refuses the ReplicaSet");
+        self.refused_set = true;
+        let annotations = set.metadata.annotations.as_ref();
+        let digest = annotations.and_then(|all| all.get(ANNOTATION_DIGEST));
+        let refused = RefusedSet {
+            digest: ContentDigest(digest.cloned().unwrap_or_default()),
+            message: refused.message,
+            invalid: refused.names_a_field,
+            at: self.observed.now,
+            times: 0,
+        };
+        self.applier.refusals.add_set(&self.uid, refused);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! as it is, and what cannot be applied is an error.
 
 mod controller;
+mod refuse;
 
 use std::collections::BTreeMap;
 
@@ -56,6 +57,8 @@ pub struct Cluster {
     pub pods: Vec<Pod>,
     /// A budget lets no pod be evicted.
     pub blocked: bool,
+    /// A policy lets no ReplicaSet be made.
+    pub refuses: bool,
 }
 
 impl Cluster {
@@ -70,6 +73,7 @@ impl Cluster {
             events: BTreeMap::new(),
             pods: Vec::new(),
             blocked: false,
+            refuses: false,
         };
         for set in cluster.observed.replica_sets.clone() {
             cluster.store_form(&set);
@@ -101,6 +105,9 @@ impl Cluster {
                 continue;
             }
             if limit.is_some_and(|limit| done >= limit) {
+                return Ok(done);
+            }
+            if self.refuses && self.refuse(action) {
                 return Ok(done);
             }
             self.write(action)?;
@@ -338,6 +345,7 @@ impl Cluster {
         stamp(&mut set.metadata, self.observed.now);
         set.status = Some(ReplicaSetStatus::default());
         self.made.push(name);
+        self.observed.refused_set = None;
         self.store_form(&set);
         self.observed.replica_sets.push(set);
         Ok(())

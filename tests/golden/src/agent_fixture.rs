@@ -25,7 +25,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use gate::{GatePart, gate_observed};
-use objects::{PodPart, RefusedPart, ServicePart, pod, refusal, service};
+use objects::{
+    PodPart, RefusedPart, RefusedSetPart, ServicePart, pod, refusal, refused_set, service,
+};
 
 /// What can be wrong with a fixture.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,7 @@ struct Fixture {
     pods: Option<Vec<PodPart>>,
     #[serde(default)]
     refused: Vec<RefusedPart>,
+    refused_set: Option<RefusedSetPart>,
     #[serde(default)]
     hpa_counts_all: bool,
     workload: Option<WorkloadPart>,
@@ -223,6 +226,7 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
         defaulted: None,
         pods: None,
         refused: Vec::new(),
+        refused_set: fixture.refused_set.take().map(refused_set),
         workload: fixture.workload.take().map(workload),
         stored: StoredDigests::new(),
         gate: GateObserved::stand_alone(),

@@ -94,7 +94,7 @@ fn later() -> StatusTime {
 type Change = fn(&Observed, &mut Plan);
 
 /// Rule, case, what is changed.
-const BAD: [(&str, &str, Change); 61] = [
+const BAD: [(&str, &str, Change); 62] = [
     ("held-makes-no-set", "gate_held", |_, plan| {
         let (_, mut other) = good("new_version");
         let set = created(&mut other).clone();
@@ -120,6 +120,13 @@ const BAD: [(&str, &str, Change); 61] = [
         let name = format!("web-{}", hash("v3"));
         let (_, mut other) = good("third_version");
         created(&mut other).metadata.name = Some(name);
+        let set = created(&mut other).clone();
+        plan.actions.push(Action::CreateReplicaSet {
+            replica_set: Box::new(set),
+        });
+    }),
+    ("refused-waits", "refused_set_quota", |_, plan| {
+        let (_, mut other) = good("new_version");
         let set = created(&mut other).clone();
         plan.actions.push(Action::CreateReplicaSet {
             replica_set: Box::new(set),

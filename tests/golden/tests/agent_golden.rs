@@ -101,6 +101,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::TemplateLost { .. } => "TemplateLost",
         Reason::Restarting { .. } => "Restarting",
         Reason::RestartRefused { .. } => "RestartRefused",
+        Reason::SetRefused { .. } => "SetRefused",
         Reason::TrafficError { .. } => "TrafficError",
         Reason::NoPodsNoTraffic { .. } => "NoPodsNoTraffic",
         Reason::TrafficWaitsForStable { .. } => "TrafficWaitsForStable",
@@ -109,7 +110,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::ServiceWaits { .. } => "ServiceWaits",
     }
 }
-const REASONS: usize = 48;
+const REASONS: usize = 49;
 
 fn words(plan: &Plan) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let actions = plan.actions.iter().map(action_word).collect();

@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 
 use agent_api::names::{
-    ANNOTATION_REVISION, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX,
+    ANNOTATION_DIGEST, ANNOTATION_REVISION, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX,
     ROLLOUT_TYPE_BACKGROUND, ROLLOUT_TYPE_POST_PROMOTION, ROLLOUT_TYPE_PRE_PROMOTION,
 };
-use agent_api::{AnalysisPhase, AnalysisRun, StatusTime};
+use agent_api::{AnalysisPhase, AnalysisRun, ReplicaSet, StatusTime};
 
 use super::Violation;
 use super::view::{View, breaks};
@@ -49,6 +49,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
             if !names.insert(name.clone()) {
                 breaks(found, "names-are-new", name);
             }
+            refused(view, replica_set, found);
             let annotations = replica_set.metadata.annotations.as_ref();
             let revision = annotations
                 .and_then(|all| all.get(ANNOTATION_REVISION))
@@ -78,6 +79,20 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     }
     deletions(view, found);
     status(view, found);
+}
+
+/// What the API server refused is not asked for again before its time, and then without pods.
+fn refused(view: &View<'_>, set: &ReplicaSet, found: &mut Vec<Violation>) {
+    let Some(refused) = &view.observed.refused_set else {
+        return;
+    };
+    let annotations = set.metadata.annotations.as_ref();
+    let digest = annotations.and_then(|all| all.get(ANNOTATION_DIGEST));
+    let same = digest.map(String::as_str) == Some(refused.digest.as_str());
+    if same && (refused.until() > view.observed.now || set.desired() > 0) {
+        let name = set.metadata.name.clone().unwrap_or_default();
+        breaks(found, "refused-waits", name);
+    }
 }
 
 /// Rollout, hash, revision, the step of a step's run, and the attempt as annotated.

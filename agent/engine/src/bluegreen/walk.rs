@@ -28,7 +28,7 @@ impl Pass<'_> {
         if self.at_stable() {
             return Stage::Done;
         }
-        if self.aborted() {
+        if self.aborted() || self.refused().is_some() {
             return Stage::Waits;
         }
         self.at_once = self.fleet_rollback().or(self.at_once.take());

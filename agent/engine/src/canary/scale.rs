@@ -70,6 +70,12 @@ impl Pass<'_> {
                 new: self.aborted_pods(routed),
             };
         }
+        if self.refused().is_some() {
+            return Want {
+                stable: whole,
+                new: 0,
+            };
+        }
         let weight = self.weight();
         let asked = self.asked_pods(routed, weight);
         let carried = self.carried(&self.new.hash);
@@ -115,6 +121,11 @@ impl Pass<'_> {
                 stable: 0,
                 new: limits.replicas,
             }
+        } else if self.refused().is_some() {
+            Want {
+                stable: limits.replicas,
+                new: 0,
+            }
         } else {
             split(limits, self.weight())
         };
@@ -134,7 +145,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Scales: down first, so that no moment has more pods than allowed, then the new one is made, then up.
+    /// Scales: down first, so that no moment has more pods than allowed, then up. The new one is made before all that
+    /// where there is room for it, so that a refusal finds nothing taken away yet.
     pub fn scale(&mut self) {
         let want = self.want();
         let counts = |set: &SetView| Counts {
@@ -173,10 +185,23 @@ impl Pass<'_> {
             .into_iter()
             .filter(|(set, to, _)| *to != set.desired)
             .partition(|(set, to, _)| *to > set.desired);
+        let room = self.has_room(next.new);
+        if room {
+            self.create(next.new);
+        }
         down.into_iter().for_each(|one| self.scale_one(one));
-        self.create(next.new);
+        if !room {
+            self.create(next.new);
+        }
         up.into_iter().for_each(|one| self.scale_one(one));
         self.keep_annotations();
+    }
+
+    /// So many more pods are allowed as things are.
+    fn has_room(&self, more: i32) -> bool {
+        let sets = self.sets();
+        let all = sets.map(|set| set.desired).fold(more, i32::saturating_add);
+        self.routed().is_some() || all <= self.limits().maximum()
     }
 
     /// With a router stable and new get what they should have at once; the others go as their time is over.
@@ -220,6 +245,10 @@ impl Pass<'_> {
     }
 
     pub(crate) fn create(&mut self, replicas: i32) {
+        if let Some(refused) = self.refused() {
+            self.create_again(refused);
+            return;
+        }
         let Some(mut set) = self.creating.clone() else {
             return;
         };
@@ -238,6 +267,11 @@ impl Pass<'_> {
         if self.aborted() && !self.initial() {
             return Reason::Aborted {
                 why: "the stable version takes over again".to_owned(),
+            };
+        }
+        if self.refused().is_some() {
+            return Reason::Replicas {
+                replicas: self.replicas(),
             };
         }
         if let Some(at_once) = &self.at_once {

@@ -29,7 +29,7 @@ fn done(yes: bool) -> Done {
 impl Pass<'_> {
     /// Walks as far as it goes in this pass.
     pub fn walk(&mut self) {
-        if self.at_stable() || self.aborted() {
+        if self.at_stable() || self.aborted() || self.refused().is_some() {
             return;
         }
         self.at_once = self.rolls_back_at_once().or(self.at_once.take());

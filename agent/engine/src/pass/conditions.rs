@@ -92,11 +92,9 @@ impl Pass<'_> {
         whole && self.carrier().is_none() && shown.verified != Some(false)
     }
 
-    /// Writes all conditions but InvalidSpec.
+    /// Writes all conditions.
     pub fn settle_conditions(&mut self) {
-        self.status
-            .conditions
-            .retain(|known| known.r#type != condition::INVALID_SPEC);
+        self.settle_invalid();
         let paused = self.paused();
         self.settle_progressing();
         let now = self.observed.now;

@@ -115,6 +115,10 @@ impl Pass<'_> {
     }
 
     fn own_phase(&self) -> (Phase, String) {
+        if let Some(invalid) = self.status.condition(condition::INVALID_SPEC) {
+            let text = invalid.message.as_deref().unwrap_or_default();
+            return (Phase::Degraded, format!("InvalidSpec: {text}"));
+        }
         let progressing = self.status.condition(condition::PROGRESSING);
         let reason = progressing
             .and_then(|known| known.reason.as_deref())

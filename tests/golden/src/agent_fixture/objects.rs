@@ -1,4 +1,4 @@
-//! Objects around the ReplicaSets of a fixture: pods, evictions that were refused, Services.
+//! Objects around the ReplicaSets of a fixture: pods, what was refused, Services.
 //!
 //! In: their short forms. Out: the objects. It must not know what a plan should be.
 
@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use agent_api::Uid;
 use agent_api::names::{ANNOTATION_MANAGED_BY, LABEL_POD_HASH};
-use agent_engine::Refusal;
+use agent_engine::{Refusal, RefusedSet};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{NAME, hash};
+use super::{NAME, digest, hash};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -65,6 +65,28 @@ pub(super) fn pod(part: PodPart) -> Value {
             }],
         },
     })
+}
+
+/// The refusal of the ReplicaSet of a version.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RefusedSetPart {
+    version: String,
+    message: String,
+    #[serde(default)]
+    invalid: bool,
+    at: Timestamp,
+    times: u32,
+}
+
+pub(super) fn refused_set(part: RefusedSetPart) -> RefusedSet {
+    RefusedSet {
+        digest: digest(&part.version),
+        message: part.message,
+        invalid: part.invalid,
+        at: part.at,
+        times: part.times,
+    }
 }
 
 pub(super) fn refusal(part: RefusedPart) -> Refusal {

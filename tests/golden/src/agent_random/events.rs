@@ -14,7 +14,7 @@ use crate::agent_fixture::{VERSIONS, defaulted, digest, hash, template};
 
 impl Life {
     pub(super) fn happens(&mut self) {
-        match self.dice.below(17) {
+        match self.dice.below(18) {
             16 if self.dice.one_in(2) => self.service(),
             0..=2 => self.git(),
             3 => self.client(),
@@ -27,6 +27,10 @@ impl Life {
             13 => self.restart(),
             14 => self.metadata(),
             15 => self.router(),
+            16 => {
+                self.cluster.refuses = !self.cluster.refuses;
+                self.note("a policy for ReplicaSets comes or goes");
+            }
             _ => self.health(),
         }
     }
