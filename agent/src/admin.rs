@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::cache::{Caches, Work};
 use crate::metrics::Metrics;
-use crate::queue::Queue;
+use crate::queue::{Load, Queue};
 
 /// Connections at a time; probes and scrapes need a few.
 const CONNECTIONS: usize = 64;
@@ -94,14 +94,18 @@ impl Admin {
     }
 
     /// Of Rollouts and of AnalysisRuns.
-    fn depth(&self) -> (usize, usize) {
-        let rollouts = self.queue.depth_of(|work| matches!(work, Work::Rollout(_)));
-        (rollouts, self.queue.depth().saturating_sub(rollouts))
+    fn load(&self) -> (Load, Load) {
+        let now = Instant::now();
+        let of = |picks: fn(&Work) -> bool| self.queue.load_of(picks, now);
+        (
+            of(|work| matches!(work, Work::Rollout(_))),
+            of(|work| matches!(work, Work::Run(_))),
+        )
     }
 
     fn answer(&self, path: &str) -> Response<Full<Bytes>> {
         let (status, body) = match path {
-            "/metrics" => match self.metrics.scrape(&self.caches, self.depth()) {
+            "/metrics" => match self.metrics.scrape(&self.caches, self.load()) {
                 Ok(text) => (StatusCode::OK, text),
                 Err(error) => (
                     StatusCode::INTERNAL_SERVER_ERROR,

@@ -5,6 +5,7 @@
 
 mod objects;
 pub mod requests;
+mod workqueue;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,16 +18,16 @@ use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    IntGauge, Opts, Registry, TextEncoder,
 };
 
+use self::workqueue::Workqueue;
 use crate::cache::Caches;
 use crate::key::ObjectKey;
+use crate::queue::Load;
 
 /// Buckets of reconcile times; existing dashboards sum over these.
 const RECONCILE: [f64; 5] = [0.01, 0.15, 0.25, 0.5, 1.0];
-/// Buckets of the times of the queue, in powers of ten as client-go has them.
-const QUEUE: [f64; 10] = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0];
 /// Buckets of whole updates.
 const UPDATE: [f64; 11] = [
     30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0,
@@ -74,16 +75,6 @@ impl Passes {
 struct Reconciled {
     times: HistogramVec,
     errors: IntCounterVec,
-}
-
-/// The work queue, under client-go's names.
-#[derive(Clone)]
-struct Workqueue {
-    depth: IntGaugeVec,
-    adds: IntCounterVec,
-    retries: IntCounterVec,
-    waited: HistogramVec,
-    worked: HistogramVec,
 }
 
 /// Updates by how they ended.
@@ -166,33 +157,6 @@ impl Maker {
         })
     }
 
-    fn queue(&self) -> Result<Workqueue, prometheus::Error> {
-        let name = ["name"];
-        let depth = Opts::new("workqueue_depth", "Objects that wait or are worked on");
-        let adds = "Objects that were taken from the queue";
-        Ok(Workqueue {
-            depth: self.put(IntGaugeVec::new(depth, &name))?,
-            adds: self.counters("workqueue_adds_total", adds, &name)?,
-            retries: self.counters(
-                "workqueue_retries_total",
-                "Passes that are made again",
-                &name,
-            )?,
-            waited: self.times(
-                "workqueue_queue_duration_seconds",
-                "Seconds that an object waited",
-                &name,
-                &QUEUE,
-            )?,
-            worked: self.times(
-                "workqueue_work_duration_seconds",
-                "Seconds that an object was worked on",
-                &name,
-                &QUEUE,
-            )?,
-        })
-    }
-
     fn updates(&self) -> Result<Updates, prometheus::Error> {
         let of =
             |name: &str, help: &str, buckets: &[f64]| self.times(name, help, &["status"], buckets);
@@ -244,7 +208,7 @@ impl Metrics {
         Ok(Self {
             rollouts: make.reconciled("rollout", "a Rollout")?,
             runs: make.reconciled("analysis_run", "an AnalysisRun")?,
-            queue: make.queue()?,
+            queue: Workqueue::new(&make)?,
             updates: make.updates()?,
             events: make.counters(
                 "rollout_events_total",
@@ -298,12 +262,7 @@ impl Metrics {
 
     /// An object was taken from the queue after so long.
     pub fn taken(&self, kind: Passes, waited: Duration) {
-        let name = [kind.queue()];
-        self.queue.adds.with_label_values(&name).inc();
-        self.queue
-            .waited
-            .with_label_values(&name)
-            .observe(waited.as_secs_f64());
+        self.queue.taken(kind.queue(), waited);
     }
 
     /// A pass took so long.
@@ -313,10 +272,7 @@ impl Metrics {
             .times
             .with_label_values(&[&key.namespace, &key.name])
             .observe(seconds);
-        self.queue
-            .worked
-            .with_label_values(&[kind.queue()])
-            .observe(seconds);
+        self.queue.worked(kind.queue(), took);
     }
 
     /// A pass failed, and is made again.
@@ -329,7 +285,7 @@ impl Metrics {
 
     /// A pass is made again.
     pub fn again(&self, kind: Passes) {
-        self.queue.retries.with_label_values(&[kind.queue()]).inc();
+        self.queue.again(kind.queue());
     }
 
     /// An object is gone: its counters go after the next scrapes.
@@ -434,13 +390,10 @@ impl Metrics {
     }
 
     /// Everything as text.
-    pub fn scrape(&self, caches: &Caches, depth: (usize, usize)) -> Result<Vec<u8>, Error> {
+    pub fn scrape(&self, caches: &Caches, load: (Load, Load)) -> Result<Vec<u8>, Error> {
         self.sweep(caches, Instant::now());
-        for (kind, depth) in [(Passes::Rollout, depth.0), (Passes::AnalysisRun, depth.1)] {
-            self.queue
-                .depth
-                .with_label_values(&[kind.queue()])
-                .set(i64::try_from(depth).unwrap_or(i64::MAX));
+        for (kind, load) in [(Passes::Rollout, load.0), (Passes::AnalysisRun, load.1)] {
+            self.queue.show(kind.queue(), load);
         }
         let mut families = self.registry.gather();
         families.extend(objects::families(caches)?);

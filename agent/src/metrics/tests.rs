@@ -81,8 +81,22 @@ fn ended(from: i64, to: i64, paused: i64) -> RolloutDuration {
     }
 }
 
+/// Of Rollouts and of AnalysisRuns.
+fn load() -> (Load, Load) {
+    let runs = Load {
+        depth: 1,
+        ..Load::default()
+    };
+    let rollouts = Load {
+        depth: 2,
+        unfinished: Duration::from_secs(7),
+        longest: Duration::from_secs(4),
+    };
+    (rollouts, runs)
+}
+
 fn text(metrics: &Metrics, caches: &Caches) -> String {
-    String::from_utf8(metrics.scrape(caches, (2, 1)).unwrap()).unwrap()
+    String::from_utf8(metrics.scrape(caches, load()).unwrap()).unwrap()
 }
 
 /// Type, name and labels of every family.
@@ -128,6 +142,8 @@ fn values_are_what_happened() {
         "rollout_reconcile_count{name=\"web\",namespace=\"shop\"} 1",
         "workqueue_depth{name=\"Rollouts\"} 2",
         "workqueue_depth{name=\"AnalysisRuns\"} 1",
+        "workqueue_unfinished_work_seconds{name=\"Rollouts\"} 7",
+        "workqueue_longest_running_processor_seconds{name=\"Rollouts\"} 4",
         "rollout_info_replicas_unavailable{name=\"web\",namespace=\"shop\"} 1",
         "analysis_run_phase{name=\"web-1\",namespace=\"shop\",phase=\"Running\"} 1",
         "rollout_duration_seconds_sum{status=\"Promoted\"} 90",
