@@ -38,6 +38,7 @@ impl AnalysisController {
     /// One pass. Returns when to look again.
     pub async fn reconcile(&self, key: &ObjectKey) -> Result<Option<Timestamp>, Error> {
         let Some(found) = self.caches.runs.get(key) else {
+            self.measurer.forget(key);
             return Ok(None);
         };
         let uid = uid_of(&found.metadata);
@@ -49,7 +50,7 @@ impl AnalysisController {
             }
         };
         if run.metadata.deletion_timestamp.is_some() {
-            self.measurer.forget(&uid);
+            self.measurer.forget(key);
             return Ok(None);
         }
         if self.written.is_behind(&uid) {
