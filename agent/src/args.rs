@@ -17,6 +17,9 @@ use crate::leader::Election;
 
 /// Where the agent keeps its records unless told otherwise.
 const NAMESPACE: &str = "groundswell";
+/// Where the other controller's manifests look for metrics, and for probes.
+const METRICS_PORT: u16 = 8090;
+const HEALTH_PORT: u16 = 8080;
 
 /// Progressive delivery inside one cluster, alone or as a member of a fleet.
 #[derive(Debug, Clone, Parser)]
@@ -69,10 +72,10 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = First::Hold)]
     pub first_contact: First,
     /// Address of /metrics
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    #[arg(long, default_value_t = on_all(METRICS_PORT), value_name = "HOST:PORT")]
     pub metrics_addr: SocketAddr,
     /// Address of /healthz and /readyz
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    #[arg(long, default_value_t = on_all(HEALTH_PORT), value_name = "HOST:PORT")]
     pub health_addr: SocketAddr,
     /// Port of /metrics on every address, in the place of --metrics-addr
     #[arg(long = "metricsPort", alias = "metricsport", value_name = "PORT")]
@@ -271,9 +274,11 @@ impl Args {
 }
 
 fn on_port(address: SocketAddr, port: Option<u16>) -> SocketAddr {
-    port.map_or(address, |port| {
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
-    })
+    port.map_or(address, on_all)
+}
+
+fn on_all(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
 }
 
 fn lease_name(instance: &InstanceId) -> String {
@@ -374,6 +379,8 @@ mod tests {
     fn without_flags_it_is_as_the_other_controller() {
         let args = parse(&[]);
         assert_eq!(args.inert.says(), None);
+        assert_eq!(args.metrics_address().to_string(), "0.0.0.0:8090");
+        assert_eq!(args.health_address().to_string(), "0.0.0.0:8080");
         assert_eq!(
             args.instance().selector(),
             "!argo-rollouts.argoproj.io/controller-instance-id"

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Place};
 use crate::analysis_controller::AnalysisController;
 use crate::apply::{Applier, Undecodable};
 use crate::args::{self, Args};
@@ -276,11 +276,17 @@ async fn serve_admin(
         caches: Arc::clone(caches),
         queue: Arc::clone(queue),
     };
-    for (what, address) in [
-        ("metrics", args.metrics_address()),
-        ("health", args.health_address()),
-    ] {
-        let (bound, serving) = admin.clone().listen(address).await?;
+    let places = [
+        ("metrics", "metricsPort", args.metrics_address()),
+        ("health", "healthzPort", args.health_address()),
+    ];
+    for (what, flag, address) in places {
+        let place = Place {
+            what,
+            flag,
+            address,
+        };
+        let (bound, serving) = admin.clone().listen(place).await?;
         tracing::info!("{what} on http://{bound}");
         tasks.spawn(serving);
     }

@@ -24,6 +24,8 @@ pub const SERVICE_ACCOUNT: &str = "groundswell-agent";
 
 /// Longer than any run.
 const TOKEN_SECONDS: i64 = 24 * 3600;
+/// Where nobody has to ask.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// How words in a log tell that the API server refused something for want of rights.
 const FORBIDDEN: [&str; 3] = ["403", "forbidden", "Forbidden"];
@@ -161,6 +163,8 @@ impl Agent {
         if let Some(prometheus) = &options.prometheus {
             command.args(["--prometheus-address", prometheus]);
         }
+        // Several of them run on one machine.
+        command.args(["--metrics-addr", ANY_PORT, "--health-addr", ANY_PORT]);
         command.args(&options.more);
         let process = Process::spawn(run, &format!("agent-{}", access.cluster), command)?;
         Ok(Self {
