@@ -8,6 +8,7 @@ use std::time::Duration;
 use agent_api::FirstContact;
 use agent_api::names::LEADER_LEASE;
 use agent_engine::{HpaCounting, Settings};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgAction, Parser, ValueEnum};
 use secrecy::SecretString;
 
@@ -105,7 +106,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub leader_election_retry_period: Duration,
     /// Least weight of what is logged, unless RUST_LOG says
-    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["trace", "debug", "info", "warn", "error"])]
+    #[arg(long, value_name = "LEVEL", default_value = "info", ignore_case = true, value_parser = PossibleValuesParser::new(LEVELS).map(level))]
     pub loglevel: String,
     /// Form of the log
     #[arg(long, alias = "logformat", value_enum, default_value_t = LogForm::Text)]
@@ -114,6 +115,11 @@ pub struct Args {
     #[command(flatten)]
     pub inert: Inert,
 }
+
+/// Levels of the log; the last three are the other controller's words.
+const LEVELS: [&str; 8] = [
+    "trace", "debug", "info", "warn", "error", "warning", "fatal", "panic",
+];
 
 /// What happens before the first contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -281,6 +287,15 @@ fn on_all(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
 }
 
+/// The word for a level that the other controller has more words for.
+fn level(word: String) -> String {
+    match word.to_ascii_lowercase().as_str() {
+        "warning" => "warn".to_owned(),
+        "fatal" | "panic" => "error".to_owned(),
+        own => own.to_owned(),
+    }
+}
+
 fn lease_name(instance: &InstanceId) -> String {
     match &instance.0 {
         Some(id) => format!("{LEADER_LEASE}-{id}"),
@@ -399,6 +414,24 @@ mod tests {
         assert_eq!(parse(&["--leader-elect=false"]).election().unwrap(), None);
         let wrong = parse(&["--leader-election-renew-deadline=20s"]);
         assert!(matches!(wrong.election(), Err(Error::Election)));
+    }
+
+    #[test]
+    fn all_words_for_a_level_are_known() {
+        assert_eq!(parse(&[]).loglevel, "info");
+        let words = [
+            ("trace", "trace"),
+            ("warn", "warn"),
+            ("warning", "warn"),
+            ("WARNING", "warn"),
+            ("fatal", "error"),
+            ("panic", "error"),
+        ];
+        for (word, level) in words {
+            assert_eq!(parse(&["--loglevel", word]).loglevel, level, "{word}");
+        }
+        let unknown = Args::try_parse_from(["groundswell-agent", "--loglevel=loud"]);
+        assert!(unknown.is_err());
     }
 
     #[test]
