@@ -21,6 +21,8 @@ const NAMESPACE: &str = "groundswell";
 /// Where the other controller's manifests look for metrics, and for probes.
 const METRICS_PORT: u16 = 8090;
 const HEALTH_PORT: u16 = 8080;
+/// The controller of `--controllers` that this program always runs.
+const ROLLOUTS: &str = "rollouts";
 
 /// Progressive delivery inside one cluster, alone or as a member of a fleet.
 #[derive(Debug, Clone, Parser)]
@@ -111,6 +113,9 @@ pub struct Args {
     /// Form of the log
     #[arg(long, alias = "logformat", value_enum, default_value_t = LogForm::Text)]
     pub log: LogForm,
+    /// Which controllers run; without it all, and never without that of Rollouts
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', hide = true)]
+    pub controllers: Vec<String>,
     /// Flags of the controller that this one takes the place of
     #[command(flatten)]
     pub inert: Inert,
@@ -167,6 +172,12 @@ pub enum Error {
         "--leader-election-retry-period must be below --leader-election-renew-deadline, and that below --leader-election-lease-duration"
     )]
     Election,
+    /// Rollouts are to be left alone.
+    #[error(
+        "--controllers={0} leaves Rollouts to somebody else, and this program always looks after them: do not start it \
+         here, or drop the flag"
+    )]
+    Controllers(String),
     /// A token without a name.
     #[error("a join token is for one cluster: give its name with --cluster")]
     NoCluster,
@@ -243,6 +254,16 @@ impl Args {
             renew_within,
             retry,
         }))
+    }
+
+    /// An error if the command line wants analyses alone: to ignore that would take Rollouts from whoever has them.
+    pub fn looks_after_rollouts(&self) -> Result<(), Error> {
+        let named = self.controllers.iter().any(|name| name == ROLLOUTS);
+        if self.controllers.is_empty() || named {
+            Ok(())
+        } else {
+            Err(Error::Controllers(self.controllers.join(",")))
+        }
     }
 
     /// The join token, from the argument or its file.
@@ -432,6 +453,18 @@ mod tests {
         }
         let unknown = Args::try_parse_from(["groundswell-agent", "--loglevel=loud"]);
         assert!(unknown.is_err());
+    }
+
+    #[test]
+    fn analyses_alone_are_refused() {
+        for whole in [&[][..], &["--controllers=rollouts"]] {
+            parse(whole).looks_after_rollouts().unwrap();
+        }
+        parse(&["--controllers=analysis,rollouts"])
+            .looks_after_rollouts()
+            .unwrap();
+        let error = parse(&["--controllers", "analysis"]).looks_after_rollouts();
+        assert!(matches!(error, Err(Error::Controllers(list)) if list == "analysis"));
     }
 
     #[test]

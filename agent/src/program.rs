@@ -89,6 +89,7 @@ struct Shared {
 }
 
 async fn work(args: Args) -> Result<(), Error> {
+    args.looks_after_rollouts()?;
     let (hub, token, election) = (args.hub()?, args.token()?, args.election()?);
     if let Some(says) = args.inert.says() {
         tracing::warn!("{says}");
