@@ -255,7 +255,7 @@ impl Pass<'_> {
             AnalysisPhase::Pending => return,
             AnalysisPhase::Running => (EventKind::Normal, "AnalysisRunRunning"),
             AnalysisPhase::Successful => (EventKind::Normal, "AnalysisRunSuccessful"),
-            AnalysisPhase::Inconclusive => (EventKind::Warning, "AnalysisRunInconclusive"),
+            AnalysisPhase::Inconclusive => (EventKind::Normal, "AnalysisRunInconclusive"),
             AnalysisPhase::Error => (EventKind::Warning, "AnalysisRunError"),
             AnalysisPhase::Failed => (EventKind::Warning, "AnalysisRunFailed"),
         };
