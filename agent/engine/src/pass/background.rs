@@ -26,7 +26,7 @@ pub enum Background {
 
 impl<'a> Pass<'a> {
     fn background(&self) -> Option<&'a StepAnalysis> {
-        self.strategy.canary()?.analysis.as_ref()
+        self.strategy.canary()?.background()
     }
 
     /// The run is wanted: a version is on its way, by steps, and far enough.
