@@ -77,7 +77,7 @@ impl Pass<'_> {
             _ if later => from,
             (ScaleDown::Never, _) | (ScaleDown::OnSuccess, false) => from,
             (ScaleDown::OnSuccess | ScaleDown::Progressively, true) => 0,
-            (ScaleDown::Progressively, false) => self.replicas().saturating_sub(ready).max(0),
+            (ScaleDown::Progressively, false) => self.left_to_workload(from, ready),
         };
         if to == from {
             return;
@@ -93,5 +93,19 @@ impl Pass<'_> {
             to,
             because: Reason::WorkloadReplaced { ready },
         });
+    }
+
+    /// Pods that the Deployment keeps until the first version has its own. It gets some back only when ready pods are lost: a
+    /// Deployment that somebody has scaled down stays so, and one that an autoscaler made larger keeps its pods until the
+    /// first one here is ready.
+    fn left_to_workload(&self, from: i32, ready: i32) -> i32 {
+        let missing = self.replicas().saturating_sub(ready).max(0);
+        if self.before.ready_replicas.unwrap_or(0) > ready {
+            missing
+        } else if ready == 0 {
+            from
+        } else {
+            missing.min(from)
+        }
     }
 }
