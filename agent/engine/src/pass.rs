@@ -17,6 +17,7 @@ pub mod restart;
 pub mod rollback;
 pub mod runs;
 pub mod serving;
+mod takeover;
 pub mod verbs;
 
 use agent_api::names::pause_reason;

@@ -112,12 +112,18 @@ fn run_name(view: &View<'_>, run: &AnalysisRun) -> Option<String> {
         Some(_) => set.attempt,
         None => set.background_attempt,
     });
-    let planned = view.plan.actions.iter().find_map(|action| {
-        let Action::AnnotateReplicaSet { annotations, .. } = action else {
+    // An attempt only ever rises; a version that is taken over is noted twice in one plan when it is begun anew too.
+    let planned = view.plan.actions.iter().filter_map(|action| {
+        let noted = if let Action::AnnotateReplicaSet { annotations, .. } = action {
+            annotations.get(annotation)?.as_deref()?
+        } else if let Action::AdoptReplicaSet { annotations, .. } = action {
+            annotations.get(annotation)?
+        } else {
             return None;
         };
-        annotations.get(annotation)?.as_deref()?.parse::<u32>().ok()
+        noted.parse::<u32>().ok()
     });
+    let planned = planned.max();
     match planned.unwrap_or(known) {
         0 => Some(base),
         attempt => Some(format!("{base}.{attempt}")),

@@ -90,7 +90,8 @@ impl<'a> Pass<'a> {
         if self.background().is_none() {
             return;
         }
-        self.new.background_attempt = self.new.background_attempt.saturating_add(1);
+        let before = self.new.background_attempt;
+        self.new.background_attempt = self.after_runs(before, RunKind::Background);
         let attempt = self.new.background_attempt.to_string();
         self.annotate_new(BTreeMap::from([(
             ANNOTATION_BACKGROUND_ATTEMPT.to_owned(),

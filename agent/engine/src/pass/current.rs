@@ -17,6 +17,7 @@ use agent_api::{
 };
 use serde_json::Value;
 
+use super::runs::RunKind;
 use super::{News, Pass, Strategy, without_gate_pause};
 use crate::effective::Effective;
 use crate::gate::decision::{Decision, Mode};
@@ -219,19 +220,23 @@ impl Pass<'_> {
     pub fn settle_current(&mut self) {
         let steps = self.step_hash();
         let takes_over = self.creating.is_none() && !self.new.ours;
+        let attempts = self.go_on_from_runs(takes_over);
         if takes_over {
             let digest = self.effective.digest.to_string();
-            let annotations = BTreeMap::from([
+            let mut annotations = BTreeMap::from([
                 (ANNOTATION_DIGEST.to_owned(), digest),
                 (
                     ANNOTATION_ADOPTED_STEPS.to_owned(),
                     steps.clone().unwrap_or_default(),
                 ),
             ]);
+            annotations.extend(attempts);
             self.writes.push(Action::AdoptReplicaSet {
                 name: self.new.name.clone(),
                 annotations,
             });
+        } else if !attempts.is_empty() {
+            self.annotate_new(attempts);
         }
         self.settle_revision();
         let same_version = self.before.current_pod_hash.as_ref() == Some(&self.new.hash);
@@ -352,7 +357,7 @@ impl Pass<'_> {
 
     /// The analyses of the present version begin anew, under new names.
     pub fn next_attempt(&mut self) {
-        self.new.attempt = self.new.attempt.saturating_add(1);
+        self.new.attempt = self.after_runs(self.new.attempt, RunKind::Step);
         let annotations =
             BTreeMap::from([(ANNOTATION_ATTEMPT.to_owned(), self.new.attempt.to_string())]);
         self.annotate_new(annotations);

@@ -55,7 +55,7 @@ impl RunKind {
     }
 
     /// What the status knows of the run of this kind.
-    fn known(self, status: &RolloutStatus) -> Option<&AnalysisRunRef> {
+    pub(super) fn known(self, status: &RolloutStatus) -> Option<&AnalysisRunRef> {
         let (canary, blue_green) = (status.canary.as_ref(), status.blue_green.as_ref());
         match self {
             Self::Step => canary?.current_step_analysis_run_status.as_ref(),
