@@ -20,6 +20,7 @@ use agent_api::{GateStatus, Uid};
 use agent_engine::{Action, Event, EventKind, Observed, Plan, Reason};
 use jiff::Timestamp;
 
+use crate::claims::Claims;
 use crate::event::{About, Events, News};
 use crate::key::ObjectKey;
 use crate::link::report::Reports;
@@ -86,6 +87,8 @@ pub struct Applier {
     pub namespace: String,
     /// Evictions that were refused.
     pub refusals: Arc<Refusals>,
+    /// Names that others have.
+    pub claims: Arc<Claims>,
     /// What was said of Rollouts that cannot be decoded.
     pub undecodable: Undecodable,
 }
@@ -170,6 +173,10 @@ impl Pass<'_> {
             Action::ForgetTemplate { digest: _, name } => self.forget_template(&name).await,
             Action::RecordGate { status, changes } => self.record_gate(*status, &changes).await,
             Action::CreateReplicaSet { replica_set } => self.create_replica_set(&replica_set).await,
+            Action::ClaimReplicaSet { name, owners }
+            | Action::ReleaseReplicaSet { name, owners } => {
+                self.own_replica_set(&name, &owners).await
+            }
             Action::AdoptReplicaSet { name, annotations } => {
                 let annotations = annotations
                     .into_iter()

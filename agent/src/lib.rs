@@ -9,6 +9,7 @@ pub mod apply;
 pub mod args;
 pub mod backoff;
 pub mod cache;
+pub mod claims;
 pub mod config;
 pub mod controller;
 pub mod event;

@@ -19,6 +19,7 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 
 use crate::cache::Caches;
+use crate::claims::Claims;
 use crate::config;
 use crate::fleet::{Fleet, Kinds};
 use crate::key::ObjectKey;
@@ -40,6 +41,9 @@ pub enum Error {
     /// The workload that it names is not known.
     #[error(transparent)]
     Workload(#[from] crate::workloads::Error),
+    /// Whose an object is is not known.
+    #[error(transparent)]
+    Claims(#[from] crate::claims::Error),
     /// A ConfigMap or Secret could not be asked for.
     #[error(transparent)]
     Config(#[from] crate::config::Error),
@@ -75,6 +79,8 @@ pub struct Observer {
     pub rehearsal: Rehearsal,
     /// Evictions that were refused.
     pub refusals: Arc<Refusals>,
+    /// What could be a Rollout's, and names that others have.
+    pub claims: Arc<Claims>,
     /// What holds for all Rollouts.
     pub settings: Settings,
     /// Templates as it has stored them.
@@ -95,6 +101,7 @@ impl Observer {
             settings: self.settings,
             stored: StoredDigests::new(),
             replica_sets: self.replica_sets(&uid),
+            taken: Vec::new(),
             analysis_runs: self.runs(&uid),
             templates: self.templates(rollout),
             workload: self.workload(rollout, &key).await?,
@@ -103,6 +110,9 @@ impl Observer {
             traffic: None,
             gate: GateObserved::stand_alone(),
         };
+        let orphans = self.claims.orphans(&self.caches, &observed, &key).await?;
+        observed.replica_sets.extend(orphans);
+        observed.taken = self.claims.taken(&observed, &key).await?;
         observed.pods = self.pods(&observed, &key).await?;
         observed.stored = self.stored.of(&observed).await?;
         observed.gate = self.gate(&observed, &key, &uid, at).await?;

@@ -16,6 +16,7 @@ use crate::analysis_controller::AnalysisController;
 use crate::apply::{Applier, Undecodable};
 use crate::args::{self, Args};
 use crate::cache::{Caches, Watch, Watching, Work};
+use crate::claims::Claims;
 use crate::controller::{Controller, FirstPass};
 use crate::event::Events;
 use crate::fleet::{Fleet, Kinds};
@@ -175,6 +176,7 @@ async fn fill_caches(shared: &Shared, args: &Args, tasks: &mut JoinSet<()>) {
 
 fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
     let refusals: Arc<Refusals> = Arc::default();
+    let claims = Arc::new(Claims::new(shared.client.clone()));
     let measurer = Measurer::new(args.prometheus_address.clone(), Arc::clone(&shared.queue));
     Controller {
         observer: Observer {
@@ -185,6 +187,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             workloads: Arc::clone(&shared.workloads),
             rehearsal: Rehearsal::new(shared.writer.clone()),
             refusals: Arc::clone(&refusals),
+            claims: Arc::clone(&claims),
             settings: args.settings(),
             stored: StoredForms::new(shared.client.clone()),
         },
@@ -197,6 +200,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             reports: Arc::clone(&shared.reports),
             namespace: shared.namespace.clone(),
             refusals,
+            claims,
             undecodable: Undecodable::default(),
         },
         analysis: AnalysisController {

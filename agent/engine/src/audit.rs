@@ -4,6 +4,7 @@
 //! observation with the same eyes (`sets`, `gate::observe`), and judges the plan by rules of its own.
 
 mod blue_green;
+mod claims;
 mod duration;
 mod evictions;
 mod gate;
@@ -28,7 +29,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 43] = [
+pub const RULES: [&str; 44] = [
     "held-makes-no-set",
     "held-keeps-status",
     "max-step",
@@ -72,6 +73,7 @@ pub const RULES: [&str; 43] = [
     "promotion-needs-traffic",
     "service-needs-pods",
     "background-is-heard",
+    "claims-by-selector",
 ];
 
 /// Checks a plan against the invariants.
@@ -91,5 +93,6 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
     workload::check(&view, &mut found);
     duration::check(&view, &mut found);
     blue_green::check(&view, &mut found);
+    claims::check(&view, &mut found);
     found
 }

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod bluegreen;
 pub mod canary;
 pub mod check;
+pub mod claims;
 pub mod effective;
 pub mod gate;
 pub mod observed;
@@ -28,6 +29,7 @@ pub mod still;
 mod workload;
 
 pub use audit::{Violation, audit};
+pub use claims::{NamedKind, Taken};
 pub use observed::{
     GateObserved, GateRecord, Governance, HpaCounting, HubContact, Kept, Observed, Refusal,
     Settings, StoredDigests, TemplateKey, Templates, TrafficObserved,
@@ -85,8 +87,10 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
         effective: effective.as_ref(),
         progress: progress.as_ref(),
     };
-    let mut actions = recorder.actions();
-    tell(observed, &decision, &actions, &mut plan);
+    let mut recorded = recorder.actions();
+    tell(observed, &decision, &recorded, &mut plan);
+    let mut actions = claims::actions(observed);
+    actions.append(&mut recorded);
     actions.append(&mut plan.actions);
     plan.actions = actions;
     gate_wake(observed, &facts, &mut plan);

@@ -12,6 +12,8 @@ use agent_api::{
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::claims::Taken;
+
 /// Everything one decision is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
@@ -19,10 +21,12 @@ pub struct Observed {
     pub now: Timestamp,
     /// The Rollout as stored, with its status.
     pub rollout: Rollout,
-    /// The ReplicaSets that it owns.
+    /// The ReplicaSets that it owns, and those that nobody owns and its selector matches; see `claims`.
     pub replica_sets: Vec<ReplicaSet>,
     /// The AnalysisRuns that it owns.
     pub analysis_runs: Vec<AnalysisRun>,
+    /// Names that objects of others were found under not long ago.
+    pub taken: Vec<Taken>,
     /// The analysis templates that its steps name, nested ones too; one that is missing is absent.
     pub templates: Templates,
     /// The Services that its strategy or kept content names, and those that it manages; one that is missing is absent.

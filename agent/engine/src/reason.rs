@@ -6,6 +6,8 @@ use std::fmt;
 use agent_api::ContentDigest;
 use jiff::Timestamp;
 
+use crate::claims::NamedKind;
+
 /// One reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
@@ -254,6 +256,17 @@ pub enum Reason {
         /// How long.
         until: Timestamp,
     },
+    /// A name is another's.
+    NameTaken {
+        /// Of which kind.
+        kind: NamedKind,
+        /// The name.
+        name: String,
+        /// Whose it is.
+        by: String,
+        /// What is made in its place.
+        instead: String,
+    },
     /// A Service is not switched yet.
     ServiceWaits {
         /// The Service.
@@ -419,6 +432,17 @@ impl fmt::Display for Reason {
             }
             Self::StaysUntil { name, until } => {
                 write!(f, "{name} keeps its pods without traffic until {until}")
+            }
+            Self::NameTaken {
+                kind,
+                name,
+                by,
+                instead,
+            } => {
+                write!(
+                    f,
+                    "{kind} {name} is there and belongs to {by}: {instead} is made instead; delete the other if nobody needs it"
+                )
             }
             Self::ServiceWaits {
                 service,

@@ -90,6 +90,8 @@ impl fmt::Display for Action {
                 write!(f, "create  {name} with {}", replica_set.desired())?;
                 beyond(f, replica_set)
             }
+            Self::ClaimReplicaSet { name, .. } => write!(f, "claim   {name}"),
+            Self::ReleaseReplicaSet { name, .. } => write!(f, "let go  {name}"),
             Self::AdoptReplicaSet { name, annotations } => {
                 write!(f, "adopt   {name}")?;
                 [ANNOTATION_ATTEMPT, ANNOTATION_BACKGROUND_ATTEMPT]

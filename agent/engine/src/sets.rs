@@ -13,6 +13,7 @@ use agent_api::pod_hash::pod_hash;
 use agent_api::{ContentDigest, PodHash, PodTemplate, ReplicaSet};
 use jiff::Timestamp;
 
+use crate::claims::{self, Part};
 use crate::observed::Observed;
 
 /// Annotation on a ReplicaSet: how often its analyses were begun anew (retry, resumed after inconclusive). It is here
@@ -170,12 +171,13 @@ fn same_content(one: &PodTemplate, other: &PodTemplate, injected: &Injected) -> 
     plain(one) == plain(other)
 }
 
-/// All ReplicaSets of the Rollout that are not being deleted, oldest revision first.
+/// All ReplicaSets that are the Rollout's, or are about to be, and are not being deleted, oldest revision first.
 pub fn views(observed: &Observed) -> Vec<SetView> {
-    let all = observed
-        .replica_sets
-        .iter()
-        .map(|set| SetView::of(observed, set));
+    let mine = observed.replica_sets.iter().filter(|set| {
+        let part = claims::part(observed, set);
+        matches!(part, Part::Owned | Part::Orphan)
+    });
+    let all = mine.map(|set| SetView::of(observed, set));
     let mut all: Vec<SetView> = all.filter(|view| !view.deleting).collect();
     all.sort_by(|a, b| (a.revision, a.created, &a.name).cmp(&(b.revision, b.created, &b.name)));
     all

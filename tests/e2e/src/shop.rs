@@ -58,6 +58,21 @@ impl Shop {
             .map_err(Error::kube(format!("delete {kind:?} {name}")))
     }
 
+    /// Deletes the Rollout, and leaves what it owns: `delete --cascade=orphan`.
+    pub async fn orphan(&self) -> Result<()> {
+        let api = Kind::Rollout.of(&self.client, &self.namespace);
+        let done = api.delete(NAME, &DeleteParams::orphan()).await;
+        done.map_err(Error::kube("delete the Rollout alone"))?;
+        eventually("the Rollout is gone", SOON, async || {
+            match api.get_opt(NAME).await {
+                Ok(None) => Ok(()),
+                Ok(Some(_)) => Err(String::from("still there")),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await
+    }
+
     /// The pod hash that a Service selects; empty: all pods.
     pub async fn selects(&self, service: &str) -> Result<String> {
         let found = self.named(Kind::Service, service).await?;

@@ -1,13 +1,14 @@
 //! A cluster that another controller of Rollouts ran. In: its objects, as it writes them, in the middle of a canary, and
 //! the Lease that it still holds. Out: the agent waits for the Lease, then takes over where the canary stands: no pod is
-//! started or stopped by it, and a person's promotion leads on from there.
+//! started or stopped by it, and a person's promotion leads on from there. The same for ReplicaSets that their Rollout left
+//! behind.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tests_e2e::bed::Bed;
+use tests_e2e::bed::{Bed, Shared};
 use tests_e2e::deed;
 use tests_e2e::object::{Kind, number, text};
 use tests_e2e::shop::{NAME, SOON, Shop};
@@ -192,6 +193,59 @@ async fn a_canary_of_another_controller_is_taken_over_where_it_stands() {
     assert_eq!(sets.len(), 2, "no other ReplicaSet was made");
     agent.process().must_run().expect("it runs");
     agent.assert_no_forbidden().expect("its rights are enough");
+}
+
+/// The UID of the owner that controls a ReplicaSet.
+fn owner(set: &Value) -> &str {
+    text(set, "/metadata/ownerReferences/0/uid")
+}
+
+#[tokio::test]
+async fn a_rollout_that_is_applied_again_takes_its_orphans_over() {
+    let shared = Shared::get().await.expect("the shared cluster");
+    let cluster = shared.cluster().expect("the cluster");
+    let shop = Shop::open(cluster, "orphans").await.expect("a namespace");
+    let started = || {
+        let mut lines = journal(&cluster.journal(), "orphans").expect("the journal");
+        lines.retain(|(_, event)| event == "Started");
+        lines
+    };
+    let steps = json!([{"setWeight": 20}]);
+    shop.first("v1", &steps).await.expect("healthy");
+    shop.deploy("v2", &steps).await.expect("applied");
+    shop.healthy("v2").await.expect("healthy");
+    let before = started();
+
+    shop.orphan().await.expect("deleted alone");
+    shop.deploy("v2", &steps).await.expect("applied again");
+    let rollout = shop.healthy("v2").await.expect("healthy again");
+    let uid = text(&rollout, "/metadata/uid");
+    let sets = shop.all(Kind::ReplicaSet).await.expect("the sets");
+    let owners: Vec<&str> = sets.iter().map(owner).collect();
+    assert_eq!(
+        owners,
+        [uid, uid],
+        "both are its own, and no other was made"
+    );
+    assert_eq!(before, started(), "no pod is made again");
+
+    let hash = text(&rollout, "/status/currentPodHash");
+    let name = format!("{NAME}-{hash}");
+    let strays = json!({"metadata": {"labels": {"app": "another"}}});
+    shop.patch_named(Kind::ReplicaSet, &name, &strays)
+        .await
+        .expect("another label");
+    let rollout = shop
+        .until("another ReplicaSet has its place", |rollout| {
+            text(rollout, "/status/phase") == "Healthy" && text(rollout, "/status/stableRS") != hash
+        })
+        .await
+        .expect("replaced");
+    assert_eq!(number(&rollout, "/status/collisionCount"), 1);
+    let released = shop.named(Kind::ReplicaSet, &name).await.expect("let go");
+    assert_eq!(owner(&released), "", "it is nobody's");
+    shop.serves(&[("v2", 5 + 5)]).await.expect("its pods stay");
+    shared.check().await.expect("the agent runs");
 }
 
 /// Waits until the canary's ReplicaSet bears our mark.

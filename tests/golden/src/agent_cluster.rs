@@ -152,6 +152,15 @@ impl Cluster {
                 gate.status = Some((**status).clone());
             }
             Action::CreateReplicaSet { replica_set } => self.create(replica_set)?,
+            Action::ClaimReplicaSet { name, owners } => {
+                self.set(name)?.metadata.owner_references = Some(owners.clone());
+            }
+            Action::ReleaseReplicaSet { name, .. } => {
+                // An agent does not see it any more.
+                self.set(name)?;
+                let sets = &mut self.observed.replica_sets;
+                sets.retain(|set| set.metadata.name.as_ref() != Some(name));
+            }
             Action::AdoptReplicaSet { name, annotations } => {
                 self.set(name)?
                     .metadata

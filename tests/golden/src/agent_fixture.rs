@@ -25,7 +25,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use gate::{GatePart, gate_observed};
-use objects::{PodPart, RefusedPart, ServicePart, pod, refusal, service};
+use objects::{PodPart, RefusedPart, ServicePart, TakenPart, pod, refusal, service, taken};
 
 /// What can be wrong with a fixture.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,8 @@ struct Fixture {
     #[serde(default)]
     hpa_counts_all: bool,
     workload: Option<WorkloadPart>,
+    #[serde(default)]
+    taken: Vec<TakenPart>,
     gate: Option<GatePart>,
 }
 
@@ -121,6 +123,12 @@ struct SetPart {
     /// Day of its making, if that is not its revision.
     created: Option<i64>,
     deleting: Option<Timestamp>,
+    /// Nobody owns it.
+    #[serde(default)]
+    orphan: bool,
+    /// It has other labels than the selector.
+    #[serde(default)]
+    strays: bool,
     /// Labels of its template beyond what is written.
     #[serde(default)]
     labels: BTreeMap<String, String>,
@@ -217,6 +225,7 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
         rollout: serde_json::from_value(rollout(&fixture.rollout)).map_err(part("rollout"))?,
         replica_sets: Vec::new(),
         analysis_runs: Vec::new(),
+        taken: fixture.taken.drain(..).map(taken).collect(),
         templates,
         services: Vec::new(),
         traffic: fixture.traffic.take().map(traffic),
@@ -380,7 +389,18 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
     annotations
         .entry(ANNOTATION_DESIRED_REPLICAS.to_owned())
         .or_insert_with(|| rollout.replicas.to_string());
-    let labels = json!({"app": NAME, LABEL_POD_HASH: hash});
+    let app = if part.strays { "another" } else { NAME };
+    let labels = json!({"app": app, LABEL_POD_HASH: hash});
+    // An owner that does not control it stays one.
+    let mut owners = vec![json!({
+        "apiVersion": "example.com/v1", "kind": "Application", "name": "shop", "uid": "application-uid",
+    })];
+    if !part.orphan {
+        owners.push(json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": NAME, "uid": "rollout-uid",
+            "controller": true, "blockOwnerDeletion": true,
+        }));
+    }
     let mut worn = part.labels.clone();
     worn.insert("app".to_owned(), NAME.to_owned());
     worn.insert(LABEL_POD_HASH.to_owned(), hash.to_string());
@@ -404,6 +424,7 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
     let available = part.available.unwrap_or(part.desired);
     let mut metadata = json!({
         "name": format!("{NAME}-{hash}"), "namespace": "shop", "labels": labels, "annotations": annotations,
+        "ownerReferences": owners,
         "creationTimestamp": format!("2025-12-{:02}T00:00:00Z", part.created.unwrap_or(part.revision).clamp(1, 31)),
     });
     if let (Some(deleting), Some(fields)) = (part.deleting, metadata.as_object_mut()) {

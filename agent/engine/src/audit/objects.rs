@@ -12,6 +12,7 @@ use agent_api::{AnalysisPhase, AnalysisRun, StatusTime};
 
 use super::Violation;
 use super::view::{View, breaks};
+use crate::claims::NamedKind;
 use crate::plan::Action;
 use crate::sets::{ANNOTATION_ATTEMPT, ANNOTATION_BACKGROUND_ATTEMPT};
 
@@ -25,6 +26,12 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     let runs = view.observed.analysis_runs.iter();
     let mut run_names: BTreeSet<String> =
         runs.filter_map(|run| run.metadata.name.clone()).collect();
+    for taken in &view.observed.taken {
+        match taken.kind {
+            NamedKind::ReplicaSet => names.insert(taken.name.clone()),
+            NamedKind::AnalysisRun => run_names.insert(taken.name.clone()),
+        };
+    }
     for action in &view.plan.actions {
         if let Action::CreateReplicaSet { replica_set } = action {
             let name = replica_set.metadata.name.clone().unwrap_or_default();

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::runs::RunKind;
 use super::{News, Pass, Strategy, without_gate_pause};
+use crate::claims;
 use crate::effective::Effective;
 use crate::gate::decision::{Decision, Mode};
 use crate::gate::facts::Facts;
@@ -92,7 +93,7 @@ fn find(status: &RolloutStatus, effective: &Effective, views: &[SetView]) -> Opt
     current.or_else(|| same.next_back()).cloned()
 }
 
-/// A ReplicaSet to be made, with a hash that none of the others has.
+/// A ReplicaSet to be made, with a hash that none of the others has, and a name that is free.
 fn make(
     observed: &Observed,
     effective: &Effective,
@@ -102,20 +103,18 @@ fn make(
 ) -> (SetView, ReplicaSet) {
     let mut collisions = status.collision_count;
     let mut hash = pod_hash(template, collisions);
-    while views.iter().any(|view| view.hash == hash) && collisions.unwrap_or(0) < MAX_COLLISIONS {
+    let rollout = observed.rollout.metadata.name.as_deref();
+    let named = |hash: &PodHash| replica_set_name(rollout.unwrap_or_default(), hash);
+    let used = |hash: &PodHash| {
+        let taken = claims::is_taken(observed, &named(hash));
+        taken || views.iter().any(|view| view.hash == *hash)
+    };
+    while used(&hash) && collisions.unwrap_or(0) < MAX_COLLISIONS {
         collisions = Some(collisions.unwrap_or(0).saturating_add(1));
         hash = pod_hash(template, collisions);
     }
     status.collision_count = collisions;
-    let name = replica_set_name(
-        observed
-            .rollout
-            .metadata
-            .name
-            .as_deref()
-            .unwrap_or_default(),
-        &hash,
-    );
+    let name = named(&hash);
     let revision = newest_revision(views).saturating_add(1);
     let set = object(observed, effective, template, &hash, &name, revision);
     let view = SetView {
@@ -218,6 +217,7 @@ impl Pass<'_> {
     /// Marks a ReplicaSet of somebody else's making, gives a version that comes back its new revision, and begins anew
     /// when the version or the list of steps is another one.
     pub fn settle_current(&mut self) {
+        self.say_taken_sets();
         let steps = self.step_hash();
         let takes_over = self.creating.is_none() && !self.new.ours;
         let attempts = self.go_on_from_runs(takes_over);

@@ -17,6 +17,7 @@ use agent_api::{AnalysisPhase, AnalysisRun, CanaryStep, RolloutStatus, StepAnaly
 use super::current::owner;
 use super::{Pass, Strategy};
 use crate::analysis::template::run_spec;
+use crate::claims::{self, NamedKind};
 use crate::plan::{Action, EventKind};
 use crate::planted::Planted;
 use crate::reason::Reason;
@@ -180,7 +181,27 @@ impl Pass<'_> {
         of_this_attempt && was && cleared && self.status.controller_pause == Some(true)
     }
 
+    /// A run of somebody else's may have the name: then it is the next attempt's.
+    fn free_name(&mut self, kind: RunKind, mut name: String) -> String {
+        let observed = self.observed;
+        for _ in &observed.taken {
+            let Some(taken) = claims::taken(observed, NamedKind::AnalysisRun, &name) else {
+                break;
+            };
+            match kind {
+                RunKind::Background => self.next_background(),
+                RunKind::Step | RunKind::PrePromotion | RunKind::PostPromotion => {
+                    self.next_attempt();
+                }
+            }
+            name = self.run_name(kind);
+            self.say_taken(taken, &name);
+        }
+        name
+    }
+
     fn make_run(&mut self, kind: RunKind, name: String, analysis: &StepAnalysis) -> RunView {
+        let name = self.free_name(kind, name);
         let stable = self.status.stable_rs.clone().unwrap_or_default();
         let spec = run_spec(
             analysis,

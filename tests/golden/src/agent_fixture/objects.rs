@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use agent_api::Uid;
 use agent_api::names::{ANNOTATION_MANAGED_BY, LABEL_POD_HASH};
-use agent_engine::Refusal;
+use agent_engine::{NamedKind, Refusal, Taken};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -45,6 +45,27 @@ pub(super) struct ServicePart {
     /// Further labels that it selects by.
     #[serde(default)]
     selector: BTreeMap<String, String>,
+}
+
+/// An object of somebody else's.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TakenPart {
+    replica_set: Option<String>,
+    analysis_run: Option<String>,
+    by: String,
+}
+
+pub(super) fn taken(part: TakenPart) -> Taken {
+    let (kind, name) = match (part.replica_set, part.analysis_run) {
+        (Some(name), _) => (NamedKind::ReplicaSet, name),
+        (None, name) => (NamedKind::AnalysisRun, name.unwrap_or_default()),
+    };
+    Taken {
+        kind,
+        name,
+        by: part.by,
+    }
 }
 
 pub(super) fn pod(part: PodPart) -> Value {
