@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use agent_api::digest::content_digest;
 use agent_api::names::{ANNOTATION_DIGEST, gate_name};
 use agent_api::{
     AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, Pod, PodTemplate,
@@ -196,22 +197,29 @@ impl Observer {
         observed: &Observed,
         uid: &Uid,
     ) -> Result<Option<PodTemplate>, Error> {
-        let foreign = |set: &ReplicaSet| {
-            !set.metadata
-                .annotations
-                .as_ref()
-                .is_some_and(|all| all.contains_key(ANNOTATION_DIGEST))
+        let Some(template) = observed.template() else {
+            return Ok(None);
         };
-        // Some ReplicaSet has the same images, and only defaults may tell the spec from it.
-        let unlike = !observed.stored.is_empty() && {
-            let written = observed.template().map(agent_api::digest::content_digest);
-            let mut stored = observed.stored.values().flatten();
-            !stored.any(|digest| Some(digest) == written.as_ref())
+        let carried = |set: &ReplicaSet| {
+            let annotations = set.metadata.annotations.as_ref();
+            annotations.and_then(|all| all.get(ANNOTATION_DIGEST).cloned().map(ContentDigest))
         };
-        if !unlike && !observed.replica_sets.iter().any(foreign) {
+        let carried: Vec<_> = observed.replica_sets.iter().map(carried).collect();
+        let stored = !observed.stored.is_empty();
+        if !stored && carried.iter().all(Option::is_some) {
             return Ok(None);
         }
-        Ok(self.rehearsal.defaulted(observed, uid).await?)
+        // Nothing has to be compared when a ReplicaSet is marked as holding the spec, or has stored it like that.
+        let written = content_digest(template);
+        let mut known = observed
+            .stored
+            .values()
+            .flatten()
+            .chain(carried.iter().flatten());
+        if known.any(|digest| *digest == written) {
+            return Ok(None);
+        }
+        Ok(self.rehearsal.defaulted(observed, uid, &written).await?)
     }
 
     /// The templates that the spec names, nested ones too; kept strategies bring their own.

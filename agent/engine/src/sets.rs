@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use agent_api::digest::{Injected, content_digest, content_digest_without};
 use agent_api::names::{
     ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_EPHEMERAL_METADATA,
-    ANNOTATION_REVISION, ANNOTATION_SCALE_DOWN_DEADLINE, LABEL_POD_HASH,
+    ANNOTATION_REVISION, ANNOTATION_SCALE_DOWN_DEADLINE, LABEL_POD_HASH, condition,
 };
 use agent_api::pod_hash::pod_hash;
 use agent_api::{ContentDigest, PodHash, PodTemplate, ReplicaSet};
 use jiff::Timestamp;
 
 use crate::claims::{self, Part};
-use crate::observed::Observed;
+use crate::observed::{Governance, Observed};
 
 /// Annotation on a ReplicaSet: how often its analyses were begun anew (retry, resumed after inconclusive). It is here
 /// and not in the status because a run's name must be the same after a crash between two writes.
@@ -136,11 +136,36 @@ fn compared(observed: &Observed, set: &ReplicaSet, hash: &PodHash) -> ContentDig
         .defaulted
         .as_ref()
         .is_some_and(|defaulted| same_content(defaulted, &set.spec.template, &injected(set)));
-    if same_hash || same_template {
+    let said = observed.defaulted.is_none() && unchanged(observed).as_ref() == Some(hash);
+    if same_hash || same_template || said {
         content_digest(template)
     } else {
         unknown
     }
+}
+
+/// The version that another controller said holds the spec, when the spec is the same since and we have decided nothing
+/// yet. It is believed where the API server does not tell how it would store the spec.
+pub fn unchanged(observed: &Observed) -> Option<PodHash> {
+    let rollout = &observed.rollout;
+    let status = rollout.status.as_ref()?;
+    let generation = rollout.metadata.generation?.to_string();
+    let workload = observed.workload.as_ref();
+    let workload = workload.map(|workload| workload.generation.to_string());
+    let same = status.observed_generation.as_ref() == Some(&generation)
+        && status.workload_observed_generation == workload;
+    let invalid = status.condition(condition::INVALID_SPEC).is_some();
+    let alone = match observed.gate.governance {
+        Governance::StandAlone | Governance::Free => true,
+        // The spec may be held, and another version served.
+        Governance::Governed | Governance::Unknown => false,
+    };
+    let ours = observed.replica_sets.iter().any(|set| {
+        let annotations = set.metadata.annotations.as_ref();
+        annotations.is_some_and(|all| all.contains_key(ANNOTATION_DIGEST))
+    });
+    let said = same && !invalid && alone && !ours;
+    status.current_pod_hash.clone().filter(|_| said)
 }
 
 /// What a ReplicaSet's template was given beyond its content. Metadata may cover what was written under the same key, so
