@@ -344,3 +344,6 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without words".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
