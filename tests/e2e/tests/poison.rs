@@ -32,9 +32,7 @@ fn steps(count: usize) -> Value {
 
 #[tokio::test]
 async fn poisoned_rollouts_hurt_nobody_else() {
-    let shared = Shared::get().await.expect("the shared cluster");
-    let cluster = shared.cluster().expect("the cluster");
-    let shop = Shop::open(cluster, "poison").await.expect("a namespace");
+    let (shared, shop) = Shared::with("poison").await.expect("a namespace");
     beside(&shop, "long", |manifest| {
         manifest["spec"]["strategy"]["canary"]["steps"] = steps(STEPS);
     })
