@@ -12,7 +12,7 @@ use agent_api::digest::content_digest;
 use agent_api::names::{
     ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION, LABEL_POD_HASH,
 };
-use agent_api::pod_hash::{pod_hash, value_hash};
+use agent_api::pod_hash::{pod_hash, steps_hash};
 use agent_api::{
     AnalysisRun, AnalysisTemplateSpec, ContentDigest, LabelSelector, Pod, PodHash, PodTemplate,
     ReplicaSet, Rollout, Service, WeightDestination, Weights, Workload, WorkloadKind,
@@ -366,7 +366,7 @@ fn step_hash(rollout: &Value) -> String {
         .and_then(|read| read.spec.strategy.canary)
         .map(|canary| canary.steps)
         .unwrap_or_default();
-    value_hash(&serde_json::to_value(steps).unwrap_or(Value::Null))
+    steps_hash(&steps).unwrap_or_default()
 }
 
 fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {

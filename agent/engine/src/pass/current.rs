@@ -11,11 +11,10 @@ use agent_api::names::{
     ANNOTATION_REVISION_HISTORY, LABEL_POD_HASH, replica_set_name,
 };
 use agent_api::object::{ObjectMeta, OwnerReference};
-use agent_api::pod_hash::{pod_hash, value_hash};
+use agent_api::pod_hash::{pod_hash, steps_hash};
 use agent_api::{
     AntiAffinity, PodHash, PodTemplate, ReplicaSet, ReplicaSetSpec, RolloutStatus, RolloutStrategy,
 };
-use serde_json::Value;
 
 use super::{News, Pass, Strategy, without_gate_pause};
 use crate::effective::Effective;
@@ -263,9 +262,7 @@ impl Pass<'_> {
         if self.steps().is_empty() {
             return None;
         }
-        serde_json::to_value(self.steps())
-            .ok()
-            .map(|steps: Value| value_hash(&steps))
+        steps_hash(self.steps())
     }
 
     fn settle_revision(&mut self) {
