@@ -11,6 +11,9 @@ GATE_OFF := target/gate-off/groundswell-agent
 PEER := target/peer/rollouts-controller
 PEER_FLAGS := --kubeconfig {kubeconfig} --qps 400 --burst 800 --leader-elect=false --metricsPort {port} --healthzPort {port}
 
+# Tests wait for clusters more than they work, so two cores are no reason for two at a time.
+export RUST_TEST_THREADS ?= $(shell n=$$(nproc); echo $$((n > 4 ? n : 4)))
+
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 22
 

@@ -6,6 +6,7 @@ pub mod bed;
 pub mod deed;
 pub mod door;
 pub mod fleet;
+pub mod lane;
 pub mod ledger;
 pub mod member;
 pub mod names;

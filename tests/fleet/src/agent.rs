@@ -31,6 +31,7 @@ const FORBIDDEN: [&str; 3] = ["403", "forbidden", "Forbidden"];
 /// What an agent has in a cluster before it runs: kinds, rights, a token.
 #[derive(Debug, Clone)]
 pub struct AgentAccess {
+    name: String,
     cluster: String,
     server: Server,
     token: String,
@@ -75,6 +76,7 @@ impl AgentAccess {
             .join(format!("{}.kubeconfig", cluster.name()));
         kubeconfig::write(&kubeconfig, &server, &token)?;
         Ok(Self {
+            name: cluster.name().to_owned(),
             cluster: cluster.name().to_owned(),
             server,
             token,
@@ -82,7 +84,8 @@ impl AgentAccess {
         })
     }
 
-    /// The same rights through another address (a proxy); `ca` absent for plain HTTP.
+    /// The same rights through another address (a proxy); `ca` absent for plain HTTP. Agents with access of this name have
+    /// logs of their own.
     pub fn through(
         &self,
         run: &RunDir,
@@ -97,6 +100,7 @@ impl AgentAccess {
         let kubeconfig = run.folder("agents")?.join(format!("{name}.kubeconfig"));
         kubeconfig::write(&kubeconfig, &server, &self.token)?;
         Ok(Self {
+            name: name.to_owned(),
             server,
             kubeconfig,
             ..self.clone()
@@ -162,7 +166,7 @@ impl Agent {
             command.args(["--prometheus-address", prometheus]);
         }
         command.args(&options.more);
-        let process = Process::spawn(run, &format!("agent-{}", access.cluster), command)?;
+        let process = Process::spawn(run, &format!("agent-{}", access.name), command)?;
         Ok(Self {
             cluster: access.cluster.clone(),
             access: access.clone(),
