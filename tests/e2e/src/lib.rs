@@ -16,4 +16,5 @@ pub mod quiet;
 pub mod shop;
 pub mod standing;
 pub mod transcript;
+pub mod turns;
 pub mod visitors;

@@ -6,7 +6,6 @@ mod governed;
 mod outcome;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -18,6 +17,7 @@ use tests_e2e::names::Names;
 use tests_e2e::object::{differences, number, text};
 use tests_e2e::quiet::quiet;
 use tests_e2e::shop::{NAME, SOON, Shop};
+use tests_e2e::turns::Turns;
 use tests_fleet::proxy::api::ApiProxy;
 use tests_fleet::proxy::trigger::{KillPoint, Moment};
 use tests_fleet::{
@@ -171,16 +171,10 @@ async fn killed_everywhere(mut stages: Vec<Stage>, sides: impl Fn(u64) -> Vec<Ki
         .map_or(WRITES_MIN, |stage| stage.deed.writes_min());
     assert!(count >= least, "only {count} writes");
 
-    let kills = Mutex::new(
-        (1..=count)
-            .flat_map(sides)
-            .collect::<Vec<Kill>>()
-            .into_iter(),
-    );
-    let next = || kills.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let kills = Turns::of((1..=count).flat_map(sides));
     let lanes = stages.iter_mut().zip(&wholes).map(async |(stage, whole)| {
         let (mut wrong, mut struck) = (Vec::new(), 0);
-        while let Some(kill) = next() {
+        while let Some(kill) = kills.next() {
             let (died, found) = stage.killed(kill, whole).await;
             struck += u64::from(died);
             wrong.extend(found);
