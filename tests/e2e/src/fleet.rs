@@ -39,8 +39,10 @@ pub fn in_two_waves(name: &str, namespace: &str) -> Value {
 
 /// A manifest with the Git revision that a version came with.
 pub fn revised(mut manifest: Value, version: &str) -> Value {
-    manifest["metadata"]["annotations"] =
-        json!({"fleet.groundswell.dev/revision": format!("revision-of-{version}")});
+    let annotations = json!({"fleet.groundswell.dev/revision": format!("revision-of-{version}")});
+    if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("annotations".to_owned(), annotations);
+    }
     manifest
 }
 

@@ -54,8 +54,9 @@ impl Shop {
 
     /// A manifest with the label of its agent.
     pub fn labelled(&self, mut manifest: Value) -> Value {
-        if let (Some(id), Some(metadata)) = (&self.instance, manifest.get_mut("metadata")) {
-            metadata["labels"] = json!({LABEL_INSTANCE_ID: id});
+        let metadata = manifest.get_mut("metadata").and_then(Value::as_object_mut);
+        if let (Some(id), Some(metadata)) = (&self.instance, metadata) {
+            metadata.insert("labels".to_owned(), json!({LABEL_INSTANCE_ID: id}));
         }
         manifest
     }
