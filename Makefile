@@ -11,19 +11,23 @@ GATE_OFF := target/gate-off/groundswell-agent
 PEER := target/peer/rollouts-controller
 PEER_FLAGS := --kubeconfig {kubeconfig} --qps 400 --burst 800 --leader-elect=false --metricsPort {port} --healthzPort {port}
 
+# Tests wait for clusters more than they work, so two cores are no reason for two at a time.
+export RUST_TEST_THREADS ?= $(shell n=$$(nproc); echo $$((n > 4 ? n : 4)))
+
 help: ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 22
 
 demo: build ## the story, left up until Ctrl-C; EXIT=1 ends by itself, 0 only if it came out right
 	target/debug/demo $(if $(EXIT),--exit) --dir target/demo
 
-test: prerequisites sandbox plugin lint ## every test
+test: prerequisites sandbox plugin peer lint ## every test
 	cd deploy/sandbox && go vet -trimpath ./... && go test -trimpath ./...
 	$(MAKE) --no-print-directory gate-off
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --no-fail-fast
 
-bench: prerequisites sandbox peer ## the agent beside Argo Rollouts' controller: time, CPU, memory, requests; COUNT=1000
+bench: prerequisites sandbox ## the agent beside Argo Rollouts' controller: time, CPU, memory, requests; COUNT=1000
+	$(MAKE) --no-print-directory peer || echo "the peer cannot be built: the benchmark goes on without it"
 	$(CARGO) build --release -p agent -p tests-bench
 	peer=(); [ ! -x $(PEER) ] || peer=(--peer '$(PEER) $(PEER_FLAGS)'); \
 	  target/release/bench rollouts --count $(or $(COUNT),1000) "$${peer[@]}"
@@ -45,10 +49,12 @@ $(PLUGIN): tests/plugin/main.go tests/plugin/go.mod tests/plugin/go.sum
 	mkdir -p $(@D)
 	cd tests/plugin && go build -trimpath -o ../../$@ .
 
-# The peer as it is published. Where it cannot be fetched the benchmark says so and compares with figures kept of it.
-peer:
-	mkdir -p $(dir $(PEER))
-	cd tests/peer && go build -trimpath -o ../../$(PEER) tool || echo "the peer cannot be built: the benchmark goes on without it"
+peer: prerequisites $(PEER) ## the published controller of Argo Rollouts, which tests and the benchmark run beside the agent
+
+# Where it cannot be fetched the benchmark says so and compares with figures kept of it; the tests need it.
+$(PEER): tests/peer/go.mod tests/peer/go.sum
+	mkdir -p $(@D)
+	cd tests/peer && go build -trimpath -o ../../$@ tool
 
 # The agent with the gate check switched off, beside the real one: the story must fail with it.
 gate-off:

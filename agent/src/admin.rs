@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Response, StatusCode};
 use http_body_util::Full;
@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::cache::{Caches, Work};
 use crate::metrics::Metrics;
-use crate::queue::Queue;
+use crate::queue::{Load, Queue};
 
 /// Connections at a time; probes and scrapes need a few.
 const CONNECTIONS: usize = 64;
@@ -41,24 +41,46 @@ pub struct Admin {
 
 /// An address that could not be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error(
+    "cannot listen on {address} for {what}: {source}; --{flag} takes another port, and 0 any that is free"
+)]
 pub struct Error {
+    what: &'static str,
+    flag: &'static str,
     address: SocketAddr,
     source: std::io::Error,
+}
+
+/// Where something is to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// What, in a word.
+    pub what: &'static str,
+    /// The flag that says where.
+    pub flag: &'static str,
+    /// The address.
+    pub address: SocketAddr,
 }
 
 impl Admin {
     /// Listens, and returns the address and what serves it for ever.
     pub async fn listen(
         self,
-        address: SocketAddr,
+        place: Place,
     ) -> Result<(SocketAddr, impl Future<Output = ()>), Error> {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| Error { address, source })?;
-        let bound = listener
-            .local_addr()
-            .map_err(|source| Error { address, source })?;
+        let Place {
+            what,
+            flag,
+            address,
+        } = place;
+        let failed = |source| Error {
+            what,
+            flag,
+            address,
+            source,
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
         Ok((bound, self.serve(listener)))
     }
 
@@ -94,14 +116,18 @@ impl Admin {
     }
 
     /// Of Rollouts and of AnalysisRuns.
-    fn depth(&self) -> (usize, usize) {
-        let rollouts = self.queue.depth_of(|work| matches!(work, Work::Rollout(_)));
-        (rollouts, self.queue.depth().saturating_sub(rollouts))
+    fn load(&self) -> (Load, Load) {
+        let now = Instant::now();
+        let of = |picks: fn(&Work) -> bool| self.queue.load_of(picks, now);
+        (
+            of(|work| matches!(work, Work::Rollout(_))),
+            of(|work| matches!(work, Work::Run(_))),
+        )
     }
 
     fn answer(&self, path: &str) -> Response<Full<Bytes>> {
         let (status, body) = match path {
-            "/metrics" => match self.metrics.scrape(&self.caches, self.depth()) {
+            "/metrics" => match self.metrics.scrape(&self.caches, self.load()) {
                 Ok(text) => (StatusCode::OK, text),
                 Err(error) => (
                     StatusCode::INTERNAL_SERVER_ERROR,
@@ -122,5 +148,30 @@ impl Admin {
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_named_with_the_flag_that_helps() {
+        let admin = Admin {
+            metrics: Metrics::new().unwrap(),
+            caches: Arc::default(),
+            queue: Arc::default(),
+        };
+        let place = |address| Place {
+            what: "metrics",
+            flag: "metricsPort",
+            address,
+        };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (bound, _serving) = admin.clone().listen(place(any)).await.unwrap();
+        let error = admin.listen(place(bound)).await.map(|_| ()).unwrap_err();
+        let says = error.to_string();
+        assert!(says.contains(&format!("{bound} for metrics")), "{says}");
+        assert!(says.contains("--metricsPort"), "{says}");
     }
 }

@@ -38,6 +38,7 @@ impl AnalysisController {
     /// One pass. Returns when to look again.
     pub async fn reconcile(&self, key: &ObjectKey) -> Result<Option<Timestamp>, Error> {
         let Some(found) = self.caches.runs.get(key) else {
+            self.measurer.forget(key);
             return Ok(None);
         };
         let uid = uid_of(found.metadata());
@@ -49,7 +50,7 @@ impl AnalysisController {
             }
         };
         if run.metadata.deletion_timestamp.is_some() {
-            self.measurer.forget(&uid);
+            self.measurer.forget(key);
             return Ok(None);
         }
         if self.written.is_behind(&uid) {
@@ -121,38 +122,124 @@ impl AnalysisController {
         Ok(())
     }
 
-    /// An event when the run ends.
     fn tell(&self, key: &ObjectKey, run: &AnalysisRun, planned: &AnalysisRunStatus) {
-        let before = run.status.as_ref().and_then(|status| status.phase);
-        let Some(phase) = planned
-            .phase
-            .filter(|phase| phase.is_completed() && Some(*phase) != before)
-        else {
-            return;
+        let about = About {
+            kind: "AnalysisRun",
+            key: key.clone(),
+            uid: uid_of(&run.metadata),
         };
-        let kind = match phase {
-            AnalysisPhase::Successful | AnalysisPhase::Running | AnalysisPhase::Pending => {
-                EventKind::Normal
-            }
-            AnalysisPhase::Failed | AnalysisPhase::Error | AnalysisPhase::Inconclusive => {
-                EventKind::Warning
-            }
+        for news in ends(&about, run.status.as_ref(), planned) {
+            self.events.tell(news);
+        }
+    }
+}
+
+/// An event for every metric that ends, and one when the run does.
+fn ends(
+    about: &About,
+    before: Option<&AnalysisRunStatus>,
+    planned: &AnalysisRunStatus,
+) -> Vec<News> {
+    let results = before.map_or(&[][..], |before| &before.metric_results);
+    let mut news = Vec::new();
+    for result in &planned.metric_results {
+        let known = results.iter().find(|known| known.name == result.name);
+        let Some(phase) = ended(known.and_then(|known| known.phase), result.phase) else {
+            continue;
         };
-        let why = planned
-            .message
-            .as_ref()
-            .map(|why| format!(": {why}"))
-            .unwrap_or_default();
-        self.events.tell(News {
-            about: About {
-                kind: "AnalysisRun",
-                key: key.clone(),
-                uid: uid_of(&run.metadata),
-            },
-            kind,
+        news.push(News {
+            about: about.clone(),
+            kind: weight(phase),
+            reason: format!("Metric{phase}"),
+            message: format!(
+                "Metric '{}' completed: {phase}{}",
+                result.name,
+                why(result.message.as_deref())
+            ),
+            key: result.name.clone(),
+        });
+    }
+    if let Some(phase) = ended(before.and_then(|before| before.phase), planned.phase) {
+        news.push(News {
+            about: about.clone(),
+            kind: weight(phase),
             reason: format!("AnalysisRun{phase}"),
-            message: format!("Analysis completed: {phase}{why}"),
+            message: format!(
+                "Analysis completed: {phase}{}",
+                why(planned.message.as_deref())
+            ),
             key: phase.to_string(),
         });
+    }
+    news
+}
+
+fn ended(before: Option<AnalysisPhase>, planned: Option<AnalysisPhase>) -> Option<AnalysisPhase> {
+    planned.filter(|phase| phase.is_completed() && Some(*phase) != before)
+}
+
+/// What says neither good nor bad is no warning: a person looks at it.
+fn weight(phase: AnalysisPhase) -> EventKind {
+    match phase {
+        AnalysisPhase::Successful
+        | AnalysisPhase::Running
+        | AnalysisPhase::Pending
+        | AnalysisPhase::Inconclusive => EventKind::Normal,
+        AnalysisPhase::Failed | AnalysisPhase::Error => EventKind::Warning,
+    }
+}
+
+fn why(message: Option<&str>) -> String {
+    message.map(|why| format!(": {why}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_metric_and_the_run_are_told_of_once() {
+        let about = About {
+            kind: "AnalysisRun",
+            key: ObjectKey::new("shop", "web-1"),
+            uid: "u".into(),
+        };
+        let status = |phase: &str, errors: &str, latency: &str| -> AnalysisRunStatus {
+            let results = json!([
+                {"name": "errors", "phase": errors, "message": "12 % > 5 %"},
+                {"name": "latency", "phase": latency},
+            ]);
+            serde_json::from_value(json!({"phase": phase, "metricResults": results})).unwrap()
+        };
+        let told = |before: &AnalysisRunStatus, after: &AnalysisRunStatus| -> Vec<String> {
+            let news = ends(&about, Some(before), after);
+            let line = |one: News| format!("{} {}: {}", one.kind, one.reason, one.message);
+            news.into_iter().map(line).collect()
+        };
+        let running = status("Running", "Running", "Running");
+        let one = status("Running", "Running", "Successful");
+        let failed = status("Failed", "Failed", "Successful");
+        assert_eq!(ends(&about, None, &running), []);
+        assert_eq!(
+            told(&running, &one),
+            ["Normal MetricSuccessful: Metric 'latency' completed: Successful"]
+        );
+        assert_eq!(
+            told(&one, &failed),
+            [
+                "Warning MetricFailed: Metric 'errors' completed: Failed: 12 % > 5 %",
+                "Warning AnalysisRunFailed: Analysis completed: Failed",
+            ]
+        );
+        assert_eq!(told(&failed, &failed), [""; 0]);
+        let unclear = status("Inconclusive", "Inconclusive", "Running");
+        assert_eq!(told(&running, &unclear).len(), 2);
+        assert!(
+            told(&running, &unclear)
+                .iter()
+                .all(|line| line.starts_with("Normal"))
+        );
     }
 }

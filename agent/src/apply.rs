@@ -1,7 +1,8 @@
 //! Apply: what the engine planned, written.
 //!
-//! In: a plan and what it was made from. Out: writes, in the plan's order; the first that fails ends the pass. It must
-//! not choose: it does not look at the cluster, and it does not leave out or add a write.
+//! In: a plan and what it was made from. Out: writes, in the plan's order; the first that fails ends the pass, and so does
+//! a ReplicaSet that is refused. It must not choose: it does not look at the cluster, and it does not leave out or add a
+//! write.
 
 mod analysis;
 mod gate;
@@ -20,6 +21,7 @@ use agent_api::{GateStatus, Uid};
 use agent_engine::{Action, Event, EventKind, Observed, Plan, Reason};
 use jiff::Timestamp;
 
+use crate::claims::Claims;
 use crate::event::{About, Events, News};
 use crate::key::ObjectKey;
 use crate::link::report::Reports;
@@ -85,10 +87,12 @@ pub struct Applier {
     pub reports: Arc<Reports>,
     /// The agent's own namespace.
     pub namespace: String,
-    /// Evictions that were refused.
+    /// What was refused.
     pub refusals: Arc<Refusals>,
     /// When statuses were written.
     pub status_times: Arc<StatusTimes>,
+    /// Names that others have.
+    pub claims: Arc<Claims>,
     /// What was said of Rollouts that cannot be decoded.
     pub undecodable: Undecodable,
 }
@@ -122,6 +126,8 @@ struct Pass<'a> {
     versions: BTreeMap<String, String>,
     /// The server refused something, which the next pass has to know.
     refused: bool,
+    /// That was the ReplicaSet of the wanted version.
+    refused_set: bool,
 }
 
 impl Applier {
@@ -143,9 +149,14 @@ impl Applier {
             record: observed.gate.gate().and_then(|gate| gate.status.clone()),
             versions: BTreeMap::new(),
             refused: false,
+            refused_set: false,
         };
         for action in actions {
             pass.act(action).await?;
+            // What follows counts on the ReplicaSet. The next pass, at once, knows that there is none.
+            if pass.refused_set {
+                return Ok(Some(observed.now));
+            }
         }
         pass.write_status(&status).await?;
         self.metrics.update_ended(
@@ -173,6 +184,10 @@ impl Pass<'_> {
             Action::ForgetTemplate { digest: _, name } => self.forget_template(&name).await,
             Action::RecordGate { status, changes } => self.record_gate(*status, &changes).await,
             Action::CreateReplicaSet { replica_set } => self.create_replica_set(&replica_set).await,
+            Action::ClaimReplicaSet { name, owners }
+            | Action::ReleaseReplicaSet { name, owners } => {
+                self.own_replica_set(&name, &owners).await
+            }
             Action::AdoptReplicaSet { name, annotations } => {
                 let annotations = annotations
                     .into_iter()

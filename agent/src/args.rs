@@ -8,6 +8,7 @@ use std::time::Duration;
 use agent_api::FirstContact;
 use agent_api::names::LEADER_LEASE;
 use agent_engine::{HpaCounting, Settings};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgAction, Parser, ValueEnum};
 use secrecy::SecretString;
 
@@ -17,6 +18,11 @@ use crate::leader::Election;
 
 /// Where the agent keeps its records unless told otherwise.
 const NAMESPACE: &str = "groundswell";
+/// Where the other controller's manifests look for metrics, and for probes.
+const METRICS_PORT: u16 = 8090;
+const HEALTH_PORT: u16 = 8080;
+/// The controller of `--controllers` that this program always runs.
+const ROLLOUTS: &str = "rollouts";
 
 /// Progressive delivery inside one cluster, alone or as a member of a fleet.
 #[derive(Debug, Clone, Parser)]
@@ -69,10 +75,10 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = First::Hold)]
     pub first_contact: First,
     /// Address of /metrics
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    #[arg(long, default_value_t = on_all(METRICS_PORT), value_name = "HOST:PORT")]
     pub metrics_addr: SocketAddr,
     /// Address of /healthz and /readyz
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    #[arg(long, default_value_t = on_all(HEALTH_PORT), value_name = "HOST:PORT")]
     pub health_addr: SocketAddr,
     /// Port of /metrics on every address, in the place of --metrics-addr
     #[arg(long = "metricsPort", alias = "metricsport", value_name = "PORT")]
@@ -102,15 +108,23 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub leader_election_retry_period: Duration,
     /// Least weight of what is logged, unless RUST_LOG says
-    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["trace", "debug", "info", "warn", "error"])]
+    #[arg(long, value_name = "LEVEL", default_value = "info", ignore_case = true, value_parser = PossibleValuesParser::new(LEVELS).map(level))]
     pub loglevel: String,
     /// Form of the log
     #[arg(long, alias = "logformat", value_enum, default_value_t = LogForm::Text)]
     pub log: LogForm,
+    /// Which controllers run; without it all, and never without that of Rollouts
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', hide = true)]
+    pub controllers: Vec<String>,
     /// Flags of the controller that this one takes the place of
     #[command(flatten)]
     pub inert: Inert,
 }
+
+/// Levels of the log; the last three are the other controller's words.
+const LEVELS: [&str; 8] = [
+    "trace", "debug", "info", "warn", "error", "warning", "fatal", "panic",
+];
 
 /// What happens before the first contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -158,6 +172,12 @@ pub enum Error {
         "--leader-election-retry-period must be below --leader-election-renew-deadline, and that below --leader-election-lease-duration"
     )]
     Election,
+    /// Rollouts are to be left alone.
+    #[error(
+        "--controllers={0} leaves Rollouts to somebody else, and this program always looks after them: do not start it \
+         here, or drop the flag"
+    )]
+    Controllers(String),
     /// A token without a name.
     #[error("a join token is for one cluster: give its name with --cluster")]
     NoCluster,
@@ -236,6 +256,16 @@ impl Args {
         }))
     }
 
+    /// An error if the command line wants analyses alone: to ignore that would take Rollouts from whoever has them.
+    pub fn looks_after_rollouts(&self) -> Result<(), Error> {
+        let named = self.controllers.iter().any(|name| name == ROLLOUTS);
+        if self.controllers.is_empty() || named {
+            Ok(())
+        } else {
+            Err(Error::Controllers(self.controllers.join(",")))
+        }
+    }
+
     /// The join token, from the argument or its file.
     pub fn token(&self) -> Result<Option<SecretString>, Error> {
         let token = match &self.join_token_file {
@@ -271,9 +301,20 @@ impl Args {
 }
 
 fn on_port(address: SocketAddr, port: Option<u16>) -> SocketAddr {
-    port.map_or(address, |port| {
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
-    })
+    port.map_or(address, on_all)
+}
+
+fn on_all(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
+}
+
+/// The word for a level that the other controller has more words for.
+fn level(word: String) -> String {
+    match word.to_ascii_lowercase().as_str() {
+        "warning" => "warn".to_owned(),
+        "fatal" | "panic" => "error".to_owned(),
+        own => own.to_owned(),
+    }
 }
 
 fn lease_name(instance: &InstanceId) -> String {
@@ -374,6 +415,8 @@ mod tests {
     fn without_flags_it_is_as_the_other_controller() {
         let args = parse(&[]);
         assert_eq!(args.inert.says(), None);
+        assert_eq!(args.metrics_address().to_string(), "0.0.0.0:8090");
+        assert_eq!(args.health_address().to_string(), "0.0.0.0:8080");
         assert_eq!(
             args.instance().selector(),
             "!argo-rollouts.argoproj.io/controller-instance-id"
@@ -392,6 +435,36 @@ mod tests {
         assert_eq!(parse(&["--leader-elect=false"]).election().unwrap(), None);
         let wrong = parse(&["--leader-election-renew-deadline=20s"]);
         assert!(matches!(wrong.election(), Err(Error::Election)));
+    }
+
+    #[test]
+    fn all_words_for_a_level_are_known() {
+        assert_eq!(parse(&[]).loglevel, "info");
+        let words = [
+            ("trace", "trace"),
+            ("warn", "warn"),
+            ("warning", "warn"),
+            ("WARNING", "warn"),
+            ("fatal", "error"),
+            ("panic", "error"),
+        ];
+        for (word, level) in words {
+            assert_eq!(parse(&["--loglevel", word]).loglevel, level, "{word}");
+        }
+        let unknown = Args::try_parse_from(["groundswell-agent", "--loglevel=loud"]);
+        assert!(unknown.is_err());
+    }
+
+    #[test]
+    fn analyses_alone_are_refused() {
+        for whole in [&[][..], &["--controllers=rollouts"]] {
+            parse(whole).looks_after_rollouts().unwrap();
+        }
+        parse(&["--controllers=analysis,rollouts"])
+            .looks_after_rollouts()
+            .unwrap();
+        let error = parse(&["--controllers", "analysis"]).looks_after_rollouts();
+        assert!(matches!(error, Err(Error::Controllers(list)) if list == "analysis"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use agent_api::{
     AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Decoded, FleetMember, Gate, ObjectMeta,
     ReplicaSet, Rollout, Service,
 };
+use agent_engine::claims::controller;
 use agent_engine::services;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -20,7 +21,7 @@ use kube::{Api, Client, Resource};
 use crate::key::ObjectKey;
 use crate::queue::Queue;
 use crate::revision::{LABEL_ROLLOUT_UID, Revision};
-use crate::store::{Changed, Store, keep};
+use crate::store::{Changed, Keepable, Store, keep};
 use crate::written::{Kind, Written};
 
 /// ReplicaSets of Rollouts carry this; those of Deployments do not and are not worth memory.
@@ -44,7 +45,7 @@ pub type Watch = BoxFuture<'static, ()>;
 pub struct Caches {
     /// Rollouts, by the Services that they name.
     pub rollouts: Arc<Store<Rollout>>,
-    /// ReplicaSets, by their owner's UID.
+    /// ReplicaSets, by their owner's UID; those without any by their namespace.
     pub replica_sets: Arc<Store<ReplicaSet>>,
     /// AnalysisRuns, by their owner's UID.
     pub runs: Arc<Store<AnalysisRun>>,
@@ -66,7 +67,7 @@ impl Default for Caches {
     fn default() -> Self {
         Self {
             rollouts: Arc::new(Store::new(named_services)),
-            replica_sets: Arc::new(Store::new(|object| owner_uid(object.metadata()))),
+            replica_sets: Arc::new(Store::new(|object| set_owner(object.metadata()))),
             runs: Arc::new(Store::new(|object| owner_uid(object.metadata()))),
             templates: Arc::new(Store::new(|_| Vec::new())),
             cluster_templates: Arc::new(Store::new(|_| Vec::new())),
@@ -176,7 +177,7 @@ impl Caches {
             Some(Kind::Rollout),
             self.rollout_changed(queue()),
         );
-        let set = owner_changed(queue());
+        let set = self.set_changed(queue());
         let sets = Self::watch(
             watching,
             &self.replica_sets,
@@ -265,6 +266,24 @@ impl Caches {
         })
     }
 
+    /// A ReplicaSet concerns the Rollout that owns it; one that nobody owns, those whose selectors match it.
+    fn set_changed(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<ReplicaSet> {
+        let rollouts = Arc::clone(&self.rollouts);
+        Box::new(move |object, _| {
+            if let Some((rollout, _)) = owner(object.metadata()) {
+                queue.add(Work::Rollout(rollout));
+            }
+            if controller(object.metadata()).is_some() {
+                return;
+            }
+            for rollout in rollouts.all() {
+                if could_own(&rollout, object.metadata()) {
+                    queue.add(Work::Rollout(ObjectKey::of(rollout.metadata())));
+                }
+            }
+        })
+    }
+
     /// The watches of the fleet's kinds in the agent's own namespace, to be run for ever.
     #[must_use]
     pub fn watch_fleet(self: &Arc<Self>, watching: &Watching) -> Vec<Watch> {
@@ -336,11 +355,7 @@ impl Caches {
         changed: Changed<K>,
     ) -> Watch
     where
-        K: Resource<DynamicType = ()>
-            + serde::de::DeserializeOwned
-            + agent_api::Trim
-            + Clone
-            + std::fmt::Debug,
+        K: Keepable + agent_api::Trim + Clone + std::fmt::Debug,
         K: Send + Sync + 'static,
     {
         let tracked = kind.map(|kind| (kind, Arc::clone(&watching.written)));
@@ -348,7 +363,7 @@ impl Caches {
     }
 
     /// A template can be named by any Rollout, so a change of one is looked at by all.
-    fn all_changed<K: 'static>(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<K> {
+    fn all_changed<K: Keepable + 'static>(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<K> {
         let rollouts = Arc::clone(&self.rollouts);
         Box::new(move |_, _| {
             for key in rollouts.keys() {
@@ -360,6 +375,30 @@ impl Caches {
 
 fn owner_uid(metadata: &ObjectMeta) -> Vec<String> {
     owner(metadata).into_iter().map(|(_, uid)| uid).collect()
+}
+
+fn set_owner(metadata: &ObjectMeta) -> Vec<String> {
+    match controller(metadata) {
+        Some(_) => owner_uid(metadata),
+        None => vec![orphans_of(
+            metadata.namespace.as_deref().unwrap_or_default(),
+        )],
+    }
+}
+
+/// What ReplicaSets without an owner are found by; UIDs have no slash.
+#[must_use]
+pub fn orphans_of(namespace: &str) -> String {
+    format!("{namespace}/")
+}
+
+/// Whether the selector matches, as far as it is written; one that is inherited is looked at in the pass.
+fn could_own(rollout: &Decoded<Rollout>, set: &ObjectMeta) -> bool {
+    let Ok(rollout) = &rollout.object else {
+        return false;
+    };
+    let labels = set.labels.clone().unwrap_or_default();
+    rollout.metadata.namespace == set.namespace && rollout.spec.selector.matches(&labels)
 }
 
 /// The Services that a Rollout names, with its namespace.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agent_api::Rollout;
+use agent_engine::EventKind;
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use kube::Api;
@@ -19,6 +20,7 @@ use crate::analysis_controller::AnalysisController;
 use crate::apply::{self, Applier};
 use crate::backoff::Backoff;
 use crate::cache::{Work, service_rollout};
+use crate::event::{About, News};
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
 use crate::metrics::{Metrics, Passes};
@@ -41,6 +43,10 @@ const STALE: Backoff = Backoff {
 };
 /// A decision that waits for the cache is looked at again, should the watch never bring what was written.
 const BEHIND: Duration = Duration::from_secs(5);
+/// So many failures in a row are told in an event: less is a bad moment of the API server.
+const TOLD_AFTER: u32 = 5;
+/// Reason of that event.
+const RECONCILIATION_ERROR: &str = "ReconciliationError";
 /// A wake-up in the past or too soon would spin.
 const SHORTEST_WAKE: Duration = Duration::from_millis(20);
 
@@ -60,6 +66,17 @@ enum Error {
 }
 
 impl Error {
+    /// The sort of failure, in a word.
+    fn sort(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "observe",
+            Self::Apply(_) => "apply",
+            Self::Manager(_) => "manager",
+            Self::Panicked(_) => "panicked",
+            Self::TooLong => "too-long",
+        }
+    }
+
     /// How long the API server asks to be left alone, if it does.
     fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -194,9 +211,9 @@ impl Controller {
 
     fn knows(&self, work: &Work) -> bool {
         match work {
-            Work::Rollout(key) => self.observer.caches.rollouts.get(key).is_some(),
-            Work::Run(key) => self.observer.caches.runs.get(key).is_some(),
-            Work::Service(key) => self.observer.caches.services.get(key).is_some(),
+            Work::Rollout(key) => self.observer.caches.rollouts.has(key),
+            Work::Run(key) => self.observer.caches.runs.has(key),
+            Work::Service(key) => self.observer.caches.services.has(key),
         }
     }
 
@@ -219,8 +236,32 @@ impl Controller {
             self.metrics.failed(kind, key);
         }
         tracing::warn!(%key, ?kind, failures, %error, "reconcile failed; trying again");
+        if let Work::Rollout(key) = work
+            && failures == TOLD_AFTER
+        {
+            self.tell_failure(key, error);
+        }
         let asked = error.retry_after().unwrap_or(Duration::ZERO);
         self.again(work, FAILED.after(failures).max(asked));
+    }
+
+    /// An event for people who look at the Rollout and not at the log: one for each sort of failure of a generation.
+    fn tell_failure(&self, key: &ObjectKey, error: &Error) {
+        let Some(found) = self.observer.caches.rollouts.get(key) else {
+            return;
+        };
+        let generation = found.metadata().generation.unwrap_or(0);
+        self.applier.events.tell(News {
+            about: About {
+                kind: "Rollout",
+                key: key.clone(),
+                uid: uid_of(found.metadata()),
+            },
+            kind: EventKind::Warning,
+            reason: RECONCILIATION_ERROR.to_owned(),
+            message: error.to_string(),
+            key: format!("{generation}.{}", error.sort()),
+        });
     }
 
     async fn reconcile(&self, work: &Work) -> Result<Outcome, Error> {
@@ -278,7 +319,7 @@ impl Controller {
         let Some(manager) = service_rollout(found.metadata()) else {
             return Ok(());
         };
-        if caches.rollouts.get(&manager).is_some() {
+        if caches.rollouts.has(&manager) {
             return Ok(());
         }
         // It may be another instance's, whose Rollouts no cache of ours has: the API server knows.
@@ -300,7 +341,7 @@ impl Controller {
         if let Work::Rollout(key) = work {
             let ends = self.observer.fleet.leases(|leases| leases.ends(key, at));
             let lease = ends.map(|ends| ends.saturating_duration_since(at.mono).max(SHORTEST_WAKE));
-            let known = self.observer.caches.rollouts.get(key).is_some();
+            let known = self.observer.caches.rollouts.has(key);
             wait = [wait, lease, known.then_some(self.resync)]
                 .into_iter()
                 .flatten()
@@ -347,3 +388,6 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without words".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

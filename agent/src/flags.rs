@@ -14,7 +14,7 @@ enum Takes {
 }
 
 /// The flags, in the order in which the other controller lists them.
-const FLAGS: [(&str, Takes); 43] = [
+const FLAGS: [(&str, Takes); 42] = [
     // Passes and requests need no limits of their own: one queue, as many workers as wait for the API server.
     ("rollout-threads", Takes::Value),
     ("experiment-threads", Takes::Value),
@@ -27,7 +27,6 @@ const FLAGS: [(&str, Takes); 43] = [
     ("burst", Takes::Value),
     ("kloglevel", Takes::Value),
     ("enable-pprof-address", Takes::Value),
-    ("controllers", Takes::Value),
     ("self-service-notification-enabled", Takes::Truth),
     // Routers.
     ("istio-api-version", Takes::Value),

@@ -33,6 +33,20 @@ type Place = (Uid, String);
 struct State {
     running: HashMap<Place, AbortHandle>,
     finished: HashMap<Uid, Vec<Finished>>,
+    /// The run of a name that something was measured for.
+    runs: HashMap<ObjectKey, Uid>,
+}
+
+impl State {
+    fn forget(&mut self, run: &Uid) {
+        self.finished.remove(run);
+        self.running.retain(|(uid, _), task| {
+            if uid == run {
+                task.abort();
+            }
+            uid != run
+        });
+    }
 }
 
 /// The measurer.
@@ -65,6 +79,11 @@ impl Measurer {
         let mut state = self.lock();
         if state.running.contains_key(&place) {
             return;
+        }
+        // One that was made again under the same name before its end was seen.
+        let before = state.runs.insert(key.clone(), run.clone());
+        if let Some(before) = before.filter(|before| before != run) {
+            state.forget(&before);
         }
         let (this, key, done) = (Arc::clone(self), key.clone(), place.clone());
         let task = tokio::spawn(async move {
@@ -113,16 +132,12 @@ impl Measurer {
         }
     }
 
-    /// The run is gone.
-    pub fn forget(&self, run: &Uid) {
+    /// The run of this name is gone, or on its way out.
+    pub fn forget(&self, key: &ObjectKey) {
         let mut state = self.lock();
-        state.finished.remove(run);
-        state.running.retain(|(uid, _), task| {
-            if uid == run {
-                task.abort();
-            }
-            uid != run
-        });
+        if let Some(run) = state.runs.remove(key) {
+            state.forget(&run);
+        }
     }
 
     fn finish(&self, place: Place, finished: Finished) {

@@ -6,6 +6,7 @@
 mod objects;
 pub mod requests;
 mod tally;
+mod workqueue;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,15 +19,15 @@ use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    IntGauge, Opts, Registry, TextEncoder,
 };
 
+use self::workqueue::Workqueue;
 use crate::cache::Caches;
 use crate::key::ObjectKey;
+use crate::queue::Load;
 use tally::Tally;
 
-/// Buckets of the times of the queue, in powers of ten as client-go has them.
-const QUEUE: [f64; 10] = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0];
 /// Buckets of whole updates.
 const UPDATE: [f64; 11] = [
     30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0,
@@ -70,16 +71,6 @@ impl Passes {
             Self::AnalysisRun => "AnalysisRuns",
         }
     }
-}
-
-/// The work queue, under client-go's names.
-#[derive(Clone)]
-struct Workqueue {
-    depth: IntGaugeVec,
-    adds: IntCounterVec,
-    retries: IntCounterVec,
-    waited: HistogramVec,
-    worked: HistogramVec,
 }
 
 /// Updates by how they ended.
@@ -145,33 +136,6 @@ impl Maker {
         self.put(HistogramVec::new(options, labels))
     }
 
-    fn queue(&self) -> Result<Workqueue, prometheus::Error> {
-        let name = ["name"];
-        let depth = Opts::new("workqueue_depth", "Objects that wait or are worked on");
-        let adds = "Objects that were taken from the queue";
-        Ok(Workqueue {
-            depth: self.put(IntGaugeVec::new(depth, &name))?,
-            adds: self.counters("workqueue_adds_total", adds, &name)?,
-            retries: self.counters(
-                "workqueue_retries_total",
-                "Passes that are made again",
-                &name,
-            )?,
-            waited: self.times(
-                "workqueue_queue_duration_seconds",
-                "Seconds that an object waited",
-                &name,
-                &QUEUE,
-            )?,
-            worked: self.times(
-                "workqueue_work_duration_seconds",
-                "Seconds that an object was worked on",
-                &name,
-                &QUEUE,
-            )?,
-        })
-    }
-
     fn updates(&self) -> Result<Updates, prometheus::Error> {
         let of =
             |name: &str, help: &str, buckets: &[f64]| self.times(name, help, &["status"], buckets);
@@ -223,7 +187,7 @@ impl Metrics {
         Ok(Self {
             rollouts: Arc::default(),
             runs: Arc::default(),
-            queue: make.queue()?,
+            queue: Workqueue::new(&make)?,
             updates: make.updates()?,
             requests: make.counters(
                 "controller_clientset_k8s_request_total",
@@ -272,22 +236,13 @@ impl Metrics {
 
     /// An object was taken from the queue after so long.
     pub fn taken(&self, kind: Passes, waited: Duration) {
-        let name = [kind.queue()];
-        self.queue.adds.with_label_values(&name).inc();
-        self.queue
-            .waited
-            .with_label_values(&name)
-            .observe(waited.as_secs_f64());
+        self.queue.taken(kind.queue(), waited);
     }
 
     /// A pass took so long.
     pub fn reconciled(&self, kind: Passes, key: &ObjectKey, took: Duration) {
-        let seconds = took.as_secs_f64();
         self.of(kind).reconciled(key, took);
-        self.queue
-            .worked
-            .with_label_values(&[kind.queue()])
-            .observe(seconds);
+        self.queue.worked(kind.queue(), took);
     }
 
     /// A pass failed, and is made again.
@@ -297,7 +252,7 @@ impl Metrics {
 
     /// A pass is made again.
     pub fn again(&self, kind: Passes) {
-        self.queue.retries.with_label_values(&[kind.queue()]).inc();
+        self.queue.again(kind.queue());
     }
 
     /// An object is gone: its counters go after the next scrapes.
@@ -395,13 +350,10 @@ impl Metrics {
     }
 
     /// Everything as text.
-    pub fn scrape(&self, caches: &Caches, depth: (usize, usize)) -> Result<Vec<u8>, Error> {
+    pub fn scrape(&self, caches: &Caches, load: (Load, Load)) -> Result<Vec<u8>, Error> {
         self.sweep(caches, Instant::now());
-        for (kind, depth) in [(Passes::Rollout, depth.0), (Passes::AnalysisRun, depth.1)] {
-            self.queue
-                .depth
-                .with_label_values(&[kind.queue()])
-                .set(i64::try_from(depth).unwrap_or(i64::MAX));
+        for (kind, load) in [(Passes::Rollout, load.0), (Passes::AnalysisRun, load.1)] {
+            self.queue.show(kind.queue(), load);
         }
         let mut families = self.registry.gather();
         families.extend(objects::families(caches)?);
@@ -426,8 +378,8 @@ impl Metrics {
         {
             gone.pop_front();
             let there = match kind {
-                Passes::Rollout => caches.rollouts.get(&key).is_some(),
-                Passes::AnalysisRun => caches.runs.get(&key).is_some(),
+                Passes::Rollout => caches.rollouts.has(&key),
+                Passes::AnalysisRun => caches.runs.has(&key),
             };
             if there {
                 continue;

@@ -6,24 +6,27 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use agent_api::digest::content_digest;
 use agent_api::names::{ANNOTATION_DIGEST, gate_name};
 use agent_api::{
     AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, Pod, PodTemplate,
-    ReplicaSet, Rollout, Service, Trim as _, Uid, Workload,
+    ReplicaSet, Rollout, Service, Uid, Workload,
 };
 use agent_engine::{
     GateObserved, GateRecord, Governance, Kept, Observed, Settings, StoredDigests, TemplateKey,
     Templates, effective, pods, services,
 };
+use kube::Client;
 use kube::api::ListParams;
-use kube::{Api, Client};
 
 use crate::cache::Caches;
+use crate::claims::Claims;
 use crate::config;
 use crate::fleet::{Fleet, Kinds};
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
 use crate::permit;
+use crate::pod_list;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
 use crate::status_times::StatusTimes;
@@ -41,6 +44,9 @@ pub enum Error {
     /// The workload that it names is not known.
     #[error(transparent)]
     Workload(#[from] crate::workloads::Error),
+    /// Whose an object is is not known.
+    #[error(transparent)]
+    Claims(#[from] crate::claims::Error),
     /// A ConfigMap or Secret could not be asked for.
     #[error(transparent)]
     Config(#[from] crate::config::Error),
@@ -74,10 +80,12 @@ pub struct Observer {
     pub workloads: Arc<Workloads>,
     /// Templates as the API server would store them.
     pub rehearsal: Rehearsal,
-    /// Evictions that were refused.
+    /// What was refused.
     pub refusals: Arc<Refusals>,
     /// When statuses were written.
     pub status_times: Arc<StatusTimes>,
+    /// What could be a Rollout's, and names that others have.
+    pub claims: Arc<Claims>,
     /// What holds for all Rollouts.
     pub settings: Settings,
     /// Templates as it has stored them.
@@ -96,9 +104,11 @@ impl Observer {
             pods: None,
             refused: self.refusals.of(&uid, at.now),
             status_written: self.status_times.of(&key),
+            refused_set: self.refusals.set_of(&uid, at.now),
             settings: self.settings,
             stored: StoredDigests::new(),
             replica_sets: self.replica_sets(&uid),
+            taken: Vec::new(),
             analysis_runs: self.runs(&uid),
             templates: self.templates(rollout),
             workload: self.workload(rollout, &key).await?,
@@ -107,6 +117,9 @@ impl Observer {
             traffic: None,
             gate: GateObserved::stand_alone(),
         };
+        let orphans = self.claims.orphans(&self.caches, &observed, &key).await?;
+        observed.replica_sets.extend(orphans);
+        observed.taken = self.claims.taken(&observed, &key).await?;
         observed.pods = self.pods(&observed, &key).await?;
         observed.stored = self.stored.of(&observed).await?;
         observed.gate = self.gate(&observed, &key, &uid, at).await?;
@@ -147,37 +160,27 @@ impl Observer {
         decoded(self.caches.replica_sets.indexed(uid.as_str()))
     }
 
-    /// The pods as they are at this moment, when the engine needs them. A list of metadata alone, from the API server
-    /// itself: what was evicted just now is in none of our caches.
+    /// The pods as they are at this moment, when the engine needs them, from the API server itself: what was evicted just
+    /// now is in none of our caches. Of metadata alone, unless a restart has to know which are ready.
     async fn pods(&self, observed: &Observed, key: &ObjectKey) -> Result<Option<Vec<Pod>>, Error> {
         // An empty selector is that of a workload that is gone, and would name every pod there is.
         let unknown = observed.selector().is_empty();
         if unknown || !pods::needed(&observed.rollout, &observed.replica_sets, observed.now) {
             return Ok(None);
         }
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
         let selector = observed.selector().to_query();
-        let mut parameters = ListParams::default().labels(&selector).limit(PODS_A_PAGE);
-        let mut found = Vec::new();
-        loop {
-            let page = api.list_metadata(&parameters).await;
-            let page = page.map_err(|source| Error::Pods {
-                rollout: key.clone(),
-                source: Box::new(source),
-            })?;
-            found.extend(page.items.into_iter().map(|item| {
-                let mut pod = Pod {
-                    metadata: item.metadata,
-                    ..Pod::default()
-                };
-                pod.trim();
-                pod
-            }));
-            match page.metadata.continue_.filter(|more| !more.is_empty()) {
-                Some(more) => parameters = parameters.continue_token(&more),
-                None => return Ok(Some(found)),
-            }
-        }
+        let parameters = ListParams::default().labels(&selector).limit(PODS_A_PAGE);
+        let restarts = pods::restart_due(&observed.rollout, observed.now).is_some();
+        let found = if restarts {
+            pod_list::with_readiness(&self.client, &key.namespace, parameters).await
+        } else {
+            pod_list::of_metadata(&self.client, &key.namespace, parameters).await
+        };
+        let found = found.map_err(|source| Error::Pods {
+            rollout: key.clone(),
+            source: Box::new(source),
+        });
+        found.map(Some)
     }
 
     fn runs(&self, uid: &Uid) -> Vec<AnalysisRun> {
@@ -190,22 +193,29 @@ impl Observer {
         observed: &Observed,
         uid: &Uid,
     ) -> Result<Option<PodTemplate>, Error> {
-        let foreign = |set: &ReplicaSet| {
-            !set.metadata
-                .annotations
-                .as_ref()
-                .is_some_and(|all| all.contains_key(ANNOTATION_DIGEST))
+        let Some(template) = observed.template() else {
+            return Ok(None);
         };
-        // Some ReplicaSet has the same images, and only defaults may tell the spec from it.
-        let unlike = !observed.stored.is_empty() && {
-            let written = observed.template().map(agent_api::digest::content_digest);
-            let mut stored = observed.stored.values().flatten();
-            !stored.any(|digest| Some(digest) == written.as_ref())
+        let carried = |set: &ReplicaSet| {
+            let annotations = set.metadata.annotations.as_ref();
+            annotations.and_then(|all| all.get(ANNOTATION_DIGEST).cloned().map(ContentDigest))
         };
-        if !unlike && !observed.replica_sets.iter().any(foreign) {
+        let carried: Vec<_> = observed.replica_sets.iter().map(carried).collect();
+        let stored = !observed.stored.is_empty();
+        if !stored && carried.iter().all(Option::is_some) {
             return Ok(None);
         }
-        Ok(self.rehearsal.defaulted(observed, uid).await?)
+        // Nothing has to be compared when a ReplicaSet is marked as holding the spec, or has stored it like that.
+        let written = content_digest(template);
+        let mut known = observed
+            .stored
+            .values()
+            .flatten()
+            .chain(carried.iter().flatten());
+        if known.any(|digest| *digest == written) {
+            return Ok(None);
+        }
+        Ok(self.rehearsal.defaulted(observed, uid, &written).await?)
     }
 
     /// The templates that the spec names, nested ones too; kept strategies bring their own.
@@ -433,10 +443,10 @@ fn passed(gate: &Gate) -> std::collections::BTreeSet<ContentDigest> {
 }
 
 /// The objects that could be decoded.
-fn decoded<K: Clone>(found: Vec<Found<K>>) -> Vec<K> {
+fn decoded<K>(found: Vec<Found<K>>) -> Vec<K> {
     found
         .into_iter()
-        .filter_map(|found| found.object.as_ref().ok().cloned())
+        .filter_map(|found| found.object.ok())
         .collect()
 }
 

@@ -11,11 +11,12 @@ use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Place};
 use crate::analysis_controller::AnalysisController;
 use crate::apply::{Applier, Undecodable};
 use crate::args::{self, Args};
 use crate::cache::{Caches, Watch, Watching, Work};
+use crate::claims::Claims;
 use crate::controller::{Controller, FirstPass};
 use crate::event::Events;
 use crate::fleet::{Fleet, Kinds};
@@ -90,6 +91,7 @@ struct Shared {
 }
 
 async fn work(args: Args) -> Result<(), Error> {
+    args.looks_after_rollouts()?;
     let (hub, token, election) = (args.hub()?, args.token()?, args.election()?);
     if let Some(says) = args.inert.says() {
         tracing::warn!("{says}");
@@ -177,6 +179,7 @@ async fn fill_caches(shared: &Shared, args: &Args, tasks: &mut JoinSet<()>) {
 fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
     let refusals: Arc<Refusals> = Arc::default();
     let status_times: Arc<StatusTimes> = Arc::default();
+    let claims = Arc::new(Claims::new(shared.client.clone()));
     let measurer = Measurer::new(args.prometheus_address.clone(), Arc::clone(&shared.queue));
     Controller {
         observer: Observer {
@@ -188,6 +191,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             rehearsal: Rehearsal::new(shared.writer.clone()),
             refusals: Arc::clone(&refusals),
             status_times: Arc::clone(&status_times),
+            claims: Arc::clone(&claims),
             settings: args.settings(),
             stored: StoredForms::new(shared.client.clone()),
         },
@@ -201,6 +205,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             namespace: shared.namespace.clone(),
             refusals,
             status_times,
+            claims,
             undecodable: Undecodable::default(),
         },
         analysis: AnalysisController {
@@ -280,11 +285,17 @@ async fn serve_admin(
         caches: Arc::clone(caches),
         queue: Arc::clone(queue),
     };
-    for (what, address) in [
-        ("metrics", args.metrics_address()),
-        ("health", args.health_address()),
-    ] {
-        let (bound, serving) = admin.clone().listen(address).await?;
+    let places = [
+        ("metrics", "metricsPort", args.metrics_address()),
+        ("health", "healthzPort", args.health_address()),
+    ];
+    for (what, flag, address) in places {
+        let place = Place {
+            what,
+            flag,
+            address,
+        };
+        let (bound, serving) = admin.clone().listen(place).await?;
         tracing::info!("{what} on http://{bound}");
         tasks.spawn(serving);
     }

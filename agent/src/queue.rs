@@ -14,13 +14,25 @@ struct State<K> {
     ready: VecDeque<K>,
     /// What is ready, since when.
     queued: HashMap<K, Instant>,
-    running: HashSet<K>,
+    /// What is worked on, since when.
+    running: HashMap<K, Instant>,
     /// Named again while running: to be queued when done.
     again: HashSet<K>,
     /// By time and order of arrival, since two can be due at the same instant.
     due: BTreeMap<(Instant, u64), K>,
     due_of: HashMap<K, (Instant, u64)>,
     order: u64,
+}
+
+/// What there is to do, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Keys that are ready or running.
+    pub depth: usize,
+    /// Time that running ones have taken so far, all together.
+    pub unfinished: Duration,
+    /// Time that the longest one has.
+    pub longest: Duration,
 }
 
 /// The queue; workers share it.
@@ -36,7 +48,7 @@ impl<K> Default for Queue<K> {
             state: Mutex::new(State {
                 ready: VecDeque::new(),
                 queued: HashMap::new(),
-                running: HashSet::new(),
+                running: HashMap::new(),
                 again: HashSet::new(),
                 due: BTreeMap::new(),
                 due_of: HashMap::new(),
@@ -125,11 +137,23 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         state.ready.len().saturating_add(state.running.len())
     }
 
-    /// The same of those that a test picks.
-    pub fn depth_of(&self, picks: impl Fn(&K) -> bool) -> usize {
+    /// How much there is of those that a test picks.
+    pub fn load_of(&self, picks: impl Fn(&K) -> bool, now: Instant) -> Load {
         let state = self.lock();
-        let all = state.ready.iter().chain(&state.running);
-        all.filter(|key| picks(key)).count()
+        let ready = state.ready.iter().filter(|key| picks(key)).count();
+        let running = state.running.iter().filter(|(key, _)| picks(key));
+        let load = Load {
+            depth: ready,
+            ..Load::default()
+        };
+        running.fold(load, |load, (_, since)| {
+            let so_far = now.saturating_duration_since(*since);
+            Load {
+                depth: load.depth.saturating_add(1),
+                unfinished: load.unfinished.saturating_add(so_far),
+                longest: load.longest.max(so_far),
+            }
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State<K>> {
@@ -139,7 +163,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 
 impl<K: Clone + Eq + Hash> State<K> {
     fn push(&mut self, key: K) {
-        if self.running.contains(&key) {
+        if self.running.contains_key(&key) {
             self.again.insert(key);
         } else if !self.queued.contains_key(&key) {
             self.queued.insert(key.clone(), Instant::now());
@@ -158,7 +182,7 @@ impl<K: Clone + Eq + Hash> State<K> {
     fn take(&mut self) -> Option<(K, Duration)> {
         let key = self.ready.pop_front()?;
         let since = self.queued.remove(&key);
-        self.running.insert(key.clone());
+        self.running.insert(key.clone(), Instant::now());
         Some((key, since.map_or(Duration::ZERO, |since| since.elapsed())))
     }
 }
@@ -182,6 +206,25 @@ mod tests {
         queue.done(&"a");
         queue.done(&"b");
         assert_eq!(queue.depth(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_takes_long_is_seen_while_it_runs() {
+        let queue = Queue::default();
+        for key in ["a", "b", "c", "other"] {
+            queue.add(key);
+        }
+        queue.next().await;
+        queue.next().await;
+        let later = Instant::now() + Duration::from_secs(60);
+        let load = queue.load_of(|key| *key != "other", later);
+        assert_eq!(load.depth, 3);
+        assert!(load.longest >= Duration::from_secs(60));
+        assert!(load.unfinished >= Duration::from_secs(120));
+        queue.done(&"a");
+        queue.done(&"b");
+        let load = queue.load_of(|key| *key != "other", later);
+        assert_eq!((load.depth, load.longest), (1, Duration::ZERO));
     }
 
     #[tokio::test]

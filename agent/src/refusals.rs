@@ -1,35 +1,73 @@
-//! Evictions that the API server refused, so that the next pass knows.
+//! What the API server refused, so that the next pass knows.
 //!
-//! In: refusals of the Eviction API. Out: those that are not over, by Rollout. It must not keep anything for long, and an
-//! agent that starts anew may well ask again.
+//! In: refusals of the Eviction API, and of ReplicaSets. Out: those that still count, by Rollout. It must not keep anything
+//! for long, and an agent that starts anew may well ask again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use agent_api::Uid;
-use agent_engine::Refusal;
-use jiff::Timestamp;
+use agent_engine::{Refusal, RefusedSet};
+use jiff::{SignedDuration, Timestamp};
+
+/// A ReplicaSet that is not tried again for so long after its time belongs to a Rollout that is gone or wants another one.
+const TRIED_AGAIN_BY: SignedDuration = SignedDuration::from_mins(10);
 
 /// What was refused, by the Rollout's UID.
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<HashMap<Uid, Vec<Refusal>>>);
+pub struct Refusals {
+    evictions: Mutex<HashMap<Uid, Vec<Refusal>>>,
+    sets: Mutex<HashMap<Uid, RefusedSet>>,
+}
 
 impl Refusals {
     /// Notes one.
     pub fn add(&self, rollout: &Uid, refusal: Refusal) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .evictions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         all.entry(rollout.clone()).or_default().push(refusal);
     }
 
     /// Those that still count for a Rollout.
     #[must_use]
     pub fn of(&self, rollout: &Uid, now: Timestamp) -> Vec<Refusal> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .evictions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, refusals| {
             refusals.retain(|refusal| refusal.until() > now);
             !refusals.is_empty()
         });
         all.get(rollout).cloned().unwrap_or_default()
+    }
+
+    /// Notes that a ReplicaSet was refused, once more if it was before.
+    pub fn add_set(&self, rollout: &Uid, mut refused: RefusedSet) {
+        let mut all = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.get(rollout).filter(|one| one.digest == refused.digest);
+        refused.times = before.map_or(1, |one| one.times.saturating_add(1));
+        all.insert(rollout.clone(), refused);
+    }
+
+    /// A ReplicaSet was made.
+    pub fn forget_set(&self, rollout: &Uid) {
+        let mut all = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(rollout);
+    }
+
+    /// The refused ReplicaSet of a Rollout.
+    #[must_use]
+    pub fn set_of(&self, rollout: &Uid, now: Timestamp) -> Option<RefusedSet> {
+        let mut all = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, one| {
+            one.until()
+                .saturating_add(TRIED_AGAIN_BY)
+                .is_ok_and(|end| end > now)
+        });
+        all.get(rollout).cloned()
     }
 }
 
@@ -52,6 +90,33 @@ mod tests {
         assert_eq!(refusals.of(&one, at).len(), 1);
         assert_eq!(refusals.of(&other, at), []);
         assert_eq!(refusals.of(&one, refusal.until()), []);
-        assert!(refusals.0.lock().unwrap().is_empty());
+        assert!(refusals.evictions.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_refused_set_is_tried_again_ever_more_seldom_and_not_kept_for_ever() {
+        let one = Uid("one".into());
+        let mut at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let refused = |digest: &str, at| RefusedSet {
+            digest: digest.into(),
+            message: "exceeded quota".into(),
+            invalid: false,
+            at,
+            times: 0,
+        };
+        let refusals = Refusals::default();
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            refusals.add_set(&one, refused("v1:a", at));
+            let known = refusals.set_of(&one, at).unwrap();
+            waits.push(known.until().duration_since(at).as_secs());
+            at = known.until();
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+        refusals.add_set(&one, refused("v1:b", at));
+        assert_eq!(refusals.set_of(&one, at).unwrap().times, 1, "other content");
+        let later = at + SignedDuration::from_hours(1);
+        assert_eq!(refusals.set_of(&one, later), None);
+        assert!(refusals.sets.lock().unwrap().is_empty());
     }
 }

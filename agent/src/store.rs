@@ -1,16 +1,18 @@
 //! One kind's objects as a watch shows them.
 //!
-//! In: watch events. Out: objects by name and by owner, and a word for each change. It must not fail on an object that
-//! cannot be decoded: that object is kept as its metadata and the reason, and the others go on.
+//! In: watch events. Out: objects by name and by owner, and a word for each change. Objects are kept as text, which is a
+//! quarter of what they take when decoded, and decoded when they are asked for. It must not fail on an object that cannot
+//! be decoded: that object is kept as its metadata and the reason, and the others go on.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use agent_api::{Decoded, Trim, Uid};
+use agent_api::{Decoded, ObjectMeta, Trim, Uid, Unread};
 use futures::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Resource};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
@@ -23,24 +25,82 @@ pub(crate) const WATCH_SECONDS: u32 = 60;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What the store knows of an object.
-pub type Found<K> = Arc<Decoded<K>>;
+pub type Found<K> = Decoded<K>;
 
 /// By what objects are found besides their name: an owner's UID, a Rollout's name, the Services that it names.
 pub type Index<K> = fn(&Decoded<K>) -> Vec<String>;
 
-struct Inner<K> {
-    objects: HashMap<ObjectKey, Found<K>>,
-    by_index: HashMap<String, BTreeSet<ObjectKey>>,
+/// A kind that can be kept.
+pub trait Keepable: Resource<DynamicType = ()> + Serialize + DeserializeOwned {}
+impl<K: Resource<DynamicType = ()> + Serialize + DeserializeOwned> Keepable for K {}
+
+/// An object as it is kept.
+struct Kept {
+    content: Content,
+    /// Its version and UID, to see whether it is another.
+    version: (Option<Box<str>>, Option<Box<str>>),
+    index: Box<[String]>,
+}
+
+enum Content {
+    /// JSON that was printed here, so that it can be read again.
+    Text(Box<[u8]>),
+    Unread(Box<Unread>),
+}
+
+impl Kept {
+    fn of<K: Keepable>(object: &Decoded<K>, index: Vec<String>) -> Self {
+        let unread = |why: String| {
+            let metadata = object.metadata().clone();
+            Content::Unread(Box::new(Unread { metadata, why }))
+        };
+        let content = match &object.object {
+            Ok(readable) => match serde_json::to_vec(readable) {
+                Ok(text) => Content::Text(text.into_boxed_slice()),
+                Err(error) => unread(error.to_string()),
+            },
+            Err(known) => unread(known.why.clone()),
+        };
+        Self {
+            content,
+            version: version(object),
+            index: index.into_boxed_slice(),
+        }
+    }
+
+    fn decoded<K: Keepable>(&self) -> Found<K> {
+        let object = match &self.content {
+            Content::Text(text) => serde_json::from_slice(text).map_err(|error| {
+                Box::new(Unread {
+                    metadata: ObjectMeta::default(),
+                    why: error.to_string(),
+                })
+            }),
+            Content::Unread(unread) => Err(unread.clone()),
+        };
+        Decoded { object }
+    }
+}
+
+fn version<K: Keepable>(object: &Decoded<K>) -> (Option<Box<str>>, Option<Box<str>>) {
+    let metadata = object.metadata();
+    let boxed = |text: &Option<String>| text.as_deref().map(Box::from);
+    (boxed(&metadata.resource_version), boxed(&metadata.uid))
+}
+
+struct Inner {
+    objects: HashMap<ObjectKey, Kept>,
+    by_index: HashMap<String, Vec<ObjectKey>>,
 }
 
 /// The objects of a kind.
 pub struct Store<K> {
-    inner: RwLock<Inner<K>>,
+    inner: RwLock<Inner>,
     index: Index<K>,
     ready: watch::Sender<bool>,
 }
 
-impl<K> Store<K> {
+impl<K: Keepable> Store<K> {
     /// An empty store, not ready before its first list.
     #[must_use]
     pub fn new(index: Index<K>) -> Self {
@@ -73,7 +133,12 @@ impl<K> Store<K> {
 
     /// An object by name.
     pub fn get(&self, key: &ObjectKey) -> Option<Found<K>> {
-        self.read().objects.get(key).cloned()
+        self.read().objects.get(key).map(Kept::decoded)
+    }
+
+    /// Whether there is one of this name.
+    pub fn has(&self, key: &ObjectKey) -> bool {
+        self.read().objects.contains_key(key)
     }
 
     /// The objects under an index, in order of their names.
@@ -83,7 +148,7 @@ impl<K> Store<K> {
         keys.into_iter()
             .flatten()
             .filter_map(|key| inner.objects.get(key))
-            .cloned()
+            .map(Kept::decoded)
             .collect()
     }
 
@@ -94,46 +159,57 @@ impl<K> Store<K> {
 
     /// All objects.
     pub fn all(&self) -> Vec<Found<K>> {
-        self.read().objects.values().cloned().collect()
+        self.read().objects.values().map(Kept::decoded).collect()
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner<K>> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Inner<K>> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Inner> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, key: ObjectKey, object: Found<K>) {
+    fn put(&self, key: ObjectKey, object: &Decoded<K>) {
+        let after = (self.index)(object);
+        let kept = Kept::of(object, after.clone());
         let mut inner = self.write();
-        let old = inner.objects.insert(key.clone(), Arc::clone(&object));
-        let before = old.map(|old| (self.index)(&old)).unwrap_or_default();
-        let after = (self.index)(&object);
-        if before != after {
-            inner.unindex(before, &key);
+        let old = inner.objects.insert(key.clone(), kept);
+        let before = old.map(|old| old.index).unwrap_or_default();
+        if *before == *after {
+            return;
         }
+        inner.unindex(&before, &key);
         for index in after {
-            inner.by_index.entry(index).or_default().insert(key.clone());
+            let keys = inner.by_index.entry(index).or_default();
+            if let Err(place) = keys.binary_search(&key) {
+                keys.insert(place, key.clone());
+            }
         }
+    }
+
+    /// Whether it is known just so.
+    fn is_known(&self, key: &ObjectKey, object: &Decoded<K>) -> bool {
+        let inner = self.read();
+        let known = inner.objects.get(key);
+        known.is_some_and(|known| known.version == version(object))
     }
 
     fn remove(&self, key: &ObjectKey) -> Option<Found<K>> {
         let mut inner = self.write();
         let old = inner.objects.remove(key)?;
-        let before = (self.index)(&old);
-        inner.unindex(before, key);
-        Some(old)
+        inner.unindex(&old.index, key);
+        Some(old.decoded())
     }
 }
 
-impl<K> Inner<K> {
-    fn unindex(&mut self, before: Vec<String>, key: &ObjectKey) {
+impl Inner {
+    fn unindex(&mut self, before: &[String], key: &ObjectKey) {
         for index in before {
-            if let Some(keys) = self.by_index.get_mut(&index) {
-                keys.remove(key);
+            if let Some(keys) = self.by_index.get_mut(index) {
+                keys.retain(|known| known != key);
                 if keys.is_empty() {
-                    self.by_index.remove(&index);
+                    self.by_index.remove(index);
                 }
             }
         }
@@ -151,14 +227,7 @@ pub async fn keep<K>(
     tracked: Option<(Kind, Arc<Written>)>,
     changed: Changed<K>,
 ) where
-    K: Resource<DynamicType = ()>
-        + DeserializeOwned
-        + Trim
-        + Clone
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static,
+    K: Keepable + Trim + Clone + std::fmt::Debug + Send + Sync + 'static,
 {
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
     if let Some(selector) = selector {
@@ -207,7 +276,7 @@ struct Keeper<K> {
     listing: Option<BTreeSet<ObjectKey>>,
 }
 
-impl<K: Resource<DynamicType = ()>> Keeper<K> {
+impl<K: Keepable> Keeper<K> {
     fn take(&mut self, event: watcher::Event<Decoded<K>>) {
         match event {
             watcher::Event::Init => {
@@ -233,23 +302,18 @@ impl<K: Resource<DynamicType = ()>> Keeper<K> {
     fn apply(&self, object: Decoded<K>) {
         let key = ObjectKey::of(object.metadata());
         // A list that repeats what is known is no change.
-        let same = self.listing.is_some()
-            && self.store.get(&key).is_some_and(|known| {
-                known.metadata().resource_version == object.metadata().resource_version
-                    && known.metadata().uid == object.metadata().uid
-            });
+        let same = self.listing.is_some() && self.store.is_known(&key, &object);
         self.seen(&object);
         if same {
             return;
         }
-        let object = Arc::new(object);
-        self.store.put(key, Arc::clone(&object));
+        self.store.put(key, &object);
         (self.changed)(&object, false);
     }
 
     fn delete(&self, key: &ObjectKey, object: Option<Decoded<K>>) {
         let known = self.store.remove(key);
-        let Some(object) = object.map(Arc::new).or(known) else {
+        let Some(object) = object.or(known) else {
             return;
         };
         if let (Some((_, written)), Some(uid)) = (&self.tracked, &object.metadata().uid) {
@@ -287,10 +351,10 @@ impl<K: Resource<DynamicType = ()>> Keeper<K> {
 }
 
 #[cfg(test)]
-impl<K: Resource<DynamicType = ()>> Store<K> {
+impl<K: Keepable> Store<K> {
     /// Puts an object in, as a watch would.
     pub(crate) fn show(&self, object: Decoded<K>) {
-        self.put(ObjectKey::of(object.metadata()), Arc::new(object));
+        self.put(ObjectKey::of(object.metadata()), &object);
     }
 }
 

@@ -53,6 +53,8 @@ pub enum Error {
         what: String,
         /// The server's words.
         message: String,
+        /// They name a field of it; a policy that refuses the whole does not.
+        names_a_field: bool,
     },
     /// Anything else; trying again may help.
     #[error("cannot {verb} {what}: {source}")]
@@ -92,6 +94,54 @@ impl Error {
             Self::Invalid { .. } | Self::Failed { .. } => false,
         }
     }
+}
+
+/// Why the API server does not want an object, by a quota, a policy, a webhook or its own rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its words.
+    pub message: String,
+    /// They name a field of the object.
+    pub names_a_field: bool,
+}
+
+/// Not answers to the object: who asks is not known, or too much is asked.
+const NOT_OF_THE_OBJECT: [u16; 4] = [401, 408, 410, TOO_MANY_REQUESTS];
+/// Also what the API server says when a webhook does not answer it; that may last as long as any quota.
+const INTERNAL_ERROR: u16 = 500;
+
+impl Error {
+    /// The refusal, if that is what it is. An object of which the server says nothing is tried again as it is.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refused> {
+        match self {
+            Self::Invalid {
+                message,
+                names_a_field,
+                ..
+            } => Some(Refused {
+                message: message.clone(),
+                names_a_field: *names_a_field,
+            }),
+            Self::Failed { source, .. } => {
+                let kube::Error::Api(status) = source.as_ref() else {
+                    return None;
+                };
+                let of_the_object = (400..=INTERNAL_ERROR).contains(&status.code)
+                    && !NOT_OF_THE_OBJECT.contains(&status.code);
+                of_the_object.then(|| Refused {
+                    message: status.message.clone(),
+                    names_a_field: false,
+                })
+            }
+            Self::Conflict { .. } | Self::AlreadyExists { .. } | Self::NotFound { .. } => None,
+        }
+    }
+}
+
+fn names_a_field(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| !cause.field.is_empty())
 }
 
 /// The writer.
@@ -289,6 +339,7 @@ fn classify(verb: &'static str, what: String, error: kube::Error) -> Error {
         Some(status) if status.is_invalid() => Error::Invalid {
             what,
             message: status.message.clone(),
+            names_a_field: names_a_field(status),
         },
         Some(_) | None => Error::Failed {
             verb,
@@ -320,4 +371,57 @@ fn is_ending(status: &Status) -> bool {
         .unwrap_or_default()
         .iter()
         .any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(code: u16, reason: &str, field: Option<&str>) -> Error {
+        let causes: Vec<Value> = field
+            .map(|field| json!({"field": field}))
+            .into_iter()
+            .collect();
+        let status = json!({
+            "code": code, "reason": reason, "message": format!("the server says {reason}"),
+            "details": {"causes": causes},
+        });
+        let status: Status = serde_json::from_value(status).unwrap();
+        let error = kube::Error::Api(Box::new(status));
+        classify("create", "ReplicaSet shop/web-1".to_owned(), error)
+    }
+
+    #[test]
+    fn quotas_policies_and_bad_objects_are_refusals_and_nothing_else_is() {
+        let field = "spec.template.spec.containers[0].volumeMounts[0].name";
+        let invalid = answer(422, "Invalid", Some(field)).refusal().unwrap();
+        assert!(invalid.names_a_field);
+        for (code, reason) in [
+            (422, "Invalid"),
+            (403, "Forbidden"),
+            (400, "BadRequest"),
+            (418, "Teapot"),
+            (500, "InternalError"),
+        ] {
+            let refused = answer(code, reason, None).refusal().unwrap();
+            assert!(!refused.names_a_field, "{code}");
+            assert_eq!(refused.message, format!("the server says {reason}"));
+        }
+        for (code, reason) in [
+            (401, "Unauthorized"),
+            (404, "NotFound"),
+            (409, "AlreadyExists"),
+            (409, "Conflict"),
+            (429, "TooManyRequests"),
+            (503, "ServiceUnavailable"),
+            (504, "Timeout"),
+        ] {
+            assert_eq!(answer(code, reason, None).refusal(), None, "{code}");
+        }
+        let what = "ReplicaSet shop/web-1";
+        let silent = failed("create", what, kube::Error::LinesCodecMaxLineLengthExceeded);
+        assert_eq!(silent.refusal(), None);
+    }
 }

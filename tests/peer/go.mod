@@ -1,4 +1,5 @@
-// The peer that `make bench` measures beside the agent: Argo Rollouts' controller, as published, built as it is.
+// The peer: Argo Rollouts' controller, as published, built as it is. `make bench` measures it beside the agent; in the e2e
+// tests each takes canaries over from the other.
 module peer
 
 go 1.26.1

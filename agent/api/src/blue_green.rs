@@ -18,7 +18,7 @@ record! {
         pub preview_replica_count: Option<i32>,
         /// Promote without a person; true by default.
         pub auto_promotion_enabled: Option<bool>,
-        /// Promote after this many seconds even if a person has to.
+        /// Without a person, promote only after this many seconds.
         pub auto_promotion_seconds: Option<i32>,
         /// Pods that may be missing during a restart.
         pub max_unavailable: Option<IntOrString>,

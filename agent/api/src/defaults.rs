@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use crate::analysis::{Metric, PrometheusMetric};
 use crate::intstr::{self, IntOrString};
 use crate::rollout::RolloutSpec;
-use crate::strategy::CanaryStrategy;
+use crate::strategy::{CanaryStrategy, StepAnalysis};
 
 // The values that manifests written for this API rely on.
 const REPLICAS: i32 = 1;
@@ -84,6 +84,12 @@ pub struct Fenceposts {
 }
 
 impl CanaryStrategy {
+    /// The analysis in the background; charts write an empty list of templates where there is none.
+    pub fn background(&self) -> Option<&StepAnalysis> {
+        let written = self.analysis.as_ref();
+        written.filter(|analysis| !analysis.templates.is_empty())
+    }
+
     /// Pods above the wanted number; 25 % rounded up by default.
     pub fn surge(&self, replicas: i32) -> Result<i32, intstr::Error> {
         self.max_surge

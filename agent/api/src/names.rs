@@ -56,6 +56,8 @@ pub const ANNOTATION_EPHEMERAL_BEFORE: &str = "fleet.groundswell.dev/ephemeral-m
 pub const ANNOTATION_FLEET_REVISION: &str = "fleet.groundswell.dev/revision";
 /// Annotation on Rollouts and ReplicaSets: the release that the content came with.
 pub const ANNOTATION_RELEASE: &str = "fleet.groundswell.dev/release";
+/// Annotation on Rollouts: `true` lets the stable version of a canary without a router keep all its pods until promotion.
+pub const ANNOTATION_KEEP_STABLE: &str = "fleet.groundswell.dev/keep-stable";
 /// Annotation on Rollouts: `<digest> <reason>`, lets one held content start without the hub.
 pub const ANNOTATION_BREAK_GLASS: &str = "fleet.groundswell.dev/break-glass";
 

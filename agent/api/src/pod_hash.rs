@@ -6,6 +6,7 @@
 use crate::canonical::canonical;
 use crate::digest::{Injected, content};
 use crate::pod_template::PodTemplate;
+use crate::strategy::CanaryStep;
 use crate::text::text_id;
 
 text_id! {
@@ -25,12 +26,35 @@ pub fn pod_hash(template: &PodTemplate, collision_count: Option<i32>) -> PodHash
     if let Some(count) = collision_count {
         text.push_str(&count.to_string());
     }
-    PodHash(safe_encode(&fnv32a(text.as_bytes()).to_string()))
+    PodHash(text_hash(&text))
 }
 
-/// Hash of any JSON value by the same rules; for the steps of a strategy.
-pub fn value_hash(value: &serde_json::Value) -> String {
-    safe_encode(&fnv32a(canonical(value).as_bytes()).to_string())
+/// Hash of the steps of a canary, as Argo Rollouts notes it in the status: over their JSON with the fields in the order of
+/// their types. A controller that finds another hash there than its own takes the steps for new ones and begins anew, so
+/// both must note the same for a canary to be taken over where it stands.
+pub fn steps_hash(steps: &[CanaryStep]) -> Option<String> {
+    let text = serde_json::to_string(steps).ok()?;
+    Some(text_hash(&go_json(&text)))
+}
+
+/// A few letters that tell one text from another.
+pub fn text_hash(text: &str) -> String {
+    safe_encode(&fnv32a(text.as_bytes()).to_string())
+}
+
+/// JSON as Go writes it: what HTML or JavaScript could take for its own is escaped.
+fn go_json(text: &str) -> String {
+    const ESCAPED: [(char, &str); 5] = [
+        ('<', "\\u003c"),
+        ('>', "\\u003e"),
+        ('&', "\\u0026"),
+        ('\u{2028}', "\\u2028"),
+        ('\u{2029}', "\\u2029"),
+    ];
+    let plain = text.to_owned();
+    ESCAPED
+        .iter()
+        .fold(plain, |text, (from, to)| text.replace(*from, to))
 }
 
 /// FNV-1a in 32 bits; the crate of that name has only the 64-bit one.

@@ -2,7 +2,7 @@
 //!
 //! In: an `apps/v1` ReplicaSet's JSON. Out: counts, selector and template. Must not touch: typed pod specs.
 
-use crate::names::ANNOTATION_DIGEST;
+use crate::names::{ANNOTATION_DIGEST, condition::REPLICA_FAILURE};
 use crate::object::{ApiVersionOf, KindOf, Namespaced, ObjectMeta, Trim, kind, trim_metadata};
 use crate::pod_template::PodTemplate;
 use crate::record::record;
@@ -59,6 +59,22 @@ record! {
         pub available_replicas: Option<i32>,
         /// Generation this status speaks of.
         pub observed_generation: Option<i64>,
+        /// Conditions.
+        pub conditions: Vec<ReplicaSetCondition>,
+    }
+}
+
+record! {
+    /// One condition of a ReplicaSet.
+    pub struct ReplicaSetCondition {
+        /// Its type.
+        pub r#type: String,
+        /// `True`, `False` or `Unknown`.
+        pub status: String,
+        /// One word.
+        pub reason: Option<String>,
+        /// One sentence.
+        pub message: Option<String>,
     }
 }
 
@@ -79,6 +95,12 @@ impl ReplicaSet {
             .as_ref()
             .and_then(|status| status.ready_replicas)
             .unwrap_or(0)
+    }
+
+    /// Pods cannot be made or deleted: the condition that says why.
+    pub fn failure(&self) -> Option<&ReplicaSetCondition> {
+        let mut all = self.status.as_ref()?.conditions.iter();
+        all.find(|one| one.r#type == REPLICA_FAILURE && one.status == "True")
     }
 
     /// Pods that are available.

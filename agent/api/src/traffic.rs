@@ -74,10 +74,10 @@ impl TrafficRouting {
 record! {
     /// Pods of the canary, apart from its share of traffic; holds until a later step sets it otherwise.
     pub struct SetCanaryScale {
-        /// So many.
-        pub replicas: Option<i32>,
         /// As many as this share of traffic would get.
         pub weight: Option<i32>,
+        /// So many.
+        pub replicas: Option<i32>,
         /// As many as its traffic asks for, again.
         pub match_traffic_weight: Option<bool>,
     }

@@ -20,7 +20,7 @@ pub(crate) const MAX_PERCENT: i32 = 100;
 pub(crate) fn canary_problems(canary: &CanaryStrategy, routers: Routers, findings: &mut Findings) {
     let at = |field: &str| format!("{CANARY}.{field}");
     routing_problems(canary, routers, findings);
-    if let Some(analysis) = &canary.analysis {
+    if let Some(analysis) = canary.background() {
         background_problems(&at("analysis"), analysis, canary, findings);
     }
     let written = [("pingPong", canary.ping_pong.is_some())];

@@ -4,6 +4,7 @@
 //! observation with the same eyes (`sets`, `gate::observe`), and judges the plan by rules of its own.
 
 mod blue_green;
+mod claims;
 mod duration;
 mod evictions;
 mod gate;
@@ -28,8 +29,9 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 43] = [
+pub const RULES: [&str; 47] = [
     "held-makes-no-set",
+    "refused-waits",
     "held-keeps-status",
     "max-step",
     "lease-ends-raising",
@@ -38,6 +40,7 @@ pub const RULES: [&str; 43] = [
     "served-is-complete",
     "enough-available",
     "not-too-many",
+    "kept-stable-stays",
     "weight-of-the-step",
     "scale-from-what-is",
     "promotion-needs-pods",
@@ -46,6 +49,7 @@ pub const RULES: [&str; 43] = [
     "analysis-before-progress",
     "pause-before-progress",
     "person-pauses",
+    "paused-starts-nothing",
     "names-are-repeatable",
     "names-are-new",
     "revision-rises",
@@ -72,6 +76,7 @@ pub const RULES: [&str; 43] = [
     "promotion-needs-traffic",
     "service-needs-pods",
     "background-is-heard",
+    "claims-by-selector",
 ];
 
 /// Checks a plan against the invariants.
@@ -91,5 +96,6 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
     workload::check(&view, &mut found);
     duration::check(&view, &mut found);
     blue_green::check(&view, &mut found);
+    claims::check(&view, &mut found);
     found
 }

@@ -3,7 +3,7 @@
 //! In: what is observed, what runs. Out: a sentence, or nothing. It must not decide what follows from it.
 
 use agent_api::validate::{Routers, content_problems, sentence, validate_with};
-use agent_api::{Rollout, StepKind, validate::Problem};
+use agent_api::{CanaryStrategy, Rollout, StepKind, validate::Problem};
 
 use crate::analysis::template::{check_background, check_step};
 use crate::effective::Effective;
@@ -50,7 +50,7 @@ pub fn problem(observed: &Observed, effective: &Effective) -> Option<String> {
         }
     }
     let canary = effective.strategy.canary.as_ref();
-    if let Some(analysis) = canary.and_then(|canary| canary.analysis.as_ref())
+    if let Some(analysis) = canary.and_then(CanaryStrategy::background)
         && problems.is_empty()
         && let Err(error) = check_background(analysis, &effective.templates, &rollout)
     {

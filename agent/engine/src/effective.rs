@@ -45,6 +45,12 @@ pub fn of_spec(observed: &Observed) -> Effective {
 /// ReplicaSet, with the API server's defaults in it, is that ReplicaSet's content under the digest that it carries.
 pub fn spec_digest(observed: &Observed) -> ContentDigest {
     let (sets, stored) = (&observed.replica_sets, &observed.stored);
+    // A workload that is gone wants nothing else than it did.
+    if observed.template().is_none()
+        && let Some(seen) = seen_before(observed)
+    {
+        return seen;
+    }
     let written = content_digest(&observed.template().cloned().unwrap_or_default());
     if stored.is_empty() {
         return written;
@@ -82,6 +88,13 @@ pub fn spec_digest(observed: &Observed) -> ContentDigest {
         revision.and_then(|text| text.parse::<i64>().ok())
     });
     newest.and_then(digest).unwrap_or(written)
+}
+
+/// The spec's content as the record of the gate last saw it.
+fn seen_before(observed: &Observed) -> Option<ContentDigest> {
+    observed.rollout.spec.workload_ref.as_ref()?;
+    let record = observed.gate.gate()?.status.as_ref()?;
+    record.observed_digest.clone()
 }
 
 /// Everything that is written is there, beside whatever else is.

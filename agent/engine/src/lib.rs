@@ -13,6 +13,7 @@ pub mod audit;
 pub mod bluegreen;
 pub mod canary;
 pub mod check;
+pub mod claims;
 pub mod effective;
 pub mod gate;
 mod numbers;
@@ -29,9 +30,10 @@ pub mod still;
 mod workload;
 
 pub use audit::{Violation, audit};
+pub use claims::{NamedKind, Taken};
 pub use observed::{
     GateObserved, GateRecord, Governance, HpaCounting, HubContact, Kept, Observed, Refusal,
-    Settings, StoredDigests, TemplateKey, Templates, TrafficObserved,
+    RefusedSet, Settings, StoredDigests, TemplateKey, Templates, TrafficObserved,
 };
 pub use plan::{
     Action, Changes, Event, EventKind, GateChange, KeepTemplate, Plan, PodChange, Route, Traffic,
@@ -39,7 +41,7 @@ pub use plan::{
 pub use reason::Reason;
 
 use effective::Effective;
-use gate::decision::{Decision, GateOutcome};
+use gate::decision::{Decision, GateOutcome, Mode};
 use gate::facts::Facts;
 use gate::record::Recorder;
 use pass::{Progress, Strategy};
@@ -64,15 +66,31 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
         };
     }
     let views = sets::views(observed);
-    // Without the workload there is no content to decide about: what serves goes on serving.
-    if let Some(message) = workload::problem(observed) {
-        return Plan {
-            actions: Vec::new(),
-            status: still::invalid(observed, &views, &message),
-            reasons: vec![Reason::InvalidSpec { message }],
-            wake: None,
-        };
+    let Some(message) = workload::problem(observed) else {
+        let mut plan = decided(observed, views, bug).0;
+        workload::note_generation(observed, &mut plan);
+        numbers::hold_back(observed, &mut plan);
+        return plan;
+    };
+    // What the fleet takes back is kept, and needs no workload.
+    if let Some(found) = workload::stand_in(observed) {
+        let (mut plan, decision) = decided(&found, views.clone(), bug);
+        if matches!(decision.mode, Mode::Rollback { .. }) {
+            plan.reasons.push(Reason::InvalidSpec { message });
+            return plan;
+        }
     }
+    // Without the workload there is no content to decide about: what serves goes on serving.
+    Plan {
+        actions: Vec::new(),
+        status: still::invalid(observed, &views, &message),
+        reasons: vec![Reason::InvalidSpec { message }],
+        wake: None,
+    }
+}
+
+/// Decides about content that is known.
+fn decided(observed: &Observed, views: Vec<SetView>, bug: Bug) -> (Plan, Decision) {
     let spec = effective::of_spec(observed);
     let facts = gate::observe::facts(observed, &spec, &views, bug);
     let decision = decide(&facts, bug);
@@ -86,14 +104,14 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
         effective: effective.as_ref(),
         progress: progress.as_ref(),
     };
-    let mut actions = recorder.actions();
-    tell(observed, &decision, &actions, &mut plan);
+    let mut recorded = recorder.actions();
+    tell(observed, &decision, &recorded, &mut plan);
+    let mut actions = claims::actions(observed);
+    actions.append(&mut recorded);
     actions.append(&mut plan.actions);
     plan.actions = actions;
     gate_wake(observed, &facts, &mut plan);
-    workload::note_generation(observed, &mut plan);
-    numbers::hold_back(observed, &mut plan);
-    plan
+    (plan, decision)
 }
 
 fn decide(facts: &Facts, bug: Bug) -> Decision {

@@ -9,8 +9,10 @@ use agent_api::{
     AnalysisRun, ContentDigest, DeliveryDigest, FirstContact, Gate, LabelSelector, Pod,
     PodTemplate, ReplicaSet, Rollout, Service, Uid, Weights, Workload,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+
+use crate::claims::Taken;
 
 /// Everything one decision is made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,10 +21,12 @@ pub struct Observed {
     pub now: Timestamp,
     /// The Rollout as stored, with its status.
     pub rollout: Rollout,
-    /// The ReplicaSets that it owns.
+    /// The ReplicaSets that it owns, and those that nobody owns and its selector matches; see `claims`.
     pub replica_sets: Vec<ReplicaSet>,
     /// The AnalysisRuns that it owns.
     pub analysis_runs: Vec<AnalysisRun>,
+    /// Names that objects of others were found under not long ago.
+    pub taken: Vec<Taken>,
     /// The analysis templates that its steps name, nested ones too; one that is missing is absent.
     pub templates: Templates,
     /// The Services that its strategy or kept content names, and those that it manages; one that is missing is absent.
@@ -36,6 +40,8 @@ pub struct Observed {
     pub pods: Option<Vec<Pod>>,
     /// Evictions that the API server refused not long ago.
     pub refused: Vec<Refusal>,
+    /// The ReplicaSet that the API server refused to make not long ago.
+    pub refused_set: Option<RefusedSet>,
     /// The workload that the Rollout names; `None` when it names none, and when there is none of that name.
     pub workload: Option<Workload>,
     /// Of ReplicaSets with a digest annotation, by name: digests that a spec copied from its stored template would have.
@@ -70,6 +76,38 @@ impl Refusal {
     }
 }
 
+/// A ReplicaSet that the API server refused to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedSet {
+    /// Its content; another one is not refused by this.
+    pub digest: ContentDigest,
+    /// The API server's words.
+    pub message: String,
+    /// They name a field of the object: the spec is wrong. A quota or a policy may change its mind.
+    pub invalid: bool,
+    /// When.
+    pub at: Timestamp,
+    /// How often in a row.
+    pub times: u32,
+}
+
+/// After the first refusal of a ReplicaSet; doubled with each further one. A webhook that is restarted is back in seconds.
+const CREATED_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+/// Never longer: a person who has raised a quota looks on.
+const CREATED_AGAIN_AT_MOST: SignedDuration = SignedDuration::from_secs(30);
+/// More doublings change nothing.
+const DOUBLINGS: u32 = 5;
+
+impl RefusedSet {
+    /// When it is worth trying again.
+    pub fn until(&self) -> Timestamp {
+        let doublings = self.times.saturating_sub(1).min(DOUBLINGS);
+        let wait = CREATED_AGAIN.saturating_mul(1_i32 << doublings);
+        let until = self.at.checked_add(wait.min(CREATED_AGAIN_AT_MOST));
+        until.unwrap_or(Timestamp::MAX)
+    }
+}
+
 /// What holds for all Rollouts of this agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Settings {
@@ -100,6 +138,29 @@ pub struct TrafficObserved {
 }
 
 impl Observed {
+    /// A Rollout of which nothing else is known: no other objects, no fleet.
+    pub fn alone(rollout: Rollout, now: Timestamp) -> Self {
+        Self {
+            now,
+            rollout,
+            replica_sets: Vec::new(),
+            analysis_runs: Vec::new(),
+            taken: Vec::new(),
+            templates: Templates::new(),
+            services: Vec::new(),
+            traffic: None,
+            defaulted: None,
+            pods: None,
+            refused: Vec::new(),
+            refused_set: None,
+            workload: None,
+            stored: StoredDigests::new(),
+            status_written: None,
+            gate: GateObserved::stand_alone(),
+            settings: Settings::default(),
+        }
+    }
+
     /// The pods that Git wants: of the workload that is named, or of the Rollout itself. What comes from a workload is
     /// only ever looked up here, so that nothing can write it back into the Rollout.
     pub fn template(&self) -> Option<&PodTemplate> {

@@ -13,10 +13,12 @@ mod honoured;
 pub mod metadata;
 pub mod phase;
 pub mod progress;
+pub mod refused;
 pub mod restart;
 pub mod rollback;
 pub mod runs;
 pub mod serving;
+mod takeover;
 pub mod verbs;
 
 use agent_api::names::pause_reason;
@@ -274,16 +276,6 @@ impl<'a> Pass<'a> {
     pub fn clear_pauses(&mut self) {
         self.status.pause_conditions.clear();
         self.status.controller_pause = None;
-    }
-
-    /// Takes one pause of the controller away, and its mark with the last one.
-    pub fn clear_pause(&mut self, reason: &str) {
-        self.status
-            .pause_conditions
-            .retain(|pause| pause.reason != reason);
-        if self.status.pause_conditions.is_empty() {
-            self.status.controller_pause = None;
-        }
     }
 
     /// The fleet takes the version back without walking through steps: why.

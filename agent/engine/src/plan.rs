@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use agent_api::object::OwnerReference;
 use agent_api::{
     AnalysisRun, ContentDigest, DeliveryDigest, GateStatus, PodHash, PodTemplate, ReplicaSet,
     RolloutStatus, SetHeaderRoute, SetMirrorRoute, Uid, Weights,
@@ -18,7 +19,7 @@ use crate::reason::Reason;
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct Plan {
-    /// Writes, in order; the first that fails ends the pass.
+    /// Writes, in order; the first that fails ends the pass, and so does a ReplicaSet that is refused.
     pub actions: Vec<Action>,
     /// The whole status; the shell writes the difference from the observed one, after the actions.
     pub status: RolloutStatus,
@@ -60,6 +61,20 @@ pub enum Action {
     CreateReplicaSet {
         /// The object.
         replica_set: Box<ReplicaSet>,
+    },
+    /// Make the Rollout the controlling owner of a ReplicaSet that has none.
+    ClaimReplicaSet {
+        /// The object.
+        name: String,
+        /// All its owners from now on.
+        owners: Vec<OwnerReference>,
+    },
+    /// Own a ReplicaSet no more.
+    ReleaseReplicaSet {
+        /// The object.
+        name: String,
+        /// All its owners from now on.
+        owners: Vec<OwnerReference>,
     },
     /// Mark a ReplicaSet of somebody else's making as holding the current content.
     AdoptReplicaSet {
@@ -122,7 +137,7 @@ pub enum Action {
         /// The object.
         name: String,
     },
-    /// Create an AnalysisRun; there already is fine.
+    /// Create an AnalysisRun.
     CreateAnalysisRun {
         /// The object.
         run: Box<AnalysisRun>,

@@ -37,11 +37,15 @@ pub enum Planted {
     AbortKeepsWeight,
     /// A verdict of the analysis in the background is not looked at.
     BackgroundIgnored,
+    /// A person's pause is not looked at in scaling.
+    PauseIgnored,
+    /// A stable version that is to keep all its pods is drained.
+    StableNotKept,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::MaxStepIgnored,
@@ -58,6 +62,8 @@ impl Planted {
         Self::StableBeforeTraffic,
         Self::AbortKeepsWeight,
         Self::BackgroundIgnored,
+        Self::PauseIgnored,
+        Self::StableNotKept,
     ];
 }
 

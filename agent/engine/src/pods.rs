@@ -55,6 +55,11 @@ pub fn of_set<'a>(pods: &'a [Pod], set: &str) -> Vec<&'a Pod> {
     found
 }
 
+/// A pod that is known not to take requests. One of which only the metadata is known is taken for ready.
+pub fn is_unready(pod: &Pod) -> bool {
+    pod.is_ready() == Some(false)
+}
+
 /// When a pod was made; one that does not say is taken for new.
 pub fn created(pod: &Pod) -> Timestamp {
     let time = pod.metadata.creation_timestamp.as_ref();

@@ -6,6 +6,8 @@ use std::fmt;
 use agent_api::ContentDigest;
 use jiff::Timestamp;
 
+use crate::claims::NamedKind;
+
 /// One reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
@@ -213,6 +215,13 @@ pub enum Reason {
         /// Its words.
         message: String,
     },
+    /// The API server refuses to make the ReplicaSet of the version.
+    SetRefused {
+        /// The ReplicaSet.
+        name: String,
+        /// Its words.
+        message: String,
+    },
     /// A request from inside the cluster is honoured.
     VerbHonoured {
         /// Which, and more about it.
@@ -255,6 +264,17 @@ pub enum Reason {
         name: String,
         /// How long.
         until: Timestamp,
+    },
+    /// A name is another's.
+    NameTaken {
+        /// Of which kind.
+        kind: NamedKind,
+        /// The name.
+        name: String,
+        /// Whose it is.
+        by: String,
+        /// What is made in its place.
+        instead: String,
     },
     /// A Service is not switched yet.
     ServiceWaits {
@@ -395,6 +415,9 @@ impl fmt::Display for Reason {
             Self::RestartRefused { pod, message } => {
                 write!(f, "pod {pod} is not restarted yet: {message}")
             }
+            Self::SetRefused { name, message } => {
+                write!(f, "{name} cannot be created, no step is walked: {message}")
+            }
             Self::VerbHonoured { verb, text } => write!(f, "{verb} {text}"),
             Self::NumbersWait => {
                 f.write_str("pods are not counted in the status more than once in a moment")
@@ -424,6 +447,17 @@ impl fmt::Display for Reason {
             }
             Self::StaysUntil { name, until } => {
                 write!(f, "{name} keeps its pods without traffic until {until}")
+            }
+            Self::NameTaken {
+                kind,
+                name,
+                by,
+                instead,
+            } => {
+                write!(
+                    f,
+                    "{kind} {name} is there and belongs to {by}: {instead} is made instead; delete the other if nobody needs it"
+                )
             }
             Self::ServiceWaits {
                 service,

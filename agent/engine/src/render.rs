@@ -10,6 +10,7 @@ use agent_api::{ReplicaSet, Weights};
 
 use crate::plan::{Action, GateChange, Plan};
 use crate::reason::{Reason, short};
+use crate::sets::{ANNOTATION_ATTEMPT, ANNOTATION_BACKGROUND_ATTEMPT};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,7 +90,15 @@ impl fmt::Display for Action {
                 write!(f, "create  {name} with {}", replica_set.desired())?;
                 beyond(f, replica_set)
             }
-            Self::AdoptReplicaSet { name, .. } => write!(f, "adopt   {name}"),
+            Self::ClaimReplicaSet { name, .. } => write!(f, "claim   {name}"),
+            Self::ReleaseReplicaSet { name, .. } => write!(f, "let go  {name}"),
+            Self::AdoptReplicaSet { name, annotations } => {
+                write!(f, "adopt   {name}")?;
+                [ANNOTATION_ATTEMPT, ANNOTATION_BACKGROUND_ATTEMPT]
+                    .into_iter()
+                    .filter_map(|key| Some((key, annotations.get(key)?)))
+                    .try_for_each(|(key, attempt)| write!(f, " {key}={attempt}"))
+            }
             Self::AnnotateReplicaSet {
                 name,
                 annotations,

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use agent_api::digest::{Injected, content_digest, content_digest_without};
 use agent_api::names::{
     ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_EPHEMERAL_METADATA,
-    ANNOTATION_REVISION, ANNOTATION_SCALE_DOWN_DEADLINE, LABEL_POD_HASH,
+    ANNOTATION_REVISION, ANNOTATION_SCALE_DOWN_DEADLINE, LABEL_POD_HASH, condition,
 };
 use agent_api::pod_hash::pod_hash;
 use agent_api::{ContentDigest, PodHash, PodTemplate, ReplicaSet};
 use jiff::Timestamp;
 
-use crate::observed::Observed;
+use crate::claims::{self, Part};
+use crate::observed::{Governance, Observed};
 
 /// Annotation on a ReplicaSet: how often its analyses were begun anew (retry, resumed after inconclusive). It is here
 /// and not in the status because a run's name must be the same after a crash between two writes.
@@ -66,6 +67,8 @@ pub struct SetView {
     pub scale_down_at: Option<Timestamp>,
     /// Its version was aborted.
     pub taken_back: bool,
+    /// Its pods cannot be made or deleted: reason and message.
+    pub failure: Option<(String, String)>,
     /// It is being deleted.
     pub deleting: bool,
 }
@@ -114,6 +117,10 @@ impl SetView {
                 .and_then(|all| all.get(ANNOTATION_SCALE_DOWN_DEADLINE))
                 .and_then(|text| text.parse().ok()),
             taken_back: annotations.is_some_and(|all| all.contains_key(ANNOTATION_TAKEN_BACK)),
+            failure: set.failure().map(|one| {
+                let reason = one.reason.clone().unwrap_or_default();
+                (reason, one.message.clone().unwrap_or_default())
+            }),
             deleting: set.metadata.deletion_timestamp.is_some(),
         }
     }
@@ -135,11 +142,36 @@ fn compared(observed: &Observed, set: &ReplicaSet, hash: &PodHash) -> ContentDig
         .defaulted
         .as_ref()
         .is_some_and(|defaulted| same_content(defaulted, &set.spec.template, &injected(set)));
-    if same_hash || same_template {
+    let said = observed.defaulted.is_none() && unchanged(observed).as_ref() == Some(hash);
+    if same_hash || same_template || said {
         content_digest(template)
     } else {
         unknown
     }
+}
+
+/// The version that another controller said holds the spec, when the spec is the same since and we have decided nothing
+/// yet. It is believed where the API server does not tell how it would store the spec.
+pub fn unchanged(observed: &Observed) -> Option<PodHash> {
+    let rollout = &observed.rollout;
+    let status = rollout.status.as_ref()?;
+    let generation = rollout.metadata.generation?.to_string();
+    let workload = observed.workload.as_ref();
+    let workload = workload.map(|workload| workload.generation.to_string());
+    let same = status.observed_generation.as_ref() == Some(&generation)
+        && status.workload_observed_generation == workload;
+    let invalid = status.condition(condition::INVALID_SPEC).is_some();
+    let alone = match observed.gate.governance {
+        Governance::StandAlone | Governance::Free => true,
+        // The spec may be held, and another version served.
+        Governance::Governed | Governance::Unknown => false,
+    };
+    let ours = observed.replica_sets.iter().any(|set| {
+        let annotations = set.metadata.annotations.as_ref();
+        annotations.is_some_and(|all| all.contains_key(ANNOTATION_DIGEST))
+    });
+    let said = same && !invalid && alone && !ours;
+    status.current_pod_hash.clone().filter(|_| said)
 }
 
 /// What a ReplicaSet's template was given beyond its content. Metadata may cover what was written under the same key, so
@@ -168,12 +200,13 @@ fn same_content(one: &PodTemplate, other: &PodTemplate, injected: &Injected) -> 
     plain(one) == plain(other)
 }
 
-/// All ReplicaSets of the Rollout that are not being deleted, oldest revision first.
+/// All ReplicaSets that are the Rollout's, or are about to be, and are not being deleted, oldest revision first.
 pub fn views(observed: &Observed) -> Vec<SetView> {
-    let all = observed
-        .replica_sets
-        .iter()
-        .map(|set| SetView::of(observed, set));
+    let mine = observed.replica_sets.iter().filter(|set| {
+        let part = claims::part(observed, set);
+        matches!(part, Part::Owned | Part::Orphan)
+    });
+    let all = mine.map(|set| SetView::of(observed, set));
     let mut all: Vec<SetView> = all.filter(|view| !view.deleting).collect();
     all.sort_by(|a, b| (a.revision, a.created, &a.name).cmp(&(b.revision, b.created, &b.name)));
     all
@@ -188,11 +221,11 @@ pub fn by_hash<'a>(views: &'a [SetView], hash: Option<&PodHash>) -> Option<&'a S
 /// Annotations of the Rollout that its ReplicaSets carry too: all but those that speak of the Rollout itself.
 pub fn copied_annotations(observed: &Observed) -> BTreeMap<String, String> {
     use agent_api::names::{
-        ANNOTATION_BREAK_GLASS, ANNOTATION_FLEET_REVISION, ANNOTATION_LAST_APPLIED,
-        ANNOTATION_NOTIFIED, ANNOTATION_RELEASE, ANNOTATION_REVISION_HISTORY,
-        ANNOTATION_WORKLOAD_GENERATION,
+        ANNOTATION_BREAK_GLASS, ANNOTATION_FLEET_REVISION, ANNOTATION_KEEP_STABLE,
+        ANNOTATION_LAST_APPLIED, ANNOTATION_NOTIFIED, ANNOTATION_RELEASE,
+        ANNOTATION_REVISION_HISTORY, ANNOTATION_WORKLOAD_GENERATION,
     };
-    const OWN: [&str; 9] = [
+    const OWN: [&str; 10] = [
         ANNOTATION_LAST_APPLIED,
         ANNOTATION_REVISION,
         ANNOTATION_REVISION_HISTORY,
@@ -202,6 +235,7 @@ pub fn copied_annotations(observed: &Observed) -> BTreeMap<String, String> {
         ANNOTATION_RELEASE,
         ANNOTATION_BREAK_GLASS,
         ANNOTATION_FLEET_REVISION,
+        ANNOTATION_KEEP_STABLE,
     ];
     let all = observed
         .rollout

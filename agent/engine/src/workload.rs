@@ -4,9 +4,9 @@
 //! generation that was seen, the workload scaled down as the Rollout's first version takes over. It must not write the
 //! workload's template anywhere.
 
-use agent_api::names::ANNOTATION_WORKLOAD_GENERATION;
+use agent_api::names::{ANNOTATION_WORKLOAD_GENERATION, LABEL_POD_HASH};
 use agent_api::validate::{Problem, sentence, workload_problems};
-use agent_api::{Phase, ScaleDown, WorkloadKind};
+use agent_api::{Direction, Phase, ScaleDown, WorkloadKind};
 
 use crate::observed::Observed;
 use crate::pass::{Pass, annotate_rollout};
@@ -34,6 +34,34 @@ pub fn problem(observed: &Observed) -> Option<String> {
     }
     let name = metadata.name.as_deref().unwrap_or_default();
     (!problems.is_empty()).then(|| sentence(name, &problems))
+}
+
+/// What is observed, fit for a rollback by the fleet to kept content while the workload is gone: silence of a workload must
+/// not keep a bad version in front of users. Which pods are the Rollout's is then read from its ReplicaSets.
+pub fn stand_in(observed: &Observed) -> Option<Observed> {
+    let spec = &observed.rollout.spec;
+    if spec.workload_ref.is_none()
+        || observed.workload.is_some()
+        || !workload_problems(spec).is_empty()
+    {
+        return None;
+    }
+    let permit = observed.gate.gate()?.spec.permit.as_ref()?;
+    let back = permit.direction == Direction::Rollback;
+    if !back || !observed.gate.kept.contains_key(&permit.digest) {
+        return None;
+    }
+    let mut found = observed.clone();
+    if spec.selector.is_empty() {
+        let set = observed.replica_sets.first()?;
+        let mut selector = set.spec.selector.clone();
+        selector.match_labels.remove(LABEL_POD_HASH);
+        if selector.is_empty() {
+            return None;
+        }
+        found.rollout.spec.selector = selector;
+    }
+    Some(found)
 }
 
 /// Says which generation of the workload the status speaks of, in the status and where Argo CD compares it.
@@ -77,7 +105,7 @@ impl Pass<'_> {
             _ if later => from,
             (ScaleDown::Never, _) | (ScaleDown::OnSuccess, false) => from,
             (ScaleDown::OnSuccess | ScaleDown::Progressively, true) => 0,
-            (ScaleDown::Progressively, false) => self.replicas().saturating_sub(ready).max(0),
+            (ScaleDown::Progressively, false) => self.left_to_workload(from, ready),
         };
         if to == from {
             return;
@@ -93,5 +121,19 @@ impl Pass<'_> {
             to,
             because: Reason::WorkloadReplaced { ready },
         });
+    }
+
+    /// Pods that the Deployment keeps until the first version has its own. It gets some back only when ready pods are lost: a
+    /// Deployment that somebody has scaled down stays so, and one that an autoscaler made larger keeps its pods until the
+    /// first one here is ready.
+    fn left_to_workload(&self, from: i32, ready: i32) -> i32 {
+        let missing = self.replicas().saturating_sub(ready).max(0);
+        if self.before.ready_replicas.unwrap_or(0) > ready {
+            missing
+        } else if ready == 0 {
+            from
+        } else {
+            missing.min(from)
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! In: the plan's words about one. Out: one request each. It must not write a run's status: its own engine does.
 
 use agent_api::{AnalysisRun, ObjectMeta, Uid};
+use agent_engine::NamedKind;
 use serde_json::json;
 
 use super::{Error, Pass};
@@ -11,15 +12,13 @@ use crate::writer;
 use crate::written::Kind;
 
 impl Pass<'_> {
-    /// Creates a run; its name says what it is for, so one that is there already is the same.
+    /// Creates a run. One of this name that is there already is not in the cache yet, or somebody else's: the next pass
+    /// sees which.
     pub(super) async fn create_run(&mut self, run: &AnalysisRun) -> Result<(), Error> {
-        match self.applier.writer.create(run).await {
-            Ok(stored) => self.wrote_run(&stored),
-            Err(writer::Error::AlreadyExists { what }) => {
-                tracing::debug!(rollout = %self.key, "{what} is there already")
-            }
-            Err(error) => return Err(error.into()),
-        }
+        let created = self.applier.writer.create(run).await;
+        let clashed = |error: &_| self.clashed(NamedKind::AnalysisRun, &run.metadata, error);
+        let stored = created.inspect_err(clashed)?;
+        self.wrote_run(&stored);
         Ok(())
     }
 

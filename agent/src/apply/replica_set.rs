@@ -5,22 +5,65 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::names::ANNOTATION_DESIRED_REPLICAS;
-use agent_api::{ObjectMeta, ReplicaSet, Uid};
-use agent_engine::Changes;
+use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST};
+use agent_api::object::OwnerReference;
+use agent_api::{ContentDigest, ObjectMeta, ReplicaSet, Uid};
+use agent_engine::{Changes, NamedKind, RefusedSet};
 use serde_json::{Value, json};
 
 use super::{Error, Pass};
 use crate::key::ObjectKey;
+use crate::writer;
 use crate::written::Kind;
 
 impl Pass<'_> {
     /// Creates a ReplicaSet. One of this name that is there already is not in the cache yet, or somebody else's: the next
-    /// pass sees which.
+    /// pass sees which. A refusal is an answer, not a failure: the other versions go on.
     pub(super) async fn create_replica_set(&mut self, set: &ReplicaSet) -> Result<(), Error> {
-        let stored = self.applier.writer.create(set).await?;
-        self.wrote(&stored);
+        let refused = match self.applier.writer.create(set).await {
+            Ok(stored) => {
+                self.wrote(&stored);
+                self.applier.refusals.forget_set(&self.uid);
+                return Ok(());
+            }
+            Err(error) => {
+                self.clashed(NamedKind::ReplicaSet, &set.metadata, &error);
+                error.refusal().ok_or(error)?
+            }
+        };
+        tracing::warn!(rollout = %self.key, set = set.metadata.name, message = refused.message, "the API server refuses the ReplicaSet");
+        self.refused_set = true;
+        let annotations = set.metadata.annotations.as_ref();
+        let digest = annotations.and_then(|all| all.get(ANNOTATION_DIGEST));
+        let refused = RefusedSet {
+            digest: ContentDigest(digest.cloned().unwrap_or_default()),
+            message: refused.message,
+            invalid: refused.names_a_field,
+            at: self.observed.now,
+            times: 0,
+        };
+        self.applier.refusals.add_set(&self.uid, refused);
         Ok(())
+    }
+
+    /// Notes a name that is taken.
+    pub(super) fn clashed(&self, kind: NamedKind, made: &ObjectMeta, error: &writer::Error) {
+        if let writer::Error::AlreadyExists { .. } = error {
+            let name = made.name.as_deref().unwrap_or_default();
+            let claims = &self.applier.claims;
+            claims.clashed(&self.uid, kind, name, self.observed.now);
+        }
+    }
+
+    /// Writes all owners of a ReplicaSet: of this one, and not of another that has got its name.
+    pub(super) async fn own_replica_set(
+        &mut self,
+        name: &str,
+        owners: &[OwnerReference],
+    ) -> Result<(), Error> {
+        let (_, metadata) = self.observed_set(name)?;
+        let patch = json!({"metadata": {"uid": metadata.uid, "ownerReferences": owners}});
+        self.patch_replica_set(name, patch).await
     }
 
     pub(super) async fn annotate_replica_set(

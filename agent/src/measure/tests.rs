@@ -124,3 +124,29 @@ async fn what_was_given_up_does_not_count() {
     assert!(world.measurer.in_flight(&world.run).is_empty());
     assert!(world.measurer.finished(&world.run).is_empty());
 }
+
+/// A run without finalizers is never seen on its way out: what is left is its name.
+#[tokio::test]
+async fn nothing_is_kept_of_a_run_that_is_gone() {
+    let world = World::new(None);
+    let left = || {
+        let state = world.measurer.lock();
+        (state.runs.len(), state.running.len(), state.finished.len())
+    };
+    world.measurer.start(&world.key, &world.run, metric(None));
+    assert_eq!(world.queue.next().await, Work::Run(world.key.clone()));
+    assert_eq!(left(), (1, 0, 1), "measured, and not in its status");
+    world.measurer.forget(&world.key);
+    assert_eq!(left(), (0, 0, 0));
+
+    let silent = World::new(Some(prometheus(None).await));
+    silent
+        .measurer
+        .start(&silent.key, &silent.run, metric(None));
+    let again: Uid = "made again".into();
+    silent.measurer.start(&silent.key, &again, metric(None));
+    assert!(silent.measurer.in_flight(&silent.run).is_empty());
+    assert_eq!(silent.measurer.in_flight(&again).len(), 1);
+    silent.measurer.forget(&silent.key);
+    assert!(silent.measurer.in_flight(&again).is_empty());
+}

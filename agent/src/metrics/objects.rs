@@ -2,7 +2,8 @@
 //!
 //! In: the caches. Out: metric families, made anew at each scrape. It must not keep anything.
 
-use agent_api::{AnalysisPhase, AnalysisRun, AnalysisTemplateSpec, MetricProvider, Phase, Rollout};
+use agent_api::names::condition;
+use agent_api::{AnalysisPhase, AnalysisRun, AnalysisTemplateSpec, MetricProvider, Rollout};
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Error, GaugeVec, Opts};
@@ -19,6 +20,27 @@ const PHASES: [AnalysisPhase; 6] = [
     AnalysisPhase::Failed,
     AnalysisPhase::Error,
     AnalysisPhase::Inconclusive,
+];
+
+/// What a Rollout is without any other word.
+const PROGRESSING: &str = "Progressing";
+/// The phases that have a series each; one whose spec is invalid is in none of them.
+const ROLLOUT_PHASES: [&str; 6] = [
+    "Completed",
+    PROGRESSING,
+    "Paused",
+    "Timeout",
+    "Error",
+    "Abort",
+];
+/// Fields of routers and the words that dashboards know them by; those of later routers have none.
+const ROUTER_WORDS: [(&str, &str); 6] = [
+    ("alb", "ALB"),
+    ("ambassador", "Ambassador"),
+    ("istio", "Istio"),
+    ("nginx", "Nginx"),
+    ("smi", "SMI"),
+    ("appMesh", "AppMesh"),
 ];
 
 fn gauge(name: &str, help: &str, more: &[&str]) -> Result<GaugeVec, Error> {
@@ -43,7 +65,7 @@ fn rollouts(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
     )?;
     let phases = gauge(
         "rollout_phase",
-        "The phase of a Rollout",
+        "Whether a Rollout is in a phase",
         &["strategy", "phase"],
     )?;
     let replicas = [
@@ -64,13 +86,14 @@ fn rollouts(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
         let Ok(rollout) = &found.object else { continue };
         let key = ObjectKey::of(&rollout.metadata);
         let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
-        let (strategy, phase) = (strategy(rollout), phase(rollout));
-        let router = router(rollout);
-        info.with_label_values(&[namespace, name, strategy, &router, phase])
+        let (strategy, now) = (strategy(rollout), phase(rollout));
+        info.with_label_values(&[namespace, name, strategy, router(rollout), now])
             .set(1.0);
-        phases
-            .with_label_values(&[namespace, name, strategy, phase])
-            .set(1.0);
+        for phase in ROLLOUT_PHASES {
+            phases
+                .with_label_values(&[namespace, name, strategy, phase])
+                .set(f64::from(u8::from(phase == now)));
+        }
         for (gauge, count) in replicas.iter().zip(counts(rollout)) {
             gauge
                 .with_label_values(&[namespace, name])
@@ -119,15 +142,17 @@ fn runs(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
                 .set(1.0);
         }
         let status = run.status.clone().unwrap_or_default();
-        for result in &status.metric_results {
-            let metric = run.spec.metrics.iter().find(|one| one.name == result.name);
-            let kind = metric
-                .map(|one| provider(&one.provider))
-                .unwrap_or_default();
-            let dry = result.dry_run.unwrap_or(false).to_string();
-            let now = result.phase.unwrap_or(AnalysisPhase::Pending);
+        for metric in &run.spec.metrics {
+            let mut results = status.metric_results.iter();
+            let result = results.find(|one| one.name == metric.name);
+            let kind = provider(&metric.provider);
+            let dry = result.and_then(|one| one.dry_run).unwrap_or(false);
+            let dry = dry.to_string();
+            // What was not measured yet is to come.
+            let now = result.and_then(|one| one.phase);
+            let now = now.unwrap_or(AnalysisPhase::Pending);
             for phase in PHASES {
-                let labels = [namespace, name, &result.name, &kind, &dry, phase.as_str()];
+                let labels = [namespace, name, &metric.name, &kind, &dry, phase.as_str()];
                 of_metrics
                     .with_label_values(&labels)
                     .set(f64::from(u8::from(phase == now)));
@@ -188,30 +213,46 @@ fn provider(provider: &MetricProvider) -> String {
 }
 
 fn strategy(rollout: &Rollout) -> &'static str {
-    if rollout.spec.strategy.blue_green.is_some() {
+    let strategy = &rollout.spec.strategy;
+    if strategy.blue_green.is_some() {
         "blueGreen"
-    } else {
+    } else if strategy.canary.is_some() {
         "canary"
+    } else {
+        "none"
     }
 }
 
-/// The router's field, if there is one.
-fn router(rollout: &Rollout) -> String {
+/// The router's word, if there is a router that has one; of several the last in the list.
+fn router(rollout: &Rollout) -> &'static str {
     let canary = rollout.spec.strategy.canary.as_ref();
-    let routing = canary.and_then(|canary| serde_json::to_value(&canary.traffic_routing).ok());
-    let routers = routing.as_ref().and_then(|routing| routing.as_object());
-    let named = routers.into_iter().flatten().find(|(key, router)| {
-        !router.is_null() && !matches!(key.as_str(), "managedRoutes" | "maxTrafficWeight")
-    });
-    named.map(|(key, _)| key.clone()).unwrap_or_default()
+    let Some(routing) = canary.and_then(|canary| canary.traffic_routing.as_ref()) else {
+        return "";
+    };
+    let mut given = ROUTER_WORDS.iter().rev();
+    let found = given.find(|(field, _)| routing.routes_by(field));
+    found.map_or("", |(_, word)| word)
 }
 
+/// The phase as alerts know it, which is not the status' own: it follows from the conditions.
 fn phase(rollout: &Rollout) -> &'static str {
-    rollout
-        .status
-        .as_ref()
-        .and_then(|status| status.phase)
-        .map_or("Unknown", Phase::as_str)
+    let Some(status) = &rollout.status else {
+        return PROGRESSING;
+    };
+    if status.condition(condition::INVALID_SPEC).is_some() {
+        return "InvalidSpec";
+    }
+    let reason = status
+        .condition(condition::PROGRESSING)
+        .and_then(|known| known.reason.as_deref());
+    match reason.unwrap_or_default() {
+        "NewReplicaSetAvailable" => "Completed",
+        "RolloutPaused" => "Paused",
+        "ReplicaSetCreateError" => "Error",
+        "ProgressDeadlineExceeded" => "Timeout",
+        "RolloutAborted" => "Abort",
+        _ => PROGRESSING,
+    }
 }
 
 fn run_phase(run: &AnalysisRun) -> AnalysisPhase {

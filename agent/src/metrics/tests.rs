@@ -81,8 +81,22 @@ fn ended(from: i64, to: i64, paused: i64) -> RolloutDuration {
     }
 }
 
+/// Of Rollouts and of AnalysisRuns.
+fn load() -> (Load, Load) {
+    let runs = Load {
+        depth: 1,
+        ..Load::default()
+    };
+    let rollouts = Load {
+        depth: 2,
+        unfinished: Duration::from_secs(7),
+        longest: Duration::from_secs(4),
+    };
+    (rollouts, runs)
+}
+
 fn text(metrics: &Metrics, caches: &Caches) -> String {
-    String::from_utf8(metrics.scrape(caches, (2, 1)).unwrap()).unwrap()
+    String::from_utf8(metrics.scrape(caches, load()).unwrap()).unwrap()
 }
 
 /// Type, name and labels of every family.
@@ -128,6 +142,8 @@ fn values_are_what_happened() {
         "rollout_reconcile_count{name=\"web\",namespace=\"shop\"} 1",
         "workqueue_depth{name=\"Rollouts\"} 2",
         "workqueue_depth{name=\"AnalysisRuns\"} 1",
+        "workqueue_unfinished_work_seconds{name=\"Rollouts\"} 7",
+        "workqueue_longest_running_processor_seconds{name=\"Rollouts\"} 4",
         "rollout_info_replicas_unavailable{name=\"web\",namespace=\"shop\"} 1",
         "analysis_run_phase{name=\"web-1\",namespace=\"shop\",phase=\"Running\"} 1",
         "rollout_duration_seconds_sum{status=\"Promoted\"} 90",
@@ -135,6 +151,105 @@ fn values_are_what_happened() {
         "rollout_manual_pause_duration_seconds_sum{status=\"Promoted\"} 30",
     ] {
         assert!(text.contains(line), "{line} is not in {text}");
+    }
+}
+
+/// What is said of one Rollout beside its own numbers.
+fn said_of(spec: &serde_json::Value, conditions: &serde_json::Value) -> Vec<String> {
+    let caches = Caches::default();
+    caches.rollouts.show(decoded::<Rollout>(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": spec,
+        "status": {"phase": "Degraded", "conditions": conditions},
+    })));
+    let text = text(&Metrics::new().unwrap(), &caches);
+    let said = text.lines().filter(|line| {
+        line.starts_with("rollout_info{")
+            || line.starts_with("rollout_phase{") && line.ends_with(" 1")
+    });
+    said.map(|line| line.replace("name=\"web\",namespace=\"shop\",", ""))
+        .collect()
+}
+
+/// Alerts compare with these words.
+#[test]
+fn phases_are_those_of_the_conditions() {
+    let canary = json!({"strategy": {"canary": {}}});
+    let words = [
+        ("NewReplicaSetAvailable", "Completed"),
+        ("RolloutPaused", "Paused"),
+        ("ReplicaSetCreateError", "Error"),
+        ("ProgressDeadlineExceeded", "Timeout"),
+        ("RolloutAborted", "Abort"),
+        ("ReplicaSetUpdated", "Progressing"),
+        ("RolloutResumed", "Progressing"),
+    ];
+    for (reason, word) in words {
+        let conditions = json!([{"type": "Progressing", "status": "False", "reason": reason}]);
+        let said = said_of(&canary, &conditions);
+        let wanted = [
+            format!("rollout_info{{phase=\"{word}\",strategy=\"canary\",traffic_router=\"\"}} 1"),
+            format!("rollout_phase{{phase=\"{word}\",strategy=\"canary\"}} 1"),
+        ];
+        assert_eq!(said, wanted, "{reason}");
+    }
+    let invalid = json!([
+        {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"},
+        {"type": "InvalidSpec", "status": "True", "reason": "InvalidSpec"},
+    ]);
+    let said = said_of(&canary, &invalid);
+    let wanted = "rollout_info{phase=\"InvalidSpec\",strategy=\"canary\",traffic_router=\"\"} 1";
+    assert_eq!(said, [wanted], "none of the six");
+    assert!(said_of(&json!({"strategy": {"blueGreen": {}}}), &json!([]))[0].contains("blueGreen"));
+    assert!(said_of(&json!({}), &json!([]))[0].contains("strategy=\"none\""));
+}
+
+#[test]
+fn every_phase_has_a_series_and_routers_their_words() {
+    let all = text(&Metrics::new().unwrap(), &caches());
+    let series = all
+        .lines()
+        .filter(|line| line.starts_with("rollout_phase{"));
+    assert_eq!(series.count(), 6);
+    for (field, word) in [
+        ("alb", "ALB"),
+        ("ambassador", "Ambassador"),
+        ("istio", "Istio"),
+        ("nginx", "Nginx"),
+        ("smi", "SMI"),
+        ("appMesh", "AppMesh"),
+        ("traefik", ""),
+    ] {
+        let routed =
+            json!({"strategy": {"canary": {"trafficRouting": {field: {}, "managedRoutes": []}}}});
+        let said = said_of(&routed, &json!([]));
+        let wanted = format!("traffic_router=\"{word}\"}}");
+        assert!(said[0].contains(&wanted), "{said:?}");
+    }
+}
+
+#[test]
+fn a_metric_that_was_not_measured_yet_is_pending() {
+    let caches = caches();
+    let metric = |name: &str| json!({"name": name, "provider": {"prometheus": {"query": "up"}}});
+    caches.runs.show(decoded::<AnalysisRun>(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
+        "metadata": {"name": "web-1", "namespace": "shop"},
+        "spec": {"metrics": [metric("errors"), metric("latency")]},
+        "status": {"phase": "Running", "metricResults": [{"name": "errors", "phase": "Failed"}]},
+    })));
+    let text = text(&Metrics::new().unwrap(), &caches);
+    for (metric, phase, value) in [
+        ("errors", "Failed", 1),
+        ("errors", "Pending", 0),
+        ("latency", "Pending", 1),
+        ("latency", "Failed", 0),
+    ] {
+        let line = format!(
+            "analysis_run_metric_phase{{dry_run=\"false\",metric=\"{metric}\",name=\"web-1\",namespace=\"shop\",phase=\"{phase}\",type=\"Prometheus\"}} {value}"
+        );
+        assert!(text.contains(&line), "{line} is not in {text}");
     }
 }
 

@@ -116,7 +116,10 @@ async fn measured(arguments: &Rollouts, name: &str, command: Option<&str>) -> Re
 
 fn agent() -> Result<String> {
     let path = programs::program("groundswell-agent")?;
-    Ok(format!("{} --kubeconfig {{kubeconfig}}", path.display()))
+    Ok(format!(
+        "{} --kubeconfig {{kubeconfig}} --metricsPort {{port}} --healthzPort {{port}}",
+        path.display()
+    ))
 }
 
 fn keep(path: &Path, value: &serde_json::Value) -> Result<()> {

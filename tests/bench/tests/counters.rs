@@ -35,7 +35,7 @@ async fn the_counters_count_what_happens() {
     let story = Story {
         name: "ours".into(),
         command: format!(
-            "{} --kubeconfig {{kubeconfig}}",
+            "{} --kubeconfig {{kubeconfig}} --metricsPort {{port}} --healthzPort {{port}}",
             programs::program("groundswell-agent")
                 .expect("built")
                 .display()

@@ -8,6 +8,8 @@ use tests_fleet::{
 };
 use tokio::sync::{Mutex, OnceCell, Semaphore, SemaphorePermit};
 
+use crate::shop::Shop;
+
 /// One takes 0.7 GB and, while it starts, a core.
 const AT_A_TIME: usize = 4;
 
@@ -61,6 +63,8 @@ pub struct Shared {
     agent: Mutex<Agent>,
     /// It scrapes the pods of this cluster.
     pub prometheus: Prometheus,
+    /// For further agents, each with an instance id.
+    pub access: AgentAccess,
     bed: Bed,
 }
 
@@ -91,8 +95,16 @@ impl Shared {
         Ok(Self {
             agent,
             prometheus,
+            access,
             bed,
         })
+    }
+
+    /// With an application in a namespace of its own.
+    pub async fn with(namespace: &str) -> Result<(&'static Self, Shop)> {
+        let shared = Self::get().await?;
+        let shop = Shop::open(shared.cluster()?, namespace).await?;
+        Ok((shared, shop))
     }
 
     /// The cluster.

@@ -10,10 +10,41 @@ use tests_fleet::{
 
 use crate::bed::Bed;
 use crate::object::text;
-use crate::shop::SOON;
+use crate::shop::{NAME, SOON, Shop};
 
 /// For a release through two clusters.
 pub const RELEASE: Duration = Duration::from_secs(120);
+
+/// A FleetRollout of the Rollout `checkout` in a namespace: the cluster `one`, then, once somebody of sre has approved,
+/// `two`.
+pub fn in_two_waves(name: &str, namespace: &str) -> Value {
+    json!({
+        "apiVersion": "fleet.groundswell.dev/v1alpha1",
+        "kind": "FleetRollout",
+        "metadata": {"name": name},
+        "spec": {
+            "rollout": {"namespace": namespace, "name": NAME},
+            "enforcement": "Enforce",
+            "waves": [
+                {"name": "first", "clusters": {"matchLabels": {"name": "one"}}},
+                {"name": "rest", "clusters": {"matchLabels": {"name": "two"}},
+                 "approval": {"before": {"required": 1, "groups": ["sre"]}}},
+            ],
+            "onFailure": {"action": "Rollback", "scope": "Touched"},
+            "progressDeadline": "3m",
+            "onHubLoss": "Finish",
+        },
+    })
+}
+
+/// A manifest with the Git revision that a version came with.
+pub fn revised(mut manifest: Value, version: &str) -> Value {
+    let annotations = json!({"fleet.groundswell.dev/revision": format!("revision-of-{version}")});
+    if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("annotations".to_owned(), annotations);
+    }
+    manifest
+}
 
 /// Everything that runs. It is taken down from the first field to the last.
 #[derive(Debug)]
@@ -91,7 +122,8 @@ impl Fleet {
 
     /// Stores a FleetRollout.
     pub async fn apply(&self, document: &Value) -> Result<String> {
-        let path = self.run().join("document.yaml");
+        let name = text(document, "/metadata/name");
+        let path = self.run().join(&format!("{name}.yaml"));
         // JSON is YAML.
         std::fs::write(&path, document.to_string()).map_err(Error::io("write", &path))?;
         self.admin
@@ -130,6 +162,31 @@ impl Fleet {
         .await
     }
 
+    /// Waits until the second wave asks for an approval.
+    pub async fn asks_for_approval(&self, name: &str) -> Result<()> {
+        let asks = |release: &Value| wave_phase(release, "rest") == "WaitingForApproval";
+        self.release_until(name, "asks for approval", asks)
+            .await
+            .map(|_| ())
+    }
+
+    /// Somebody of sre approves the second wave; for each FleetRollout another one.
+    pub async fn approve(&self, name: &str) -> Result<()> {
+        let (fleet_rollout, _) = name.split_once('#').unwrap_or((name, ""));
+        let person = format!("sre-of-{fleet_rollout}");
+        let person = self.hub.person(&person, &["sre"])?;
+        person.run(&approval(name)).await.map(|_| ())
+    }
+
+    /// The application in a namespace, in every cluster.
+    pub async fn shops(&self, namespace: &str) -> Result<Vec<Shop>> {
+        let mut shops = Vec::new();
+        for cluster in self.bed.sandbox.clusters() {
+            shops.push(Shop::open(cluster, namespace).await?);
+        }
+        Ok(shops)
+    }
+
     /// Waits until it has ended in a phase.
     pub async fn ends(&self, name: &str, phase: &str) -> Result<Value> {
         self.release_until(name, phase, |release| text(release, "/phase") == phase)
@@ -154,6 +211,19 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// How a person approves the second wave.
+pub fn approval(release: &str) -> [&str; 7] {
+    [
+        "approve",
+        release,
+        "--wave",
+        "rest",
+        "--comment",
+        "looks good",
+        "--yes",
+    ]
 }
 
 /// The phase of a wave of a release.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agent_api::names::LABEL_INSTANCE_ID;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tests_fleet::{Cluster, Error, Result, apply, eventually};
@@ -21,6 +22,8 @@ pub const SOON: Duration = Duration::from_secs(60);
 pub struct Shop {
     client: kube::Client,
     namespace: String,
+    /// Which of several agents acts on it; none: the one without an id.
+    instance: Option<String>,
 }
 
 impl Shop {
@@ -30,6 +33,7 @@ impl Shop {
         let shop = Self {
             client,
             namespace: namespace.to_owned(),
+            instance: None,
         };
         shop.apply(&json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace},
@@ -37,6 +41,24 @@ impl Shop {
         .await?;
         shop.service(NAME).await?;
         Ok(shop)
+    }
+
+    /// The same for the agent of an instance id.
+    #[must_use]
+    pub fn of(self, instance: &str) -> Self {
+        Self {
+            instance: Some(instance.to_owned()),
+            ..self
+        }
+    }
+
+    /// A manifest with the label of its agent.
+    pub fn labelled(&self, mut manifest: Value) -> Value {
+        let metadata = manifest.get_mut("metadata").and_then(Value::as_object_mut);
+        if let (Some(id), Some(metadata)) = (&self.instance, metadata) {
+            metadata.insert("labels".to_owned(), json!({LABEL_INSTANCE_ID: id}));
+        }
+        manifest
     }
 
     /// Makes a Service over all pods of the application.
@@ -58,10 +80,36 @@ impl Shop {
             .map_err(Error::kube(format!("delete {kind:?} {name}")))
     }
 
+    /// Deletes the Rollout, and leaves what it owns: `delete --cascade=orphan`.
+    pub async fn orphan(&self) -> Result<()> {
+        let api = Kind::Rollout.of(&self.client, &self.namespace);
+        let done = api.delete(NAME, &DeleteParams::orphan()).await;
+        done.map_err(Error::kube("delete the Rollout alone"))?;
+        eventually("the Rollout is gone", SOON, async || {
+            match api.get_opt(NAME).await {
+                Ok(None) => Ok(()),
+                Ok(Some(_)) => Err(String::from("still there")),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await
+    }
+
     /// The pod hash that a Service selects; empty: all pods.
     pub async fn selects(&self, service: &str) -> Result<String> {
         let found = self.named(Kind::Service, service).await?;
         Ok(text(&found, "/spec/selector/rollouts-pod-template-hash").to_owned())
+    }
+
+    /// Waits until a Service selects a pod hash.
+    pub async fn selected(&self, service: &str, hash: &str) -> Result<()> {
+        let what = format!("{}: {service} selects {hash:?}", self.namespace);
+        eventually(&what, SOON, async || {
+            let found = self.selects(service).await;
+            let found = found.map_err(|error| error.to_string())?;
+            if found == hash { Ok(()) } else { Err(found) }
+        })
+        .await
     }
 
     /// Its namespace.
@@ -76,7 +124,7 @@ impl Shop {
 
     /// The manifest of a version with five replicas, so that a weight of 20 is exact.
     pub fn manifest(&self, version: &str, steps: &Value) -> Value {
-        json!({
+        self.labelled(json!({
             "apiVersion": "argoproj.io/v1alpha1",
             "kind": "Rollout",
             "metadata": {"name": NAME, "namespace": self.namespace},
@@ -95,7 +143,7 @@ impl Shop {
                     }]},
                 },
             },
-        })
+        }))
     }
 
     /// Applies a manifest as Argo CD would.

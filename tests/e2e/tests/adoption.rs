@@ -1,19 +1,17 @@
 //! A cluster that another controller of Rollouts ran. In: its objects, as it writes them, in the middle of a canary, and
 //! the Lease that it still holds. Out: the agent waits for the Lease, then takes over where the canary stands: no pod is
-//! started or stopped by it, and a person's promotion leads on from there.
-
-use std::collections::BTreeSet;
-use std::path::Path;
+//! started or stopped by it, and a person's promotion leads on from there. The same for ReplicaSets that their Rollout left
+//! behind.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tests_e2e::bed::Bed;
+use tests_e2e::bed::{Bed, Shared};
 use tests_e2e::deed;
 use tests_e2e::object::{Kind, number, text};
 use tests_e2e::shop::{NAME, SOON, Shop};
+use tests_e2e::standing::{self, Standing};
 use tests_fleet::agent::NAMESPACE;
-use tests_fleet::records::{self, JournalLine};
-use tests_fleet::{Agent, AgentAccess, AgentOptions, Cluster, Result, eventually};
+use tests_fleet::{Agent, AgentAccess, AgentOptions, Cluster, eventually};
 
 const LEASE: &str = "argo-rollouts-controller-lock";
 /// Hashes as the other controller makes them; ours of the same templates are others.
@@ -95,15 +93,6 @@ fn status(rollout: &Value) -> Value {
     }})
 }
 
-/// What the kubelet did with pods of a namespace.
-fn journal(path: &Path, namespace: &str) -> Result<Vec<(String, String)>> {
-    let lines: Vec<JournalLine> = records::read(path)?;
-    let of = lines.into_iter().filter(|line| line.namespace == namespace);
-    Ok(of
-        .map(|line| (line.uid, format!("{:?}", line.event)))
-        .collect())
-}
-
 /// The objects of a canary at its pause, with pods that run.
 async fn canary_of_another(cluster: &Cluster) -> Shop {
     let shop = Shop::open(cluster, "adopted").await.expect("a namespace");
@@ -139,7 +128,7 @@ async fn a_canary_of_another_controller_is_taken_over_where_it_stands() {
         .await
         .expect("a plain cluster");
     let shop = canary_of_another(&cluster).await;
-    let before = journal(&cluster.journal(), "adopted").expect("the journal");
+    let before = Standing::of(&cluster, &shop).await.expect("it");
     let version = resource_version(&shop).await;
 
     let options = AgentOptions {
@@ -165,28 +154,25 @@ async fn a_canary_of_another_controller_is_taken_over_where_it_stands() {
         "while another one leads nothing is written"
     );
 
-    taken_over(&shop).await;
-    let rollout = shop
-        .until("the steps are noted", |rollout| {
-            text(rollout, "/status/currentStepHash") != "75c65b4545"
-        })
+    standing::taken_over(&shop, CANARY)
         .await
-        .expect("noted");
-    assert_eq!(number(&rollout, "/status/currentStepIndex"), 1);
-    assert_eq!(text(&rollout, "/status/phase"), "Paused");
-    assert_eq!(text(&rollout, "/status/currentPodHash"), CANARY);
-    assert_eq!(text(&rollout, "/status/stableRS"), STABLE);
-    let after = journal(&cluster.journal(), "adopted").expect("the journal");
+        .expect("taken over");
+    shop.until("the steps are noted", |rollout| {
+        text(rollout, "/status/currentStepHash") != "75c65b4545"
+    })
+    .await
+    .expect("noted");
+    let after = Standing::of(&cluster, &shop).await.expect("it");
+    let before = Standing {
+        steps: after.steps.clone(),
+        ..before
+    };
     assert_eq!(before, after, "no pod is started or stopped by it");
+    assert_eq!(after.hashes, [CANARY, STABLE]);
 
     shop.verb(&deed::promote()).await.expect("promoted");
     shop.healthy("v2").await.expect("healthy");
-    let started: BTreeSet<String> = journal(&cluster.journal(), "adopted")
-        .expect("the journal")
-        .into_iter()
-        .filter(|(_, event)| event == "Started")
-        .map(|(uid, _)| uid)
-        .collect();
+    let started = standing::started(&cluster, &shop).expect("the journal");
     assert_eq!(started.len(), 4 + 5, "each pod of the new version once");
     let sets = shop.all(Kind::ReplicaSet).await.expect("the sets");
     assert_eq!(sets.len(), 2, "no other ReplicaSet was made");
@@ -194,19 +180,53 @@ async fn a_canary_of_another_controller_is_taken_over_where_it_stands() {
     agent.assert_no_forbidden().expect("its rights are enough");
 }
 
-/// Waits until the canary's ReplicaSet bears our mark.
-async fn taken_over(shop: &Shop) {
-    let adopted = eventually("the canary is taken over", SOON, async || {
-        let name = format!("{NAME}-{CANARY}");
-        let set = shop.named(Kind::ReplicaSet, &name).await;
-        let set = set.map_err(|error| error.to_string())?;
-        let digest = text(&set, "/metadata/annotations/fleet.groundswell.dev~1digest");
-        if digest.is_empty() {
-            return Err("not yet".to_owned());
-        }
-        Ok(digest.to_owned())
-    });
-    adopted.await.expect("taken over");
+/// The UID of the owner that controls a ReplicaSet.
+fn owner(set: &Value) -> &str {
+    text(set, "/metadata/ownerReferences/0/uid")
+}
+
+#[tokio::test]
+async fn a_rollout_that_is_applied_again_takes_its_orphans_over() {
+    let shared = Shared::get().await.expect("the shared cluster");
+    let cluster = shared.cluster().expect("the cluster");
+    let shop = Shop::open(cluster, "orphans").await.expect("a namespace");
+    let started = || standing::started(cluster, &shop).expect("the journal");
+    let steps = json!([{"setWeight": 20}]);
+    shop.first("v1", &steps).await.expect("healthy");
+    shop.deploy("v2", &steps).await.expect("applied");
+    shop.healthy("v2").await.expect("healthy");
+    let before = started();
+
+    shop.orphan().await.expect("deleted alone");
+    shop.deploy("v2", &steps).await.expect("applied again");
+    let rollout = shop.healthy("v2").await.expect("healthy again");
+    let uid = text(&rollout, "/metadata/uid");
+    let sets = shop.all(Kind::ReplicaSet).await.expect("the sets");
+    let owners: Vec<&str> = sets.iter().map(owner).collect();
+    assert_eq!(
+        owners,
+        [uid, uid],
+        "both are its own, and no other was made"
+    );
+    assert_eq!(before, started(), "no pod is made again");
+
+    let hash = text(&rollout, "/status/currentPodHash");
+    let name = format!("{NAME}-{hash}");
+    let strays = json!({"metadata": {"labels": {"app": "another"}}});
+    shop.patch_named(Kind::ReplicaSet, &name, &strays)
+        .await
+        .expect("another label");
+    let rollout = shop
+        .until("another ReplicaSet has its place", |rollout| {
+            text(rollout, "/status/phase") == "Healthy" && text(rollout, "/status/stableRS") != hash
+        })
+        .await
+        .expect("replaced");
+    assert_eq!(number(&rollout, "/status/collisionCount"), 1);
+    let released = shop.named(Kind::ReplicaSet, &name).await.expect("let go");
+    assert_eq!(owner(&released), "", "it is nobody's");
+    shop.serves(&[("v2", 5 + 5)]).await.expect("its pods stay");
+    shared.check().await.expect("the agent runs");
 }
 
 async fn resource_version(shop: &Shop) -> String {

@@ -5,19 +5,11 @@ use serde_json::{Value, json};
 use tests_e2e::bed::Shared;
 use tests_e2e::deed;
 use tests_e2e::object::{Kind, number, text};
-use tests_e2e::shop::{NAME, SOON, Shop};
+use tests_e2e::shop::{NAME, Shop};
 use tests_e2e::visitors::Visitors;
-use tests_fleet::eventually;
 
 /// The Service of the newest version.
 const PREVIEW: &str = "preview";
-
-async fn shop(namespace: &str) -> (&'static Shared, Shop) {
-    let shared = Shared::get().await.expect("the shared cluster");
-    let cluster = shared.cluster().expect("the cluster");
-    let shop = Shop::open(cluster, namespace).await.expect("a namespace");
-    (shared, shop)
-}
 
 /// A version under a blue-green strategy.
 async fn deploy(shop: &Shop, version: &str, more: &Value) {
@@ -30,30 +22,19 @@ async fn deploy(shop: &Shop, version: &str, more: &Value) {
     shop.apply(&manifest).await.expect("applied");
 }
 
-/// Waits until a Service selects a version.
-async fn selects(shop: &Shop, service: &str, hash: &str) {
-    let what = format!("{service} selects {hash:?}");
-    let waited = eventually(&what, SOON, async || {
-        let found = shop.selects(service).await;
-        let found = found.map_err(|error| error.to_string())?;
-        if found == hash { Ok(()) } else { Err(found) }
-    });
-    waited.await.expect("selected");
-}
-
 fn current(rollout: &Value) -> String {
     text(rollout, "/status/currentPodHash").to_owned()
 }
 
 #[tokio::test]
 async fn a_version_is_previewed_aborted_promoted_and_taken_back_without_one_failed_request() {
-    let (shared, shop) = shop("blue-green").await;
+    let (shared, shop) = Shared::with("blue-green").await.expect("a namespace");
     shop.service(PREVIEW).await.expect("a service");
     // Long enough that the old version is there when it is wanted back, and is gone within the test.
     let by_hand = json!({"autoPromotionEnabled": false, "scaleDownDelaySeconds": 15});
     deploy(&shop, "v1", &by_hand).await;
     let v1 = current(&shop.healthy("v1").await.expect("healthy"));
-    selects(&shop, NAME, &v1).await;
+    shop.selected(NAME, &v1).await.expect("selected");
     let cluster = shared.cluster().expect("the cluster");
     let mut visitors = Visitors::start(shared.run(), cluster, &shop).expect("visitors");
     visitors.only("v1").await.expect("v1 answers");
@@ -62,7 +43,7 @@ async fn a_version_is_previewed_aborted_promoted_and_taken_back_without_one_fail
     let held = shop.phase("Paused").await.expect("held");
     assert_eq!(text(&held, "/status/message"), "BlueGreenPause");
     let v2 = current(&held);
-    selects(&shop, PREVIEW, &v2).await;
+    shop.selected(PREVIEW, &v2).await.expect("selected");
     shop.serves(&[("v1", 5), ("v2", 5)]).await.expect("both");
     assert_eq!(shop.selects(NAME).await.expect("read"), v1);
     // An autoscaler sees the active version alone.
@@ -81,14 +62,14 @@ async fn a_version_is_previewed_aborted_promoted_and_taken_back_without_one_fail
     shop.verb(&deed::promote()).await.expect("promoted");
     let done = shop.phase("Healthy").await.expect("healthy");
     assert_eq!(text(&done, "/status/stableRS"), v2);
-    selects(&shop, NAME, &v2).await;
+    shop.selected(NAME, &v2).await.expect("selected");
     visitors.only("v2").await.expect("v2 answers");
     // The old version still has its pods: back without a pause and without a new pod.
     shop.serves(&[("v1", 5), ("v2", 5)]).await.expect("both");
     deploy(&shop, "v1", &by_hand).await;
     let back = shop.phase("Healthy").await.expect("healthy");
     assert_eq!(text(&back, "/status/stableRS"), v1);
-    selects(&shop, NAME, &v1).await;
+    shop.selected(NAME, &v1).await.expect("selected");
     visitors.only("v1").await.expect("v1 answers");
     shop.serves(&[("v1", 5)])
         .await
@@ -102,7 +83,9 @@ async fn a_version_is_previewed_aborted_promoted_and_taken_back_without_one_fail
 
 #[tokio::test]
 async fn a_missing_service_is_waited_for_and_a_deleted_rollout_lets_go_of_its_own() {
-    let (shared, shop) = shop("blue-green-services").await;
+    let (shared, shop) = Shared::with("blue-green-services")
+        .await
+        .expect("a namespace");
     deploy(&shop, "v1", &json!({})).await;
     let invalid = shop.phase("Degraded").await.expect("invalid");
     let message = text(&invalid, "/status/message");
@@ -115,15 +98,15 @@ async fn a_missing_service_is_waited_for_and_a_deleted_rollout_lets_go_of_its_ow
 
     shop.service(PREVIEW).await.expect("a service");
     let v1 = current(&shop.healthy("v1").await.expect("by itself"));
-    selects(&shop, NAME, &v1).await;
-    selects(&shop, PREVIEW, &v1).await;
+    shop.selected(NAME, &v1).await.expect("selected");
+    shop.selected(PREVIEW, &v1).await.expect("selected");
     let managed = "/metadata/annotations/argo-rollouts.argoproj.io~1managed-by-rollouts";
     let active = shop.named(Kind::Service, NAME).await.expect("read");
     assert_eq!(text(&active, managed), NAME);
 
     shop.delete(Kind::Rollout, NAME).await.expect("deleted");
-    selects(&shop, NAME, "").await;
-    selects(&shop, PREVIEW, "").await;
+    shop.selected(NAME, "").await.expect("selected");
+    shop.selected(PREVIEW, "").await.expect("selected");
     let active = shop.named(Kind::Service, NAME).await.expect("read");
     assert_eq!(text(&active, managed), "");
     shared.check().await.expect("no fault");

@@ -10,13 +10,6 @@ use tests_e2e::object::{Kind, number, text};
 use tests_e2e::shop::{NAME, Shop};
 use tests_fleet::eventually;
 
-async fn shop(namespace: &str) -> (&'static Shared, Shop) {
-    let shared = Shared::get().await.expect("the shared cluster");
-    let cluster = shared.cluster().expect("the cluster");
-    let shop = Shop::open(cluster, namespace).await.expect("a namespace");
-    (shared, shop)
-}
-
 /// One pod of five until somebody promotes it.
 fn held_at_20() -> Value {
     json!([{"setWeight": 20}, {"pause": {}}])
@@ -31,7 +24,7 @@ fn revision(object: &Value) -> &str {
 
 #[tokio::test]
 async fn a_first_deploy_waits_for_no_step() {
-    let (shared, shop) = shop("first").await;
+    let (shared, shop) = Shared::with("first").await.expect("a namespace");
     let rollout = shop.first("v1", &held_at_20()).await.expect("healthy");
     assert_eq!(number(&rollout, "/status/currentStepIndex"), 2);
     let hash = text(&rollout, "/status/stableRS");
@@ -52,7 +45,7 @@ async fn a_first_deploy_waits_for_no_step() {
 
 #[tokio::test]
 async fn a_canary_takes_exactly_its_share_and_waits_as_told() {
-    let (shared, shop) = shop("share").await;
+    let (shared, shop) = Shared::with("share").await.expect("a namespace");
     let steps = json!([
         {"setWeight": 20}, {"pause": {}},
         {"setWeight": 60}, {"pause": {"duration": "2s"}},
@@ -106,7 +99,7 @@ fn time(object: &Value, pointer: &str) -> jiff::Timestamp {
 /// The API server has filled the ReplicaSet's template with defaults, and the plugin writes all of it into the spec.
 #[tokio::test]
 async fn undo_in_mid_canary_is_back_at_once_in_the_same_replica_set() {
-    let (shared, shop) = shop("undo").await;
+    let (shared, shop) = Shared::with("undo").await.expect("a namespace");
     let before = shop.first("v1", &held_at_20()).await.expect("healthy");
     shop.deploy("v2", &held_at_20()).await.expect("applied");
     shop.paused_at(1).await.expect("held");
@@ -163,7 +156,7 @@ async fn undo_in_mid_canary_is_back_at_once_in_the_same_replica_set() {
 
 #[tokio::test]
 async fn abort_goes_back_retry_goes_on_and_full_skips_the_rest() {
-    let (shared, shop) = shop("abort").await;
+    let (shared, shop) = Shared::with("abort").await.expect("a namespace");
     shop.first("v1", &held_at_20()).await.expect("healthy");
     shop.deploy("v2", &held_at_20()).await.expect("applied");
     shop.paused_at(1).await.expect("held");
@@ -185,7 +178,7 @@ async fn abort_goes_back_retry_goes_on_and_full_skips_the_rest() {
 
 #[tokio::test]
 async fn a_revert_in_mid_canary_goes_back_at_once() {
-    let (shared, shop) = shop("revert").await;
+    let (shared, shop) = Shared::with("revert").await.expect("a namespace");
     let first = shop.first("v1", &held_at_20()).await.expect("healthy");
     shop.deploy("v2", &held_at_20()).await.expect("applied");
     shop.paused_at(1).await.expect("held");
@@ -208,7 +201,7 @@ async fn a_revert_in_mid_canary_goes_back_at_once() {
 
 #[tokio::test]
 async fn a_field_that_nobody_knows_survives() {
-    let (shared, shop) = shop("unknown").await;
+    let (shared, shop) = Shared::with("unknown").await.expect("a namespace");
     let manifest = |version: &str, deep: u32| {
         let mut manifest = shop.manifest(version, &json!([]));
         let container = &mut manifest["spec"]["template"]["spec"]["containers"][0];
@@ -252,8 +245,8 @@ async fn a_field_that_nobody_knows_survives() {
 
 #[tokio::test]
 async fn a_bad_spec_is_named_and_harms_nobody() {
-    let (shared, good) = shop("good").await;
-    let (_, bad) = self::shop("bad").await;
+    let (shared, good) = Shared::with("good").await.expect("a namespace");
+    let (_, bad) = Shared::with("bad").await.expect("a namespace");
     good.first("v1", &held_at_20()).await.expect("healthy");
     bad.first("v1", &held_at_20()).await.expect("healthy");
     let both = json!([{"setWeight": 20}, {"setWeight": 30, "pause": {}}]);
@@ -286,7 +279,7 @@ async fn a_bad_spec_is_named_and_harms_nobody() {
 
 #[tokio::test]
 async fn scaling_and_a_label_change_start_no_version() {
-    let (shared, shop) = shop("scale").await;
+    let (shared, shop) = Shared::with("scale").await.expect("a namespace");
     let first = shop.first("v1", &held_at_20()).await.expect("healthy");
     let patch = json!({"metadata": {"labels": {"team": "shop"}}, "spec": {"replicas": 3}});
     shop.patch(&patch).await.expect("patched");
@@ -337,7 +330,7 @@ fn analysed(version: &str) -> Value {
 
 #[tokio::test]
 async fn an_analysis_lets_a_good_version_through_and_takes_a_bad_one_back() {
-    let (shared, shop) = shop("analysis").await;
+    let (shared, shop) = Shared::with("analysis").await.expect("a namespace");
     shop.apply(&success_rate(&shop)).await.expect("a template");
     shop.first("v1", &analysed("v1")).await.expect("healthy");
     let cluster = shared.cluster().expect("it");

@@ -25,5 +25,6 @@ mod poison;
 mod races;
 mod reach;
 mod sandbox;
+mod takeover;
 mod workload;
 mod workloads;

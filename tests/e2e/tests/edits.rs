@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use tests_e2e::deed;
-use tests_e2e::fleet::{Fleet, RELEASE, state, wave_phase};
+use tests_e2e::fleet::{Fleet, RELEASE, in_two_waves, revised, state};
 use tests_e2e::object::{Kind, text};
 use tests_e2e::shop::{NAME, Shop};
 use tests_fleet::{HubOptions, eventually};
@@ -13,26 +13,6 @@ use tests_fleet::{HubOptions, eventually};
 const WORDS: &str = "words";
 /// The agent's own namespace, and the Secret in which it keeps its identity.
 const AGENT: (&str, &str) = ("groundswell", "groundswell-agent-identity");
-
-fn intent() -> Value {
-    json!({
-        "apiVersion": "fleet.groundswell.dev/v1alpha1",
-        "kind": "FleetRollout",
-        "metadata": {"name": NAME},
-        "spec": {
-            "rollout": {"namespace": "shop", "name": NAME},
-            "enforcement": "Enforce",
-            "waves": [
-                {"name": "first", "clusters": {"matchLabels": {"name": "one"}}},
-                {"name": "rest", "clusters": {"matchLabels": {"name": "two"}},
-                 "approval": {"before": {"required": 1, "groups": ["sre"]}}},
-            ],
-            "onFailure": {"action": "Rollback", "scope": "Touched"},
-            "progressDeadline": "3m",
-            "onHubLoss": "Finish",
-        },
-    })
-}
 
 fn quick() -> Value {
     json!([{"setWeight": 20}, {"pause": {"duration": "1s"}}])
@@ -62,24 +42,20 @@ impl World {
         )
         .await
         .expect("a fleet");
-        let mut shops = Vec::new();
-        for cluster in fleet.bed.sandbox.clusters() {
-            let shop = Shop::open(cluster, "shop").await.expect("a namespace");
+        let shops = fleet.shops("shop").await.expect("namespaces");
+        for shop in &shops {
             let words = json!({
                 "apiVersion": "v1", "kind": "Secret", "metadata": {"name": WORDS, "namespace": "shop"},
                 "stringData": {"word": "please"},
             });
             shop.apply(&words).await.expect("a Secret");
-            shops.push(shop);
         }
         Self { fleet, shops }
     }
 
     async fn apply(&self, index: usize, version: &str, steps: &Value) {
         let shop = &self.shops[index];
-        let mut manifest = shop.manifest(version, steps);
-        manifest["metadata"]["annotations"] =
-            json!({"fleet.groundswell.dev/revision": format!("revision-of-{version}")});
+        let mut manifest = revised(shop.manifest(version, steps), version);
         if version != "v3" {
             manifest["spec"]["template"]["spec"]["containers"][0]["env"] = json!([
                 {"name": "WORD", "valueFrom": {"secretKeyRef": {"name": WORDS, "key": "word"}}},
@@ -87,28 +63,6 @@ impl World {
             ]);
         }
         shop.apply(&manifest).await.expect("applied");
-    }
-
-    async fn asks_for_approval(&self, release: &str) {
-        let asks = |release: &Value| wave_phase(release, "rest") == "WaitingForApproval";
-        self.fleet
-            .release_until(release, "asks for approval", asks)
-            .await
-            .expect("asks");
-    }
-
-    async fn approve(&self, release: &str) {
-        let sam = self.fleet.hub.person("sam", &["sre"]).expect("a person");
-        let approve = [
-            "approve",
-            release,
-            "--wave",
-            "rest",
-            "--comment",
-            "good",
-            "--yes",
-        ];
-        sam.run(&approve).await.expect("approved");
     }
 
     /// Waits until the history has a row of a kind with these words.
@@ -142,7 +96,8 @@ impl World {
 async fn steps_verbs_and_secrets_change_under_a_release() {
     let mut world = World::up().await;
     let joined_with = world.certificates().await;
-    world.fleet.apply(&intent()).await.expect("stored");
+    let intent = in_two_waves(NAME, "shop");
+    world.fleet.apply(&intent).await.expect("stored");
     for index in [0, 1] {
         world.apply(index, "v1", &quick()).await;
     }
@@ -162,13 +117,13 @@ async fn edited_while_held(world: &World) {
     for index in [0, 1] {
         world.apply(index, "v2", &quick()).await;
     }
-    world.asks_for_approval(name).await;
+    world.fleet.asks_for_approval(name).await.expect("asks");
     let two = &world.shops[1];
     two.phase("Paused").await.expect("held");
     world.apply(1, "v2", &by_hand()).await;
     world.told("StrategyEdited", "in two were edited").await;
     world.told("DeliveryBound", "two delivers").await;
-    world.approve(name).await;
+    world.fleet.approve(name).await.expect("approved");
     two.serves(&[("v1", 3), ("v2", 2)])
         .await
         .expect("by the steps of now");
@@ -206,7 +161,7 @@ async fn no_way_back(world: &World) {
     let name = "checkout#2";
     world.apply(0, "v3", &quick()).await;
     world.apply(1, "v3", &by_hand()).await;
-    world.asks_for_approval(name).await;
+    world.fleet.asks_for_approval(name).await.expect("asks");
     world.shops[0]
         .healthy("v3")
         .await
@@ -215,7 +170,7 @@ async fn no_way_back(world: &World) {
         .delete(Kind::Secret, WORDS)
         .await
         .expect("deleted");
-    world.approve(name).await;
+    world.fleet.approve(name).await.expect("approved");
     world.shops[1].paused_at(1).await.expect("in canary");
     world.shops[1].verb(&deed::abort()).await.expect("aborted");
     let release = world

@@ -1,111 +1,91 @@
 //! Releases through a fleet of two real clusters. In: manifests applied to both at once, an approval, verbs of a person in a
 //! cluster. Out: which pods ever started where, and what the releases ended as.
 
+mod blue_green;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tests_e2e::deed;
-use tests_e2e::fleet::{Fleet, state, wave_phase};
+use tests_e2e::fleet::{Fleet, approval, in_two_waves, revised, state};
 use tests_e2e::object::text;
 use tests_e2e::shop::{NAME, Shop};
 use tests_fleet::records::{self, Happening, JournalLine};
 use tests_fleet::{Cluster, HubOptions};
-
-const WAVES: [&str; 2] = ["one", "two"];
-
-fn intent() -> Value {
-    json!({
-        "apiVersion": "fleet.groundswell.dev/v1alpha1",
-        "kind": "FleetRollout",
-        "metadata": {"name": NAME},
-        "spec": {
-            "rollout": {"namespace": "shop", "name": NAME},
-            "enforcement": "Enforce",
-            "waves": [
-                {"name": "first", "clusters": {"matchLabels": {"name": "one"}}, "bake": "2s"},
-                {"name": "rest", "clusters": {"matchLabels": {"name": "two"}},
-                 "approval": {"before": {"required": 1, "groups": ["sre"]}}, "bake": "1s"},
-            ],
-            "onFailure": {"action": "Rollback", "scope": "Touched"},
-            "progressDeadline": "2m",
-            "onHubLoss": "Finish",
-        },
-    })
-}
 
 /// A pause that only a person ends.
 fn by_hand() -> Value {
     json!([{"setWeight": 20}, {"pause": {}}])
 }
 
-/// When the first pod of a version was started in a cluster.
-fn first_start(cluster: &Cluster, version: &str) -> Option<Timestamp> {
+/// When the first pod of a version of an application was started in a cluster.
+fn first_start(cluster: &Cluster, shop: &Shop, version: &str) -> Option<Timestamp> {
     let lines: Vec<JournalLine> = records::read(&cluster.journal()).expect("a journal");
     let image = format!("demo:{version}");
-    let started = lines
-        .iter()
-        .filter(|line| line.event == Happening::Started && line.image == image);
+    let started = lines.iter().filter(|line| {
+        line.event == Happening::Started
+            && line.image == image
+            && line.namespace == shop.namespace()
+    });
     started.map(|line| line.time).min()
 }
 
-struct World {
-    fleet: Fleet,
+/// An application in both clusters, and the fleet that takes it through them.
+struct World<'a> {
+    fleet: &'a Fleet,
     shops: Vec<Shop>,
 }
 
-impl World {
-    async fn up() -> Self {
-        let options = HubOptions::default();
-        let fleet = Fleet::up("fleet", &WAVES, &options, async |hub| Ok(hub.url()))
-            .await
-            .expect("a fleet");
-        let mut shops = Vec::new();
-        for cluster in fleet.bed.sandbox.clusters() {
-            shops.push(Shop::open(cluster, "shop").await.expect("a namespace"));
+impl<'a> World<'a> {
+    /// Opens the application in both, under a FleetRollout of the same name as its namespace.
+    async fn open(fleet: &'a Fleet, namespace: &str) -> Self {
+        let mut intent = in_two_waves(namespace, namespace);
+        for (wave, bake) in [(0, "2s"), (1, "1s")] {
+            intent["spec"]["waves"][wave]["bake"] = json!(bake);
         }
+        fleet.apply(&intent).await.expect("stored");
+        let shops = fleet.shops(namespace).await.expect("namespaces");
         Self { fleet, shops }
     }
 
-    fn cluster(&self, index: usize) -> &Cluster {
-        &self.fleet.bed.sandbox.clusters()[index]
+    fn first_start(&self, index: usize, version: &str) -> Option<Timestamp> {
+        let cluster = &self.fleet.bed.sandbox.clusters()[index];
+        first_start(cluster, &self.shops[index], version)
     }
 
     /// To both clusters at once, as Argo CD does with a push; the steps of each are its own.
     async fn push(&self, version: &str, steps: [&Value; 2]) {
         for (shop, steps) in self.shops.iter().zip(steps) {
-            let mut manifest = shop.manifest(version, steps);
-            manifest["metadata"]["annotations"] =
-                json!({"fleet.groundswell.dev/revision": format!("revision-of-{version}")});
+            let manifest = revised(shop.manifest(version, steps), version);
             shop.apply(&manifest).await.expect("applied");
         }
     }
 
     async fn approve(&self, release: &str) {
-        let sam = self.fleet.hub.person("sam", &["sre"]).expect("a person");
-        let approve = [
-            "approve",
-            release,
-            "--wave",
-            "rest",
-            "--comment",
-            "looks good",
-            "--yes",
-        ];
-        sam.run(&approve).await.expect("approved");
+        self.fleet.approve(release).await.expect("approved");
     }
 
     async fn asks_for_approval(&self, release: &str) {
-        let asks = |release: &Value| wave_phase(release, "rest") == "WaitingForApproval";
-        self.fleet
-            .release_until(release, "asks for approval", asks)
-            .await
-            .expect("asks");
+        self.fleet.asks_for_approval(release).await.expect("asks");
     }
 }
 
 #[tokio::test]
 async fn releases_travel_in_waves_stop_at_a_failure_and_are_taken_back() {
-    let mut world = World::up().await;
-    world.fleet.apply(&intent()).await.expect("stored");
+    let options = HubOptions::default();
+    let fleet = Fleet::up(
+        "fleet",
+        &["one", "two"],
+        &options,
+        async |hub| Ok(hub.url()),
+    );
+    let mut fleet = fleet.await.expect("a fleet");
+    // Two FleetRollouts side by side, as in any fleet.
+    tokio::join!(canaries(&fleet), blue_green::switches(&fleet));
+    fleet.check().expect("no fault");
+}
+
+async fn canaries(fleet: &Fleet) {
+    let world = World::open(fleet, NAME).await;
     let quick = json!([{"setWeight": 20}, {"pause": {"duration": "1s"}}]);
     world.push("v1", [&quick, &quick]).await;
     for shop in &world.shops {
@@ -116,11 +96,10 @@ async fn releases_travel_in_waves_stop_at_a_failure_and_are_taken_back() {
     good(&world, &quick).await;
     stopped_in_the_first(&world).await;
     taken_back_from_the_first(&world, &quick).await;
-    world.fleet.check().expect("no fault");
 }
 
 /// v2 goes through the first cluster, waits for a person, and goes through the second.
-async fn good(world: &World, steps: &Value) {
+async fn good(world: &World<'_>, steps: &Value) {
     world.push("v2", [steps, steps]).await;
     let name = "checkout#1";
     world.asks_for_approval(name).await;
@@ -137,23 +116,14 @@ async fn good(world: &World, steps: &Value) {
         message,
         "waiting for wave 2 of 2 (rest) of release checkout#1"
     );
-    assert_eq!(first_start(world.cluster(1), "v2"), None);
+    assert_eq!(world.first_start(1, "v2"), None);
 
     let dana = world
         .fleet
         .hub
         .person("dana", &["developers"])
         .expect("a person");
-    let approve = [
-        "approve",
-        name,
-        "--wave",
-        "rest",
-        "--comment",
-        "mine",
-        "--yes",
-    ];
-    let refused = dana.output(&approve).await.expect("an answer");
+    let refused = dana.output(&approval(name)).await.expect("an answer");
     assert!(!refused.status.success(), "dana is not of sre");
     let before = Timestamp::now();
     world.approve(name).await;
@@ -162,14 +132,15 @@ async fn good(world: &World, steps: &Value) {
         .healthy("v2")
         .await
         .expect("through the second cluster");
-    let began = first_start(world.cluster(1), "v2").expect("it started");
+    let began = world.first_start(1, "v2").expect("it started");
     assert!(began > before, "{began} is before the approval at {before}");
-    let permits = world.fleet.history("PermitGranted").await.expect("history");
+    let mut permits = world.fleet.history("PermitGranted").await.expect("history");
+    permits.retain(|permit| text(permit, "/release") == name);
     assert_eq!(permits.len(), 2, "one for each cluster: {permits:?}");
 }
 
 /// v3 is aborted in the first cluster; the second never starts it.
-async fn stopped_in_the_first(world: &World) {
+async fn stopped_in_the_first(world: &World<'_>) {
     world.push("v3", [&by_hand(), &by_hand()]).await;
     world.shops[0]
         .paused_at(1)
@@ -196,7 +167,7 @@ async fn stopped_in_the_first(world: &World) {
         .await
         .expect("as before");
     assert_eq!(
-        first_start(world.cluster(1), "v3"),
+        world.first_start(1, "v3"),
         None,
         "never started in the second"
     );
@@ -210,7 +181,7 @@ async fn stopped_in_the_first(world: &World) {
 }
 
 /// v4 is good in the first cluster and aborted in the second: the first is served v2 again, while Git still says v4.
-async fn taken_back_from_the_first(world: &World, quick: &Value) {
+async fn taken_back_from_the_first(world: &World<'_>, quick: &Value) {
     let name = "checkout#3";
     // In the second cluster it waits to be aborted by hand.
     world.push("v4", [quick, &by_hand()]).await;

@@ -3,25 +3,29 @@
 //! wherever the agent was killed: before a write reached the server, or after the server's reply to it.
 
 mod governed;
+mod outcome;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::join_all;
 use serde_json::{Value, json};
-use tests_e2e::bed::Bed;
+use tests_e2e::bed::{Bed, Shared};
 use tests_e2e::deed;
+use tests_e2e::lane::{Lane, UNCOUNTED};
 use tests_e2e::names::Names;
-use tests_e2e::object::{Kind, differences, number, text};
+use tests_e2e::object::{differences, number, text};
 use tests_e2e::quiet::quiet;
 use tests_e2e::shop::{NAME, SOON, Shop};
+use tests_e2e::turns::Turns;
 use tests_fleet::proxy::api::ApiProxy;
 use tests_fleet::proxy::trigger::{KillPoint, Moment};
-use tests_fleet::records::{self, Happening, JournalLine};
-use tests_fleet::{Agent, AgentAccess, AgentOptions, Cli, Hub, Prometheus, Result, eventually};
+use tests_fleet::{
+    Agent, AgentAccess, AgentOptions, Cli, Cluster, Hub, Prometheus, Result, RunDir, eventually,
+};
 
-use self::Leave::{Alone, Governed};
 use self::governed::{govern, passed};
+use self::outcome::Outcome;
 
 /// A canary of less would not show much.
 const WRITES_MIN: u64 = 8;
@@ -33,21 +37,10 @@ const REPLICAS: u64 = 2;
 const MORE_REPLICAS: u64 = 4;
 /// So long without a write means that the agent has nothing more to do.
 const STILL: Duration = Duration::from_millis(1500);
+/// Agents without a hub that are killed side by side, each at a part of the writes: most of a round is waiting.
+const LANES: usize = 3;
 /// How long nothing at all may be written when nothing happens.
 const IDLE: Duration = Duration::from_secs(5);
-
-/// What one canary leaves.
-#[derive(Debug)]
-struct Outcome {
-    /// The objects, with names and times that differ from run to run taken out.
-    objects: Value,
-    /// Pods whose process was ever started, by ReplicaSet.
-    started: BTreeMap<String, usize>,
-    /// Writes of the agent.
-    writes: u64,
-    /// Whether the agent was killed.
-    struck: bool,
-}
 
 /// How a version goes out.
 #[derive(Clone, Copy)]
@@ -60,14 +53,6 @@ enum How {
 
 /// The Service of the preview.
 const PREVIEW: &str = "preview";
-
-/// Who lets the canary go.
-enum Leave {
-    /// Nobody has to.
-    Alone,
-    /// A hub, by a permit for each version.
-    Governed,
-}
 
 /// What is done once a round, and must come out the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,154 +74,212 @@ impl Deed {
     }
 }
 
+/// Where it happens.
+enum Ground {
+    /// Side by side with other tests.
+    Shared(&'static Shared),
+    /// A cluster of its own: there is one member of the fleet in a cluster.
+    Own(Box<(Prometheus, Bed)>),
+}
+
+impl Ground {
+    fn cluster(&self) -> Result<&Cluster> {
+        match self {
+            Ground::Shared(shared) => shared.cluster(),
+            Ground::Own(own) => own.1.first(),
+        }
+    }
+
+    fn run(&self) -> &RunDir {
+        match self {
+            Ground::Shared(shared) => shared.run(),
+            Ground::Own(own) => &own.1.run,
+        }
+    }
+}
+
 struct Stage {
     deed: Deed,
-    // The agent goes first, then what it talks to.
-    agent: Agent,
-    hub: Option<(Cli, Hub)>,
-    proxy: ApiProxy,
-    _prometheus: Prometheus,
-    shop: Shop,
-    journal: PathBuf,
-    bed: Bed,
-    round: u32,
     how: How,
+    round: u32,
+    // The agent goes first, then what it talks to.
+    lane: Lane,
+    hub: Option<(Cli, Hub)>,
+    ground: Ground,
+}
+
+/// One write, and on which side of it the agent dies.
+type Kill = (u64, Moment);
+
+fn both_sides(number: u64) -> Vec<Kill> {
+    let sides = [Moment::BeforeForward, Moment::AfterReply];
+    sides.map(|side| (number, side)).to_vec()
 }
 
 #[tokio::test]
 async fn a_canary_comes_out_the_same_wherever_the_agent_is_killed() {
-    let stage = Stage::set(Alone, How::Canary).await.expect("the stage");
-    killed_everywhere(stage, |_| vec![Moment::BeforeForward, Moment::AfterReply]).await;
+    side_by_side("kills-canary", Deed::Version, How::Canary).await;
 }
 
 #[tokio::test]
 async fn a_blue_green_update_comes_out_the_same_wherever_the_agent_is_killed() {
-    let stage = Stage::set(Alone, How::BlueGreen).await.expect("the stage");
-    killed_everywhere(stage, |_| vec![Moment::BeforeForward, Moment::AfterReply]).await;
+    side_by_side("kills-blue-green", Deed::Version, How::BlueGreen).await;
 }
 
 #[tokio::test]
 async fn a_permitted_canary_comes_out_the_same_wherever_the_agent_is_killed() {
-    let stage = Stage::set(Governed, How::Canary).await.expect("the stage");
+    let stage = Stage::governed().await.expect("the stage");
     // Its writes are more, and the two sides take turns: what the sides differ by is tried above.
-    let sides = [Moment::BeforeForward, Moment::AfterReply];
-    killed_everywhere(stage, |number| vec![sides[usize::from(number % 2 == 0)]]).await;
+    let one_side = |number| match number % 2 {
+        1 => vec![(number, Moment::BeforeForward)],
+        _ => vec![(number, Moment::AfterReply)],
+    };
+    killed_everywhere(vec![stage], one_side).await;
 }
 
 #[tokio::test]
 async fn a_restart_comes_out_the_same_wherever_the_agent_is_killed() {
-    let mut stage = Stage::set(Alone, How::Canary).await.expect("the stage");
-    stage.deed = Deed::Restart;
-    killed_everywhere(stage, |_| vec![Moment::BeforeForward, Moment::AfterReply]).await;
+    side_by_side("kills-restart", Deed::Restart, How::Canary).await;
 }
 
 #[tokio::test]
 async fn a_scaling_comes_out_the_same_wherever_the_agent_is_killed() {
-    let mut stage = Stage::set(Alone, How::Canary).await.expect("the stage");
-    stage.deed = Deed::Scale;
-    killed_everywhere(stage, |_| vec![Moment::BeforeForward, Moment::AfterReply]).await;
+    side_by_side("kills-scale", Deed::Scale, How::Canary).await;
+}
+
+/// Several agents, each with an application of its own, share the kills.
+async fn side_by_side(name: &str, deed: Deed, how: How) {
+    let stages = (0..LANES).map(async |lane| {
+        let stage = Stage::alone(&format!("{name}-{lane}"), deed, how).await;
+        stage.expect("the stage")
+    });
+    let stages = join_all(stages).await;
+    killed_everywhere(stages, both_sides).await;
 }
 
 /// Kills the agent at every write of a canary, on these sides of it.
-async fn killed_everywhere(mut stage: Stage, sides: impl Fn(u64) -> Vec<Moment>) {
-    // So many that old ReplicaSets are deleted in every canary from now on.
-    for _ in 0..3 {
-        stage.canary(None).await.expect("a canary");
-    }
-    let whole = stage.canary(None).await.expect("the fault-free canary");
-    let count = whole.writes;
+async fn killed_everywhere(mut stages: Vec<Stage>, sides: impl Fn(u64) -> Vec<Kill>) {
+    let wholes = join_all(stages.iter_mut().map(Stage::whole)).await;
+    let count = wholes.iter().map(|whole| whole.writes).max();
+    let count = count.unwrap_or_default();
     println!("a fault-free canary takes N = {count} writes");
-    let writes = stage.proxy.writes();
-    for write in writes
-        .iter()
-        .rev()
-        .take(usize::try_from(count).unwrap_or_default())
-        .rev()
-    {
+    for write in &wholes.first().expect("a lane").last_writes {
         println!("  {} {}", write.verb, write.path);
     }
-    let least = stage.deed.writes_min();
+    let least = stages
+        .first()
+        .map_or(WRITES_MIN, |stage| stage.deed.writes_min());
     assert!(count >= least, "only {count} writes");
-    let settled = stage.proxy.trigger().count();
-    let still = quiet("nothing is written", IDLE, SOON, || {
-        stage.proxy.trigger().count()
-    })
-    .await;
-    assert_eq!(
-        still.expect("quiet"),
-        settled,
-        "writes although nothing happened"
-    );
 
-    let (mut wrong, mut kills) = (Vec::new(), 0);
-    for number in 1..=count {
-        for moment in sides(number) {
-            let outcome = stage.canary(Some((number, moment))).await;
-            let outcome = outcome
-                .unwrap_or_else(|error| panic!("killed at write {number}, {moment:?}: {error}"));
-            let mut found = differences(&whole.objects, &outcome.objects);
-            if outcome.started != whole.started {
-                found.push(format!(
-                    "pods started: {:?}, not {:?}",
-                    outcome.started, whole.started
-                ));
-            }
-            // Two events that are seen together are answered with one write, so not every canary takes all of N.
-            if !outcome.struck && outcome.writes >= number {
-                found.push(format!(
-                    "never killed, although there were {} writes",
-                    outcome.writes
-                ));
-            }
-            kills += u64::from(outcome.struck);
-            wrong.extend(
-                found
-                    .into_iter()
-                    .map(|what| format!("write {number} {moment:?}: {what}")),
-            );
+    let kills = Turns::of((1..=count).flat_map(sides));
+    let lanes = stages.iter_mut().zip(&wholes).map(async |(stage, whole)| {
+        let (mut wrong, mut struck) = (Vec::new(), 0);
+        while let Some(kill) = kills.next() {
+            let (died, found) = stage.killed(kill, whole).await;
+            struck += u64::from(died);
+            wrong.extend(found);
         }
+        (wrong, struck)
+    });
+    let (mut wrong, mut struck) = (Vec::new(), 0);
+    for (found, kills) in join_all(lanes).await {
+        wrong.extend(found);
+        struck += kills;
     }
-    println!("the agent was killed {kills} times");
-    assert!(kills >= least, "killed only {kills} times");
-    stage.agent.assert_no_forbidden().expect("every right");
+    println!("the agent was killed {struck} times");
+    assert!(struck >= least, "killed only {struck} times");
+    for stage in stages {
+        stage.lane.close().await.expect("every right");
+    }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 impl Stage {
-    async fn set(leave: Leave, how: How) -> Result<Self> {
+    /// One without a hub.
+    async fn alone(name: &str, deed: Deed, how: How) -> Result<Self> {
+        let shared = Shared::get().await?;
+        let lane = Lane::open(shared, name).await?;
+        Self::set(Ground::Shared(shared), lane, None, deed, how).await
+    }
+
+    /// One under a hub, by a permit for each version.
+    async fn governed() -> Result<Self> {
         let bed = Bed::up("kills", &["kills"]).await?;
         let cluster = bed.first()?.clone();
         let prometheus = Prometheus::start(&bed.run, bed.sandbox.clusters()).await?;
         let access = AgentAccess::install(&bed.run, &cluster).await?;
-        let proxy = ApiProxy::start(access.server(), &["/leases", "/events"]).await?;
+        let proxy = ApiProxy::start(access.server(), &UNCOUNTED).await?;
         let access = access.through(&bed.run, "kills", proxy.url(), None)?;
         let mut options = AgentOptions {
             prometheus: Some(prometheus.url()),
             ..AgentOptions::default()
         };
-        let hub = match leave {
-            Alone => None,
-            Governed => Some(govern(&bed, &mut options).await?),
-        };
+        let hub = govern(&bed, &mut options).await?;
         let agent = Agent::start(&bed.run, &access, &options)?;
         let shop = Shop::open(&cluster, "kills").await?;
-        shop.service(PREVIEW).await?;
-        shop.apply(&instant_analysis(shop.namespace())).await?;
+        let lane = Lane { agent, proxy, shop };
+        let ground = Ground::Own(Box::new((prometheus, bed)));
+        Self::set(ground, lane, Some(hub), Deed::Version, How::Canary).await
+    }
+
+    /// The first version.
+    async fn set(
+        ground: Ground,
+        lane: Lane,
+        hub: Option<(Cli, Hub)>,
+        deed: Deed,
+        how: How,
+    ) -> Result<Self> {
         let mut stage = Self {
-            deed: Deed::Version,
-            agent,
-            hub,
-            proxy,
-            _prometheus: prometheus,
-            shop,
-            journal: cluster.journal(),
-            bed,
-            round: 0,
+            deed,
             how,
+            round: 0,
+            lane,
+            hub,
+            ground,
         };
+        let shop = &stage.lane.shop;
+        shop.service(PREVIEW).await?;
+        let analysis = shop.labelled(instant_analysis(shop.namespace()));
+        shop.apply(&analysis).await?;
         stage.deploy().await?;
         stage.settled().await?;
         Ok(stage)
+    }
+
+    /// A round without a fault, after which nothing more is written.
+    async fn whole(&mut self) -> Outcome {
+        // So many that old ReplicaSets are deleted in every canary from now on.
+        for _ in 0..3 {
+            self.canary(None).await.expect("a canary");
+        }
+        let whole = self.canary(None).await.expect("the fault-free canary");
+        let trigger = self.lane.proxy.trigger();
+        let settled = trigger.count();
+        let still = quiet("nothing is written", IDLE, SOON, || trigger.count()).await;
+        let still = still.expect("quiet");
+        assert_eq!(still, settled, "writes although nothing happened");
+        whole
+    }
+
+    /// A round with a kill in it: whether the agent died, and what is otherwise than after a whole one.
+    async fn killed(&mut self, kill: Kill, whole: &Outcome) -> (bool, Vec<String>) {
+        let (number, moment) = kill;
+        let outcome = self.canary(Some(kill)).await;
+        let outcome =
+            outcome.unwrap_or_else(|error| panic!("killed at write {number}, {moment:?}: {error}"));
+        let mut found = differences(&whole.objects, &outcome.objects);
+        if outcome.started != whole.started {
+            let (is, was) = (&outcome.started, &whole.started);
+            found.push(format!("pods started: {is:?}, not {was:?}"));
+        }
+        // Two events that are seen together are answered with one write, so not every canary takes all of N.
+        if !outcome.struck && outcome.writes >= number {
+            let writes = outcome.writes;
+            found.push(format!("never killed, although there were {writes} writes"));
+        }
+        let named = |what| format!("write {number} {moment:?}: {what}");
+        (outcome.struck, found.into_iter().map(named).collect())
     }
 
     /// The next version: the same program with another environment.
@@ -246,7 +289,7 @@ impl Stage {
             {"setWeight": 50}, {"pause": {"duration": "1s"}},
             {"analysis": {"templates": [{"templateName": "instant"}]}},
         ]);
-        let mut manifest = self.shop.manifest("v1", &steps);
+        let mut manifest = self.lane.shop.manifest("v1", &steps);
         if let How::BlueGreen = self.how {
             let analysis = json!({"templates": [{"templateName": "instant"}]});
             manifest["spec"]["strategy"] = json!({"blueGreen": {
@@ -263,7 +306,7 @@ impl Stage {
         container
             .as_object_mut()
             .map(|fields| fields.remove("readinessProbe"));
-        self.shop.apply(&manifest).await
+        self.lane.shop.apply(&manifest).await
     }
 
     /// Begins a round.
@@ -278,18 +321,18 @@ impl Stage {
                     let later = Some(now.as_second()) > before;
                     later.then_some(now).ok_or_else(|| now.to_string())
                 });
-                self.shop.patch(&deed::restart(now.await?)).await
+                self.lane.shop.patch(&deed::restart(now.await?)).await
             }
             Deed::Scale => {
                 let more = json!({"spec": {"replicas": MORE_REPLICAS}});
-                self.shop.patch(&more).await
+                self.lane.shop.patch(&more).await
             }
         }
     }
 
     /// The second in which the last pod was started.
     fn newest_second(&self) -> Option<i64> {
-        let lines: Vec<JournalLine> = records::read(&self.journal).ok()?;
+        let lines = self.journal().ok()?;
         lines.iter().map(|line| line.time.as_second()).max()
     }
 
@@ -308,26 +351,27 @@ impl Stage {
     /// Waits until the newest version is served and nothing is written any more; gives the Rollout.
     async fn settled(&mut self) -> Result<Value> {
         let waited = self
+            .lane
             .shop
             .until("done", |rollout| self.is_done(rollout))
             .await;
-        self.agent.process().must_run()?;
+        self.lane.agent.process().must_run()?;
         let rollout = waited?;
         if let (Some((admin, _)), 2..) = (&self.hub, self.round) {
             passed(admin, self.round - 1).await?;
         }
-        let trigger = self.proxy.trigger();
+        let trigger = self.lane.proxy.trigger();
         quiet("nothing more is written", STILL, SOON, || trigger.count()).await?;
         let replicas = usize::try_from(number(&rollout, "/spec/replicas")).unwrap_or_default();
-        self.shop.serves(&[("v1", replicas)]).await?;
-        self.shop.rollout().await
+        self.lane.shop.serves(&[("v1", replicas)]).await?;
+        self.lane.shop.rollout().await
     }
 
     /// What the next round begins from.
     async fn reset(&mut self) -> Result<()> {
         if self.deed == Deed::Scale {
             let fewer = json!({"spec": {"replicas": REPLICAS}});
-            self.shop.patch(&fewer).await?;
+            self.lane.shop.patch(&fewer).await?;
             self.settled().await?;
         }
         Ok(())
@@ -335,11 +379,12 @@ impl Stage {
 
     /// One round from rest to rest.
     async fn canary(&mut self, kill: Option<(u64, Moment)>) -> Result<Outcome> {
-        let before = self.shop.rollout().await?;
+        let before = self.lane.shop.rollout().await?;
         let old = text(&before, "/status/stableRS").to_owned();
         let known = self.started()?;
-        let pid = self.agent.process().pid();
-        self.proxy
+        let pid = self.lane.agent.process().pid();
+        self.lane
+            .proxy
             .trigger()
             .arm(kill.map(|(number, moment)| KillPoint {
                 number,
@@ -359,12 +404,19 @@ impl Stage {
                 *started.entry(names.replaced(&hash)).or_default() += 1;
             }
         }
+        let writes = self.lane.proxy.trigger().count();
+        let earlier = usize::try_from(writes).unwrap_or_default();
+        let mut last_writes = self.lane.proxy.writes();
+        last_writes.drain(..last_writes.len().saturating_sub(earlier));
         let outcome = Outcome {
             objects: self.objects(&mut names, &after).await?,
             started,
-            writes: self.proxy.trigger().count(),
+            writes,
+            last_writes,
             struck,
         };
+        // A round with fewer writes than the chosen one is over, and nobody dies between rounds.
+        self.lane.proxy.trigger().release();
         self.reset().await?;
         Ok(outcome)
     }
@@ -372,10 +424,11 @@ impl Stage {
     /// Waits for the kill and starts the agent again; false: the canary was done before.
     async fn killed_or_done(&mut self) -> Result<bool> {
         let struck = eventually("the agent is killed", SOON, async || {
-            if self.agent.process().ended().is_some() {
+            if self.lane.agent.process().ended().is_some() {
                 return Ok(true);
             }
             let rollout = self
+                .lane
                 .shop
                 .rollout()
                 .await
@@ -386,86 +439,24 @@ impl Stage {
             if done {
                 Ok(false)
             } else {
-                Err(format!("{} writes", self.proxy.trigger().count()))
+                Err(format!("{} writes", self.lane.proxy.trigger().count()))
             }
         })
         .await?;
         if !struck {
             // The last writes may still come.
             let still = quiet("nothing more is written", STILL, SOON, || {
-                self.proxy.trigger().count()
+                self.lane.proxy.trigger().count()
             });
             still.await?;
-            if self.agent.process().ended().is_none() {
+            if self.lane.agent.process().ended().is_none() {
                 return Ok(false);
             }
         }
-        self.agent.process().killed(SOON).await?;
-        self.proxy.trigger().release();
-        self.agent.again(&self.bed.run)?;
+        self.lane.agent.process().killed(SOON).await?;
+        self.lane.proxy.trigger().release();
+        self.lane.agent.again(self.ground.run())?;
         Ok(true)
-    }
-
-    /// UID and ReplicaSet of every pod whose process was ever started.
-    fn started(&self) -> Result<BTreeSet<(String, String)>> {
-        let lines: Vec<JournalLine> = records::read(&self.journal)?;
-        let started = lines
-            .into_iter()
-            .filter(|line| line.event == Happening::Started);
-        Ok(started.map(|line| (line.uid, line.hash)).collect())
-    }
-
-    /// What is there now, comparable between canaries.
-    async fn objects(&self, names: &mut Names, rollout: &Value) -> Result<Value> {
-        let mut sets = BTreeMap::new();
-        let all = self.shop.all(Kind::ReplicaSet).await?;
-        for set in &all {
-            let digest = text(set, "/metadata/annotations/fleet.groundswell.dev~1digest");
-            names.learn(
-                text(set, "/metadata/labels/rollouts-pod-template-hash"),
-                digest,
-            );
-        }
-        let names = &*names;
-        for set in &all {
-            let own = json!({
-                "annotations": set["metadata"]["annotations"],
-                "replicas": set["spec"]["replicas"],
-                "status": set["status"],
-            });
-            let hash = text(set, "/metadata/labels/rollouts-pod-template-hash");
-            sets.insert(names.replaced(hash), names.normal(&own));
-        }
-        let mut runs = BTreeMap::new();
-        for run in self.shop.all(Kind::AnalysisRun).await? {
-            let hash = text(&run, "/metadata/labels/rollouts-pod-template-hash");
-            if names.replaced(hash) == "NEW" {
-                let name = names.replaced(text(&run, "/metadata/name"));
-                runs.insert(
-                    name,
-                    names.normal(&json!({"spec": run["spec"], "status": run["status"]})),
-                );
-            }
-        }
-        let mut services = BTreeMap::new();
-        for service in self.shop.all(Kind::Service).await? {
-            let managed = "argo-rollouts.argoproj.io/managed-by-rollouts";
-            let own = json!({
-                "selector": service["spec"]["selector"],
-                "managedBy": service["metadata"]["annotations"][managed],
-            });
-            services.insert(
-                text(&service, "/metadata/name").to_owned(),
-                names.normal(&own),
-            );
-        }
-        Ok(json!({
-            "services": services,
-            "rollout": names.normal(&json!({"status": rollout["status"], "annotations": rollout["metadata"]["annotations"]})),
-            "replicaSets": sets,
-            "analysisRuns": runs,
-            "gate": self.gate(names).await?,
-        }))
     }
 }
 

@@ -1,21 +1,37 @@
-//! The published kubectl plugin of Argo Rollouts drives a canary under the agent. In: its commands. Out: what it prints, as
+//! The published kubectl plugin of Argo Rollouts drives the agent. In: its commands. Out: what it prints, as
 //! in `tests/fixtures/plugin`, and what the cluster then runs.
 
 use serde_json::{Value, json};
 use tests_e2e::bed::Shared;
+use tests_e2e::object::text;
 use tests_e2e::shop::{NAME, Shop};
 use tests_e2e::transcript::{self, Transcript};
 use tests_fleet::{Plugin, RunDir};
+
+/// The Service of a preview.
+const PREVIEW: &str = "preview";
 
 const GET: [&str; 3] = ["get", "rollout", NAME];
 
 /// A version of the application that is healthy, and a session with the plugin.
 async fn session(name: &str) -> (&'static Shared, Shop, Transcript) {
-    let shared = Shared::get().await.expect("the shared cluster");
-    let cluster = shared.cluster().expect("the cluster");
+    session_with(
+        name,
+        json!({"canary": {"maxSurge": 1, "maxUnavailable": 0, "steps": steps()}}),
+    )
+    .await
+}
+
+/// The same under another strategy.
+async fn session_with(name: &str, strategy: Value) -> (&'static Shared, Shop, Transcript) {
     let namespace = format!("plugin-{name}");
-    let shop = Shop::open(cluster, &namespace).await.expect("a namespace");
-    shop.first("v1", &steps()).await.expect("healthy");
+    let (shared, shop) = Shared::with(&namespace).await.expect("a namespace");
+    let cluster = shared.cluster().expect("the cluster");
+    shop.service(PREVIEW).await.expect("a Service");
+    let mut manifest = shop.manifest("v1", &json!([]));
+    manifest["spec"]["strategy"] = strategy;
+    shop.apply(&manifest).await.expect("applied");
+    shop.healthy("v1").await.expect("healthy");
     let transcript = Transcript::open(name, cluster, &shop).expect("a fixture");
     (shared, shop, transcript)
 }
@@ -24,12 +40,17 @@ fn steps() -> Value {
     json!([{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {}}])
 }
 
-/// Another image, by the plugin, until the canary waits at its first pause.
-async fn set_image(shop: &Shop, said: &mut Transcript, version: &str) {
+/// Another image, by the plugin.
+async fn change_image(said: &mut Transcript, version: &str) {
     let image = format!("{NAME}=demo:{version}");
     said.does(&["set", "image", NAME, &image])
         .await
         .expect("set image");
+}
+
+/// The same, until the canary waits at its first pause.
+async fn set_image(shop: &Shop, said: &mut Transcript, version: &str) {
+    change_image(said, version).await;
     shop.paused_at(1).await.expect("held at the first pause");
 }
 
@@ -105,19 +126,79 @@ async fn the_plugin_goes_back_by_undo() {
     set_image(&shop, &mut said, "v2").await;
     said.does(&["promote", NAME, "--full"]).await.expect("full");
     shop.healthy("v2").await.expect("done");
+    said.shows(&GET).await.expect("two revisions");
     said.does(&["undo", NAME]).await.expect("undo");
     shop.paused_at(1).await.expect("through the steps");
     shop.serves(&[("v1", 1), ("v2", 4)])
         .await
         .expect("v1 is the canary");
+    said.shows(&GET).await.expect("the first is the third");
     said.does(&["promote", NAME, "--full"]).await.expect("full");
     shop.healthy("v1").await.expect("back");
+    said.shows(&GET).await.expect("two revisions");
     said.does(&["undo", NAME, "--to-revision", "3"])
         .await
         .expect("nothing to do");
     said.does(&["undo", NAME, "--to-revision", "99"])
         .await
         .expect("no such revision");
+    said.end().expect("no more");
+    shared.check().await.expect("no fault");
+}
+
+#[tokio::test]
+async fn the_plugin_restarts_every_pod() {
+    let (shared, shop, mut said) = session("restart").await;
+    // A pod's age is in whole seconds: those of this second would not be older than it.
+    for restart in [&["restart", NAME, "--in", "2s"][..], &["restart", NAME]] {
+        said.does(restart).await.expect("restart");
+        shop.until("restarted", |rollout| {
+            let (asked, done) = ("/spec/restartAt", "/status/restartedAt");
+            text(rollout, asked) == text(rollout, done)
+                && text(rollout, "/status/phase") == "Healthy"
+        })
+        .await
+        .expect("restarted");
+        shop.healthy("v1").await.expect("as before");
+        said.shows(&GET).await.expect("the same revision");
+        said.does(&["status", NAME]).await.expect("healthy");
+    }
+    said.end().expect("no more");
+    shared.check().await.expect("no fault");
+}
+
+#[tokio::test]
+async fn the_plugin_switches_blue_green() {
+    let strategy = json!({"blueGreen": {
+        "activeService": NAME, "previewService": PREVIEW, "autoPromotionEnabled": false,
+        "scaleDownDelaySeconds": 1, "abortScaleDownDelaySeconds": 1,
+    }});
+    let (shared, shop, mut said) = session_with("blue-green", strategy).await;
+    said.shows(&GET).await.expect("healthy");
+    said.does(&["status", NAME]).await.expect("healthy");
+    change_image(&mut said, "v2").await;
+    shop.phase("Paused").await.expect("before the switch");
+    shop.serves(&[("v1", 5), ("v2", 5)]).await.expect("both");
+    said.shows(&GET).await.expect("a preview");
+    said.does(&["status", NAME, "--watch=false"])
+        .await
+        .expect("paused");
+    said.does(&["promote", NAME]).await.expect("promote");
+    shop.healthy("v2").await.expect("switched");
+    said.shows(&GET).await.expect("the old one is gone");
+
+    change_image(&mut said, "v3").await;
+    shop.phase("Paused").await.expect("before the switch");
+    said.does(&["abort", NAME]).await.expect("abort");
+    shop.phase("Degraded").await.expect("degraded");
+    shop.serves(&[("v2", 5)]).await.expect("on v2");
+    said.shows(&GET).await.expect("aborted");
+    said.does(&["status", NAME]).await.expect("degraded");
+    said.does(&["retry", "rollout", NAME]).await.expect("retry");
+    shop.phase("Paused").await.expect("before the switch");
+    said.does(&["promote", NAME, "--full"]).await.expect("full");
+    shop.healthy("v3").await.expect("switched");
+    said.shows(&GET).await.expect("the old one is gone");
     said.end().expect("no more");
     shared.check().await.expect("no fault");
 }

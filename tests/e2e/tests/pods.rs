@@ -14,13 +14,6 @@ use tests_fleet::eventually;
 /// A refused eviction is tried again after 30 s, and then pods are replaced one by one.
 const RESTARTED: Duration = Duration::from_secs(150);
 
-async fn shop(namespace: &str) -> (&'static Shared, Shop) {
-    let shared = Shared::get().await.expect("the shared cluster");
-    let cluster = shared.cluster().expect("the cluster");
-    let shop = Shop::open(cluster, namespace).await.expect("a namespace");
-    (shared, shop)
-}
-
 fn held_at_20() -> Value {
     json!([{"setWeight": 20}, {"pause": {}}])
 }
@@ -72,7 +65,7 @@ async fn counted(shop: &Shop, allowed: i64) {
 
 #[tokio::test]
 async fn a_restart_waits_for_the_budget_and_replaces_one_pod_after_the_other() {
-    let (shared, shop) = shop("restart").await;
+    let (shared, shop) = Shared::with("restart").await.expect("a namespace");
     let mut manifest = shop.manifest("v1", &held_at_20());
     manifest["spec"]["replicas"] = json!(3);
     shop.apply(&manifest).await.expect("applied");
@@ -162,7 +155,7 @@ async fn roles(shop: &Shop, wanted: &[(&str, usize)]) {
 
 #[tokio::test]
 async fn metadata_follows_the_part_of_a_version_on_live_pods() {
-    let (shared, shop) = shop("roles").await;
+    let (shared, shop) = Shared::with("roles").await.expect("a namespace");
     shop.apply(&with_roles(&shop, "v1")).await.expect("applied");
     let first = shop.healthy("v1").await.expect("healthy");
     roles(&shop, &[("stable", 5)]).await;
@@ -211,7 +204,7 @@ async fn metadata_follows_the_part_of_a_version_on_live_pods() {
 
 #[tokio::test]
 async fn the_scale_subresource_is_followed_in_every_pause_and_never_feeds_an_aborted_version() {
-    let (shared, shop) = shop("scales").await;
+    let (shared, shop) = Shared::with("scales").await.expect("a namespace");
     shop.first("v1", &held_at_20()).await.expect("healthy");
     shop.deploy("v2", &held_at_20()).await.expect("applied");
     shop.paused_at(1).await.expect("held");
@@ -295,7 +288,7 @@ async fn content(shop: &Shop, replicas: i64) {
 
 #[tokio::test]
 async fn a_real_autoscaler_finds_the_right_number_during_a_canary() {
-    let (shared, shop) = shop("autoscaled").await;
+    let (shared, shop) = Shared::with("autoscaled").await.expect("a namespace");
     let steps = json!([{"setWeight": 34}, {"pause": {}}]);
     load(&shop, "500m").await;
     shop.first("v1", &steps).await.expect("healthy");

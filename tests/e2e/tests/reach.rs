@@ -1,15 +1,13 @@
 //! Agents that look at a part of a cluster. In: one with rights in a single namespace, one with an instance id. Out: each
 //! acts on what is its own and on nothing else, and never lacks a right.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tests_e2e::bed::Bed;
 use tests_e2e::deed;
 use tests_e2e::object::{Kind, text};
 use tests_e2e::shop::{NAME, Shop};
 use tests_fleet::agent::NAMESPACE;
 use tests_fleet::{Agent, AgentAccess, AgentOptions};
-
-const LABEL: &str = "argo-rollouts.argoproj.io/controller-instance-id";
 
 fn options(more: &[&str]) -> AgentOptions {
     AgentOptions {
@@ -22,11 +20,6 @@ fn options(more: &[&str]) -> AgentOptions {
 async fn untouched(shop: &Shop, name: &str) {
     let rollout = shop.named(Kind::Rollout, name).await.expect(name);
     assert_eq!(rollout.pointer("/status/phase"), None, "{rollout}");
-}
-
-fn labelled(mut manifest: Value, id: &str) -> Value {
-    manifest["metadata"]["labels"] = json!({LABEL: id});
-    manifest
 }
 
 #[tokio::test]
@@ -54,10 +47,8 @@ async fn an_agent_acts_on_its_namespace_or_its_instance_alone() {
         .await
         .expect("rights everywhere");
     let blue = Shop::open(&cluster, "blue").await.expect("a namespace");
-    let manifest = blue.manifest("v1", &json!([]));
-    blue.apply(&labelled(manifest, "blue"))
-        .await
-        .expect("labelled");
+    let blue = blue.of("blue");
+    blue.deploy("v1", &json!([])).await.expect("labelled");
     let mut agent =
         Agent::start(&bed.run, &access, &options(&["--instance-id", "blue"])).expect("the agent");
     blue.healthy("v1").await.expect("healthy");
@@ -65,8 +56,8 @@ async fn an_agent_acts_on_its_namespace_or_its_instance_alone() {
     agent.process().must_run().expect("it runs");
     drop(agent);
 
-    let green = labelled(blue.manifest("v2", &json!([])), "green");
-    blue.apply(&green).await.expect("another's");
+    let green = blue.clone().of("green");
+    green.deploy("v2", &json!([])).await.expect("another's");
     let mut agent = Agent::start(&bed.run, &access, &options(&[])).expect("the agent");
     elsewhere.healthy("v1").await.expect("healthy");
     let rollout = blue.rollout().await.expect("the Rollout");

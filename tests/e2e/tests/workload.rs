@@ -35,9 +35,7 @@ fn naming(shop: &Shop) -> Value {
 
 #[tokio::test]
 async fn a_deployments_pods_are_taken_over_and_its_changes_are_canaries() {
-    let shared = Shared::get().await.expect("the shared cluster");
-    let cluster = shared.cluster().expect("the cluster");
-    let shop = Shop::open(cluster, "workload").await.expect("a namespace");
+    let (shared, shop) = Shared::with("workload").await.expect("a namespace");
     shop.apply(&naming(&shop)).await.expect("the Rollout");
     let rollout = shop
         .phase("Degraded")

@@ -9,13 +9,6 @@ use tests_e2e::object::{Kind, number, text};
 use tests_e2e::shop::{NAME, SOON, Shop};
 use tests_fleet::{eventually, kubeconfig};
 
-async fn shop(namespace: &str) -> (&'static Shared, Shop) {
-    let shared = Shared::get().await.expect("the shared cluster");
-    let cluster = shared.cluster().expect("the cluster");
-    let shop = Shop::open(cluster, namespace).await.expect("a namespace");
-    (shared, shop)
-}
-
 fn deployment(shop: &Shop, replicas: u32) -> Value {
     json!({
         "apiVersion": "apps/v1",
@@ -78,7 +71,7 @@ async fn replicas(shop: &Shop, kind: Kind, name: &str, wanted: i64) {
 
 #[tokio::test]
 async fn an_autoscaler_follows_the_load_of_a_deployment() {
-    let (_, shop) = shop("hpa-deployment").await;
+    let (_, shop) = Shared::with("hpa-deployment").await.expect("a namespace");
     shop.apply(&deployment(&shop, 1)).await.expect("applied");
     shop.apply(&load(&shop, "350m")).await.expect("a load");
     shop.apply(&autoscaler(&shop, "apps/v1", "Deployment", "web"))
@@ -91,7 +84,7 @@ async fn an_autoscaler_follows_the_load_of_a_deployment() {
 
 #[tokio::test]
 async fn an_autoscaler_follows_the_load_of_a_rollout() {
-    let (shared, shop) = shop("hpa-rollout").await;
+    let (shared, shop) = Shared::with("hpa-rollout").await.expect("a namespace");
     shop.first("v1", &json!([])).await.expect("healthy");
     shop.apply(&load(&shop, "700m")).await.expect("a load");
     shop.apply(&autoscaler(&shop, "argoproj.io/v1alpha1", "Rollout", NAME))
@@ -104,7 +97,7 @@ async fn an_autoscaler_follows_the_load_of_a_rollout() {
 
 #[tokio::test]
 async fn a_disruption_budget_refuses_evictions() {
-    let (shared, shop) = shop("budget").await;
+    let (shared, shop) = Shared::with("budget").await.expect("a namespace");
     shop.apply(&deployment(&shop, 2)).await.expect("applied");
     shop.apply(&json!({
         "apiVersion": "policy/v1",

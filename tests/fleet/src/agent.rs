@@ -24,6 +24,8 @@ pub const SERVICE_ACCOUNT: &str = "groundswell-agent";
 
 /// Longer than any run.
 const TOKEN_SECONDS: i64 = 24 * 3600;
+/// Where nobody has to ask.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// How words in a log tell that the API server refused something for want of rights.
 const FORBIDDEN: [&str; 3] = ["403", "forbidden", "Forbidden"];
@@ -31,6 +33,7 @@ const FORBIDDEN: [&str; 3] = ["403", "forbidden", "Forbidden"];
 /// What an agent has in a cluster before it runs: kinds, rights, a token.
 #[derive(Debug, Clone)]
 pub struct AgentAccess {
+    name: String,
     cluster: String,
     server: Server,
     token: String,
@@ -75,6 +78,7 @@ impl AgentAccess {
             .join(format!("{}.kubeconfig", cluster.name()));
         kubeconfig::write(&kubeconfig, &server, &token)?;
         Ok(Self {
+            name: cluster.name().to_owned(),
             cluster: cluster.name().to_owned(),
             server,
             token,
@@ -82,7 +86,8 @@ impl AgentAccess {
         })
     }
 
-    /// The same rights through another address (a proxy); `ca` absent for plain HTTP.
+    /// The same rights through another address (a proxy); `ca` absent for plain HTTP. Agents with access of this name have
+    /// logs of their own.
     pub fn through(
         &self,
         run: &RunDir,
@@ -97,6 +102,7 @@ impl AgentAccess {
         let kubeconfig = run.folder("agents")?.join(format!("{name}.kubeconfig"));
         kubeconfig::write(&kubeconfig, &server, &self.token)?;
         Ok(Self {
+            name: name.to_owned(),
             server,
             kubeconfig,
             ..self.clone()
@@ -161,8 +167,10 @@ impl Agent {
         if let Some(prometheus) = &options.prometheus {
             command.args(["--prometheus-address", prometheus]);
         }
+        // Several of them run on one machine.
+        command.args(["--metrics-addr", ANY_PORT, "--health-addr", ANY_PORT]);
         command.args(&options.more);
-        let process = Process::spawn(run, &format!("agent-{}", access.cluster), command)?;
+        let process = Process::spawn(run, &format!("agent-{}", access.name), command)?;
         Ok(Self {
             cluster: access.cluster.clone(),
             access: access.clone(),

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-/// Between two looks: short beside everything that is waited for, long beside the cost of a look.
-const INTERVAL: Duration = Duration::from_millis(50);
+/// Between two looks: short beside everything that is waited for, long beside the cost of a look, also where a dozen look at
+/// one API server.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Asks `probe` until it says `Ok`. Its `Err` is why not yet, and is shown if the deadline passes.
 pub async fn eventually<T>(
@@ -59,7 +60,7 @@ mod tests {
     #[tokio::test]
     async fn says_why_the_last_look_said_no() {
         let mut looks = 0;
-        let error = eventually("the door opens", Duration::from_millis(120), async || {
+        let error = eventually("the door opens", Duration::from_millis(250), async || {
             looks += 1;
             Err::<(), _>(format!("look {looks}"))
         })

@@ -44,6 +44,11 @@ pub fn plugin() -> Result<PathBuf> {
     built(target().join("plugin/kubectl-argo-rollouts"))
 }
 
+/// Argo Rollouts' controller, as published.
+pub fn peer() -> Result<PathBuf> {
+    built(target().join("peer/rollouts-controller"))
+}
+
 /// The agent whose gate check is switched off.
 pub fn gate_off_agent() -> Result<PathBuf> {
     built(target().join("gate-off/groundswell-agent"))

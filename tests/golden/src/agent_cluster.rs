@@ -4,6 +4,7 @@
 //! as it is, and what cannot be applied is an error.
 
 mod controller;
+mod refuse;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ use agent_engine::{Action, Changes, GateRecord, Kept, Observed, Plan, Refusal, p
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use controller::{keep_pods, owned, time};
+use controller::{keep_pods, owned, readied, time};
 
 use crate::agent_fixture::{NAME, defaulted};
 
@@ -56,6 +57,8 @@ pub struct Cluster {
     pub pods: Vec<Pod>,
     /// A budget lets no pod be evicted.
     pub blocked: bool,
+    /// A policy lets no ReplicaSet be made.
+    pub refuses: bool,
 }
 
 impl Cluster {
@@ -70,6 +73,7 @@ impl Cluster {
             events: BTreeMap::new(),
             pods: Vec::new(),
             blocked: false,
+            refuses: false,
         };
         for set in cluster.observed.replica_sets.clone() {
             cluster.store_form(&set);
@@ -103,6 +107,9 @@ impl Cluster {
             if limit.is_some_and(|limit| done >= limit) {
                 return Ok(done);
             }
+            if self.refuses && self.refuse(action) {
+                return Ok(done);
+            }
             self.write(action)?;
             done += 1;
         }
@@ -120,7 +127,7 @@ impl Cluster {
     pub fn look(&mut self) {
         let observed = &mut self.observed;
         let needed = pods::needed(&observed.rollout, &observed.replica_sets, observed.now);
-        observed.pods = needed.then(|| self.pods.clone());
+        observed.pods = needed.then(|| readied(&self.pods, &observed.replica_sets));
         let now = observed.now;
         observed.refused.retain(|refusal| refusal.until() > now);
     }
@@ -153,6 +160,15 @@ impl Cluster {
                 gate.status = Some((**status).clone());
             }
             Action::CreateReplicaSet { replica_set } => self.create(replica_set)?,
+            Action::ClaimReplicaSet { name, owners } => {
+                self.set(name)?.metadata.owner_references = Some(owners.clone());
+            }
+            Action::ReleaseReplicaSet { name, .. } => {
+                // An agent does not see it any more.
+                self.set(name)?;
+                let sets = &mut self.observed.replica_sets;
+                sets.retain(|set| set.metadata.name.as_ref() != Some(name));
+            }
             Action::AdoptReplicaSet { name, annotations } => {
                 self.set(name)?
                     .metadata
@@ -341,6 +357,7 @@ impl Cluster {
         stamp(&mut set.metadata, self.observed.now);
         set.status = Some(ReplicaSetStatus::default());
         self.made.push(name);
+        self.observed.refused_set = None;
         self.store_form(&set);
         self.observed.replica_sets.push(set);
         Ok(())

@@ -12,20 +12,21 @@ use agent_api::digest::content_digest;
 use agent_api::names::{
     ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION, LABEL_POD_HASH,
 };
-use agent_api::pod_hash::{pod_hash, value_hash};
+use agent_api::pod_hash::{pod_hash, steps_hash};
 use agent_api::{
-    AnalysisRun, AnalysisTemplateSpec, ContentDigest, LabelSelector, Pod, PodHash, PodTemplate,
-    ReplicaSet, Rollout, Service, WeightDestination, Weights, Workload, WorkloadKind,
+    AnalysisRun, ContentDigest, LabelSelector, Pod, PodHash, PodTemplate, ReplicaSet, Rollout,
+    Service, WeightDestination, Weights, Workload, WorkloadKind,
 };
-use agent_engine::{
-    GateObserved, HpaCounting, Observed, Settings, StoredDigests, TemplateKey, TrafficObserved,
-};
+use agent_engine::{HpaCounting, Observed, TrafficObserved};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use gate::{GatePart, gate_observed};
-use objects::{PodPart, RefusedPart, ServicePart, pod, refusal, service};
+use objects::{
+    PodPart, RefusedPart, RefusedSetPart, ServicePart, TakenPart, TemplatePart, pod, refusal,
+    refused_set, service, taken, templates,
+};
 
 /// What can be wrong with a fixture.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +67,12 @@ struct Fixture {
     #[serde(default)]
     refused: Vec<RefusedPart>,
     status_written: Option<Timestamp>,
+    refused_set: Option<RefusedSetPart>,
     #[serde(default)]
     hpa_counts_all: bool,
     workload: Option<WorkloadPart>,
+    #[serde(default)]
+    taken: Vec<TakenPart>,
     gate: Option<GatePart>,
 }
 
@@ -122,6 +126,14 @@ struct SetPart {
     /// Day of its making, if that is not its revision.
     created: Option<i64>,
     deleting: Option<Timestamp>,
+    /// Nobody owns it.
+    #[serde(default)]
+    orphan: bool,
+    /// It has other labels than the selector.
+    #[serde(default)]
+    strays: bool,
+    /// Why its pods cannot be made.
+    failure: Option<String>,
     /// Labels of its template beyond what is written.
     #[serde(default)]
     labels: BTreeMap<String, String>,
@@ -137,15 +149,6 @@ struct WorkloadPart {
     #[serde(default = "one")]
     generation: i64,
     replicas: Option<i32>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct TemplatePart {
-    name: String,
-    #[serde(default)]
-    cluster_scope: bool,
-    spec: AnalysisTemplateSpec,
 }
 
 /// What the router shows; the versions are names such as `v2`.
@@ -200,35 +203,22 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
     let mut fixture: Fixture =
         serde_saphyr::from_str(&text).map_err(|error| Error::Yaml(error.to_string()))?;
     let part = |name: &'static str| move |error| Error::Part(name, error);
-    let templates: BTreeMap<TemplateKey, AnalysisTemplateSpec> =
-        std::mem::take(&mut fixture.templates)
-            .into_iter()
-            .map(|one| {
-                (
-                    TemplateKey {
-                        name: one.name,
-                        cluster_scope: one.cluster_scope,
-                    },
-                    one.spec,
-                )
-            })
-            .collect();
+    let rollout = serde_json::from_value(rollout(&fixture.rollout)).map_err(part("rollout"))?;
     let mut observed = Observed {
-        now: fixture.now,
-        rollout: serde_json::from_value(rollout(&fixture.rollout)).map_err(part("rollout"))?,
-        replica_sets: Vec::new(),
-        analysis_runs: Vec::new(),
-        templates,
-        services: Vec::new(),
+        taken: std::mem::take(&mut fixture.taken)
+            .into_iter()
+            .map(taken)
+            .collect(),
+        templates: templates(std::mem::take(&mut fixture.templates)),
         traffic: fixture.traffic.take().map(traffic),
-        defaulted: None,
-        pods: None,
-        refused: Vec::new(),
+        refused: std::mem::take(&mut fixture.refused)
+            .into_iter()
+            .map(refusal)
+            .collect(),
         status_written: fixture.status_written,
+        refused_set: fixture.refused_set.take().map(refused_set),
         workload: fixture.workload.take().map(workload),
-        stored: StoredDigests::new(),
-        gate: GateObserved::stand_alone(),
-        settings: Settings::default(),
+        ..Observed::alone(rollout, fixture.now)
     };
     if fixture.defaulted {
         observed.defaulted = Some(defaulted(&fixture.rollout.version));
@@ -236,10 +226,6 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
     if fixture.hpa_counts_all {
         observed.settings.hpa_counting = HpaCounting::ArgoRollouts;
     }
-    observed.refused = std::mem::take(&mut fixture.refused)
-        .into_iter()
-        .map(refusal)
-        .collect();
     if let Some(pods) = fixture.pods.take() {
         let pods: Result<Vec<Pod>, _> = pods
             .into_iter()
@@ -368,7 +354,7 @@ fn step_hash(rollout: &Value) -> String {
         .and_then(|read| read.spec.strategy.canary)
         .map(|canary| canary.steps)
         .unwrap_or_default();
-    value_hash(&serde_json::to_value(steps).unwrap_or(Value::Null))
+    steps_hash(&steps).unwrap_or_default()
 }
 
 fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
@@ -382,7 +368,18 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
     annotations
         .entry(ANNOTATION_DESIRED_REPLICAS.to_owned())
         .or_insert_with(|| rollout.replicas.to_string());
-    let labels = json!({"app": NAME, LABEL_POD_HASH: hash});
+    let app = if part.strays { "another" } else { NAME };
+    let labels = json!({"app": app, LABEL_POD_HASH: hash});
+    // An owner that does not control it stays one.
+    let mut owners = vec![json!({
+        "apiVersion": "example.com/v1", "kind": "Application", "name": "shop", "uid": "application-uid",
+    })];
+    if !part.orphan {
+        owners.push(json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": NAME, "uid": "rollout-uid",
+            "controller": true, "blockOwnerDeletion": true,
+        }));
+    }
     let mut worn = part.labels.clone();
     worn.insert("app".to_owned(), NAME.to_owned());
     worn.insert(LABEL_POD_HASH.to_owned(), hash.to_string());
@@ -406,6 +403,7 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
     let available = part.available.unwrap_or(part.desired);
     let mut metadata = json!({
         "name": format!("{NAME}-{hash}"), "namespace": "shop", "labels": labels, "annotations": annotations,
+        "ownerReferences": owners,
         "creationTimestamp": format!("2025-12-{:02}T00:00:00Z", part.created.unwrap_or(part.revision).clamp(1, 31)),
     });
     if let (Some(deleting), Some(fields)) = (part.deleting, metadata.as_object_mut()) {
@@ -420,7 +418,12 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
             "replicas": part.desired, "minReadySeconds": part.min_ready_seconds,
             "selector": {"matchLabels": labels}, "template": template,
         },
-        "status": {"replicas": part.desired, "readyReplicas": available, "availableReplicas": available},
+        "status": {
+            "replicas": part.desired, "readyReplicas": available, "availableReplicas": available,
+            "conditions": part.failure.as_ref().map(|message| {
+                json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}])
+            }),
+        },
     })
 }
 

@@ -160,6 +160,7 @@ impl Life {
     /// Left alone it comes to rest, and then writes nothing any more.
     fn rest(&mut self) -> Result<(), Failure> {
         self.cluster.blocked = false;
+        self.cluster.refuses = false;
         for _ in 0..PASSES_TO_REST {
             let sets = self.cluster.observed.replica_sets.clone();
             let writes = self.pass(false)?;

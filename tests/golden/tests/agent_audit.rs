@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use agent_api::names::ANNOTATION_REVISION;
+use agent_api::object::OwnerReference;
 use agent_api::{
     AnalysisRun, Fence, GateStatus, ReplicaSet, StatusTime, Uid, WeightDestination, Weights,
 };
@@ -74,6 +75,16 @@ fn run(plan: &mut Plan) -> &mut AnalysisRun {
     found.unwrap()
 }
 
+fn owners(plan: &mut Plan) -> &mut Vec<OwnerReference> {
+    let found = plan.actions.iter_mut().find_map(|action| match action {
+        Action::ClaimReplicaSet { owners, .. } | Action::ReleaseReplicaSet { owners, .. } => {
+            Some(owners)
+        }
+        _ => None,
+    });
+    found.unwrap()
+}
+
 fn record(plan: &mut Plan) -> &mut GateStatus {
     let found = plan.actions.iter_mut().find_map(|action| match action {
         Action::RecordGate { status, .. } => Some(&mut **status),
@@ -94,7 +105,35 @@ fn later() -> StatusTime {
 type Change = fn(&Observed, &mut Plan);
 
 /// Rule, case, what is changed.
-const BAD: [(&str, &str, Change); 61] = [
+const BAD: [(&str, &str, Change); 70] = [
+    ("claims-by-selector", "at_rest", |observed, plan| {
+        let set = observed.replica_sets.first().unwrap().metadata.clone();
+        plan.actions.push(Action::ClaimReplicaSet {
+            name: set.name.unwrap(),
+            owners: set.owner_references.unwrap(),
+        });
+    }),
+    ("claims-by-selector", "at_rest", |observed, plan| {
+        let set = observed.replica_sets.first().unwrap().metadata.clone();
+        plan.actions.push(Action::ReleaseReplicaSet {
+            name: set.name.unwrap(),
+            owners: Vec::new(),
+        });
+    }),
+    ("claims-by-selector", "orphans_adopted", |_, plan| {
+        owners(plan).clear();
+    }),
+    ("claims-by-selector", "orphans_adopted", |_, plan| {
+        owners(plan).remove(0);
+    }),
+    ("claims-by-selector", "selector_left", |observed, plan| {
+        let set = observed.replica_sets.iter().find(|set| {
+            let labels = set.metadata.labels.clone().unwrap();
+            labels.get("app").is_some_and(|app| app == "another")
+        });
+        let known = set.unwrap().metadata.owner_references.clone();
+        *owners(plan) = known.unwrap();
+    }),
     ("held-makes-no-set", "gate_held", |_, plan| {
         let (_, mut other) = good("new_version");
         let set = created(&mut other).clone();
@@ -120,6 +159,13 @@ const BAD: [(&str, &str, Change); 61] = [
         let name = format!("web-{}", hash("v3"));
         let (_, mut other) = good("third_version");
         created(&mut other).metadata.name = Some(name);
+        let set = created(&mut other).clone();
+        plan.actions.push(Action::CreateReplicaSet {
+            replica_set: Box::new(set),
+        });
+    }),
+    ("refused-waits", "refused_set_quota", |_, plan| {
+        let (_, mut other) = good("new_version");
         let set = created(&mut other).clone();
         plan.actions.push(Action::CreateReplicaSet {
             replica_set: Box::new(set),
@@ -184,6 +230,9 @@ const BAD: [(&str, &str, Change); 61] = [
         scale(plan, "v1", 4, 3)
     }),
     ("not-too-many", "at_rest", |_, plan| scale(plan, "v1", 5, 8)),
+    ("kept-stable-stays", "kept_stable_last_step", |_, plan| {
+        scale(plan, "v1", 10, 9)
+    }),
     ("weight-of-the-step", "new_version", |_, plan| {
         created(plan).spec.replicas = Some(2)
     }),
@@ -212,6 +261,14 @@ const BAD: [(&str, &str, Change); 61] = [
     ("person-pauses", "paused_by_person", |_, plan| {
         plan.status.current_step_index = Some(2)
     }),
+    ("paused-starts-nothing", "paused_new_version", |_, plan| {
+        created(plan).spec.replicas = Some(1)
+    }),
+    (
+        "paused-starts-nothing",
+        "paused_scaled_while_growing",
+        |_, plan| scale(plan, "v2", 2, 3),
+    ),
     ("names-are-repeatable", "new_version", |_, plan| {
         created(plan).metadata.name = Some("web-new".into())
     }),

@@ -368,3 +368,29 @@ templates:
         }
     }
 }
+
+/// 4538: a canary without a router drains the stable version as it grows.
+#[test]
+fn issue_4538_the_stable_version_keeps_its_pods_until_promotion() {
+    let kept = PLAIN.replace(
+        "{version: v1,",
+        "{version: v1, replicas: 10, annotations: {fleet.groundswell.dev/keep-stable: \"true\"},",
+    );
+    let mut cluster = under_way(&kept);
+    let (v1, v2) = (hash("v1"), hash("v2"));
+    for share in [2, 6] {
+        assert_eq!(cluster.desired(v1.as_str()), 10);
+        assert_eq!(cluster.desired(v2.as_str()), share);
+        patch(&mut cluster, |status| status.pause_conditions.clear());
+        for _ in 0..60 {
+            if status(&cluster).stable_rs.as_ref() == Some(&v1) {
+                assert_eq!(cluster.desired(v1.as_str()), 10);
+            }
+            pass(&mut cluster);
+            cluster.tick(1, 1);
+        }
+    }
+    assert_eq!(status(&cluster).stable_rs, Some(v2.clone()));
+    assert_eq!(cluster.desired(v1.as_str()), 0);
+    assert_eq!(cluster.desired(v2.as_str()), 10);
+}

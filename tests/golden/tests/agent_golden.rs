@@ -36,6 +36,8 @@ fn action_word(action: &Action) -> &'static str {
         Action::ForgetTemplate { .. } => "ForgetTemplate",
         Action::RecordGate { .. } => "RecordGate",
         Action::CreateReplicaSet { .. } => "CreateReplicaSet",
+        Action::ClaimReplicaSet { .. } => "ClaimReplicaSet",
+        Action::ReleaseReplicaSet { .. } => "ReleaseReplicaSet",
         Action::AdoptReplicaSet { .. } => "AdoptReplicaSet",
         Action::AnnotateReplicaSet { .. } => "AnnotateReplicaSet",
         Action::ChangeTemplateMetadata { .. } => "ChangeTemplateMetadata",
@@ -54,7 +56,7 @@ fn action_word(action: &Action) -> &'static str {
         Action::Event(_) => "Event",
     }
 }
-const ACTIONS: usize = 20;
+const ACTIONS: usize = 22;
 
 /// The word of a reason, likewise.
 fn reason_word(reason: &Reason) -> &'static str {
@@ -102,15 +104,17 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::TemplateLost { .. } => "TemplateLost",
         Reason::Restarting { .. } => "Restarting",
         Reason::RestartRefused { .. } => "RestartRefused",
+        Reason::SetRefused { .. } => "SetRefused",
         Reason::TrafficError { .. } => "TrafficError",
         Reason::NoPodsNoTraffic { .. } => "NoPodsNoTraffic",
         Reason::TrafficWaitsForStable { .. } => "TrafficWaitsForStable",
         Reason::TrafficUnconfirmed { .. } => "TrafficUnconfirmed",
         Reason::StaysUntil { .. } => "StaysUntil",
+        Reason::NameTaken { .. } => "NameTaken",
         Reason::ServiceWaits { .. } => "ServiceWaits",
     }
 }
-const REASONS: usize = 49;
+const REASONS: usize = 51;
 
 fn words(plan: &Plan) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let actions = plan.actions.iter().map(action_word).collect();

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{ALPHABET, fnv32a, pod_hash, value_hash};
+use super::{ALPHABET, fnv32a, pod_hash, safe_encode, steps_hash};
 use crate::names::LABEL_POD_HASH;
 use crate::pod_template::PodTemplate;
+use crate::strategy::CanaryStep;
 
 #[test]
 fn follows_the_vectors() {
@@ -55,14 +56,36 @@ fn is_a_label_and_does_not_see_itself() {
     assert_ne!(pod_hash(&template.with_label("a", "b"), None), hash);
 }
 
+/// Hashes of the other controller, of these steps as Go prints them.
 #[test]
-fn steps_have_hashes_too() {
-    assert_eq!(
-        value_hash(&json!([{"setWeight": 20}])),
-        value_hash(&json!([{"setWeight": 20, "pause": null}]))
-    );
-    assert_ne!(
-        value_hash(&json!([{"setWeight": 20}])),
-        value_hash(&json!([{"setWeight": 21}]))
-    );
+fn steps_have_the_hash_that_argo_rollouts_notes() {
+    let read = |steps: serde_json::Value| -> Vec<CanaryStep> {
+        serde_json::from_value(steps).expect("steps")
+    };
+    let analysis = json!({
+        "args": [{"value": "a<b", "name": "x"}], "templates": [{"templateName": "t"}],
+    });
+    for (steps, printed) in [
+        (
+            json!([{"setWeight": 20}, {"pause": {}}, {"pause": {"duration": "1s"}}]),
+            r#"[{"setWeight":20},{"pause":{}},{"pause":{"duration":"1s"}}]"#,
+        ),
+        (
+            json!([{"pause": {"duration": 5}}, {"setCanaryScale": {"replicas": 1, "weight": 2}}]),
+            r#"[{"pause":{"duration":5}},{"setCanaryScale":{"weight":2,"replicas":1}}]"#,
+        ),
+        (
+            json!([{"analysis": analysis}]),
+            r#"[{"analysis":{"templates":[{"templateName":"t"}],"args":[{"name":"x","value":"a\u003cb"}]}}]"#,
+        ),
+    ] {
+        let hash = safe_encode(&fnv32a(printed.as_bytes()).to_string());
+        assert_eq!(steps_hash(&read(steps)), Some(hash), "{printed}");
+    }
+    // This one was read from a Rollout that Argo Rollouts wrote.
+    let steps = json!([
+        {"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {}}, {"setWeight": 80},
+        {"pause": {"duration": 1}},
+    ]);
+    assert_eq!(steps_hash(&read(steps)).as_deref(), Some("5c8d469f7b"));
 }

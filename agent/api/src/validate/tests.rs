@@ -337,6 +337,26 @@ fn steps() {
 }
 
 #[test]
+fn a_background_without_templates_is_none() {
+    let field = "/spec/strategy/canary/analysis";
+    let at = |path: &str| format!("spec.strategy.canary.analysis.{path}");
+    for empty in [
+        json!({}),
+        json!({"templates": []}),
+        json!({"templates": [], "args": [{"value": "1"}], "startingStep": 9}),
+    ] {
+        check(field, empty, &[], "");
+    }
+    let nameless = json!({"templates": [{}]});
+    check(
+        field,
+        nameless,
+        &[&at("templates[0].templateName")],
+        "missing",
+    );
+}
+
+#[test]
 fn what_changes_pods() {
     let canary = "/spec/strategy/canary";
     let at = |field: &str| format!("spec.strategy.canary.{field}");

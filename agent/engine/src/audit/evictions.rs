@@ -46,28 +46,53 @@ fn old_ones(view: &View<'_>, found: &mut Vec<Violation>) {
     }
 }
 
+/// A pod that takes no requests may go although others are missing; no more of them at a time than may be missing.
 fn few(view: &View<'_>, found: &mut Vec<Violation>) {
-    let evicted = view.plan.actions.iter();
-    let evicted = evicted.filter(|action| matches!(action, Action::EvictPod { .. }));
-    let evicted = i32::try_from(evicted.count()).unwrap_or(i32::MAX);
-    if evicted == 0 {
+    let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let evicted: Vec<&String> = view
+        .plan
+        .actions
+        .iter()
+        .filter_map(|action| {
+            let Action::EvictPod { name, .. } = action else {
+                return None;
+            };
+            Some(name)
+        })
+        .collect();
+    if evicted.is_empty() {
         return;
     }
-    let (mut wanted, mut there) = (0_i32, 0_i32);
+    let due = restart_due(&view.observed.rollout, view.observed.now);
+    let (mut wanted, mut there, mut idle, mut coming) = (0_i32, 0_i32, 0_i32, 0_i32);
     for one in view.moves.iter().filter(|one| one.from > 0) {
-        let live = i32::try_from(of_set(pods(view), &one.name).len()).unwrap_or(i32::MAX);
+        let live = of_set(pods(view), &one.name);
+        let ready = live.iter().filter(|pod| pod.is_ready() != Some(false));
         wanted = wanted.saturating_add(one.from);
-        there = there.saturating_add(one.sure(one.from).min(live));
+        there = there.saturating_add(one.sure(one.from).min(number(ready.count())));
+        for pod in live.iter().filter(|pod| pod.is_ready() == Some(false)) {
+            let goes = pod.metadata.name.as_ref();
+            let goes = goes.is_some_and(|name| evicted.contains(&name));
+            let young = due.is_none_or(|at| created(pod) >= at.timestamp());
+            idle = idle.saturating_add(i32::from(goes));
+            coming = coming.saturating_add(i32::from(young));
+        }
     }
     let may = view.limits().unavailable.max(1);
-    let missing = if there == 0 {
-        0
+    let serving = number(evicted.len()).saturating_sub(idle);
+    let nothing = there == 0;
+    let missing = if nothing {
+        idle
     } else {
         wanted.saturating_sub(there)
     };
     let shrinks = view.moves.iter().any(|one| one.to < one.from);
-    if evicted.saturating_add(missing) > may || shrinks {
-        let detail = format!("{evicted} pods are evicted, {missing} are missing, {may} may be");
+    let many = serving > 0 && serving.saturating_add(missing) > may;
+    let at_a_time = idle > 0 && !nothing && idle.saturating_add(coming) > may;
+    if many || at_a_time || nothing && idle > may || shrinks {
+        let detail = format!(
+            "{serving} pods and {idle} idle ones are evicted, {missing} are missing, {coming} are coming, {may} may be"
+        );
         breaks(found, "evicts-few", detail);
     }
 }

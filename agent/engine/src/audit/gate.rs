@@ -5,10 +5,11 @@
 use agent_api::{ContentDigest, Enforcement, OutcomeResult};
 
 use super::Violation;
-use super::view::{View, breaks};
+use super::view::{Move, View, breaks};
 use crate::gate::facts::{Contact, FirstWord, OnHubLoss, Permission, PermitKind, Record};
 use crate::observed::Governance;
 use crate::plan::Action;
+use crate::services;
 
 pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     record_first(view, found);
@@ -65,13 +66,30 @@ pub(super) fn allowed(view: &View<'_>, digest: &ContentDigest) -> bool {
     })
 }
 
+/// What is held goes on being served, and scaled: under blue-green also a version that is active and not stable. It has had
+/// all its pods, and both the status and the Service say that users are on it.
+fn serves_users(view: &View<'_>, one: &Move) -> bool {
+    let running = view.running.as_ref();
+    let blue_green = running.and_then(|running| running.strategy.blue_green.as_ref());
+    let service = blue_green.and_then(|strategy| strategy.active_service.as_deref());
+    let service = service.and_then(|name| services::find(view.observed, name));
+    let said = view.before.blue_green.as_ref();
+    let said = said.and_then(|state| state.active_selector.as_deref());
+    let set = view.sets.iter().find(|set| set.name == one.name);
+    let noted = set.and_then(|set| set.desired_annotation);
+    service.and_then(services::selects).as_ref() == Some(&one.hash)
+        && said == Some(one.hash.as_str())
+        && noted.is_some_and(|all| one.from >= all)
+        && one.to <= view.replicas()
+}
+
 fn makes_nothing_held(view: &View<'_>, found: &mut Vec<Violation>) {
     for one in view
         .moves
         .iter()
         .filter(|one| one.to > one.from || one.made)
     {
-        if !allowed(view, &one.digest) {
+        if !allowed(view, &one.digest) && !serves_users(view, one) {
             breaks(
                 found,
                 "held-makes-no-set",

@@ -5,13 +5,14 @@
 use std::collections::BTreeSet;
 
 use agent_api::names::{
-    ANNOTATION_REVISION, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX,
+    ANNOTATION_DIGEST, ANNOTATION_REVISION, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX,
     ROLLOUT_TYPE_BACKGROUND, ROLLOUT_TYPE_POST_PROMOTION, ROLLOUT_TYPE_PRE_PROMOTION,
 };
-use agent_api::{AnalysisPhase, AnalysisRun, StatusTime};
+use agent_api::{AnalysisPhase, AnalysisRun, ReplicaSet, StatusTime};
 
 use super::Violation;
 use super::view::{View, breaks};
+use crate::claims::NamedKind;
 use crate::plan::Action;
 use crate::sets::{ANNOTATION_ATTEMPT, ANNOTATION_BACKGROUND_ATTEMPT};
 
@@ -25,6 +26,12 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     let runs = view.observed.analysis_runs.iter();
     let mut run_names: BTreeSet<String> =
         runs.filter_map(|run| run.metadata.name.clone()).collect();
+    for taken in &view.observed.taken {
+        match taken.kind {
+            NamedKind::ReplicaSet => names.insert(taken.name.clone()),
+            NamedKind::AnalysisRun => run_names.insert(taken.name.clone()),
+        };
+    }
     for action in &view.plan.actions {
         if let Action::CreateReplicaSet { replica_set } = action {
             let name = replica_set.metadata.name.clone().unwrap_or_default();
@@ -49,6 +56,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
             if !names.insert(name.clone()) {
                 breaks(found, "names-are-new", name);
             }
+            refused(view, replica_set, found);
             let annotations = replica_set.metadata.annotations.as_ref();
             let revision = annotations
                 .and_then(|all| all.get(ANNOTATION_REVISION))
@@ -78,6 +86,20 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     }
     deletions(view, found);
     status(view, found);
+}
+
+/// What the API server refused is not asked for again before its time, and then without pods.
+fn refused(view: &View<'_>, set: &ReplicaSet, found: &mut Vec<Violation>) {
+    let Some(refused) = &view.observed.refused_set else {
+        return;
+    };
+    let annotations = set.metadata.annotations.as_ref();
+    let digest = annotations.and_then(|all| all.get(ANNOTATION_DIGEST));
+    let same = digest.map(String::as_str) == Some(refused.digest.as_str());
+    if same && (refused.until() > view.observed.now || set.desired() > 0) {
+        let name = set.metadata.name.clone().unwrap_or_default();
+        breaks(found, "refused-waits", name);
+    }
 }
 
 /// Rollout, hash, revision, the step of a step's run, and the attempt as annotated.
@@ -112,12 +134,18 @@ fn run_name(view: &View<'_>, run: &AnalysisRun) -> Option<String> {
         Some(_) => set.attempt,
         None => set.background_attempt,
     });
-    let planned = view.plan.actions.iter().find_map(|action| {
-        let Action::AnnotateReplicaSet { annotations, .. } = action else {
+    // An attempt only ever rises; a version that is taken over is noted twice in one plan when it is begun anew too.
+    let planned = view.plan.actions.iter().filter_map(|action| {
+        let noted = if let Action::AnnotateReplicaSet { annotations, .. } = action {
+            annotations.get(annotation)?.as_deref()?
+        } else if let Action::AdoptReplicaSet { annotations, .. } = action {
+            annotations.get(annotation)?
+        } else {
             return None;
         };
-        annotations.get(annotation)?.as_deref()?.parse::<u32>().ok()
+        noted.parse::<u32>().ok()
     });
+    let planned = planned.max();
     match planned.unwrap_or(known) {
         0 => Some(base),
         attempt => Some(format!("{base}.{attempt}")),

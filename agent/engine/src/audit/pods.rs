@@ -12,11 +12,13 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     if !view.is_blue_green() && view.routed().is_none() {
         availability(view, found);
         surge(view, found);
+        kept_stable(view, found);
     }
     weight(view, found);
     from(view, found);
     promotion(view, found);
     aborted(view, found);
+    paused(view, found);
 }
 
 fn availability(view: &View<'_>, found: &mut Vec<Violation>) {
@@ -44,13 +46,33 @@ fn surge(view: &View<'_>, found: &mut Vec<Violation>) {
                 after.saturating_add(one.to),
             )
         });
-    let most = view.limits().maximum().max(before);
+    // Beside a stable version that keeps all its pods the canary's are no surge.
+    let beside = view
+        .canary()
+        .filter(|_| view.keeps_stable() && view.stable().is_some());
+    let beside = beside.map_or(0, |canary| canary.to.max(canary.from).min(view.replicas()));
+    let most = view.limits().maximum();
+    let most = most.max(view.replicas().saturating_add(beside)).max(before);
     if after > most {
         breaks(
             found,
             "not-too-many",
             format!("{after} pods would be wanted, {most} are allowed"),
         );
+    }
+}
+
+/// A stable version that is to keep its pods gives none to the canary.
+fn kept_stable(view: &View<'_>, found: &mut Vec<Violation>) {
+    let (Some(_), Some(stable), true) = (view.canary(), view.stable(), view.keeps_stable()) else {
+        return;
+    };
+    if stable.to < stable.from.min(view.replicas()) {
+        let detail = format!(
+            "{} goes from {} to {} pods",
+            stable.name, stable.from, stable.to
+        );
+        breaks(found, "kept-stable-stays", detail);
     }
 }
 
@@ -168,5 +190,37 @@ fn aborted(view: &View<'_>, found: &mut Vec<Violation>) {
             "aborted-gets-no-weight",
             format!("{} gets {} pods", canary.name, canary.to),
         );
+    }
+}
+
+/// While a person has paused, a new version only keeps its share of what an autoscaler asks for.
+fn paused(view: &View<'_>, found: &mut Vec<Violation>) {
+    let paused = view.observed.rollout.spec.paused == Some(true);
+    let Some(canary) = view.canary().filter(|_| paused && !view.is_blue_green()) else {
+        return;
+    };
+    let back = matches!(
+        view.facts.permit.as_ref().map(|permit| &permit.kind),
+        Some(PermitKind::Rollback { .. })
+    );
+    if canary.to <= canary.from || back {
+        return;
+    }
+    let index = view.plan.status.current_step_index.unwrap_or(0);
+    let share = |replicas: i32| match view.pods_out_of(index, replicas) {
+        Some(pods) if !at_once(view) => pods,
+        Some(_) | None => replicas,
+    };
+    let set = view.sets.iter().find(|set| set.name == canary.name);
+    let noted = set.and_then(|set| set.desired_annotation);
+    let follows = noted.is_some_and(|noted| {
+        noted != view.replicas() && canary.from > 0 && canary.from >= share(noted)
+    });
+    if !follows || canary.to > share(view.replicas()) {
+        let detail = format!(
+            "{} goes from {} to {} pods",
+            canary.name, canary.from, canary.to
+        );
+        breaks(found, "paused-starts-nothing", detail);
     }
 }

@@ -184,13 +184,18 @@ fn services(view: &View<'_>, found: &mut Vec<Violation>) {
         .running
         .as_ref()
         .and_then(|running| running.strategy.canary.as_ref());
-    if canary.is_none() {
+    let Some(canary) = canary else {
         return;
-    }
+    };
     for action in &view.plan.actions {
         let Action::SwitchService { name, to, .. } = action else {
             continue;
         };
+        // Where the spec is blue-green by now, its Services go by other rules.
+        let mut own = [&canary.canary_service, &canary.stable_service].into_iter();
+        if !own.any(|own| own.as_deref() == Some(name)) {
+            continue;
+        }
         let set = set_of(view, Some(to));
         let back =
             view.plan.status.abort == Some(true) && Some(to) == view.plan.status.stable_rs.as_ref();

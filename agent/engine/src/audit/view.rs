@@ -2,14 +2,14 @@
 //!
 //! In: what was observed, what was planned. Out: numbers before and after, by name. It must not judge.
 
-use agent_api::names::{ANNOTATION_DIGEST, LABEL_POD_HASH};
+use agent_api::names::{ANNOTATION_DIGEST, ANNOTATION_KEEP_STABLE, LABEL_POD_HASH};
 use agent_api::{
     CanaryStep, CanaryStrategy, ContentDigest, Enforcement, GateStatus, PodHash, RolloutStatus,
     Weights,
 };
 
 use super::Violation;
-use crate::canary::replicas::{Limits, split};
+use crate::canary::replicas::{Limits, beside, split};
 use crate::canary::routed::Routed;
 use crate::effective::{self, Effective};
 use crate::gate::facts::Facts;
@@ -77,15 +77,16 @@ impl<'a> View<'a> {
     }
 
     pub fn limits(&self) -> Limits {
+        self.limits_of(self.replicas())
+    }
+
+    fn limits_of(&self, replicas: i32) -> Limits {
         let unsaid = CanaryStrategy::default();
         let strategy = self
             .running
             .as_ref()
             .and_then(|running| Strategy::of(&running.strategy));
-        Limits::of(
-            strategy.unwrap_or(Strategy::Canary(&unsaid)),
-            self.replicas(),
-        )
+        Limits::of(strategy.unwrap_or(Strategy::Canary(&unsaid)), replicas)
     }
 
     pub fn is_blue_green(&self) -> bool {
@@ -93,11 +94,23 @@ impl<'a> View<'a> {
         running.is_some_and(|running| running.strategy.blue_green.is_some())
     }
 
+    /// The stable version is to keep all its pods while a canary without a router is on its way.
+    pub fn keeps_stable(&self) -> bool {
+        let annotations = self.observed.rollout.metadata.annotations.as_ref();
+        let asked = annotations.and_then(|all| all.get(ANNOTATION_KEEP_STABLE));
+        let asked = asked.is_some_and(|asked| asked == "true");
+        asked && !self.is_blue_green() && self.routed().is_none()
+    }
+
     /// The bounds of a canary whose requests a router splits.
     pub fn routed(&self) -> Option<Routed> {
+        self.routed_of(self.limits())
+    }
+
+    fn routed_of(&self, limits: Limits) -> Option<Routed> {
         self.observed.traffic.as_ref()?;
         let canary = self.running.as_ref()?.strategy.canary.as_ref()?;
-        Routed::of(canary, self.limits())
+        Routed::of(canary, limits)
     }
 
     /// The split as the router shows it; where it shows none, as the status says.
@@ -136,9 +149,20 @@ impl<'a> View<'a> {
 
     /// The most pods that the canary may be raised to at a step.
     pub fn pods_at(&self, index: i32) -> Option<i32> {
+        self.pods_out_of(index, self.replicas())
+    }
+
+    /// The same, were these the Rollout's replicas.
+    pub fn pods_out_of(&self, index: i32, replicas: i32) -> Option<i32> {
         let weight = self.weight_at(index)?;
-        let Some(routed) = self.routed() else {
-            return Some(split(self.limits(), weight).new);
+        let limits = self.limits_of(replicas);
+        let Some(routed) = self.routed_of(limits) else {
+            let parts = if self.keeps_stable() {
+                beside(limits, weight)
+            } else {
+                split(limits, weight)
+            };
+            return Some(parts.new);
         };
         let steps = self.steps();
         let upto = steps.get(..=usize::try_from(index).unwrap_or(0))?;

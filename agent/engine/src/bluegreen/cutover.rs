@@ -105,9 +105,12 @@ impl Pass<'_> {
             .as_deref()
             .filter(|name| !name.is_empty())
         {
-            self.switch_service(name, &newest);
-            let state = self.status.blue_green.get_or_insert_default();
-            state.preview_selector = Some(newest.to_string());
+            // What the API server refuses has nothing to be previewed.
+            if self.refused().is_none() {
+                self.switch_service(name, &newest);
+                let state = self.status.blue_green.get_or_insert_default();
+                state.preview_selector = Some(newest.to_string());
+            }
         } else if let Some(state) = &mut self.status.blue_green {
             state.preview_selector = None;
         }

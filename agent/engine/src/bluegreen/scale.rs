@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use agent_api::names::ANNOTATION_SCALE_DOWN_DEADLINE;
 use agent_api::{BlueGreenStrategy, PodHash};
 
-use super::DEFAULT_DELAY;
+use super::{DEFAULT_DELAY, active};
 use crate::pass::Pass;
 use crate::planted::Planted;
 use crate::reason::Reason;
@@ -138,8 +138,13 @@ impl Pass<'_> {
             let stays = Some(&set.hash) == active;
             let keeps = set.desired.min(all);
             if serves && stays {
-                // It goes on until the new version takes over; more of it is nobody's wish.
-                moves.push((set, keeps, Reason::Replicas { replicas: all }));
+                // It goes on until the new version takes over, and an autoscaler looks at it alone meanwhile.
+                let to = if self.is_whole_and_active(&set) {
+                    all
+                } else {
+                    keeps
+                };
+                moves.push((set, to, Reason::Replicas { replicas: all }));
                 continue;
             }
             let later = set.scale_down_at.filter(|at| *at > self.observed.now);
@@ -171,6 +176,13 @@ impl Pass<'_> {
         }
         moves.reverse();
         moves
+    }
+
+    /// It became active by a switch of ours and has had all its pods since. To whatever else a Service is pointed, no pods are
+    /// added.
+    fn is_whole_and_active(&self, set: &SetView) -> bool {
+        let ours = active(&self.before, std::iter::once(set)).is_some();
+        ours && set.desired > 0 && set.desired_annotation.is_some_and(|all| set.desired >= all)
     }
 
     /// Users lose nothing when an old version goes: the active Service selects one version, or one has all its pods.

@@ -28,7 +28,7 @@ impl Pass<'_> {
         if self.at_stable() {
             return Stage::Done;
         }
-        if self.aborted() {
+        if self.aborted() || self.refused().is_some() {
             return Stage::Waits;
         }
         self.at_once = self.fleet_rollback().or(self.at_once.take());
@@ -53,6 +53,14 @@ impl Pass<'_> {
             self.clear_pauses();
         } else if self.observed.rollout.spec.paused == Some(true) {
             self.reasons.push(Reason::PausedByPerson);
+            let (kind, analysis) = if switched {
+                (RunKind::PostPromotion, &strategy.post_promotion_analysis)
+            } else {
+                (RunKind::PrePromotion, &strategy.pre_promotion_analysis)
+            };
+            if analysis.is_some() {
+                self.hear_in_pause(kind);
+            }
             return Stage::Waits;
         }
         if switched {

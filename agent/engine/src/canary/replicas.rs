@@ -130,6 +130,22 @@ pub fn split(limits: Limits, weight: i32) -> Want {
     }
 }
 
+/// The weight's pods beside a stable version that keeps all of its own: as many of the replicas as come closest to the
+/// weight, the greater number of two that are as close, and one at least.
+pub fn beside(limits: Limits, weight: i32) -> Want {
+    let replicas = limits.replicas;
+    let product = i64::from(replicas).saturating_mul(i64::from(weight.clamp(0, FULL_WEIGHT)));
+    let closest = product
+        .saturating_add(50)
+        .div_euclid(i64::from(FULL_WEIGHT));
+    let closest = i32::try_from(closest).unwrap_or(replicas);
+    let least = i32::from(weight > 0).min(replicas);
+    Want {
+        stable: replicas,
+        new: closest.max(least),
+    }
+}
+
 /// How far a split is from the weight, in hundredths of a pod.
 fn miss((total, new): (i32, i32), weight: i32) -> i64 {
     let has = i64::from(new).saturating_mul(i64::from(FULL_WEIGHT));

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, pause_reason};
+use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, ANNOTATION_KEEP_STABLE, pause_reason};
 
-use super::replicas::{Blind, Counts, Next, Want, next, split};
+use super::replicas::{Blind, Counts, Limits, Next, Want, beside, next, split};
 use super::routed::Routed;
 use crate::pass::Pass;
 use crate::plan::{Action, EventKind};
@@ -18,7 +18,8 @@ use crate::sets::SetView;
 impl Pass<'_> {
     /// Everything is moved over: the wanted version becomes the stable one.
     pub fn promote(&mut self) {
-        if self.at_stable() || self.aborted() || self.creating.is_some() {
+        let halted = self.halted() && !self.initial();
+        if self.at_stable() || self.aborted() || self.creating.is_some() || halted {
             return;
         }
         let replicas = self.replicas();
@@ -70,6 +71,12 @@ impl Pass<'_> {
                 new: self.aborted_pods(routed),
             };
         }
+        if self.refused().is_some() {
+            return Want {
+                stable: whole,
+                new: 0,
+            };
+        }
         let weight = self.weight();
         let asked = self.asked_pods(routed, weight);
         let carried = self.carried(&self.new.hash);
@@ -104,8 +111,13 @@ impl Pass<'_> {
         }
     }
 
-    /// What the two versions should have.
+    /// What the two versions should have now.
     pub fn want(&self) -> Want {
+        self.hold_back(self.want_of_step())
+    }
+
+    /// What the present step asks for.
+    fn want_of_step(&self) -> Want {
         if let Some(routed) = self.routed() {
             return self.want_routed(routed);
         }
@@ -115,8 +127,13 @@ impl Pass<'_> {
                 stable: 0,
                 new: limits.replicas,
             }
+        } else if self.refused().is_some() {
+            Want {
+                stable: limits.replicas,
+                new: 0,
+            }
         } else {
-            split(limits, self.weight())
+            self.parts(limits, self.weight())
         };
         if self.bug.is(Planted::OnePodTooMany) && !self.at_stable() {
             return Want {
@@ -127,6 +144,38 @@ impl Pass<'_> {
         want
     }
 
+    /// The stable version keeps all its pods until the new one is promoted, as the Rollout's annotation asks. With a router it
+    /// does so anyway, unless it follows its traffic.
+    pub fn keeps_stable(&self) -> bool {
+        let annotations = self.observed.rollout.metadata.annotations.as_ref();
+        let asked = annotations.and_then(|all| all.get(ANNOTATION_KEEP_STABLE));
+        let ignored = self.bug.is(Planted::StableNotKept);
+        asked.is_some_and(|asked| asked == "true") && !ignored && self.routed().is_none()
+    }
+
+    /// Pods of both versions at a weight, without a router.
+    pub fn parts(&self, limits: Limits, weight: i32) -> Want {
+        if self.keeps_stable() {
+            beside(limits, weight)
+        } else {
+            split(limits, weight)
+        }
+    }
+
+    /// The bounds of scaling without a router. Pods beside a stable version that keeps its own are no surge.
+    fn bounds(&self, want: Want) -> Limits {
+        let limits = self.limits();
+        let beside = if self.keeps_stable() && self.stable.is_some() {
+            want.new
+        } else {
+            0
+        };
+        Limits {
+            surge: limits.surge.max(beside),
+            ..limits
+        }
+    }
+
     fn blind(&self) -> Blind {
         Blind {
             availability: self.bug.is(Planted::AvailabilityIgnored),
@@ -134,7 +183,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Scales: down first, so that no moment has more pods than allowed, then the new one is made, then up.
+    /// Scales: down first, so that no moment has more pods than allowed, then up. The new one is made before all that
+    /// where there is room for it, so that a refusal finds nothing taken away yet.
     pub fn scale(&mut self) {
         let want = self.want();
         let counts = |set: &SetView| Counts {
@@ -147,7 +197,7 @@ impl Pass<'_> {
             None => {
                 let older: Vec<Counts> = self.older.iter().map(counts).collect();
                 let new = counts(&self.new);
-                next(self.limits(), want, stable, new, &older, self.blind())
+                next(self.bounds(want), want, stable, new, &older, self.blind())
             }
         };
         self.explain(&want, &next);
@@ -173,10 +223,23 @@ impl Pass<'_> {
             .into_iter()
             .filter(|(set, to, _)| *to != set.desired)
             .partition(|(set, to, _)| *to > set.desired);
+        let room = self.has_room(next.new);
+        if room {
+            self.create(next.new);
+        }
         down.into_iter().for_each(|one| self.scale_one(one));
-        self.create(next.new);
+        if !room {
+            self.create(next.new);
+        }
         up.into_iter().for_each(|one| self.scale_one(one));
         self.keep_annotations();
+    }
+
+    /// So many more pods are allowed as things are.
+    fn has_room(&self, more: i32) -> bool {
+        let sets = self.sets();
+        let all = sets.map(|set| set.desired).fold(more, i32::saturating_add);
+        self.routed().is_some() || all <= self.limits().maximum()
     }
 
     /// With a router stable and new get what they should have at once; the others go as their time is over.
@@ -210,16 +273,21 @@ impl Pass<'_> {
             message,
             &format!("{}.{}.{to}", set.name, set.desired),
         );
+        let desired = self.note_of(&set, to);
         self.writes.push(Action::ScaleReplicaSet {
             name: set.name,
             from: set.desired,
             to,
-            desired: self.replicas(),
+            desired,
             because,
         });
     }
 
     pub(crate) fn create(&mut self, replicas: i32) {
+        if let Some(refused) = self.refused() {
+            self.create_again(refused);
+            return;
+        }
         let Some(mut set) = self.creating.clone() else {
             return;
         };
@@ -238,6 +306,12 @@ impl Pass<'_> {
         if self.aborted() && !self.initial() {
             return Reason::Aborted {
                 why: "the stable version takes over again".to_owned(),
+            };
+        }
+        // In a person's pause only the replicas move: with an autoscaler, or to stand in for what is held back or refused.
+        if self.halted() || self.refused().is_some() {
+            return Reason::Replicas {
+                replicas: self.replicas(),
             };
         }
         if let Some(at_once) = &self.at_once {
@@ -297,7 +371,7 @@ impl Pass<'_> {
             let total = others.saturating_add(next.stable).saturating_add(next.new);
             self.reasons.push(Reason::SurgeGuard {
                 total,
-                maximum: self.limits().maximum(),
+                maximum: self.bounds(*want).maximum(),
             });
         }
     }
@@ -305,7 +379,7 @@ impl Pass<'_> {
     /// `minReadySeconds` follows the Rollout without a new revision; desired-replicas is what clients compare with.
     pub(crate) fn keep_annotations(&mut self) {
         let wanted = self.observed.rollout.spec.min_ready_seconds.unwrap_or(0);
-        let replicas = self.replicas();
+        let replicas = self.note_of(&self.new, self.new.desired);
         if self.creating.is_none()
             && self.new.desired_annotation != Some(replicas)
             && !self.scales(&self.new.name)

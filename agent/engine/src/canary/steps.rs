@@ -4,10 +4,10 @@
 
 use agent_api::duration::from_int_or_string;
 use agent_api::names::pause_reason;
-use agent_api::{AnalysisPhase, PauseStep, StepAnalysis, StepKind};
+use agent_api::{AnalysisPhase, CanaryStep, PauseStep, StepAnalysis, StepKind};
 use jiff::SignedDuration;
 
-use super::replicas::{FULL_WEIGHT, Want, split, threshold};
+use super::replicas::{FULL_WEIGHT, Want, threshold};
 use crate::pass::Pass;
 use crate::pass::background::Background;
 use crate::pass::runs::RunKind;
@@ -29,13 +29,18 @@ fn done(yes: bool) -> Done {
 impl Pass<'_> {
     /// Walks as far as it goes in this pass.
     pub fn walk(&mut self) {
-        if self.at_stable() || self.aborted() {
+        if self.at_stable() || self.aborted() || self.refused().is_some() {
             return;
         }
         self.at_once = self.rolls_back_at_once().or(self.at_once.take());
         if self.initial() {
             self.at_once = Some(Reason::InitialDeploy);
             self.index = 0;
+        }
+        if self.at_once.is_some() && self.halted() {
+            self.reasons.push(Reason::PausedByPerson);
+        }
+        if self.initial() {
             return;
         }
         self.take_rollback_window();
@@ -47,6 +52,9 @@ impl Pass<'_> {
         let stops = self.watch_background() == Background::Stops;
         if self.observed.rollout.spec.paused == Some(true) && !self.aborted() {
             self.reasons.push(Reason::PausedByPerson);
+            if let Some(StepKind::Analysis(_)) = self.step(self.index).map(CanaryStep::kind) {
+                self.hear_in_pause(RunKind::Step);
+            }
             return;
         }
         if stops {
@@ -153,7 +161,7 @@ impl Pass<'_> {
                 .older
                 .iter()
                 .all(|set| set.desired == 0 && set.available == 0);
-            return done(others && self.has(split(self.limits(), weight)));
+            return done(others && self.has(self.parts(self.limits(), weight)));
         };
         let share = self.share(routed);
         let there = self.has(self.want_routed(routed));

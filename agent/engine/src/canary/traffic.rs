@@ -3,6 +3,7 @@
 //! In: what the router shows, the present step, the numbers. Out: `SetTraffic`, the shares in the status, reasons. It must
 //! not scale, and it must not know a router.
 
+use agent_api::pod_hash::text_hash;
 use agent_api::{CanaryStep, PodHash, StepKind, WeightDestination, Weights};
 use jiff::SignedDuration;
 
@@ -180,6 +181,11 @@ impl<'a> Pass<'a> {
             return none;
         }
         let asked = self.weight().min(routed.most);
+        let asked = if self.halted() {
+            asked.min(self.had_weight())
+        } else {
+            asked
+        };
         let pods = self.asked_pods(routed, asked);
         // A version that is to have no pods gets no traffic, whatever the weight.
         let target = if pods == 0 { 0 } else { asked };
@@ -203,6 +209,16 @@ impl<'a> Pass<'a> {
             short,
             ..none
         }
+    }
+
+    /// The share that the new version has, or was to have.
+    fn had_weight(&self) -> i32 {
+        let canary = self.before.canary.as_ref();
+        let asked = canary
+            .and_then(|canary| canary.weights.as_ref()?.canary.as_ref())
+            .filter(|asked| asked.pod_template_hash.as_ref() == Some(&self.new.hash));
+        let asked = asked.map_or(0, |asked| asked.weight);
+        asked.max(self.carried(&self.new.hash))
     }
 
     /// Weights of the steps, for the way back.
@@ -236,11 +252,13 @@ impl<'a> Pass<'a> {
         };
         if let Some(error) = &traffic.error {
             let message = error.clone();
+            // Another fault at the same step is news; its text may be long, so the key has its hash.
+            let what = text_hash(error);
             self.event(
                 EventKind::Warning,
                 "TrafficRoutingError",
                 message.clone(),
-                "",
+                &what,
             );
             self.reasons.push(Reason::TrafficError { message });
             return;
@@ -401,9 +419,13 @@ impl<'a> Pass<'a> {
         self.reasons.push(reason);
     }
 
-    /// A step that makes or takes away a route is done when it is asked for.
+    /// A step that makes or takes away a route is done when it is asked for. Where the gate stops at it, it is asked for
+    /// once, on arrival.
     pub fn route_step(&mut self) {
-        self.news.routes = true;
+        let stays = self.decision.max_step.is_some_and(|max| self.index >= max);
+        let others = self.before.current_step_hash != self.status.current_step_hash;
+        let moved = self.before.current_step_index != Some(self.index);
+        self.news.routes |= !stays || moved || others || self.news.changed;
     }
 
     /// Whether a step has to do with pods or traffic of the new version.

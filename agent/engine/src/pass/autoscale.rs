@@ -15,6 +15,7 @@
 //! - Canary without a router: stable and canary pods together are R (one more with surge) and share L alike: usage
 //!   `bR + cL` over all pods. The selector is the Rollout's. The one pod of surge must not be the answer, or every sync
 //!   within tolerance raises R by one for as long as a pause lasts: `HPAReplicas` is at most R.
+//!   With keep-stable R stable pods and wR others share L alike: usage `bR + cL` and `bwR`, the pods' own, as with a router.
 //! - Canary with a router: R stable pods and wR canary pods (`dynamicStableScale`: R in all). All of them together use
 //!   `b(1 + w)R + cL`: exact in what depends on load, too much by `bwR` in what does not. The stable pods alone use
 //!   `bR + c(1 - w)L`: at 80 % they would be scaled to a fifth under a canary that carries four fifths of the load and is

@@ -26,7 +26,7 @@ pub enum Background {
 
 impl<'a> Pass<'a> {
     fn background(&self) -> Option<&'a StepAnalysis> {
-        self.strategy.canary()?.analysis.as_ref()
+        self.strategy.canary()?.background()
     }
 
     /// The run is wanted: a version is on its way, by steps, and far enough.
@@ -43,8 +43,8 @@ impl<'a> Pass<'a> {
         let Some(analysis) = self.in_background() else {
             return Background::Good;
         };
+        // The sign that somebody has promoted stays for the present step: its pause was lifted with this one.
         if self.resumed_after_inconclusive(RunKind::Background) {
-            self.clear_pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN);
             self.next_background();
         }
         let run = self.run_of(RunKind::Background, analysis);
@@ -90,7 +90,8 @@ impl<'a> Pass<'a> {
         if self.background().is_none() {
             return;
         }
-        self.new.background_attempt = self.new.background_attempt.saturating_add(1);
+        let before = self.new.background_attempt;
+        self.new.background_attempt = self.after_runs(before, RunKind::Background);
         let attempt = self.new.background_attempt.to_string();
         self.annotate_new(BTreeMap::from([(
             ANNOTATION_BACKGROUND_ATTEMPT.to_owned(),

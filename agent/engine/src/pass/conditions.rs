@@ -92,11 +92,9 @@ impl Pass<'_> {
         whole && self.carrier().is_none() && shown.verified != Some(false)
     }
 
-    /// Writes all conditions but InvalidSpec.
+    /// Writes all conditions.
     pub fn settle_conditions(&mut self) {
-        self.status
-            .conditions
-            .retain(|known| known.r#type != condition::INVALID_SPEC);
+        self.settle_invalid();
         let paused = self.paused();
         self.settle_progressing();
         let now = self.observed.now;
@@ -150,7 +148,23 @@ impl Pass<'_> {
             "RolloutHealthy",
             text.to_owned(),
         );
+        self.settle_failure();
         self.settle_completed();
+    }
+
+    /// What a quota or a policy says against pods, in the ReplicaSet's own words; of the new version before all others.
+    fn settle_failure(&mut self) {
+        let new = std::iter::once(&self.new);
+        let mut sets = new.chain(&self.stable).chain(self.older.iter().rev());
+        let failure = sets.find_map(|set| set.failure.clone().filter(|_| set.desired > 0));
+        let kind = condition::REPLICA_FAILURE;
+        match failure {
+            Some((reason, message)) => {
+                let now = self.observed.now;
+                set(&mut self.status, now, kind, TRUE, &reason, message);
+            }
+            None => self.status.conditions.retain(|known| known.r#type != kind),
+        }
     }
 
     fn settle_completed(&mut self) {

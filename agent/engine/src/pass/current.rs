@@ -11,13 +11,14 @@ use agent_api::names::{
     ANNOTATION_REVISION_HISTORY, LABEL_POD_HASH, replica_set_name,
 };
 use agent_api::object::{ObjectMeta, OwnerReference};
-use agent_api::pod_hash::{pod_hash, value_hash};
+use agent_api::pod_hash::{pod_hash, steps_hash};
 use agent_api::{
     AntiAffinity, PodHash, PodTemplate, ReplicaSet, ReplicaSetSpec, RolloutStatus, RolloutStrategy,
 };
-use serde_json::Value;
 
+use super::runs::RunKind;
 use super::{News, Pass, Strategy, without_gate_pause};
+use crate::claims;
 use crate::effective::Effective;
 use crate::gate::decision::{Decision, Mode};
 use crate::gate::facts::Facts;
@@ -91,7 +92,7 @@ fn find(status: &RolloutStatus, effective: &Effective, views: &[SetView]) -> Opt
     current.or_else(|| same.next_back()).cloned()
 }
 
-/// A ReplicaSet to be made, with a hash that none of the others has.
+/// A ReplicaSet to be made, with a hash that none of the others has, and a name that is free.
 fn make(
     observed: &Observed,
     effective: &Effective,
@@ -101,20 +102,18 @@ fn make(
 ) -> (SetView, ReplicaSet) {
     let mut collisions = status.collision_count;
     let mut hash = pod_hash(template, collisions);
-    while views.iter().any(|view| view.hash == hash) && collisions.unwrap_or(0) < MAX_COLLISIONS {
+    let rollout = observed.rollout.metadata.name.as_deref();
+    let named = |hash: &PodHash| replica_set_name(rollout.unwrap_or_default(), hash);
+    let used = |hash: &PodHash| {
+        let taken = claims::is_taken(observed, &named(hash));
+        taken || views.iter().any(|view| view.hash == *hash)
+    };
+    while used(&hash) && collisions.unwrap_or(0) < MAX_COLLISIONS {
         collisions = Some(collisions.unwrap_or(0).saturating_add(1));
         hash = pod_hash(template, collisions);
     }
     status.collision_count = collisions;
-    let name = replica_set_name(
-        observed
-            .rollout
-            .metadata
-            .name
-            .as_deref()
-            .unwrap_or_default(),
-        &hash,
-    );
+    let name = named(&hash);
     let revision = newest_revision(views).saturating_add(1);
     let set = object(observed, effective, template, &hash, &name, revision);
     let view = SetView {
@@ -135,6 +134,7 @@ fn make(
         desired_annotation: None,
         scale_down_at: None,
         taken_back: false,
+        failure: None,
         deleting: false,
     };
     (view, set)
@@ -217,23 +217,29 @@ impl Pass<'_> {
     /// Marks a ReplicaSet of somebody else's making, gives a version that comes back its new revision, and begins anew
     /// when the version or the list of steps is another one.
     pub fn settle_current(&mut self) {
+        self.say_taken_sets();
         let steps = self.step_hash();
         let takes_over = self.creating.is_none() && !self.new.ours;
+        let attempts = self.go_on_from_runs(takes_over);
         if takes_over {
             let digest = self.effective.digest.to_string();
-            let annotations = BTreeMap::from([
+            let mut annotations = BTreeMap::from([
                 (ANNOTATION_DIGEST.to_owned(), digest),
                 (
                     ANNOTATION_ADOPTED_STEPS.to_owned(),
                     steps.clone().unwrap_or_default(),
                 ),
             ]);
+            annotations.extend(attempts);
             self.writes.push(Action::AdoptReplicaSet {
                 name: self.new.name.clone(),
                 annotations,
             });
+        } else if !attempts.is_empty() {
+            self.annotate_new(attempts);
         }
         self.settle_revision();
+        self.copy_annotations();
         let same_version = self.before.current_pod_hash.as_ref() == Some(&self.new.hash);
         // The hash of the steps is another program's until we have taken the ReplicaSet over: it says nothing then.
         let noted = self.before.current_step_hash == steps;
@@ -263,9 +269,7 @@ impl Pass<'_> {
         if self.steps().is_empty() {
             return None;
         }
-        serde_json::to_value(self.steps())
-            .ok()
-            .map(|steps: Value| value_hash(&steps))
+        steps_hash(self.steps())
     }
 
     fn settle_revision(&mut self) {
@@ -297,6 +301,24 @@ impl Pass<'_> {
             self.annotate_rollout(ANNOTATION_REVISION, Some(revision));
             let message = format!("updated to revision {}", self.new.revision);
             self.event(EventKind::Normal, "RolloutUpdated", message, "");
+        }
+    }
+
+    /// The Rollout's annotations reach the ReplicaSet that is there too.
+    fn copy_annotations(&mut self) {
+        if self.creating.is_some() || self.decision.mode == Mode::Held {
+            return;
+        }
+        let mut sets = self.observed.replica_sets.iter();
+        let set = sets.find(|set| set.metadata.name.as_ref() == Some(&self.new.name));
+        let known = set.and_then(|set| set.metadata.annotations.as_ref());
+        let there = |key: &String| known.and_then(|all| all.get(key));
+        let wanted = copied_annotations(self.observed).into_iter();
+        let missing: BTreeMap<String, String> = wanted
+            .filter(|(key, value)| there(key) != Some(value))
+            .collect();
+        if !missing.is_empty() {
+            self.annotate_new(missing);
         }
     }
 
@@ -352,7 +374,7 @@ impl Pass<'_> {
 
     /// The analyses of the present version begin anew, under new names.
     pub fn next_attempt(&mut self) {
-        self.new.attempt = self.new.attempt.saturating_add(1);
+        self.new.attempt = self.after_runs(self.new.attempt, RunKind::Step);
         let annotations =
             BTreeMap::from([(ANNOTATION_ATTEMPT.to_owned(), self.new.attempt.to_string())]);
         self.annotate_new(annotations);

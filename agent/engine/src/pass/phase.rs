@@ -3,7 +3,7 @@
 //! In: the pass, the conditions. Out: counts, index, phase, message. It must not decide.
 
 use agent_api::names::{ANNOTATION_RELEASE, condition, pause_reason};
-use agent_api::{PauseCondition, Phase, RollbackPhase};
+use agent_api::{AnalysisPhase, PauseCondition, Phase, RollbackPhase};
 
 use super::serving::Serving;
 use super::{Pass, Strategy};
@@ -115,6 +115,10 @@ impl Pass<'_> {
     }
 
     fn own_phase(&self) -> (Phase, String) {
+        if let Some(invalid) = self.status.condition(condition::INVALID_SPEC) {
+            let text = invalid.message.as_deref().unwrap_or_default();
+            return (Phase::Degraded, format!("InvalidSpec: {text}"));
+        }
         let progressing = self.status.condition(condition::PROGRESSING);
         let reason = progressing
             .and_then(|known| known.reason.as_deref())
@@ -133,7 +137,9 @@ impl Pass<'_> {
         }
         let status = &self.status;
         let updated = status.updated_replicas.unwrap_or(0);
-        let text = if updated < self.replicas() {
+        let text = if self.restarting() {
+            "rollout is restarting"
+        } else if updated < self.replicas() {
             "more replicas need to be updated"
         } else if status.available_replicas.unwrap_or(0) < updated {
             "updated replicas are still becoming available"
@@ -141,7 +147,7 @@ impl Pass<'_> {
             if self.active().map(|set| &set.hash) != Some(&self.new.hash) {
                 "active service cutover pending"
             } else if !self.at_stable() {
-                "waiting for post-promotion verification to complete"
+                self.waits_after_switch()
             } else {
                 return (Phase::Healthy, String::new());
             }
@@ -151,12 +157,28 @@ impl Pass<'_> {
             "old replicas are pending termination"
         } else if !self.at_stable() {
             "waiting for all steps to complete"
-        } else if self.restarting() {
-            "rollout is restarting"
         } else {
             return (Phase::Healthy, String::new());
         };
         (Phase::Progressing, text.to_owned())
+    }
+
+    /// The new version is active and not yet stable.
+    fn waits_after_switch(&self) -> &'static str {
+        let analysed = match self.strategy {
+            Strategy::BlueGreen(strategy) => strategy.post_promotion_analysis.is_some(),
+            Strategy::Canary(_) => false,
+        };
+        let state = self.status.blue_green.as_ref();
+        let run = state.and_then(|state| state.post_promotion_analysis_run_status.as_ref());
+        let over = run
+            .and_then(|run| run.status)
+            .is_some_and(AnalysisPhase::is_completed);
+        if analysed && !over {
+            "waiting for analysis to complete"
+        } else {
+            "waiting for post-promotion verification to complete"
+        }
     }
 
     /// The annotation that names the release taken back, for alerts; it goes when Git has caught up (G22).

@@ -4,10 +4,11 @@
 //! deadline if the Rollout asks for it. It must not walk steps.
 
 use agent_api::names::condition;
-use agent_api::{CanaryStep, Condition, StepKind};
+use agent_api::{CanaryStep, Condition, StatusTime, StepKind};
 use jiff::SignedDuration;
 
 use super::conditions::{FALSE, TRUE, UNKNOWN, set};
+use super::refused::CREATE_ERROR;
 use super::{Pass, Strategy};
 use crate::plan::EventKind;
 use crate::reason::Reason;
@@ -34,6 +35,8 @@ impl Pass<'_> {
         let name = &self.new.name;
         if let Some(why) = self.news.aborted.clone() {
             Some((FALSE, "RolloutAborted", why))
+        } else if let Some(refused) = self.refused() {
+            Some((FALSE, CREATE_ERROR, self.refused_text(refused)))
         } else if self.paused() {
             Some((UNKNOWN, "RolloutPaused", "Rollout is paused".to_owned()))
         } else if self.news.retried {
@@ -68,6 +71,15 @@ impl Pass<'_> {
                 "RolloutRetry",
                 format!("revision {} goes on", self.new.revision),
             ))
+        } else if was == "NewReplicaSetAvailable" && self.lost_pods() {
+            Some((
+                TRUE,
+                "ReplicaSetNotAvailable",
+                format!(
+                    "ReplicaSet \"{name}\" has too few of its pods: {}",
+                    self.mark()
+                ),
+            ))
         } else if was != "NewReplicaSetAvailable" && self.progressed(known) {
             Some((
                 TRUE,
@@ -77,6 +89,11 @@ impl Pass<'_> {
         } else {
             None
         }
+    }
+
+    /// It was complete, and has fewer pods than may be missing: the clock runs anew.
+    fn lost_pods(&self) -> bool {
+        self.at_stable() && self.serving().available < self.limits().minimum()
     }
 
     fn mark(&self) -> String {
@@ -103,11 +120,7 @@ impl Pass<'_> {
     /// anything is scaled, so that an abort takes its pods back in the same pass.
     pub fn watch_deadline(&mut self) {
         let known = self.known_progress();
-        let over = known.reason.as_deref() == Some("NewReplicaSetAvailable");
-        if over || self.waits_for_no_pods() || self.progress(&known).is_some() {
-            return;
-        }
-        let Some(since) = known.last_update_time else {
+        let Some(since) = self.clock(&known) else {
             return;
         };
         let seconds = i64::from(self.observed.rollout.spec.progress_deadline_seconds());
@@ -117,10 +130,15 @@ impl Pass<'_> {
             self.wake_at(deadline);
             return;
         }
-        let text = format!(
-            "ReplicaSet \"{}\" has timed out progressing with {}",
-            self.new.name,
-            self.mark()
+        let text = self.refused().map_or_else(
+            || {
+                format!(
+                    "ReplicaSet \"{}\" has timed out progressing with {}",
+                    self.new.name,
+                    self.mark()
+                )
+            },
+            |refused| format!("has timed out: {}", self.refused_text(refused)),
         );
         self.reasons.push(Reason::DeadlineExceeded { seconds });
         if self.observed.rollout.spec.progress_deadline_abort()
@@ -131,6 +149,16 @@ impl Pass<'_> {
         } else {
             self.news.timed_out = Some(text);
         }
+    }
+
+    /// Since when nothing has moved; `None` while the clock does not run.
+    fn clock(&self, known: &Condition) -> Option<StatusTime> {
+        if self.refused().is_some() {
+            return self.refused_since(known);
+        }
+        let over = known.reason.as_deref() == Some("NewReplicaSetAvailable");
+        let runs = !over && !self.waits_for_no_pods() && self.progress(known).is_none();
+        known.last_update_time.filter(|_| runs)
     }
 
     fn waits_for_no_pods(&self) -> bool {
@@ -162,6 +190,9 @@ impl Pass<'_> {
                 "",
             );
         }
+        if reason == CREATE_ERROR {
+            self.tell_refused(&known, &text);
+        }
         // It stays exceeded, since when and with what, until something moves.
         if known.reason.as_deref() != Some("ProgressDeadlineExceeded")
             || reason != "ProgressDeadlineExceeded"
@@ -175,5 +206,6 @@ impl Pass<'_> {
                 text,
             );
         }
+        self.keep_refused_since(&known);
     }
 }

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Pass;
 use crate::plan::{Action, EventKind};
 use crate::planted::Planted;
-use crate::pods::{created, name, of_set};
+use crate::pods::{created, is_unready, name, of_set};
 use crate::reason::Reason;
 use crate::sets::SetView;
 
@@ -27,8 +27,12 @@ struct Ward<'a> {
     set: SetView,
     /// Pods that are surely available.
     sure: i32,
-    /// Pods to be evicted, oldest first.
+    /// Pods to be evicted that may take requests, oldest first.
     old: Vec<&'a Pod>,
+    /// Those of them that take none: nothing is lost with them.
+    idle: Vec<&'a Pod>,
+    /// Pods that are young enough, and not ready yet.
+    coming: i32,
 }
 
 impl Pass<'_> {
@@ -59,7 +63,7 @@ impl Pass<'_> {
             .collect();
         let left = wards
             .iter()
-            .map(|ward| count(&ward.old))
+            .map(|ward| count(&ward.old).saturating_add(count(&ward.idle)))
             .fold(0, i32::saturating_add);
         if left == 0 {
             self.restarted(at, &wards);
@@ -102,12 +106,20 @@ impl Pass<'_> {
         // With nothing available there is nothing to lose, and a restart may be what helps.
         // A young pod that is counted as available is something, though not sure to stay so.
         let down = wards.iter().all(|ward| ward.set.available <= 0);
-        let room = if self.bug.is(Planted::RestartGreedy) {
-            i32::MAX
+        let coming = wards
+            .iter()
+            .map(|ward| ward.coming)
+            .fold(0_i32, i32::saturating_add);
+        // What takes no requests costs nothing, but no more pods are under way at a time than may be missing.
+        let (idle, old) = if self.bug.is(Planted::RestartGreedy) {
+            (i32::MAX, i32::MAX)
         } else if down {
-            may
+            let all = wards.iter().map(|ward| count(&ward.idle));
+            let idle = may.min(all.fold(0_i32, i32::saturating_add));
+            (idle, may.saturating_sub(idle))
         } else {
-            may.saturating_sub(missing).max(0)
+            let left = |taken: i32| may.saturating_sub(taken).max(0);
+            (left(coming), left(missing))
         };
         let settles = pods
             .iter()
@@ -117,20 +129,19 @@ impl Pass<'_> {
         if let Some(settled) = settles {
             self.wake_at(settled);
         }
-        if room == 0 {
+        let some = |room: i32| usize::try_from(room).unwrap_or(0);
+        let of = |pods: fn(&Ward<'_>) -> Vec<(String, String, Uid)>, room: i32| {
+            let all = wards.iter().flat_map(pods);
+            all.take(some(room)).collect::<Vec<_>>()
+        };
+        let first = of(|ward| named(ward, &ward.idle), idle);
+        let then = of(|ward| named(ward, &ward.old), old);
+        if first.is_empty() && then.is_empty() {
             return;
         }
-        let old = wards.iter().flat_map(|ward| {
-            let set = &ward.set.name;
-            ward.old.iter().map(move |pod| (set, pod))
-        });
-        for (set, pod) in old.take(usize::try_from(room).unwrap_or(0)) {
-            self.writes.push(Action::EvictPod {
-                name: name(pod).to_owned(),
-                uid: Uid(pod.metadata.uid.clone().unwrap_or_default()),
-                set: set.clone(),
-            });
-        }
+        let evictions = first.into_iter().chain(then);
+        let evictions = evictions.map(|(set, name, uid)| Action::EvictPod { name, uid, set });
+        self.writes.extend(evictions);
         // Should the ReplicaSet never say that it lost one.
         self.wake_at(
             self.observed
@@ -168,16 +179,30 @@ fn ward(set: SetView, pods: &[Pod], at: StatusTime, now: Timestamp) -> Ward<'_> 
         let settled = created(pod).checked_add(SETTLES).unwrap_or(Timestamp::MAX);
         settled <= now
     });
+    // A pod that is not ready is not available, whatever the number says.
+    let settled = settled.filter(|pod| !is_unready(pod));
     let settled = i32::try_from(settled.count()).unwrap_or(i32::MAX);
-    let old = live
+    let (before, after): (Vec<_>, Vec<_>) = live
         .into_iter()
-        .filter(|pod| created(pod) < at.timestamp())
-        .collect();
+        .partition(|pod| created(pod) < at.timestamp());
+    let (idle, old) = before.into_iter().partition(|pod| is_unready(pod));
+    let coming = after.into_iter().filter(|pod| is_unready(pod));
     Ward {
         sure: set.available.min(set.desired).min(settled).max(0),
         old,
+        idle,
+        coming: i32::try_from(coming.count()).unwrap_or(i32::MAX),
         set,
     }
+}
+
+/// ReplicaSet, name and uid of pods.
+fn named(ward: &Ward<'_>, pods: &[&Pod]) -> Vec<(String, String, Uid)> {
+    let one = |pod: &&Pod| {
+        let uid = Uid(pod.metadata.uid.clone().unwrap_or_default());
+        (ward.set.name.clone(), name(pod).to_owned(), uid)
+    };
+    pods.iter().map(one).collect()
 }
 
 fn count(pods: &[&Pod]) -> i32 {

@@ -17,6 +17,7 @@ use agent_api::{AnalysisPhase, AnalysisRun, CanaryStep, RolloutStatus, StepAnaly
 use super::current::owner;
 use super::{Pass, Strategy};
 use crate::analysis::template::run_spec;
+use crate::claims::{self, NamedKind};
 use crate::plan::{Action, EventKind};
 use crate::planted::Planted;
 use crate::reason::Reason;
@@ -55,7 +56,7 @@ impl RunKind {
     }
 
     /// What the status knows of the run of this kind.
-    fn known(self, status: &RolloutStatus) -> Option<&AnalysisRunRef> {
+    pub(super) fn known(self, status: &RolloutStatus) -> Option<&AnalysisRunRef> {
         let (canary, blue_green) = (status.canary.as_ref(), status.blue_green.as_ref());
         match self {
             Self::Step => canary?.current_step_analysis_run_status.as_ref(),
@@ -158,7 +159,12 @@ impl Pass<'_> {
             Some(view) => view,
             None => self.make_run(kind, name, analysis),
         };
-        self.tell_phase(kind, &view);
+        self.note_run(kind, &view);
+        view
+    }
+
+    fn note_run(&mut self, kind: RunKind, view: &RunView) {
+        self.tell_phase(kind, view);
         let known = AnalysisRunRef {
             name: view.name.clone(),
             status: Some(view.phase),
@@ -166,7 +172,30 @@ impl Pass<'_> {
             ..AnalysisRunRef::default()
         };
         kind.note(&mut self.status, known);
-        view
+    }
+
+    /// While a person has paused no run is begun, but one that failed takes the version back all the same.
+    pub fn hear_in_pause(&mut self, kind: RunKind) {
+        let name = self.run_name(kind);
+        let Some(run) = self.find_run(&name).map(view) else {
+            return;
+        };
+        self.note_run(kind, &run);
+        match run.phase {
+            AnalysisPhase::Failed | AnalysisPhase::Error => {
+                let what = match kind {
+                    RunKind::Step => format!("of step {}", self.index.saturating_add(1)),
+                    RunKind::Background | RunKind::PrePromotion | RunKind::PostPromotion => {
+                        kind.what().to_owned()
+                    }
+                };
+                self.abort_for(&what, &run);
+            }
+            AnalysisPhase::Successful
+            | AnalysisPhase::Running
+            | AnalysisPhase::Pending
+            | AnalysisPhase::Inconclusive => {}
+        }
     }
 
     /// Somebody cleared the pause that an inconclusive run had made.
@@ -180,7 +209,27 @@ impl Pass<'_> {
         of_this_attempt && was && cleared && self.status.controller_pause == Some(true)
     }
 
+    /// A run of somebody else's may have the name: then it is the next attempt's.
+    fn free_name(&mut self, kind: RunKind, mut name: String) -> String {
+        let observed = self.observed;
+        for _ in &observed.taken {
+            let Some(taken) = claims::taken(observed, NamedKind::AnalysisRun, &name) else {
+                break;
+            };
+            match kind {
+                RunKind::Background => self.next_background(),
+                RunKind::Step | RunKind::PrePromotion | RunKind::PostPromotion => {
+                    self.next_attempt();
+                }
+            }
+            name = self.run_name(kind);
+            self.say_taken(taken, &name);
+        }
+        name
+    }
+
     fn make_run(&mut self, kind: RunKind, name: String, analysis: &StepAnalysis) -> RunView {
+        let name = self.free_name(kind, name);
         let stable = self.status.stable_rs.clone().unwrap_or_default();
         let spec = run_spec(
             analysis,
@@ -255,7 +304,7 @@ impl Pass<'_> {
             AnalysisPhase::Pending => return,
             AnalysisPhase::Running => (EventKind::Normal, "AnalysisRunRunning"),
             AnalysisPhase::Successful => (EventKind::Normal, "AnalysisRunSuccessful"),
-            AnalysisPhase::Inconclusive => (EventKind::Warning, "AnalysisRunInconclusive"),
+            AnalysisPhase::Inconclusive => (EventKind::Normal, "AnalysisRunInconclusive"),
             AnalysisPhase::Error => (EventKind::Warning, "AnalysisRunError"),
             AnalysisPhase::Failed => (EventKind::Warning, "AnalysisRunFailed"),
         };

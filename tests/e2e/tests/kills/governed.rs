@@ -54,9 +54,9 @@ impl Stage {
         if self.hub.is_none() {
             return Ok(Value::Null);
         }
-        let cluster = self.bed.first()?;
+        let cluster = self.ground.cluster()?;
         let gates = Kind::Gate.of(&cluster.client().await?, NAMESPACE);
-        let name = gate_name(self.shop.namespace(), NAME);
+        let name = gate_name(self.lane.shop.namespace(), NAME);
         let gate = gates
             .get(&name)
             .await

@@ -2,7 +2,7 @@
 //! In: the pods there are, a ReplicaSet. Out: as many pods as it wants. It must not know Rollouts.
 
 use agent_api::object::{ObjectMeta, OwnerReference};
-use agent_api::{Pod, ReplicaSet};
+use agent_api::{Pod, PodCondition, PodStatus, ReplicaSet};
 use jiff::Timestamp;
 
 /// A pod of a ReplicaSet.
@@ -47,6 +47,28 @@ pub(super) fn keep_pods(pods: &mut Vec<Pod>, set: &ReplicaSet, now: Timestamp) -
         });
     }
     kept
+}
+
+/// The pods as they are shown: of each ReplicaSet the oldest ones are ready, as many as it counts.
+pub(super) fn readied(pods: &[Pod], sets: &[ReplicaSet]) -> Vec<Pod> {
+    let mut shown = pods.to_vec();
+    for set in sets {
+        let name = set.metadata.name.clone().unwrap_or_default();
+        let mut ready = set.ready();
+        for pod in shown.iter_mut().filter(|pod| owned(pod, &name)) {
+            let status = if ready > 0 { "True" } else { "False" };
+            ready -= 1;
+            pod.status = Some(PodStatus {
+                conditions: vec![PodCondition {
+                    r#type: "Ready".to_owned(),
+                    status: status.to_owned(),
+                    ..PodCondition::default()
+                }],
+                ..PodStatus::default()
+            });
+        }
+    }
+    shown
 }
 
 /// A moment as an object's metadata has it.

@@ -2,6 +2,7 @@
 //!
 //! In: dice. Out: what an agent would see first. It must not look at a clock.
 
+use agent_api::names::ANNOTATION_KEEP_STABLE;
 use agent_api::{
     Enforcement, FirstContact, Gate, GateSpec, HubLoss, HubLossAction, Policy, RolloutRef,
     Workload, WorkloadKind,
@@ -75,11 +76,22 @@ pub(super) fn begin(dice: &mut Dice) -> Result<Observed, String> {
     if dice.one_in(5) {
         name_workload(dice, &mut observed);
     }
+    if dice.one_in(4) {
+        keep_stable(&mut observed, true);
+    }
     if dice.one_in(3) {
         return Ok(observed);
     }
     observed.gate = gate(dice);
     Ok(observed)
+}
+
+/// The stable version is to keep all its pods, or not any more.
+pub(super) fn keep_stable(observed: &mut Observed, keep: bool) {
+    let annotations = &mut observed.rollout.metadata.annotations;
+    annotations
+        .get_or_insert_default()
+        .insert(ANNOTATION_KEEP_STABLE.to_owned(), keep.to_string());
 }
 
 /// The same content from a Deployment that runs already.

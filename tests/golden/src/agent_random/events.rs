@@ -9,12 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::Life;
-use super::begin::{blue_green, steps};
+use super::begin::{blue_green, keep_stable, steps};
 use crate::agent_fixture::{VERSIONS, defaulted, digest, hash, template};
 
 impl Life {
     pub(super) fn happens(&mut self) {
-        match self.dice.below(17) {
+        match self.dice.below(18) {
             16 if self.dice.one_in(2) => self.service(),
             0..=2 => self.git(),
             3 => self.client(),
@@ -27,6 +27,10 @@ impl Life {
             13 => self.restart(),
             14 => self.metadata(),
             15 => self.router(),
+            16 => {
+                self.cluster.refuses = !self.cluster.refuses;
+                self.note("a policy for ReplicaSets comes or goes");
+            }
             _ => self.health(),
         }
     }
@@ -181,7 +185,14 @@ impl Life {
         self.note("somebody edits the service");
     }
 
+    /// An autoscaler, or somebody, wants another number; or the stable version is to keep its pods, or not any more.
     fn scale(&mut self) {
+        if self.dice.one_in(6) {
+            let keep = self.dice.one_in(2);
+            keep_stable(&mut self.cluster.observed, keep);
+            self.note("keep-stable or not");
+            return;
+        }
         self.cluster.observed.rollout.spec.replicas = Some(self.dice.number(9));
         self.edited("scale");
     }
