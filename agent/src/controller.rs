@@ -29,6 +29,8 @@ use crate::queue::Queue;
 
 /// Passes at a time. They mostly wait for the API server, which answers many at once.
 const WORKERS: usize = 32;
+/// With so much waiting or worked on the agent is behind its work.
+const BACKLOG: usize = WORKERS * 2;
 /// Longest pass: a handful of writes; beyond this the API server does not answer.
 const PASS_LIMIT: Duration = Duration::from_secs(60);
 /// After failures of an object.
@@ -301,7 +303,8 @@ impl Controller {
         if rollout.metadata.deletion_timestamp.is_some() {
             return Ok(Outcome::Done(None));
         }
-        let observed = self.observer.observe(rollout, Moment::read()).await?;
+        let busy = self.queue.depth() > BACKLOG;
+        let observed = self.observer.observe(rollout, Moment::read(), busy).await?;
         let plan = agent_engine::reconcile(&observed);
         for violation in agent_engine::audit(&observed, &plan) {
             self.metrics.violation(violation.rule);

@@ -94,7 +94,12 @@ pub struct Observer {
 
 impl Observer {
     /// Everything about one Rollout, at one moment.
-    pub async fn observe(&self, rollout: &Rollout, at: Moment) -> Result<Observed, Error> {
+    pub async fn observe(
+        &self,
+        rollout: &Rollout,
+        at: Moment,
+        busy: bool,
+    ) -> Result<Observed, Error> {
         let key = ObjectKey::of(&rollout.metadata);
         let uid = Uid(rollout.metadata.uid.clone().unwrap_or_default());
         let mut observed = Observed {
@@ -104,6 +109,7 @@ impl Observer {
             pods: None,
             refused: self.refusals.of(&uid, at.now),
             status_written: self.status_times.of(&key),
+            busy,
             refused_set: self.refusals.set_of(&uid, at.now),
             settings: self.settings,
             stored: StoredDigests::new(),

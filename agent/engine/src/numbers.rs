@@ -21,6 +21,9 @@ const COUNTED: &str = "ReplicaSetUpdated";
 const AVAILABLE: SignedDuration = SignedDuration::from_secs(1);
 /// For pods that were made: that they are there says little before they are available, and mostly they soon are.
 const MADE: SignedDuration = SignedDuration::from_secs(5);
+/// So many times longer while more waits for the agent than it can work on: everything is late then, every write makes it
+/// later, and numbers of pods are what is missed least.
+const BUSY: i32 = 6;
 
 /// Puts the status as it is in place of a planned one that can wait.
 pub fn hold_back(observed: &Observed, plan: &mut Plan) {
@@ -31,6 +34,11 @@ pub fn hold_back(observed: &Observed, plan: &mut Plan) {
         || before.ready_replicas != plan.status.ready_replicas
         || before.hpa_replicas != plan.status.hpa_replicas;
     let hold = if available { AVAILABLE } else { MADE };
+    let hold = if observed.busy {
+        hold.saturating_mul(BUSY)
+    } else {
+        hold
+    };
     let Ok(due) = written.checked_add(hold) else {
         return;
     };

@@ -49,6 +49,8 @@ pub struct Observed {
     pub stored: StoredDigests,
     /// When this agent wrote the status last; `None` when it has not since it started.
     pub status_written: Option<Timestamp>,
+    /// More Rollouts wait to be looked at than can be at a time.
+    pub busy: bool,
     /// The fleet's side.
     pub gate: GateObserved,
     /// What the agent was told at its start.
@@ -156,6 +158,7 @@ impl Observed {
             workload: None,
             stored: StoredDigests::new(),
             status_written: None,
+            busy: false,
             gate: GateObserved::stand_alone(),
             settings: Settings::default(),
         }

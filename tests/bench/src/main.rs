@@ -117,7 +117,7 @@ async fn measured(arguments: &Rollouts, name: &str, command: Option<&str>) -> Re
 fn agent() -> Result<String> {
     let path = programs::program("groundswell-agent")?;
     Ok(format!(
-        "{} --kubeconfig {{kubeconfig}} --metricsPort {{port}} --healthzPort {{port}}",
+        "{} --kubeconfig {{kubeconfig}} --leader-elect=false --metricsPort {{port}} --healthzPort {{port}}",
         path.display()
     ))
 }

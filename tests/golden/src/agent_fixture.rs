@@ -67,6 +67,8 @@ struct Fixture {
     #[serde(default)]
     refused: Vec<RefusedPart>,
     status_written: Option<Timestamp>,
+    #[serde(default)]
+    busy: bool,
     refused_set: Option<RefusedSetPart>,
     #[serde(default)]
     hpa_counts_all: bool,
@@ -216,6 +218,7 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
             .map(refusal)
             .collect(),
         status_written: fixture.status_written,
+        busy: fixture.busy,
         refused_set: fixture.refused_set.take().map(refused_set),
         workload: fixture.workload.take().map(workload),
         ..Observed::alone(rollout, fixture.now)
