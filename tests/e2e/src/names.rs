@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::object::text;
 
 /// Fields that hold a moment or a number of the API server.
-const MOMENTS: [&str; 19] = [
+const MOMENTS: [&str; 21] = [
     "abortedAt",
     "at",
     "completedAt",
@@ -21,11 +21,13 @@ const MOMENTS: [&str; 19] = [
     "rolloutStartedAt",
     "restartedAt",
     "since",
+    "totalManualPauseDurationSeconds",
     "startTime",
     "startedAt",
     "version",
     "argo-rollouts.argoproj.io/restarted-after",
     "kubectl.kubernetes.io/last-applied-configuration",
+    "rollout.argoproj.io/revision-history",
 ];
 
 /// What is called otherwise in each canary.
@@ -38,12 +40,12 @@ pub struct Names {
 }
 
 impl Names {
-    /// Of a canary from one ReplicaSet's hash to what is stable after it.
+    /// Of a canary from one ReplicaSet's hash to what is current after it.
     pub fn of(old: &str, after: &Value) -> Self {
         let revision = text(after, "/metadata/annotations/rollout.argoproj.io~1revision");
         Self {
             old: old.to_owned(),
-            new: text(after, "/status/stableRS").to_owned(),
+            new: text(after, "/status/currentPodHash").to_owned(),
             revision: revision.parse().unwrap_or_default(),
             digests: Vec::new(),
         }
@@ -69,9 +71,11 @@ impl Names {
             let text = text.replace(&format!("NEW-{number}"), &format!("NEW-{word}"));
             let text = text.replace(&format!("revision {number} "), &format!("revision {word} "));
             if text == number.to_string() {
-                word.to_owned()
-            } else {
-                text
+                return word.to_owned();
+            }
+            match text.strip_suffix(&format!(" revision {number}")) {
+                Some(front) => format!("{front} revision {word}"),
+                None => text,
             }
         };
         let text = text.replace(&self.new, "NEW").replace(&self.old, "OLD");

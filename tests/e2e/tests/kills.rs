@@ -4,6 +4,7 @@
 
 mod governed;
 mod outcome;
+mod round;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,12 +12,11 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use tests_e2e::bed::{Bed, Shared};
-use tests_e2e::deed;
 use tests_e2e::lane::{Lane, UNCOUNTED};
 use tests_e2e::names::Names;
 use tests_e2e::object::{differences, number, text};
 use tests_e2e::quiet::quiet;
-use tests_e2e::shop::{NAME, SOON, Shop};
+use tests_e2e::shop::{SOON, Shop};
 use tests_e2e::turns::Turns;
 use tests_fleet::proxy::api::ApiProxy;
 use tests_fleet::proxy::trigger::{KillPoint, Moment};
@@ -26,15 +26,10 @@ use tests_fleet::{
 
 use self::governed::{govern, passed};
 use self::outcome::Outcome;
+use self::round::{Deed, WRITES_MIN};
 
-/// A canary of less would not show much.
-const WRITES_MIN: u64 = 8;
-/// Nor would a restart or a scaling.
-const OTHER_WRITES_MIN: u64 = 3;
 /// Replicas of the Rollout.
 const REPLICAS: u64 = 2;
-/// What an autoscaler wants in between.
-const MORE_REPLICAS: u64 = 4;
 /// So long without a write means that the agent has nothing more to do.
 const STILL: Duration = Duration::from_millis(1500);
 /// Agents without a hub that are killed side by side, each at a part of the writes: most of a round is waiting.
@@ -53,26 +48,6 @@ enum How {
 
 /// The Service of the preview.
 const PREVIEW: &str = "preview";
-
-/// What is done once a round, and must come out the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deed {
-    /// The next version.
-    Version,
-    /// A restart of all pods.
-    Restart,
-    /// An autoscaler wants more pods; they go again before the next round.
-    Scale,
-}
-
-impl Deed {
-    fn writes_min(self) -> u64 {
-        match self {
-            Deed::Version => WRITES_MIN,
-            Deed::Restart | Deed::Scale => OTHER_WRITES_MIN,
-        }
-    }
-}
 
 /// Where it happens.
 enum Ground {
@@ -145,6 +120,16 @@ async fn a_restart_comes_out_the_same_wherever_the_agent_is_killed() {
 #[tokio::test]
 async fn a_scaling_comes_out_the_same_wherever_the_agent_is_killed() {
     side_by_side("kills-scale", Deed::Scale, How::Canary).await;
+}
+
+#[tokio::test]
+async fn an_abort_comes_out_the_same_wherever_the_agent_is_killed() {
+    side_by_side("kills-abort", Deed::Abort, How::Canary).await;
+}
+
+#[tokio::test]
+async fn an_undo_comes_out_the_same_wherever_the_agent_is_killed() {
+    side_by_side("kills-undo", Deed::Undo, How::Canary).await;
 }
 
 /// Several agents, each with an application of its own, share the kills.
@@ -282,72 +267,6 @@ impl Stage {
         (outcome.struck, found.into_iter().map(named).collect())
     }
 
-    /// The next version: the same program with another environment.
-    async fn deploy(&mut self) -> Result<()> {
-        self.round += 1;
-        let steps = json!([
-            {"setWeight": 50}, {"pause": {"duration": "1s"}},
-            {"analysis": {"templates": [{"templateName": "instant"}]}},
-        ]);
-        let mut manifest = self.lane.shop.manifest("v1", &steps);
-        if let How::BlueGreen = self.how {
-            let analysis = json!({"templates": [{"templateName": "instant"}]});
-            manifest["spec"]["strategy"] = json!({"blueGreen": {
-                "activeService": NAME, "previewService": PREVIEW, "previewReplicaCount": 1,
-                "prePromotionAnalysis": analysis, "postPromotionAnalysis": analysis,
-                "autoPromotionSeconds": 1, "scaleDownDelaySeconds": 1,
-            }});
-        }
-        manifest["spec"]["replicas"] = json!(REPLICAS);
-        manifest["spec"]["revisionHistoryLimit"] = json!(1);
-        let container = &mut manifest["spec"]["template"]["spec"]["containers"][0];
-        container["env"] = json!([{"name": "ROUND", "value": self.round.to_string()}]);
-        // Ready as soon as it runs.
-        container
-            .as_object_mut()
-            .map(|fields| fields.remove("readinessProbe"));
-        self.lane.shop.apply(&manifest).await
-    }
-
-    /// Begins a round.
-    async fn begin(&mut self) -> Result<()> {
-        match self.deed {
-            Deed::Version => self.deploy().await,
-            Deed::Restart => {
-                // A pod's age is in whole seconds: one that was made in this one is not older.
-                let before = self.newest_second();
-                let now = eventually("the next second", SOON, async || {
-                    let now = jiff::Timestamp::now();
-                    let later = Some(now.as_second()) > before;
-                    later.then_some(now).ok_or_else(|| now.to_string())
-                });
-                self.lane.shop.patch(&deed::restart(now.await?)).await
-            }
-            Deed::Scale => {
-                let more = json!({"spec": {"replicas": MORE_REPLICAS}});
-                self.lane.shop.patch(&more).await
-            }
-        }
-    }
-
-    /// The second in which the last pod was started.
-    fn newest_second(&self) -> Option<i64> {
-        let lines = self.journal().ok()?;
-        lines.iter().map(|line| line.time.as_second()).max()
-    }
-
-    /// Whether the Rollout, as it is, shows the end of the round.
-    fn is_done(&self, rollout: &Value) -> bool {
-        let round = self.round.to_string();
-        let served = text(rollout, "/spec/template/spec/containers/0/env/0/value") == round
-            && text(rollout, "/status/phase") == "Healthy"
-            && text(rollout, "/status/stableRS") == text(rollout, "/status/currentPodHash");
-        let restarted = text(rollout, "/status/restartedAt") == text(rollout, "/spec/restartAt");
-        let scaled =
-            number(rollout, "/status/availableReplicas") == number(rollout, "/spec/replicas");
-        served && restarted && scaled
-    }
-
     /// Waits until the newest version is served and nothing is written any more; gives the Rollout.
     async fn settled(&mut self) -> Result<Value> {
         let waited = self
@@ -367,18 +286,9 @@ impl Stage {
         self.lane.shop.rollout().await
     }
 
-    /// What the next round begins from.
-    async fn reset(&mut self) -> Result<()> {
-        if self.deed == Deed::Scale {
-            let fewer = json!({"spec": {"replicas": REPLICAS}});
-            self.lane.shop.patch(&fewer).await?;
-            self.settled().await?;
-        }
-        Ok(())
-    }
-
     /// One round from rest to rest.
     async fn canary(&mut self, kill: Option<(u64, Moment)>) -> Result<Outcome> {
+        self.prepare().await?;
         let before = self.lane.shop.rollout().await?;
         let old = text(&before, "/status/stableRS").to_owned();
         let known = self.started()?;
