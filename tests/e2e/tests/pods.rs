@@ -231,6 +231,12 @@ async fn the_scale_subresource_is_followed_in_every_pause_and_never_feeds_an_abo
     shop.serves(&[("v1", 8)])
         .await
         .expect("eight of the stable version");
+    // Pods are counted in the status a moment later.
+    shop.until("an autoscaler sees eight", |rollout| {
+        number(rollout, "/status/HPAReplicas") == 8
+    })
+    .await
+    .expect("counted");
     let scale = shop.scale(None).await.expect("a scale");
     assert_eq!(number(&scale, "/status/replicas"), 8);
     shared.check().await.expect("no fault");
