@@ -19,7 +19,8 @@ const COUNTED: &str = "ReplicaSetUpdated";
 /// For pods that became available, or ceased to be: long enough to count those of a step once, short enough that nobody
 /// who watches takes notice, and a small part of an autoscaler's 15 s.
 const AVAILABLE: SignedDuration = SignedDuration::from_secs(1);
-/// For pods that were made: that they are there says little before they are available, and mostly they soon are.
+/// For pods that were made in an update: that they are there says little before they are available, and mostly they soon
+/// are.
 const MADE: SignedDuration = SignedDuration::from_secs(5);
 /// So many times longer while more waits for the agent than it can work on: everything is late then, every write makes it
 /// later, and numbers of pods are what is missed least.
@@ -33,7 +34,13 @@ pub fn hold_back(observed: &Observed, plan: &mut Plan) {
     let available = before.available_replicas != plan.status.available_replicas
         || before.ready_replicas != plan.status.ready_replicas
         || before.hpa_replicas != plan.status.hpa_replicas;
-    let hold = if available { AVAILABLE } else { MADE };
+    // Pods that were made will soon be available only while there is an update; else their number is the news.
+    let updating = before.phase == Some(Phase::Progressing);
+    let hold = if updating && !available {
+        MADE
+    } else {
+        AVAILABLE
+    };
     let hold = if observed.busy {
         hold.saturating_mul(BUSY)
     } else {
