@@ -241,8 +241,8 @@ impl Caches {
         Box::new(move |object, gone| {
             let key = ObjectKey::of(object.metadata());
             if gone {
-                for service in managed.indexed(&key.to_string()) {
-                    queue.add(Work::Service(ObjectKey::of(service.metadata())));
+                for service in managed.indexed_keys(&key.to_string()) {
+                    queue.add(Work::Service(service));
                 }
             }
             queue.add(Work::Rollout(key));
@@ -254,8 +254,8 @@ impl Caches {
         let rollouts = Arc::clone(&self.rollouts);
         Box::new(move |object, gone| {
             let key = ObjectKey::of(object.metadata());
-            for rollout in rollouts.indexed(&key.to_string()) {
-                queue.add(Work::Rollout(ObjectKey::of(rollout.metadata())));
+            for rollout in rollouts.indexed_keys(&key.to_string()) {
+                queue.add(Work::Rollout(rollout));
             }
             if let Some(manager) = service_rollout(object.metadata()) {
                 queue.add(Work::Rollout(manager));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_api::digest::content_digest;
-use agent_api::names::{ANNOTATION_DIGEST, gate_name};
+use agent_api::names::gate_name;
 use agent_api::{
     AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, Pod, PodTemplate,
     ReplicaSet, Rollout, Service, Uid, Workload,
@@ -31,7 +31,7 @@ use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
 use crate::status_times::StatusTimes;
 use crate::store::Found;
-use crate::stored::StoredForms;
+use crate::stored::{StoredForms, carried};
 use crate::wire::{FIRST_DEPLOY_FREE, PASSED, UNGOVERN};
 use crate::workloads::Workloads;
 
@@ -199,28 +199,9 @@ impl Observer {
         observed: &Observed,
         uid: &Uid,
     ) -> Result<Option<PodTemplate>, Error> {
-        let Some(template) = observed.template() else {
+        let Some(written) = to_compare(observed) else {
             return Ok(None);
         };
-        let carried = |set: &ReplicaSet| {
-            let annotations = set.metadata.annotations.as_ref();
-            annotations.and_then(|all| all.get(ANNOTATION_DIGEST).cloned().map(ContentDigest))
-        };
-        let carried: Vec<_> = observed.replica_sets.iter().map(carried).collect();
-        let stored = !observed.stored.is_empty();
-        if !stored && carried.iter().all(Option::is_some) {
-            return Ok(None);
-        }
-        // Nothing has to be compared when a ReplicaSet is marked as holding the spec, or has stored it like that.
-        let written = content_digest(template);
-        let mut known = observed
-            .stored
-            .values()
-            .flatten()
-            .chain(carried.iter().flatten());
-        if known.any(|digest| *digest == written) {
-            return Ok(None);
-        }
         Ok(self.rehearsal.defaulted(observed, uid, &written).await?)
     }
 
@@ -446,6 +427,25 @@ fn passed(gate: &Gate) -> std::collections::BTreeSet<ContentDigest> {
         .filter_map(|one| one.as_str())
         .map(ContentDigest::from)
         .collect()
+}
+
+/// The spec's digest, if some ReplicaSet can be compared with it only once its defaults are known: none is marked as
+/// holding the spec, or has stored it like that.
+fn to_compare(observed: &Observed) -> Option<ContentDigest> {
+    let template = observed.template()?;
+    let carried: Vec<Option<&str>> = observed.replica_sets.iter().map(carried).collect();
+    if observed.stored.is_empty() && carried.iter().all(Option::is_some) {
+        return None;
+    }
+    let written = content_digest(template);
+    let stored = observed
+        .stored
+        .values()
+        .flatten()
+        .map(ContentDigest::as_str);
+    let mut known = stored.chain(carried.into_iter().flatten());
+    let is_known = known.any(|digest| digest == written.as_str());
+    (!is_known).then_some(written)
 }
 
 /// The objects that could be decoded.

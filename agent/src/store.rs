@@ -152,6 +152,11 @@ impl<K: Keepable> Store<K> {
             .collect()
     }
 
+    /// Names of the objects under an index.
+    pub fn indexed_keys(&self, index: &str) -> Vec<ObjectKey> {
+        self.read().by_index.get(index).cloned().unwrap_or_default()
+    }
+
     /// All names.
     pub fn keys(&self) -> Vec<ObjectKey> {
         self.read().objects.keys().cloned().collect()

@@ -90,7 +90,8 @@ impl StoredForms {
     }
 }
 
-fn carried(set: &ReplicaSet) -> Option<&str> {
+/// The digest that a ReplicaSet is marked with.
+pub(crate) fn carried(set: &ReplicaSet) -> Option<&str> {
     let annotations = set.metadata.annotations.as_ref()?;
     annotations.get(ANNOTATION_DIGEST).map(String::as_str)
 }

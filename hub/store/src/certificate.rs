@@ -62,20 +62,7 @@ impl Store {
     pub async fn renew(&self, renewal: &Renewal, issuer: &dyn CertificateIssuer) -> Result<String> {
         let mut tx = self.pool.begin().await?;
         let issued = renew(&mut tx, renewal, issuer).await;
-        match issued {
-            Ok(certificate) => {
-                tx.commit().await?;
-                Ok(certificate)
-            }
-            Err(error) => {
-                tx.rollback().await?;
-                if let Error::Refused { message } = &error {
-                    self.refusal_add("Renew", renewal.cluster.as_str(), message)
-                        .await?;
-                }
-                Err(error)
-            }
-        }
+        self.ended(tx, issued, "Renew", &renewal.cluster).await
     }
 
     /// Denies every certificate that a cluster has; it has to join again.

@@ -123,21 +123,8 @@ impl Store {
     /// `Refused` with the reason; `Unavailable`.
     pub async fn join(&self, join: &Join, issuer: &dyn CertificateIssuer) -> Result<String> {
         let mut tx = self.pool.begin().await?;
-        let answer = spend(&mut tx, join, issuer).await;
-        match answer {
-            Ok(certificate) => {
-                tx.commit().await?;
-                Ok(certificate)
-            }
-            Err(error) => {
-                tx.rollback().await?;
-                if let Error::Refused { message } = &error {
-                    self.refusal_add("Join", join.cluster.as_str(), message)
-                        .await?;
-                }
-                Err(error)
-            }
-        }
+        let issued = spend(&mut tx, join, issuer).await;
+        self.ended(tx, issued, "Join", &join.cluster).await
     }
 }
 

@@ -1,11 +1,13 @@
 //! Refused attempts (S22). In: who tried what and why not. Out: rows for people. It must not refuse anything itself.
 
 use ::time::OffsetDateTime;
+use hub_engine::ClusterName;
 use jiff::Timestamp;
+use sqlx::{Postgres, Transaction};
 
 use crate::row::row;
 use crate::time::from_db;
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 
 pub(crate) const INSERT: &str = "insert into refusals (kind, who, message) values ($1, $2, $3)";
 pub(crate) const LIST: &str =
@@ -42,6 +44,26 @@ impl Store {
             .execute(&self.pool)
             .await?;
         Ok(())
+    }
+
+    /// Ends a transaction that was to answer a cluster: what was refused leaves nothing but the record of it.
+    pub(crate) async fn ended<T>(
+        &self,
+        tx: Transaction<'_, Postgres>,
+        answer: Result<T>,
+        kind: &str,
+        cluster: &ClusterName,
+    ) -> Result<T> {
+        match &answer {
+            Ok(_) => tx.commit().await?,
+            Err(error) => {
+                tx.rollback().await?;
+                if let Error::Refused { message } = error {
+                    self.refusal_add(kind, cluster.as_str(), message).await?;
+                }
+            }
+        }
+        answer
     }
 
     /// The newest ones first.
