@@ -86,7 +86,16 @@ impl AnalysisController {
             Action::Measure {
                 metric: _,
                 resolved,
-            } => self.measurer.start(key, &uid, *resolved),
+            } => self.measurer.start(key, &uid, *resolved, None),
+            Action::Resume {
+                metric: _,
+                resolved,
+                measurement,
+            } => self
+                .measurer
+                .start(key, &uid, *resolved, Some(*measurement)),
+            // Nothing that needs time is asked yet that lives on when it is not asked again.
+            Action::Terminate { .. } => {}
             Action::Cancel { metric } => self.measurer.cancel(&uid, &metric),
             Action::DeleteRun => match self
                 .writer

@@ -33,6 +33,7 @@ pub mod refusals;
 pub mod rehearsal;
 pub mod renewal;
 pub mod revision;
+pub mod secrets;
 pub mod start;
 pub mod status_patch;
 pub mod status_times;

@@ -5,13 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use agent_api::{Metric, PrometheusMetric, Uid};
+use agent_api::{AnalysisPhase, Measurement, Metric, StatusTime, Uid};
 use agent_engine::analysis::Finished;
-use agent_providers::{Judgement, Query, Transport, judge, parse, prometheus, request};
+use agent_providers::{Asker, Outcome};
 use jiff::Timestamp;
-use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
@@ -21,8 +19,6 @@ use crate::queue::Queue;
 
 /// Measurements at a time: each holds a connection.
 const AT_A_TIME: usize = 32;
-/// Longest time that a metric may ask for; a verdict that takes longer is none.
-const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest value kept in a status; an aggregated answer is a few numbers.
 const MAX_VALUE: usize = 1024;
 
@@ -51,9 +47,7 @@ impl State {
 
 /// The measurer.
 pub struct Measurer {
-    transport: Transport,
-    /// Where to ask when a metric does not say.
-    default_address: Option<String>,
+    asker: Asker,
     queue: Arc<Queue<Work>>,
     slots: Arc<Semaphore>,
     state: Mutex<State>,
@@ -62,32 +56,37 @@ pub struct Measurer {
 impl Measurer {
     /// Nothing measured yet.
     #[must_use]
-    pub fn new(default_address: Option<String>, queue: Arc<Queue<Work>>) -> Self {
+    pub fn new(asker: Asker, queue: Arc<Queue<Work>>) -> Self {
         let slots = Arc::new(Semaphore::new(AT_A_TIME));
         Self {
-            transport: Transport::default(),
-            default_address,
+            asker,
             queue,
             slots,
             state: Mutex::default(),
         }
     }
 
-    /// Starts one measurement, unless it is under way.
-    pub fn start(self: &Arc<Self>, key: &ObjectKey, run: &Uid, metric: Metric) {
+    /// Starts one measurement, or goes on with it, unless it is under way.
+    pub fn start(
+        self: &Arc<Self>,
+        key: &ObjectKey,
+        run: &Uid,
+        metric: Metric,
+        before: Option<Measurement>,
+    ) {
         let place = (run.clone(), metric.name.clone());
         let mut state = self.lock();
         if state.running.contains_key(&place) {
             return;
         }
         // One that was made again under the same name before its end was seen.
-        let before = state.runs.insert(key.clone(), run.clone());
-        if let Some(before) = before.filter(|before| before != run) {
-            state.forget(&before);
+        let former = state.runs.insert(key.clone(), run.clone());
+        if let Some(former) = former.filter(|former| former != run) {
+            state.forget(&former);
         }
         let (this, key, done) = (Arc::clone(self), key.clone(), place.clone());
         let task = tokio::spawn(async move {
-            let finished = this.measure(metric).await;
+            let finished = this.measure(&key.namespace, metric, before).await;
             this.finish(done, finished);
             this.queue.add(Work::Run(key));
         });
@@ -148,108 +147,48 @@ impl Measurer {
         }
     }
 
-    async fn measure(&self, metric: Metric) -> Finished {
+    async fn measure(
+        &self,
+        namespace: &str,
+        metric: Metric,
+        before: Option<Measurement>,
+    ) -> Finished {
         let _slot = self.slots.acquire().await;
-        let started_at = Timestamp::now();
-        let (judgement, value, metadata) = match metric.provider.prometheus.clone() {
-            Some(prometheus) => self.ask_prometheus(&metric, &prometheus, started_at).await,
-            None => (
-                Judgement::error(no_provider(&metric)),
-                None,
-                BTreeMap::new(),
-            ),
-        };
-        Finished {
+        let now = Timestamp::now();
+        let begun = before.as_ref().and_then(|before| before.started_at);
+        let memory = before.map(|before| before.metadata).unwrap_or_default();
+        let outcome = self.asker.ask(&metric, namespace, now, &memory).await;
+        let mut finished = Finished {
             metric: metric.name,
-            started_at,
+            started_at: begun.map_or(now, StatusTime::timestamp),
             finished_at: Timestamp::now(),
-            phase: judgement.phase,
-            value,
-            message: judgement.message,
-            metadata,
-        }
-    }
-
-    async fn ask_prometheus(
-        &self,
-        metric: &Metric,
-        asked: &PrometheusMetric,
-        now: Timestamp,
-    ) -> (Judgement, Option<String>, BTreeMap<String, String>) {
-        let metadata = BTreeMap::from([(
-            "ResolvedPrometheusQuery".to_owned(),
-            asked.query.clone().unwrap_or_default(),
-        )]);
-        let value = match self.prometheus_value(asked).await {
-            Ok(value) => value,
-            Err(message) => return (Judgement::error(message), None, metadata),
+            resume_at: None,
+            phase: AnalysisPhase::Running,
+            value: None,
+            message: None,
+            metadata: BTreeMap::new(),
         };
-        let judgement = judge(
-            metric.success_condition.as_deref(),
-            metric.failure_condition.as_deref(),
-            &value,
-            now,
-        );
-        let text: String = value.text().chars().take(MAX_VALUE).collect();
-        (judgement, Some(text), metadata)
-    }
-
-    async fn prometheus_value(
-        &self,
-        asked: &PrometheusMetric,
-    ) -> Result<agent_providers::MetricValue, String> {
-        if asked.range_query.is_some() {
-            return Err("rangeQuery is not built into this agent: use an instant query".to_owned());
+        match outcome {
+            Outcome::Over {
+                judgement,
+                value,
+                metadata,
+            } => {
+                finished.phase = judgement.phase;
+                finished.message = judgement.message;
+                finished.value = value.map(|text| text.chars().take(MAX_VALUE).collect());
+                finished.metadata = metadata;
+            }
+            Outcome::Later { resume_at, memory } => {
+                finished.resume_at = Some(resume_at);
+                finished.metadata = memory;
+            }
         }
-        if asked.authentication.is_some() {
-            return Err("authentication is not built into this agent: use a header".to_owned());
-        }
-        let given = asked.address.clone().filter(|address| !address.is_empty());
-        let address = given.or_else(|| self.default_address.clone()).ok_or(
-            "the metric has no prometheus address, and the agent has no default (--prometheus-address)",
-        )?;
-        let seconds = asked
-            .timeout
-            .and_then(|seconds| u64::try_from(seconds).ok())
-            .filter(|seconds| *seconds > 0);
-        let timeout = seconds
-            .map_or(prometheus::DEFAULT_TIMEOUT, Duration::from_secs)
-            .min(MAX_TIMEOUT);
-        let headers = asked
-            .headers
-            .iter()
-            .map(|header| (header.key.clone(), SecretString::from(header.value.clone())));
-        let query = Query {
-            address,
-            query: asked.query.clone().unwrap_or_default(),
-            timeout,
-            headers: headers.collect(),
-            insecure: asked.insecure.unwrap_or(false),
-        };
-        let request = request(&query).map_err(|error| error.to_string())?;
-        let answer = self
-            .transport
-            .send(&request)
-            .await
-            .map_err(|error| error.to_string())?;
-        parse(answer.status, &answer.body).map_err(|error| error.to_string())
+        finished
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn no_provider(metric: &Metric) -> String {
-    match metric.provider.rest.keys().next() {
-        Some(name) => format!(
-            "metric {:?} asks {name}, which is not built into this agent: use prometheus",
-            metric.name
-        ),
-        None => format!(
-            "metric {:?} names no provider: give it prometheus",
-            metric.name
-        ),
     }
 }
 

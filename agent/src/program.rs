@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use agent_providers::{Asker, Environment, Transport};
 use http::Uri;
 use kube::Client;
 use secrecy::SecretString;
@@ -30,6 +31,7 @@ use crate::observe::Observer;
 use crate::queue::Queue;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
+use crate::secrets::ClusterSecrets;
 use crate::start;
 use crate::status_times::StatusTimes;
 use crate::stored::StoredForms;
@@ -180,7 +182,16 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
     let refusals: Arc<Refusals> = Arc::default();
     let status_times: Arc<StatusTimes> = Arc::default();
     let claims = Arc::new(Claims::new(shared.client.clone()));
-    let measurer = Measurer::new(args.prometheus_address.clone(), Arc::clone(&shared.queue));
+    let secrets = ClusterSecrets {
+        client: shared.client.clone(),
+        namespace: shared.namespace.clone(),
+    };
+    let environment = Environment {
+        prometheus_address: args.prometheus_address.clone(),
+        ..Environment::default()
+    };
+    let asker = Asker::new(Transport::default(), Arc::new(secrets), environment);
+    let measurer = Measurer::new(asker, Arc::clone(&shared.queue));
     Controller {
         observer: Observer {
             caches: Arc::clone(&shared.caches),

@@ -2,8 +2,6 @@
 //!
 //! In: the objects' JSON. Out: typed metrics. Must not touch: measuring and judging.
 
-use serde_json::Value;
-
 pub use crate::analysis_run::{
     AnalysisPhase, AnalysisRun, AnalysisRunSpec, AnalysisRunStatus, Measurement, MetricResult,
     RunSummary, TtlStrategy,
@@ -13,6 +11,7 @@ use crate::names::{ROLLOUTS_GROUP, VERSION};
 use crate::object::{
     ApiVersionOf, ClusterWide, KindOf, Namespaced, ObjectMeta, Trim, kind, trim_metadata,
 };
+use crate::provider::MetricProvider;
 use crate::record::record;
 
 record! {
@@ -183,43 +182,5 @@ record! {
         pub consecutive_success_limit: Option<IntOrString>,
         /// Whom to ask.
         pub provider: MetricProvider,
-    }
-}
-
-record! {
-    /// Whom to ask; exactly one is given, all but Prometheus are kept in `rest`.
-    pub struct MetricProvider {
-        /// A Prometheus server.
-        pub prometheus: Option<PrometheusMetric>,
-    }
-}
-
-record! {
-    /// A question to a Prometheus server.
-    pub struct PrometheusMetric {
-        /// Its address.
-        pub address: Option<String>,
-        /// The query.
-        pub query: Option<String>,
-        /// Seconds to wait for the answer.
-        pub timeout: Option<i64>,
-        /// Do not verify its certificate.
-        pub insecure: Option<bool>,
-        /// Headers sent along.
-        pub headers: Vec<Header>,
-        /// A query over a range of time.
-        pub range_query: Option<Value>,
-        /// How to authenticate.
-        pub authentication: Option<Value>,
-    }
-}
-
-record! {
-    /// A header of a request.
-    pub struct Header {
-        /// Name.
-        pub key: String,
-        /// Value.
-        pub value: String,
     }
 }

@@ -5,8 +5,9 @@
 
 use jiff::SignedDuration;
 
-use crate::analysis::{Metric, PrometheusMetric};
+use crate::analysis::Metric;
 use crate::intstr::{self, IntOrString};
+use crate::provider::PrometheusMetric;
 use crate::rollout::RolloutSpec;
 use crate::strategy::{CanaryStrategy, StepAnalysis};
 

@@ -23,6 +23,7 @@ pub mod object;
 pub mod pod;
 pub mod pod_hash;
 pub mod pod_template;
+pub mod provider;
 pub mod record;
 pub mod replica_set;
 pub mod rollout;
@@ -43,8 +44,7 @@ pub mod workload;
 
 pub use analysis::{
     AnalysisPhase, AnalysisRun, AnalysisRunSpec, AnalysisRunStatus, AnalysisTemplate,
-    AnalysisTemplateSpec, ClusterAnalysisTemplate, Measurement, Metric, MetricProvider,
-    MetricResult, PrometheusMetric, RunSummary,
+    AnalysisTemplateSpec, ClusterAnalysisTemplate, Measurement, Metric, MetricResult, RunSummary,
 };
 pub use blue_green::{BlueGreenStatus, BlueGreenStrategy};
 pub use digest::{ContentDigest, DeliveryDigest};
@@ -62,6 +62,7 @@ pub use object::{Decoded, Kind, ObjectMeta, Trim, Unread};
 pub use pod::{Pod, PodCondition, PodStatus};
 pub use pod_hash::PodHash;
 pub use pod_template::PodTemplate;
+pub use provider::{MetricProvider, PROVIDERS, PrometheusMetric};
 pub use replica_set::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 pub use rollout::{Experiment, Rollout, RolloutSpec, RolloutStrategy, WorkloadRef};
 pub use rollout_status::{

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::analysis::Metric;
 use crate::duration;
+use crate::provider::PROVIDERS;
 use crate::validate::{Findings, Problem};
 
 /// Whether metrics may measure without end.
@@ -119,36 +120,38 @@ fn limits(path: &str, metric: &Metric, ending: Ending, findings: &mut Findings) 
 
 fn provider(path: &str, metric: &Metric, findings: &mut Findings) {
     let path = format!("{path}.provider");
-    let others: Vec<&str> = metric
-        .provider
-        .rest
-        .iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(key, _)| key.as_str())
-        .collect();
-    match (&metric.provider.prometheus, others.as_slice()) {
-        (None, []) => findings.add(&path, "is missing: write prometheus"),
-        (None, [one]) => {
-            findings.unsupported(&format!("{path}.{one}"), &format!("the provider {one}"))
-        }
-        (Some(prometheus), []) => {
-            if prometheus.query.as_deref().is_none_or(str::is_empty) {
-                findings.add(
-                    &format!("{path}.prometheus.query"),
-                    "is missing: write the query",
-                );
-            }
-            if prometheus.range_query.is_some() {
-                findings.unsupported(&format!("{path}.prometheus.rangeQuery"), "rangeQuery");
-            }
-            if prometheus.authentication.is_some() {
-                findings.unsupported(
-                    &format!("{path}.prometheus.authentication"),
-                    "authentication",
-                );
-            }
-        }
-        (Some(_) | None, _) => findings.add(&path, "has more than one kind: write exactly one"),
+    match metric.provider.given().as_slice() {
+        [] => findings.add(
+            &path,
+            format!("is missing: write one of {}", PROVIDERS.join(", ")),
+        ),
+        [one] if !PROVIDERS.contains(one) => findings.add(
+            &format!("{path}.{one}"),
+            format!(
+                "is a provider that nobody knows: write one of {}",
+                PROVIDERS.join(", ")
+            ),
+        ),
+        [one @ "plugin"] => findings.unsupported(&format!("{path}.{one}"), "a metric plugin"),
+        [_] => question(&path, metric, findings),
+        several => findings.add(
+            &path,
+            format!(
+                "has more than one kind ({}): write exactly one",
+                several.join(", ")
+            ),
+        ),
+    }
+}
+
+fn question(path: &str, metric: &Metric, findings: &mut Findings) {
+    if let Some(prometheus) = &metric.provider.prometheus
+        && prometheus.query.as_deref().is_none_or(str::is_empty)
+    {
+        findings.add(
+            &format!("{path}.prometheus.query"),
+            "is missing: write the query",
+        );
     }
 }
 

@@ -6,12 +6,12 @@
 
 pub mod audit;
 pub mod metric;
+pub mod plan;
 pub mod template;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use agent_api::{
     AnalysisPhase, AnalysisRun, AnalysisRunStatus, Measurement, Metric, MetricResult, RunSummary,
@@ -21,6 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use audit::audit;
 use metric::{Limits, verdict};
+pub use plan::{Action, Plan, Reason};
 
 /// Measurements kept in the status when the run does not say.
 const KEPT_MEASUREMENTS: usize = 10;
@@ -38,16 +39,18 @@ pub struct Observed {
     pub in_flight: BTreeSet<String>,
 }
 
-/// One measurement, judged by the metric's conditions.
+/// One measurement, judged by the metric's conditions; or one leg of it, when the provider needs time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finished {
     /// The metric.
     pub metric: String,
     /// When it began.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// When it ended, or this leg of it.
     pub finished_at: Timestamp,
-    /// Successful, Failed, Inconclusive or Error.
+    /// When the provider is to be asked again; the phase is Running then, and what to know is in `metadata`.
+    pub resume_at: Option<Timestamp>,
+    /// Successful, Failed, Inconclusive or Error; Running when the provider needs time.
     pub phase: AnalysisPhase,
     /// What was measured, as text.
     pub value: Option<String>,
@@ -55,80 +58,6 @@ pub struct Finished {
     pub message: Option<String>,
     /// What the provider adds.
     pub metadata: BTreeMap<String, String>,
-}
-
-/// What to do now.
-#[derive(Debug, Clone, PartialEq)]
-#[must_use]
-pub struct Plan {
-    /// In order.
-    pub actions: Vec<Action>,
-    /// The whole status.
-    pub status: AnalysisRunStatus,
-    /// Why this plan and not more.
-    pub reasons: Vec<Reason>,
-    /// When to look again although nothing changed.
-    pub wake: Option<Timestamp>,
-}
-
-/// One thing to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Measure now.
-    Measure {
-        /// Its place in `spec.metrics`.
-        metric: usize,
-        /// The metric with its arguments filled in.
-        resolved: Box<Metric>,
-    },
-    /// Give up a measurement that is under way.
-    Cancel {
-        /// The metric.
-        metric: String,
-    },
-    /// Delete the run: its time to live is over.
-    DeleteRun,
-}
-
-/// Why a plan is as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// The run cannot be carried out.
-    Unusable {
-        /// What is wrong.
-        why: String,
-    },
-    /// A measurement is under way.
-    Measuring {
-        /// The metric.
-        metric: String,
-    },
-    /// The next measurement has its time.
-    NextAt {
-        /// The metric.
-        metric: String,
-        /// Its time.
-        at: Timestamp,
-    },
-    /// Somebody ended the run.
-    Terminated,
-    /// The run is over.
-    Over {
-        /// As what.
-        phase: AnalysisPhase,
-    },
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unusable { why } => write!(f, "cannot be carried out: {why}"),
-            Self::Measuring { metric } => write!(f, "metric {metric:?} is being measured"),
-            Self::NextAt { metric, at } => write!(f, "metric {metric:?} is measured next at {at}"),
-            Self::Terminated => f.write_str("the run was ended by request"),
-            Self::Over { phase } => write!(f, "the run is over: {phase}"),
-        }
-    }
 }
 
 /// Decides what to do about one run.

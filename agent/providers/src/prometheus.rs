@@ -3,12 +3,16 @@
 //! In: address, query and options, with arguments filled in. Out: the request to send, and the value in an answer. It
 //! must not send anything.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agent_api::PrometheusMetric;
+use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::transport::Request;
+use crate::question::{Asked, Environment, Next, Reading};
+use crate::transport::{Body, MAX_TIMEOUT, Method, Request};
 use crate::value::MetricValue;
 
 /// How long an answer is waited for when the metric does not say.
@@ -17,21 +21,6 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_QUOTE: usize = 200;
 /// Most series in an answer: a verdict over more is a query without an aggregation.
 const MAX_SERIES: usize = 10_000;
-
-/// A question to a Prometheus server.
-#[derive(Debug, Clone)]
-pub struct Query {
-    /// Its address, with or without a path.
-    pub address: String,
-    /// PromQL.
-    pub query: String,
-    /// How long to wait.
-    pub timeout: Duration,
-    /// Headers to send along.
-    pub headers: Vec<(String, SecretString)>,
-    /// Do not verify the server's certificate.
-    pub insecure: bool,
-}
 
 /// Why there is no value.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +33,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// No address anywhere.
+    #[error(
+        "the metric has no prometheus address, and the agent has no default (--prometheus-address): give it one"
+    )]
+    NoAddress,
+    /// A range of time.
+    #[error("rangeQuery is not built into this agent: use an instant query")]
+    RangeQuery,
     /// The query is empty.
     #[error("prometheus query is empty: give the metric a query")]
     NoQuery,
@@ -66,16 +63,40 @@ pub enum Error {
     TooMany(usize),
 }
 
+/// How the conversation goes on: one request, one answer.
+pub fn next(metric: &PrometheusMetric, asked: &Asked<'_>) -> Result<Next, Error> {
+    let Some(answer) = asked.answers.first() else {
+        return request(metric, asked.environment).map(Next::Ask);
+    };
+    let query = metric.query.clone().unwrap_or_default();
+    Ok(Next::Done(Reading {
+        value: parse(answer.status, &answer.body)?,
+        phase: None,
+        metadata: BTreeMap::from([("ResolvedPrometheusQuery".to_owned(), query)]),
+    }))
+}
+
 /// The request for a query.
-pub fn request(query: &Query) -> Result<Request, Error> {
-    if query.query.trim().is_empty() {
+pub fn request(metric: &PrometheusMetric, environment: &Environment) -> Result<Request, Error> {
+    let query = metric.query.as_deref().unwrap_or_default();
+    if query.trim().is_empty() {
         return Err(Error::NoQuery);
     }
+    if metric.range_query.is_some() {
+        return Err(Error::RangeQuery);
+    }
+    let given = metric
+        .address
+        .as_ref()
+        .filter(|address| !address.is_empty());
+    let address = given
+        .or(environment.prometheus_address.as_ref())
+        .ok_or(Error::NoAddress)?;
     let bad = |reason: &str| Error::Address {
-        address: query.address.clone(),
+        address: address.clone(),
         reason: reason.to_owned(),
     };
-    let mut url = reqwest::Url::parse(&query.address).map_err(|error| bad(&error.to_string()))?;
+    let mut url = Url::parse(address).map_err(|error| bad(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(bad("it is no http or https address"));
     }
@@ -83,19 +104,33 @@ pub fn request(query: &Query) -> Result<Request, Error> {
         .map_err(|()| bad("it has no path"))?
         .pop_if_empty()
         .extend(["api", "v1", "query"]);
-    let mut form = reqwest::Url::parse("form:/").map_err(|error| bad(&error.to_string()))?;
-    form.query_pairs_mut().append_pair("query", &query.query);
+    let mut form = Url::parse("form:/").map_err(|error| bad(&error.to_string()))?;
+    form.query_pairs_mut().append_pair("query", query);
+    let headers = metric.headers.iter();
+    let headers = headers.map(|one| (one.key.clone(), SecretString::from(one.value.clone())));
     Ok(Request {
+        method: Method::Post,
         url,
-        form: form.query().unwrap_or_default().to_owned(),
-        headers: query.headers.clone(),
-        timeout: query.timeout,
-        insecure: query.insecure,
+        headers: headers.collect(),
+        body: Body::Form(form.query().unwrap_or_default().into()),
+        authentication: metric.authentication.clone(),
+        timeout: timeout(metric),
+        insecure: metric.insecure.unwrap_or(false),
     })
 }
 
+fn timeout(metric: &PrometheusMetric) -> Duration {
+    let seconds = metric
+        .timeout
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .filter(|seconds| *seconds > 0);
+    seconds
+        .map_or(DEFAULT_TIMEOUT, Duration::from_secs)
+        .min(MAX_TIMEOUT)
+}
+
 #[derive(Deserialize)]
-struct Body {
+struct Reply {
     status: String,
     data: Option<Data>,
     error: Option<String>,
@@ -115,7 +150,7 @@ struct Series {
 
 /// The value in an answer.
 pub fn parse(status: u16, body: &[u8]) -> Result<MetricValue, Error> {
-    let read: Result<Body, _> = serde_json::from_slice(body);
+    let read: Result<Reply, _> = serde_json::from_slice(body);
     let ok = (200..300).contains(&status);
     let body = match read {
         Ok(read) => read,

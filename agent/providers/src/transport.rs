@@ -8,11 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use agent_api::provider::Authentication;
+use http::header::CONTENT_TYPE;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 
+/// Longest time that a metric may ask for; a verdict that takes longer is none.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 /// Largest answer: the value of a metric is a few numbers.
 const MAX_BODY: usize = 1 << 20;
 /// Most redirects inside one origin.
@@ -22,15 +26,43 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Idle connections are closed after this, so that a moved server is found again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A request of a provider; always a form that is posted.
+/// How a request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+}
+
+/// What a request carries; may hold a secret.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// Nothing.
+    Empty,
+    /// A form, encoded.
+    Form(SecretString),
+    /// JSON.
+    Json(SecretString),
+    /// Text of whatever kind; the request's headers say which.
+    Text(SecretString),
+}
+
+/// A request of a provider.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// How.
+    pub method: Method,
     /// Where to.
     pub url: Url,
-    /// The form, encoded.
-    pub form: String,
     /// Headers to send along.
     pub headers: Vec<(String, SecretString)>,
+    /// What.
+    pub body: Body,
+    /// How to authenticate.
+    pub authentication: Option<Authentication>,
     /// How long the whole may take.
     pub timeout: Duration,
     /// Do not verify the server's certificate.
@@ -52,6 +84,9 @@ pub enum Error {
     /// The address may not be asked.
     #[error("{0} is a link-local address and may not be asked: point the metric elsewhere")]
     Forbidden(IpAddr),
+    /// Authentication other than by a header.
+    #[error("authentication is not built into this agent: use a header")]
+    Authentication,
     /// A header cannot be sent.
     #[error("header {0:?} cannot be sent: check its name and value")]
     Header(String),
@@ -113,14 +148,26 @@ impl Transport {
             host: host.to_owned(),
             reason: chain(&error),
         };
-        let mut builder = self
-            .client(request.insecure)?
-            .post(request.url.clone())
-            .header(
-                http::header::CONTENT_TYPE,
-                "application/x-www-form-urlencoded",
-            )
-            .body(request.form.clone());
+        if request.authentication.is_some() {
+            return Err(Error::Authentication);
+        }
+        let client = self.client(request.insecure)?;
+        let url = request.url.clone();
+        let builder = match request.method {
+            Method::Get => client.get(url),
+            Method::Post => client.post(url),
+            Method::Put => client.put(url),
+        };
+        let mut builder = match &request.body {
+            Body::Empty => builder,
+            Body::Form(text) => builder
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(text.expose_secret().to_owned()),
+            Body::Json(text) => builder
+                .header(CONTENT_TYPE, "application/json")
+                .body(text.expose_secret().to_owned()),
+            Body::Text(text) => builder.body(text.expose_secret().to_owned()),
+        };
         for (name, value) in &request.headers {
             let mut secret = http::HeaderValue::from_str(value.expose_secret())
                 .map_err(|_| Error::Header(name.clone()))?;

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use agent_api::{Decoded, FirstContact, Uid};
 use agent_engine::Settings;
+use agent_providers::{Asker, Environment, NoSecrets, Transport};
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
@@ -133,6 +134,11 @@ fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
     let refusals: Arc<Refusals> = Arc::default();
     let status_times: Arc<StatusTimes> = Arc::default();
     let claims = Arc::new(Claims::new(client.clone()));
+    let asker = Asker::new(
+        Transport::default(),
+        Arc::new(NoSecrets),
+        Environment::default(),
+    );
     Controller {
         observer: Observer {
             caches: Arc::clone(&caches),
@@ -162,7 +168,7 @@ fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
         },
         analysis: AnalysisController {
             caches,
-            measurer: Arc::new(Measurer::new(None, Arc::clone(&queue))),
+            measurer: Arc::new(Measurer::new(asker, Arc::clone(&queue))),
             writer,
             written,
             events,

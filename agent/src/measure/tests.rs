@@ -1,6 +1,7 @@
 //! Measurements against a server of one line. In: its answer, or its silence. Out: what is finished.
 
-use agent_api::{AnalysisPhase, MetricProvider};
+use agent_api::{AnalysisPhase, MetricProvider, PrometheusMetric};
+use agent_providers::{Environment, NoSecrets, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -45,6 +46,14 @@ fn metric(timeout: Option<i64>) -> Metric {
     }
 }
 
+fn asker(prometheus_address: Option<String>) -> Asker {
+    let environment = Environment {
+        prometheus_address,
+        ..Environment::default()
+    };
+    Asker::new(Transport::default(), Arc::new(NoSecrets), environment)
+}
+
 struct World {
     measurer: Arc<Measurer>,
     queue: Arc<Queue<Work>>,
@@ -57,7 +66,7 @@ impl World {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let queue = Arc::new(Queue::default());
         Self {
-            measurer: Arc::new(Measurer::new(address, Arc::clone(&queue))),
+            measurer: Arc::new(Measurer::new(asker(address), Arc::clone(&queue))),
             queue,
             key: ObjectKey::new("shop", "run"),
             run: "uid".into(),
@@ -65,7 +74,7 @@ impl World {
     }
 
     async fn measure(&self, metric: Metric) -> Finished {
-        self.measurer.start(&self.key, &self.run, metric);
+        self.measurer.start(&self.key, &self.run, metric, None);
         assert_eq!(self.queue.next().await, Work::Run(self.key.clone()));
         self.queue.done(&Work::Run(self.key.clone()));
         let finished = self.measurer.finished(&self.run);
@@ -117,8 +126,12 @@ async fn what_cannot_be_measured_is_an_error() {
 #[tokio::test]
 async fn what_was_given_up_does_not_count() {
     let world = World::new(Some(prometheus(None).await));
-    world.measurer.start(&world.key, &world.run, metric(None));
-    world.measurer.start(&world.key, &world.run, metric(None));
+    world
+        .measurer
+        .start(&world.key, &world.run, metric(None), None);
+    world
+        .measurer
+        .start(&world.key, &world.run, metric(None), None);
     assert_eq!(world.measurer.in_flight(&world.run).len(), 1);
     world.measurer.cancel(&world.run, "rate");
     assert!(world.measurer.in_flight(&world.run).is_empty());
@@ -133,7 +146,9 @@ async fn nothing_is_kept_of_a_run_that_is_gone() {
         let state = world.measurer.lock();
         (state.runs.len(), state.running.len(), state.finished.len())
     };
-    world.measurer.start(&world.key, &world.run, metric(None));
+    world
+        .measurer
+        .start(&world.key, &world.run, metric(None), None);
     assert_eq!(world.queue.next().await, Work::Run(world.key.clone()));
     assert_eq!(left(), (1, 0, 1), "measured, and not in its status");
     world.measurer.forget(&world.key);
@@ -142,9 +157,11 @@ async fn nothing_is_kept_of_a_run_that_is_gone() {
     let silent = World::new(Some(prometheus(None).await));
     silent
         .measurer
-        .start(&silent.key, &silent.run, metric(None));
+        .start(&silent.key, &silent.run, metric(None), None);
     let again: Uid = "made again".into();
-    silent.measurer.start(&silent.key, &again, metric(None));
+    silent
+        .measurer
+        .start(&silent.key, &again, metric(None), None);
     assert!(silent.measurer.in_flight(&silent.run).is_empty());
     assert_eq!(silent.measurer.in_flight(&again).len(), 1);
     silent.measurer.forget(&silent.key);

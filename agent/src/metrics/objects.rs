@@ -196,18 +196,10 @@ fn templates(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
         .collect())
 }
 
-/// The word for a provider: `Prometheus`, else the field's name with a capital.
+/// The word for a provider: the field's name with a capital.
 fn provider(provider: &MetricProvider) -> String {
-    if provider.prometheus.is_some() {
-        return "Prometheus".to_owned();
-    }
-    let name = provider
-        .rest
-        .keys()
-        .next()
-        .map(String::as_str)
-        .unwrap_or_default();
-    let mut letters = name.chars();
+    let given = provider.given();
+    let mut letters = given.first().copied().unwrap_or_default().chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
 }

@@ -55,7 +55,16 @@ fn bad_metrics_are_named() {
         &[".inconclusiveLimit"],
     );
     check(json!({"provider": {}}), step, &[".provider"]);
-    check(json!({"provider": {"job": {}}}), step, &[".provider.job"]);
+    check(
+        json!({"provider": {"nagios": {}}}),
+        step,
+        &[".provider.nagios"],
+    );
+    check(
+        json!({"provider": {"plugin": {}}}),
+        step,
+        &[".provider.plugin"],
+    );
     check(
         json!({"provider": {"job": {}, "web": {}}}),
         step,
@@ -71,8 +80,6 @@ fn bad_metrics_are_named() {
         step,
         &[".provider.prometheus.query"],
     );
-    let ranged = json!({"provider": {"prometheus": {"query": "up", "rangeQuery": {}}}});
-    check(ranged, step, &[".provider.prometheus.rangeQuery"]);
 }
 
 #[test]

@@ -2,50 +2,45 @@
 
 use super::*;
 
-fn query(address: &str, query: &str) -> Query {
-    Query {
-        address: address.to_owned(),
-        query: query.to_owned(),
-        timeout: DEFAULT_TIMEOUT,
-        headers: Vec::new(),
-        insecure: false,
-    }
+use secrecy::ExposeSecret as _;
+
+fn made(address: &str, query: &str) -> Result<Request, Error> {
+    let metric = PrometheusMetric {
+        address: Some(address.to_owned()),
+        query: Some(query.to_owned()),
+        ..PrometheusMetric::default()
+    };
+    request(&metric, &Environment::default())
 }
 
 #[test]
 fn request_goes_to_the_instant_query() {
-    let made = request(&query(
-        "http://prometheus:9090/base/",
-        "sum(a{b=\"c d\"}) & 1",
-    ))
-    .unwrap();
+    let one = made("http://prometheus:9090/base/", "sum(a{b=\"c d\"}) & 1").unwrap();
+    assert_eq!(one.url.as_str(), "http://prometheus:9090/base/api/v1/query");
+    let Body::Form(form) = &one.body else {
+        panic!("{one:?}");
+    };
     assert_eq!(
-        made.url.as_str(),
-        "http://prometheus:9090/base/api/v1/query"
+        form.expose_secret(),
+        "query=sum%28a%7Bb%3D%22c+d%22%7D%29+%26+1"
     );
-    assert_eq!(made.form, "query=sum%28a%7Bb%3D%22c+d%22%7D%29+%26+1");
-    let made = request(&query("https://p", "1")).unwrap();
-    assert_eq!(made.url.as_str(), "https://p/api/v1/query");
+    let one = made("https://p", "1").unwrap();
+    assert_eq!(one.url.as_str(), "https://p/api/v1/query");
 }
 
 #[test]
 fn bad_addresses_and_queries() {
+    assert!(matches!(made("", "1"), Err(Error::NoAddress)));
     for address in [
-        "",
         "prometheus:9090",
         "ftp://a",
         "file:///etc/passwd",
         "http://",
     ] {
-        assert!(
-            matches!(request(&query(address, "1")), Err(Error::Address { .. })),
-            "{address}"
-        );
+        let refused = made(address, "1");
+        assert!(matches!(refused, Err(Error::Address { .. })), "{address}");
     }
-    assert!(matches!(
-        request(&query("http://a", " ")),
-        Err(Error::NoQuery)
-    ));
+    assert!(matches!(made("http://a", " "), Err(Error::NoQuery)));
 }
 
 /// `Ok` is the value's text, `Err` a part of the message.
