@@ -5,6 +5,7 @@
 //! conversation with it. It must not decide what follows from a measurement: limits and verdicts of a run are the engine's.
 
 pub mod ask;
+pub mod auth;
 pub mod condition;
 pub mod judge;
 pub mod prometheus;
@@ -13,9 +14,11 @@ pub mod transport;
 pub mod value;
 
 pub use ask::{Asker, Outcome};
+pub use auth::Credentials;
 pub use judge::{Judgement, judge};
 pub use question::{
     Asked, Environment, Next, NoSecrets, Reading, SecretData, SecretNeed, SecretPlace, Secrets,
 };
-pub use transport::{Answer, Body, Method, Request, Transport};
+pub use transport::guard::Guard;
+pub use transport::{Answer, Body, Method, Request, Settings, Transport};
 pub use value::MetricValue;

@@ -11,6 +11,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::auth::{self, Credentials, credentials};
 use crate::question::{Asked, Environment, Next, Reading};
 use crate::transport::{Body, MAX_TIMEOUT, Method, Request};
 use crate::value::MetricValue;
@@ -41,6 +42,9 @@ pub enum Error {
     /// A range of time.
     #[error("rangeQuery is not built into this agent: use an instant query")]
     RangeQuery,
+    /// Authentication.
+    #[error(transparent)]
+    Authentication(#[from] auth::Error),
     /// The query is empty.
     #[error("prometheus query is empty: give the metric a query")]
     NoQuery,
@@ -113,10 +117,19 @@ pub fn request(metric: &PrometheusMetric, environment: &Environment) -> Result<R
         url,
         headers: headers.collect(),
         body: Body::Form(form.query().unwrap_or_default().into()),
-        authentication: metric.authentication.clone(),
+        authentication: authentication(metric)?,
         timeout: timeout(metric),
         insecure: metric.insecure.unwrap_or(false),
     })
+}
+
+/// Amazon's name of its managed Prometheus.
+const AMAZON_SERVICE: &str = "aps";
+
+fn authentication(metric: &PrometheusMetric) -> Result<Option<Credentials>, Error> {
+    let given = metric.authentication.as_ref();
+    let found = given.map(|given| credentials(given, AMAZON_SERVICE));
+    Ok(found.transpose()?.flatten())
 }
 
 fn timeout(metric: &PrometheusMetric) -> Duration {

@@ -1,19 +1,24 @@
 //! The only HTTP client of the providers.
 //!
 //! In: a request built by a provider. Out: the status and the body, within limits of time and size. It must not follow
-//! a redirect to another origin, use a proxy from the environment, or reach link-local addresses, where clouds keep
-//! their credentials.
+//! a redirect to another origin, use a proxy from the environment, or reach an address that the guard forbids.
+//! Where the first implementation of these providers follows redirects to other servers, this one does not: headers with
+//! credentials would go along.
 
-use std::net::{IpAddr, SocketAddr};
+pub mod guard;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use agent_api::provider::Authentication;
-use http::header::CONTENT_TYPE;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Url};
+use reqwest::{Certificate, Client, Url};
 use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::auth::{Credentials, basic};
+use guard::{Filtered, Forbidden, Guard, Lookup, System};
 
 /// Longest time that a metric may ask for; a verdict that takes longer is none.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(300);
@@ -62,7 +67,7 @@ pub struct Request {
     /// What.
     pub body: Body,
     /// How to authenticate.
-    pub authentication: Option<Authentication>,
+    pub authentication: Option<Credentials>,
     /// How long the whole may take.
     pub timeout: Duration,
     /// Do not verify the server's certificate.
@@ -82,14 +87,17 @@ pub struct Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address may not be asked.
-    #[error("{0} is a link-local address and may not be asked: point the metric elsewhere")]
-    Forbidden(IpAddr),
-    /// Authentication other than by a header.
-    #[error("authentication is not built into this agent: use a header")]
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    /// There is no way yet to authenticate so.
+    #[error("authentication by oauth2 or sigv4 is not built into this agent: use a header")]
     Authentication,
     /// A header cannot be sent.
     #[error("header {0:?} cannot be sent: check its name and value")]
     Header(String),
+    /// The certificates of the authorities cannot be read.
+    #[error("the bundle of certificate authorities cannot be read: {0}; it must be PEM")]
+    Authorities(String),
     /// The client could not be made.
     #[error("cannot make an http client: {0}")]
     Client(String),
@@ -119,14 +127,68 @@ pub enum Error {
     },
 }
 
+/// What holds for every request.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which addresses may be asked.
+    pub guard: Guard,
+    /// Certificates of authorities trusted beside the system's: a PEM bundle.
+    pub authorities: Option<Vec<u8>>,
+    /// Where names are looked up.
+    pub lookup: Arc<dyn Lookup>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            guard: Guard::default(),
+            authorities: None,
+            lookup: Arc::new(System),
+        }
+    }
+}
+
+/// What a client is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Purpose {
+    /// Certificates are not verified.
+    insecure: bool,
+}
+
 /// The HTTP client; clones share its connections.
 #[derive(Debug, Clone, Default)]
 pub struct Transport {
-    /// Verifying and not verifying, each made when first needed.
-    clients: Arc<Mutex<[Option<Client>; 2]>>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    settings: Settings,
+    authorities: Vec<Certificate>,
+    /// Each made when first needed.
+    clients: Mutex<HashMap<Purpose, Client>>,
 }
 
 impl Transport {
+    /// One with these settings.
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        let authorities = match &settings.authorities {
+            None => Vec::new(),
+            Some(bundle) => Certificate::from_pem_bundle(bundle)
+                .map_err(|error| Error::Authorities(chain(error)))?,
+        };
+        if settings.authorities.is_some() && authorities.is_empty() {
+            return Err(Error::Authorities("it has no certificate".to_owned()));
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                settings,
+                authorities,
+                clients: Mutex::default(),
+            }),
+        })
+    }
+
     /// Sends a request and reads the answer.
     pub async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let host = host(&request.url);
@@ -135,22 +197,42 @@ impl Transport {
             host: host.clone(),
             seconds: limit.as_secs(),
         };
-        tokio::time::timeout(limit, self.exchange(request, &host))
+        tokio::time::timeout(limit, self.authenticated(request, &host))
             .await
             .map_err(|_| timeout())?
     }
 
-    async fn exchange(&self, request: &Request, host: &str) -> Result<Answer, Error> {
-        if let Some(address) = literal(&request.url).filter(|address| forbidden(*address)) {
-            return Err(Error::Forbidden(address));
+    async fn authenticated(&self, request: &Request, host: &str) -> Result<Answer, Error> {
+        let mut headers = headers(request)?;
+        match &request.authentication {
+            None => {}
+            Some(Credentials::Basic { username, password }) => {
+                let mut value = HeaderValue::from_str(basic(username, password).expose_secret())
+                    .map_err(|_| Error::Header(AUTHORIZATION.to_string()))?;
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
+            Some(Credentials::OAuth2(_) | Credentials::SigV4(_)) => {
+                return Err(Error::Authentication);
+            }
         }
+        self.exchange(request, headers, host).await
+    }
+
+    async fn exchange(
+        &self,
+        request: &Request,
+        headers: HeaderMap,
+        host: &str,
+    ) -> Result<Answer, Error> {
+        self.inner.settings.guard.check_url(&request.url)?;
         let failed = |error: reqwest::Error| Error::Failed {
             host: host.to_owned(),
-            reason: chain(&error),
+            reason: chain(error),
         };
-        if request.authentication.is_some() {
-            return Err(Error::Authentication);
-        }
+        let too_large = || Error::TooLarge {
+            host: host.to_owned(),
+        };
         let client = self.client(request.insecure)?;
         let url = request.url.clone();
         let builder = match request.method {
@@ -158,30 +240,22 @@ impl Transport {
             Method::Post => client.post(url),
             Method::Put => client.put(url),
         };
-        let mut builder = match &request.body {
+        let builder = match &request.body {
             Body::Empty => builder,
-            Body::Form(text) => builder
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(text.expose_secret().to_owned()),
-            Body::Json(text) => builder
-                .header(CONTENT_TYPE, "application/json")
-                .body(text.expose_secret().to_owned()),
-            Body::Text(text) => builder.body(text.expose_secret().to_owned()),
+            Body::Form(text) | Body::Json(text) | Body::Text(text) => {
+                builder.body(text.expose_secret().to_owned())
+            }
         };
-        for (name, value) in &request.headers {
-            let mut secret = http::HeaderValue::from_str(value.expose_secret())
-                .map_err(|_| Error::Header(name.clone()))?;
-            secret.set_sensitive(true);
-            builder = builder.header(name, secret);
-        }
-        let mut response = builder.send().await.map_err(failed)?;
+        let mut response = builder.headers(headers).send().await.map_err(failed)?;
         let status = response.status().as_u16();
+        let announced = response.content_length().unwrap_or(0);
+        if usize::try_from(announced).is_ok_and(|length| length > MAX_BODY) {
+            return Err(too_large());
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len().saturating_add(chunk.len()) > MAX_BODY {
-                return Err(Error::TooLarge {
-                    host: host.to_owned(),
-                });
+                return Err(too_large());
             }
             body.extend_from_slice(&chunk);
         }
@@ -189,30 +263,64 @@ impl Transport {
     }
 
     fn client(&self, insecure: bool) -> Result<Client, Error> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let [verifying, trusting] = &mut *clients;
-        let slot = if insecure { trusting } else { verifying };
-        if let Some(client) = slot {
+        let purpose = Purpose { insecure };
+        let mut clients = self
+            .inner
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&purpose) {
             return Ok(client.clone());
         }
+        let settings = &self.inner.settings;
         let client = Client::builder()
             .no_proxy()
             .redirect(Policy::custom(follow))
-            .dns_resolver(Arc::new(Filtered))
+            .dns_resolver(Arc::new(Filtered {
+                guard: settings.guard,
+                lookup: Arc::clone(&settings.lookup),
+            }))
+            .tls_certs_merge(self.inner.authorities.clone())
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .danger_accept_invalid_certs(insecure)
             .build()
-            .map_err(|error| Error::Client(chain(&error)))?;
-        *slot = Some(client.clone());
+            .map_err(|error| Error::Client(chain(error)))?;
+        clients.insert(purpose, client.clone());
         Ok(client)
     }
 }
 
-/// An error with its causes: reqwest says only "error sending request" at the top.
-fn chain(error: &reqwest::Error) -> String {
+/// Headers that the client alone writes: others in their place would split the request in two.
+const OURS: [HeaderName; 3] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING];
+
+/// The headers of a request; of those with one name the last counts.
+fn headers(request: &Request) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        let bad = || Error::Header(name.clone());
+        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+        let mut secret = HeaderValue::from_str(value.expose_secret()).map_err(|_| bad())?;
+        secret.set_sensitive(true);
+        if !OURS.contains(&key) {
+            headers.insert(key, secret);
+        }
+    }
+    let kind = match &request.body {
+        Body::Empty | Body::Text(_) => return Ok(headers),
+        Body::Form(_) => "application/x-www-form-urlencoded",
+        Body::Json(_) => "application/json",
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(headers)
+}
+
+/// An error with its causes, without the URL, whose query may hold a secret: reqwest says only "error sending request"
+/// at the top.
+fn chain(error: reqwest::Error) -> String {
+    let error = error.without_url();
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
         text = format!("{text}: {cause}");
         source = cause.source();
@@ -222,27 +330,6 @@ fn chain(error: &reqwest::Error) -> String {
 
 fn host(url: &Url) -> String {
     url.host_str().unwrap_or("the server").to_owned()
-}
-
-/// The address in a URL that names one; other names go through [`Filtered`].
-fn literal(url: &Url) -> Option<IpAddr> {
-    url.host_str()?
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse()
-        .ok()
-}
-
-fn forbidden(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => {
-            address.is_unicast_link_local()
-                || address
-                    .to_ipv4_mapped()
-                    .is_some_and(|inner| inner.is_link_local())
-        }
-    }
 }
 
 fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
@@ -257,54 +344,4 @@ fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
         return attempt.error("it redirects too often");
     }
     attempt.follow()
-}
-
-/// The system's resolver without the addresses that may not be asked: checked after resolving, so that a name cannot
-/// stand for one of them.
-#[derive(Debug)]
-struct Filtered;
-
-impl Resolve for Filtered {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<SocketAddr> = found
-                .iter()
-                .copied()
-                .filter(|one| !forbidden(one.ip()))
-                .collect();
-            if let (Some(one), true) = (found.first(), allowed.is_empty()) {
-                return Err(Error::Forbidden(one.ip()).into());
-            }
-            let addresses: Addrs = Box::new(allowed.into_iter());
-            Ok(addresses)
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn link_local_is_forbidden_in_every_spelling() {
-        for url in [
-            "http://169.254.169.254/",
-            "http://2852039166/",
-            "http://[fe80::1]/",
-            "http://[::ffff:169.254.1.1]/",
-        ] {
-            let url = Url::parse(url).unwrap();
-            assert!(literal(&url).is_some_and(forbidden), "{url}");
-        }
-        for url in [
-            "http://127.0.0.1:9090/",
-            "http://10.0.0.1/",
-            "http://[::1]/",
-        ] {
-            let url = Url::parse(url).unwrap();
-            assert!(!literal(&url).is_some_and(forbidden), "{url}");
-        }
-    }
 }

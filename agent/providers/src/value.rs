@@ -1,7 +1,9 @@
 //! What a provider measured.
-//! In: numbers. Out: their text, as clients of the API know it, and their form for conditions. It must not judge.
+//! In: numbers, text, JSON. Out: their text, as clients of the API know it, and their form for conditions. It must not
+//! judge.
 
 use expr::Value;
+use serde_json::Value as Json;
 
 /// The value of one measurement.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,10 +12,14 @@ pub enum MetricValue {
     Scalar(f64),
     /// One number for each series, in the order of the answer.
     Vector(Vec<f64>),
+    /// Words that are no JSON.
+    Text(String),
+    /// Anything else: objects, lists, a truth, quoted words, or null where there is no value.
+    Json(Json),
 }
 
 impl MetricValue {
-    /// The text kept in a measurement: `0.98`, `[0.98]`, `[1,2]`.
+    /// The text kept in a measurement: `0.98`, `[0.98]`, `[1,2]`, `{"ok":true}`.
     #[must_use]
     pub fn text(&self) -> String {
         match self {
@@ -22,6 +28,8 @@ impl MetricValue {
                 let texts: Vec<String> = numbers.iter().copied().map(number_text).collect();
                 format!("[{}]", texts.join(","))
             }
+            Self::Text(text) => text.clone(),
+            Self::Json(json) => json.to_string(),
         }
     }
 
@@ -32,7 +40,26 @@ impl MetricValue {
             Self::Vector(numbers) => {
                 Value::Array(numbers.iter().copied().map(Value::Float).collect())
             }
+            Self::Text(text) => Value::String(text.clone()),
+            Self::Json(json) => json_to_expr(json),
         }
+    }
+}
+
+/// Every number is a float, as the language's first implementation reads JSON.
+fn json_to_expr(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::Nil,
+        Json::Bool(truth) => Value::Bool(*truth),
+        Json::Number(number) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        Json::String(text) => Value::String(text.clone()),
+        Json::Array(items) => Value::Array(items.iter().map(json_to_expr).collect()),
+        Json::Object(fields) => Value::Map(
+            fields
+                .iter()
+                .map(|(key, value)| (key.clone(), json_to_expr(value)))
+                .collect(),
+        ),
     }
 }
 
@@ -50,6 +77,7 @@ mod tests {
 
     #[test]
     fn text_is_plain_decimal() {
+        let json = |text: &str| MetricValue::Json(serde_json::from_str(text).unwrap());
         for (value, text) in [
             (MetricValue::Scalar(0.98), "0.98"),
             (MetricValue::Scalar(1.0), "1"),
@@ -58,6 +86,14 @@ mod tests {
             (MetricValue::Scalar(1e21), "1000000000000000000000"),
             (MetricValue::Vector(vec![0.5, 2.0]), "[0.5,2]"),
             (MetricValue::Vector(vec![]), "[]"),
+            (MetricValue::Text("up".to_owned()), "up"),
+            (json("null"), "null"),
+            (json("\"up\""), "\"up\""),
+            (
+                json("{\"b\": 2, \"a\": [1.5, true]}"),
+                "{\"a\":[1.5,true],\"b\":2}",
+            ),
+            (json("12345678901234567890"), "12345678901234567890"),
         ] {
             assert_eq!(value.text(), text);
         }
