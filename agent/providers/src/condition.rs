@@ -6,6 +6,7 @@
 
 mod functions;
 mod guard;
+pub mod samples;
 mod token;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -79,6 +80,19 @@ pub fn evaluate(condition: &str, value: &MetricValue, now: Timestamp) -> Result<
             condition: condition.to_owned(),
             reason: "the evaluator gave up".to_owned(),
         }),
+    }
+}
+
+/// Whether a condition can be read and names only what is known; the rest shows on a value.
+pub fn check(condition: &str) -> Result<(), Error> {
+    let refused = |reason: String| Error::Refused {
+        condition: condition.to_owned(),
+        reason,
+    };
+    let guarded = guard::guard(condition).map_err(|reason| refused(reason.to_string()))?;
+    match catch_unwind(AssertUnwindSafe(|| expr::compile(&guarded).map(|_| ()))) {
+        Ok(read) => read.map_err(|error| refused(one_line(&error.to_string()))),
+        Err(_) => Err(refused("the parser gave up".to_owned())),
     }
 }
 

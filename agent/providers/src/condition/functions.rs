@@ -6,6 +6,8 @@
 use expr::{Context, ContextProvider, Environment, Error, Result, Value};
 use jiff::Timestamp;
 
+use super::samples;
+
 /// The name under which element accesses are checked; a letter that no condition can write by accident.
 pub const INSIDE: &str = "_inside";
 
@@ -85,7 +87,7 @@ const OWN: [&str; 2] = ["isInf", "isNil"];
 
 /// Whether a function of this name exists.
 pub fn is_function(name: &str) -> bool {
-    BUILT_IN.contains(&name) || OWN.contains(&name)
+    BUILT_IN.contains(&name) || OWN.contains(&name) || samples::NAMES.contains(&name)
 }
 
 /// What kind of value something is, in the language's words.
@@ -141,9 +143,10 @@ pub fn add(environment: &mut Environment<'_>, now: Timestamp) {
         inside(&list, place)
     });
     add_predicates(environment);
+    samples::add(environment);
 }
 
-fn failed<T>(text: impl Into<String>) -> Result<T> {
+pub(super) fn failed<T>(text: impl Into<String>) -> Result<T> {
     Err(Error::ExprError(text.into()))
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::functions::{INSIDE, is_function};
+use super::samples::FIELDS;
 use super::token::{Kind, Token, split};
 
 /// Longest condition: those in use have less than a tenth of it, and parsing recurses.
@@ -57,6 +58,9 @@ pub enum Refusal {
     /// A function that does not exist.
     #[error("it calls {0:?}, which is not a function of the language")]
     UnknownFunction(String),
+    /// A field of a comparison that it does not have.
+    #[error("it reads {0:?} of mannWhitney(), which has only {list}", list = FIELDS.join(", "))]
+    UnknownField(String),
     /// A list made from a range.
     #[error(
         "its range is not between two whole numbers less than {MAX_RANGE} apart, or it has two ranges"
@@ -80,6 +84,7 @@ pub fn guard(source: &str) -> Result<String, Refusal> {
         return Err(Refusal::TooDeep);
     }
     check_names(&tokens)?;
+    check_fields(&tokens, &partners)?;
     check_ranges(&tokens)?;
     Ok(wrap(source, &tokens, &partners))
 }
@@ -147,6 +152,25 @@ fn check_names(tokens: &[Token<'_>]) -> Result<(), Refusal> {
             }
         } else {
             return Err(Refusal::UnknownName(token.text.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// A misspelled field would be nil, and nil is unequal to everything.
+fn check_fields(tokens: &[Token<'_>], partners: &[Option<usize>]) -> Result<(), Refusal> {
+    for (index, _) in tokens
+        .iter()
+        .enumerate()
+        .filter(|(_, token)| token.text == "mannWhitney")
+    {
+        let close = partners.get(index.saturating_add(1)).copied().flatten();
+        let Some(dot) = close.map(|close| close.saturating_add(1)) else {
+            continue;
+        };
+        let field = text_at(tokens, Some(dot.saturating_add(1)));
+        if matches!(text_at(tokens, Some(dot)), "." | "?.") && !FIELDS.contains(&field) {
+            return Err(Refusal::UnknownField(field.to_owned()));
         }
     }
     Ok(())
