@@ -4,15 +4,28 @@
 //! request, reading an answer and judging it are pure, one file a provider; `transport` alone does HTTP, and `ask` leads a
 //! conversation with it. It must not decide what follows from a measurement: limits and verdicts of a run are the engine's.
 
+mod address;
 pub mod ask;
 pub mod auth;
+pub mod cloudwatch;
 pub mod condition;
+pub mod datadog;
+pub mod graphite;
+pub mod influxdb;
 pub mod judge;
+pub mod kayenta;
+pub mod new_relic;
 pub mod prometheus;
 pub mod question;
+mod reply;
+pub mod skywalking;
 pub mod statistics;
 pub mod transport;
+#[cfg(test)]
+mod trial;
 pub mod value;
+pub mod wavefront;
+mod window;
 
 pub use ask::{Asker, Outcome};
 pub use auth::Credentials;

@@ -11,9 +11,11 @@ use agent_api::{AnalysisPhase, Metric, PROVIDERS};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::prometheus;
 use crate::transport::{Answer, Request};
 use crate::value::MetricValue;
+use crate::{
+    cloudwatch, datadog, graphite, influxdb, kayenta, new_relic, prometheus, skywalking, wavefront,
+};
 
 /// The content of a Secret, by key.
 pub type SecretData = BTreeMap<String, SecretString>;
@@ -138,13 +140,41 @@ pub enum Error {
     /// Prometheus.
     #[error(transparent)]
     Prometheus(#[from] prometheus::Error),
+    /// Datadog.
+    #[error(transparent)]
+    Datadog(#[from] datadog::Error),
+    /// New Relic.
+    #[error(transparent)]
+    NewRelic(#[from] new_relic::Error),
+    /// Wavefront.
+    #[error(transparent)]
+    Wavefront(#[from] wavefront::Error),
+    /// CloudWatch.
+    #[error(transparent)]
+    CloudWatch(#[from] cloudwatch::Error),
+    /// Graphite.
+    #[error(transparent)]
+    Graphite(#[from] graphite::Error),
+    /// InfluxDB.
+    #[error(transparent)]
+    Influxdb(#[from] influxdb::Error),
+    /// SkyWalking.
+    #[error(transparent)]
+    Skywalking(#[from] skywalking::Error),
+    /// Kayenta.
+    #[error(transparent)]
+    Kayenta(#[from] kayenta::Error),
 }
 
 /// The Secret that the metric's provider needs, if any.
 #[must_use]
 pub fn secret(metric: &Metric) -> Option<SecretNeed> {
-    let _ = &metric.provider;
-    None
+    let provider = &metric.provider;
+    let datadog = provider.datadog.as_ref().map(datadog::secret);
+    datadog
+        .or_else(|| provider.new_relic.as_ref().map(new_relic::secret))
+        .or_else(|| provider.influxdb.as_ref().map(influxdb::secret))
+        .or_else(|| provider.wavefront.as_ref().map(|_| wavefront::secret()))
 }
 
 /// How the conversation goes on.
@@ -152,6 +182,30 @@ pub fn next(asked: &Asked<'_>) -> Result<Next, Error> {
     let provider = &asked.metric.provider;
     if let Some(prometheus) = &provider.prometheus {
         return Ok(prometheus::next(prometheus, asked)?);
+    }
+    if let Some(datadog) = &provider.datadog {
+        return Ok(datadog::next(datadog, asked)?);
+    }
+    if let Some(new_relic) = &provider.new_relic {
+        return Ok(new_relic::next(new_relic, asked)?);
+    }
+    if let Some(wavefront) = &provider.wavefront {
+        return Ok(wavefront::next(wavefront, asked)?);
+    }
+    if let Some(cloud_watch) = &provider.cloud_watch {
+        return Ok(cloudwatch::next(cloud_watch, asked)?);
+    }
+    if let Some(graphite) = &provider.graphite {
+        return Ok(graphite::next(graphite, asked)?);
+    }
+    if let Some(influxdb) = &provider.influxdb {
+        return Ok(influxdb::next(influxdb, asked)?);
+    }
+    if let Some(skywalking) = &provider.skywalking {
+        return Ok(skywalking::next(skywalking, asked)?);
+    }
+    if let Some(kayenta) = &provider.kayenta {
+        return Ok(kayenta::next(kayenta, asked)?);
     }
     Err(match provider.given().first() {
         None => Error::NoProvider(asked.metric.name.clone()),
@@ -161,3 +215,6 @@ pub fn next(asked: &Asked<'_>) -> Result<Next, Error> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests;
