@@ -75,6 +75,16 @@ pub enum Command {
     Explain(Explain),
     /// Bring a cluster into the fleet, or shut it out.
     Cluster(Cluster),
+    /// Check Rollouts, analyses and experiments without a hub.
+    Lint(Lint),
+}
+
+/// Options of `lint`.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// Manifests, or folders of them; - is stdin.
+    #[arg(short = 'f', long = "file", required = true, num_args = 1.., value_name = "FILE")]
+    pub files: Vec<String>,
 }
 
 /// Options of `apply`.
@@ -264,6 +274,7 @@ mod tests {
             "groundswell history",
             "groundswell history checkout#2",
             "groundswell explain checkout#2 --cluster prod-eu",
+            "groundswell lint -f a.yaml b.yaml -f folder -o json",
             "groundswell cluster revoke prod-eu --reason sold",
             "groundswell cluster token prod-eu --label region=eu --label tier=prod --ttl 30m",
         ] {

@@ -12,6 +12,8 @@ mod failure;
 mod get;
 mod history;
 mod json;
+mod lint;
+mod manifest;
 mod release;
 mod table;
 
@@ -42,10 +44,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: &Cli) -> Result<Answer, Failure> {
+    let look = cli.look();
+    // What needs no hub needs no configuration.
+    if let Command::Lint(args) = &cli.command {
+        return lint::run(look, args);
+    }
     let config = config::load(cli.config.as_deref(), cli.hub.as_deref())?;
     let mut client = Client::connect(&config).await?;
-    let look = cli.look();
     match &cli.command {
+        Command::Lint(args) => lint::run(look, args),
         Command::Apply(args) => apply::run(&mut client, look, args).await,
         Command::Get(args) => get::run(&mut client, look, args).await,
         Command::Release(args) => match &args.command {
