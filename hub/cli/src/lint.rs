@@ -6,7 +6,7 @@ mod args;
 mod experiment;
 mod rollout;
 pub mod schema;
-mod set;
+pub mod set;
 
 use serde_json::{Value, json};
 
@@ -106,6 +106,15 @@ impl Located {
     }
 }
 
+/// What makes documents unusable, one line each.
+pub fn errors(manifests: &mut [Manifest]) -> Vec<String> {
+    let (_, located) = located(manifests);
+    let errors = located
+        .iter()
+        .filter(|one| one.finding.severity == Severity::Error);
+    errors.map(|one| one.text().trim_end().to_owned()).collect()
+}
+
 /// Reads the files and prints what is wrong.
 pub fn run(look: Look, args: &Lint) -> Result<Answer, Failure> {
     let mut located = Vec::new();
@@ -120,12 +129,28 @@ pub fn run(look: Look, args: &Lint) -> Result<Answer, Failure> {
             }),
         }
     }
+    let (checked, found) = self::located(&mut manifests);
+    located.extend(found);
+    if checked == 0 && located.is_empty() {
+        return Err(Failure::Nothing(format!(
+            "there is nothing to check in {}: no document is one of {} of {GROUP} (FleetRollouts are checked by `groundswell apply --dry-run`)",
+            args.files.join(" "),
+            KINDS.join(", "),
+        )));
+    }
+    located.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
+    Ok(answer(look, &located, checked))
+}
+
+/// How many documents were looked at, and what is wrong with them.
+fn located(manifests: &mut [Manifest]) -> (usize, Vec<Located>) {
+    let mut located = Vec::new();
     let schemas = Schemas::new();
     let shapes: Vec<Option<Vec<Finding>>> = manifests
         .iter_mut()
         .map(|manifest| shape(&schemas, manifest))
         .collect();
-    let set = Set::new(&manifests);
+    let set = Set::new(manifests);
     let mut checked = 0_usize;
     for (manifest, shape) in manifests.iter().zip(shapes) {
         let Some(found) = shape else { continue };
@@ -138,15 +163,7 @@ pub fn run(look: Look, args: &Lint) -> Result<Answer, Failure> {
             });
         }
     }
-    if checked == 0 && located.is_empty() {
-        return Err(Failure::Nothing(format!(
-            "there is nothing to check in {}: no document is one of {} of {GROUP} (FleetRollouts are checked by `groundswell apply --dry-run`)",
-            args.files.join(" "),
-            KINDS.join(", "),
-        )));
-    }
-    located.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
-    Ok(answer(look, &located, checked))
+    (checked, located)
 }
 
 /// What is wrong with the form of one document; `None` for a kind that is not looked at.
