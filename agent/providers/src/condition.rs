@@ -91,8 +91,27 @@ pub fn check(condition: &str) -> Result<(), Error> {
     };
     let guarded = guard::guard(condition).map_err(|reason| refused(reason.to_string()))?;
     match catch_unwind(AssertUnwindSafe(|| expr::compile(&guarded).map(|_| ()))) {
-        Ok(read) => read.map_err(|error| refused(one_line(&error.to_string()))),
+        Ok(read) => read.map_err(|error| refused(place(condition, &error.to_string()))),
         Err(_) => Err(refused("the parser gave up".to_owned())),
+    }
+}
+
+/// Where reading stopped, counted in the condition as written; else the parser's own words about the guarded one.
+fn place(condition: &str, otherwise: &str) -> String {
+    let raw = catch_unwind(|| expr::compile(condition).map(|_| ()));
+    let text = match raw {
+        Ok(Err(error)) => error.to_string(),
+        Ok(Ok(())) | Err(_) => String::new(),
+    };
+    let at = text
+        .split_once("--> ")
+        .and_then(|(_, rest)| rest.split_whitespace().next()?.split_once(':'));
+    match at {
+        Some(("1", column)) => format!("it makes no sense from letter {column} on"),
+        Some((line, column)) => {
+            format!("it makes no sense from letter {column} of its line {line} on")
+        }
+        None => one_line(otherwise),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The command line of `groundswell`. In: arguments and two environment variables. Out: typed options. It must not open
 //! files or connections.
 
+pub mod analysis;
+
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
@@ -75,6 +77,18 @@ pub enum Command {
     Explain(Explain),
     /// Bring a cluster into the fleet, or shut it out.
     Cluster(Cluster),
+    /// Check Rollouts, analyses and experiments without a hub.
+    Lint(Lint),
+    /// Try an analysis from here: against its providers, or against a Prometheus' history.
+    Analysis(analysis::Analysis),
+}
+
+/// Options of `lint`.
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// Manifests, or folders of them; - is stdin.
+    #[arg(short = 'f', long = "file", required = true, num_args = 1.., value_name = "FILE")]
+    pub files: Vec<String>,
 }
 
 /// Options of `apply`.
@@ -264,6 +278,10 @@ mod tests {
             "groundswell history",
             "groundswell history checkout#2",
             "groundswell explain checkout#2 --cluster prod-eu",
+            "groundswell analysis run -f a.yaml --arg service=web --count 3 --interval 5s",
+            "groundswell analysis run -f a.yaml --secret keys.api=env:KEY --dry-run-metric p95",
+            "groundswell analysis backtest -f a.yaml --since 7d --step 1m",
+            "groundswell lint -f a.yaml b.yaml -f folder -o json",
             "groundswell cluster revoke prod-eu --reason sold",
             "groundswell cluster token prod-eu --label region=eu --label tier=prod --ttl 30m",
         ] {

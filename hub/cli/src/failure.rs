@@ -3,8 +3,12 @@
 
 /// The release has failed or was taken back.
 pub const DEGRADED: u8 = 3;
-/// A person has to approve first.
+/// There is no verdict: it could not be measured.
+pub const UNKNOWN: u8 = 4;
+/// A person has to approve, or to decide.
 pub const NEEDS_APPROVAL: u8 = 5;
+/// Ended from the keyboard before the end; shells say so too.
+pub const INTERRUPTED: u8 = 130;
 
 /// What goes to stdout, and the exit code.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The `groundswell` command: asks the hub and prints what it says. In: arguments, a client configuration, files to apply.
 //! Out: tables or JSON on stdout, one sentence on stderr, an exit code. It must not decide anything: the hub does.
 
+mod analysis;
 mod apply;
 mod approve;
 mod args;
@@ -12,6 +13,8 @@ mod failure;
 mod get;
 mod history;
 mod json;
+mod lint;
+mod manifest;
 mod release;
 mod table;
 
@@ -20,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, ClusterCommand, Command, ReleaseCommand};
+use crate::args::{Cli, ClusterCommand, Command, Look, ReleaseCommand};
 use crate::client::Client;
 use crate::failure::{Answer, Failure};
 
@@ -42,10 +45,28 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: &Cli) -> Result<Answer, Failure> {
+    let look = cli.look();
+    // What needs no hub needs no configuration.
+    match &cli.command {
+        Command::Lint(args) => lint::run(look, args),
+        Command::Analysis(args) => analysis::run(look, args).await,
+        Command::Apply(_)
+        | Command::Get(_)
+        | Command::Release(_)
+        | Command::Approve(_)
+        | Command::History(_)
+        | Command::Explain(_)
+        | Command::Cluster(_) => ask(cli, look).await,
+    }
+}
+
+/// Commands that ask the hub.
+async fn ask(cli: &Cli, look: Look) -> Result<Answer, Failure> {
     let config = config::load(cli.config.as_deref(), cli.hub.as_deref())?;
     let mut client = Client::connect(&config).await?;
-    let look = cli.look();
     match &cli.command {
+        Command::Lint(args) => lint::run(look, args),
+        Command::Analysis(args) => analysis::run(look, args).await,
         Command::Apply(args) => apply::run(&mut client, look, args).await,
         Command::Get(args) => get::run(&mut client, look, args).await,
         Command::Release(args) => match &args.command {

@@ -1,0 +1,43 @@
+//! `groundswell analysis`: measures and judges from here, without a hub and without a cluster. In: templates, the providers'
+//! answers. Out: measurements and a verdict. It must not decide: the agent's engine does, and providers' questions and
+//! conditions are the agent's own.
+
+pub mod run;
+mod secrets;
+mod show;
+mod subject;
+
+use agent_providers::{Asker, Environment, Transport};
+use secrecy::SecretString;
+
+use crate::args::Look;
+use crate::args::analysis::{Analysis, AnalysisCommand, Subject};
+use crate::failure::{Answer, Failure};
+use secrets::LocalSecrets;
+
+/// Carries out one command.
+pub async fn run(look: Look, args: &Analysis) -> Result<Answer, Failure> {
+    // The first and only time in this process; a second one would find the first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match &args.command {
+        AnalysisCommand::Run(args) => run::run(look, args).await,
+        AnalysisCommand::Backtest(_) => Err(Failure::Usage("not yet".to_owned())),
+    }
+}
+
+/// Asks as the agent does, with what the agent's environment would have.
+fn asker(args: &Subject, secrets: &LocalSecrets) -> Asker {
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        let value = value.into_string().ok()?;
+        Some((name.into_string().ok()?, SecretString::from(value)))
+    });
+    let environment = Environment {
+        prometheus_address: args.prometheus_address.clone(),
+        variables: variables.collect(),
+    };
+    Asker::new(
+        Transport::default(),
+        std::sync::Arc::new(secrets.clone()),
+        environment,
+    )
+}

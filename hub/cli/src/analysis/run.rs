@@ -1,0 +1,242 @@
+//! `groundswell analysis run`. In: a run, the clock, providers' answers. Out: each measurement as it is made, and the verdict.
+//! It must not decide what to measure or how it ends: the agent's engine does.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use agent_api::analysis::DryRun;
+use agent_api::validate_analysis::{Ending, validate_metrics};
+use agent_api::{AnalysisPhase, AnalysisRun, IntOrString, Measurement, Metric};
+use agent_engine::analysis::{Action, Finished, Observed, Plan, reconcile};
+use agent_engine::args::resolved;
+use agent_providers::{Asker, Outcome};
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::secrets::{LocalSecrets, filled};
+use super::show::{Show, verdict};
+use super::subject::{Loaded, load};
+use super::{asker, subject};
+use crate::args::Look;
+use crate::args::analysis::Run;
+use crate::failure::{Answer, Failure};
+
+/// The namespace that a run from here is in, for providers that ask.
+const NAMESPACE: &str = "default";
+/// Finished measurements that wait to be looked at: one for each metric is under way at most.
+const WAITING: usize = 64;
+/// Longest wait between two looks, in case the clock was set.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Measures until there is a verdict.
+pub async fn run(look: Look, args: &Run) -> Result<Answer, Failure> {
+    let Loaded { mut run, secrets } = load(&args.subject)?;
+    change(&mut run, args);
+    check(&run)?;
+    let contents = secrets.arguments(&run.spec.args)?;
+    let (sender, finished) = mpsc::channel(WAITING);
+    let measuring = Measuring {
+        asker: asker(&args.subject, &secrets),
+        contents,
+        secrets,
+        sender,
+        tasks: HashMap::new(),
+    };
+    let mut show = Show::new(look, &run);
+    let interrupted = lead(&mut run, measuring, finished, &mut show).await;
+    Ok(verdict(look, &run, interrupted))
+}
+
+/// What the command line says otherwise.
+fn change(run: &mut AnalysisRun, args: &Run) {
+    for metric in &mut run.spec.metrics {
+        if let Some(count) = args.count {
+            metric.count = Some(IntOrString::Int(count));
+        }
+        if let Some(interval) = &args.interval {
+            metric.interval = Some(interval.clone());
+        }
+        if let Some(delay) = &args.initial_delay {
+            metric.initial_delay = Some(delay.clone());
+        }
+    }
+    run.spec.ttl_strategy = None;
+    let names = args.dry_run_metric.iter();
+    run.spec.dry_run.extend(names.map(|name| DryRun {
+        metric_name: name.clone(),
+        ..DryRun::default()
+    }));
+}
+
+/// Refuses what the engine would, and what needs a cluster.
+fn check(run: &AnalysisRun) -> Result<(), Failure> {
+    let mut filled = Vec::new();
+    let places = subject::with_places(&run.spec.args);
+    for metric in &run.spec.metrics {
+        if metric.provider.job.is_some() {
+            return Err(Failure::Usage(format!(
+                "metric {:?} is a Kubernetes Job, which needs a cluster: apply an AnalysisRun there, or choose others with --metric",
+                metric.name
+            )));
+        }
+        let metric =
+            resolved(metric, &places).map_err(|error| Failure::Problems(error.to_string()))?;
+        filled.push(metric);
+    }
+    let problems = validate_metrics(&filled, Ending::MayRunOn);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Err(Failure::Problems(lines.join("\n")))
+}
+
+/// Measurements under way.
+struct Measuring {
+    asker: Asker,
+    /// Arguments that come from Secrets.
+    contents: Vec<(String, SecretString)>,
+    secrets: LocalSecrets,
+    sender: mpsc::Sender<Finished>,
+    tasks: HashMap<String, AbortHandle>,
+}
+
+/// Goes on until the run is over; whether it was ended from the keyboard.
+async fn lead(
+    run: &mut AnalysisRun,
+    mut measuring: Measuring,
+    mut finished: mpsc::Receiver<Finished>,
+    show: &mut Show,
+) -> bool {
+    let written = run.spec.args.clone();
+    run.spec.args = subject::with_places(&written);
+    let mut fresh = Vec::new();
+    let mut interrupted = false;
+    loop {
+        let now = Timestamp::now();
+        let observed = Observed {
+            now,
+            run: run.clone(),
+            finished: std::mem::take(&mut fresh),
+            in_flight: measuring.tasks.keys().cloned().collect::<BTreeSet<_>>(),
+        };
+        let Plan {
+            actions,
+            status,
+            reasons: _,
+            wake,
+        } = reconcile(&observed);
+        run.status = Some(status);
+        for action in actions {
+            measuring.act(action);
+        }
+        let phase = run.status.as_ref().and_then(|status| status.phase);
+        if phase.is_some_and(AnalysisPhase::is_completed) {
+            break;
+        }
+        let wait = wake.map_or(LONGEST, |wake| {
+            let left = wake.duration_since(now);
+            Duration::try_from(left).unwrap_or_default().min(LONGEST)
+        });
+        tokio::select! {
+            one = finished.recv() => {
+                if let Some(one) = one {
+                    measuring.tasks.remove(&one.metric);
+                    show.measured(&one);
+                    fresh.push(one);
+                }
+            }
+            () = tokio::time::sleep(wait) => {}
+            _ = tokio::signal::ctrl_c(), if !interrupted => {
+                interrupted = true;
+                run.spec.terminate = Some(true);
+            }
+        }
+    }
+    run.spec.args = written;
+    interrupted
+}
+
+impl Measuring {
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Measure { resolved, .. } => self.start(*resolved, None),
+            Action::Resume {
+                resolved,
+                measurement,
+                ..
+            } => self.start(*resolved, Some(*measurement)),
+            Action::Cancel { metric } => {
+                if let Some(task) = self.tasks.remove(&metric) {
+                    task.abort();
+                }
+            }
+            // Nothing that is asked from here lives on, and the run is no object.
+            Action::Terminate { .. } | Action::DeleteRun => {}
+        }
+    }
+
+    fn start(&mut self, metric: Metric, before: Option<Measurement>) {
+        let name = metric.name.clone();
+        let (asker, secrets) = (self.asker.clone(), self.secrets.clone());
+        let (contents, sender) = (self.contents.clone(), self.sender.clone());
+        let task = tokio::spawn(async move {
+            let finished = measure(&asker, &secrets, &contents, &metric, before).await;
+            // Nobody listens any more when the run is over.
+            let _ = sender.send(finished).await;
+        });
+        self.tasks.insert(name, task.abort_handle());
+    }
+}
+
+async fn measure(
+    asker: &Asker,
+    secrets: &LocalSecrets,
+    contents: &[(String, SecretString)],
+    metric: &Metric,
+    before: Option<Measurement>,
+) -> Finished {
+    let now = Timestamp::now();
+    let begun = before.as_ref().and_then(|before| before.started_at);
+    let memory = before.map(|before| before.metadata).unwrap_or_default();
+    let mut finished = Finished {
+        metric: metric.name.clone(),
+        started_at: begun.map_or(now, |begun| begun.timestamp()),
+        finished_at: now,
+        resume_at: None,
+        phase: AnalysisPhase::Error,
+        value: None,
+        message: None,
+        metadata: BTreeMap::new(),
+    };
+    match filled(metric, contents) {
+        Err(message) => finished.message = Some(message),
+        Ok(metric) => match asker.ask(&metric, NAMESPACE, now, &memory).await {
+            Outcome::Over {
+                judgement,
+                value,
+                metadata,
+            } => {
+                finished.phase = judgement.phase;
+                finished.message = judgement.message;
+                finished.value = value;
+                finished.metadata = metadata;
+            }
+            Outcome::Later { resume_at, memory } => {
+                finished.phase = AnalysisPhase::Running;
+                finished.resume_at = Some(resume_at);
+                finished.metadata = memory;
+            }
+        },
+    }
+    finished.finished_at = Timestamp::now();
+    let hide = |text: Option<String>| text.map(|text| secrets.hide(&text));
+    finished.message = hide(finished.message);
+    finished.value = hide(finished.value);
+    for text in finished.metadata.values_mut() {
+        *text = secrets.hide(text);
+    }
+    finished
+}
