@@ -159,7 +159,7 @@ impl Observer {
             .chain(managed)
             .map(|found| (ObjectKey::of(found.metadata()), found))
             .collect();
-        decoded(all.into_values().collect())
+        decoded(all.into_values())
     }
 
     fn replica_sets(&self, uid: &Uid) -> Vec<ReplicaSet> {
@@ -449,7 +449,7 @@ fn to_compare(observed: &Observed) -> Option<ContentDigest> {
 }
 
 /// The objects that could be decoded.
-fn decoded<K>(found: Vec<Found<K>>) -> Vec<K> {
+fn decoded<K>(found: impl IntoIterator<Item = Found<K>>) -> Vec<K> {
     found
         .into_iter()
         .filter_map(|found| found.object.ok())
