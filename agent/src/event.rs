@@ -121,11 +121,7 @@ fn lane(uid: &Uid) -> usize {
     usize::try_from(hasher.finish() % lanes).unwrap_or(0)
 }
 
-async fn write_all(
-    writer: Writer,
-    recent: Arc<Mutex<Recent>>,
-    mut waiting: mpsc::Receiver<Told>,
-) {
+async fn write_all(writer: Writer, recent: Arc<Mutex<Recent>>, mut waiting: mpsc::Receiver<Told>) {
     while let Some((news, at)) = waiting.recv().await {
         if !write(&writer, &news, at).await {
             // Whoever tells it again is heard.

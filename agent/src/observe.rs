@@ -111,6 +111,7 @@ impl Observer {
             status_written: self.status_times.of(&key),
             busy,
             refused_set: self.refusals.set_of(&uid, at.now),
+            refused_claims: self.refusals.claims_of(&uid, at.now),
             settings: self.settings,
             stored: StoredDigests::new(),
             replica_sets: self.replica_sets(&uid),

@@ -95,5 +95,8 @@ async fn what_every_pass_tells_is_posted_once() {
 
 #[tokio::test]
 async fn what_could_not_be_written_is_told_again() {
-    assert_eq!(posts(&[&["1.1"], &["1.1"], &["1.1"]], TRIES).await, TRIES + 1);
+    assert_eq!(
+        posts(&[&["1.1"], &["1.1"], &["1.1"]], TRIES).await,
+        TRIES + 1
+    );
 }
