@@ -4,7 +4,8 @@
 //! change anything.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -27,6 +29,9 @@ const CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// After accept failed, as it does without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Connections that wait to be accepted: more than that are probes of an agent that hangs.
+const BACKLOG: i32 = 128;
 
 /// What there is to show.
 #[derive(Clone)]
@@ -79,7 +84,7 @@ impl Admin {
             address,
             source,
         };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = bind(address).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         Ok((bound, self.serve(listener)))
     }
@@ -151,17 +156,100 @@ impl Admin {
     }
 }
 
+/// `[::]` is every address, of IPv4 too, whatever the machine's setting says; `0.0.0.0` where there is no IPv6.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let everywhere = address.is_ipv6() && address.ip().is_unspecified();
+    match open(address) {
+        Err(error) if everywhere && is_without_ipv6(&error) => {
+            open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+        }
+        opened => opened,
+    }
+}
+
+fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // As tokio does it: a port whose last connections have not timed out can be taken at once.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// The kernel has no IPv6, or it is switched off.
+fn is_without_ipv6(error: &std::io::Error) -> bool {
+    // `EAFNOSUPPORT` has no kind of its own.
+    const NO_SUCH_FAMILY: i32 = 97;
+    matches!(
+        error.kind(),
+        ErrorKind::AddrNotAvailable | ErrorKind::Unsupported
+    ) || error.raw_os_error() == Some(NO_SUCH_FAMILY)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
     use super::*;
 
-    #[tokio::test]
-    async fn a_port_that_is_taken_is_named_with_the_flag_that_helps() {
-        let admin = Admin {
+    fn admin() -> Admin {
+        Admin {
             metrics: Metrics::new().unwrap(),
             caches: Arc::default(),
             queue: Arc::default(),
+        }
+    }
+
+    async fn healthz(address: SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let asked = b"GET /healthz HTTP/1.1\r\nhost: agent\r\nconnection: close\r\n\r\n";
+        stream.write_all(asked).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn every_address_is_one_of_ipv4_and_of_ipv6_where_there_is_any() {
+        let place = Place {
+            what: "health",
+            flag: "healthzPort",
+            address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         };
+        let (bound, serving) = admin().listen(place).await.unwrap();
+        tokio::spawn(serving);
+        let mut asked = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, bound.port()))];
+        if bound.is_ipv6() {
+            asked.push(SocketAddr::from((Ipv6Addr::LOCALHOST, bound.port())));
+        }
+        for address in asked {
+            let answer = healthz(address).await;
+            assert!(answer.ends_with("ok"), "{address}: {answer}");
+        }
+    }
+
+    #[test]
+    fn only_a_kernel_without_ipv6_is_asked_for_ipv4() {
+        let says = |code| is_without_ipv6(&std::io::Error::from_raw_os_error(code));
+        let (no_family, not_available, in_use, denied) = (97, 99, 98, 13);
+        assert!(says(no_family) && says(not_available));
+        assert!(!says(in_use) && !says(denied));
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_named_with_the_flag_that_helps() {
+        let admin = admin();
         let place = |address| Place {
             what: "metrics",
             flag: "metricsPort",

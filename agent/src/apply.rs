@@ -1,7 +1,7 @@
 //! Apply: what the engine planned, written.
 //!
 //! In: a plan and what it was made from. Out: writes, in the plan's order; the first that fails ends the pass, and so does
-//! a ReplicaSet that is refused. It must not choose: it does not look at the cluster, and it does not leave out or add a
+//! a ReplicaSet, or an owner of one, that is refused. It must not choose: it does not look at the cluster, and it does not leave out or add a
 //! write.
 
 mod analysis;
@@ -126,8 +126,8 @@ struct Pass<'a> {
     versions: BTreeMap<String, String>,
     /// The server refused something, which the next pass has to know.
     refused: bool,
-    /// That was the ReplicaSet of the wanted version.
-    refused_set: bool,
+    /// What follows counts on what was refused: the ReplicaSet of the wanted version, or who owns one.
+    ends: bool,
 }
 
 impl Applier {
@@ -149,12 +149,12 @@ impl Applier {
             record: observed.gate.gate().and_then(|gate| gate.status.clone()),
             versions: BTreeMap::new(),
             refused: false,
-            refused_set: false,
+            ends: false,
         };
         for action in actions {
             pass.act(action).await?;
-            // What follows counts on the ReplicaSet. The next pass, at once, knows that there is none.
-            if pass.refused_set {
+            // The next pass, at once, knows of the refusal.
+            if pass.ends {
                 return Ok(Some(observed.now));
             }
         }

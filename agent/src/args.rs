@@ -1,7 +1,7 @@
 //! The command line. In: arguments and environment. Out: `Args`, complete and consistent. It must not read files other
 //! than the token's.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -304,8 +304,9 @@ fn on_port(address: SocketAddr, port: Option<u16>) -> SocketAddr {
     port.map_or(address, on_all)
 }
 
+/// On IPv6 and IPv4 both; see `admin` for kernels without IPv6.
 fn on_all(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
+    SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
 }
 
 /// The word for a level that the other controller has more words for.
@@ -395,8 +396,8 @@ mod tests {
         ]);
         assert_eq!(args.rollout_resync, 60);
         assert_eq!(args.reach(), Reach::Namespace("shop".into()));
-        assert_eq!(args.metrics_address().to_string(), "0.0.0.0:8090");
-        assert_eq!(args.health_address().to_string(), "0.0.0.0:8080");
+        assert_eq!(args.metrics_address().to_string(), "[::]:8090");
+        assert_eq!(args.health_address().to_string(), "[::]:8080");
         assert_eq!(
             args.instance().selector(),
             "argo-rollouts.argoproj.io/controller-instance-id=blue"
@@ -415,8 +416,8 @@ mod tests {
     fn without_flags_it_is_as_the_other_controller() {
         let args = parse(&[]);
         assert_eq!(args.inert.says(), None);
-        assert_eq!(args.metrics_address().to_string(), "0.0.0.0:8090");
-        assert_eq!(args.health_address().to_string(), "0.0.0.0:8080");
+        assert_eq!(args.metrics_address().to_string(), "[::]:8090");
+        assert_eq!(args.health_address().to_string(), "[::]:8080");
         assert_eq!(
             args.instance().selector(),
             "!argo-rollouts.argoproj.io/controller-instance-id"

@@ -393,4 +393,6 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 #[cfg(test)]
+mod refused_claim;
+#[cfg(test)]
 mod tests;

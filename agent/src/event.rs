@@ -1,11 +1,13 @@
 //! Events of core/v1, for people and for the tools that know them.
 //!
 //! In: what happened to an object. Out: an Event whose name follows from the object, the reason and the key, so that a
-//! restart repeats none, written in the order of what happened to it. It must not hold anybody up: the queues are bounded,
-//! and what does not fit is counted and dropped.
+//! restart repeats none, written in the order of what happened to it. What was told not long ago is not sent again. It must
+//! not hold anybody up: the queues are bounded, and what does not fit is counted and dropped.
+
+mod told;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_api::names::EVENT_COMPONENT;
 use agent_api::{ObjectMeta, Uid};
@@ -17,6 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use self::told::{Mark, Recent};
 use crate::key::ObjectKey;
 use crate::metrics::Metrics;
 use crate::writer::{self, Writer};
@@ -30,7 +33,7 @@ const MAX_NAME: usize = 253;
 /// Longest message that the API server takes.
 const MAX_MESSAGE: usize = 1024;
 /// Letters of the hash in a name.
-const HASH_LETTERS: usize = 16;
+const HASH_LETTERS: usize = size_of::<Mark>() * 2;
 /// Tries for one event; after that there is something worse to look at.
 const TRIES: usize = 3;
 
@@ -67,6 +70,7 @@ type Told = (News, Timestamp);
 #[derive(Clone)]
 pub struct Events {
     lanes: Arc<[mpsc::Sender<Told>]>,
+    recent: Arc<Mutex<Recent>>,
     metrics: Metrics,
 }
 
@@ -74,24 +78,39 @@ impl Events {
     /// The queues, and what writes from them until they are dropped.
     pub fn new(writer: Writer, metrics: Metrics) -> (Self, impl Future<Output = ()>) {
         let (lanes, waiting): (Vec<_>, Vec<_>) = (0..LANES).map(|_| mpsc::channel(QUEUE)).unzip();
+        let recent: Arc<Mutex<Recent>> = Arc::default();
+        let known = Arc::clone(&recent);
         let writers = waiting
             .into_iter()
-            .map(move |waiting| write_all(writer.clone(), waiting));
+            .map(move |waiting| write_all(writer.clone(), Arc::clone(&known), waiting));
         let writers = futures::future::join_all(writers).map(drop);
         let lanes = lanes.into();
-        (Self { lanes, metrics }, writers)
+        let events = Self {
+            lanes,
+            recent,
+            metrics,
+        };
+        (events, writers)
     }
 
-    /// Tells of something.
+    /// Tells of something, unless just that was told not long ago.
     pub fn tell(&self, news: News) {
+        let (mark, at) = (mark(&news), Timestamp::now());
+        if !lock(&self.recent).add(mark, at) {
+            return;
+        }
         self.metrics
             .event(news.about.kind, &news.about.key, news.kind, &news.reason);
         let lane = self.lanes.get(lane(&news.about.uid));
-        let told = (news, Timestamp::now());
-        if lane.is_none_or(|lane| lane.try_send(told).is_err()) {
+        if lane.is_none_or(|lane| lane.try_send((news, at)).is_err()) {
+            lock(&self.recent).forget(mark);
             self.metrics.event_dropped();
         }
     }
+}
+
+fn lock(recent: &Mutex<Recent>) -> MutexGuard<'_, Recent> {
+    recent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Events of one object are one writer's, so that they keep their order.
@@ -102,25 +121,33 @@ fn lane(uid: &Uid) -> usize {
     usize::try_from(hasher.finish() % lanes).unwrap_or(0)
 }
 
-async fn write_all(writer: Writer, mut waiting: mpsc::Receiver<Told>) {
+async fn write_all(writer: Writer, recent: Arc<Mutex<Recent>>, mut waiting: mpsc::Receiver<Told>) {
     while let Some((news, at)) = waiting.recv().await {
-        let event = event(&news, at);
-        for _ in 0..TRIES {
-            match writer.create(&event).await {
-                Ok(_)
-                | Err(writer::Error::AlreadyExists { .. } | writer::Error::NotFound { .. }) => {
-                    break;
-                }
-                Err(error @ writer::Error::Invalid { .. }) => {
-                    tracing::warn!(rollout = %news.about.key, reason = news.reason, %error, "event not taken");
-                    break;
-                }
-                Err(error @ (writer::Error::Conflict { .. } | writer::Error::Failed { .. })) => {
-                    tracing::debug!(rollout = %news.about.key, reason = news.reason, %error, "event not written");
-                }
+        if !write(&writer, &news, at).await {
+            // Whoever tells it again is heard.
+            lock(&recent).forget(mark(&news));
+        }
+    }
+}
+
+/// Whether it is there now, or never can be.
+async fn write(writer: &Writer, news: &News, at: Timestamp) -> bool {
+    let event = event(news, at);
+    for _ in 0..TRIES {
+        match writer.create(&event).await {
+            Ok(_) | Err(writer::Error::AlreadyExists { .. } | writer::Error::NotFound { .. }) => {
+                return true;
+            }
+            Err(error @ writer::Error::Invalid { .. }) => {
+                tracing::warn!(rollout = %news.about.key, reason = news.reason, %error, "event not taken");
+                return true;
+            }
+            Err(error @ (writer::Error::Conflict { .. } | writer::Error::Failed { .. })) => {
+                tracing::debug!(rollout = %news.about.key, reason = news.reason, %error, "event not written");
             }
         }
     }
+    false
 }
 
 /// The object for an event.
@@ -159,19 +186,25 @@ fn event(news: &News, now: Timestamp) -> CoreEvent {
     }
 }
 
-/// The object's name and a hash over everything that tells this event from others.
+/// The object's name and the mark.
 fn name(news: &News) -> String {
+    let room = MAX_NAME.saturating_sub(HASH_LETTERS.saturating_add(1));
+    let mark = hex::encode(mark(news));
+    format!("{}.{mark}", cut(&news.about.key.name, room))
+}
+
+/// A hash over everything that tells this event from others.
+fn mark(news: &News) -> Mark {
     let mut hasher = Sha256::new();
     for part in [news.about.uid.as_str(), &news.reason, &news.key] {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part.as_bytes());
     }
-    let hash: String = hex::encode(hasher.finalize())
-        .chars()
-        .take(HASH_LETTERS)
-        .collect();
-    let room = MAX_NAME.saturating_sub(HASH_LETTERS.saturating_add(1));
-    format!("{}.{hash}", cut(&news.about.key.name, room))
+    let mut mark = Mark::default();
+    for (into, from) in mark.iter_mut().zip(hasher.finalize()) {
+        *into = from;
+    }
+    mark
 }
 
 /// At most so many bytes, not splitting a letter.
@@ -184,44 +217,4 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn news(key: &str) -> News {
-        News {
-            about: About {
-                kind: "Rollout",
-                key: ObjectKey::new("shop", "checkout"),
-                uid: "u".into(),
-            },
-            kind: EventKind::Normal,
-            reason: "RolloutPaused".to_owned(),
-            message: "ü".repeat(2000),
-            key: key.to_owned(),
-        }
-    }
-
-    #[test]
-    fn names_follow_from_what_is_told() {
-        assert_eq!(name(&news("1.1")), name(&news("1.1")));
-        assert_ne!(name(&news("1.1")), name(&news("1.2")));
-        let mut other = news("1.1");
-        other.about.uid = "v".into();
-        assert_ne!(
-            name(&news("1.1")),
-            name(&other),
-            "a Rollout made again has events of its own"
-        );
-        let mut long = news("1.1");
-        long.about.key.name = "x".repeat(300);
-        assert_eq!(name(&long).len(), MAX_NAME);
-    }
-
-    #[test]
-    fn an_event_has_what_tools_look_for() {
-        let made = event(&news("1.1"), Timestamp::UNIX_EPOCH);
-        assert_eq!(made.source.unwrap().component.unwrap(), EVENT_COMPONENT);
-        assert_eq!(made.type_.unwrap(), "Normal");
-        assert_eq!(made.message.unwrap().len(), MAX_MESSAGE);
-    }
-}
+mod tests;

@@ -111,6 +111,7 @@ impl Observer {
             status_written: self.status_times.of(&key),
             busy,
             refused_set: self.refusals.set_of(&uid, at.now),
+            refused_claims: self.refusals.claims_of(&uid, at.now),
             settings: self.settings,
             stored: StoredDigests::new(),
             replica_sets: self.replica_sets(&uid),
@@ -159,7 +160,7 @@ impl Observer {
             .chain(managed)
             .map(|found| (ObjectKey::of(found.metadata()), found))
             .collect();
-        decoded(all.into_values().collect())
+        decoded(all.into_values())
     }
 
     fn replica_sets(&self, uid: &Uid) -> Vec<ReplicaSet> {
@@ -449,7 +450,7 @@ fn to_compare(observed: &Observed) -> Option<ContentDigest> {
 }
 
 /// The objects that could be decoded.
-fn decoded<K>(found: Vec<Found<K>>) -> Vec<K> {
+fn decoded<K>(found: impl IntoIterator<Item = Found<K>>) -> Vec<K> {
     found
         .into_iter()
         .filter_map(|found| found.object.ok())

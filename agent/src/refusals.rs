@@ -1,13 +1,13 @@
 //! What the API server refused, so that the next pass knows.
 //!
-//! In: refusals of the Eviction API, and of ReplicaSets. Out: those that still count, by Rollout. It must not keep anything
+//! In: refusals of the Eviction API, of ReplicaSets, and of changes of their owners. Out: those that still count, by Rollout. It must not keep anything
 //! for long, and an agent that starts anew may well ask again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use agent_api::Uid;
-use agent_engine::{Refusal, RefusedSet};
+use agent_engine::{Refusal, RefusedClaim, RefusedSet};
 use jiff::{SignedDuration, Timestamp};
 
 /// A ReplicaSet that is not tried again for so long after its time belongs to a Rollout that is gone or wants another one.
@@ -18,6 +18,7 @@ const TRIED_AGAIN_BY: SignedDuration = SignedDuration::from_mins(10);
 pub struct Refusals {
     evictions: Mutex<HashMap<Uid, Vec<Refusal>>>,
     sets: Mutex<HashMap<Uid, RefusedSet>>,
+    claims: Mutex<HashMap<Uid, Vec<RefusedClaim>>>,
 }
 
 impl Refusals {
@@ -69,6 +70,42 @@ impl Refusals {
         });
         all.get(rollout).cloned()
     }
+
+    /// Notes that the owner of a ReplicaSet could not be changed, once more if it was so before.
+    pub fn add_claim(&self, rollout: &Uid, mut refused: RefusedClaim) {
+        let mut all = self.claims();
+        let claims = all.entry(rollout.clone()).or_default();
+        let before = claims.iter().find(|one| one.uid == refused.uid);
+        refused.times = before.map_or(1, |one| one.times.saturating_add(1));
+        claims.retain(|one| one.uid != refused.uid);
+        claims.push(refused);
+    }
+
+    /// The owner of a ReplicaSet was changed.
+    pub fn forget_claim(&self, rollout: &Uid, set: &Uid) {
+        let mut all = self.claims();
+        if let Some(claims) = all.get_mut(rollout) {
+            claims.retain(|one| one.uid != *set);
+        }
+    }
+
+    /// The ReplicaSets of a Rollout whose owner could not be changed.
+    #[must_use]
+    pub fn claims_of(&self, rollout: &Uid, now: Timestamp) -> Vec<RefusedClaim> {
+        let mut all = self.claims();
+        all.retain(|_, claims| {
+            claims.retain(|one| {
+                let end = one.until().saturating_add(TRIED_AGAIN_BY);
+                end.is_ok_and(|end| end > now)
+            });
+            !claims.is_empty()
+        });
+        all.get(rollout).cloned().unwrap_or_default()
+    }
+
+    fn claims(&self) -> MutexGuard<'_, HashMap<Uid, Vec<RefusedClaim>>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -118,5 +155,31 @@ mod tests {
         let later = at + SignedDuration::from_hours(1);
         assert_eq!(refusals.set_of(&one, later), None);
         assert!(refusals.sets.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn claims_are_refused_one_by_one_and_forgotten_one_by_one() {
+        let rollout = Uid("one".into());
+        let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let refused = |set: &str| RefusedClaim {
+            name: set.into(),
+            uid: Uid(set.into()),
+            message: "no".into(),
+            at,
+            times: 0,
+        };
+        let refusals = Refusals::default();
+        for set in ["a", "b", "a"] {
+            refusals.add_claim(&rollout, refused(set));
+        }
+        let times = |now| {
+            let all = refusals.claims_of(&rollout, now).into_iter();
+            all.map(|one| (one.name, one.times)).collect::<Vec<_>>()
+        };
+        assert_eq!(times(at), [("b".to_owned(), 1), ("a".to_owned(), 2)]);
+        refusals.forget_claim(&rollout, &Uid("b".into()));
+        assert_eq!(times(at), [("a".to_owned(), 2)]);
+        assert_eq!(times(at + SignedDuration::from_hours(1)), []);
+        assert!(refusals.claims().is_empty());
     }
 }

@@ -42,9 +42,10 @@ struct Kept {
     index: Box<[String]>,
 }
 
+#[derive(Clone)]
 enum Content {
     /// JSON that was printed here, so that it can be read again.
-    Text(Box<[u8]>),
+    Text(Arc<[u8]>),
     Unread(Box<Unread>),
 }
 
@@ -56,7 +57,7 @@ impl Kept {
         };
         let content = match &object.object {
             Ok(readable) => match serde_json::to_vec(readable) {
-                Ok(text) => Content::Text(text.into_boxed_slice()),
+                Ok(text) => Content::Text(text.into()),
                 Err(error) => unread(error.to_string()),
             },
             Err(known) => unread(known.why.clone()),
@@ -68,15 +69,22 @@ impl Kept {
         }
     }
 
-    fn decoded<K: Keepable>(&self) -> Found<K> {
-        let object = match &self.content {
-            Content::Text(text) => serde_json::from_slice(text).map_err(|error| {
+    fn content(&self) -> Content {
+        self.content.clone()
+    }
+}
+
+impl Content {
+    /// Decodes, which takes a hundred times as long as taking the text out: a watch must not wait for it.
+    fn decoded<K: Keepable>(self) -> Found<K> {
+        let object = match self {
+            Self::Text(text) => serde_json::from_slice(&text).map_err(|error| {
                 Box::new(Unread {
                     metadata: ObjectMeta::default(),
                     why: error.to_string(),
                 })
             }),
-            Content::Unread(unread) => Err(unread.clone()),
+            Self::Unread(unread) => Err(unread),
         };
         Decoded { object }
     }
@@ -133,7 +141,8 @@ impl<K: Keepable> Store<K> {
 
     /// An object by name.
     pub fn get(&self, key: &ObjectKey) -> Option<Found<K>> {
-        self.read().objects.get(key).map(Kept::decoded)
+        let content = self.read().objects.get(key).map(Kept::content);
+        content.map(Content::decoded)
     }
 
     /// Whether there is one of this name.
@@ -144,12 +153,11 @@ impl<K: Keepable> Store<K> {
     /// The objects under an index, in order of their names.
     pub fn indexed(&self, index: &str) -> Vec<Found<K>> {
         let inner = self.read();
-        let keys = inner.by_index.get(index);
-        keys.into_iter()
-            .flatten()
-            .filter_map(|key| inner.objects.get(key))
-            .map(Kept::decoded)
-            .collect()
+        let keys = inner.by_index.get(index).into_iter().flatten();
+        let found = keys.filter_map(|key| inner.objects.get(key));
+        let contents: Vec<Content> = found.map(Kept::content).collect();
+        drop(inner);
+        contents.into_iter().map(Content::decoded).collect()
     }
 
     /// Names of the objects under an index.
@@ -162,9 +170,10 @@ impl<K: Keepable> Store<K> {
         self.read().objects.keys().cloned().collect()
     }
 
-    /// All objects.
-    pub fn all(&self) -> Vec<Found<K>> {
-        self.read().objects.values().map(Kept::decoded).collect()
+    /// All objects, each decoded when it is its turn.
+    pub fn all(&self) -> impl Iterator<Item = Found<K>> + use<K> {
+        let contents: Vec<Content> = self.read().objects.values().map(Kept::content).collect();
+        contents.into_iter().map(Content::decoded)
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner> {
@@ -204,7 +213,8 @@ impl<K: Keepable> Store<K> {
         let mut inner = self.write();
         let old = inner.objects.remove(key)?;
         inner.unindex(&old.index, key);
-        Some(old.decoded())
+        drop(inner);
+        Some(old.content.decoded())
     }
 }
 

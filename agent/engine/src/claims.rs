@@ -2,19 +2,25 @@
 //!
 //! In: `Observed`. Out: the part that each ReplicaSet has, claims of those that nobody owns and release of those that the
 //! selector does not match any more; which names are taken. It must not look at what the ReplicaSets hold.
+//!
+//! One that the API server does not let the Rollout own is counted and scaled all the same: its pods serve, and a release
+//! that did not see them would begin as if there were none.
 
 use std::fmt;
 
 use agent_api::ReplicaSet;
-use agent_api::names::replica_set_name;
+use agent_api::names::{condition, replica_set_name};
 use agent_api::object::{ObjectMeta, OwnerReference};
 use agent_api::pod_hash::pod_hash;
 
-use crate::observed::Observed;
+use crate::observed::{Observed, RefusedClaim};
 use crate::pass::Pass;
 use crate::pass::current::owner;
-use crate::plan::{Action, Event, EventKind};
+use crate::plan::{Action, Event, EventKind, Plan};
 use crate::reason::Reason;
+
+/// Reason of the condition and of the event of a claim that is refused.
+pub(crate) const CLAIM_REFUSED: &str = "ReplicaSetClaimRefused";
 
 /// A kind whose names the engine makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +97,9 @@ fn matches(observed: &Observed, set: &ReplicaSet) -> Option<bool> {
 
 /// Claims and releases; they stand before everything else that is done to these ReplicaSets.
 pub(crate) fn actions(observed: &Observed) -> Vec<Action> {
-    let changed = observed.replica_sets.iter().filter_map(|set| {
+    let due =
+        |set: &&ReplicaSet| refused(observed, set).is_none_or(|one| one.until() <= observed.now);
+    let changed = observed.replica_sets.iter().filter(due).filter_map(|set| {
         let name = set.metadata.name.clone().unwrap_or_default();
         match part(observed, set) {
             Part::Orphan => Some(claim(observed, set, name)),
@@ -100,6 +108,62 @@ pub(crate) fn actions(observed: &Observed) -> Vec<Action> {
         }
     });
     changed.flatten().collect()
+}
+
+/// The refusal to change the owner of a ReplicaSet.
+fn refused<'a>(observed: &'a Observed, set: &ReplicaSet) -> Option<&'a RefusedClaim> {
+    let mut all = observed.refused_claims.iter();
+    all.find(|one| set.metadata.uid.as_deref() == Some(one.uid.as_str()))
+}
+
+/// The refusals that still stand in the way of something, with what that is.
+fn refusals(observed: &Observed) -> impl Iterator<Item = (&RefusedClaim, &'static str)> {
+    observed.replica_sets.iter().filter_map(|set| {
+        let what = match part(observed, set) {
+            Part::Orphan => "taken over",
+            Part::Leaves => "let go",
+            Part::Owned | Part::Stranger => return None,
+        };
+        Some((refused(observed, set)?, what))
+    })
+}
+
+/// What the condition ReplicaFailure has to say of the first of them.
+pub(crate) fn refusal_text(observed: &Observed) -> Option<String> {
+    refusals(observed).next().map(text)
+}
+
+fn text((refused, what): (&RefusedClaim, &str)) -> String {
+    format!(
+        "ReplicaSet \"{}\" cannot be {what}: {}",
+        refused.name, refused.message
+    )
+}
+
+/// Says what is refused, and asks to be looked at again when it is time. The event is told until the condition says it.
+pub(crate) fn say_refused(observed: &Observed, plan: &mut Plan) {
+    let known = observed.rollout.status.as_ref();
+    let known = known.and_then(|status| status.condition(condition::REPLICA_FAILURE));
+    for (refused, what) in refusals(observed) {
+        let text = text((refused, what));
+        let told = known.is_some_and(|known| known.message.as_deref() == Some(text.as_str()));
+        if !told {
+            let kind = EventKind::Warning;
+            let event = event(observed, kind, CLAIM_REFUSED, text, &refused.name);
+            plan.actions.push(event);
+        }
+        plan.reasons.push(Reason::ClaimRefused {
+            name: refused.name.clone(),
+            what,
+            message: refused.message.clone(),
+        });
+        let until = refused.until();
+        // When it is time it is tried in this plan.
+        if until <= observed.now {
+            continue;
+        }
+        plan.wake = Some(plan.wake.map_or(until, |wake| wake.min(until)));
+    }
 }
 
 fn claim(observed: &Observed, set: &ReplicaSet, name: String) -> [Action; 2] {
@@ -161,13 +225,26 @@ pub(crate) fn taken<'a>(observed: &'a Observed, kind: NamedKind, name: &str) -> 
     all.find(|taken| taken.kind == kind && taken.name == name)
 }
 
-/// A ReplicaSet that is not the Rollout's has the name, or one that it lets go.
+/// A ReplicaSet that is not the Rollout's has the name, or one that it lets go, or one that is being deleted and is not gone
+/// yet: what holds it up may do so for ever, and its pods go meanwhile.
 pub(crate) fn is_taken(observed: &Observed, name: &str) -> bool {
     let leaves = |set: &ReplicaSet| {
-        set.metadata.name.as_deref() == Some(name) && part(observed, set) == Part::Leaves
+        let named = set.metadata.name.as_deref() == Some(name);
+        named && (is_going(set) || part(observed, set) == Part::Leaves)
     };
     taken(observed, NamedKind::ReplicaSet, name).is_some()
         || observed.replica_sets.iter().any(leaves)
+}
+
+fn is_going(set: &ReplicaSet) -> bool {
+    set.metadata.deletion_timestamp.is_some()
+}
+
+/// The Rollout's own ReplicaSets that are being deleted and are not gone: what holds them up is a finalizer, that of a
+/// deletion in the foreground as a rule.
+fn going(observed: &Observed) -> impl Iterator<Item = &ReplicaSet> {
+    let sets = observed.replica_sets.iter();
+    sets.filter(|set| is_going(set) && part(observed, set) == Part::Owned)
 }
 
 impl Pass<'_> {
@@ -186,20 +263,56 @@ impl Pass<'_> {
         self.reasons.push(reason);
     }
 
-    /// The ReplicaSet to be made has another name than its content alone would give it.
+    /// The ReplicaSet to be made has another name than its content alone would give it; and what is on its way out.
     pub(crate) fn say_taken_sets(&mut self) {
-        let (Some(_), Some(template)) = (&self.creating, &self.effective.template) else {
-            return;
-        };
         let (observed, instead) = (self.observed, self.new.name.clone());
-        let first = self.before.collision_count;
-        let last = self.status.collision_count.unwrap_or(0);
-        let passed = (first.unwrap_or(0).saturating_add(1)..last).map(Some);
-        for count in std::iter::once(first).chain(passed) {
-            let name = replica_set_name(self.name(), &pod_hash(template, count));
+        for name in self.stepped_round() {
             if let Some(taken) = taken(observed, NamedKind::ReplicaSet, &name) {
                 self.say_taken(taken, &instead);
             }
         }
+        for set in going(observed) {
+            self.reasons.push(Reason::SetGoes {
+                name: set.metadata.name.clone().unwrap_or_default(),
+                holds: holds(set),
+            });
+        }
     }
+
+    /// Names that the ReplicaSet to be made would have, were they free.
+    fn stepped_round(&self) -> Vec<String> {
+        let (Some(_), Some(template)) = (&self.creating, &self.effective.template) else {
+            return Vec::new();
+        };
+        let first = self.before.collision_count;
+        let last = self.status.collision_count.unwrap_or(0);
+        let passed = (first.unwrap_or(0).saturating_add(1)..last).map(Some);
+        let counts = std::iter::once(first).chain(passed);
+        let name = |count| replica_set_name(self.name(), &pod_hash(template, count));
+        counts.map(name).collect()
+    }
+
+    /// What is to be said of a ReplicaSet that is made in the place of one that is on its way out.
+    pub(crate) fn in_place_of(&self) -> Option<String> {
+        let names = self.stepped_round();
+        let passed = |set: &&ReplicaSet| {
+            let name = set.metadata.name.as_ref();
+            name.is_some_and(|name| names.contains(name) && *name != self.new.name)
+        };
+        let set = going(self.observed).find(passed)?;
+        let name = set.metadata.name.as_deref().unwrap_or_default();
+        Some(format!(
+            "in the place of \"{name}\", which is being deleted and waits for {}",
+            holds(set)
+        ))
+    }
+}
+
+/// What has to happen before a ReplicaSet is gone.
+fn holds(set: &ReplicaSet) -> String {
+    let finalizers = set.metadata.finalizers.clone().unwrap_or_default();
+    if finalizers.is_empty() {
+        return "its end".to_owned();
+    }
+    finalizers.join(", ")
 }

@@ -83,7 +83,9 @@ pub fn spec_digest(observed: &Observed) -> ContentDigest {
             .flatten()
             .any(|form| stored.contains(form))
     };
-    let newest = sets.iter().filter(copied).max_by_key(|set| {
+    // One that is being deleted has to be made anew, and from what is written.
+    let stays = |set: &&ReplicaSet| set.metadata.deletion_timestamp.is_none();
+    let newest = sets.iter().filter(stays).filter(copied).max_by_key(|set| {
         let revision = carried(set, ANNOTATION_REVISION);
         revision.and_then(|text| text.parse::<i64>().ok())
     });

@@ -33,7 +33,7 @@ pub use audit::{Violation, audit};
 pub use claims::{NamedKind, Taken};
 pub use observed::{
     GateObserved, GateRecord, Governance, HpaCounting, HubContact, Kept, Observed, Refusal,
-    RefusedSet, Settings, StoredDigests, TemplateKey, Templates, TrafficObserved,
+    RefusedClaim, RefusedSet, Settings, StoredDigests, TemplateKey, Templates, TrafficObserved,
 };
 pub use plan::{
     Action, Changes, Event, EventKind, GateChange, KeepTemplate, Plan, PodChange, Route, Traffic,
@@ -107,6 +107,7 @@ fn decided(observed: &Observed, views: Vec<SetView>, bug: Bug) -> (Plan, Decisio
     let mut recorded = recorder.actions();
     tell(observed, &decision, &recorded, &mut plan);
     let mut actions = claims::actions(observed);
+    claims::say_refused(observed, &mut plan);
     actions.append(&mut recorded);
     actions.append(&mut plan.actions);
     plan.actions = actions;

@@ -42,6 +42,8 @@ pub struct Observed {
     pub refused: Vec<Refusal>,
     /// The ReplicaSet that the API server refused to make not long ago.
     pub refused_set: Option<RefusedSet>,
+    /// ReplicaSets whose owner the API server refused to change not long ago.
+    pub refused_claims: Vec<RefusedClaim>,
     /// The workload that the Rollout names; `None` when it names none, and when there is none of that name.
     pub workload: Option<Workload>,
     /// Of ReplicaSets with a digest annotation, by name: digests that a spec copied from its stored template would have.
@@ -93,21 +95,47 @@ pub struct RefusedSet {
     pub times: u32,
 }
 
+/// A ReplicaSet whose owner the API server refused to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedClaim {
+    /// Its name.
+    pub name: String,
+    /// Which one of that name.
+    pub uid: Uid,
+    /// The API server's words.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+    /// How often in a row.
+    pub times: u32,
+}
+
+impl RefusedClaim {
+    /// When it is worth trying again.
+    pub fn until(&self) -> Timestamp {
+        tried_again(self.at, self.times)
+    }
+}
+
 /// After the first refusal of a ReplicaSet; doubled with each further one. A webhook that is restarted is back in seconds.
-const CREATED_AGAIN: SignedDuration = SignedDuration::from_secs(1);
+const AGAIN: SignedDuration = SignedDuration::from_secs(1);
 /// Never longer: a person who has raised a quota looks on.
-const CREATED_AGAIN_AT_MOST: SignedDuration = SignedDuration::from_secs(30);
+const AGAIN_AT_MOST: SignedDuration = SignedDuration::from_secs(30);
 /// More doublings change nothing.
 const DOUBLINGS: u32 = 5;
 
 impl RefusedSet {
     /// When it is worth trying again.
     pub fn until(&self) -> Timestamp {
-        let doublings = self.times.saturating_sub(1).min(DOUBLINGS);
-        let wait = CREATED_AGAIN.saturating_mul(1_i32 << doublings);
-        let until = self.at.checked_add(wait.min(CREATED_AGAIN_AT_MOST));
-        until.unwrap_or(Timestamp::MAX)
+        tried_again(self.at, self.times)
     }
+}
+
+fn tried_again(at: Timestamp, times: u32) -> Timestamp {
+    let doublings = times.saturating_sub(1).min(DOUBLINGS);
+    let wait = AGAIN.saturating_mul(1_i32 << doublings);
+    let until = at.checked_add(wait.min(AGAIN_AT_MOST));
+    until.unwrap_or(Timestamp::MAX)
 }
 
 /// What holds for all Rollouts of this agent.
@@ -155,6 +183,7 @@ impl Observed {
             pods: None,
             refused: Vec::new(),
             refused_set: None,
+            refused_claims: Vec::new(),
             workload: None,
             stored: StoredDigests::new(),
             status_written: None,

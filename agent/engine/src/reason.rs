@@ -222,6 +222,22 @@ pub enum Reason {
         /// Its words.
         message: String,
     },
+    /// The API server refuses to change the owner of a ReplicaSet.
+    ClaimRefused {
+        /// The ReplicaSet.
+        name: String,
+        /// What cannot be done to it, in words.
+        what: &'static str,
+        /// The API server's words.
+        message: String,
+    },
+    /// A ReplicaSet is being deleted and not gone.
+    SetGoes {
+        /// The ReplicaSet.
+        name: String,
+        /// What it waits for.
+        holds: String,
+    },
     /// A request from inside the cluster is honoured.
     VerbHonoured {
         /// Which, and more about it.
@@ -417,6 +433,17 @@ impl fmt::Display for Reason {
             }
             Self::SetRefused { name, message } => {
                 write!(f, "{name} cannot be created, no step is walked: {message}")
+            }
+            Self::ClaimRefused {
+                name,
+                what,
+                message,
+            } => write!(f, "{name} cannot be {what}: {message}"),
+            Self::SetGoes { name, holds } => {
+                write!(
+                    f,
+                    "{name} is being deleted and not gone: it waits for {holds}"
+                )
             }
             Self::VerbHonoured { verb, text } => write!(f, "{verb} {text}"),
             Self::NumbersWait => {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use agent_api::names::{ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST};
 use agent_api::object::OwnerReference;
 use agent_api::{ContentDigest, ObjectMeta, ReplicaSet, Uid};
-use agent_engine::{Changes, NamedKind, RefusedSet};
+use agent_engine::{Changes, NamedKind, RefusedClaim, RefusedSet};
 use serde_json::{Value, json};
 
 use super::{Error, Pass};
@@ -32,7 +32,7 @@ impl Pass<'_> {
             }
         };
         tracing::warn!(rollout = %self.key, set = set.metadata.name, message = refused.message, "the API server refuses the ReplicaSet");
-        self.refused_set = true;
+        self.ends = true;
         let annotations = set.metadata.annotations.as_ref();
         let digest = annotations.and_then(|all| all.get(ANNOTATION_DIGEST));
         let refused = RefusedSet {
@@ -55,7 +55,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Writes all owners of a ReplicaSet: of this one, and not of another that has got its name.
+    /// Writes all owners of a ReplicaSet: of this one, and not of another that has got its name. A refusal is an answer: the
+    /// next pass does the rest without it.
     pub(super) async fn own_replica_set(
         &mut self,
         name: &str,
@@ -63,7 +64,28 @@ impl Pass<'_> {
     ) -> Result<(), Error> {
         let (_, metadata) = self.observed_set(name)?;
         let patch = json!({"metadata": {"uid": metadata.uid, "ownerReferences": owners}});
-        self.patch_replica_set(name, patch).await
+        let uid = crate::observe::uid_of(&metadata);
+        let refusals = &self.applier.refusals;
+        let Err(error) = self.patch_replica_set(name, patch).await else {
+            refusals.forget_claim(&self.uid, &uid);
+            return Ok(());
+        };
+        let refused = match &error {
+            Error::Write(error) => error.refusal(),
+            Error::Status(_) | Error::Unobserved { .. } => None,
+        };
+        let message = refused.ok_or(error)?.message;
+        tracing::warn!(rollout = %self.key, set = name, message, "the API server refuses to change the owner");
+        self.ends = true;
+        let refused = RefusedClaim {
+            name: name.to_owned(),
+            uid,
+            message,
+            at: self.observed.now,
+            times: 0,
+        };
+        refusals.add_claim(&self.uid, refused);
+        Ok(())
     }
 
     pub(super) async fn annotate_replica_set(

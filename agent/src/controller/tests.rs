@@ -103,7 +103,7 @@ impl Server {
     }
 }
 
-fn rollout(namespace: &str) -> Decoded<Rollout> {
+pub(super) fn rollout(namespace: &str) -> Decoded<Rollout> {
     let labels = json!({"app": "web"});
     let object = json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
@@ -122,7 +122,7 @@ fn rollout(namespace: &str) -> Decoded<Rollout> {
 }
 
 /// A whole controller before this API server.
-fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
+pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
     let (queue, metrics) = (Arc::new(Queue::default()), Metrics::new().unwrap());
     let (writer, written) = (Writer::new(client.clone()), Arc::new(Written::default()));
     let workloads = Workloads::new(client.clone(), Reach::Cluster, Arc::clone(&queue));

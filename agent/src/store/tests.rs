@@ -145,3 +145,76 @@ fn an_undecodable_object_is_kept_as_a_reason() {
         &["good here"],
     );
 }
+
+thread_local! {
+    /// Looked at while an object is decoded.
+    static LOOKS: std::cell::RefCell<Option<Box<dyn Fn()>>> = const { std::cell::RefCell::new(None) };
+}
+
+/// An object whose decoding can be watched.
+#[derive(Debug, Clone, serde::Serialize)]
+struct Watched {
+    metadata: ObjectMeta,
+}
+
+impl<'de> serde::Deserialize<'de> for Watched {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        struct Fields {
+            metadata: ObjectMeta,
+        }
+        LOOKS.with_borrow(|looks| looks.iter().for_each(|looks| looks()));
+        let Fields { metadata } = Fields::deserialize(deserializer)?;
+        Ok(Self { metadata })
+    }
+}
+
+impl Resource for Watched {
+    type DynamicType = ();
+    type Scope = kube::core::NamespaceResourceScope;
+    fn kind((): &()) -> std::borrow::Cow<'_, str> {
+        "Watched".into()
+    }
+    fn group((): &()) -> std::borrow::Cow<'_, str> {
+        "test".into()
+    }
+    fn version((): &()) -> std::borrow::Cow<'_, str> {
+        "v1".into()
+    }
+    fn plural((): &()) -> std::borrow::Cow<'_, str> {
+        "watched".into()
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[test]
+fn a_watch_does_not_wait_for_what_is_decoded() {
+    let store = Arc::new(Store::<Watched>::new(|_| vec!["all".to_owned()]));
+    let keys: Vec<_> = ["a", "b"].map(|name| ObjectKey::new("shop", name)).into();
+    for key in &keys {
+        let metadata = ObjectMeta {
+            namespace: Some(key.namespace.clone()),
+            name: Some(key.name.clone()),
+            ..ObjectMeta::default()
+        };
+        let object = Ok(Watched { metadata });
+        store.put(key.clone(), &Decoded { object });
+    }
+    let decoded = std::rc::Rc::new(std::cell::Cell::new(0));
+    let (watch, counted) = (Arc::clone(&store), std::rc::Rc::clone(&decoded));
+    LOOKS.replace(Some(Box::new(move || {
+        counted.set(counted.get() + 1);
+        assert!(watch.inner.try_write().is_ok(), "a watch would wait");
+    })));
+    assert_eq!(store.all().count(), 2);
+    assert_eq!(store.indexed("all").len(), 2);
+    assert!(store.get(&keys[0]).is_some());
+    assert!(store.remove(&keys[1]).is_some());
+    LOOKS.replace(None);
+    assert_eq!(decoded.get(), 6);
+}

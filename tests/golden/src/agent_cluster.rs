@@ -14,9 +14,11 @@ use agent_api::names::{
 };
 use agent_api::object::ObjectMeta;
 use agent_api::{
-    AnalysisPhase, AnalysisRunStatus, Pod, ReplicaSet, ReplicaSetStatus, Service, Weights,
+    AnalysisPhase, AnalysisRunStatus, Pod, ReplicaSet, ReplicaSetStatus, Service, Weights, Workload,
 };
-use agent_engine::{Action, Changes, GateRecord, Kept, Observed, Plan, Refusal, pods, services};
+use agent_engine::{
+    Action, Changes, GateRecord, Kept, Observed, Plan, Refusal, RefusedClaim, pods, services,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -57,8 +59,10 @@ pub struct Cluster {
     pub pods: Vec<Pod>,
     /// A budget lets no pod be evicted.
     pub blocked: bool,
-    /// A policy lets no ReplicaSet be made.
+    /// A policy lets no ReplicaSet be made, and none get another owner.
     pub refuses: bool,
+    /// The workload that is named, while it is not there.
+    pub lost: Option<Workload>,
 }
 
 impl Cluster {
@@ -74,6 +78,7 @@ impl Cluster {
             pods: Vec::new(),
             blocked: false,
             refuses: false,
+            lost: None,
         };
         for set in cluster.observed.replica_sets.clone() {
             cluster.store_form(&set);
@@ -129,6 +134,12 @@ impl Cluster {
         let needed = pods::needed(&observed.rollout, &observed.replica_sets, observed.now);
         observed.pods = needed.then(|| readied(&self.pods, &observed.replica_sets));
         let now = observed.now;
+        let sets = &observed.replica_sets;
+        let there = |one: &RefusedClaim| {
+            sets.iter()
+                .any(|set| set.metadata.name.as_ref() == Some(&one.name))
+        };
+        observed.refused_claims.retain(there);
         observed.refused.retain(|refusal| refusal.until() > now);
     }
 
@@ -162,6 +173,8 @@ impl Cluster {
             Action::CreateReplicaSet { replica_set } => self.create(replica_set)?,
             Action::ClaimReplicaSet { name, owners } => {
                 self.set(name)?.metadata.owner_references = Some(owners.clone());
+                let refused = &mut self.observed.refused_claims;
+                refused.retain(|one| one.name != *name);
             }
             Action::ReleaseReplicaSet { name, .. } => {
                 // An agent does not see it any more.
@@ -355,6 +368,8 @@ impl Cluster {
         }
         let mut set = set.clone();
         stamp(&mut set.metadata, self.observed.now);
+        // The API server gives every object one of its own.
+        set.metadata.uid = Some(format!("{name}-{}", self.made.len()));
         set.status = Some(ReplicaSetStatus::default());
         self.made.push(name);
         self.observed.refused_set = None;
@@ -383,6 +398,7 @@ impl Cluster {
         if let Some(weights) = shown.and_then(|shown| shown.weights.as_mut()) {
             weights.verified = weights.verified.map(|_| true);
         }
+        self.observed.replica_sets.retain_mut(|set| !ends(set));
         for set in &mut self.observed.replica_sets {
             let desired = set.desired();
             let kept = keep_pods(&mut self.pods, set, self.observed.now);
@@ -482,6 +498,24 @@ fn merge(map: &mut BTreeMap<String, String>, changes: &Changes) {
             None => map.remove(key),
         };
     }
+}
+
+/// Deletes a ReplicaSet in the foreground.
+pub fn delete(set: &mut ReplicaSet, now: Timestamp) {
+    if set.metadata.deletion_timestamp.is_none() {
+        set.metadata.deletion_timestamp = time(now);
+        set.metadata.finalizers = Some(vec!["foregroundDeletion".to_owned()]);
+    }
+}
+
+/// The garbage collector: one that is being deleted loses its pods, one after the other, and is gone without any.
+fn ends(set: &mut ReplicaSet) -> bool {
+    if set.metadata.deletion_timestamp.is_none() {
+        return false;
+    }
+    let left = set.desired().saturating_sub(1);
+    set.spec.replicas = Some(left.max(0));
+    left < 0
 }
 
 fn stamp(metadata: &mut ObjectMeta, now: Timestamp) {

@@ -24,8 +24,8 @@ use serde_json::{Map, Value, json};
 
 use gate::{GatePart, gate_observed};
 use objects::{
-    PodPart, RefusedPart, RefusedSetPart, ServicePart, TakenPart, TemplatePart, pod, refusal,
-    refused_set, service, taken, templates,
+    PodPart, RefusedClaimPart, RefusedPart, RefusedSetPart, ServicePart, TakenPart, TemplatePart,
+    pod, refusal, refused_claim, refused_set, service, taken, templates,
 };
 
 /// What can be wrong with a fixture.
@@ -70,6 +70,8 @@ struct Fixture {
     #[serde(default)]
     busy: bool,
     refused_set: Option<RefusedSetPart>,
+    #[serde(default)]
+    refused_claims: Vec<RefusedClaimPart>,
     #[serde(default)]
     hpa_counts_all: bool,
     workload: Option<WorkloadPart>,
@@ -220,6 +222,10 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
         status_written: fixture.status_written,
         busy: fixture.busy,
         refused_set: fixture.refused_set.take().map(refused_set),
+        refused_claims: std::mem::take(&mut fixture.refused_claims)
+            .into_iter()
+            .map(refused_claim)
+            .collect(),
         workload: fixture.workload.take().map(workload),
         ..Observed::alone(rollout, fixture.now)
     };
@@ -406,7 +412,7 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
     let available = part.available.unwrap_or(part.desired);
     let mut metadata = json!({
         "name": format!("{NAME}-{hash}"), "namespace": "shop", "labels": labels, "annotations": annotations,
-        "ownerReferences": owners,
+        "ownerReferences": owners, "uid": format!("{NAME}-{hash}-uid"),
         "creationTimestamp": format!("2025-12-{:02}T00:00:00Z", part.created.unwrap_or(part.revision).clamp(1, 31)),
     });
     if let (Some(deleting), Some(fields)) = (part.deleting, metadata.as_object_mut()) {
@@ -414,6 +420,7 @@ fn replica_set(rollout: &RolloutPart, part: &SetPart) -> Value {
             "deletionTimestamp".to_owned(),
             Value::String(deleting.to_string()),
         );
+        fields.insert("finalizers".to_owned(), json!(["foregroundDeletion"]));
     }
     json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata,

@@ -137,6 +137,7 @@ impl Life {
             );
         }
         self.times(&plan)?;
+        self.pauses(&plan)?;
         let limit =
             (cut && self.dice.one_in(4)).then(|| usize::try_from(self.dice.below(6)).unwrap_or(0));
         if let Some(limit) = limit {
@@ -157,10 +158,26 @@ impl Life {
         }
     }
 
+    /// The plugin takes a controller's pause without a condition for one that is about to be lifted.
+    fn pauses(&self, plan: &Plan) -> Result<(), Failure> {
+        let status = &plan.status;
+        let wrong = status.controller_pause == Some(true)
+            && status.pause_conditions.is_empty()
+            && self.cluster.observed.rollout.spec.paused != Some(true)
+            && status.condition(condition::INVALID_SPEC).is_none();
+        if wrong {
+            return Err(self.fail(format!("a-pause-has-a-condition\n{plan}")));
+        }
+        Ok(())
+    }
+
     /// Left alone it comes to rest, and then writes nothing any more.
     fn rest(&mut self) -> Result<(), Failure> {
         self.cluster.blocked = false;
         self.cluster.refuses = false;
+        if let Some(workload) = self.cluster.lost.take() {
+            self.cluster.observed.workload = Some(workload);
+        }
         for _ in 0..PASSES_TO_REST {
             let sets = self.cluster.observed.replica_sets.clone();
             let writes = self.pass(false)?;

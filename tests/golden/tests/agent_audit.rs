@@ -105,7 +105,7 @@ fn later() -> StatusTime {
 type Change = fn(&Observed, &mut Plan);
 
 /// Rule, case, what is changed.
-const BAD: [(&str, &str, Change); 70] = [
+const BAD: [(&str, &str, Change); 71] = [
     ("claims-by-selector", "at_rest", |observed, plan| {
         let set = observed.replica_sets.first().unwrap().metadata.clone();
         plan.actions.push(Action::ClaimReplicaSet {
@@ -163,6 +163,13 @@ const BAD: [(&str, &str, Change); 70] = [
         plan.actions.push(Action::CreateReplicaSet {
             replica_set: Box::new(set),
         });
+    }),
+    ("refused-waits", "claim_refused", |observed, plan| {
+        let set = observed.replica_sets.first().unwrap().metadata.clone();
+        let mut owners = set.owner_references.unwrap();
+        owners.push(agent_engine::pass::current::owner(observed));
+        let name = set.name.unwrap();
+        plan.actions.push(Action::ClaimReplicaSet { name, owners });
     }),
     ("refused-waits", "refused_set_quota", |_, plan| {
         let (_, mut other) = good("new_version");

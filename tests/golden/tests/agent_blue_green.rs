@@ -131,3 +131,28 @@ fn the_status_names_the_preview_and_the_one_way_check_point() {
     let run = state("bg_pre_begins").pre_promotion_analysis_run_status;
     assert_eq!(run.unwrap().name, format!("web-{}-2-pre", hash("v2")));
 }
+
+#[test]
+fn no_client_waits_for_a_pause_that_is_over() {
+    // The plugin says that it waits for the Rollout to unpause while the controller's pause has no condition.
+    for case in ["bg_seconds_over_pods_come", "bg_preview_count_pending"] {
+        let mut cluster = cluster(case);
+        let available = cluster.observed.replica_sets[1].available();
+        let mut active = None;
+        for _ in 0..10 {
+            let plan = reconcile(&cluster.observed);
+            assert_eq!(audit(&cluster.observed, &plan), []);
+            let status = &plan.status;
+            assert_eq!(status.controller_pause, None, "{case}\n{plan}");
+            assert_eq!(status.pause_conditions, [], "{case}\n{plan}");
+            active = status.blue_green.clone().unwrap().active_selector;
+            if active == Some(hash("v2").to_string()) {
+                break;
+            }
+            cluster.apply(&plan, None).unwrap();
+            cluster.tick(10, 1);
+        }
+        assert_eq!(active, Some(hash("v2").to_string()), "{case}");
+        assert!(available < REPLICAS, "{case} has waited");
+    }
+}

@@ -35,7 +35,7 @@ fn changed<'a>(observed: &Observed, plan: &'a Plan) -> Vec<&'a Condition> {
 }
 
 /// Reasons of conditions that have to occur.
-const REASONS: [&str; 16] = [
+const REASONS: [&str; 17] = [
     "AvailableReason",
     "FoundNewReplicaSet",
     "InvalidSpec",
@@ -43,6 +43,7 @@ const REASONS: [&str; 16] = [
     "NewReplicaSetCreated",
     "ProgressDeadlineExceeded",
     "ReplicaSetCreateError",
+    "ReplicaSetClaimRefused",
     "ReplicaSetNotAvailable",
     "ReplicaSetUpdated",
     "RolloutAborted",

@@ -105,6 +105,8 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::Restarting { .. } => "Restarting",
         Reason::RestartRefused { .. } => "RestartRefused",
         Reason::SetRefused { .. } => "SetRefused",
+        Reason::ClaimRefused { .. } => "ClaimRefused",
+        Reason::SetGoes { .. } => "SetGoes",
         Reason::TrafficError { .. } => "TrafficError",
         Reason::NoPodsNoTraffic { .. } => "NoPodsNoTraffic",
         Reason::TrafficWaitsForStable { .. } => "TrafficWaitsForStable",
@@ -114,7 +116,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::ServiceWaits { .. } => "ServiceWaits",
     }
 }
-const REASONS: usize = 51;
+const REASONS: usize = 53;
 
 fn words(plan: &Plan) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let actions = plan.actions.iter().map(action_word).collect();

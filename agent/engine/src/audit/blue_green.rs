@@ -165,7 +165,11 @@ fn waited(view: &View<'_>, strategy: &BlueGreenStrategy, to: &PodHash, found: &m
     }
     let pause = view.before.pause_condition(pause_reason::BLUE_GREEN_PAUSE);
     let over = match pause {
-        None => view.before.controller_pause == Some(true),
+        None => {
+            let state = view.before.blue_green.as_ref();
+            view.before.controller_pause == Some(true)
+                || state.is_some_and(|state| state.scale_up_preview_check_point == Some(true))
+        }
         Some(pause) => {
             let length = SignedDuration::from_secs(i64::from(seconds));
             automatic && pause.start_time.saturating_add(length) <= view.observed.now

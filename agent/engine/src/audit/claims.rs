@@ -20,6 +20,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
                 free && matches(view, set) && owners.iter().any(|owner| is_ours(view, owner))
             });
             judge(good && keeps(view, name, owners), name, found);
+            waits(view, name, found);
         }
         if let Action::ReleaseReplicaSet { name, owners } = action {
             let good = named(view, name).is_some_and(|set| {
@@ -27,7 +28,21 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
             });
             let gone = !owners.iter().any(|owner| owner.uid == uid(view));
             judge(good && gone && keeps(view, name, owners), name, found);
+            waits(view, name, found);
         }
+    }
+}
+
+/// What the API server refused is not asked for again before its time.
+fn waits(view: &View<'_>, name: &str, found: &mut Vec<Violation>) {
+    let refused = &view.observed.refused_claims;
+    let early = |uid: &str| {
+        let mut all = refused.iter();
+        all.any(|one| one.uid.as_str() == uid && one.until() > view.observed.now)
+    };
+    let uid = named(view, name).and_then(|set| set.metadata.uid.as_deref());
+    if uid.is_some_and(early) {
+        breaks(found, "refused-waits", name.to_owned());
     }
 }
 

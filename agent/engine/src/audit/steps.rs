@@ -56,9 +56,10 @@ fn progress(view: &View<'_>, found: &mut Vec<Violation>) {
     let at_once = view.before.promote_full == Some(true)
         || view.within_rollback_window()
         || view.plan.status.current_pod_hash == view.before.stable_rs;
-    let canary = view.facts.in_flight.is_some()
-        && view.stable().is_some()
-        && view.before.stable_rs.is_some();
+    // Without the pods of a stable version it is a first deploy, whose steps nobody would notice.
+    let stable = view.before.stable_rs.as_ref();
+    let there = stable.is_some_and(|stable| view.sets.iter().any(|set| set.hash == *stable));
+    let canary = view.facts.in_flight.is_some() && there;
     let back = matches!(
         view.facts.permit.as_ref().map(|permit| &permit.kind),
         Some(crate::gate::facts::PermitKind::Rollback { .. })

@@ -110,7 +110,8 @@ impl Pass<'_> {
                 return Stage::Waits;
             }
             let began = self.pause(pause_reason::BLUE_GREEN_PAUSE).is_some()
-                || self.status.controller_pause == Some(true);
+                || self.status.controller_pause == Some(true)
+                || self.passed_check_point();
             if !there && !began {
                 return Stage::Waits;
             }
@@ -123,8 +124,7 @@ impl Pass<'_> {
             return Stage::Waits;
         }
         if strategy.preview_replica_count.is_some() {
-            let state = self.status.blue_green.get_or_insert_default();
-            state.scale_up_preview_check_point = Some(true);
+            self.pass_check_point();
         }
         let early = self.bug.is(Planted::SwitchTooEarly) && self.creating.is_none();
         if !self.has_pods(self.replicas()) && !early {
@@ -154,10 +154,27 @@ impl Pass<'_> {
 
     /// Pods of the new version before it is promoted.
     pub(super) fn preview_count(&self, strategy: &BlueGreenStrategy) -> i32 {
-        let state = self.status.blue_green.as_ref();
-        let passed = state.is_some_and(|state| state.scale_up_preview_check_point == Some(true));
-        let count = strategy.preview_replica_count.filter(|_| !passed);
+        let count = strategy.preview_replica_count;
+        let count = count.filter(|_| !self.passed_check_point());
         count.map_or(self.replicas(), |count| count.clamp(0, self.replicas()))
+    }
+
+    /// It is promoted, and waits for its pods alone.
+    fn passed_check_point(&self) -> bool {
+        let state = self.status.blue_green.as_ref();
+        state.is_some_and(|state| state.scale_up_preview_check_point == Some(true))
+    }
+
+    fn pass_check_point(&mut self) {
+        let state = self.status.blue_green.get_or_insert_default();
+        state.scale_up_preview_check_point = Some(true);
+    }
+
+    /// What is left is the sign that it was here: it does not begin again while pods come up. A controller's pause without
+    /// a condition would be that sign too, and clients read it as a pause that is about to be lifted.
+    fn leave_pause(&mut self) {
+        self.clear_pauses();
+        self.pass_check_point();
     }
 
     fn bounded_before_switch(&mut self) -> bool {
@@ -181,12 +198,17 @@ impl Pass<'_> {
         if automatic && seconds == 0 {
             return Some("promotion is automatic");
         }
+        if self.passed_check_point() {
+            self.clear_pauses();
+            return Some("the pause is over");
+        }
         let running = self
             .pause(pause_reason::BLUE_GREEN_PAUSE)
             .map(|pause| pause.start_time);
         let Some(start) = running else {
             // It was here and somebody took it away.
             if self.status.controller_pause == Some(true) {
+                self.leave_pause();
                 return Some("the pause is over");
             }
             self.add_pause(pause_reason::BLUE_GREEN_PAUSE);
@@ -204,9 +226,7 @@ impl Pass<'_> {
         };
         let until = start.saturating_add(SignedDuration::from_secs(seconds));
         if until <= self.observed.now {
-            // What is left is the sign that it was here: it does not begin again while pods come up.
-            self.status.pause_conditions.clear();
-            self.status.controller_pause = Some(true);
+            self.leave_pause();
             return Some("the seconds of the pause are over");
         }
         self.wake_at(until);

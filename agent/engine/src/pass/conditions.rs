@@ -8,6 +8,7 @@ use agent_api::{Condition, RolloutStatus, StatusTime};
 use jiff::Timestamp;
 
 use super::{Pass, Strategy};
+use crate::claims;
 
 pub(super) const TRUE: &str = "True";
 pub(crate) const FALSE: &str = "False";
@@ -157,6 +158,11 @@ impl Pass<'_> {
         let new = std::iter::once(&self.new);
         let mut sets = new.chain(&self.stable).chain(self.older.iter().rev());
         let failure = sets.find_map(|set| set.failure.clone().filter(|_| set.desired > 0));
+        // Of the ReplicaSets themselves: one that the API server does not let the Rollout own.
+        let failure = failure.or_else(|| {
+            let text = claims::refusal_text(self.observed)?;
+            Some((claims::CLAIM_REFUSED.to_owned(), text))
+        });
         let kind = condition::REPLICA_FAILURE;
         match failure {
             Some((reason, message)) => {

@@ -297,11 +297,20 @@ impl Pass<'_> {
             .and_then(|all| all.get(ANNOTATION_REVISION))
             .map(String::as_str);
         let revision = self.new.revision.to_string();
-        if shown != Some(revision.as_str()) && self.decision.mode != Mode::Held {
+        let held = self.decision.mode == Mode::Held;
+        if shown != Some(revision.as_str()) && !held {
             self.annotate_rollout(ANNOTATION_REVISION, Some(revision));
-            let message = format!("updated to revision {}", self.new.revision);
-            self.event(EventKind::Normal, "RolloutUpdated", message, "");
+        } else if held || !self.corrected() {
+            return;
         }
+        let message = format!("updated to revision {}", self.new.revision);
+        self.event(EventKind::Normal, "RolloutUpdated", message, "");
+    }
+
+    /// What had this revision before was refused, and nothing was made of it.
+    fn corrected(&self) -> bool {
+        let changed = self.before.current_pod_hash.as_ref() != Some(&self.new.hash);
+        self.creating.is_some() && changed && self.refused().is_none()
     }
 
     /// The Rollout's annotations reach the ReplicaSet that is there too.

@@ -55,7 +55,10 @@ impl Pass<'_> {
             Some((
                 TRUE,
                 "NewReplicaSetCreated",
-                format!("created ReplicaSet \"{name}\""),
+                match self.in_place_of() {
+                    Some(more) => format!("created ReplicaSet \"{name}\" {more}"),
+                    None => format!("created ReplicaSet \"{name}\""),
+                },
             ))
         } else if self.news.changed {
             Some((

@@ -83,6 +83,9 @@ impl Pass<'_> {
             0
         };
         self.forget_runs();
+        if let Some(state) = &mut self.status.blue_green {
+            state.scale_up_preview_check_point = None;
+        }
         if !self.at_stable() {
             self.news.retried = true;
             self.next_attempt();

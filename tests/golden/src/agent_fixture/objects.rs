@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use agent_api::Uid;
 use agent_api::analysis::AnalysisTemplateSpec;
 use agent_api::names::{ANNOTATION_MANAGED_BY, LABEL_POD_HASH};
-use agent_engine::{NamedKind, Refusal, RefusedSet, Taken, TemplateKey, Templates};
+use agent_engine::{NamedKind, Refusal, RefusedClaim, RefusedSet, Taken, TemplateKey, Templates};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -112,6 +112,27 @@ pub(super) fn refused_set(part: RefusedSetPart) -> RefusedSet {
         digest: digest(&part.version),
         message: part.message,
         invalid: part.invalid,
+        at: part.at,
+        times: part.times,
+    }
+}
+
+/// The refusal to change the owner of the ReplicaSet of a version.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RefusedClaimPart {
+    version: String,
+    message: String,
+    at: Timestamp,
+    times: u32,
+}
+
+pub(super) fn refused_claim(part: RefusedClaimPart) -> RefusedClaim {
+    let name = format!("{NAME}-{}", hash(&part.version));
+    RefusedClaim {
+        uid: Uid(format!("{name}-uid")),
+        name,
+        message: part.message,
         at: part.at,
         times: part.times,
     }

@@ -14,7 +14,9 @@ use crate::agent_fixture::{VERSIONS, defaulted, digest, hash, template};
 
 impl Life {
     pub(super) fn happens(&mut self) {
-        match self.dice.below(18) {
+        match self.dice.below(20) {
+            18 => self.orphan(),
+            19 => self.workload(),
             16 if self.dice.one_in(2) => self.service(),
             0..=2 => self.git(),
             3 => self.client(),
@@ -122,6 +124,37 @@ impl Life {
         let named = self.cluster.observed.template();
         let named = named.map(|template| template.images().join(","));
         self.note(&format!("{what}: {}", named.unwrap_or_default()));
+    }
+
+    /// Somebody takes the owner of a ReplicaSet away, as `kubectl delete --cascade=orphan` does, or deletes the ReplicaSet
+    /// in the foreground: it stays until its pods are gone.
+    fn orphan(&mut self) {
+        let count = u64::try_from(self.cluster.observed.replica_sets.len()).unwrap_or(0);
+        let index = usize::try_from(self.dice.below(count.max(1))).unwrap_or(0);
+        let (deleted, now) = (self.dice.one_in(4), self.cluster.observed.now);
+        let Some(set) = self.cluster.observed.replica_sets.get_mut(index) else {
+            return;
+        };
+        let name = set.metadata.name.clone().unwrap_or_default();
+        if deleted {
+            crate::agent_cluster::delete(set, now);
+            self.note(&format!("somebody deletes {name} and waits"));
+            return;
+        }
+        if set.metadata.deletion_timestamp.is_none() {
+            set.metadata.owner_references = None;
+            self.note(&format!("{name} loses its owner"));
+        }
+    }
+
+    /// The workload that is named goes, or is there again.
+    fn workload(&mut self) {
+        let there = self.cluster.lost.take();
+        if there.is_none() && self.cluster.observed.workload.is_none() {
+            return;
+        }
+        self.cluster.lost = std::mem::replace(&mut self.cluster.observed.workload, there);
+        self.note("the workload goes or comes");
     }
 
     /// What the kubectl plugin writes.
