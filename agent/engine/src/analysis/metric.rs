@@ -85,7 +85,8 @@ impl Limits {
             }),
         };
         let interval = time("interval", &metric.interval)?;
-        let count = match number("count", &metric.count, 0)? {
+        let written = number("count", &metric.count, 0)?;
+        let count = match written {
             0 if interval.is_some() => None,
             0 => Some(1),
             count => Some(count),
@@ -111,7 +112,7 @@ impl Limits {
             return Err(Error::NoInterval(metric.name.clone()));
         }
         let least = limits.failures.max(0).saturating_add(limits.successes);
-        if metric.count.is_some() && count.is_some_and(|count| count < least) {
+        if written > 0 && written < least {
             return Err(Error::CountTooLow(metric.name.clone()));
         }
         Ok(limits)
@@ -145,45 +146,30 @@ pub fn endless(metric: &Metric) -> Result<bool, Error> {
     Ok(Limits::of(metric)?.count.is_none())
 }
 
-/// The verdict and its sentence; failures first, then inconclusive ones outweigh them, then errors in a row.
+/// The verdict and its sentence: failures first, then inconclusive ones outweigh them, then errors in a row outweigh both.
 pub fn verdict(limits: &Limits, result: &MetricResult) -> (AnalysisPhase, Option<String>) {
     let number = |value: Option<i32>| value.unwrap_or(0);
-    let beyond = |what: &str, count: i32, field: &str, limit: i32| {
-        Some(format!(
-            "metric {:?}: {what} {count}, {field} is {limit}",
-            result.name
-        ))
+    let assessed = |phase: AnalysisPhase, why: String| {
+        let message = format!("Metric {:?} assessed {phase} due to {why}", result.name);
+        (phase, Some(message))
+    };
+    let beyond = |phase, what: &str, count: i32, field: &str, limit: i32| {
+        assessed(phase, format!("{what} ({count}) > {field} ({limit})"))
     };
     let errors = number(result.consecutive_error);
     if errors > limits.errors {
-        return (
-            AnalysisPhase::Error,
-            beyond(
-                "errors in a row",
-                errors,
-                "consecutiveErrorLimit",
-                limits.errors,
-            ),
-        );
+        let (phase, field) = (AnalysisPhase::Error, "consecutiveErrorLimit");
+        return beyond(phase, "consecutiveErrors", errors, field, limits.errors);
     }
     let unclear = number(result.inconclusive);
     if unclear > limits.inconclusive {
-        return (
-            AnalysisPhase::Inconclusive,
-            beyond(
-                "inconclusive",
-                unclear,
-                "inconclusiveLimit",
-                limits.inconclusive,
-            ),
-        );
+        let (phase, field) = (AnalysisPhase::Inconclusive, "inconclusiveLimit");
+        return beyond(phase, "inconclusive", unclear, field, limits.inconclusive);
     }
     let failed = number(result.failed);
     if limits.failures > OFF && failed > limits.failures {
-        return (
-            AnalysisPhase::Failed,
-            beyond("failed", failed, "failureLimit", limits.failures),
-        );
+        let (phase, field) = (AnalysisPhase::Failed, "failureLimit");
+        return beyond(phase, "failed", failed, field, limits.failures);
     }
     if limits.successes > 0 && number(result.consecutive_success) >= limits.successes {
         return (AnalysisPhase::Successful, None);
@@ -197,14 +183,15 @@ pub fn verdict(limits: &Limits, result: &MetricResult) -> (AnalysisPhase, Option
     if limits.successes == 0 {
         return (AnalysisPhase::Successful, None);
     }
-    let text = format!(
-        "metric {:?}: the count was reached without {} successes in a row",
-        result.name, limits.successes
-    );
     let phase = if limits.failures > OFF {
         AnalysisPhase::Inconclusive
     } else {
         AnalysisPhase::Failed
     };
-    (phase, Some(text))
+    let why = format!(
+        "count ({}) reached without {} successes in a row (consecutiveSuccessLimit)",
+        number(result.count),
+        limits.successes
+    );
+    assessed(phase, why)
 }

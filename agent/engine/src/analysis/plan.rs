@@ -40,7 +40,8 @@ pub enum Action {
         /// The measurement as it stands in the status.
         measurement: Box<Measurement>,
     },
-    /// Have the provider end a measurement for which it needed time, such as a Job.
+    /// Have the provider end a measurement for which it needed time, such as a Job. The planned status already says that it
+    /// is ended: this comes before the status is written, so that it is repeated when the program dies in between.
     Terminate {
         /// Its place in `spec.metrics`.
         metric: usize,
@@ -78,6 +79,18 @@ pub enum Reason {
         /// Its time.
         at: Timestamp,
     },
+    /// A provider needs time.
+    ResumesAt {
+        /// The metric.
+        metric: String,
+        /// When it is asked again.
+        at: Timestamp,
+    },
+    /// The run is to end, and this answer could still change its verdict.
+    LastAnswer {
+        /// The metric.
+        metric: String,
+    },
     /// Somebody ended the run.
     Terminated,
     /// The run is over.
@@ -93,6 +106,15 @@ impl fmt::Display for Reason {
             Self::Unusable { why } => write!(f, "cannot be carried out: {why}"),
             Self::Measuring { metric } => write!(f, "metric {metric:?} is being measured"),
             Self::NextAt { metric, at } => write!(f, "metric {metric:?} is measured next at {at}"),
+            Self::ResumesAt { metric, at } => {
+                write!(
+                    f,
+                    "metric {metric:?} waits for its provider, which is asked again at {at}"
+                )
+            }
+            Self::LastAnswer { metric } => {
+                write!(f, "the run ends when metric {metric:?} is measured")
+            }
             Self::Terminated => f.write_str("the run was ended by request"),
             Self::Over { phase } => write!(f, "the run is over: {phase}"),
         }

@@ -9,6 +9,7 @@ use agent_api::{AnalysisRunSpec, Metric, PodHash, Rollout, StepAnalysis};
 use serde_json::Value;
 
 use super::metric::{Limits, endless};
+use super::prepared::check_rules;
 use crate::args::resolved;
 use crate::observed::{TemplateKey, Templates};
 
@@ -44,11 +45,9 @@ pub enum Error {
         /// The path.
         path: String,
     },
-    /// A source of values that is not built.
-    #[error(
-        "argument {0:?} comes from a Secret, which this version does not read: give it a value"
-    )]
-    SecretArgument(String),
+    /// Rules about metrics by name are wrong.
+    #[error(transparent)]
+    Prepared(#[from] super::prepared::Error),
     /// An argument in a metric cannot be filled in.
     #[error(transparent)]
     Args(#[from] crate::args::Error),
@@ -60,7 +59,7 @@ pub enum Error {
     Endless(String),
 }
 
-/// The spec of a run, with all arguments valued.
+/// The spec of a run, with all arguments valued but those that come from Secrets.
 pub fn run_spec(
     analysis: &StepAnalysis,
     templates: &Templates,
@@ -145,6 +144,7 @@ fn metrics(
         Limits::of(&metric)?;
         filled.push(metric);
     }
+    check_rules(&spec, &filled)?;
     Ok(filled)
 }
 
@@ -210,7 +210,9 @@ fn value(
     latest: &PodHash,
 ) -> Result<(), Error> {
     let name = argument.name.clone();
-    if argument.value.is_some() {
+    let secret = |source: &ValueFrom| source.secret_key_ref.is_some();
+    // What a Secret holds is for the shell alone, at the moment it asks.
+    if argument.value.is_some() || argument.value_from.as_ref().is_some_and(secret) {
         return Ok(());
     }
     let Some(source) = argument.value_from.take() else {
@@ -231,9 +233,6 @@ fn from_source(
         Some("Stable") => return Ok(stable.to_string()),
         Some("Latest") => return Ok(latest.to_string()),
         Some(_) | None => {}
-    }
-    if source.secret_key_ref.is_some() {
-        return Err(Error::SecretArgument(name.to_owned()));
     }
     let Some(field) = &source.field_ref else {
         return Err(Error::NoValue(name.to_owned()));

@@ -3,8 +3,10 @@
 
 use agent_api::analysis::{AnalysisTemplateSpec, Argument};
 use agent_api::{AnalysisRun, Metric, PodHash, Rollout, StepAnalysis};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::prepared::KEPT_MEASUREMENTS;
 use super::template::{check_step, run_spec};
 use super::*;
 use crate::observed::{TemplateKey, Templates};
@@ -58,8 +60,14 @@ fn live(run: AnalysisRun, letters: &str) -> (AnalysisRun, i64, usize) {
         let again = reconcile(&observed);
         assert_eq!(again.status, plan.status, "settles");
         for action in plan.actions {
-            let Action::Measure { resolved, .. } = action else {
-                continue;
+            let (resolved, begun) = match action {
+                Action::Measure { resolved, .. } => (resolved, observed.now),
+                Action::Resume {
+                    resolved,
+                    measurement,
+                    ..
+                } => (resolved, measurement.started_at.unwrap().timestamp()),
+                _ => continue,
             };
             let Some(letter) = letters.next() else {
                 continue;
@@ -69,13 +77,19 @@ fn live(run: AnalysisRun, letters: &str) -> (AnalysisRun, i64, usize) {
                 's' => AnalysisPhase::Successful,
                 'f' => AnalysisPhase::Failed,
                 'i' => AnalysisPhase::Inconclusive,
+                'r' => AnalysisPhase::Running,
                 _ => AnalysisPhase::Error,
             };
             observed.finished.push(Finished {
                 metric: resolved.name.clone(),
-                started_at: observed.now,
+                started_at: begun,
                 finished_at: observed.now,
-                resume_at: None,
+                resume_at: (letter == 'r').then(|| {
+                    observed
+                        .now
+                        .checked_add(SignedDuration::from_secs(7))
+                        .unwrap()
+                }),
                 phase,
                 value: Some(letter.to_string()),
                 message: (phase == AnalysisPhase::Error).then(|| "no answer".to_owned()),
@@ -210,7 +224,7 @@ fn one_bad_metric_ends_the_others() {
     assert_eq!((status.phase, took), (Some(AnalysisPhase::Failed), 0));
     assert_eq!(
         status.message.as_deref(),
-        Some("metric \"bad\": failed 1, failureLimit is 0")
+        Some("Metric \"bad\" assessed Failed due to failed (1) > failureLimit (0)")
     );
     assert_eq!(
         status.metric_results[0].phase,
@@ -278,6 +292,164 @@ fn ended_by_request() {
     assert_eq!(reconcile(&observed).status, plan.status);
 }
 
+fn finished(metric: &str, phase: AnalysisPhase) -> Finished {
+    Finished {
+        metric: metric.to_owned(),
+        started_at: at(0),
+        finished_at: at(1),
+        resume_at: None,
+        phase,
+        value: None,
+        message: None,
+        metadata: BTreeMap::new(),
+    }
+}
+
+/// A run of these metrics whose first one waits for its provider until second 30.
+fn waiting(metrics: Value) -> AnalysisRun {
+    let mut observed = Observed {
+        now: at(1),
+        run: run(metrics, json!({})),
+        finished: vec![Finished {
+            resume_at: Some(at(30)),
+            metadata: BTreeMap::from([("id".to_owned(), "7".to_owned())]),
+            ..finished("m", AnalysisPhase::Running)
+        }],
+        in_flight: BTreeSet::new(),
+    };
+    observed.run.status = Some(reconcile(&observed).status);
+    observed.run
+}
+
+#[test]
+fn a_measurement_that_needs_time_is_gone_on_with() {
+    let run = waiting(json!([metric(json!({"count": 2, "interval": "1m"}))]));
+    let result = run.status.clone().unwrap().metric_results.remove(0);
+    assert_eq!(
+        (result.phase, result.count),
+        (Some(AnalysisPhase::Running), None)
+    );
+    let open = result.measurements[0].clone();
+    assert_eq!(open.resume_at.unwrap().timestamp(), at(30));
+    let mut observed = Observed {
+        now: at(29),
+        run,
+        finished: Vec::new(),
+        in_flight: BTreeSet::new(),
+    };
+    let plan = reconcile(&observed);
+    assert_eq!((plan.actions.len(), plan.wake), (0, Some(at(30))));
+    observed.now = at(30);
+    let plan = reconcile(&observed);
+    let [Action::Resume { measurement, .. }] = plan.actions.as_slice() else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(**measurement, open);
+    // Its end takes the place of the one that waited, and it counts once.
+    observed.finished = vec![Finished {
+        finished_at: at(31),
+        value: Some("0.9".to_owned()),
+        ..finished("m", AnalysisPhase::Successful)
+    }];
+    observed.now = at(31);
+    let plan = reconcile(&observed);
+    let result = &plan.status.metric_results[0];
+    assert_eq!((result.measurements.len(), result.count), (1, Some(1)));
+    assert_eq!(
+        result.measurements[0].started_at.unwrap().timestamp(),
+        at(0)
+    );
+    assert_eq!(plan.wake, Some(at(91)));
+}
+
+#[test]
+fn the_end_of_a_run_ends_what_waits_for_its_provider() {
+    let run = waiting(json!([
+        metric(json!({})),
+        {"name": "bad", "provider": {"prometheus": {"query": "b"}}},
+    ]));
+    let mut observed = Observed {
+        now: at(2),
+        run,
+        finished: vec![finished("bad", AnalysisPhase::Failed)],
+        in_flight: BTreeSet::new(),
+    };
+    for asked in [false, true] {
+        if asked {
+            observed.finished.clear();
+            observed.run.spec.terminate = Some(true);
+        }
+        let plan = reconcile(&observed);
+        assert_eq!(audit(&observed, &plan), Vec::new());
+        let [Action::Terminate { measurement, .. }] = plan.actions.as_slice() else {
+            panic!("{plan:?}");
+        };
+        assert_eq!(measurement.metadata["id"], "7");
+        let result = &plan.status.metric_results[0];
+        assert_eq!(result.message.as_deref(), Some("metric terminated"));
+        assert_eq!(result.measurements[0].message, result.message);
+        // It was not measured, so it is not counted.
+        assert_eq!((result.count, result.successful), (None, None));
+    }
+}
+
+#[test]
+fn a_run_taken_over_is_gone_on_with() {
+    let status = json!({"phase": "Running", "startedAt": START, "metricResults": [{
+        "name": "m", "phase": "Running",
+        "measurements": [{"phase": "Running", "startedAt": START, "metadata": {"job-name": "j"}}],
+    }]});
+    let mut run = run(json!([metric(json!({}))]), json!({}));
+    run.status = Some(serde_json::from_value(status).unwrap());
+    let observed = Observed {
+        now: at(5),
+        run,
+        finished: Vec::new(),
+        in_flight: BTreeSet::new(),
+    };
+    let plan = reconcile(&observed);
+    assert!(
+        matches!(plan.actions.as_slice(), [Action::Resume { .. }]),
+        "{plan:?}"
+    );
+    assert_eq!(audit(&observed, &plan), Vec::new());
+}
+
+/// Complaint 14 of the contract: what is being measured when the run is to end still counts.
+#[test]
+fn the_last_answer_is_waited_for() {
+    let metrics = json!([
+        {"name": "a", "interval": "10s", "provider": {"prometheus": {"query": "a"}}},
+        {"name": "dry", "interval": "10s", "provider": {"prometheus": {"query": "b"}}},
+    ]);
+    let more = json!({"terminate": true, "dryRun": [{"metricName": "dry"}]});
+    let mut observed = Observed {
+        now: at(0),
+        run: run(metrics, more),
+        finished: Vec::new(),
+        in_flight: BTreeSet::from(["a".into(), "dry".into()]),
+    };
+    let plan = reconcile(&observed);
+    assert_eq!(
+        (plan.status.phase, plan.actions.len()),
+        (Some(AnalysisPhase::Running), 0)
+    );
+    assert!(
+        plan.reasons
+            .contains(&Reason::LastAnswer { metric: "a".into() })
+    );
+    observed.finished = vec![finished("a", AnalysisPhase::Failed)];
+    observed.in_flight.remove("a");
+    let plan = reconcile(&observed);
+    assert_eq!(plan.status.phase, Some(AnalysisPhase::Failed));
+    assert_eq!(
+        plan.actions,
+        [Action::Cancel {
+            metric: "dry".into()
+        }]
+    );
+}
+
 #[test]
 fn ten_measurements_are_kept() {
     let letters = "s".repeat(14);
@@ -321,7 +493,7 @@ fn what_cannot_be_carried_out_is_an_error() {
             )]),
             "args.limit",
         ),
-        (json!([]), "no metrics"),
+        (json!([]), "spec.metrics: is missing"),
     ];
     for (metrics, word) in table {
         let observed = Observed {
@@ -471,7 +643,7 @@ fn templates_add_up() {
         (vec![], "no metrics"),
         (vec!["endless"], "never end"),
         (vec!["open"], "has no value"),
-        (vec!["secret"], "Secret"),
+        (vec!["secret"], "good"),
         (vec!["lost"], "spec.nothing"),
         (vec!["d"], "good"),
     ];
