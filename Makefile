@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench build sandbox plugin peer gate-off prerequisites lint deny
+.PHONY: help demo test bench bench-analysis build sandbox plugin peer gate-off prerequisites lint deny
 
 CARGO ?= cargo
 SANDBOX := target/sandbox/sandbox
@@ -31,6 +31,10 @@ bench: prerequisites sandbox ## the agent beside Argo Rollouts' controller: time
 	$(CARGO) build --release -p agent -p tests-bench
 	peer=(); [ ! -x $(PEER) ] || peer=(--peer '$(PEER) $(PEER_FLAGS)'); \
 	  target/release/bench rollouts --count $(or $(COUNT),1000) "$${peer[@]}"
+
+bench-analysis: prerequisites sandbox ## the agent with many AnalysisRuns: how late it measures, CPU, memory; RUNS=10000 SECONDS=120
+	$(CARGO) build --release -p agent -p tests-bench
+	target/release/bench analysis --runs $(or $(RUNS),10000) --seconds $(or $(SECONDS),120)
 
 build: prerequisites sandbox ## all programs
 	$(CARGO) build --workspace

@@ -1,4 +1,4 @@
-//! `bench`: measures controllers of Rollouts. In: their command lines. Out: tables, and every number as JSON in a folder.
+//! `bench`: measures controllers of Rollouts, and the agent under many AnalysisRuns. In: their command lines. Out: tables, and every number as JSON in a folder.
 //! Its status tells whether it could measure, not how fast anything is.
 
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
+use tests_bench::analysis::{self, report};
 use tests_bench::bed::Rights;
 use tests_bench::compare::{Figures, PEER_ONCE, PEER_ONCE_COUNT, compare};
 use tests_bench::story::{self, Run, Story};
@@ -24,6 +25,8 @@ struct Arguments {
 enum What {
     /// Rollouts created, updated through two weights and two pauses, then left alone.
     Rollouts(Rollouts),
+    /// AnalysisRuns that measure for ever, first alone, then beside some whose servers hang or drip.
+    Analysis(Analysis),
 }
 
 #[derive(Debug, Args)]
@@ -48,12 +51,37 @@ struct Rollouts {
     dir: PathBuf,
 }
 
+#[derive(Debug, Args)]
+struct Analysis {
+    /// How many AnalysisRuns, each with two metrics.
+    #[arg(long, default_value_t = 10_000)]
+    runs: usize,
+    /// How many whose server never answers, and as many whose server drips.
+    #[arg(long, default_value_t = 200)]
+    stuck: usize,
+    /// Seconds between two measurements of a metric.
+    #[arg(long, default_value_t = 10)]
+    interval: u64,
+    /// Seconds for which each scenario is looked at.
+    #[arg(long, default_value_t = 120)]
+    seconds: u64,
+    /// Where results and logs go; it is emptied first.
+    #[arg(long, default_value = "target/bench/analysis")]
+    dir: PathBuf,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     tests_fleet::init();
-    let What::Rollouts(arguments) = Arguments::parse().what;
+    let what = Arguments::parse().what;
+    let told = async {
+        match &what {
+            What::Rollouts(arguments) => rollouts(arguments).await,
+            What::Analysis(arguments) => analysis(arguments).await,
+        }
+    };
     let ended = tokio::select! {
-        ended = rollouts(&arguments) => ended,
+        ended = told => ended,
         _ = tokio::signal::ctrl_c() => Err(Error::Check("ended by Ctrl-C".into())),
     };
     match ended {
@@ -94,6 +122,25 @@ async fn rollouts(arguments: &Rollouts) -> Result<()> {
         )?;
     }
     keep(&dir.join("runs.json"), &json!(runs))
+}
+
+async fn analysis(arguments: &Analysis) -> Result<()> {
+    let story = analysis::Story {
+        command: agent()?,
+        runs: arguments.runs,
+        stuck: arguments.stuck,
+        interval: Duration::from_secs(arguments.interval),
+        window: Duration::from_secs(arguments.seconds),
+    };
+    let run = RunDir::named(&arguments.dir)?;
+    let outcome = analysis::tell(&run, &story, |line| println!("{line}")).await?;
+    println!(
+        "\n{}\n\n{}",
+        report::costs(&outcome),
+        report::requests(&outcome)
+    );
+    println!("\n{}", report::goals(&outcome));
+    keep(&arguments.dir.join("outcome.json"), &json!(outcome))
 }
 
 /// One controller on a cluster of its own. Without a command it is our agent, with the rights that it is shipped with.

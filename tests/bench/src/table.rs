@@ -10,7 +10,7 @@ use crate::story::Run;
 use crate::tally::{Asked, Tally};
 
 /// A table whose columns but the first few are numbers.
-fn table(header: Vec<String>, texts: usize) -> Table {
+pub(crate) fn table(header: Vec<String>, texts: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     for column in table.column_iter_mut().skip(texts) {
@@ -19,7 +19,8 @@ fn table(header: Vec<String>, texts: usize) -> Table {
     table
 }
 
-fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
+/// A header.
+pub(crate) fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
     words.map(str::to_owned).to_vec()
 }
 
