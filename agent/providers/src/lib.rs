@@ -7,19 +7,25 @@
 pub mod ask;
 pub mod auth;
 pub mod condition;
+pub mod filled;
 pub mod judge;
 pub mod prometheus;
 pub mod question;
+pub mod redact;
+pub mod server;
 pub mod statistics;
 pub mod transport;
 pub mod value;
 
 pub use ask::{Asker, Outcome};
 pub use auth::Credentials;
+pub use filled::Filled;
 pub use judge::{Judgement, judge};
 pub use question::{
     Asked, Environment, Next, NoSecrets, Reading, SecretData, SecretNeed, SecretPlace, Secrets,
 };
+pub use redact::Redactions;
+pub use server::server;
 pub use transport::guard::Guard;
 pub use transport::{Answer, Body, Method, Request, Settings, Transport};
 pub use value::MetricValue;
