@@ -157,7 +157,8 @@ impl Measurer {
         let now = Timestamp::now();
         let begun = before.as_ref().and_then(|before| before.started_at);
         let memory = before.map(|before| before.metadata).unwrap_or_default();
-        let outcome = self.asker.ask(&metric, namespace, now, &memory).await;
+        let filled = metric.clone().into();
+        let outcome = self.asker.ask(&filled, namespace, now, &memory).await;
         let mut finished = Finished {
             metric: metric.name,
             started_at: begun.map_or(now, StatusTime::timestamp),

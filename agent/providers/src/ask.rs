@@ -1,20 +1,29 @@
 //! Asking a provider: one leg of a measurement, from the question to the judgement.
 //!
-//! In: a metric with its arguments filled in. Out: what was measured and what the conditions say of it, or when to go on.
-//! It must not build requests or read answers: `question` does.
+//! In: a metric with its arguments filled in. Out: what was measured and what the conditions say of it, or when to go on;
+//! no Secret is in it, wherever the provider repeats one. It must not build requests or read answers: `question` does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_api::Metric;
+use agent_api::analysis::SecretKeyRef;
 use jiff::Timestamp;
 
+use crate::filled::Filled;
 use crate::judge::{Judgement, judge};
-use crate::question::{Asked, Environment, Next, Reading, SecretData, Secrets, next, secret};
-use crate::transport::Transport;
+use crate::question::{
+    Asked, Environment, Next, Reading, SecretData, SecretNeed, SecretPlace, Secrets, next, secret,
+};
+use crate::redact::Redactions;
+use crate::transport::{Answer, Transport};
 
 /// Most requests of one leg: the longest conversation known takes three.
 const MAX_REQUESTS: usize = 8;
+/// Variables of the program that are secret have one of these in their names.
+const SECRET_VARIABLES: [&str; 4] = ["KEY", "SECRET", "TOKEN", "PASSWORD"];
+/// Longest value kept: an aggregated answer is a few numbers.
+const MAX_VALUE: usize = 1024;
 
 /// Asks providers; clones share connections.
 #[derive(Clone)]
@@ -56,15 +65,68 @@ impl Asker {
         }
     }
 
+    /// Settings of the program.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Fills arguments from Secrets into a metric, for a run in this namespace. Errors are sentences.
+    pub async fn fill(
+        &self,
+        metric: Metric,
+        arguments: &[(String, SecretKeyRef)],
+        namespace: &str,
+    ) -> Result<Filled, String> {
+        let mut values = SecretData::new();
+        for (argument, place) in arguments {
+            let need = SecretNeed {
+                name: place.name.clone(),
+                place: SecretPlace::Run,
+                optional: false,
+            };
+            let found = self.secrets.read(&need, namespace).await?;
+            let from = format!(
+                "metric {:?} needs the argument {argument:?} from the Secret {:?}",
+                metric.name, place.name
+            );
+            let data = found.ok_or_else(|| format!("{from}, which does not exist: create it"))?;
+            let value = data.get(&place.key).ok_or_else(|| {
+                format!(
+                    "{from}, which has no text under the key {:?}: add it",
+                    place.key
+                )
+            })?;
+            values.insert(argument.clone(), value.clone());
+        }
+        Filled::new(metric, &values).map_err(|error| error.to_string())
+    }
+
     /// One leg of a measurement, for a run in this namespace. `memory` is what an earlier leg left.
     pub async fn ask(
         &self,
-        metric: &Metric,
+        filled: &Filled,
         namespace: &str,
         now: Timestamp,
         memory: &BTreeMap<String, String>,
     ) -> Outcome {
-        match self.lead(metric, namespace, now, memory).await {
+        let metric = filled.metric();
+        let secret = match self.secret(metric, namespace).await {
+            Ok(secret) => secret,
+            Err(message) => return failed(message),
+        };
+        let mut redactions = filled.redactions().clone();
+        redactions.add(secret.values());
+        redactions.add(self.secret_variables());
+        let asked = Asked {
+            metric,
+            now,
+            secret: &secret,
+            environment: &self.environment,
+            memory,
+            answers: &[],
+        };
+        let outcome = match self.lead(&asked, &redactions).await {
             Ok(Next::Later { resume_at, memory }) => Outcome::Later { resume_at, memory },
             Ok(Next::Done(reading)) => over(metric, reading, now),
             Ok(Next::Ask(_)) => failed(format!(
@@ -72,28 +134,21 @@ impl Asker {
                 metric.name
             )),
             Err(message) => failed(message),
-        }
+        };
+        clean(outcome, &redactions)
     }
 
-    async fn lead(
-        &self,
-        metric: &Metric,
-        namespace: &str,
-        now: Timestamp,
-        memory: &BTreeMap<String, String>,
-    ) -> Result<Next, String> {
-        let secret = self.secret(metric, namespace).await?;
+    async fn lead(&self, asked: &Asked<'_>, redactions: &Redactions) -> Result<Next, String> {
         let mut answers = Vec::new();
         loop {
             let asked = Asked {
-                metric,
-                now,
-                secret: &secret,
-                environment: &self.environment,
-                memory,
                 answers: &answers,
+                ..*asked
             };
-            let next = next(&asked).map_err(|error| error.to_string())?;
+            let next = match next(&asked) {
+                Ok(next) => next,
+                Err(error) => return Err(retold(&asked, redactions).unwrap_or(error.to_string())),
+            };
             match &next {
                 Next::Ask(request) if answers.len() < MAX_REQUESTS => {
                     let sent = self.transport.send(request).await;
@@ -102,6 +157,14 @@ impl Asker {
                 Next::Ask(_) | Next::Done(_) | Next::Later { .. } => return Ok(next),
             }
         }
+    }
+
+    fn secret_variables(&self) -> impl Iterator<Item = &secrecy::SecretString> {
+        let variables = self.environment.variables.iter();
+        let secret = |name: &str| SECRET_VARIABLES.iter().any(|part| name.contains(part));
+        variables
+            .filter(move |(name, _)| secret(name))
+            .map(|(_, value)| value)
     }
 
     async fn secret(&self, metric: &Metric, namespace: &str) -> Result<SecretData, String> {
@@ -116,6 +179,55 @@ impl Asker {
                 metric.name, need.name
             )),
         }
+    }
+}
+
+/// The same error over answers without Secrets: a message quotes the beginning of an answer, and what is cut in the middle
+/// of a Secret would not be known for one afterwards.
+fn retold(asked: &Asked<'_>, redactions: &Redactions) -> Option<String> {
+    if redactions.is_empty() {
+        return None;
+    }
+    let answers = asked.answers.iter().map(|answer| Answer {
+        status: answer.status,
+        body: redactions.redact_bytes(&answer.body),
+    });
+    let answers: Vec<Answer> = answers.collect();
+    let told = next(&Asked {
+        answers: &answers,
+        ..*asked
+    });
+    told.err().map(|error| error.to_string())
+}
+
+/// What is shown of an outcome holds no Secret. What is remembered between legs is shown too.
+fn clean(outcome: Outcome, redactions: &Redactions) -> Outcome {
+    let texts = |texts: BTreeMap<String, String>| -> BTreeMap<String, String> {
+        let clean = texts.into_iter();
+        clean
+            .map(|(key, text)| (redactions.redact(&key), redactions.redact(&text)))
+            .collect()
+    };
+    match outcome {
+        Outcome::Over {
+            judgement,
+            value,
+            metadata,
+        } => Outcome::Over {
+            judgement: Judgement {
+                phase: judgement.phase,
+                message: judgement.message.map(|text| redactions.redact(&text)),
+            },
+            value: value.map(|text| {
+                let clean = redactions.redact(&text);
+                clean.chars().take(MAX_VALUE).collect()
+            }),
+            metadata: texts(metadata),
+        },
+        Outcome::Later { resume_at, memory } => Outcome::Later {
+            resume_at,
+            memory: texts(memory),
+        },
     }
 }
 

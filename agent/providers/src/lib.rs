@@ -10,6 +10,7 @@ pub mod auth;
 pub mod cloudwatch;
 pub mod condition;
 pub mod datadog;
+pub mod filled;
 pub mod graphite;
 pub mod influxdb;
 pub mod judge;
@@ -17,7 +18,9 @@ pub mod kayenta;
 pub mod new_relic;
 pub mod prometheus;
 pub mod question;
+pub mod redact;
 mod reply;
+pub mod server;
 pub mod skywalking;
 pub mod statistics;
 pub mod transport;
@@ -29,10 +32,13 @@ mod window;
 
 pub use ask::{Asker, Outcome};
 pub use auth::Credentials;
+pub use filled::Filled;
 pub use judge::{Judgement, judge};
 pub use question::{
     Asked, Environment, Next, NoSecrets, Reading, SecretData, SecretNeed, SecretPlace, Secrets,
 };
+pub use redact::Redactions;
+pub use server::server;
 pub use transport::guard::Guard;
 pub use transport::{Answer, Body, Method, Request, Settings, Transport};
 pub use value::MetricValue;

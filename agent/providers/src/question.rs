@@ -21,7 +21,7 @@ use crate::{
 pub type SecretData = BTreeMap<String, SecretString>;
 
 /// What is known before the first answer and what came back since.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     /// The metric, its arguments filled in.
     pub metric: &'a Metric,
@@ -35,6 +35,17 @@ pub struct Asked<'a> {
     pub memory: &'a BTreeMap<String, String>,
     /// Answers of this leg, in order.
     pub answers: &'a [Answer],
+}
+
+impl std::fmt::Debug for Asked<'_> {
+    /// The metric may hold Secrets, and answers may repeat them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked")
+            .field("metric", &self.metric.name)
+            .field("now", &self.now)
+            .field("answers", &self.answers.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Settings of the program that providers fall back on: variables of its environment, read once at its start.

@@ -213,7 +213,7 @@ async fn measure(
     };
     match filled(metric, contents) {
         Err(message) => finished.message = Some(message),
-        Ok(metric) => match asker.ask(&metric, NAMESPACE, now, &memory).await {
+        Ok(metric) => match asker.ask(&metric.into(), NAMESPACE, now, &memory).await {
             Outcome::Over {
                 judgement,
                 value,
