@@ -10,6 +10,7 @@ pub mod condition;
 pub mod judge;
 pub mod prometheus;
 pub mod question;
+pub mod quote;
 pub mod transport;
 pub mod value;
 

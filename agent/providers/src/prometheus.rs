@@ -13,13 +13,12 @@ use serde::Deserialize;
 
 use crate::auth::{self, Credentials, credentials};
 use crate::question::{Asked, Environment, Next, Reading};
+use crate::quote::quote;
 use crate::transport::{Body, MAX_TIMEOUT, Method, Request};
 use crate::value::MetricValue;
 
 /// How long an answer is waited for when the metric does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest part of a server's own words in a message.
-const MAX_QUOTE: usize = 200;
 /// Most series in an answer: a verdict over more is a query without an aggregation.
 const MAX_SERIES: usize = 10_000;
 
@@ -209,13 +208,6 @@ pub fn parse(status: u16, body: &[u8]) -> Result<MetricValue, Error> {
 fn number(text: &str) -> Result<f64, Error> {
     text.parse()
         .map_err(|_| Error::Unreadable(format!("{:?} is no number", quote(text))))
-}
-
-fn quote(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_QUOTE)
-        .collect()
 }
 
 #[cfg(test)]
