@@ -7,12 +7,14 @@
 pub mod ask;
 pub mod auth;
 pub mod condition;
+pub mod json_path;
 pub mod judge;
 pub mod prometheus;
 pub mod question;
 pub mod quote;
 pub mod transport;
 pub mod value;
+pub mod web;
 
 pub use ask::{Asker, Outcome};
 pub use auth::Credentials;

@@ -11,9 +11,9 @@ use agent_api::{AnalysisPhase, Metric, PROVIDERS};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::prometheus;
 use crate::transport::{Answer, Request};
 use crate::value::MetricValue;
+use crate::{prometheus, web};
 
 /// The content of a Secret, by key.
 pub type SecretData = BTreeMap<String, SecretString>;
@@ -138,6 +138,9 @@ pub enum Error {
     /// Prometheus.
     #[error(transparent)]
     Prometheus(#[from] prometheus::Error),
+    /// Web.
+    #[error(transparent)]
+    Web(#[from] web::Error),
 }
 
 /// The Secret that the metric's provider needs, if any.
@@ -152,6 +155,9 @@ pub fn next(asked: &Asked<'_>) -> Result<Next, Error> {
     let provider = &asked.metric.provider;
     if let Some(prometheus) = &provider.prometheus {
         return Ok(prometheus::next(prometheus, asked)?);
+    }
+    if let Some(web) = &provider.web {
+        return Ok(web::next(web, asked)?);
     }
     Err(match provider.given().first() {
         None => Error::NoProvider(asked.metric.name.clone()),
