@@ -3,6 +3,11 @@
 //! In: what a metric says of it, with its arguments filled in. Out: credentials that the transport can use. It must not
 //! send anything: tokens and signatures are made when the request is sent.
 
+pub mod aws;
+pub mod kept;
+pub mod oauth2;
+pub mod sigv4;
+
 use agent_api::provider::{Authentication, BasicAuth, OAuth2, SigV4};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -132,4 +137,9 @@ fn by_signature(given: &SigV4, service: &str) -> Credentials {
 pub(crate) fn basic(username: &str, password: &SecretString) -> SecretString {
     let joined = format!("{username}:{}", password.expose_secret());
     format!("Basic {}", STANDARD.encode(joined)).into()
+}
+
+/// The header of a token (RFC 6750).
+pub(crate) fn bearer(token: &SecretString) -> SecretString {
+    format!("Bearer {}", token.expose_secret()).into()
 }

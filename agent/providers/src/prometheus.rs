@@ -1,27 +1,30 @@
-//! The Prometheus provider: an instant query.
+//! The Prometheus provider: an instant query, or one over a range of time.
 //!
 //! In: address, query and options, with arguments filled in. Out: the request to send, and the value in an answer. It
 //! must not send anything.
+
+pub mod moment;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_api::PrometheusMetric;
+use agent_api::provider::RangeQuery;
+use jiff::Timestamp;
 use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::auth::{self, Credentials, credentials};
 use crate::question::{Asked, Environment, Next, Reading};
+use crate::quote::quote;
 use crate::transport::{Body, MAX_TIMEOUT, Method, Request};
 use crate::value::MetricValue;
 
 /// How long an answer is waited for when the metric does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest part of a server's own words in a message.
-const MAX_QUOTE: usize = 200;
-/// Most series in an answer: a verdict over more is a query without an aggregation.
-const MAX_SERIES: usize = 10_000;
+/// Most values in an answer: a verdict over more is a query without an aggregation.
+const MAX_VALUES: usize = 10_000;
 
 /// Why there is no value.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +42,21 @@ pub enum Error {
         "the metric has no prometheus address, and the agent has no default (--prometheus-address): give it one"
     )]
     NoAddress,
-    /// A range of time.
-    #[error("rangeQuery is not built into this agent: use an instant query")]
-    RangeQuery,
+    /// A time of the range.
+    #[error(
+        "prometheus rangeQuery.{field} {text:?} is no time: {reason}; write for example now() - duration(\"5m\")"
+    )]
+    Moment {
+        /// Which.
+        field: &'static str,
+        /// The expression.
+        text: String,
+        /// What is wrong.
+        reason: moment::Error,
+    },
+    /// The range itself.
+    #[error("prometheus rangeQuery is not usable: {0}")]
+    Range(String),
     /// Authentication.
     #[error(transparent)]
     Authentication(#[from] auth::Error),
@@ -60,35 +75,44 @@ pub enum Error {
     #[error("prometheus' answer cannot be read: {0}")]
     Unreadable(String),
     /// The answer is of another kind.
-    #[error("prometheus answered with a {0}: a metric needs a vector or a scalar")]
+    #[error("prometheus answered with a {0}: a metric needs a vector, a scalar or a matrix")]
     Kind(String),
     /// The answer has too many series.
-    #[error("prometheus answered with {0} series: aggregate the query to less than {MAX_SERIES}")]
+    #[error("prometheus answered with {0} values: aggregate the query to less than {MAX_VALUES}")]
     TooMany(usize),
 }
 
 /// How the conversation goes on: one request, one answer.
 pub fn next(metric: &PrometheusMetric, asked: &Asked<'_>) -> Result<Next, Error> {
     let Some(answer) = asked.answers.first() else {
-        return request(metric, asked.environment).map(Next::Ask);
+        return request(metric, asked.environment, asked.now).map(Next::Ask);
     };
+    let (value, warnings) = parse(answer.status, &answer.body)?;
     let query = metric.query.clone().unwrap_or_default();
+    let mut metadata = BTreeMap::from([("ResolvedPrometheusQuery".to_owned(), query)]);
+    metadata.extend(warnings.map(|text| ("warnings".to_owned(), text)));
     Ok(Next::Done(Reading {
-        value: parse(answer.status, &answer.body)?,
+        value,
         phase: None,
-        metadata: BTreeMap::from([("ResolvedPrometheusQuery".to_owned(), query)]),
+        metadata,
     }))
 }
 
-/// The request for a query.
-pub fn request(metric: &PrometheusMetric, environment: &Environment) -> Result<Request, Error> {
+/// The request for a query at this time, or over a range before it.
+pub fn request(
+    metric: &PrometheusMetric,
+    environment: &Environment,
+    now: Timestamp,
+) -> Result<Request, Error> {
     let query = metric.query.as_deref().unwrap_or_default();
     if query.trim().is_empty() {
         return Err(Error::NoQuery);
     }
-    if metric.range_query.is_some() {
-        return Err(Error::RangeQuery);
-    }
+    let range = metric.range_query.as_ref().filter(|range| {
+        [&range.start, &range.end, &range.step]
+            .iter()
+            .any(|part| part.as_ref().is_some_and(|text| !text.is_empty()))
+    });
     let given = metric
         .address
         .as_ref()
@@ -107,16 +131,28 @@ pub fn request(metric: &PrometheusMetric, environment: &Environment) -> Result<R
     url.path_segments_mut()
         .map_err(|()| bad("it has no path"))?
         .pop_if_empty()
-        .extend(["api", "v1", "query"]);
-    let mut form = Url::parse("form:/").map_err(|error| bad(&error.to_string()))?;
-    form.query_pairs_mut().append_pair("query", query);
+        .extend([
+            "api",
+            "v1",
+            if range.is_some() {
+                "query_range"
+            } else {
+                "query"
+            },
+        ]);
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("query", query);
+    match range {
+        None => form.append_pair("time", &seconds(now)),
+        Some(range) => form.extend_pairs(points(range, now)?),
+    };
     let headers = metric.headers.iter();
     let headers = headers.map(|one| (one.key.clone(), SecretString::from(one.value.clone())));
     Ok(Request {
         method: Method::Post,
         url,
         headers: headers.collect(),
-        body: Body::Form(form.query().unwrap_or_default().into()),
+        body: Body::Form(form.finish().into()),
         authentication: authentication(metric)?,
         timeout: timeout(metric),
         insecure: metric.insecure.unwrap_or(false),
@@ -142,11 +178,49 @@ fn timeout(metric: &PrometheusMetric) -> Duration {
         .min(MAX_TIMEOUT)
 }
 
+/// A time as Prometheus takes it: seconds, with milliseconds.
+fn seconds(time: Timestamp) -> String {
+    let millis = time.as_millisecond();
+    let (whole, part) = (millis.div_euclid(1000), millis.rem_euclid(1000));
+    format!("{whole}.{part:03}")
+}
+
+/// Beginning, end and step of a range.
+fn points(range: &RangeQuery, now: Timestamp) -> Result<[(&'static str, String); 3], Error> {
+    let moment = |field, text: Option<&String>| {
+        let text = text.map(String::as_str).unwrap_or_default();
+        moment::evaluate(text, now).map_err(|reason| Error::Moment {
+            field,
+            text: quote(text),
+            reason,
+        })
+    };
+    let start = moment("start", range.start.as_ref())?;
+    let end = moment("end", range.end.as_ref())?;
+    if end < start {
+        return Err(Error::Range("it ends before it starts".to_owned()));
+    }
+    let step = range.step.as_deref().unwrap_or_default();
+    let step =
+        agent_api::duration::parse(step).map_err(|error| Error::Range(format!("step: {error}")))?;
+    if step.as_millis() <= 0 {
+        return Err(Error::Range(
+            "step must be at least a millisecond".to_owned(),
+        ));
+    }
+    Ok([
+        ("start", seconds(start)),
+        ("end", seconds(end)),
+        ("step", step.as_secs_f64().to_string()),
+    ])
+}
+
 #[derive(Deserialize)]
 struct Reply {
     status: String,
     data: Option<Data>,
     error: Option<String>,
+    warnings: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -161,8 +235,17 @@ struct Series {
     value: (serde_json::Value, String),
 }
 
-/// The value in an answer.
-pub fn parse(status: u16, body: &[u8]) -> Result<MetricValue, Error> {
+#[derive(Deserialize)]
+struct Track {
+    #[serde(default)]
+    values: Vec<(serde_json::Value, String)>,
+}
+
+/// Most warnings kept: they stand in the run's status.
+const MAX_WARNINGS: usize = 10;
+
+/// The value in an answer, with the server's warnings. The values of a range are one list, series after series.
+pub fn parse(status: u16, body: &[u8]) -> Result<(MetricValue, Option<String>), Error> {
     let read: Result<Reply, _> = serde_json::from_slice(body);
     let ok = (200..300).contains(&status);
     let body = match read {
@@ -181,9 +264,20 @@ pub fn parse(status: u16, body: &[u8]) -> Result<MetricValue, Error> {
             quote: quote(&body.error.unwrap_or(body.status)),
         });
     }
+    let warnings = body.warnings.unwrap_or_default();
+    let warnings: Vec<String> = warnings
+        .iter()
+        .take(MAX_WARNINGS)
+        .map(|one| format!("\"{}\"", quote(one)))
+        .collect();
+    let warnings = (!warnings.is_empty()).then(|| warnings.join(", "));
     let data = body
         .data
         .ok_or_else(|| Error::Unreadable("it has no data".to_owned()))?;
+    Ok((value(data)?, warnings))
+}
+
+fn value(data: Data) -> Result<MetricValue, Error> {
     let unreadable = |error: serde_json::Error| Error::Unreadable(error.to_string());
     match data.kind.as_str() {
         "scalar" => {
@@ -193,29 +287,28 @@ pub fn parse(status: u16, body: &[u8]) -> Result<MetricValue, Error> {
         }
         "vector" => {
             let series: Vec<Series> = serde_json::from_value(data.result).map_err(unreadable)?;
-            if series.len() > MAX_SERIES {
-                return Err(Error::TooMany(series.len()));
-            }
-            series
-                .iter()
-                .map(|one| number(&one.value.1))
-                .collect::<Result<_, _>>()
-                .map(MetricValue::Vector)
+            vector(series.iter().map(|one| one.value.1.as_str()))
+        }
+        "matrix" => {
+            let tracks: Vec<Track> = serde_json::from_value(data.result).map_err(unreadable)?;
+            let points = tracks.iter().flat_map(|one| &one.values);
+            vector(points.map(|(_, text)| text.as_str()))
         }
         other => Err(Error::Kind(quote(other))),
     }
 }
 
+fn vector<'a>(texts: impl Iterator<Item = &'a str>) -> Result<MetricValue, Error> {
+    let numbers: Vec<f64> = texts.map(number).collect::<Result<_, _>>()?;
+    if numbers.len() > MAX_VALUES {
+        return Err(Error::TooMany(numbers.len()));
+    }
+    Ok(MetricValue::Vector(numbers))
+}
+
 fn number(text: &str) -> Result<f64, Error> {
     text.parse()
         .map_err(|_| Error::Unreadable(format!("{:?} is no number", quote(text))))
-}
-
-fn quote(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_QUOTE)
-        .collect()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::transport::{Answer, Request};
 use crate::value::MetricValue;
 use crate::{
     cloudwatch, datadog, graphite, influxdb, kayenta, new_relic, prometheus, skywalking, wavefront,
+    web,
 };
 
 /// The content of a Secret, by key.
@@ -175,6 +176,9 @@ pub enum Error {
     /// Kayenta.
     #[error(transparent)]
     Kayenta(#[from] kayenta::Error),
+    /// Web.
+    #[error(transparent)]
+    Web(#[from] web::Error),
 }
 
 /// The Secret that the metric's provider needs, if any.
@@ -217,6 +221,9 @@ pub fn next(asked: &Asked<'_>) -> Result<Next, Error> {
     }
     if let Some(kayenta) = &provider.kayenta {
         return Ok(kayenta::next(kayenta, asked)?);
+    }
+    if let Some(web) = &provider.web {
+        return Ok(web::next(web, asked)?);
     }
     Err(match provider.given().first() {
         None => Error::NoProvider(asked.metric.name.clone()),

@@ -6,30 +6,26 @@
 //! credentials would go along.
 
 pub mod guard;
+pub(crate) mod wire;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Certificate, Client, Url};
-use secrecy::{ExposeSecret as _, SecretString};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use jiff::Timestamp;
+use reqwest::Url;
+use secrecy::SecretString;
 
-use crate::auth::{Credentials, basic};
-use guard::{Filtered, Forbidden, Guard, Lookup, System};
+use crate::auth::aws::{self, Aws};
+use crate::auth::oauth2::{self, Tokens};
+use crate::auth::{Client, Credentials, Signer, basic, bearer, sigv4};
+use guard::{Forbidden, Guard, Lookup, System};
+use wire::{Purpose, Wire};
 
 /// Longest time that a metric may ask for; a verdict that takes longer is none.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(300);
-/// Largest answer: the value of a metric is a few numbers.
-const MAX_BODY: usize = 1 << 20;
-/// Most redirects inside one origin.
-const MAX_REDIRECTS: usize = 3;
-/// How long a connection may take to come up, within the request's own limit.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Idle connections are closed after this, so that a moved server is found again.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +85,15 @@ pub enum Error {
     /// The address may not be asked.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
-    /// There is no way yet to authenticate so.
-    #[error("authentication by oauth2 or sigv4 is not built into this agent: use a header")]
-    Authentication,
+    /// There is no token.
+    #[error(transparent)]
+    Token(#[from] oauth2::Error),
+    /// There are no keys of Amazon's.
+    #[error(transparent)]
+    Keys(#[from] aws::Error),
+    /// The request cannot be signed.
+    #[error(transparent)]
+    Signature(#[from] sigv4::Error),
     /// A header cannot be sent.
     #[error("header {0:?} cannot be sent: check its name and value")]
     Header(String),
@@ -120,7 +122,7 @@ pub enum Error {
         seconds: u64,
     },
     /// The body is too large.
-    #[error("the answer of {host} is larger than {MAX_BODY} bytes: aggregate the query")]
+    #[error("the answer of {host} is larger than {limit} bytes: aggregate the query", limit = wire::MAX_BODY)]
     TooLarge {
         /// The host.
         host: String,
@@ -136,6 +138,8 @@ pub struct Settings {
     pub authorities: Option<Vec<u8>>,
     /// Where names are looked up.
     pub lookup: Arc<dyn Lookup>,
+    /// The program's environment, which says where Amazon's keys are; other variables in it do not matter.
+    pub variables: BTreeMap<String, SecretString>,
 }
 
 impl Default for Settings {
@@ -144,18 +148,12 @@ impl Default for Settings {
             guard: Guard::default(),
             authorities: None,
             lookup: Arc::new(System),
+            variables: BTreeMap::new(),
         }
     }
 }
 
-/// What a client is made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Purpose {
-    /// Certificates are not verified.
-    insecure: bool,
-}
-
-/// The HTTP client; clones share its connections.
+/// The HTTP client; clones share its connections, tokens and keys.
 #[derive(Debug, Clone, Default)]
 pub struct Transport {
     inner: Arc<Inner>,
@@ -163,185 +161,112 @@ pub struct Transport {
 
 #[derive(Debug, Default)]
 struct Inner {
-    settings: Settings,
-    authorities: Vec<Certificate>,
-    /// Each made when first needed.
-    clients: Mutex<HashMap<Purpose, Client>>,
+    wire: Wire,
+    tokens: Tokens,
+    aws: Aws,
 }
 
 impl Transport {
     /// One with these settings.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let authorities = match &settings.authorities {
-            None => Vec::new(),
-            Some(bundle) => Certificate::from_pem_bundle(bundle)
-                .map_err(|error| Error::Authorities(chain(error)))?,
-        };
-        if settings.authorities.is_some() && authorities.is_empty() {
-            return Err(Error::Authorities("it has no certificate".to_owned()));
-        }
+        let aws = Aws::new(settings.variables.clone());
         Ok(Self {
             inner: Arc::new(Inner {
-                settings,
-                authorities,
-                clients: Mutex::default(),
+                wire: Wire::new(settings)?,
+                tokens: Tokens::default(),
+                aws,
             }),
         })
     }
 
     /// Sends a request and reads the answer.
     pub async fn send(&self, request: &Request) -> Result<Answer, Error> {
-        let host = host(&request.url);
         let limit = request.timeout;
-        let timeout = || Error::Timeout {
-            host: host.clone(),
+        let sent = tokio::time::timeout(limit, self.authenticated(request)).await;
+        sent.map_err(|_| Error::Timeout {
+            host: host(&request.url),
             seconds: limit.as_secs(),
-        };
-        tokio::time::timeout(limit, self.authenticated(request, &host))
-            .await
-            .map_err(|_| timeout())?
+        })?
     }
 
-    async fn authenticated(&self, request: &Request, host: &str) -> Result<Answer, Error> {
-        let mut headers = headers(request)?;
+    async fn authenticated(&self, request: &Request) -> Result<Answer, Error> {
+        let mut headers = wire::headers(request)?;
+        let plain = Purpose::metric(request.insecure);
         match &request.authentication {
             None => {}
             Some(Credentials::Basic { username, password }) => {
-                let mut value = HeaderValue::from_str(basic(username, password).expose_secret())
-                    .map_err(|_| Error::Header(AUTHORIZATION.to_string()))?;
-                value.set_sensitive(true);
-                headers.insert(AUTHORIZATION, value);
+                set(&mut headers, AUTHORIZATION, &basic(username, password))?;
             }
-            Some(Credentials::OAuth2(_) | Credentials::SigV4(_)) => {
-                return Err(Error::Authentication);
+            Some(Credentials::OAuth2(client)) => {
+                return self.with_token(request, headers, client).await;
+            }
+            Some(Credentials::SigV4(signer)) => {
+                let signed = self.signed(request, headers, signer).await?;
+                return self
+                    .inner
+                    .wire
+                    .exchange(request, signed, plain.signed())
+                    .await;
             }
         }
-        self.exchange(request, headers, host).await
+        self.inner.wire.exchange(request, headers, plain).await
     }
 
-    async fn exchange(
+    /// With a token; one that was kept from earlier and is refused now is fetched again, once.
+    async fn with_token(
         &self,
         request: &Request,
-        headers: HeaderMap,
-        host: &str,
+        mut headers: HeaderMap,
+        client: &Client,
     ) -> Result<Answer, Error> {
-        self.inner.settings.guard.check_url(&request.url)?;
-        let failed = |error: reqwest::Error| Error::Failed {
-            host: host.to_owned(),
-            reason: chain(error),
-        };
-        let too_large = || Error::TooLarge {
-            host: host.to_owned(),
-        };
-        let client = self.client(request.insecure)?;
-        let url = request.url.clone();
-        let builder = match request.method {
-            Method::Get => client.get(url),
-            Method::Post => client.post(url),
-            Method::Put => client.put(url),
-        };
-        let builder = match &request.body {
-            Body::Empty => builder,
-            Body::Form(text) | Body::Json(text) | Body::Text(text) => {
-                builder.body(text.expose_secret().to_owned())
-            }
-        };
-        let mut response = builder.headers(headers).send().await.map_err(failed)?;
-        let status = response.status().as_u16();
-        let announced = response.content_length().unwrap_or(0);
-        if usize::try_from(announced).is_ok_and(|length| length > MAX_BODY) {
-            return Err(too_large());
+        let (wire, tokens) = (&self.inner.wire, &self.inner.tokens);
+        let purpose = Purpose::metric(request.insecure);
+        let held = tokens.get(wire, client, request.insecure).await?;
+        set(&mut headers, AUTHORIZATION, &bearer(&held.value))?;
+        let answer = wire.exchange(request, headers.clone(), purpose).await?;
+        if answer.status != 401 {
+            return Ok(answer);
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len().saturating_add(chunk.len()) > MAX_BODY {
-                return Err(too_large());
-            }
-            body.extend_from_slice(&chunk);
+        tokens.forget(client, request.insecure, &held).await;
+        if held.fresh {
+            return Ok(answer);
         }
-        Ok(Answer { status, body })
+        let held = tokens.get(wire, client, request.insecure).await?;
+        set(&mut headers, AUTHORIZATION, &bearer(&held.value))?;
+        wire.exchange(request, headers, purpose).await
     }
 
-    fn client(&self, insecure: bool) -> Result<Client, Error> {
-        let purpose = Purpose { insecure };
-        let mut clients = self
+    async fn signed(
+        &self,
+        request: &Request,
+        mut headers: HeaderMap,
+        signer: &Signer,
+    ) -> Result<HeaderMap, Error> {
+        let (now, time) = (Timestamp::now(), SystemTime::now());
+        let identity = self
             .inner
-            .clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&purpose) {
-            return Ok(client.clone());
+            .aws
+            .identity(&self.inner.wire, signer, now)
+            .await?;
+        let scope = sigv4::Scope {
+            service: &signer.service,
+            region: &identity.region,
+            time,
+        };
+        for (name, value) in sigv4::sign(request, &headers, &identity.keys, &scope)? {
+            set(&mut headers, name, &value)?;
         }
-        let settings = &self.inner.settings;
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(Policy::custom(follow))
-            .dns_resolver(Arc::new(Filtered {
-                guard: settings.guard,
-                lookup: Arc::clone(&settings.lookup),
-            }))
-            .tls_certs_merge(self.inner.authorities.clone())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .danger_accept_invalid_certs(insecure)
-            .build()
-            .map_err(|error| Error::Client(chain(error)))?;
-        clients.insert(purpose, client.clone());
-        Ok(client)
+        Ok(headers)
     }
 }
 
-/// Headers that the client alone writes: others in their place would split the request in two.
-const OURS: [HeaderName; 3] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING];
-
-/// The headers of a request; of those with one name the last counts.
-fn headers(request: &Request) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in &request.headers {
-        let bad = || Error::Header(name.clone());
-        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
-        let mut secret = HeaderValue::from_str(value.expose_secret()).map_err(|_| bad())?;
-        secret.set_sensitive(true);
-        if !OURS.contains(&key) {
-            headers.insert(key, secret);
-        }
-    }
-    let kind = match &request.body {
-        Body::Empty | Body::Text(_) => return Ok(headers),
-        Body::Form(_) => "application/x-www-form-urlencoded",
-        Body::Json(_) => "application/json",
-    };
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    Ok(headers)
-}
-
-/// An error with its causes, without the URL, whose query may hold a secret: reqwest says only "error sending request"
-/// at the top.
-fn chain(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+/// Sets a header whose value is not to be shown.
+fn set(headers: &mut HeaderMap, name: http::HeaderName, value: &SecretString) -> Result<(), Error> {
+    let value = wire::secret(value).ok_or_else(|| Error::Header(name.to_string()))?;
+    headers.insert(name, value);
+    Ok(())
 }
 
 fn host(url: &Url) -> String {
     url.host_str().unwrap_or("the server").to_owned()
-}
-
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let same = attempt
-        .previous()
-        .first()
-        .is_some_and(|first| first.origin() == attempt.url().origin());
-    if !same {
-        return attempt.error("it redirects to another server, which is not followed");
-    }
-    if attempt.previous().len() > MAX_REDIRECTS {
-        return attempt.error("it redirects too often");
-    }
-    attempt.follow()
 }

@@ -2,6 +2,8 @@
 //! In: numbers, text, JSON. Out: their text, as clients of the API know it, and their form for conditions. It must not
 //! judge.
 
+use std::collections::BTreeMap;
+
 use expr::Value;
 use serde_json::Value as Json;
 
@@ -29,7 +31,7 @@ impl MetricValue {
                 format!("[{}]", texts.join(","))
             }
             Self::Text(text) => text.clone(),
-            Self::Json(json) => json.to_string(),
+            Self::Json(json) => json_text(json),
         }
     }
 
@@ -60,6 +62,46 @@ fn json_to_expr(json: &Json) -> Value {
                 .map(|(key, value)| (key.clone(), json_to_expr(value)))
                 .collect(),
         ),
+    }
+}
+
+/// JSON as clients of the API know it: keys in order, numbers with an exponent only where they are very large or small,
+/// and without a fraction that is nought.
+fn json_text(json: &Json) -> String {
+    match json {
+        Json::Null | Json::Bool(_) | Json::String(_) => json.to_string(),
+        Json::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() => float_text(float),
+            Some(_) | None => number.to_string(),
+        },
+        Json::Array(items) => {
+            let texts: Vec<String> = items.iter().map(json_text).collect();
+            format!("[{}]", texts.join(","))
+        }
+        Json::Object(fields) => {
+            let sorted: BTreeMap<&String, &Json> = fields.iter().collect();
+            let texts: Vec<String> = sorted
+                .into_iter()
+                .map(|(key, value)| format!("{}:{}", Json::from(key.as_str()), json_text(value)))
+                .collect();
+            format!("{{{}}}", texts.join(","))
+        }
+    }
+}
+
+/// From here on a number is written with an exponent.
+const LARGE: f64 = 1e21;
+/// Below, too.
+const SMALL: f64 = 1e-6;
+
+fn float_text(number: f64) -> String {
+    let size = number.abs();
+    if size >= LARGE {
+        format!("{number:e}").replace('e', "e+")
+    } else if size < SMALL && size > 0.0 {
+        format!("{number:e}")
+    } else {
+        number.to_string()
     }
 }
 

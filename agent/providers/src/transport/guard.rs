@@ -17,12 +17,14 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 pub struct Guard {
     /// The program's own machine: `127.0.0.0/8` and `::1`.
     pub loopback: bool,
+    /// The places where Amazon gives out credentials; only the transport itself asks there.
+    credentials: bool,
 }
 
 impl Default for Guard {
     /// Loopback may be asked.
     fn default() -> Self {
-        Self { loopback: true }
+        Self::new(true)
     }
 }
 
@@ -38,9 +40,38 @@ pub struct Forbidden {
     pub hint: &'static str,
 }
 
+/// Where Amazon gives out credentials: to machines, to containers, to pods.
+const CREDENTIALS: [IpAddr; 5] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+];
+
 impl Guard {
+    /// One that lets loopback be asked, or not.
+    #[must_use]
+    pub fn new(loopback: bool) -> Self {
+        Self {
+            loopback,
+            credentials: false,
+        }
+    }
+
+    /// The same with the places of credentials, and loopback, where some of them are.
+    pub(super) fn with_credentials(self) -> Self {
+        Self {
+            loopback: true,
+            credentials: true,
+        }
+    }
+
     /// Whether the address may be asked.
     pub fn check(self, address: IpAddr) -> Result<(), Forbidden> {
+        if self.credentials && CREDENTIALS.contains(&address) {
+            return Ok(());
+        }
         let forbidden = |kind, hint| {
             Err(Forbidden {
                 address,
@@ -207,9 +238,9 @@ mod tests {
     fn check(host: &str, strict: bool, open: bool) {
         let url = Url::parse(&format!("http://{host}/")).unwrap();
         assert!(literal(&url).is_some(), "{host} is a name");
-        let found = Guard { loopback: false }.check_url(&url).is_ok();
+        let found = Guard::new(false).check_url(&url).is_ok();
         assert_eq!(found, strict, "{host} without loopback");
-        let found = Guard { loopback: true }.check_url(&url).is_ok();
+        let found = Guard::new(true).check_url(&url).is_ok();
         assert_eq!(found, open, "{host} with loopback");
     }
 
