@@ -46,6 +46,8 @@ pub enum Reply {
     Drip,
     /// A body without an end.
     Endless,
+    /// A body of ten gigabytes, which are announced only.
+    Huge,
     /// The connection is closed.
     Close,
 }
@@ -167,6 +169,12 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply) -> Option<(
                 stream.write_all(b" ").await.ok()?;
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
+        }
+        Reply::Huge => {
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n";
+            stream.write_all(head).await.ok()?;
+            std::future::pending::<()>().await;
+            None
         }
         Reply::Endless => {
             let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
