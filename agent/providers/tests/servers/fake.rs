@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use agent_providers::transport::guard::{Found, Lookup};
 use agent_providers::{
-    Answer, Asker, Body, Environment, Method, NoSecrets, Outcome, Request, Settings, Transport,
+    Answer, Asker, Body, Environment, Filled, Method, NoSecrets, Outcome, Request, Settings,
+    Transport,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -260,6 +261,7 @@ pub async fn measure(transport: &Transport, metric: serde_json::Value) -> Outcom
         Environment::default(),
     );
     let metric = serde_json::from_value(metric).unwrap();
+    let metric = Filled::new(metric, &Default::default()).unwrap();
     let now = "2026-03-01T12:00:00Z".parse().unwrap();
     asker.ask(&metric, "shop", now, &Default::default()).await
 }
