@@ -9,6 +9,7 @@ mod guard;
 pub mod samples;
 mod token;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use expr::{Context, Environment, Value};
@@ -113,6 +114,16 @@ fn place(condition: &str, otherwise: &str) -> String {
         }
         None => one_line(otherwise),
     }
+}
+
+/// Those of some conditions that cannot be used, and why.
+#[must_use]
+pub fn refused(conditions: impl IntoIterator<Item = String>) -> BTreeMap<String, String> {
+    let refused = |condition: String| {
+        let error = check(&condition).err()?;
+        Some((condition, error.to_string()))
+    };
+    conditions.into_iter().filter_map(refused).collect()
 }
 
 /// The crate draws its errors over several lines; a message is one.
