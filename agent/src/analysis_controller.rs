@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus};
 use agent_engine::EventKind;
-use agent_engine::analysis::{Action, Observed, Plan, reconcile};
+use agent_engine::analysis::{Action, Observed, Plan, conditions, reconcile};
+use agent_providers::condition;
 use jiff::Timestamp;
 
 use crate::apply::Error;
@@ -64,6 +65,7 @@ impl AnalysisController {
             run: run.clone(),
             finished,
             in_flight,
+            bad_conditions: condition::refused(conditions::of_run(run)),
         };
         let Plan {
             actions,

@@ -9,7 +9,7 @@ mod guard;
 pub mod samples;
 mod token;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -132,6 +132,16 @@ fn guarded<T>(work: impl FnOnce() -> expr::Result<T>) -> Result<T, String> {
         Ok(result) => result.map_err(|error| one_line(&error.to_string())),
         Err(_) => Err("the evaluator gave up".to_owned()),
     }
+}
+
+/// Those of some conditions that cannot be used, and why.
+#[must_use]
+pub fn refused(conditions: impl IntoIterator<Item = String>) -> BTreeMap<String, String> {
+    let refused = |condition: String| {
+        let error = check(&condition).err()?;
+        Some((condition, error.to_string()))
+    };
+    conditions.into_iter().filter_map(refused).collect()
 }
 
 /// The crate draws its errors over several lines; a message is one.

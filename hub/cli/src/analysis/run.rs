@@ -7,9 +7,9 @@ use std::time::Duration;
 use agent_api::analysis::DryRun;
 use agent_api::validate_analysis::{Ending, validate_metrics};
 use agent_api::{AnalysisPhase, AnalysisRun, IntOrString, Measurement, Metric};
-use agent_engine::analysis::{Action, Finished, Observed, Plan, reconcile};
+use agent_engine::analysis::{Action, Finished, Observed, Plan, conditions, reconcile};
 use agent_engine::args::resolved;
-use agent_providers::{Asker, Outcome};
+use agent_providers::{Asker, Outcome, condition};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
@@ -121,6 +121,7 @@ async fn lead(
             run: run.clone(),
             finished: std::mem::take(&mut fresh),
             in_flight: measuring.tasks.keys().cloned().collect::<BTreeSet<_>>(),
+            bad_conditions: condition::refused(conditions::of_run(run)),
         };
         let Plan {
             actions,

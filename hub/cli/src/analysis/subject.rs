@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::analysis::{Argument, TemplateRef};
+use agent_api::names::ANNOTATION_STRICT;
 use agent_api::{AnalysisRun, AnalysisRunSpec, PodHash, Rollout, StepAnalysis};
-use agent_engine::analysis::template::run_spec;
+use agent_engine::analysis::template::{is_strict, run_spec};
 use agent_engine::observed::{TemplateKey, Templates};
 
 use super::secrets::LocalSecrets;
@@ -157,6 +158,10 @@ fn of_templates(
         ..AnalysisRun::default()
     };
     run.metadata.name = Some(name);
+    if is_strict(&analysis, &templates) {
+        let strict = (ANNOTATION_STRICT.to_owned(), "true".to_owned());
+        run.metadata.annotations = Some(BTreeMap::from([strict]));
+    }
     Ok(run)
 }
 
