@@ -2,6 +2,11 @@
 //! answers. Out: measurements and a verdict. It must not decide: the agent's engine does, and providers' questions and
 //! conditions are the agent's own.
 
+mod backtest;
+mod distribution;
+mod history;
+mod replay;
+mod report;
 pub mod run;
 mod secrets;
 mod show;
@@ -21,7 +26,7 @@ pub async fn run(look: Look, args: &Analysis) -> Result<Answer, Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match &args.command {
         AnalysisCommand::Run(args) => run::run(look, args).await,
-        AnalysisCommand::Backtest(_) => Err(Failure::Usage("not yet".to_owned())),
+        AnalysisCommand::Backtest(args) => backtest::run(look, args).await,
     }
 }
 
