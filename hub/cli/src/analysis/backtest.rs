@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use agent_api::{AnalysisRunSpec, Metric};
-use agent_engine::args::resolved;
+use agent_engine::args::{resolved, secrets_of};
 use agent_providers::{
     Body, Environment, MetricValue, Request, Transport, condition, prometheus, transport,
 };
@@ -12,10 +12,10 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::history::{Grid, History, MAX_POINTS};
-use super::replay::{Judged, Replay, judged};
+use super::replay::{Replay, judged};
 use super::report::{MetricReport, Report};
-use super::secrets::filled;
-use super::subject::{Loaded, load, with_places};
+use super::subject::{Loaded, load};
+use super::{NAMESPACE, asker};
 use crate::args::Look;
 use crate::args::analysis::Backtest;
 use crate::failure::{Answer, Failure};
@@ -31,13 +31,12 @@ const FEWEST_POINTS: usize = 10;
 pub async fn run(look: Look, args: &Backtest) -> Result<Answer, Failure> {
     let Loaded { run, secrets } = load(&args.subject)?;
     let mut spec = run.spec;
-    let places = with_places(&spec.args);
-    let contents = secrets.arguments(&spec.args)?;
+    secrets.check(&spec)?;
     let mut left_out = Vec::new();
     let mut metrics = Vec::new();
     for metric in &spec.metrics {
         let metric =
-            resolved(metric, &places).map_err(|error| Failure::Problems(error.to_string()))?;
+            resolved(metric, &spec.args).map_err(|error| Failure::Problems(error.to_string()))?;
         match why_not(&metric) {
             Some(why) => left_out.push((metric.name, why)),
             None => metrics.push(metric),
@@ -55,26 +54,26 @@ pub async fn run(look: Look, args: &Backtest) -> Result<Answer, Failure> {
     }
     override_conditions(&mut metrics, args)?;
     let grid = grid(&metrics, args, Timestamp::now())?;
-    let environment = Environment {
-        prometheus_address: args.subject.prometheus_address.clone(),
-        ..Environment::default()
-    };
+    let asker = asker(&args.subject, &secrets);
     let transport = Transport::default();
     let (mut reports, mut all) = (Vec::new(), BTreeMap::new());
     for metric in &metrics {
-        let full = filled(metric, &contents).map_err(Failure::Problems)?;
-        let history = history(&transport, &environment, &full, grid)
-            .await
-            .map_err(|why| {
-                Failure::Nothing(secrets.hide(&format!("metric {:?}: {why}", metric.name)))
-            })?;
-        let judgements: Vec<Judged> = judged(metric, &history);
+        let of_secrets = secrets_of(metric, &spec.args);
+        let filled = asker.fill(metric.clone(), &of_secrets, NAMESPACE).await;
+        let filled = filled.map_err(Failure::Problems)?;
+        let hide = |text: &str| filled.redactions().redact(text);
+        let history = history(&transport, asker.environment(), filled.metric(), grid).await;
+        let history = history
+            .map_err(|why| Failure::Nothing(hide(&format!("metric {:?}: {why}", metric.name))))?;
+        let mut judgements = judged(filled.metric(), &history);
+        for one in &mut judgements {
+            one.because = hide(&one.because);
+        }
         reports.push(MetricReport::new(metric, &history, &judgements));
         all.insert(metric.name.clone(), judgements);
     }
     spec = AnalysisRunSpec {
         metrics,
-        args: places,
         ttl_strategy: None,
         ..spec
     };

@@ -193,15 +193,23 @@ impl Replay<'_> {
             }
             None => (String::new(), ended),
         };
-        let judged = self
-            .grid
-            .index(at)
-            .and_then(|index| self.judged.get(&metric)?.get(index));
+        let decisive = self.judged.get(&metric);
+        let judged = self.grid.index(at).and_then(|at| decisive?.get(at));
+        // A run that cannot be carried out has no metric to blame.
+        let judged = judged.cloned().or_else(|| {
+            let because = status.message.clone()?;
+            let value = String::new();
+            Some(Judged {
+                phase,
+                value,
+                because,
+            })
+        });
         Some(Ending {
             started,
             ended,
             phase,
-            judged: judged.cloned(),
+            judged,
             metric,
             at,
         })

@@ -104,9 +104,9 @@ fn table() {
 #[test]
 fn what_decided_is_said() {
     let metrics = json!({"metrics": [
-        {"name": "a", "interval": "1m", "count": 2, "successCondition": "result[0] < 5", "provider": {"prometheus": {}}},
-        {"name": "b", "interval": "1m", "count": 2, "failureCondition": "result[0] > 5", "provider": {"prometheus": {}}},
-        {"name": "c", "interval": "1m", "count": 2, "successCondition": "false", "provider": {"prometheus": {}}}
+        {"name": "a", "interval": "1m", "count": 2, "successCondition": "result[0] < 5", "provider": {"prometheus": {"query": "x"}}},
+        {"name": "b", "interval": "1m", "count": 2, "failureCondition": "result[0] > 5", "provider": {"prometheus": {"query": "x"}}},
+        {"name": "c", "interval": "1m", "count": 2, "successCondition": "false", "provider": {"prometheus": {"query": "x"}}}
     ], "dryRun": [{"metricName": "c"}]});
     let values = [
         ("a", "1 1 1 9 9 1 1 1"),
