@@ -148,11 +148,8 @@ fn of_templates(
         ..StepAnalysis::default()
     };
     let (rollout, hash) = (Rollout::default(), PodHash::default());
-    let mut spec = run_spec(&analysis, &templates, &rollout, &hash, &hash)
+    let spec = run_spec(&analysis, &templates, &rollout, &hash, &hash)
         .map_err(|error| Failure::Problems(error.to_string()))?;
-    for argument in &mut spec.args {
-        unmark(argument, &roots, &templates);
-    }
     let mut run = AnalysisRun {
         spec,
         ..AnalysisRun::default()
@@ -209,12 +206,7 @@ fn from_secret(argument: &Argument) -> bool {
     argument.value.is_none() && source.is_some_and(|source| source.secret_key_ref.is_some())
 }
 
-/// The text that stands for an argument.
-pub fn place(name: &str) -> String {
-    format!("{{{{args.{name}}}}}")
-}
-
-/// Values of arguments; those from Secrets keep their place, which is filled when a provider is asked.
+/// Values of arguments; those from Secrets are read when a provider is asked.
 fn values(
     roots: &[TemplateKey],
     templates: &Templates,
@@ -227,9 +219,7 @@ fn values(
         let valued = |other: &&&Argument| {
             other.name == argument.name && (other.value.is_some() || from_secret(other))
         };
-        let value = given.get(&argument.name).cloned();
-        let value = value.or_else(|| from_secret(argument).then(|| place(&argument.name)));
-        match value {
+        match given.get(&argument.name).cloned() {
             Some(value) => found.push(Argument {
                 name: argument.name.clone(),
                 value: Some(value),
@@ -252,19 +242,6 @@ fn values(
         "the templates need values that are not in them: add {}",
         options.join(" ")
     )))
-}
-
-/// Says again where a place's content comes from.
-fn unmark(argument: &mut Argument, roots: &[TemplateKey], templates: &Templates) {
-    let declared = declared(roots, templates);
-    let source = declared
-        .iter()
-        .find(|other| other.name == argument.name && from_secret(other));
-    if let Some(source) = source
-        && argument.value.as_deref() == Some(place(&argument.name).as_str())
-    {
-        *argument = (*source).clone();
-    }
 }
 
 /// Values from the command line; one that nothing declares was not meant.
@@ -308,17 +285,4 @@ fn choose(spec: &mut AnalysisRunSpec, wanted: &[String]) -> Result<(), Failure> 
         spec.metrics.retain(|metric| wanted.contains(&metric.name));
     }
     Ok(())
-}
-
-/// Arguments as the engine is told them: one that comes from a Secret has its own place as its value.
-pub fn with_places(args: &[Argument]) -> Vec<Argument> {
-    let told = |argument: &Argument| {
-        let mut argument = argument.clone();
-        if from_secret(&argument) {
-            argument.value = Some(place(&argument.name));
-            argument.value_from = None;
-        }
-        argument
-    };
-    args.iter().map(told).collect()
 }
