@@ -3,18 +3,21 @@
 //! In: the run as cached, what was measured since. Out: measurements started, the run's status written. It must not
 //! judge: conditions are the providers', limits the engine's.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus};
+use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus, Metric, StatusTime};
 use agent_engine::EventKind;
-use agent_engine::analysis::{Action, Observed, Plan, reconcile};
+use agent_engine::analysis::{Action, Finished, Observed, Plan, reconcile};
+use agent_engine::args::secrets_of;
 use jiff::Timestamp;
 
 use crate::apply::Error;
 use crate::cache::Caches;
 use crate::event::{About, Events, News};
+use crate::job::Jobs;
 use crate::key::ObjectKey;
-use crate::measure::Measurer;
+use crate::measure::{Measurer, Question};
 use crate::observe::uid_of;
 use crate::status_patch::status_patch;
 use crate::writer::{self, Writer};
@@ -26,6 +29,8 @@ pub struct AnalysisController {
     pub caches: Arc<Caches>,
     /// Measurements.
     pub measurer: Arc<Measurer>,
+    /// Jobs.
+    pub jobs: Arc<Jobs>,
     /// Writes.
     pub writer: Writer,
     /// What was written.
@@ -56,9 +61,9 @@ impl AnalysisController {
         if self.written.is_behind(&uid) {
             return Ok(None);
         }
-        let finished = self.measurer.finished(&uid);
+        let (in_flight, mut finished) = self.measurer.under_way(&uid);
         let count = finished.len();
-        let in_flight = self.measurer.in_flight(&uid);
+        finished.extend(self.jobs_over(run, &in_flight, &finished));
         let observed = Observed {
             now: Timestamp::now(),
             run: run.clone(),
@@ -72,29 +77,94 @@ impl AnalysisController {
             wake,
         } = reconcile(&observed);
         tracing::debug!(run = %key, reasons = ?reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "reconciled");
+        for action in &actions {
+            self.terminate(key, action).await?;
+        }
         self.write(key, run, &status).await?;
         self.measurer.settle(&uid, count);
         for action in actions {
-            self.act(key, run, action).await?;
+            self.act(key, run, &status, action).await?;
+        }
+        if status.phase.is_some_and(AnalysisPhase::is_completed) {
+            self.measurer.forget(key);
         }
         Ok(wake)
     }
 
-    async fn act(&self, key: &ObjectKey, run: &AnalysisRun, action: Action) -> Result<(), Error> {
+    /// Measurements whose Jobs are over, as the watch tells; those that are being looked at are left to that.
+    fn jobs_over(
+        &self,
+        run: &AnalysisRun,
+        in_flight: &BTreeSet<String>,
+        finished: &[Finished],
+    ) -> Vec<Finished> {
+        let results = run.status.iter().flat_map(|status| &status.metric_results);
+        let over = results.filter_map(|result| {
+            let busy = in_flight.contains(&result.name)
+                || finished.iter().any(|one| one.metric == result.name);
+            let open = result.measurements.last().filter(|_| !busy)?;
+            if open.phase != Some(AnalysisPhase::Running) {
+                return None;
+            }
+            let judgement = self.jobs.told(&open.metadata)?;
+            let now = Timestamp::now();
+            Some(Finished {
+                metric: result.name.clone(),
+                started_at: open.started_at.map_or(now, StatusTime::timestamp),
+                finished_at: now,
+                resume_at: None,
+                phase: judgement.phase,
+                value: None,
+                message: judgement.message,
+                metadata: open.metadata.clone(),
+            })
+        });
+        over.collect()
+    }
+
+    /// Ends what a provider does for a measurement. Only a Job lives on when nobody asks for it any more.
+    async fn terminate(&self, key: &ObjectKey, action: &Action) -> Result<(), Error> {
+        let Action::Terminate {
+            resolved,
+            measurement,
+            ..
+        } = action
+        else {
+            return Ok(());
+        };
+        if resolved.provider.job.is_some()
+            && let Err(why) = self.jobs.end(&measurement.metadata).await
+        {
+            // The run ends all the same; its Job goes with it.
+            tracing::warn!(run = %key, why, "a Job goes on after its measurement");
+        }
+        Ok(())
+    }
+
+    async fn act(
+        &self,
+        key: &ObjectKey,
+        run: &AnalysisRun,
+        status: &AnalysisRunStatus,
+        action: Action,
+    ) -> Result<(), Error> {
         let uid = uid_of(&run.metadata);
+        let ask = |metric: Metric, before| {
+            let question = Question {
+                secrets: secrets_of(&metric, &run.spec.args),
+                number: number(status, &metric.name),
+                metric,
+                before,
+            };
+            self.measurer.start(key, &uid, question);
+        };
         match action {
-            Action::Measure {
-                metric: _,
-                resolved,
-            } => self.measurer.start(key, &uid, *resolved, None),
+            Action::Measure { resolved, .. } => ask(*resolved, None),
             Action::Resume {
-                metric: _,
                 resolved,
                 measurement,
-            } => self
-                .measurer
-                .start(key, &uid, *resolved, Some(*measurement)),
-            // Nothing that needs time is asked yet that lives on when it is not asked again.
+                ..
+            } => ask(*resolved, Some(*measurement)),
             Action::Terminate { .. } => {}
             Action::Cancel { metric } => self.measurer.cancel(&uid, &metric),
             Action::DeleteRun => match self
@@ -141,6 +211,18 @@ impl AnalysisController {
             self.events.tell(news);
         }
     }
+}
+
+/// Which measurement of a metric comes next, from 1.
+fn number(status: &AnalysisRunStatus, metric: &str) -> i64 {
+    let mut results = status.metric_results.iter();
+    let known = results.find(|result| result.name == metric);
+    let count = |count: Option<i32>| i64::from(count.unwrap_or(0));
+    known.map_or(1, |known| {
+        count(known.count)
+            .saturating_add(count(known.error))
+            .saturating_add(1)
+    })
 }
 
 /// An event for every metric that ends, and one when the run does.

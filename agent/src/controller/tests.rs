@@ -19,6 +19,7 @@ use crate::cache::{Caches, Reach};
 use crate::claims::Claims;
 use crate::event::Events;
 use crate::fleet::{Fleet, Kinds};
+use crate::job::Jobs;
 use crate::link::report::Reports;
 use crate::measure::Measurer;
 use crate::queue::Load;
@@ -139,6 +140,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
         Arc::new(NoSecrets),
         Environment::default(),
     );
+    let jobs = Arc::new(Jobs::elsewhere(client.clone(), None, true));
     Controller {
         observer: Observer {
             caches: Arc::clone(&caches),
@@ -168,7 +170,8 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
         },
         analysis: AnalysisController {
             caches,
-            measurer: Arc::new(Measurer::new(asker, Arc::clone(&queue))),
+            measurer: Arc::new(Measurer::new(asker, Arc::clone(&jobs), Arc::clone(&queue))),
+            jobs,
             writer,
             written,
             events,
