@@ -1,21 +1,27 @@
 //! One pass over one AnalysisRun.
 //!
 //! In: the run as cached, what was measured since. Out: measurements started, the run's status written. It must not
-//! judge: conditions are the providers', limits the engine's.
+//! judge: conditions are the providers', limits the engine's. What is measured next does not wait for a write of measurements:
+//! a status that is held back, or that the cache does not show yet, is planned anew from the measurements in memory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus};
+use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus, Metric, StatusTime, Uid};
 use agent_engine::EventKind;
-use agent_engine::analysis::{Action, Observed, Plan, conditions, reconcile};
+use agent_engine::analysis::holding::{Writing, writing};
+use agent_engine::analysis::{Action, Finished, Observed, Plan, conditions, reconcile};
+use agent_engine::args::secrets_of;
 use agent_providers::condition;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use crate::analysis_pace::{Pace, Shown};
 use crate::apply::Error;
 use crate::cache::Caches;
 use crate::event::{About, Events, News};
+use crate::job::Jobs;
 use crate::key::ObjectKey;
-use crate::measure::Measurer;
+use crate::measure::{Measurer, Question};
 use crate::observe::uid_of;
 use crate::status_patch::status_patch;
 use crate::writer::{self, Writer};
@@ -27,23 +33,40 @@ pub struct AnalysisController {
     pub caches: Arc<Caches>,
     /// Measurements.
     pub measurer: Arc<Measurer>,
+    /// Jobs.
+    pub jobs: Arc<Jobs>,
     /// Writes.
     pub writer: Writer,
     /// What was written.
     pub written: Arc<Written>,
     /// Events.
     pub events: Events,
+    /// Runs that are being measured.
+    pub pace: Pace,
+}
+
+/// With too many writes of measurements under way a status is looked at again after this.
+const SPARE_WAIT: SignedDuration = SignedDuration::from_secs(1);
+
+/// One pass' decision.
+struct Decided {
+    observed: Observed,
+    plan: Plan,
+    /// Measurements that the measurer has, the first of `observed.finished`.
+    measured: usize,
+    /// The cache is older than our last write.
+    behind: bool,
 }
 
 impl AnalysisController {
     /// One pass. Returns when to look again.
     pub async fn reconcile(&self, key: &ObjectKey) -> Result<Option<Timestamp>, Error> {
         let Some(found) = self.caches.runs.get(key) else {
-            self.measurer.forget(key);
+            self.forget(key);
             return Ok(None);
         };
         let uid = uid_of(found.metadata());
-        let run = match &found.object {
+        let run = match found.object {
             Ok(run) => run,
             Err(error) => {
                 tracing::warn!(run = %key, %error, "AnalysisRun cannot be decoded and is left alone");
@@ -51,52 +74,173 @@ impl AnalysisController {
             }
         };
         if run.metadata.deletion_timestamp.is_some() {
-            self.measurer.forget(key);
+            self.forget(key);
             return Ok(None);
         }
-        if self.written.is_behind(&uid) {
-            return Ok(None);
+        match self.decide(key, &uid, run) {
+            Some(decided) => self.carry_out(key, &uid, decided).await,
+            None => Ok(None),
         }
-        let finished = self.measurer.finished(&uid);
-        let count = finished.len();
-        let in_flight = self.measurer.in_flight(&uid);
-        let observed = Observed {
-            now: Timestamp::now(),
-            run: run.clone(),
-            finished,
-            in_flight,
-            bad_conditions: condition::refused(conditions::of_run(run)),
-        };
-        let Plan {
-            actions,
-            status,
-            reasons,
-            wake,
-        } = reconcile(&observed);
-        tracing::debug!(run = %key, reasons = ?reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "reconciled");
-        self.write(key, run, &status).await?;
-        self.measurer.settle(&uid, count);
-        for action in actions {
-            self.act(key, run, action).await?;
-        }
-        Ok(wake)
     }
 
-    async fn act(&self, key: &ObjectKey, run: &AnalysisRun, action: Action) -> Result<(), Error> {
+    fn forget(&self, key: &ObjectKey) {
+        self.measurer.forget(key);
+        self.pace.forget(key);
+    }
+
+    /// Nothing when the cache shows less than what was decided before, and no measurement makes up for it.
+    fn decide(&self, key: &ObjectKey, uid: &Uid, run: AnalysisRun) -> Option<Decided> {
+        let version = run.metadata.resource_version.as_deref();
+        let behind = match self.pace.shown(key, uid, version) {
+            Shown::All(count) => {
+                self.measurer.settle(uid, count);
+                false
+            }
+            Shown::Old => true,
+        };
+        if !behind && self.written.is_behind(uid) {
+            return None;
+        }
+        let (in_flight, mut finished) = self.measurer.under_way(uid);
+        let measured = finished.len();
+        finished.extend(self.jobs_over(&run, &in_flight, &finished));
+        let bad_conditions = condition::refused(conditions::of_run(&run));
+        let observed = Observed {
+            now: Timestamp::now(),
+            run,
+            finished,
+            in_flight,
+            bad_conditions,
+        };
+        let plan = reconcile(&observed);
+        tracing::debug!(run = %key, reasons = ?plan.reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "reconciled");
+        Some(Decided {
+            observed,
+            plan,
+            measured,
+            behind,
+        })
+    }
+
+    /// What cannot wait is written before anything is begun; measurements alone are written after.
+    async fn carry_out(
+        &self,
+        key: &ObjectKey,
+        uid: &Uid,
+        mut decided: Decided,
+    ) -> Result<Option<Timestamp>, Error> {
+        let actions = std::mem::take(&mut decided.plan.actions);
+        let (observed, plan) = (&decided.observed, &decided.plan);
+        let over = plan.status.phase.is_some_and(AnalysisPhase::is_completed);
+        let runs = match over {
+            true => 0,
+            false => self.pace.measured(key, uid, &observed.finished),
+        };
+        for action in &actions {
+            self.terminate(key, action).await?;
+        }
+        let writing = writing(observed, plan, runs);
+        if writing == Writing::Now && !decided.behind {
+            self.write(key, &decided).await?;
+            if over {
+                self.forget(key);
+            }
+        }
+        for action in actions {
+            // A run whose end is not written yet is not deleted.
+            if action != Action::DeleteRun || !decided.behind {
+                self.act(key, &observed.run, &plan.status, action).await?;
+            }
+        }
+        let wake = self.pace.wake(key, &plan.reasons).or(plan.wake);
+        let again = match writing {
+            Writing::Later(at) => Some(at),
+            Writing::Soon if !decided.behind => match self.pace.spare_write() {
+                Some(_permit) => {
+                    self.write(key, &decided).await?;
+                    None
+                }
+                None => observed.now.checked_add(SPARE_WAIT).ok(),
+            },
+            Writing::Now | Writing::Soon => None,
+        };
+        Ok([wake, again].into_iter().flatten().min())
+    }
+
+    /// Measurements whose Jobs are over, as the watch tells; those that are being looked at are left to that.
+    fn jobs_over(
+        &self,
+        run: &AnalysisRun,
+        in_flight: &BTreeSet<String>,
+        finished: &[Finished],
+    ) -> Vec<Finished> {
+        let results = run.status.iter().flat_map(|status| &status.metric_results);
+        let over = results.filter_map(|result| {
+            let busy = in_flight.contains(&result.name)
+                || finished.iter().any(|one| one.metric == result.name);
+            let open = result.measurements.last().filter(|_| !busy)?;
+            if open.phase != Some(AnalysisPhase::Running) {
+                return None;
+            }
+            let judgement = self.jobs.told(&open.metadata)?;
+            let now = Timestamp::now();
+            Some(Finished {
+                metric: result.name.clone(),
+                started_at: open.started_at.map_or(now, StatusTime::timestamp),
+                finished_at: now,
+                resume_at: None,
+                phase: judgement.phase,
+                value: None,
+                message: judgement.message,
+                metadata: open.metadata.clone(),
+            })
+        });
+        over.collect()
+    }
+
+    /// Ends what a provider does for a measurement. Only a Job lives on when nobody asks for it any more.
+    async fn terminate(&self, key: &ObjectKey, action: &Action) -> Result<(), Error> {
+        let Action::Terminate {
+            resolved,
+            measurement,
+            ..
+        } = action
+        else {
+            return Ok(());
+        };
+        if resolved.provider.job.is_some()
+            && let Err(why) = self.jobs.end(&measurement.metadata).await
+        {
+            // The run ends all the same; its Job goes with it.
+            tracing::warn!(run = %key, why, "a Job goes on after its measurement");
+        }
+        Ok(())
+    }
+
+    async fn act(
+        &self,
+        key: &ObjectKey,
+        run: &AnalysisRun,
+        status: &AnalysisRunStatus,
+        action: Action,
+    ) -> Result<(), Error> {
         let uid = uid_of(&run.metadata);
+        let ask = |metric: Metric, before| {
+            let question = Question {
+                secrets: secrets_of(&metric, &run.spec.args),
+                number: number(status, &metric.name),
+                metric,
+                before,
+            };
+            self.measurer.start(key, &uid, question);
+        };
         match action {
-            Action::Measure {
-                metric: _,
-                resolved,
-            } => self.measurer.start(key, &uid, *resolved, None),
+            Action::Measure { resolved, .. } => ask(*resolved, None),
             Action::Resume {
-                metric: _,
                 resolved,
                 measurement,
-            } => self
-                .measurer
-                .start(key, &uid, *resolved, Some(*measurement)),
-            // Nothing that needs time is asked yet that lives on when it is not asked again.
+                ..
+            } => ask(*resolved, Some(*measurement)),
             Action::Terminate { .. } => {}
             Action::Cancel { metric } => self.measurer.cancel(&uid, &metric),
             Action::DeleteRun => match self
@@ -111,24 +255,22 @@ impl AnalysisController {
         Ok(())
     }
 
-    async fn write(
-        &self,
-        key: &ObjectKey,
-        run: &AnalysisRun,
-        planned: &AnalysisRunStatus,
-    ) -> Result<(), Error> {
+    async fn write(&self, key: &ObjectKey, decided: &Decided) -> Result<(), Error> {
+        let (run, planned) = (&decided.observed.run, &decided.plan.status);
         let version = run.metadata.resource_version.clone().unwrap_or_default();
         let Some(patch) = status_patch(&version, run.status.as_ref(), planned)? else {
+            let uid = uid_of(&run.metadata);
+            self.measurer.settle(&uid, decided.measured);
             return Ok(());
         };
         let stored = self.writer.merge::<AnalysisRun>(key, &patch).await?;
         let uid = uid_of(&stored);
-        self.written.wrote(
-            Kind::AnalysisRun,
-            &uid,
-            &uid,
-            stored.resource_version.as_deref().unwrap_or_default(),
-        );
+        let version = stored.resource_version.as_deref();
+        self.written
+            .wrote(Kind::AnalysisRun, &uid, &uid, version.unwrap_or_default());
+        if !self.pace.wrote(key, version, decided.measured) {
+            self.measurer.settle(&uid, decided.measured);
+        }
         self.tell(key, run, planned);
         Ok(())
     }
@@ -143,6 +285,18 @@ impl AnalysisController {
             self.events.tell(news);
         }
     }
+}
+
+/// Which measurement of a metric comes next, from 1.
+fn number(status: &AnalysisRunStatus, metric: &str) -> i64 {
+    let mut results = status.metric_results.iter();
+    let known = results.find(|result| result.name == metric);
+    let count = |count: Option<i32>| i64::from(count.unwrap_or(0));
+    known.map_or(1, |known| {
+        count(known.count)
+            .saturating_add(count(known.error))
+            .saturating_add(1)
+    })
 }
 
 /// An event for every metric that ends, and one when the run does.

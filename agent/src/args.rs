@@ -12,6 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgAction, Parser, ValueEnum};
 use secrecy::SecretString;
 
+use crate::asking::Asking;
 use crate::cache::{InstanceId, Reach};
 use crate::flags::Inert;
 use crate::leader::Election;
@@ -86,9 +87,9 @@ pub struct Args {
     /// Port of /healthz and /readyz on every address, in the place of --health-addr
     #[arg(long = "healthzPort", alias = "healthzport", value_name = "PORT")]
     pub healthz_port: Option<u16>,
-    /// Prometheus that analyses ask when they do not say which
-    #[arg(long, value_name = "URL", env = "ARGO_ROLLOUTS_PROMETHEUS_ADDRESS")]
-    pub prometheus_address: Option<String>,
+    /// How metric providers are asked
+    #[command(flatten)]
+    pub asking: Asking,
     /// Run only while holding the Lease that all controllers of Rollouts share
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
     pub leader_elect: bool,

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use agent_api::names::LABEL_INSTANCE_ID;
 use agent_api::{
-    AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Decoded, FleetMember, Gate, ObjectMeta,
-    ReplicaSet, Rollout, Service,
+    AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Decoded, FleetMember, Gate, Job,
+    ObjectMeta, ReplicaSet, Rollout, Service,
 };
 use agent_engine::claims::controller;
 use agent_engine::services;
+use agent_providers::job::LABEL_RUN_UID;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kube::api::ApiResource;
@@ -26,6 +27,9 @@ use crate::written::{Kind, Written};
 
 /// ReplicaSets of Rollouts carry this; those of Deployments do not and are not worth memory.
 const REPLICA_SETS: &str = agent_api::names::LABEL_POD_HASH;
+
+/// Kind of what owns ReplicaSets and runs.
+const ROLLOUT: &str = "Rollout";
 
 /// What there is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -49,6 +53,8 @@ pub struct Caches {
     pub replica_sets: Arc<Store<ReplicaSet>>,
     /// AnalysisRuns, by their owner's UID.
     pub runs: Arc<Store<AnalysisRun>>,
+    /// Jobs of measurements, by the UID of their run.
+    pub jobs: Arc<Store<Job>>,
     /// AnalysisTemplates.
     pub templates: Arc<Store<AnalysisTemplate>>,
     /// ClusterAnalysisTemplates.
@@ -69,6 +75,7 @@ impl Default for Caches {
             rollouts: Arc::new(Store::new(named_services)),
             replica_sets: Arc::new(Store::new(|object| set_owner(object.metadata()))),
             runs: Arc::new(Store::new(|object| owner_uid(object.metadata()))),
+            jobs: Arc::new(Store::new(|object| run_uid(object.metadata()))),
             templates: Arc::new(Store::new(|_| Vec::new())),
             cluster_templates: Arc::new(Store::new(|_| Vec::new())),
             services: Arc::new(Store::new(|object| {
@@ -235,6 +242,26 @@ impl Caches {
         watches
     }
 
+    /// The watch of the Jobs of measurements, to be run for ever. Nothing waits for its first list: with an older role there
+    /// is none, and Jobs are looked at instead.
+    #[must_use]
+    pub fn watch_jobs(self: &Arc<Self>, watching: &Watching) -> Watch {
+        let changes = Arc::clone(&watching.queue);
+        let changed: Changed<Job> = Box::new(move |object, _| {
+            if let Some((run, _)) = owner(object.metadata(), "AnalysisRun") {
+                changes.add(Work::Run(run));
+            }
+        });
+        Self::watch(
+            watching,
+            &self.jobs,
+            watching.reached(),
+            Some(LABEL_RUN_UID.to_owned()),
+            None,
+            changed,
+        )
+    }
+
     /// When a Rollout is gone, the Services that it managed are let go.
     fn rollout_changed(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<Rollout> {
         let managed = Arc::clone(&self.services);
@@ -270,7 +297,7 @@ impl Caches {
     fn set_changed(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<ReplicaSet> {
         let rollouts = Arc::clone(&self.rollouts);
         Box::new(move |object, _| {
-            if let Some((rollout, _)) = owner(object.metadata()) {
+            if let Some((rollout, _)) = owner(object.metadata(), ROLLOUT) {
                 queue.add(Work::Rollout(rollout));
             }
             if controller(object.metadata()).is_some() {
@@ -374,7 +401,16 @@ impl Caches {
 }
 
 fn owner_uid(metadata: &ObjectMeta) -> Vec<String> {
-    owner(metadata).into_iter().map(|(_, uid)| uid).collect()
+    owner(metadata, ROLLOUT)
+        .into_iter()
+        .map(|(_, uid)| uid)
+        .collect()
+}
+
+fn run_uid(metadata: &ObjectMeta) -> Vec<String> {
+    let labels = metadata.labels.as_ref();
+    let uid = labels.and_then(|labels| labels.get(LABEL_RUN_UID));
+    uid.into_iter().cloned().collect()
 }
 
 fn set_owner(metadata: &ObjectMeta) -> Vec<String> {
@@ -422,12 +458,12 @@ pub fn service_rollout(metadata: &ObjectMeta) -> Option<ObjectKey> {
     ))
 }
 
-/// The Rollout that controls an object.
-fn owner(metadata: &ObjectMeta) -> Option<(ObjectKey, String)> {
+/// The object of a kind, such as a Rollout, that controls an object.
+fn owner(metadata: &ObjectMeta, kind: &str) -> Option<(ObjectKey, String)> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
     let owner = owners
         .iter()
-        .find(|owner| owner.controller == Some(true) && owner.kind == "Rollout")?;
+        .find(|owner| owner.controller == Some(true) && owner.kind == kind)?;
     let key = ObjectKey::new(
         metadata.namespace.clone().unwrap_or_default(),
         owner.name.clone(),
@@ -437,7 +473,7 @@ fn owner(metadata: &ObjectMeta) -> Option<(ObjectKey, String)> {
 
 fn owner_changed<K: Resource<DynamicType = ()> + 'static>(queue: Arc<Queue<Work>>) -> Changed<K> {
     Box::new(move |object, _| {
-        if let Some((rollout, _)) = owner(object.metadata()) {
+        if let Some((rollout, _)) = owner(object.metadata(), ROLLOUT) {
             queue.add(Work::Rollout(rollout));
         }
     })

@@ -5,8 +5,10 @@
 
 pub mod admin;
 pub mod analysis_controller;
+pub mod analysis_pace;
 pub mod apply;
 pub mod args;
+pub mod asking;
 pub mod backoff;
 pub mod cache;
 pub mod claims;
@@ -17,6 +19,7 @@ pub mod flags;
 pub mod fleet;
 pub mod gate_store;
 pub mod identity;
+pub mod job;
 pub mod join;
 pub mod key;
 pub mod leader;

@@ -1,196 +1,247 @@
 //! Measuring: the queries of AnalysisRuns, beside everything else.
 //!
 //! In: a metric with its arguments filled in. Out: a finished measurement, judged, and the run named in the queue. It
-//! must not hold up a worker or another run: each measurement is a task of its own with a time limit.
+//! must not hold up a worker or another run: each measurement is a task of its own with a time limit, and a server that
+//! does not answer keeps only its own share of them (see [`slots`]).
+
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use agent_api::analysis::SecretKeyRef;
 use agent_api::{AnalysisPhase, Measurement, Metric, StatusTime, Uid};
 use agent_engine::analysis::Finished;
-use agent_providers::{Asker, Outcome};
+use agent_providers::{Asker, Judgement, Outcome, server};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use crate::cache::Work;
+use crate::job::Jobs;
 use crate::key::ObjectKey;
 use crate::queue::Queue;
+use slots::Slots;
 
-/// Measurements at a time: each holds a connection.
-const AT_A_TIME: usize = 32;
-/// Longest value kept in a status; an aggregated answer is a few numbers.
-const MAX_VALUE: usize = 1024;
+/// Jobs that are made or looked at at a time; the API server answers each in milliseconds, or within a time limit.
+const JOBS_AT_A_TIME: usize = 64;
 
-/// A metric of a run.
-type Place = (Uid, String);
+/// What is to be measured.
+pub struct Question {
+    /// The metric, its arguments filled in but for those from Secrets.
+    pub metric: Metric,
+    /// Arguments from Secrets that it has places for.
+    pub secrets: Vec<(String, SecretKeyRef)>,
+    /// Which measurement of the metric it is, from 1.
+    pub number: i64,
+    /// The measurement as it stands in the status, when it goes on.
+    pub before: Option<Measurement>,
+}
+
+/// One run.
+#[derive(Default)]
+struct Run {
+    running: HashMap<String, AbortHandle>,
+    finished: Vec<Finished>,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        for task in self.running.values() {
+            task.abort();
+        }
+    }
+}
 
 #[derive(Default)]
 struct State {
-    running: HashMap<Place, AbortHandle>,
-    finished: HashMap<Uid, Vec<Finished>>,
+    /// Runs that something is measured for, or was and is not in the status yet.
+    runs: HashMap<Uid, Run>,
     /// The run of a name that something was measured for.
-    runs: HashMap<ObjectKey, Uid>,
-}
-
-impl State {
-    fn forget(&mut self, run: &Uid) {
-        self.finished.remove(run);
-        self.running.retain(|(uid, _), task| {
-            if uid == run {
-                task.abort();
-            }
-            uid != run
-        });
-    }
+    names: HashMap<ObjectKey, Uid>,
 }
 
 /// The measurer.
 pub struct Measurer {
     asker: Asker,
+    jobs: Arc<Jobs>,
     queue: Arc<Queue<Work>>,
-    slots: Arc<Semaphore>,
+    slots: Slots,
+    job_slots: Semaphore,
     state: Mutex<State>,
 }
 
 impl Measurer {
     /// Nothing measured yet.
     #[must_use]
-    pub fn new(asker: Asker, queue: Arc<Queue<Work>>) -> Self {
-        let slots = Arc::new(Semaphore::new(AT_A_TIME));
+    pub fn new(asker: Asker, jobs: Arc<Jobs>, queue: Arc<Queue<Work>>) -> Self {
         Self {
             asker,
+            jobs,
             queue,
-            slots,
+            slots: Slots::default(),
+            job_slots: Semaphore::new(JOBS_AT_A_TIME),
             state: Mutex::default(),
         }
     }
 
     /// Starts one measurement, or goes on with it, unless it is under way.
-    pub fn start(
-        self: &Arc<Self>,
-        key: &ObjectKey,
-        run: &Uid,
-        metric: Metric,
-        before: Option<Measurement>,
-    ) {
-        let place = (run.clone(), metric.name.clone());
+    pub fn start(self: &Arc<Self>, key: &ObjectKey, run: &Uid, question: Question) {
+        let name = question.metric.name.clone();
         let mut state = self.lock();
-        if state.running.contains_key(&place) {
+        // One that was made again under the same name before its end was seen.
+        let former = state.names.insert(key.clone(), run.clone());
+        if let Some(former) = former.filter(|former| former != run) {
+            state.runs.remove(&former);
+        }
+        let known = state.runs.entry(run.clone()).or_default();
+        if known.running.contains_key(&name) {
             return;
         }
-        // One that was made again under the same name before its end was seen.
-        let former = state.runs.insert(key.clone(), run.clone());
-        if let Some(former) = former.filter(|former| former != run) {
-            state.forget(&former);
-        }
-        let (this, key, done) = (Arc::clone(self), key.clone(), place.clone());
+        let (this, key, run, metric) = (Arc::clone(self), key.clone(), run.clone(), name.clone());
         let task = tokio::spawn(async move {
-            let finished = this.measure(&key.namespace, metric, before).await;
-            this.finish(done, finished);
+            let finished = this.measure(&key, &run, question).await;
+            this.finish(&run, &metric, finished);
             this.queue.add(Work::Run(key));
         });
-        state.running.insert(place, task.abort_handle());
+        known.running.insert(name, task.abort_handle());
     }
 
     /// Gives up a measurement.
     pub fn cancel(&self, run: &Uid, metric: &str) {
-        if let Some(task) = self
-            .lock()
-            .running
-            .remove(&(run.clone(), metric.to_owned()))
-        {
+        let mut state = self.lock();
+        let known = state.runs.get_mut(run);
+        if let Some(task) = known.and_then(|known| known.running.remove(metric)) {
             task.abort();
         }
     }
 
-    /// Metrics of a run that are being measured.
-    pub fn in_flight(&self, run: &Uid) -> BTreeSet<String> {
-        self.lock()
-            .running
-            .keys()
-            .filter(|(uid, _)| uid == run)
-            .map(|(_, metric)| metric.clone())
-            .collect()
-    }
-
-    /// Measurements of a run that ended and are not in its status yet.
-    pub fn finished(&self, run: &Uid) -> Vec<Finished> {
-        self.lock().finished.get(run).cloned().unwrap_or_default()
+    /// Metrics of a run that are being measured, and measurements that ended and are not in its status yet: both at one
+    /// moment, so that none is in neither.
+    pub fn under_way(&self, run: &Uid) -> (BTreeSet<String>, Vec<Finished>) {
+        let state = self.lock();
+        let Some(known) = state.runs.get(run) else {
+            return <_>::default();
+        };
+        let in_flight = known.running.keys().cloned().collect();
+        (in_flight, known.finished.clone())
     }
 
     /// The first so many finished measurements are in the status now.
     pub fn settle(&self, run: &Uid, count: usize) {
         let mut state = self.lock();
-        let Some(finished) = state.finished.get_mut(run) else {
-            return;
-        };
-        finished.drain(..count.min(finished.len()));
-        if finished.is_empty() {
-            state.finished.remove(run);
+        if let Some(known) = state.runs.get_mut(run) {
+            known.finished.drain(..count.min(known.finished.len()));
         }
     }
 
-    /// The run of this name is gone, or on its way out.
+    /// The run of this name is over, gone, or on its way out.
     pub fn forget(&self, key: &ObjectKey) {
         let mut state = self.lock();
-        if let Some(run) = state.runs.remove(key) {
-            state.forget(&run);
+        if let Some(run) = state.names.remove(key) {
+            state.runs.remove(&run);
         }
     }
 
-    fn finish(&self, place: Place, finished: Finished) {
+    fn finish(&self, run: &Uid, metric: &str, finished: Finished) {
         let mut state = self.lock();
         // One that was given up meanwhile counts no more.
-        if state.running.remove(&place).is_some() {
-            state.finished.entry(place.0).or_default().push(finished);
+        if let Some(known) = state.runs.get_mut(run)
+            && known.running.remove(metric).is_some()
+        {
+            known.finished.push(finished);
         }
     }
 
-    async fn measure(
+    async fn measure(&self, key: &ObjectKey, run: &Uid, question: Question) -> Finished {
+        let Question {
+            metric,
+            secrets,
+            number,
+            before,
+        } = question;
+        let name = metric.name.clone();
+        let begun = before.as_ref().and_then(|before| before.started_at);
+        let begun = begun.map(StatusTime::timestamp);
+        let memory = before.map(|before| before.metadata);
+        let (now, outcome) = if metric.provider.job.is_some() {
+            let place = self.jobs.place(key, run.as_str(), &name, number);
+            let _slot = self.job_slots.acquire().await;
+            let now = Timestamp::now();
+            let outcome = match (&memory, self.asker.fill(metric, &secrets, "").await) {
+                (Some(memory), _) => self.jobs.look(memory, begun.unwrap_or(now)).await,
+                (None, Ok(filled)) => self.jobs.begin(filled.metric(), &place).await,
+                (None, Err(message)) => failed(message),
+            };
+            (now, outcome)
+        } else {
+            self.ask(&key.namespace, metric, &secrets, memory).await
+        };
+        finished(name, begun.unwrap_or(now), outcome)
+    }
+
+    /// Asks a server, when there is a slot for it.
+    async fn ask(
         &self,
         namespace: &str,
         metric: Metric,
-        before: Option<Measurement>,
-    ) -> Finished {
-        let _slot = self.slots.acquire().await;
-        let now = Timestamp::now();
-        let begun = before.as_ref().and_then(|before| before.started_at);
-        let memory = before.map(|before| before.metadata).unwrap_or_default();
-        let filled = metric.clone().into();
-        let outcome = self.asker.ask(&filled, namespace, now, &memory).await;
-        let mut finished = Finished {
-            metric: metric.name,
-            started_at: begun.map_or(now, StatusTime::timestamp),
-            finished_at: Timestamp::now(),
-            resume_at: None,
-            phase: AnalysisPhase::Running,
-            value: None,
-            message: None,
-            metadata: BTreeMap::new(),
+        secrets: &[(String, SecretKeyRef)],
+        memory: Option<BTreeMap<String, String>>,
+    ) -> (Timestamp, Outcome) {
+        // Secrets come from the API server, which no slot is for.
+        let filled = match self.asker.fill(metric, secrets, namespace).await {
+            Ok(filled) => filled,
+            Err(message) => return (Timestamp::now(), failed(message)),
         };
-        match outcome {
-            Outcome::Over {
-                judgement,
-                value,
-                metadata,
-            } => {
-                finished.phase = judgement.phase;
-                finished.message = judgement.message;
-                finished.value = value.map(|text| text.chars().take(MAX_VALUE).collect());
-                finished.metadata = metadata;
-            }
-            Outcome::Later { resume_at, memory } => {
-                finished.resume_at = Some(resume_at);
-                finished.metadata = memory;
-            }
-        }
-        finished
+        let server = server(filled.metric(), self.asker.environment());
+        let _slot = self.slots.acquire(&server).await;
+        let now = Timestamp::now();
+        let memory = memory.unwrap_or_default();
+        let outcome = self.asker.ask(&filled, namespace, now, &memory).await;
+        (now, outcome)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn failed(message: String) -> Outcome {
+    Outcome::Over {
+        judgement: Judgement::error(message),
+        value: None,
+        metadata: BTreeMap::new(),
+    }
+}
+
+fn finished(metric: String, started_at: Timestamp, outcome: Outcome) -> Finished {
+    let mut finished = Finished {
+        metric,
+        started_at,
+        finished_at: Timestamp::now(),
+        resume_at: None,
+        phase: AnalysisPhase::Running,
+        value: None,
+        message: None,
+        metadata: BTreeMap::new(),
+    };
+    match outcome {
+        Outcome::Over {
+            judgement,
+            value,
+            metadata,
+        } => {
+            finished.phase = judgement.phase;
+            finished.message = judgement.message;
+            finished.value = value;
+            finished.metadata = metadata;
+        }
+        Outcome::Later { resume_at, memory } => {
+            finished.resume_at = Some(resume_at);
+            finished.metadata = memory;
+        }
+    }
+    finished
 }
 
 #[cfg(test)]

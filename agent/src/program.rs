@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agent_providers::{Asker, Environment, Transport};
+use agent_providers::Asker;
 use http::Uri;
 use kube::Client;
 use secrecy::SecretString;
@@ -14,8 +14,10 @@ use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin, Place};
 use crate::analysis_controller::AnalysisController;
+use crate::analysis_pace::Pace;
 use crate::apply::{Applier, Undecodable};
 use crate::args::{self, Args};
+use crate::asking;
 use crate::cache::{Caches, Watch, Watching, Work};
 use crate::claims::Claims;
 use crate::controller::{Controller, FirstPass};
@@ -57,6 +59,9 @@ pub enum Error {
     /// The proxy.
     #[error(transparent)]
     Proxy(#[from] dial::Error),
+    /// Analyses.
+    #[error(transparent)]
+    Asking(#[from] asking::Error),
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(#[from] std::io::Error),
@@ -135,7 +140,8 @@ async fn work(args: Args) -> Result<(), Error> {
     fill_caches(&shared, &args, &mut tasks).await;
     let (events, writing) = Events::new(shared.writer.clone(), shared.metrics.clone());
     tasks.spawn(writing);
-    let controller = Arc::new(controller(&shared, &args, events));
+    let analysis = analysis(&shared, &args, events.clone()).await?;
+    let controller = Arc::new(controller(&shared, &args, events, analysis));
     tasks.spawn(Arc::clone(&controller).run());
     if let Some(hub) = hub {
         let member = member(shared, &args, hub, token)?;
@@ -163,6 +169,9 @@ async fn fill_caches(shared: &Shared, args: &Args, tasks: &mut JoinSet<()>) {
         queue: Arc::clone(&shared.queue),
     };
     spawn_all(tasks, shared.caches.watch_rollouts(&watching));
+    if args.asking.jobs_are_beside_runs() {
+        tasks.spawn(shared.caches.watch_jobs(&watching));
+    }
     shared.caches.rollouts_ready().await;
     let kinds = start::kinds(&shared.client, shared.fleet.has_hub).await;
     if kinds == Kinds::Present {
@@ -178,20 +187,37 @@ async fn fill_caches(shared: &Shared, args: &Args, tasks: &mut JoinSet<()>) {
     );
 }
 
-fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
+async fn analysis(
+    shared: &Shared,
+    args: &Args,
+    events: Events,
+) -> Result<AnalysisController, Error> {
+    let secrets = ClusterSecrets::new(shared.client.clone(), shared.namespace.clone());
+    let (transport, environment) = (args.asking.transport()?, args.asking.environment());
+    let asker = Asker::new(transport, Arc::new(secrets), environment);
+    let jobs = args.asking.jobs(shared.client.clone(), &shared.caches);
+    let jobs = Arc::new(jobs.await?);
+    let measurer = Measurer::new(asker, Arc::clone(&jobs), Arc::clone(&shared.queue));
+    Ok(AnalysisController {
+        caches: Arc::clone(&shared.caches),
+        measurer: Arc::new(measurer),
+        jobs,
+        writer: shared.writer.clone(),
+        written: Arc::clone(&shared.written),
+        events,
+        pace: Pace::default(),
+    })
+}
+
+fn controller(
+    shared: &Shared,
+    args: &Args,
+    events: Events,
+    analysis: AnalysisController,
+) -> Controller {
     let refusals: Arc<Refusals> = Arc::default();
     let status_times: Arc<StatusTimes> = Arc::default();
     let claims = Arc::new(Claims::new(shared.client.clone()));
-    let secrets = ClusterSecrets {
-        client: shared.client.clone(),
-        namespace: shared.namespace.clone(),
-    };
-    let environment = Environment {
-        prometheus_address: args.prometheus_address.clone(),
-        ..Environment::default()
-    };
-    let asker = Asker::new(Transport::default(), Arc::new(secrets), environment);
-    let measurer = Measurer::new(asker, Arc::clone(&shared.queue));
     Controller {
         observer: Observer {
             caches: Arc::clone(&shared.caches),
@@ -219,13 +245,7 @@ fn controller(shared: &Shared, args: &Args, events: Events) -> Controller {
             claims,
             undecodable: Undecodable::default(),
         },
-        analysis: AnalysisController {
-            caches: Arc::clone(&shared.caches),
-            measurer: Arc::new(measurer),
-            writer: shared.writer.clone(),
-            written: Arc::clone(&shared.written),
-            events,
-        },
+        analysis,
         queue: Arc::clone(&shared.queue),
         metrics: shared.metrics.clone(),
         failures: Mutex::default(),

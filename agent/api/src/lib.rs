@@ -17,6 +17,7 @@ pub mod duration;
 pub mod gate;
 pub mod gate_status;
 pub mod intstr;
+pub mod job;
 pub mod member;
 pub mod names;
 pub mod object;
@@ -58,6 +59,7 @@ pub use gate_status::{
     LocalPermitOrigin, Outcome, OutcomeResult, ServedRecord,
 };
 pub use intstr::IntOrString;
+pub use job::{Job, JobCondition, JobStatus};
 pub use member::{FleetMember, FleetMemberSpec, FleetMemberStatus, GovernedSelector};
 pub use object::{Decoded, Kind, ObjectMeta, Trim, Unread};
 pub use pod::{Pod, PodCondition, PodStatus};

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod conditions;
 mod due;
 mod end;
+pub mod holding;
 pub mod metric;
 mod pattern;
 pub mod plan;

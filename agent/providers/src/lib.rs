@@ -13,6 +13,7 @@ pub mod datadog;
 pub mod filled;
 pub mod graphite;
 pub mod influxdb;
+pub mod job;
 pub mod json_path;
 pub mod judge;
 pub mod kayenta;

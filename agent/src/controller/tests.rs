@@ -14,11 +14,13 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::analysis_pace::Pace;
 use crate::apply::Undecodable;
 use crate::cache::{Caches, Reach};
 use crate::claims::Claims;
 use crate::event::Events;
 use crate::fleet::{Fleet, Kinds};
+use crate::job::Jobs;
 use crate::link::report::Reports;
 use crate::measure::Measurer;
 use crate::queue::Load;
@@ -139,6 +141,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
         Arc::new(NoSecrets),
         Environment::default(),
     );
+    let jobs = Arc::new(Jobs::elsewhere(client.clone(), None, true));
     Controller {
         observer: Observer {
             caches: Arc::clone(&caches),
@@ -168,10 +171,12 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
         },
         analysis: AnalysisController {
             caches,
-            measurer: Arc::new(Measurer::new(asker, Arc::clone(&queue))),
+            measurer: Arc::new(Measurer::new(asker, Arc::clone(&jobs), Arc::clone(&queue))),
+            jobs,
             writer,
             written,
             events,
+            pace: Pace::default(),
         },
         queue,
         metrics,

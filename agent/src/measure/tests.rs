@@ -46,12 +46,33 @@ fn metric(timeout: Option<i64>) -> Metric {
     }
 }
 
+fn question(metric: Metric) -> Question {
+    Question {
+        metric,
+        secrets: Vec::new(),
+        number: 1,
+        before: None,
+    }
+}
+
 fn asker(prometheus_address: Option<String>) -> Asker {
     let environment = Environment {
         prometheus_address,
         ..Environment::default()
     };
     Asker::new(Transport::default(), Arc::new(NoSecrets), environment)
+}
+
+/// Nothing is made there.
+fn jobs() -> Arc<Jobs> {
+    let service = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+        Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("no API server"))
+    });
+    Arc::new(Jobs::elsewhere(
+        kube::Client::new(service, "default"),
+        None,
+        true,
+    ))
 }
 
 struct World {
@@ -66,7 +87,7 @@ impl World {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let queue = Arc::new(Queue::default());
         Self {
-            measurer: Arc::new(Measurer::new(asker(address), Arc::clone(&queue))),
+            measurer: Arc::new(Measurer::new(asker(address), jobs(), Arc::clone(&queue))),
             queue,
             key: ObjectKey::new("shop", "run"),
             run: "uid".into(),
@@ -74,13 +95,13 @@ impl World {
     }
 
     async fn measure(&self, metric: Metric) -> Finished {
-        self.measurer.start(&self.key, &self.run, metric, None);
+        self.measurer.start(&self.key, &self.run, question(metric));
         assert_eq!(self.queue.next().await, Work::Run(self.key.clone()));
         self.queue.done(&Work::Run(self.key.clone()));
-        let finished = self.measurer.finished(&self.run);
-        assert!(self.measurer.in_flight(&self.run).is_empty());
+        let (in_flight, finished) = self.measurer.under_way(&self.run);
+        assert!(in_flight.is_empty());
         self.measurer.settle(&self.run, finished.len());
-        assert!(self.measurer.finished(&self.run).is_empty());
+        assert!(self.measurer.under_way(&self.run).1.is_empty());
         finished.into_iter().next().unwrap()
     }
 }
@@ -128,27 +149,29 @@ async fn what_was_given_up_does_not_count() {
     let world = World::new(Some(prometheus(None).await));
     world
         .measurer
-        .start(&world.key, &world.run, metric(None), None);
+        .start(&world.key, &world.run, question(metric(None)));
     world
         .measurer
-        .start(&world.key, &world.run, metric(None), None);
-    assert_eq!(world.measurer.in_flight(&world.run).len(), 1);
+        .start(&world.key, &world.run, question(metric(None)));
+    assert_eq!(world.measurer.under_way(&world.run).0.len(), 1);
     world.measurer.cancel(&world.run, "rate");
-    assert!(world.measurer.in_flight(&world.run).is_empty());
-    assert!(world.measurer.finished(&world.run).is_empty());
+    assert!(world.measurer.under_way(&world.run).0.is_empty());
+    assert!(world.measurer.under_way(&world.run).1.is_empty());
 }
 
 /// A run without finalizers is never seen on its way out: what is left is its name.
 #[tokio::test]
 async fn nothing_is_kept_of_a_run_that_is_gone() {
     let world = World::new(None);
-    let left = || {
+    let left = || -> (usize, usize, usize) {
         let state = world.measurer.lock();
-        (state.runs.len(), state.running.len(), state.finished.len())
+        let running = state.runs.values().map(|run| run.running.len());
+        let finished = state.runs.values().map(|run| run.finished.len());
+        (state.names.len(), running.sum(), finished.sum())
     };
     world
         .measurer
-        .start(&world.key, &world.run, metric(None), None);
+        .start(&world.key, &world.run, question(metric(None)));
     assert_eq!(world.queue.next().await, Work::Run(world.key.clone()));
     assert_eq!(left(), (1, 0, 1), "measured, and not in its status");
     world.measurer.forget(&world.key);
@@ -157,13 +180,13 @@ async fn nothing_is_kept_of_a_run_that_is_gone() {
     let silent = World::new(Some(prometheus(None).await));
     silent
         .measurer
-        .start(&silent.key, &silent.run, metric(None), None);
+        .start(&silent.key, &silent.run, question(metric(None)));
     let again: Uid = "made again".into();
     silent
         .measurer
-        .start(&silent.key, &again, metric(None), None);
-    assert!(silent.measurer.in_flight(&silent.run).is_empty());
-    assert_eq!(silent.measurer.in_flight(&again).len(), 1);
+        .start(&silent.key, &again, question(metric(None)));
+    assert!(silent.measurer.under_way(&silent.run).0.is_empty());
+    assert_eq!(silent.measurer.under_way(&again).0.len(), 1);
     silent.measurer.forget(&silent.key);
-    assert!(silent.measurer.in_flight(&again).is_empty());
+    assert!(silent.measurer.under_way(&again).0.is_empty());
 }

@@ -167,6 +167,8 @@ impl Agent {
         if let Some(prometheus) = &options.prometheus {
             command.args(["--prometheus-address", prometheus]);
         }
+        // All servers of these tests are on loopback.
+        command.arg("--analysis-allow-loopback");
         // Several of them run on one machine.
         command.args(["--metrics-addr", ANY_PORT, "--health-addr", ANY_PORT]);
         command.args(&options.more);

@@ -180,14 +180,16 @@ async fn history(
         .prometheus
         .as_ref()
         .ok_or("asks no Prometheus")?;
+    let now = Timestamp::from_second(grid.to()).map_err(|error| error.to_string())?;
     let request =
-        prometheus::request(prometheus, environment).map_err(|error| error.to_string())?;
+        prometheus::request(prometheus, environment, now).map_err(|error| error.to_string())?;
     // Only the answer to an instant query says whether the values are scalars.
     let first = transport
         .send(&request)
         .await
         .map_err(|error| error.to_string())?;
-    let kind = prometheus::parse(first.status, &first.body).map_err(|error| error.to_string())?;
+    let (kind, _) =
+        prometheus::parse(first.status, &first.body).map_err(|error| error.to_string())?;
     let scalar = matches!(kind, MetricValue::Scalar(_));
     let mut history = History::new(grid, scalar);
     let mut open: Vec<Grid> = grid.parts(MAX_POINTS);

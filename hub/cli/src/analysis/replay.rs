@@ -139,6 +139,7 @@ impl Replay<'_> {
                 run: run.clone(),
                 finished: std::mem::take(&mut finished),
                 in_flight: BTreeSet::new(),
+                bad_conditions: BTreeMap::new(),
             });
             run.status = Some(plan.status);
             if let Some(ending) = self.ending(&run, started, now) {
