@@ -34,6 +34,8 @@ has make || packages+=(make)
 has cc || packages+=(gcc libc6-dev)
 has_postgres || packages+=(postgresql)
 has prometheus || packages+=(prometheus)
+# Only a test needs it: the Graphite provider is asked against the real one.
+has graphite-manage || packages+=(graphite-web)
 
 # Rust and Go come from their own installers: distributions carry older ones than we are written for.
 wrong=()
@@ -76,6 +78,7 @@ if ! has apt-get; then
 This system has no apt-get. Please install, with its own package manager:
   PostgreSQL 14 or newer, the server programs (initdb, postgres)   Debian: postgresql   Fedora: postgresql-server   Homebrew: postgresql
   Prometheus 2.40 or newer (the program prometheus in PATH)         Debian: prometheus   Fedora: golang-github-prometheus   Homebrew: prometheus
+  Graphite's web application (the program graphite-manage, a test)   Debian: graphite-web   elsewhere: pip install graphite-web whisper
   git, GNU make, a C compiler (cc)
 Missing here, by Debian's names: ${packages[*]}
 TEXT

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::address::{self, endpoint};
 use crate::auth::{Credentials, Signer};
 use crate::question::{Asked, Environment, Next, Reading};
+use crate::quote::quote;
 use crate::reply;
 use crate::transport::{Answer, Body, Method, Request};
 use crate::value::MetricValue;
@@ -159,7 +160,7 @@ fn url(environment: &Environment, region: Option<&str>) -> Result<Url, Error> {
     let region = region.ok_or(Error::NoRegion)?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !region.chars().all(plain) {
-        return Err(Error::Region(reply::quote(region)));
+        return Err(Error::Region(quote(region)));
     }
     let domain = if region.starts_with("cn-") {
         "amazonaws.com.cn"
@@ -277,7 +278,7 @@ fn joined(pages: Vec<Page>) -> Result<Reading, Error> {
     let results: Vec<Value> = results.into_iter().map(Value::Object).collect();
     let mut reading = Reading::from(MetricValue::Json(results.into()));
     if !messages.is_empty() {
-        let messages = reply::quote(&Value::from(messages).to_string());
+        let messages = quote(&Value::from(messages).to_string());
         reading.metadata = BTreeMap::from([("messages".to_owned(), messages)]);
     }
     Ok(reading)
@@ -301,7 +302,7 @@ fn whole(result: &Map<String, Value>) -> Result<(), Error> {
         None | Some("Complete") => Ok(()),
         Some(other) => Err(Error::Incomplete {
             id: result.get("Id").map(reply::spoken).unwrap_or_default(),
-            status: reply::quote(other),
+            status: quote(other),
         }),
     }
 }

@@ -4,6 +4,7 @@
 //! laxer than the language's first implementation: an unknown name, a missing element, or a predicate that gives no
 //! bool is an error, never a pass.
 
+mod element;
 mod functions;
 mod guard;
 pub mod samples;

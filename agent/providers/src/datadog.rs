@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::address::{self, endpoint};
 use crate::question::{Asked, Next, Reading};
+use crate::quote::quote;
 use crate::reply;
 use crate::transport::{Body, Method, Request};
 use crate::value::MetricValue;
@@ -183,7 +184,7 @@ fn parse_v1(status: u16, body: &[u8]) -> Result<Reading, Error> {
         return Err(Error::Query(reply::spoken(&error)));
     }
     if let Some(status) = read.status.filter(|status| status != "ok") {
-        return Err(Error::Query(reply::quote(&status)));
+        return Err(Error::Query(quote(&status)));
     }
     let series = read.series.unwrap_or_default();
     let points = series.first().and_then(|first| first.pointlist.as_ref());

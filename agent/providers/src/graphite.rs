@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::address::{self, endpoint};
 use crate::question::{Asked, Next, Reading};
+use crate::quote::quote;
 use crate::reply;
 use crate::transport::{Body, Method, Request};
 use crate::value::MetricValue;
@@ -132,7 +133,7 @@ fn parse(status: u16, body: &[u8]) -> Result<Reading, Error> {
 
 fn number(text: &str) -> Result<f64, Error> {
     let bare = text.trim_matches('"');
-    bare.parse().map_err(|_| Error::Point(reply::quote(text)))
+    bare.parse().map_err(|_| Error::Point(quote(text)))
 }
 
 #[cfg(test)]

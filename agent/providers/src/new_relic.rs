@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::address::{self, endpoint};
 use crate::question::{Asked, Next, SecretData, SecretNeed, SecretPlace};
+use crate::quote::quote;
 use crate::reply;
 use crate::transport::{Body, Method, Request};
 use crate::value::MetricValue;
@@ -148,7 +149,7 @@ fn region(name: &str) -> Result<&'static str, Error> {
         "" | "us" => Ok("https://api.newrelic.com/graphql"),
         "eu" => Ok("https://api.eu.newrelic.com/graphql"),
         "jp" => Ok("https://api.jp.newrelic.com/graphql"),
-        _ => Err(Error::Region(reply::quote(name))),
+        _ => Err(Error::Region(quote(name))),
     }
 }
 

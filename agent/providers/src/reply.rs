@@ -6,8 +6,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Longest part of a server's own words in a message.
-const MAX_QUOTE: usize = 200;
+use crate::quote::{quote, quote_bytes};
+
 /// Keys under which servers say what went wrong, in the order of how telling they are.
 const WORDS: [&str; 5] = ["errorMessage", "message", "error", "errors", "detail"];
 
@@ -85,7 +85,7 @@ fn words(body: &[u8]) -> String {
         let found = WORDS.iter().find_map(|key| json.get(key))?;
         Some(spoken(found))
     });
-    quote(&told.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned()))
+    told.unwrap_or_else(|| quote_bytes(body))
 }
 
 /// A server's words in whatever form: text, a list of texts or objects with a `message`.
@@ -104,17 +104,9 @@ pub(crate) fn spoken(json: &Value) -> String {
     }
 }
 
-/// A server's words on one line and of bounded length.
-pub(crate) fn quote(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_QUOTE)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{MAX_QUOTE, good};
+    use super::good;
 
     #[test]
     fn words_of_servers() {
@@ -136,7 +128,7 @@ mod tests {
         }
         let long = "x".repeat(100_000);
         let error = good("it", 500, long.as_bytes()).unwrap_err().to_string();
-        assert!(error.len() < MAX_QUOTE + 50);
+        assert!(error.len() < 250);
         assert!(good("it", 204, b"").is_ok());
     }
 }

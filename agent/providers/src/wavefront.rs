@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::address::{self, endpoint};
 use crate::question::{Asked, Next, Reading, SecretData, SecretNeed, SecretPlace};
+use crate::quote::quote;
 use crate::reply;
 use crate::transport::{Body, Method, Request};
 use crate::value::MetricValue;
@@ -210,7 +211,7 @@ fn number(value: &Value) -> Result<f64, Error> {
         Value::String(text) => text.parse().ok(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
-    read.ok_or_else(|| Error::Point(reply::quote(&value.to_string())))
+    read.ok_or_else(|| Error::Point(quote(&value.to_string())))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::element::owned;
 use super::functions::{INSIDE, is_function};
 use super::samples::FIELDS;
 use super::token::{Kind, Token, split};
@@ -76,7 +77,7 @@ pub fn guard(source: &str, numeric: bool) -> Result<String, Refusal> {
     if source.len() > MAX_BYTES {
         return Err(Refusal::TooLong);
     }
-    let tokens = split(source).ok_or(Refusal::Unclosed)?;
+    let tokens = owned(&split(source).ok_or(Refusal::Unclosed)?);
     let partners = partners(&tokens)?;
     if tokens
         .iter()

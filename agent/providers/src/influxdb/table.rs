@@ -2,10 +2,10 @@
 //!
 //! In: the text. Out: the value of each record, or the query's error, which comes as a table too. It must not know HTTP.
 
+use crate::quote::quote;
 use csv::{ReaderBuilder, StringRecord};
 use serde_json::Value;
 
-use crate::reply;
 use crate::value::MetricValue;
 
 /// Most records: a verdict over more is a query without an aggregation.
@@ -68,7 +68,7 @@ pub(super) fn values(body: &[u8]) -> Result<Option<MetricValue>, Error> {
     let mut annotated = false;
     loop {
         let more = reader.read_record(&mut record);
-        if !more.map_err(|error| Error::Unreadable(reply::quote(&error.to_string())))? {
+        if !more.map_err(|error| Error::Unreadable(quote(&error.to_string())))? {
             break;
         }
         let first = record.get(0).unwrap_or_default();
@@ -108,7 +108,7 @@ fn header(record: &StringRecord) -> Result<Header, Error> {
     }
     if place("result").is_none() || place("table").is_none() {
         let found = record.iter().collect::<Vec<_>>().join(",");
-        let found = reply::quote(&found);
+        let found = quote(&found);
         return Err(Error::Unreadable(format!(
             "{found:?} is no header of a table"
         )));
@@ -122,7 +122,7 @@ impl Columns {
             None => return Err(Error::NoValue),
             Some(Header::Error(at)) => {
                 let said = record.get(at).unwrap_or_default();
-                return Err(Error::Query(reply::quote(said)));
+                return Err(Error::Query(quote(said)));
             }
             Some(Header::Value(at)) => at,
         };
@@ -136,8 +136,8 @@ impl Columns {
             return Ok(Cell::Other(Value::Null));
         }
         read(kind, text).ok_or_else(|| Error::Kind {
-            kind: reply::quote(kind),
-            text: reply::quote(text),
+            kind: quote(kind),
+            text: quote(text),
         })
     }
 }
