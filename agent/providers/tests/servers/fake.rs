@@ -166,9 +166,10 @@ async fn answer<S: AsyncWrite + Unpin>(stream: &mut S, reply: Reply) -> Option<(
         Reply::Drip => {
             let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
             stream.write_all(head).await.ok()?;
+            let mut drops = tokio::time::interval(Duration::from_secs(1));
             loop {
+                drops.tick().await;
                 stream.write_all(b" ").await.ok()?;
-                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
         Reply::Huge => {
