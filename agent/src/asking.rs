@@ -14,8 +14,8 @@ use secrecy::SecretString;
 use crate::cache::Caches;
 use crate::job::Jobs;
 
-/// Variables that providers fall back on begin with one of these.
-const VARIABLES: [&str; 2] = ["AWS_", "DD_"];
+/// Variables that providers fall back on begin with one of these; HOME is where files with profiles are.
+const VARIABLES: [&str; 3] = ["AWS_", "DD_", "HOME"];
 /// The word for the cluster that the program runs in.
 const IN_CLUSTER: &str = "in-cluster";
 
@@ -82,28 +82,21 @@ impl Asking {
             })?),
         };
         let settings = Settings {
-            guard: Guard {
-                loopback: self.analysis_allow_loopback,
-            },
+            guard: Guard::new(self.analysis_allow_loopback),
             authorities,
+            variables: variables(),
             ..Settings::default()
         };
         Ok(Transport::new(settings)?)
     }
 
-    /// What providers fall back on. The environment is read here and nowhere later.
+    /// What providers fall back on.
     #[must_use]
     pub fn environment(&self) -> Environment {
-        let known = |name: &str| VARIABLES.iter().any(|prefix| name.starts_with(prefix));
-        let variables: BTreeMap<String, SecretString> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter(|(name, value)| known(name) && !value.is_empty())
-            .map(|(name, value)| (name, value.into()))
-            .collect();
         let address = self.prometheus_address.clone();
         Environment {
             prometheus_address: address.filter(|address| !address.is_empty()),
-            variables,
+            variables: variables(),
         }
     }
 
@@ -134,6 +127,16 @@ impl Asking {
             }
         }
     }
+}
+
+/// The environment is read at the start and nowhere later.
+fn variables() -> BTreeMap<String, SecretString> {
+    let known = |name: &str| VARIABLES.iter().any(|prefix| name.starts_with(prefix));
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, value)| known(name) && !value.is_empty())
+        .map(|(name, value)| (name, value.into()))
+        .collect()
 }
 
 async fn other_cluster(path: &Path) -> Result<Client, Error> {

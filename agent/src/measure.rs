@@ -185,25 +185,6 @@ impl Measurer {
         &self,
         namespace: &str,
         metric: Metric,
-<<<<<<< HEAD
-        before: Option<Measurement>,
-    ) -> Finished {
-        let _slot = self.slots.acquire().await;
-        let now = Timestamp::now();
-        let begun = before.as_ref().and_then(|before| before.started_at);
-        let memory = before.map(|before| before.metadata).unwrap_or_default();
-        let filled = metric.clone().into();
-        let outcome = self.asker.ask(&filled, namespace, now, &memory).await;
-        let mut finished = Finished {
-            metric: metric.name,
-            started_at: begun.map_or(now, StatusTime::timestamp),
-            finished_at: Timestamp::now(),
-            resume_at: None,
-            phase: AnalysisPhase::Running,
-            value: None,
-            message: None,
-            metadata: BTreeMap::new(),
-=======
         secrets: &[(String, SecretKeyRef)],
         memory: Option<BTreeMap<String, String>>,
     ) -> (Timestamp, Outcome) {
@@ -211,7 +192,6 @@ impl Measurer {
         let filled = match self.asker.fill(metric, secrets, namespace).await {
             Ok(filled) => filled,
             Err(message) => return (Timestamp::now(), failed(message)),
->>>>>>> 6aff2b6 (Agent: Jobs measure; a server that hangs keeps its own share of the measurements; Secrets are kept for seconds; analyses do not ask loopback unless allowed)
         };
         let server = server(filled.metric(), self.asker.environment());
         let _slot = self.slots.acquire(&server).await;
