@@ -12,6 +12,7 @@
 pub mod audit;
 mod due;
 mod end;
+pub mod holding;
 pub mod metric;
 mod pattern;
 pub mod plan;

@@ -1,0 +1,98 @@
+//! Measurements that need not be written one by one.
+//!
+//! In: what is observed, a finished plan, how many runs there are. Out: whether the planned status is written now or
+//! can wait. An API server takes a few hundred writes a second; ten thousand runs with two metrics at ten seconds would be two
+//! thousand. It must not hold back a phase, nor what a provider needs to be found again by.
+
+use agent_api::{AnalysisPhase, AnalysisRunStatus, Measurement, MetricResult, StatusTime};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Observed, Plan};
+
+/// Writes of measurements alone, of all runs together, are so far apart on average: a hundred a second, a third of what a
+/// small API server takes. Up to a hundred runs at an interval of a second are so written at once.
+const APART: SignedDuration = SignedDuration::from_millis(10);
+/// However many runs there are, somebody who looks at one sees what was measured within this.
+const LONGEST: SignedDuration = SignedDuration::from_secs(120);
+/// Metrics that are measured together go into one write, when the rest of them answers within this.
+const TOGETHER: SignedDuration = SignedDuration::from_secs(1);
+/// So many measurements of a run wait at most, whatever the interval: they are in memory alone.
+pub const MOST_HELD: usize = 64;
+
+/// How urgent the planned status is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// It says something that cannot wait, or changes nothing.
+    Now,
+    /// Measurements alone, which have waited long enough; they can wait for a moment with less to do.
+    Soon,
+    /// Measurements alone, not before then.
+    Later(Timestamp),
+}
+
+/// How urgent the planned status is. `runs` is how many are being measured on this agent.
+pub fn writing(observed: &Observed, plan: &Plan, runs: usize) -> Writing {
+    let Some(before) = &observed.run.status else {
+        return Writing::Now;
+    };
+    let Some(first) = observed.finished.iter().map(|one| one.finished_at).min() else {
+        return Writing::Now;
+    };
+    if observed.finished.len() >= MOST_HELD || !measurements_only(before, &plan.status) {
+        return Writing::Now;
+    }
+    let runs = i32::try_from(runs).unwrap_or(i32::MAX);
+    let hold = APART.saturating_mul(runs).min(LONGEST);
+    let written = newest(before).unwrap_or(first);
+    let mut due = later(written, hold);
+    if !observed.in_flight.is_empty() {
+        due = due.max(later(first, TOGETHER));
+    }
+    // A clock that went back holds nothing up.
+    if written <= observed.now && observed.now < due {
+        Writing::Later(due)
+    } else {
+        Writing::Soon
+    }
+}
+
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(at)
+}
+
+/// When the last measurement of the status ended, or the run began: not long before it was written.
+fn newest(status: &AnalysisRunStatus) -> Option<Timestamp> {
+    let results = status.metric_results.iter();
+    let measurements = results.flat_map(|one| &one.measurements);
+    let ends = measurements.filter_map(|one| one.finished_at);
+    ends.chain(status.started_at)
+        .map(StatusTime::timestamp)
+        .max()
+}
+
+/// Whether two statuses differ in nothing but measurements that are over, and their numbers.
+fn measurements_only(before: &AnalysisRunStatus, planned: &AnalysisRunStatus) -> bool {
+    let same = AnalysisRunStatus {
+        metric_results: before.metric_results.clone(),
+        run_summary: before.run_summary.clone(),
+        dry_run_summary: before.dry_run_summary.clone(),
+        ..planned.clone()
+    };
+    same == *before
+        && before.metric_results.len() <= planned.metric_results.len()
+        && planned.metric_results.iter().all(|result| {
+            match super::result_of(before, &result.name) {
+                Some(known) => known == result || (known.phase == result.phase && goes_on(result)),
+                None => goes_on(result),
+            }
+        })
+}
+
+/// The metric has no verdict, and nothing of it is under way at its provider.
+fn goes_on(result: &MetricResult) -> bool {
+    let over = |one: &Measurement| one.phase.is_some_and(AnalysisPhase::is_completed);
+    result.phase == Some(AnalysisPhase::Running) && result.measurements.iter().all(over)
+}
+
+#[cfg(test)]
+mod tests;
