@@ -1,17 +1,20 @@
 //! One pass over one AnalysisRun.
 //!
 //! In: the run as cached, what was measured since. Out: measurements started, the run's status written. It must not
-//! judge: conditions are the providers', limits the engine's.
+//! judge: conditions are the providers', limits the engine's. What is measured next does not wait for a write of measurements:
+//! a status that is held back, or that the cache does not show yet, is planned anew from the measurements in memory.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus, Metric, StatusTime};
+use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus, Metric, StatusTime, Uid};
 use agent_engine::EventKind;
+use agent_engine::analysis::holding::{Writing, writing};
 use agent_engine::analysis::{Action, Finished, Observed, Plan, reconcile};
 use agent_engine::args::secrets_of;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use crate::analysis_pace::{Pace, Shown};
 use crate::apply::Error;
 use crate::cache::Caches;
 use crate::event::{About, Events, News};
@@ -37,17 +40,32 @@ pub struct AnalysisController {
     pub written: Arc<Written>,
     /// Events.
     pub events: Events,
+    /// Runs that are being measured.
+    pub pace: Pace,
+}
+
+/// With too many writes of measurements under way a status is looked at again after this.
+const SPARE_WAIT: SignedDuration = SignedDuration::from_secs(1);
+
+/// One pass' decision.
+struct Decided {
+    observed: Observed,
+    plan: Plan,
+    /// Measurements that the measurer has, the first of `observed.finished`.
+    measured: usize,
+    /// The cache is older than our last write.
+    behind: bool,
 }
 
 impl AnalysisController {
     /// One pass. Returns when to look again.
     pub async fn reconcile(&self, key: &ObjectKey) -> Result<Option<Timestamp>, Error> {
         let Some(found) = self.caches.runs.get(key) else {
-            self.measurer.forget(key);
+            self.forget(key);
             return Ok(None);
         };
         let uid = uid_of(found.metadata());
-        let run = match &found.object {
+        let run = match found.object {
             Ok(run) => run,
             Err(error) => {
                 tracing::warn!(run = %key, %error, "AnalysisRun cannot be decoded and is left alone");
@@ -55,40 +73,95 @@ impl AnalysisController {
             }
         };
         if run.metadata.deletion_timestamp.is_some() {
-            self.measurer.forget(key);
+            self.forget(key);
             return Ok(None);
         }
-        if self.written.is_behind(&uid) {
-            return Ok(None);
+        match self.decide(key, &uid, run) {
+            Some(decided) => self.carry_out(key, &uid, decided).await,
+            None => Ok(None),
         }
-        let (in_flight, mut finished) = self.measurer.under_way(&uid);
-        let count = finished.len();
-        finished.extend(self.jobs_over(run, &in_flight, &finished));
+    }
+
+    fn forget(&self, key: &ObjectKey) {
+        self.measurer.forget(key);
+        self.pace.forget(key);
+    }
+
+    /// Nothing when the cache shows less than what was decided before, and no measurement makes up for it.
+    fn decide(&self, key: &ObjectKey, uid: &Uid, run: AnalysisRun) -> Option<Decided> {
+        let version = run.metadata.resource_version.as_deref();
+        let behind = match self.pace.shown(key, uid, version) {
+            Shown::All(count) => {
+                self.measurer.settle(uid, count);
+                false
+            }
+            Shown::Old => true,
+        };
+        if !behind && self.written.is_behind(uid) {
+            return None;
+        }
+        let (in_flight, mut finished) = self.measurer.under_way(uid);
+        let measured = finished.len();
+        finished.extend(self.jobs_over(&run, &in_flight, &finished));
         let observed = Observed {
             now: Timestamp::now(),
-            run: run.clone(),
+            run,
             finished,
             in_flight,
         };
-        let Plan {
-            actions,
-            status,
-            reasons,
-            wake,
-        } = reconcile(&observed);
-        tracing::debug!(run = %key, reasons = ?reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "reconciled");
+        let plan = reconcile(&observed);
+        tracing::debug!(run = %key, reasons = ?plan.reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "reconciled");
+        Some(Decided {
+            observed,
+            plan,
+            measured,
+            behind,
+        })
+    }
+
+    /// What cannot wait is written before anything is begun; measurements alone are written after.
+    async fn carry_out(
+        &self,
+        key: &ObjectKey,
+        uid: &Uid,
+        mut decided: Decided,
+    ) -> Result<Option<Timestamp>, Error> {
+        let actions = std::mem::take(&mut decided.plan.actions);
+        let (observed, plan) = (&decided.observed, &decided.plan);
+        let over = plan.status.phase.is_some_and(AnalysisPhase::is_completed);
+        let runs = match over {
+            true => 0,
+            false => self.pace.measured(key, uid, &observed.finished),
+        };
         for action in &actions {
             self.terminate(key, action).await?;
         }
-        self.write(key, run, &status).await?;
-        self.measurer.settle(&uid, count);
+        let writing = writing(observed, plan, runs);
+        if writing == Writing::Now && !decided.behind {
+            self.write(key, &decided).await?;
+            if over {
+                self.forget(key);
+            }
+        }
         for action in actions {
-            self.act(key, run, &status, action).await?;
+            // A run whose end is not written yet is not deleted.
+            if action != Action::DeleteRun || !decided.behind {
+                self.act(key, &observed.run, &plan.status, action).await?;
+            }
         }
-        if status.phase.is_some_and(AnalysisPhase::is_completed) {
-            self.measurer.forget(key);
-        }
-        Ok(wake)
+        let wake = self.pace.wake(key, &plan.reasons).or(plan.wake);
+        let again = match writing {
+            Writing::Later(at) => Some(at),
+            Writing::Soon if !decided.behind => match self.pace.spare_write() {
+                Some(_permit) => {
+                    self.write(key, &decided).await?;
+                    None
+                }
+                None => observed.now.checked_add(SPARE_WAIT).ok(),
+            },
+            Writing::Now | Writing::Soon => None,
+        };
+        Ok([wake, again].into_iter().flatten().min())
     }
 
     /// Measurements whose Jobs are over, as the watch tells; those that are being looked at are left to that.
@@ -179,24 +252,22 @@ impl AnalysisController {
         Ok(())
     }
 
-    async fn write(
-        &self,
-        key: &ObjectKey,
-        run: &AnalysisRun,
-        planned: &AnalysisRunStatus,
-    ) -> Result<(), Error> {
+    async fn write(&self, key: &ObjectKey, decided: &Decided) -> Result<(), Error> {
+        let (run, planned) = (&decided.observed.run, &decided.plan.status);
         let version = run.metadata.resource_version.clone().unwrap_or_default();
         let Some(patch) = status_patch(&version, run.status.as_ref(), planned)? else {
+            let uid = uid_of(&run.metadata);
+            self.measurer.settle(&uid, decided.measured);
             return Ok(());
         };
         let stored = self.writer.merge::<AnalysisRun>(key, &patch).await?;
         let uid = uid_of(&stored);
-        self.written.wrote(
-            Kind::AnalysisRun,
-            &uid,
-            &uid,
-            stored.resource_version.as_deref().unwrap_or_default(),
-        );
+        let version = stored.resource_version.as_deref();
+        self.written
+            .wrote(Kind::AnalysisRun, &uid, &uid, version.unwrap_or_default());
+        if !self.pace.wrote(key, version, decided.measured) {
+            self.measurer.settle(&uid, decided.measured);
+        }
         self.tell(key, run, planned);
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod analysis_controller;
+pub mod analysis_pace;
 pub mod apply;
 pub mod args;
 pub mod asking;

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin, Place};
 use crate::analysis_controller::AnalysisController;
+use crate::analysis_pace::Pace;
 use crate::apply::{Applier, Undecodable};
 use crate::args::{self, Args};
 use crate::asking;
@@ -204,6 +205,7 @@ async fn analysis(
         writer: shared.writer.clone(),
         written: Arc::clone(&shared.written),
         events,
+        pace: Pace::default(),
     })
 }
 

@@ -14,6 +14,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::analysis_pace::Pace;
 use crate::apply::Undecodable;
 use crate::cache::{Caches, Reach};
 use crate::claims::Claims;
@@ -175,6 +176,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
             writer,
             written,
             events,
+            pace: Pace::default(),
         },
         queue,
         metrics,

@@ -126,7 +126,7 @@ async fn rollouts(arguments: &Rollouts) -> Result<()> {
 
 async fn analysis(arguments: &Analysis) -> Result<()> {
     let story = analysis::Story {
-        command: agent()?,
+        command: format!("{} --analysis-allow-loopback", agent()?),
         runs: arguments.runs,
         stuck: arguments.stuck,
         interval: Duration::from_secs(arguments.interval),
