@@ -88,13 +88,12 @@ pub fn next(metric: &PrometheusMetric, asked: &Asked<'_>) -> Result<Next, Error>
         return request(metric, asked.environment, asked.now).map(Next::Ask);
     };
     let (value, warnings) = parse(answer.status, &answer.body)?;
-    let query = metric.query.clone().unwrap_or_default();
-    let mut metadata = BTreeMap::from([("ResolvedPrometheusQuery".to_owned(), query)]);
-    metadata.extend(warnings.map(|text| ("warnings".to_owned(), text)));
+    // The query as sent is the metric's metadata, once, and not every measurement's.
+    let warnings = warnings.map(|text| ("warnings".to_owned(), text));
     Ok(Next::Done(Reading {
         value,
         phase: None,
-        metadata,
+        metadata: warnings.into_iter().collect(),
     }))
 }
 

@@ -112,6 +112,13 @@ impl Book {
         cold.count()
     }
 
+    /// How often the metric that was asked for most was.
+    pub fn most(&self) -> u32 {
+        let pages = self.lock();
+        let counts = pages.places.iter().map(|place| place.count);
+        counts.max().unwrap_or(0)
+    }
+
     /// A window opens.
     pub fn open(&self) {
         self.lock().samples = Some(Vec::new());
@@ -159,6 +166,7 @@ mod tests {
         }
         assert!(!book.asked(2, 0, begin) && !book.asked(0, 2, begin));
         assert_eq!((book.colder_than(1), book.colder_than(2)), (2, 2));
+        assert_eq!(book.most(), 2);
         let late = book.close();
         assert_eq!((late.count, late.overdue), (4, 2));
         assert!(late.least.abs() < 1.0, "{late:?}");

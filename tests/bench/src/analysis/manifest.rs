@@ -12,6 +12,9 @@ pub const METRICS: usize = 2;
 /// Stuck runs go on being stuck, whatever errors they had.
 const ERRORS_BORNE: i64 = 1_000_000;
 
+/// Seconds that an answer is waited for, the most that may be asked for: who hangs, hangs as long as can be.
+const TIMEOUT: i64 = 300;
+
 /// What the server of a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
@@ -63,6 +66,6 @@ fn metric_of(number: usize, metric: usize, server: &str, interval: Duration) -> 
         "successCondition": "len(result) == 0 || result[0] < 0.95",
         "failureLimit": 3,
         "consecutiveErrorLimit": ERRORS_BORNE,
-        "provider": {"prometheus": {"address": format!("{server}/{number}/{metric}"), "query": query}},
+        "provider": {"prometheus": {"address": format!("{server}/{number}/{metric}"), "query": query, "timeout": TIMEOUT}},
     })
 }
