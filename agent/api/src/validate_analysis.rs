@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::analysis::Metric;
+use crate::analysis::{Argument, Metric, ValueFrom};
 use crate::duration;
 use crate::provider::PROVIDERS;
 use crate::validate::{Findings, Problem};
@@ -45,6 +45,71 @@ pub fn validate_metrics(metrics: &[Metric], ending: Ending) -> Vec<Problem> {
         provider(&path, metric, &mut findings);
     }
     findings.into_problems()
+}
+
+/// Everything that is wrong with an analysis' arguments, under its path: each has a name, and at most one source.
+pub(crate) fn argument_problems(path: &str, args: &[Argument], findings: &mut Findings) {
+    let mut names = BTreeSet::new();
+    for (index, argument) in args.iter().enumerate() {
+        let path = format!("{path}.args[{index}]");
+        if argument.name.is_empty() {
+            findings.add(&format!("{path}.name"), "is missing: name the argument");
+        } else if !names.insert(argument.name.as_str()) {
+            findings.add(
+                &format!("{path}.name"),
+                format!("is {:?} a second time: leave one out", argument.name),
+            );
+        }
+        let Some(source) = &argument.value_from else {
+            continue;
+        };
+        if argument.value.is_some() {
+            findings.add(&path, "has both value and valueFrom: write one of them");
+        } else {
+            source_problems(&format!("{path}.valueFrom"), source, findings);
+        }
+    }
+}
+
+fn source_problems(path: &str, source: &ValueFrom, findings: &mut Findings) {
+    let given = [
+        source.pod_template_hash_value.is_some(),
+        source.field_ref.is_some(),
+        source.secret_key_ref.is_some(),
+    ];
+    if given.iter().filter(|given| **given).count() != 1 {
+        findings.add(
+            path,
+            "needs exactly one of podTemplateHashValue, fieldRef and secretKeyRef",
+        );
+        return;
+    }
+    if let Some(version) = source.pod_template_hash_value.as_deref()
+        && !matches!(version, "Stable" | "Latest")
+    {
+        findings.add(
+            &format!("{path}.podTemplateHashValue"),
+            format!("is {version:?}: write Stable or Latest"),
+        );
+    }
+    if source
+        .field_ref
+        .as_ref()
+        .is_some_and(|field| field.field_path.is_empty())
+    {
+        findings.add(
+            &format!("{path}.fieldRef.fieldPath"),
+            "is missing: write a field of the Rollout, such as metadata.name",
+        );
+    }
+    if let Some(key) = &source.secret_key_ref
+        && (key.name.is_empty() || key.key.is_empty())
+    {
+        findings.add(
+            &format!("{path}.secretKeyRef"),
+            "needs a name and a key: write both",
+        );
+    }
 }
 
 fn times(path: &str, metric: &Metric, findings: &mut Findings) {

@@ -8,6 +8,7 @@ use crate::strategy::{
     CanaryStep, CanaryStrategy, PauseStep, ReplicaProgressThreshold, StepAnalysis, StepKind,
 };
 use crate::validate::{Findings, Routers};
+use crate::validate_analysis::argument_problems;
 use crate::validate_traffic::{
     header_problems, mirror_problems, routing_problems, scale_problems, weight_problems,
 };
@@ -162,18 +163,5 @@ pub(crate) fn analysis_problems(path: &str, analysis: &StepAnalysis, findings: &
             );
         }
     }
-    for (index, argument) in analysis.args.iter().enumerate() {
-        let path = format!("{path}.args[{index}]");
-        if argument.name.is_empty() {
-            findings.add(&format!("{path}.name"), "is missing: name the argument");
-        }
-        if argument.value.is_some() && argument.value_from.is_some() {
-            findings.add(&path, "has both value and valueFrom: write one of them");
-        } else if argument.value_from.is_some() {
-            findings.unsupported(&format!("{path}.valueFrom"), "an argument with valueFrom");
-        }
-    }
-    if !analysis.dry_run.is_empty() {
-        findings.unsupported(&format!("{path}.dryRun"), "dryRun");
-    }
+    argument_problems(path, &analysis.args, findings);
 }

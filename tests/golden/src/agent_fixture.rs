@@ -59,6 +59,8 @@ struct Fixture {
     #[serde(default)]
     templates: Vec<TemplatePart>,
     #[serde(default)]
+    bad_conditions: BTreeMap<String, String>,
+    #[serde(default)]
     services: Vec<ServicePart>,
     traffic: Option<TrafficPart>,
     #[serde(default)]
@@ -214,6 +216,7 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
             .map(taken)
             .collect(),
         templates: templates(std::mem::take(&mut fixture.templates)),
+        bad_conditions: std::mem::take(&mut fixture.bad_conditions),
         traffic: fixture.traffic.take().map(traffic),
         refused: std::mem::take(&mut fixture.refused)
             .into_iter()

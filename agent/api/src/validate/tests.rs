@@ -275,6 +275,7 @@ fn surge_and_unavailable() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, one call a row")]
 fn steps() {
     let step = |value: Value, tail: &str, word: &str| {
         check(
@@ -330,10 +331,33 @@ fn steps() {
         "both",
     );
     step(
-        with(json!([{"name": "a", "valueFrom": {"fieldRef": {}}}])),
-        ".analysis.args[0].valueFrom",
-        "not supported",
+        with(json!([{"name": "a", "value": "1"}, {"name": "a"}])),
+        ".analysis.args[1].name",
+        "a second time",
     );
+    let from = |source: Value| with(json!([{"name": "a", "valueFrom": source}]));
+    let at = |field: &str| format!(".analysis.args[0].valueFrom{field}");
+    for (source, field, word) in [
+        (json!({}), "", "exactly one"),
+        (
+            json!({"fieldRef": {"fieldPath": "a"}, "podTemplateHashValue": "Stable"}),
+            "",
+            "exactly one",
+        ),
+        (
+            json!({"podTemplateHashValue": "Newest"}),
+            ".podTemplateHashValue",
+            "Stable or Latest",
+        ),
+        (json!({"fieldRef": {}}), ".fieldRef.fieldPath", "missing"),
+        (
+            json!({"secretKeyRef": {"name": "s"}}),
+            ".secretKeyRef",
+            "a name and a key",
+        ),
+    ] {
+        step(from(source), &at(field), word);
+    }
 }
 
 #[test]

@@ -138,3 +138,6 @@ fn rule(list: &str, index: usize, text: &str, metrics: &[Metric]) -> Result<Patt
         "is {text:?}, which is the name of no metric: correct it or take it out"
     )))
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,29 @@ pub fn run_spec(
     stable: &PodHash,
     latest: &PodHash,
 ) -> Result<AnalysisRunSpec, Error> {
+    let source = Source {
+        rollout,
+        stable,
+        latest,
+        ahead: false,
+    };
+    merged(analysis, templates, &source)
+}
+
+/// Where the values of arguments come from.
+struct Source<'a> {
+    rollout: &'a Rollout,
+    stable: &'a PodHash,
+    latest: &'a PodHash,
+    /// The run is still to come: what the status does not say yet it may say by then.
+    ahead: bool,
+}
+
+fn merged(
+    analysis: &StepAnalysis,
+    templates: &Templates,
+    source: &Source<'_>,
+) -> Result<AnalysisRunSpec, Error> {
     let mut merged = AnalysisRunSpec::default();
     let mut seen = BTreeSet::new();
     for reference in &analysis.templates {
@@ -108,7 +131,7 @@ pub fn run_spec(
         if let Some(given) = given {
             *argument = given.clone();
         }
-        value(argument, rollout, stable, latest)?;
+        value(argument, source)?;
     }
     merged.dry_run.extend(analysis.dry_run.iter().cloned());
     // The first rule that names a metric counts: what the Rollout says comes before what the templates say.
@@ -165,7 +188,13 @@ pub(super) fn metrics(
     rollout: &Rollout,
 ) -> Result<Vec<Metric>, Error> {
     let hash = PodHash::default();
-    let spec = run_spec(analysis, templates, rollout, &hash, &hash)?;
+    let source = Source {
+        rollout,
+        stable: &hash,
+        latest: &hash,
+        ahead: true,
+    };
+    let spec = merged(analysis, templates, &source)?;
     let mut filled = Vec::new();
     for metric in &spec.metrics {
         let metric: Metric = resolved(metric, &spec.args)?;
@@ -252,50 +281,39 @@ fn has_source(argument: &Argument) -> bool {
     argument.value.is_some() || argument.value_from.is_some()
 }
 
-fn value(
-    argument: &mut Argument,
-    rollout: &Rollout,
-    stable: &PodHash,
-    latest: &PodHash,
-) -> Result<(), Error> {
+fn value(argument: &mut Argument, source: &Source<'_>) -> Result<(), Error> {
     let name = argument.name.clone();
-    let secret = |source: &ValueFrom| source.secret_key_ref.is_some();
+    let secret = |from: &ValueFrom| from.secret_key_ref.is_some();
     // What a Secret holds is for the shell alone, at the moment it asks.
     if argument.value.is_some() || argument.value_from.as_ref().is_some_and(secret) {
         return Ok(());
     }
-    let Some(source) = argument.value_from.take() else {
+    let Some(from) = argument.value_from.take() else {
         return Err(Error::NoValue(name));
     };
-    argument.value = Some(from_source(&name, &source, rollout, stable, latest)?);
+    argument.value = Some(from_source(&name, &from, source)?);
     Ok(())
 }
 
-fn from_source(
-    name: &str,
-    source: &ValueFrom,
-    rollout: &Rollout,
-    stable: &PodHash,
-    latest: &PodHash,
-) -> Result<String, Error> {
-    match source.pod_template_hash_value.as_deref() {
-        Some("Stable") => return Ok(stable.to_string()),
-        Some("Latest") => return Ok(latest.to_string()),
+fn from_source(name: &str, from: &ValueFrom, source: &Source<'_>) -> Result<String, Error> {
+    match from.pod_template_hash_value.as_deref() {
+        Some("Stable") => return Ok(source.stable.to_string()),
+        Some("Latest") => return Ok(source.latest.to_string()),
         Some(_) | None => {}
     }
-    let Some(field) = &source.field_ref else {
+    let Some(field) = &from.field_ref else {
         return Err(Error::NoValue(name.to_owned()));
     };
     let missing = || Error::NoField {
         name: name.to_owned(),
         path: field.field_path.clone(),
     };
-    let rollout = serde_json::to_value(rollout).map_err(|_| missing())?;
-    let found = at_path(&rollout, &field.field_path).ok_or_else(missing)?;
-    match found {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Ok(found.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => Err(missing()),
+    let rollout = serde_json::to_value(source.rollout).map_err(|_| missing())?;
+    match at_path(&rollout, &field.field_path) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(found @ (Value::Number(_) | Value::Bool(_))) => Ok(found.to_string()),
+        None if source.ahead && field.field_path.starts_with("status.") => Ok(String::new()),
+        Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => Err(missing()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::*;
 
 const START: &str = "2026-01-01T00:00:00Z";
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     START
         .parse::<Timestamp>()
         .unwrap()
@@ -18,7 +18,7 @@ fn at(seconds: i64) -> Timestamp {
         .unwrap()
 }
 
-fn run(metrics: Value, more: Value) -> AnalysisRun {
+pub(super) fn run(metrics: Value, more: Value) -> AnalysisRun {
     let mut spec = json!({"metrics": metrics});
     spec.as_object_mut()
         .unwrap()
@@ -30,7 +30,7 @@ fn run(metrics: Value, more: Value) -> AnalysisRun {
     .unwrap()
 }
 
-fn metric(fields: Value) -> Value {
+pub(super) fn metric(fields: Value) -> Value {
     let mut metric = json!({"name": "m", "provider": {"prometheus": {"query": "q"}}});
     metric
         .as_object_mut()
@@ -40,7 +40,7 @@ fn metric(fields: Value) -> Value {
 }
 
 /// Lives a run: every time something is to be measured the next letter is its outcome (`s`, `f`, `i`, `e`).
-fn live(run: AnalysisRun, letters: &str) -> (AnalysisRun, i64, usize) {
+pub(super) fn live(run: AnalysisRun, letters: &str) -> (AnalysisRun, i64, usize) {
     let mut observed = Observed {
         now: at(0),
         run,
@@ -379,38 +379,6 @@ fn dry_runs_do_not_count() {
     let status = run.status.unwrap();
     assert_eq!(status.phase, Some(AnalysisPhase::Successful));
     assert_eq!(status.dry_run_summary.unwrap().failed, Some(1));
-}
-
-#[test]
-fn what_cannot_be_carried_out_is_an_error() {
-    let table = [
-        (json!([metric(json!({"count": "many"}))]), "count"),
-        (json!([metric(json!({"interval": "soon"}))]), "interval"),
-        (json!([metric(json!({"count": 2}))]), "interval"),
-        (
-            json!([metric(
-                json!({"successCondition": "result < {{args.limit}}"})
-            )]),
-            "args.limit",
-        ),
-        (json!([]), "spec.metrics: is missing"),
-    ];
-    for (metrics, word) in table {
-        let observed = Observed {
-            now: at(0),
-            run: run(metrics.clone(), json!({})),
-            finished: Vec::new(),
-            in_flight: BTreeSet::new(),
-            bad_conditions: BadConditions::new(),
-        };
-        let plan = reconcile(&observed);
-        assert_eq!(plan.status.phase, Some(AnalysisPhase::Error), "{metrics}");
-        assert!(
-            plan.status.message.clone().unwrap().contains(word),
-            "{word}: {:?}",
-            plan.status.message
-        );
-    }
 }
 
 #[test]

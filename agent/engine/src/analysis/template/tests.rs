@@ -254,3 +254,21 @@ fn a_condition_that_cannot_be_used_is_named_with_its_metric() {
         None
     );
 }
+
+#[test]
+fn what_the_status_does_not_say_yet_is_no_fault_before_the_run() {
+    let templates = templates(json!({
+        "t": {"metrics": [metric(json!({}))], "args": [{"name": "x"}]},
+    }));
+    let from = |path: &str| {
+        let argument = json!({"name": "x", "valueFrom": {"fieldRef": {"fieldPath": path}}});
+        step(&["t"], json!([argument]))
+    };
+    let later = from("status.canary.weights.canary.weight");
+    assert_eq!(check_step(&later, &templates, &rollout()), Ok(()));
+    let hash = PodHash::default();
+    let made = run_spec(&later, &templates, &rollout(), &hash, &hash);
+    assert!(matches!(made, Err(Error::NoField { .. })), "{made:?}");
+    let never = check_step(&from("spec.nothing"), &templates, &rollout());
+    assert!(matches!(never, Err(Error::NoField { .. })), "{never:?}");
+}
