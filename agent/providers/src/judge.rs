@@ -143,10 +143,11 @@ fn outcome(
             evaluate(&failure, value, now)?,
         ),
     };
+    // A value that is good and bad at once is bad, as Argo Rollouts v1.10 judges.
     Ok(match (good, bad) {
         (true, false) => AnalysisPhase::Successful,
-        (false, true) => AnalysisPhase::Failed,
-        (true, true) | (false, false) => AnalysisPhase::Inconclusive,
+        (_, true) => AnalysisPhase::Failed,
+        (false, false) => AnalysisPhase::Inconclusive,
     })
 }
 
@@ -183,7 +184,7 @@ mod tests {
         check(high, low, 0.99, AnalysisPhase::Successful);
         check(high, low, 0.7, AnalysisPhase::Inconclusive);
         check(high, low, 0.1, AnalysisPhase::Failed);
-        check(Some("true"), Some("true"), 0.1, AnalysisPhase::Inconclusive);
+        check(Some("true"), Some("true"), 0.1, AnalysisPhase::Failed);
         check(Some("result[1] > 0"), None, 0.1, AnalysisPhase::Error);
         check(Some("result"), None, 0.1, AnalysisPhase::Error);
     }
