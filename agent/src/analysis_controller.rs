@@ -10,8 +10,9 @@ use std::sync::Arc;
 use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus, Metric, StatusTime, Uid};
 use agent_engine::EventKind;
 use agent_engine::analysis::holding::{Writing, writing};
-use agent_engine::analysis::{Action, Finished, Observed, Plan, reconcile};
+use agent_engine::analysis::{Action, Finished, Observed, Plan, conditions, reconcile};
 use agent_engine::args::secrets_of;
+use agent_providers::condition;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::analysis_pace::{Pace, Shown};
@@ -105,6 +106,7 @@ impl AnalysisController {
         finished.extend(self.jobs_over(&run, &in_flight, &finished));
         let observed = Observed {
             now: Timestamp::now(),
+            bad_conditions: condition::refused(conditions::of_run(&run)),
             run,
             finished,
             in_flight,

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use agent_api::digest::content_digest;
 use agent_api::names::gate_name;
 use agent_api::{
-    AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, Pod, PodTemplate,
-    ReplicaSet, Rollout, Service, Uid, Workload,
+    AnalysisRun, AnalysisTemplateSpec, ContentDigest, Direction, FleetMember, Gate, ObjectMeta,
+    Pod, PodTemplate, ReplicaSet, Rollout, Service, Uid, Workload,
 };
+use agent_engine::analysis::conditions;
 use agent_engine::{
     GateObserved, GateRecord, Governance, Kept, Observed, Settings, StoredDigests, TemplateKey,
     Templates, effective, pods, services,
 };
+use agent_providers::condition;
 use kube::Client;
 use kube::api::ListParams;
 
@@ -118,12 +120,14 @@ impl Observer {
             taken: Vec::new(),
             analysis_runs: self.runs(&uid),
             templates: self.templates(rollout),
+            bad_conditions: BTreeMap::new(),
             workload: self.workload(rollout, &key).await?,
             services: Vec::new(),
             // No router is built: a Rollout that names one is InvalidSpec.
             traffic: None,
             gate: GateObserved::stand_alone(),
         };
+        observed.bad_conditions = condition::refused(conditions::of_rollout(&observed));
         let orphans = self.claims.orphans(&self.caches, &observed, &key).await?;
         observed.replica_sets.extend(orphans);
         observed.taken = self.claims.taken(&observed, &key).await?;
@@ -223,11 +227,7 @@ impl Observer {
         found
     }
 
-    fn template(
-        &self,
-        namespace: &str,
-        key: &TemplateKey,
-    ) -> Option<agent_api::AnalysisTemplateSpec> {
+    fn template(&self, namespace: &str, key: &TemplateKey) -> Option<AnalysisTemplateSpec> {
         if key.cluster_scope {
             let found = self
                 .caches
@@ -237,7 +237,7 @@ impl Observer {
                 .object
                 .as_ref()
                 .ok()
-                .map(|template| template.spec.clone())
+                .map(|template| AnalysisTemplateSpec::of(&template.metadata, &template.spec))
         } else {
             let found = self
                 .caches
@@ -247,7 +247,7 @@ impl Observer {
                 .object
                 .as_ref()
                 .ok()
-                .map(|template| template.spec.clone())
+                .map(|template| AnalysisTemplateSpec::of(&template.metadata, &template.spec))
         }
     }
 

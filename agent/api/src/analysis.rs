@@ -7,7 +7,7 @@ pub use crate::analysis_run::{
     RunSummary, TtlStrategy,
 };
 use crate::intstr::IntOrString;
-use crate::names::{ROLLOUTS_GROUP, VERSION};
+use crate::names::{ANNOTATION_STRICT, ROLLOUTS_GROUP, VERSION};
 use crate::object::{
     ApiVersionOf, ClusterWide, KindOf, Namespaced, ObjectMeta, Trim, kind, trim_metadata,
 };
@@ -82,7 +82,30 @@ record! {
         pub measurement_retention: Vec<MeasurementRetention>,
         /// Further templates whose metrics are added.
         pub templates: Vec<TemplateRef>,
+        /// Whether the template is strict. No field of the API: whoever reads a template takes it from its annotation, see
+        /// [`Self::of`], so that it is kept with what is kept of a template.
+        pub strict: Option<bool>,
     }
+}
+
+impl AnalysisTemplateSpec {
+    /// The spec of a template with these metadata.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta, spec: &Self) -> Self {
+        Self {
+            strict: is_strict(metadata).then_some(true),
+            ..spec.clone()
+        }
+    }
+}
+
+/// An analysis template or run asks for strict judgements.
+#[must_use]
+pub fn is_strict(metadata: &ObjectMeta) -> bool {
+    let annotations = metadata.annotations.as_ref();
+    annotations
+        .and_then(|all| all.get(ANNOTATION_STRICT))
+        .is_some_and(|value| value == "true")
 }
 
 record! {
@@ -182,5 +205,8 @@ record! {
         pub consecutive_success_limit: Option<IntOrString>,
         /// Whom to ask.
         pub provider: MetricProvider,
+        /// Whether it is judged strictly. No field of the API: the engine sets it on what it hands out to be measured, by
+        /// the annotation of the run.
+        pub strict: Option<bool>,
     }
 }

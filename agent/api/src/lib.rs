@@ -39,6 +39,7 @@ pub mod validate;
 pub mod validate_analysis;
 mod validate_blue_green;
 mod validate_pods;
+mod validate_provider;
 mod validate_steps;
 mod validate_traffic;
 pub mod workload;

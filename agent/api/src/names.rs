@@ -61,6 +61,10 @@ pub const ANNOTATION_KEEP_STABLE: &str = "fleet.groundswell.dev/keep-stable";
 /// Annotation on Rollouts: `<digest> <reason>`, lets one held content start without the hub.
 pub const ANNOTATION_BREAK_GLASS: &str = "fleet.groundswell.dev/break-glass";
 
+/// Annotation on analysis templates and runs: `true` lets NaN, infinity, null and an empty result be inconclusive, whatever
+/// the conditions make of them.
+pub const ANNOTATION_STRICT: &str = "analysis.groundswell.dev/strict";
+
 /// Who wrote, in managed fields.
 pub const FIELD_MANAGER: &str = "groundswell-agent";
 /// Source component of the events that the agent writes; clients filter by it.

@@ -9,6 +9,7 @@ use crate::analysis::Metric;
 use crate::duration;
 use crate::provider::PROVIDERS;
 use crate::validate::{Findings, Problem};
+use crate::validate_provider::provider_problems;
 
 /// Whether metrics may measure without end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +134,7 @@ fn provider(path: &str, metric: &Metric, findings: &mut Findings) {
             ),
         ),
         [one @ "plugin"] => findings.unsupported(&format!("{path}.{one}"), "a metric plugin"),
-        [_] => question(&path, metric, findings),
+        [_] => provider_problems(&path, &metric.provider, findings),
         several => findings.add(
             &path,
             format!(
@@ -141,17 +142,6 @@ fn provider(path: &str, metric: &Metric, findings: &mut Findings) {
                 several.join(", ")
             ),
         ),
-    }
-}
-
-fn question(path: &str, metric: &Metric, findings: &mut Findings) {
-    if let Some(prometheus) = &metric.provider.prometheus
-        && prometheus.query.as_deref().is_none_or(str::is_empty)
-    {
-        findings.add(
-            &format!("{path}.prometheus.query"),
-            "is missing: write the query",
-        );
     }
 }
 

@@ -10,6 +10,7 @@
 //! answers first.
 
 pub mod audit;
+pub mod conditions;
 mod due;
 mod end;
 pub mod holding;
@@ -28,6 +29,7 @@ use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus, MetricResult};
 use jiff::Timestamp;
 
 pub use audit::audit;
+use conditions::BadConditions;
 use end::Standing;
 pub use plan::{Action, Plan, Reason};
 pub use prepared::Error;
@@ -43,6 +45,8 @@ pub struct Observed {
     pub finished: Vec<Finished>,
     /// Names of metrics that are being measured.
     pub in_flight: BTreeSet<String>,
+    /// Those of `conditions::of_run` that cannot be used.
+    pub bad_conditions: BadConditions,
 }
 
 /// One measurement, judged by the metric's conditions; or one leg of it, when the provider needs time.
@@ -81,7 +85,7 @@ pub fn reconcile(observed: &Observed) -> Plan {
     }
     plan.status.started_at = plan.status.started_at.or(Some(observed.now.into()));
     plan.status.phase = Some(AnalysisPhase::Running);
-    let metrics = match prepared::prepared(&observed.run.spec) {
+    let metrics = match prepared::prepared(&observed.run, &observed.bad_conditions) {
         Ok(metrics) => metrics,
         Err(error) => {
             let why = error.to_string();

@@ -243,3 +243,6 @@ impl Filling<'_> {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

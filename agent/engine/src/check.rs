@@ -3,8 +3,10 @@
 //! In: what is observed, what runs. Out: a sentence, or nothing. It must not decide what follows from it.
 
 use agent_api::validate::{Routers, content_problems, sentence, validate_with};
-use agent_api::{CanaryStrategy, Rollout, StepKind, validate::Problem};
+use agent_api::validate_analysis::Ending;
+use agent_api::{Rollout, validate::Problem};
 
+use crate::analysis::conditions::{self, Used};
 use crate::analysis::template::{check_background, check_step};
 use crate::effective::Effective;
 use crate::observed::Observed;
@@ -32,35 +34,7 @@ pub fn problem(observed: &Observed, effective: &Effective) -> Option<String> {
         ));
     }
     if problems.is_empty() {
-        let steps = effective
-            .strategy
-            .canary
-            .as_ref()
-            .map_or(&[][..], |canary| &canary.steps);
-        for (index, step) in steps.iter().enumerate() {
-            if let StepKind::Analysis(analysis) = step.kind()
-                && let Err(error) = check_step(analysis, &effective.templates, &rollout)
-            {
-                let path = format!("spec.strategy.canary.steps[{index}].analysis");
-                problems.push(Problem {
-                    path,
-                    message: error.to_string(),
-                });
-            }
-        }
-    }
-    let canary = effective.strategy.canary.as_ref();
-    if let Some(analysis) = canary.and_then(CanaryStrategy::background)
-        && problems.is_empty()
-        && let Err(error) = check_background(analysis, &effective.templates, &rollout)
-    {
-        problems.push(Problem {
-            path: "spec.strategy.canary.analysis".to_owned(),
-            message: error.to_string(),
-        });
-    }
-    if problems.is_empty() {
-        problems = around_the_switch(effective, &rollout);
+        problems = analyses_problems(observed, effective, &rollout);
     }
     if problems.is_empty() {
         let template = effective.template.as_ref();
@@ -74,21 +48,31 @@ pub fn problem(observed: &Observed, effective: &Effective) -> Option<String> {
     (!problems.is_empty()).then(|| sentence(name, &problems))
 }
 
-/// Problems of the analyses before and after the switch.
-fn around_the_switch(effective: &Effective, rollout: &Rollout) -> Vec<Problem> {
-    let Some(blue_green) = &effective.strategy.blue_green else {
-        return Vec::new();
+/// Problems of the strategy's analyses, each under its path.
+fn analyses_problems(
+    observed: &Observed,
+    effective: &Effective,
+    rollout: &Rollout,
+) -> Vec<Problem> {
+    let templates = &effective.templates;
+    let wrong = |used: &Used<'_>| {
+        let checked = match used.ending {
+            Ending::MustEnd => check_step(used.analysis, templates, rollout),
+            Ending::MayRunOn => check_background(used.analysis, templates, rollout),
+        };
+        match checked {
+            Err(error) => Some(error.to_string()),
+            Ok(()) => {
+                conditions::problem(used.analysis, templates, rollout, &observed.bad_conditions)
+            }
+        }
     };
-    let analyses = [
-        ("prePromotionAnalysis", &blue_green.pre_promotion_analysis),
-        ("postPromotionAnalysis", &blue_green.post_promotion_analysis),
-    ];
-    let wrong = analyses.into_iter().filter_map(|(field, analysis)| {
-        let error = check_step(analysis.as_ref()?, &effective.templates, rollout).err()?;
-        Some(Problem {
-            path: format!("spec.strategy.blueGreen.{field}"),
-            message: error.to_string(),
-        })
-    });
-    wrong.collect()
+    let mut problems = Vec::new();
+    for used in conditions::analyses(&effective.strategy) {
+        if let Some(message) = wrong(&used) {
+            let path = used.path;
+            problems.push(Problem { path, message });
+        }
+    }
+    problems
 }

@@ -22,6 +22,9 @@ const AVAILABLE: SignedDuration = SignedDuration::from_secs(1);
 /// For pods that were made in an update: that they are there says little before they are available, and mostly they soon
 /// are.
 const MADE: SignedDuration = SignedDuration::from_secs(5);
+/// Numbers wait for a change that is due by itself anyway, the end of a pause as a rule, if it is no further off than this:
+/// it takes them along.
+const DUE_ANYWAY: SignedDuration = MADE;
 /// So many times longer while more waits for the agent than it can work on: everything is late then, every write makes it
 /// later, and numbers of pods are what is missed least.
 const BUSY: i32 = 6;
@@ -31,24 +34,27 @@ pub fn hold_back(observed: &Observed, plan: &mut Plan) {
     let (Some(written), Some(before)) = (observed.status_written, &observed.rollout.status) else {
         return;
     };
+    // An autoscaler divides by this one.
+    let divisor = before.hpa_replicas != plan.status.hpa_replicas;
     let available = before.available_replicas != plan.status.available_replicas
-        || before.ready_replicas != plan.status.ready_replicas
-        || before.hpa_replicas != plan.status.hpa_replicas;
+        || before.ready_replicas != plan.status.ready_replicas;
     // Pods that were made will soon be available only while there is an update; else their number is the news.
     let updating = before.phase == Some(Phase::Progressing);
-    let hold = if updating && !available {
-        MADE
-    } else {
+    let hold = if divisor || available || !updating {
         AVAILABLE
+    } else {
+        MADE
     };
     let hold = if observed.busy {
         hold.saturating_mul(BUSY)
     } else {
         hold
     };
-    let Ok(due) = written.checked_add(hold) else {
+    let (Ok(due), Ok(soon)) = (written.checked_add(hold), written.checked_add(DUE_ANYWAY)) else {
         return;
     };
+    let anyway = plan.wake.filter(|wake| *wake <= soon && !divisor);
+    let due = anyway.map_or(due, |wake| wake.max(due));
     // A clock that went back holds nothing up.
     let just_now = written <= observed.now && observed.now < due;
     if !just_now || *before == plan.status || !counts_only(before, &plan.status) {

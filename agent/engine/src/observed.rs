@@ -12,6 +12,7 @@ use agent_api::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::analysis::conditions::BadConditions;
 use crate::claims::Taken;
 
 /// Everything one decision is made from.
@@ -29,6 +30,8 @@ pub struct Observed {
     pub taken: Vec<Taken>,
     /// The analysis templates that its steps name, nested ones too; one that is missing is absent.
     pub templates: Templates,
+    /// Those of `analysis::conditions::of_rollout` that cannot be used.
+    pub bad_conditions: BadConditions,
     /// The Services that its strategy or kept content names, and those that it manages; one that is missing is absent.
     pub services: Vec<Service>,
     /// What the routers of the strategy show; absent where no router is built for it.
@@ -177,6 +180,7 @@ impl Observed {
             analysis_runs: Vec::new(),
             taken: Vec::new(),
             templates: Templates::new(),
+            bad_conditions: BadConditions::new(),
             services: Vec::new(),
             traffic: None,
             defaulted: None,

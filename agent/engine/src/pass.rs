@@ -20,6 +20,7 @@ pub mod runs;
 pub mod serving;
 mod takeover;
 pub mod verbs;
+pub mod verdict;
 
 use agent_api::names::pause_reason;
 use agent_api::{

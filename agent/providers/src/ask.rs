@@ -11,7 +11,7 @@ use agent_api::analysis::SecretKeyRef;
 use jiff::Timestamp;
 
 use crate::filled::Filled;
-use crate::judge::{Judgement, judge};
+use crate::judge::{Judgement, Rules};
 use crate::question::{
     Asked, Environment, Next, Reading, SecretData, SecretNeed, SecretPlace, Secrets, next, secret,
 };
@@ -245,7 +245,7 @@ fn over(metric: &Metric, reading: Reading, now: Timestamp) -> Outcome {
             phase,
             message: None,
         },
-        None => judge(
+        None => Rules::of(metric).judge(
             metric.success_condition.as_deref(),
             metric.failure_condition.as_deref(),
             &reading.value,

@@ -9,9 +9,11 @@ mod guard;
 pub mod samples;
 mod token;
 
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use expr::{Context, Environment, Value};
+use expr::{Context, Environment, Program, Value};
 use jiff::Timestamp;
 
 use crate::value::MetricValue;
@@ -45,64 +47,73 @@ pub enum Error {
     },
 }
 
+/// Most conditions kept compiled; a metric has two, and ten thousand runs have few different ones.
+const MAX_COMPILED: usize = 4096;
+
+/// Conditions by their text, and whether they judge numbers: compiling takes fifty times as long as running.
+type Compiled = HashMap<(String, bool), Arc<Program>>;
+
+static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    functions::add(&mut environment);
+    environment
+});
+
 /// Evaluates a condition.
 pub fn evaluate(condition: &str, value: &MetricValue, now: Timestamp) -> Result<bool, Error> {
-    let guarded = guard::guard(condition).map_err(|reason| Error::Refused {
-        condition: condition.to_owned(),
-        reason: reason.to_string(),
-    })?;
-    // The language's crate indexes and unwraps inside; an input that makes it panic must cost one measurement, no more.
-    let answer = catch_unwind(AssertUnwindSafe(|| {
-        let program = expr::compile(&guarded).map_err(|error| (true, error))?;
-        let mut environment = Environment::new();
-        functions::add(&mut environment, now);
-        let mut context = Context::default();
-        context.insert("result", value.to_expr());
-        environment
-            .run(&program, &context)
-            .map_err(|error| (false, error))
-    }));
-    match answer {
-        Ok(Ok(Value::Bool(answer))) => Ok(answer),
-        Ok(Ok(other)) => Err(Error::NoBool {
+    let program = compiled(condition, value.is_numeric())?;
+    let mut context = Context::default();
+    context.insert("result", value.to_expr());
+    context.insert(functions::NOW, now.as_second());
+    match guarded(|| ENVIRONMENT.run(&program, &context)) {
+        Ok(Value::Bool(answer)) => Ok(answer),
+        Ok(other) => Err(Error::NoBool {
             condition: condition.to_owned(),
             found: functions::type_name(&other),
         }),
-        Ok(Err((true, error))) => Err(Error::Refused {
+        Err(reason) => Err(Error::Failed {
             condition: condition.to_owned(),
-            reason: one_line(&error.to_string()),
-        }),
-        Ok(Err((false, error))) => Err(Error::Failed {
-            condition: condition.to_owned(),
-            reason: one_line(&error.to_string()),
-        }),
-        Err(_) => Err(Error::Failed {
-            condition: condition.to_owned(),
-            reason: "the evaluator gave up".to_owned(),
+            reason,
         }),
     }
 }
 
 /// Whether a condition can be read and names only what is known; the rest shows on a value.
 pub fn check(condition: &str) -> Result<(), Error> {
+    compile(condition, false).map(|_| ())
+}
+
+/// The condition, compiled now or earlier.
+fn compiled(condition: &str, numeric: bool) -> Result<Arc<Program>, Error> {
+    let kept = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (condition.to_owned(), numeric);
+    if let Some(program) = kept().get(&key) {
+        return Ok(Arc::clone(program));
+    }
+    let program = Arc::new(compile(condition, numeric)?);
+    let mut kept = kept();
+    if kept.len() >= MAX_COMPILED {
+        kept.clear();
+    }
+    kept.insert(key, Arc::clone(&program));
+    Ok(program)
+}
+
+fn compile(condition: &str, numeric: bool) -> Result<Program, Error> {
     let refused = |reason: String| Error::Refused {
         condition: condition.to_owned(),
         reason,
     };
-    let guarded = guard::guard(condition).map_err(|reason| refused(reason.to_string()))?;
-    match catch_unwind(AssertUnwindSafe(|| expr::compile(&guarded).map(|_| ()))) {
-        Ok(read) => read.map_err(|error| refused(place(condition, &error.to_string()))),
-        Err(_) => Err(refused("the parser gave up".to_owned())),
-    }
+    let text = guard::guard(condition, numeric).map_err(|reason| refused(reason.to_string()))?;
+    guarded(|| expr::compile(&text)).map_err(|reason| refused(place(condition, &reason)))
 }
 
 /// Where reading stopped, counted in the condition as written; else the parser's own words about the guarded one.
 fn place(condition: &str, otherwise: &str) -> String {
-    let raw = catch_unwind(|| expr::compile(condition).map(|_| ()));
-    let text = match raw {
-        Ok(Err(error)) => error.to_string(),
-        Ok(Ok(())) | Err(_) => String::new(),
-    };
+    let text = guarded(|| expr::compile(condition))
+        .err()
+        .unwrap_or_default();
     let at = text
         .split_once("--> ")
         .and_then(|(_, rest)| rest.split_whitespace().next()?.split_once(':'));
@@ -111,8 +122,26 @@ fn place(condition: &str, otherwise: &str) -> String {
         Some((line, column)) => {
             format!("it makes no sense from letter {column} of its line {line} on")
         }
-        None => one_line(otherwise),
+        None => otherwise.to_owned(),
     }
+}
+
+/// The language's crate indexes and unwraps inside; an input that makes it panic must cost one measurement, no more.
+fn guarded<T>(work: impl FnOnce() -> expr::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| one_line(&error.to_string())),
+        Err(_) => Err("the evaluator gave up".to_owned()),
+    }
+}
+
+/// Those of some conditions that cannot be used, and why.
+#[must_use]
+pub fn refused(conditions: impl IntoIterator<Item = String>) -> BTreeMap<String, String> {
+    let refused = |condition: String| {
+        let error = check(&condition).err()?;
+        Some((condition, error.to_string()))
+    };
+    conditions.into_iter().filter_map(refused).collect()
 }
 
 /// The crate draws its errors over several lines; a message is one.

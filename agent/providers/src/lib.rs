@@ -37,7 +37,7 @@ mod window;
 pub use ask::{Asker, Outcome};
 pub use auth::Credentials;
 pub use filled::Filled;
-pub use judge::{Judgement, judge};
+pub use judge::{Judgement, Rules, judge};
 pub use question::{
     Asked, Environment, Next, NoSecrets, Reading, SecretData, SecretNeed, SecretPlace, Secrets,
 };

@@ -35,6 +35,14 @@ impl MetricValue {
         }
     }
 
+    /// Whether it is nothing but numbers, as conditions know before they run.
+    pub(crate) fn is_numeric(&self) -> bool {
+        match self {
+            Self::Scalar(_) | Self::Vector(_) => true,
+            Self::Text(_) | Self::Json(_) => false,
+        }
+    }
+
     /// The value that conditions know as `result`.
     pub(crate) fn to_expr(&self) -> Value {
         match self {

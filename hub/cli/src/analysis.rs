@@ -2,6 +2,11 @@
 //! answers. Out: measurements and a verdict. It must not decide: the agent's engine does, and providers' questions and
 //! conditions are the agent's own.
 
+mod backtest;
+mod distribution;
+mod history;
+mod replay;
+mod report;
 pub mod run;
 mod secrets;
 mod show;
@@ -15,21 +20,28 @@ use crate::args::analysis::{Analysis, AnalysisCommand, Subject};
 use crate::failure::{Answer, Failure};
 use secrets::LocalSecrets;
 
+/// The namespace that a run from here is in, for providers that ask.
+const NAMESPACE: &str = "default";
+/// What the names of variables begin with that providers fall back on, as the agent does.
+const VARIABLES: [&str; 4] = ["DD_", "DATADOG_", "AWS_", "NEW_RELIC_"];
+
 /// Carries out one command.
 pub async fn run(look: Look, args: &Analysis) -> Result<Answer, Failure> {
     // The first and only time in this process; a second one would find the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match &args.command {
         AnalysisCommand::Run(args) => run::run(look, args).await,
-        AnalysisCommand::Backtest(_) => Err(Failure::Usage("not yet".to_owned())),
+        AnalysisCommand::Backtest(args) => backtest::run(look, args).await,
     }
 }
 
 /// Asks as the agent does, with what the agent's environment would have.
 fn asker(args: &Subject, secrets: &LocalSecrets) -> Asker {
     let variables = std::env::vars_os().filter_map(|(name, value)| {
-        let value = value.into_string().ok()?;
-        Some((name.into_string().ok()?, SecretString::from(value)))
+        let name = name.into_string().ok()?;
+        let known = VARIABLES.iter().any(|start| name.starts_with(start));
+        let value = value.into_string().ok().filter(|_| known)?;
+        Some((name, SecretString::from(value)))
     });
     let environment = Environment {
         prometheus_address: args.prometheus_address.clone(),

@@ -3,6 +3,7 @@
 //! In: `Observed` and plans. Out: the next `Observed`. It must not know why a plan is made; what a plan writes is applied
 //! as it is, and what cannot be applied is an error.
 
+mod clients;
 mod controller;
 mod refuse;
 
@@ -13,16 +14,15 @@ use agent_api::names::{
     ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_MANAGED_BY, LABEL_POD_HASH,
 };
 use agent_api::object::ObjectMeta;
-use agent_api::{
-    AnalysisPhase, AnalysisRunStatus, Pod, ReplicaSet, ReplicaSetStatus, Service, Weights, Workload,
-};
+use agent_api::{Pod, ReplicaSet, ReplicaSetStatus, Service, Weights, Workload};
 use agent_engine::{
     Action, Changes, GateRecord, Kept, Observed, Plan, Refusal, RefusedClaim, pods, services,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use controller::{keep_pods, owned, readied, time};
+pub use controller::delete;
+use controller::{ends, keep_pods, owned, readied, time};
 
 use crate::agent_fixture::{NAME, defaulted};
 
@@ -437,57 +437,6 @@ impl Cluster {
         });
         found.ok_or_else(|| Error::Missing(name.to_owned()))
     }
-
-    /// A pod that does not carry what its ReplicaSet gives, although nothing is left to be brought up to date.
-    pub fn stranger(&self) -> Option<String> {
-        let sets = self.observed.replica_sets.iter();
-        let at_rest = sets.filter(|set| !pods::is_behind(set));
-        let mut found = at_rest.flat_map(|set| {
-            let name = set.metadata.name.as_deref().unwrap_or_default();
-            let wanted = set.spec.template.labels();
-            let pods = pods::of_set(&self.pods, name).into_iter();
-            pods.filter(move |pod| pod.metadata.labels.clone().unwrap_or_default() != wanted)
-        });
-        found.next().map(|pod| format!("{:?}", pod.metadata))
-    }
-
-    /// Ends every run that is under way.
-    pub fn finish_runs(&mut self, phase: AnalysisPhase) {
-        for run in &mut self.observed.analysis_runs {
-            let known = run.status.as_ref().and_then(|status| status.phase);
-            if known.is_some_and(AnalysisPhase::is_completed) {
-                continue;
-            }
-            let ended = run.spec.terminate == Some(true);
-            let phase = if ended {
-                AnalysisPhase::Successful
-            } else {
-                phase
-            };
-            run.status = Some(AnalysisRunStatus {
-                phase: Some(phase),
-                ..AnalysisRunStatus::default()
-            });
-        }
-    }
-
-    /// Pods wanted of the version with a hash.
-    pub fn desired(&self, hash: &str) -> i32 {
-        let of = |set: &&ReplicaSet| {
-            set.metadata
-                .labels
-                .as_ref()
-                .and_then(|all| all.get(LABEL_POD_HASH))
-                .map(String::as_str)
-                == Some(hash)
-        };
-        self.observed
-            .replica_sets
-            .iter()
-            .filter(of)
-            .map(ReplicaSet::desired)
-            .sum()
-    }
 }
 
 /// Applies changes as a merge patch does.
@@ -498,24 +447,6 @@ fn merge(map: &mut BTreeMap<String, String>, changes: &Changes) {
             None => map.remove(key),
         };
     }
-}
-
-/// Deletes a ReplicaSet in the foreground.
-pub fn delete(set: &mut ReplicaSet, now: Timestamp) {
-    if set.metadata.deletion_timestamp.is_none() {
-        set.metadata.deletion_timestamp = time(now);
-        set.metadata.finalizers = Some(vec!["foregroundDeletion".to_owned()]);
-    }
-}
-
-/// The garbage collector: one that is being deleted loses its pods, one after the other, and is gone without any.
-fn ends(set: &mut ReplicaSet) -> bool {
-    if set.metadata.deletion_timestamp.is_none() {
-        return false;
-    }
-    let left = set.desired().saturating_sub(1);
-    set.spec.replicas = Some(left.max(0));
-    left < 0
 }
 
 fn stamp(metadata: &mut ObjectMeta, now: Timestamp) {

@@ -2,7 +2,7 @@
 //! numbers are those of the public reports.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use agent_api::{AnalysisPhase, Phase, RolloutStatus};
+use agent_api::{AnalysisPhase, Phase};
 use agent_engine::{Action, audit, reconcile};
 use tests_golden::agent_cluster::Cluster;
 use tests_golden::agent_fixture::{digest, hash, observed, template};
@@ -12,27 +12,14 @@ fn under_way(fixture: &str) -> Cluster {
     let mut cluster = Cluster::new(observed(fixture).unwrap());
     settle(&mut cluster);
     assert_eq!(
-        status(&cluster).phase,
+        cluster.status().phase,
         Some(Phase::Healthy),
         "v1 does not come out"
     );
     cluster.observed.rollout.spec.template = Some(template("v2"));
-    edited(&mut cluster);
+    cluster.edited();
     settle(&mut cluster);
     cluster
-}
-
-fn edited(cluster: &mut Cluster) {
-    let generation = &mut cluster.observed.rollout.metadata.generation;
-    *generation = Some(generation.unwrap_or(0) + 1);
-}
-
-fn status(cluster: &Cluster) -> RolloutStatus {
-    cluster.observed.rollout.status.clone().unwrap()
-}
-
-fn patch(cluster: &mut Cluster, change: impl FnOnce(&mut RolloutStatus)) {
-    change(cluster.observed.rollout.status.as_mut().unwrap());
 }
 
 fn pass(cluster: &mut Cluster) -> usize {
@@ -101,22 +88,22 @@ traffic: {}
 fn issue_2929_an_abort_is_not_retried_by_itself() {
     for fixture in [PLAIN, SERVICES, ROUTED] {
         let mut cluster = under_way(fixture);
-        patch(&mut cluster, |status| status.abort = Some(true));
+        cluster.patch(|status| status.abort = Some(true));
         settle(&mut cluster);
         let writes = cluster.writes;
         for hours in 1..=48 {
             cluster.tick(3600, 100);
             settle(&mut cluster);
-            let status = status(&cluster);
+            let status = cluster.status();
             assert_eq!(status.abort, Some(true), "after {hours} h");
             assert_eq!(status.phase, Some(Phase::Degraded));
             assert_eq!(status.current_step_index, Some(0));
         }
         // An autoscaler, a label on the Rollout and a lost status of a pod are no reason either.
         cluster.observed.rollout.spec.replicas = Some(8);
-        edited(&mut cluster);
+        cluster.edited();
         settle(&mut cluster);
-        assert_eq!(status(&cluster).abort, Some(true));
+        assert_eq!(cluster.status().abort, Some(true));
         assert_eq!(cluster.desired(hash("v1").as_str()), 8);
         assert_eq!(cluster.desired(hash("v2").as_str()), 0);
         assert!(cluster.writes < writes + 20, "it writes and writes");
@@ -129,7 +116,7 @@ fn issue_3758_selectors_do_not_flap_after_an_abort() {
     for fixture in [SERVICES, ROUTED] {
         let mut cluster = under_way(fixture);
         assert_eq!(canary_service(&cluster), Some(hash("v2").to_string()));
-        patch(&mut cluster, |status| status.abort = Some(true));
+        cluster.patch(|status| status.abort = Some(true));
         settle(&mut cluster);
         assert_eq!(canary_service(&cluster), Some(hash("v1").to_string()));
         let mut switches = 0;
@@ -164,18 +151,18 @@ fn issue_2048_an_abort_does_not_stay_progressing() {
         cluster.broken = vec![digest("v2").to_string()];
         cluster.tick(1, 100);
         settle(&mut cluster);
-        patch(&mut cluster, |status| status.abort = Some(true));
+        cluster.patch(|status| status.abort = Some(true));
         settle(&mut cluster);
-        let after = status(&cluster);
+        let after = cluster.status();
         assert_eq!(after.phase, Some(Phase::Degraded));
         assert!(after.message.unwrap().starts_with("RolloutAborted: "));
         // The spec goes back to what is stable: healthy, without a person.
         cluster.observed.rollout.spec.template = Some(template("v1"));
-        edited(&mut cluster);
+        cluster.edited();
         settle(&mut cluster);
         cluster.tick(60, 100);
         settle(&mut cluster);
-        let back = status(&cluster);
+        let back = cluster.status();
         assert_eq!((back.phase, back.message), (Some(Phase::Healthy), None));
         assert_eq!(back.abort, None);
     }
@@ -190,12 +177,12 @@ fn issue_4973_an_aborted_canary_does_not_grow() {
     );
     for fixture in [PLAIN, ROUTED, &kept] {
         let mut cluster = under_way(fixture);
-        patch(&mut cluster, |status| status.abort = Some(true));
+        cluster.patch(|status| status.abort = Some(true));
         settle(&mut cluster);
         let had = cluster.desired(hash("v2").as_str());
         for replicas in [10, 3, 20] {
             cluster.observed.rollout.spec.replicas = Some(replicas);
-            edited(&mut cluster);
+            cluster.edited();
             settle(&mut cluster);
             assert!(
                 cluster.desired(hash("v2").as_str()) <= had,
@@ -211,7 +198,7 @@ fn issue_4973_an_aborted_canary_does_not_grow() {
 fn issue_4852_a_jump_to_the_end_does_not_move_traffic_before_pods() {
     let mut cluster = under_way(ROUTED);
     assert_eq!(weight(&cluster), 20);
-    patch(&mut cluster, |status| {
+    cluster.patch(|status| {
         status.current_step_index = Some(4);
         status.pause_conditions.clear();
     });
@@ -237,7 +224,7 @@ fn issue_4852_a_jump_to_the_end_does_not_move_traffic_before_pods() {
     }
     assert!(raised);
     settle(&mut cluster);
-    assert_eq!(status(&cluster).stable_rs, Some(hash("v2")));
+    assert_eq!(cluster.status().stable_rs, Some(hash("v2")));
 }
 
 /// 3020: with dynamicStableScale, going back to the stable version in the middle sends its few pods all of the traffic.
@@ -249,17 +236,17 @@ fn issue_3020_the_way_back_waits_for_the_stable_version() {
     );
     for verb in ["abort", "back to stable"] {
         let mut cluster = under_way(&dynamic);
-        patch(&mut cluster, |status| status.pause_conditions.clear());
+        cluster.promote();
         settle(&mut cluster);
         assert_eq!(
             (weight(&cluster), cluster.desired(hash("v1").as_str())),
             (60, 2)
         );
         if verb == "abort" {
-            patch(&mut cluster, |status| status.abort = Some(true));
+            cluster.patch(|status| status.abort = Some(true));
         } else {
             cluster.observed.rollout.spec.template = Some(template("v1"));
-            edited(&mut cluster);
+            cluster.edited();
         }
         for _ in 0..20 {
             pass(&mut cluster);
@@ -298,7 +285,7 @@ fn a_routed_canary_from_start_to_end() {
     cluster.confirms = Some(false);
     let mut seen = vec![weight(&cluster)];
     for _ in 0..3 {
-        patch(&mut cluster, |status| status.pause_conditions.clear());
+        cluster.promote();
         for _ in 0..30 {
             pass(&mut cluster);
             if seen.last() != Some(&weight(&cluster)) {
@@ -308,13 +295,13 @@ fn a_routed_canary_from_start_to_end() {
         }
     }
     assert_eq!(seen, [20, 60, 100, 0]);
-    let done = status(&cluster);
+    let done = cluster.status();
     assert_eq!(done.stable_rs, Some(hash("v2")));
     // The old version stays for its 30 s, and nobody is sent to it.
     cluster.tick(40, 100);
     settle(&mut cluster);
     assert_eq!(cluster.desired(hash("v1").as_str()), 0);
-    assert_eq!(status(&cluster).phase, Some(Phase::Healthy));
+    assert_eq!(cluster.status().phase, Some(Phase::Healthy));
 }
 
 /// The analysis in the background goes from its step to the end, and its verdict counts in between.
@@ -341,18 +328,18 @@ templates:
         cluster.finish_runs(AnalysisPhase::Running);
         settle(&mut cluster);
         let known = |cluster: &Cluster| {
-            let canary = status(cluster).canary?;
+            let canary = cluster.status().canary?;
             canary.current_background_analysis_run_status
         };
         let name = format!("web-{}-2", hash("v2"));
         assert_eq!(known(&cluster).map(|run| run.name), Some(name));
-        patch(&mut cluster, |status| status.pause_conditions.clear());
+        cluster.promote();
         settle(&mut cluster);
-        assert_eq!(status(&cluster).current_step_index, Some(3));
+        assert_eq!(cluster.status().current_step_index, Some(3));
         cluster.finish_runs(verdict);
-        patch(&mut cluster, |status| status.pause_conditions.clear());
+        cluster.promote();
         settle(&mut cluster);
-        let after = status(&cluster);
+        let after = cluster.status();
         if verdict == AnalysisPhase::Failed {
             assert_eq!(after.phase, Some(Phase::Degraded));
             assert_eq!(cluster.desired(hash("v2").as_str()), 0);
@@ -381,16 +368,16 @@ fn issue_4538_the_stable_version_keeps_its_pods_until_promotion() {
     for share in [2, 6] {
         assert_eq!(cluster.desired(v1.as_str()), 10);
         assert_eq!(cluster.desired(v2.as_str()), share);
-        patch(&mut cluster, |status| status.pause_conditions.clear());
+        cluster.promote();
         for _ in 0..60 {
-            if status(&cluster).stable_rs.as_ref() == Some(&v1) {
+            if cluster.status().stable_rs.as_ref() == Some(&v1) {
                 assert_eq!(cluster.desired(v1.as_str()), 10);
             }
             pass(&mut cluster);
             cluster.tick(1, 1);
         }
     }
-    assert_eq!(status(&cluster).stable_rs, Some(v2.clone()));
+    assert_eq!(cluster.status().stable_rs, Some(v2.clone()));
     assert_eq!(cluster.desired(v1.as_str()), 0);
     assert_eq!(cluster.desired(v2.as_str()), 10);
 }

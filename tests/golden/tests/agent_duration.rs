@@ -1,7 +1,7 @@
 //! `status.duration` over whole updates on the model cluster: when each began, how long people kept it waiting, how it ended.
 #![allow(clippy::unwrap_used)]
 
-use agent_api::{Phase, RolloutDuration, RolloutStatus};
+use agent_api::{Phase, RolloutDuration};
 use agent_engine::{audit, reconcile};
 use tests_golden::agent_cluster::Cluster;
 use tests_golden::agent_fixture::{observed, template};
@@ -15,7 +15,7 @@ fn cluster(steps: &str, spec: &str) -> Cluster {
     );
     let mut cluster = Cluster::new(observed(&yaml).unwrap());
     rest(&mut cluster);
-    assert_eq!(status(&cluster).phase, Some(Phase::Healthy));
+    assert_eq!(cluster.status().phase, Some(Phase::Healthy));
     cluster
 }
 
@@ -33,16 +33,8 @@ fn rest(cluster: &mut Cluster) {
     }
 }
 
-fn status(cluster: &Cluster) -> RolloutStatus {
-    cluster.observed.rollout.status.clone().unwrap()
-}
-
 fn duration(cluster: &Cluster) -> RolloutDuration {
-    status(cluster).duration.unwrap()
-}
-
-fn change(cluster: &mut Cluster, of: impl FnOnce(&mut RolloutStatus)) {
-    of(cluster.observed.rollout.status.as_mut().unwrap());
+    cluster.status().duration.unwrap()
 }
 
 fn deploy(cluster: &mut Cluster, version: &str) {
@@ -77,9 +69,9 @@ fn waiting_for_a_person_is_counted_and_waiting_for_time_is_not() {
     assert!(duration(&cluster).manual_pause_started_at.is_some());
     check(&cluster, None, |total| total == 0);
     cluster.tick(300, 100);
-    change(&mut cluster, |status| status.pause_conditions.clear());
+    cluster.promote();
     rest(&mut cluster);
-    assert_eq!(status(&cluster).phase, Some(Phase::Healthy));
+    assert_eq!(cluster.status().phase, Some(Phase::Healthy));
     check(&cluster, Some("Promoted"), |total| {
         (300..400).contains(&total)
     });
@@ -95,11 +87,11 @@ fn ends_have_their_words() {
         cluster
     };
     let mut aborted = begun();
-    change(&mut aborted, |status| status.abort = Some(true));
+    aborted.patch(|status| status.abort = Some(true));
     rest(&mut aborted);
     check(&aborted, Some("Aborted"), |_| true);
     let first = duration(&aborted).rollout_started_at;
-    change(&mut aborted, |status| status.abort = Some(false));
+    aborted.patch(|status| status.abort = Some(false));
     rest(&mut aborted);
     check(&aborted, None, |_| true);
     assert_ne!(
@@ -109,7 +101,7 @@ fn ends_have_their_words() {
     );
 
     let mut full = begun();
-    change(&mut full, |status| status.promote_full = Some(true));
+    full.patch(|status| status.promote_full = Some(true));
     rest(&mut full);
     check(&full, Some("FastPromoted"), |_| true);
 
@@ -139,7 +131,7 @@ fn an_older_version_is_a_rollback() {
         check(&cluster, Some("Promoted"), |_| true);
         deploy(&mut cluster, "v1");
         rest(&mut cluster);
-        assert_eq!(status(&cluster).phase, Some(Phase::Healthy));
+        assert_eq!(cluster.status().phase, Some(Phase::Healthy));
         cluster
     };
     check(&served("{}"), Some("RolledBack"), |_| true);

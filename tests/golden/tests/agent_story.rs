@@ -41,7 +41,7 @@ rollout:
     let mut cluster = Cluster::new(observed(yaml).unwrap());
     let mut log = Vec::new();
     settle(&mut cluster, &mut log);
-    let status = cluster.observed.rollout.status.clone().unwrap();
+    let status = cluster.status();
     assert_eq!(
         status.phase.unwrap().as_str(),
         "Healthy",
@@ -53,7 +53,7 @@ rollout:
     cluster.observed.rollout.spec.template = Some(template("v2"));
     cluster.observed.rollout.metadata.generation = Some(2);
     settle(&mut cluster, &mut log);
-    let status = cluster.observed.rollout.status.clone().unwrap();
+    let status = cluster.status();
     assert_eq!(
         (
             cluster.desired(hash("v1").as_str()),
@@ -78,16 +78,9 @@ rollout:
         "{}",
         log.join("\n")
     );
-    cluster
-        .observed
-        .rollout
-        .status
-        .as_mut()
-        .unwrap()
-        .pause_conditions
-        .clear();
+    cluster.promote();
     settle(&mut cluster, &mut log);
-    let status = cluster.observed.rollout.status.clone().unwrap();
+    let status = cluster.status();
     assert_eq!(status.stable_rs, Some(hash("v2")), "{}", log.join("\n"));
     assert_eq!(
         status.phase.unwrap().as_str(),
@@ -172,12 +165,8 @@ fn record(cluster: &Cluster) -> GateStatus {
         .unwrap()
 }
 
-fn status(cluster: &Cluster) -> RolloutStatus {
-    cluster.observed.rollout.status.clone().unwrap()
-}
-
 fn says(cluster: &Cluster) -> String {
-    let status = status(cluster);
+    let status = cluster.status();
     format!(
         "{} {}",
         status.phase.unwrap(),
@@ -233,21 +222,14 @@ fn held_permitted_served_and_taken_back() {
     );
     assert_eq!(cluster.made.len(), 1);
     assert_eq!(record(&cluster).held.unwrap().generation, 2);
-    assert_eq!(status(&cluster).current_pod_hash, Some(hash("v1")));
+    assert_eq!(cluster.status().current_pod_hash, Some(hash("v1")));
     // Its permit comes; a person promotes the pause; all of it is out and reported.
     let forward = permit(&cluster, "v2", 7, Direction::Forward);
     hub(&mut cluster, |spec| spec.permit = Some(forward));
     settle(&mut cluster, &mut log);
     assert_eq!(says(&cluster), "Paused CanaryPauseStep");
     assert_eq!(cluster.desired(hash("v2").as_str()), 1);
-    cluster
-        .observed
-        .rollout
-        .status
-        .as_mut()
-        .unwrap()
-        .pause_conditions
-        .clear();
+    cluster.promote();
     settle(&mut cluster, &mut log);
     let outcome = record(&cluster).outcome.unwrap();
     assert_eq!(
@@ -322,7 +304,7 @@ fn a_failure_is_reported_and_only_a_newer_permit_lifts_it() {
             "{}",
             log.join("\n")
         );
-        assert_eq!(status(&cluster).abort, Some(true));
+        assert_eq!(cluster.status().abort, Some(true));
     }
     assert!(cluster.writes > writes, "the refusal is written");
     assert!(
@@ -383,8 +365,7 @@ fn a_permit_fixes_the_steps_and_one_for_older_steps_is_refused() {
         "{}",
         log.join("\n")
     );
-    let status = cluster.observed.rollout.status.as_mut().unwrap();
-    status.pause_conditions.clear();
+    cluster.promote();
     settle(&mut cluster, &mut log);
     assert_eq!(
         record(&cluster).outcome.unwrap().result,

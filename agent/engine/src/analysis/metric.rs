@@ -141,9 +141,10 @@ impl Limits {
     }
 }
 
-/// A metric that is measured until somebody ends it.
+/// A metric that is measured until somebody ends it: neither a count nor successes in a row can.
 pub fn endless(metric: &Metric) -> Result<bool, Error> {
-    Ok(Limits::of(metric)?.count.is_none())
+    let limits = Limits::of(metric)?;
+    Ok(limits.count.is_none() && limits.successes == 0)
 }
 
 /// The verdict and its sentence: failures first, then inconclusive ones outweigh them, then errors in a row outweigh both.

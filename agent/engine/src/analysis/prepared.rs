@@ -1,13 +1,14 @@
 //! The metrics of a run, ready to be measured.
 //!
-//! In: the run's spec. Out: each metric with its arguments filled in, its numbers read, whether it counts, how much of it is
+//! In: the run. Out: each metric with its arguments filled in, its numbers read, whether it counts, how much of it is
 //! kept; or what is wrong, with its path. It must not look at what was measured.
 
-use agent_api::analysis::{DryRun, MeasurementRetention};
+use agent_api::analysis::{DryRun, MeasurementRetention, is_strict};
 use agent_api::validate::Problem;
 use agent_api::validate_analysis::{Ending, validate_metrics};
-use agent_api::{AnalysisRunSpec, Metric};
+use agent_api::{AnalysisRun, AnalysisRunSpec, Metric};
 
+use super::conditions::{self, BadConditions};
 use super::metric::{self, Limits};
 use super::pattern::Pattern;
 use crate::args;
@@ -66,14 +67,18 @@ pub(super) struct Prepared {
 }
 
 /// Every metric, or the first thing that is wrong.
-pub(super) fn prepared(spec: &AnalysisRunSpec) -> Result<Vec<Prepared>, Error> {
+pub(super) fn prepared(run: &AnalysisRun, bad: &BadConditions) -> Result<Vec<Prepared>, Error> {
+    let spec = &run.spec;
+    let strict = is_strict(&run.metadata);
     let mut metrics = Vec::new();
     for (index, metric) in spec.metrics.iter().enumerate() {
-        let metric =
+        let mut metric =
             args::resolved(metric, &spec.args).map_err(|error| Error::Args { index, error })?;
+        metric.strict = metric.strict.or(strict.then_some(true));
         metrics.push(metric);
     }
-    let problems = validate_metrics(&metrics, Ending::MayRunOn);
+    let mut problems = validate_metrics(&metrics, Ending::MayRunOn);
+    problems.extend(conditions::problems(&metrics, bad));
     if !problems.is_empty() {
         return Err(Error::Metrics(problems));
     }

@@ -158,3 +158,6 @@ pub(super) fn terminate(result: &mut MetricResult, now: Timestamp) {
 
 /// What clients know a measurement by that was ended before it had a value.
 pub(super) const TERMINATED: &str = "metric terminated";
+
+#[cfg(test)]
+mod tests;

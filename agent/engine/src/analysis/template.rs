@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 
 use agent_api::analysis::{Argument, ValueFrom};
+use agent_api::validate::Problem;
+use agent_api::validate_analysis::{Ending, validate_metrics};
 use agent_api::{AnalysisRunSpec, Metric, PodHash, Rollout, StepAnalysis};
 use serde_json::Value;
 
@@ -54,6 +56,14 @@ pub enum Error {
     /// A metric cannot be judged.
     #[error(transparent)]
     Metric(#[from] super::metric::Error),
+    /// A metric that nobody could measure.
+    #[error("metric {metric:?} {what}")]
+    Unusable {
+        /// The metric.
+        metric: String,
+        /// Its field and what is wrong with it.
+        what: String,
+    },
     /// A metric that would never end a step.
     #[error("metric {0:?} has an interval and no count, so the step would never end: add a count")]
     Endless(String),
@@ -94,17 +104,35 @@ pub fn run_spec(
         let given = analysis
             .args
             .iter()
-            .find(|given| given.name == argument.name);
+            .find(|given| given.name == argument.name && has_source(given));
         if let Some(given) = given {
             *argument = given.clone();
         }
         value(argument, rollout, stable, latest)?;
     }
     merged.dry_run.extend(analysis.dry_run.iter().cloned());
-    merged
-        .measurement_retention
-        .extend(analysis.measurement_retention.iter().cloned());
+    // The first rule that names a metric counts: what the Rollout says comes before what the templates say.
+    let retention = analysis.measurement_retention.iter().cloned();
+    merged.measurement_retention.splice(0..0, retention);
     Ok(merged)
+}
+
+/// One of the templates, nested ones too, asks for strict judgements; then the whole run is judged so.
+pub fn is_strict(analysis: &StepAnalysis, templates: &Templates) -> bool {
+    let mut wanted: Vec<TemplateKey> = analysis.templates.iter().map(TemplateKey::of).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(key) = wanted.pop() {
+        let Some(template) = templates.get(&key) else {
+            continue;
+        };
+        if template.strict == Some(true) {
+            return true;
+        }
+        if seen.insert(key) {
+            wanted.extend(template.templates.iter().map(TemplateKey::of));
+        }
+    }
+    false
 }
 
 /// Checks a step's analysis as a run would: every metric can be filled in, judged, and ends.
@@ -130,8 +158,8 @@ pub fn check_background(
     metrics(analysis, templates, rollout).map(|_| ())
 }
 
-/// The metrics of a run, filled in; each can be judged.
-fn metrics(
+/// The metrics of a run, filled in; each can be measured and judged.
+pub(super) fn metrics(
     analysis: &StepAnalysis,
     templates: &Templates,
     rollout: &Rollout,
@@ -145,7 +173,26 @@ fn metrics(
         filled.push(metric);
     }
     check_rules(&spec, &filled)?;
+    if let Some(problem) = validate_metrics(&filled, Ending::MayRunOn)
+        .into_iter()
+        .next()
+    {
+        return Err(unusable(&filled, &problem));
+    }
     Ok(filled)
+}
+
+/// A problem of merged metrics, by the metric's name: its place in the run is nowhere to be seen.
+fn unusable(metrics: &[Metric], problem: &Problem) -> Error {
+    let Problem { path, message } = problem;
+    let place = path.strip_prefix("spec.metrics[");
+    let place = place.and_then(|place| place.split_once(']'));
+    let metric = place.and_then(|(index, _)| metrics.get(index.parse::<usize>().ok()?));
+    let field = place.map_or(path.as_str(), |(_, field)| field.trim_start_matches('.'));
+    Error::Unusable {
+        metric: metric.map(|metric| metric.name.clone()).unwrap_or_default(),
+        what: format!("{field}: {message}"),
+    }
 }
 
 fn add(
@@ -174,17 +221,15 @@ fn add(
         let given = analysis
             .args
             .iter()
-            .any(|given| given.name == argument.name);
+            .any(|given| given.name == argument.name && has_source(given));
         match merged
             .args
             .iter_mut()
             .find(|known| known.name == argument.name)
         {
             None => merged.args.push(argument.clone()),
-            Some(known) if known.value.is_none() && known.value_from.is_none() => {
-                *known = argument.clone()
-            }
-            Some(known) if !given && argument.value.is_some() && known.value != argument.value => {
+            Some(known) if !has_source(known) => *known = argument.clone(),
+            Some(known) if !given && has_source(argument) && known != argument => {
                 return Err(Error::ArgumentConflict(argument.name.clone()));
             }
             Some(_) => {}
@@ -201,6 +246,10 @@ fn add(
         )?;
     }
     Ok(())
+}
+
+fn has_source(argument: &Argument) -> bool {
+    argument.value.is_some() || argument.value_from.is_some()
 }
 
 fn value(
@@ -271,3 +320,6 @@ fn at_path<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     }
     Some(at)
 }
+
+#[cfg(test)]
+mod tests;

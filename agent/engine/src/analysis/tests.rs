@@ -1,15 +1,12 @@
 //! Runs as tables: what was measured, and what came of it.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
-use agent_api::analysis::{AnalysisTemplateSpec, Argument};
-use agent_api::{AnalysisRun, Metric, PodHash, Rollout, StepAnalysis};
+use agent_api::AnalysisRun;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::prepared::KEPT_MEASUREMENTS;
-use super::template::{check_step, run_spec};
 use super::*;
-use crate::observed::{TemplateKey, Templates};
 
 const START: &str = "2026-01-01T00:00:00Z";
 
@@ -49,6 +46,7 @@ fn live(run: AnalysisRun, letters: &str) -> (AnalysisRun, i64, usize) {
         run,
         finished: Vec::new(),
         in_flight: BTreeSet::new(),
+        bad_conditions: BadConditions::new(),
     };
     let mut letters = letters.chars();
     let mut measured = 0;
@@ -109,111 +107,6 @@ fn live(run: AnalysisRun, letters: &str) -> (AnalysisRun, i64, usize) {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table, one line a row")]
-fn verdicts() {
-    use AnalysisPhase::{Error, Failed, Inconclusive, Running, Successful};
-    // metric, outcomes, phase, seconds, measurements
-    let table = [
-        (json!({}), "s", Successful, 0, 1),
-        (json!({}), "f", Failed, 0, 1),
-        (json!({}), "i", Inconclusive, 0, 1),
-        (
-            json!({"count": 3, "interval": "10s"}),
-            "sss",
-            Successful,
-            20,
-            3,
-        ),
-        (json!({"count": 3, "interval": "10s"}), "sf", Failed, 10, 2),
-        (
-            json!({"count": "3", "interval": "10s", "failureLimit": "1"}),
-            "sfs",
-            Successful,
-            20,
-            3,
-        ),
-        (
-            json!({"count": 3, "interval": "10s", "failureLimit": 1}),
-            "sff",
-            Failed,
-            20,
-            3,
-        ),
-        (
-            json!({"count": 3, "interval": "10s", "failureLimit": -1}),
-            "fff",
-            Successful,
-            20,
-            3,
-        ),
-        (
-            json!({"count": 3, "interval": "10s", "inconclusiveLimit": 1}),
-            "isi",
-            Inconclusive,
-            20,
-            3,
-        ),
-        (json!({"initialDelay": "1m"}), "s", Successful, 60, 1),
-        // Errors do not count, and are tried again after ten seconds whatever the interval.
-        (
-            json!({"count": 2, "interval": "1m"}),
-            "esees",
-            Successful,
-            90,
-            5,
-        ),
-        (json!({}), "eeees", Successful, 40, 5),
-        (json!({}), "eeeee", Error, 40, 5),
-        (json!({"consecutiveErrorLimit": 0}), "e", Error, 0, 1),
-        (
-            json!({"consecutiveErrorLimit": 1, "count": 3, "interval": "10s"}),
-            "ses",
-            Running,
-            30,
-            3,
-        ),
-        (
-            json!({"consecutiveSuccessLimit": 2, "interval": "10s"}),
-            "sfss",
-            Failed,
-            10,
-            2,
-        ),
-        (
-            json!({"consecutiveSuccessLimit": 2, "interval": "10s", "failureLimit": 3}),
-            "sfss",
-            Successful,
-            30,
-            4,
-        ),
-        (
-            json!({"consecutiveSuccessLimit": 2, "count": 3, "interval": "10s", "failureLimit": 1}),
-            "sfs",
-            Inconclusive,
-            20,
-            3,
-        ),
-        (
-            json!({"consecutiveSuccessLimit": 2, "count": 3, "interval": "10s", "failureLimit": -1}),
-            "fsf",
-            Failed,
-            20,
-            3,
-        ),
-        // Without a count it is measured until somebody ends it.
-        (json!({"interval": "10s"}), "ssss", Running, 40, 4),
-    ];
-    for (fields, letters, phase, seconds, measured) in table {
-        let (run, took, count) = live(run(json!([metric(fields.clone())]), json!({})), letters);
-        let status = run.status.unwrap();
-        assert_eq!(status.phase, Some(phase), "{fields} {letters}: {status:?}");
-        if phase.is_completed() {
-            assert_eq!((took, count), (seconds, measured), "{fields} {letters}");
-        }
-    }
-}
-
-#[test]
 fn one_bad_metric_ends_the_others() {
     let metrics = json!([
         {"name": "slow", "count": 5, "interval": "1m", "provider": {"prometheus": {"query": "a"}}},
@@ -260,6 +153,7 @@ fn a_measurement_under_way_is_given_up() {
         run,
         finished: vec![finished],
         in_flight: BTreeSet::from(["slow".into()]),
+        bad_conditions: BadConditions::new(),
     };
     let plan = reconcile(&observed);
     assert_eq!(
@@ -281,6 +175,7 @@ fn ended_by_request() {
         ),
         finished: Vec::new(),
         in_flight: BTreeSet::new(),
+        bad_conditions: BadConditions::new(),
     };
     let plan = reconcile(&observed);
     assert_eq!(
@@ -316,6 +211,7 @@ fn waiting(metrics: Value) -> AnalysisRun {
             ..finished("m", AnalysisPhase::Running)
         }],
         in_flight: BTreeSet::new(),
+        bad_conditions: BadConditions::new(),
     };
     observed.run.status = Some(reconcile(&observed).status);
     observed.run
@@ -336,6 +232,7 @@ fn a_measurement_that_needs_time_is_gone_on_with() {
         run,
         finished: Vec::new(),
         in_flight: BTreeSet::new(),
+        bad_conditions: BadConditions::new(),
     };
     let plan = reconcile(&observed);
     assert_eq!((plan.actions.len(), plan.wake), (0, Some(at(30))));
@@ -373,6 +270,7 @@ fn the_end_of_a_run_ends_what_waits_for_its_provider() {
         run,
         finished: vec![finished("bad", AnalysisPhase::Failed)],
         in_flight: BTreeSet::new(),
+        bad_conditions: BadConditions::new(),
     };
     for asked in [false, true] {
         if asked {
@@ -406,6 +304,7 @@ fn a_run_taken_over_is_gone_on_with() {
         run,
         finished: Vec::new(),
         in_flight: BTreeSet::new(),
+        bad_conditions: BadConditions::new(),
     };
     let plan = reconcile(&observed);
     assert!(
@@ -428,6 +327,7 @@ fn the_last_answer_is_waited_for() {
         run: run(metrics, more),
         finished: Vec::new(),
         in_flight: BTreeSet::from(["a".into(), "dry".into()]),
+        bad_conditions: BadConditions::new(),
     };
     let plan = reconcile(&observed);
     assert_eq!(
@@ -501,6 +401,7 @@ fn what_cannot_be_carried_out_is_an_error() {
             run: run(metrics.clone(), json!({})),
             finished: Vec::new(),
             in_flight: BTreeSet::new(),
+            bad_conditions: BadConditions::new(),
         };
         let plan = reconcile(&observed);
         assert_eq!(plan.status.phase, Some(AnalysisPhase::Error), "{metrics}");
@@ -524,135 +425,10 @@ fn time_to_live() {
         run,
         finished: Vec::new(),
         in_flight: BTreeSet::new(),
+        bad_conditions: BadConditions::new(),
     };
     let plan = reconcile(&observed);
     assert_eq!((plan.actions.len(), plan.wake), (0, Some(at(60))));
     observed.now = at(60);
     assert_eq!(reconcile(&observed).actions, vec![Action::DeleteRun]);
-}
-
-fn templates(all: Value) -> Templates {
-    let all = all.as_object().unwrap().clone();
-    all.into_iter()
-        .map(|(name, spec)| {
-            let spec: AnalysisTemplateSpec = serde_json::from_value(spec).unwrap();
-            (
-                TemplateKey {
-                    name,
-                    cluster_scope: false,
-                },
-                spec,
-            )
-        })
-        .collect()
-}
-
-fn step(names: &[&str], args: Value) -> StepAnalysis {
-    let names: Vec<Value> = names
-        .iter()
-        .map(|name| json!({"templateName": name}))
-        .collect();
-    serde_json::from_value(json!({"templates": names, "args": args})).unwrap()
-}
-
-fn rollout() -> Rollout {
-    serde_json::from_value(json!({
-        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
-        "metadata": {"name": "web", "labels": {"region": "eu"}}, "spec": {"replicas": 3},
-    }))
-    .unwrap()
-}
-
-#[test]
-fn arguments_come_from_everywhere() {
-    let templates = templates(json!({"t": {
-        "args": [{"name": "given"}, {"name": "own", "value": "mine"}, {"name": "stable"}, {"name": "latest"}, {"name": "field"}, {"name": "number"}],
-        "metrics": [metric(json!({"successCondition": "{{args.given}}/{{ args.own }}/{{args.stable}}/{{args.latest}}/{{args.field}}/{{args.number}}/{{other}}"}))],
-    }}));
-    let args = json!([
-        {"name": "given", "value": "a \"quoted\" one"},
-        {"name": "stable", "valueFrom": {"podTemplateHashValue": "Stable"}},
-        {"name": "latest", "valueFrom": {"podTemplateHashValue": "Latest"}},
-        {"name": "field", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['region']"}}},
-        {"name": "number", "valueFrom": {"fieldRef": {"fieldPath": "spec.replicas"}}},
-    ]);
-    let spec = run_spec(
-        &step(&["t"], args),
-        &templates,
-        &rollout(),
-        &PodHash("s1".into()),
-        &PodHash("l1".into()),
-    )
-    .unwrap();
-    let filled: Metric = crate::args::resolved(&spec.metrics[0], &spec.args).unwrap();
-    assert_eq!(
-        filled.success_condition.unwrap(),
-        "a \"quoted\" one/mine/s1/l1/eu/3/{{other}}"
-    );
-    assert!(
-        spec.args
-            .iter()
-            .all(|argument: &Argument| argument.value.is_some() && argument.value_from.is_none())
-    );
-}
-
-#[test]
-fn templates_add_up() {
-    let one = |name: &str| json!({"name": name, "provider": {"prometheus": {"query": "q"}}});
-    let templates = templates(json!({
-        "a": {"metrics": [one("m1")], "templates": [{"templateName": "b"}]},
-        "b": {"metrics": [one("m2")], "templates": [{"templateName": "a"}]},
-        "c": {"metrics": [one("m1")]},
-        "d": {"metrics": [one("m3")], "args": [{"name": "x", "value": "1"}]},
-        "e": {"metrics": [one("m4")], "args": [{"name": "x", "value": "2"}]},
-        "endless": {"metrics": [{"name": "m", "interval": "10s", "provider": {}}]},
-        "open": {"metrics": [one("m")], "args": [{"name": "x"}]},
-        "secret": {"metrics": [one("m")], "args": [{"name": "x", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
-        "lost": {"metrics": [one("m")], "args": [{"name": "x", "valueFrom": {"fieldRef": {"fieldPath": "spec.nothing"}}}]},
-    }));
-    let check = |names: &[&str], args: Value| match check_step(
-        &step(names, args),
-        &templates,
-        &rollout(),
-    ) {
-        Ok(()) => "good".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let names = |names: &[&str]| {
-        let hash = PodHash::default();
-        let spec = run_spec(
-            &step(names, json!([])),
-            &templates,
-            &rollout(),
-            &hash,
-            &hash,
-        )
-        .unwrap();
-        spec.metrics
-            .into_iter()
-            .map(|metric| metric.name)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    assert_eq!(names(&["a"]), "m1 m2");
-    assert_eq!(names(&["a", "b", "d"]), "m1 m2 m3");
-    let table = [
-        (vec!["a", "c"], "more than one"),
-        (vec!["d", "e"], "different values"),
-        (vec!["missing"], "AnalysisTemplate/missing does not exist"),
-        (vec![], "no metrics"),
-        (vec!["endless"], "never end"),
-        (vec!["open"], "has no value"),
-        (vec!["secret"], "good"),
-        (vec!["lost"], "spec.nothing"),
-        (vec!["d"], "good"),
-    ];
-    for (names, word) in table {
-        let found = check(&names, json!([]));
-        assert!(found.contains(word), "{names:?}: {found}");
-    }
-    assert_eq!(
-        check(&["d", "e"], json!([{"name": "x", "value": "3"}])),
-        "good"
-    );
 }

@@ -4,13 +4,14 @@
 //! stable version. It must not scale and must not touch a Service.
 
 use agent_api::names::pause_reason;
-use agent_api::{AnalysisPhase, BlueGreenStrategy, PodHash, StatusTime, StepAnalysis};
+use agent_api::{BlueGreenStrategy, PodHash, StatusTime, StepAnalysis};
 use jiff::SignedDuration;
 
 use super::{DEFAULT_DELAY, SWITCHED, Stage};
 use crate::gate::decision::Mode;
 use crate::pass::Pass;
 use crate::pass::runs::RunKind;
+use crate::pass::verdict::Heard;
 use crate::plan::EventKind;
 use crate::planted::Planted;
 use crate::reason::Reason;
@@ -246,49 +247,11 @@ impl Pass<'_> {
         let Some(analysis) = analysis else {
             return true;
         };
-        if self.resumed_after_inconclusive(kind) {
-            self.clear_pauses();
-            self.next_attempt();
-        }
+        self.resume_run(kind);
         if !there && !self.has_run(kind) {
             return false;
         }
-        let run = self.run_of(kind, analysis);
-        match run.phase {
-            AnalysisPhase::Successful => true,
-            AnalysisPhase::Running | AnalysisPhase::Pending => {
-                if self.bug.is(Planted::AnalysisAssumedGood) {
-                    return true;
-                }
-                self.clear_pauses();
-                let what = kind.what();
-                self.reasons.push(Reason::PromotionAnalysis {
-                    what,
-                    run: run.name,
-                });
-                false
-            }
-            AnalysisPhase::Inconclusive => {
-                self.pause_inconclusive(kind.what(), run.name);
-                false
-            }
-            AnalysisPhase::Failed | AnalysisPhase::Error => {
-                self.abort_for(kind.what(), &run);
-                false
-            }
-        }
-    }
-
-    fn pause_inconclusive(&mut self, what: &str, run: String) {
-        if self
-            .pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN)
-            .is_none()
-        {
-            self.add_pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN);
-            let message = format!("paused {what}: analysis {run} is inconclusive");
-            self.event(EventKind::Warning, "RolloutPaused", message, "inconclusive");
-        }
-        self.reasons.push(Reason::AnalysisInconclusive { run });
+        self.follow_run(kind, analysis) == Heard::Good
     }
 
     /// The new version is active and verified: it is the stable one from now on.

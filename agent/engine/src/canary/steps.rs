@@ -4,15 +4,15 @@
 
 use agent_api::duration::from_int_or_string;
 use agent_api::names::pause_reason;
-use agent_api::{AnalysisPhase, CanaryStep, PauseStep, StepAnalysis, StepKind};
+use agent_api::{CanaryStep, PauseStep, StepAnalysis, StepKind};
 use jiff::SignedDuration;
 
 use super::replicas::{FULL_WEIGHT, Want, threshold};
 use crate::pass::Pass;
 use crate::pass::background::Background;
 use crate::pass::runs::RunKind;
+use crate::pass::verdict::Heard;
 use crate::plan::EventKind;
-use crate::planted::Planted;
 use crate::reason::Reason;
 
 /// Whether a step is done.
@@ -240,45 +240,10 @@ impl Pass<'_> {
     }
 
     fn analysis_step(&mut self, analysis: &StepAnalysis) -> Done {
-        let shown = self.index.saturating_add(1);
-        if self.resumed_after_inconclusive(RunKind::Step) {
-            self.clear_pauses();
-            self.next_attempt();
-        }
-        let run = self.run_of(RunKind::Step, analysis);
-        match run.phase {
-            AnalysisPhase::Successful => Done::Yes,
-            AnalysisPhase::Running | AnalysisPhase::Pending => {
-                if self.bug.is(Planted::AnalysisAssumedGood) {
-                    return Done::Yes;
-                }
-                self.clear_pauses();
-                self.reasons.push(Reason::AnalysisRunning {
-                    step: Some(shown),
-                    run: run.name,
-                });
-                Done::No
-            }
-            AnalysisPhase::Inconclusive => {
-                if self
-                    .pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN)
-                    .is_none()
-                {
-                    self.add_pause(pause_reason::INCONCLUSIVE_ANALYSIS_RUN);
-                    let message = format!(
-                        "paused at step {shown}: analysis {} is inconclusive",
-                        run.name
-                    );
-                    self.event(EventKind::Warning, "RolloutPaused", message, "inconclusive");
-                }
-                self.reasons
-                    .push(Reason::AnalysisInconclusive { run: run.name });
-                Done::No
-            }
-            AnalysisPhase::Failed | AnalysisPhase::Error => {
-                self.abort_for(&format!("of step {shown}"), &run);
-                Done::No
-            }
+        self.resume_run(RunKind::Step);
+        match self.follow_run(RunKind::Step, analysis) {
+            Heard::Good => Done::Yes,
+            Heard::Runs | Heard::Stops => Done::No,
         }
     }
 }

@@ -5,14 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::names::pause_reason;
-use agent_api::{AnalysisPhase, StepAnalysis};
+use agent_api::StepAnalysis;
 
 use super::Pass;
-use super::runs::{RunKind, RunView};
-use crate::plan::EventKind;
-use crate::planted::Planted;
-use crate::reason::Reason;
+use super::runs::RunKind;
+use super::verdict::Heard;
 use crate::sets::ANNOTATION_BACKGROUND_ATTEMPT;
 
 /// Whether the walk through the steps may go on.
@@ -43,45 +40,10 @@ impl<'a> Pass<'a> {
         let Some(analysis) = self.in_background() else {
             return Background::Good;
         };
-        // The sign that somebody has promoted stays for the present step: its pause was lifted with this one.
-        if self.resumed_after_inconclusive(RunKind::Background) {
-            self.next_background();
-        }
-        let run = self.run_of(RunKind::Background, analysis);
-        self.follow(run)
-    }
-
-    fn follow(&mut self, run: RunView) -> Background {
-        if self.bug.is(Planted::BackgroundIgnored) {
-            return Background::Good;
-        }
-        match run.phase {
-            AnalysisPhase::Successful => Background::Good,
-            AnalysisPhase::Running | AnalysisPhase::Pending => {
-                self.reasons.push(Reason::AnalysisRunning {
-                    step: None,
-                    run: run.name,
-                });
-                Background::Good
-            }
-            AnalysisPhase::Inconclusive => {
-                let reason = pause_reason::INCONCLUSIVE_ANALYSIS_RUN;
-                if self.pause(reason).is_none() {
-                    self.add_pause(reason);
-                    let message = format!(
-                        "paused: analysis {} in the background is inconclusive",
-                        run.name
-                    );
-                    self.event(EventKind::Warning, "RolloutPaused", message, "background");
-                }
-                self.reasons
-                    .push(Reason::AnalysisInconclusive { run: run.name });
-                Background::Stops
-            }
-            AnalysisPhase::Failed | AnalysisPhase::Error => {
-                self.abort_for("in the background", &run);
-                Background::Stops
-            }
+        self.resume_run(RunKind::Background);
+        match self.follow_run(RunKind::Background, analysis) {
+            Heard::Good | Heard::Runs => Background::Good,
+            Heard::Stops => Background::Stops,
         }
     }
 

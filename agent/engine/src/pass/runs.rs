@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use agent_api::names::{
-    LABEL_INSTANCE_ID, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX,
-    ROLLOUT_TYPE_BACKGROUND, ROLLOUT_TYPE_POST_PROMOTION, ROLLOUT_TYPE_PRE_PROMOTION,
-    ROLLOUT_TYPE_STEP, pause_reason,
+    ANNOTATION_REVISION, ANNOTATION_STRICT, LABEL_INSTANCE_ID, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE,
+    LABEL_STEP_INDEX, ROLLOUT_TYPE_BACKGROUND, ROLLOUT_TYPE_POST_PROMOTION,
+    ROLLOUT_TYPE_PRE_PROMOTION, ROLLOUT_TYPE_STEP, pause_reason,
 };
 use agent_api::object::ObjectMeta;
 use agent_api::rollout_status::AnalysisRunRef;
@@ -16,7 +16,7 @@ use agent_api::{AnalysisPhase, AnalysisRun, CanaryStep, RolloutStatus, StepAnaly
 
 use super::current::owner;
 use super::{Pass, Strategy};
-use crate::analysis::template::run_spec;
+use crate::analysis::template::{is_strict, run_spec};
 use crate::claims::{self, NamedKind};
 use crate::plan::{Action, EventKind};
 use crate::planted::Planted;
@@ -183,12 +183,7 @@ impl Pass<'_> {
         self.note_run(kind, &run);
         match run.phase {
             AnalysisPhase::Failed | AnalysisPhase::Error => {
-                let what = match kind {
-                    RunKind::Step => format!("of step {}", self.index.saturating_add(1)),
-                    RunKind::Background | RunKind::PrePromotion | RunKind::PostPromotion => {
-                        kind.what().to_owned()
-                    }
-                };
+                let what = self.what_run(kind);
                 self.abort_for(&what, &run);
             }
             AnalysisPhase::Successful
@@ -249,6 +244,7 @@ impl Pass<'_> {
                 };
             }
         };
+        let strict = is_strict(analysis, &self.effective.templates);
         let extra = analysis.analysis_run_metadata.clone().unwrap_or_default();
         let mut labels: BTreeMap<String, String> = extra.labels;
         labels.insert(LABEL_POD_HASH.to_owned(), self.new.hash.to_string());
@@ -271,9 +267,10 @@ impl Pass<'_> {
                         .annotations
                         .into_iter()
                         .chain([(
-                            agent_api::names::ANNOTATION_REVISION.to_owned(),
+                            ANNOTATION_REVISION.to_owned(),
                             self.new.revision.to_string(),
                         )])
+                        .chain(strict.then(|| (ANNOTATION_STRICT.to_owned(), "true".to_owned())))
                         .collect(),
                 ),
                 owner_references: Some(vec![owner(self.observed)]),

@@ -4,12 +4,14 @@
 //! must not read a clock: `now()` is the time that it was given.
 
 use expr::{Context, ContextProvider, Environment, Error, Result, Value};
-use jiff::Timestamp;
 
 use super::samples;
 
 /// The name under which element accesses are checked; a letter that no condition can write by accident.
 pub const INSIDE: &str = "_inside";
+
+/// The name under which the time is known to `now()`.
+pub const NOW: &str = "_now";
 
 /// Functions of the language itself.
 const BUILT_IN: [&str; 68] = [
@@ -104,18 +106,16 @@ pub fn type_name(value: &Value) -> &'static str {
 }
 
 /// Adds the functions of analyses.
-pub fn add(environment: &mut Environment<'_>, now: Timestamp) {
+pub fn add(environment: &mut Environment<'_>) {
     environment.add_function("asInt", |call| as_int(one(&call.ident, call.args)?));
     environment.add_function("asFloat", |call| as_float(one(&call.ident, call.args)?));
     environment.add_function("isNaN", |call| {
-        Ok(Value::Bool(
-            matches!(one(&call.ident, call.args)?, Value::Float(number) if number.is_nan()),
-        ))
+        let number = number(&call.ident, one(&call.ident, call.args)?)?;
+        Ok(Value::Bool(number.is_nan()))
     });
     environment.add_function("isInf", |call| {
-        Ok(Value::Bool(
-            matches!(one(&call.ident, call.args)?, Value::Float(number) if number.is_infinite()),
-        ))
+        let number = number(&call.ident, one(&call.ident, call.args)?)?;
+        Ok(Value::Bool(number.is_infinite()))
     });
     environment.add_function("isNil", |call| {
         Ok(Value::Bool(matches!(
@@ -131,12 +131,9 @@ pub fn add(environment: &mut Environment<'_>, now: Timestamp) {
             value
         })
     });
-    environment.add_function("now", move |call| {
-        if call.args.is_empty() {
-            Ok(Value::Integer(now.as_second()))
-        } else {
-            failed("now() takes nothing")
-        }
+    environment.add_function("now", |call| match call.ctx.get(NOW) {
+        Some(now) if call.args.is_empty() => Ok(now.clone()),
+        Some(_) | None => failed("now() takes nothing"),
     });
     environment.add_function(INSIDE, |call| {
         let [list, place] = two("[]", call.args)?;
@@ -202,8 +199,35 @@ fn as_float(value: Value) -> Result<Value> {
     }
 }
 
-/// The place itself, if the list has it; keys of maps pass, a missing one is nil as in the language.
+/// A number as a float; anything else is no question for a function of numbers.
+#[allow(clippy::cast_precision_loss)]
+fn number(name: &str, value: Value) -> Result<f64> {
+    match value {
+        Value::Float(number) => Ok(number),
+        Value::Integer(number) => Ok(number as f64),
+        Value::Bool(_)
+        | Value::Nil
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Bytes(_)
+        | Value::Map(_)
+        | Value::KeyedMap(_) => failed(format!(
+            "{name}() takes a number, not {}",
+            type_name(&value)
+        )),
+    }
+}
+
+/// The place itself, if the list has it; keys of maps pass, a missing one is nil as in the language. What is neither list
+/// nor map has no places at all, whatever a question mark before them says.
 fn inside(list: &Value, place: Value) -> Result<Value> {
+    if let (
+        Value::Array(_) | Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::String(_),
+        Value::String(name),
+    ) = (list, &place)
+    {
+        return failed(format!("{} has no field {name:?}", type_name(list)));
+    }
     let (Value::Array(items), Value::Integer(index)) = (list, &place) else {
         return Ok(place);
     };

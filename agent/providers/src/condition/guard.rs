@@ -66,10 +66,13 @@ pub enum Refusal {
         "its range is not between two whole numbers less than {MAX_RANGE} apart, or it has two ranges"
     )]
     Range,
+    /// A number compared with something else.
+    #[error("it compares a number with {0}, which never fits: compare it with a number")]
+    Kinds(String),
 }
 
-/// Checks a condition and wraps its element accesses.
-pub fn guard(source: &str) -> Result<String, Refusal> {
+/// Checks a condition and wraps its element accesses; `numeric` says that it will judge nothing but numbers.
+pub fn guard(source: &str, numeric: bool) -> Result<String, Refusal> {
     if source.len() > MAX_BYTES {
         return Err(Refusal::TooLong);
     }
@@ -86,6 +89,9 @@ pub fn guard(source: &str) -> Result<String, Refusal> {
     check_names(&tokens)?;
     check_fields(&tokens, &partners)?;
     check_ranges(&tokens)?;
+    if numeric {
+        check_kinds(&tokens, &partners)?;
+    }
     Ok(wrap(source, &tokens, &partners))
 }
 
@@ -192,6 +198,39 @@ fn check_ranges(tokens: &[Token<'_>]) -> Result<(), Refusal> {
     }
 }
 
+/// The language finds out before it runs that `result[0] != "x"` compares what cannot be compared; its interpreter would
+/// say that they differ.
+fn check_kinds(tokens: &[Token<'_>], partners: &[Option<usize>]) -> Result<(), Refusal> {
+    let at = |index: Option<usize>| index.and_then(|index| tokens.get(index));
+    for (index, token) in tokens.iter().enumerate() {
+        if !matches!(token.text, "==" | "!=" | "in") {
+            continue;
+        }
+        let next = index.saturating_add(1);
+        let before = index.checked_sub(1);
+        // `not in` has a word more.
+        let before = before.filter(|before| text_at(tokens, Some(*before)) != "not");
+        let before = before.or(index.checked_sub(2));
+        let left = before.and_then(|before| operand(tokens, partners, before.saturating_add(1), 0));
+        let is_number = |start: Option<usize>| {
+            let root = text_at(tokens, start);
+            let field = text_at(tokens, start.and_then(|start| start.checked_add(1)));
+            (root == "result" || root == "#") && !matches!(field, "." | "?.")
+        };
+        let word =
+            |token: &&Token<'_>| token.kind == Kind::Text || matches!(token.text, "true" | "false");
+        let found = match (is_number(left), is_number(Some(next))) {
+            (true, _) => at(Some(next)).filter(word),
+            (_, true) => at(before).filter(word),
+            (_, _) => None,
+        };
+        if let Some(found) = found {
+            return Err(Refusal::Kinds(found.text.to_owned()));
+        }
+    }
+    Ok(())
+}
+
 /// `a[i]` becomes `a[inside(a, i)]`, which fails where the element is missing.
 fn wrap(source: &str, tokens: &[Token<'_>], partners: &[Option<usize>]) -> String {
     wrap_span(source, tokens, partners, 0, tokens.len())
@@ -210,10 +249,24 @@ fn wrap_span(
         let close = partners.get(index).copied().flatten();
         match (token.text, close, operand(tokens, partners, index, from)) {
             ("[", Some(close), Some(start)) if is_element(tokens, partners, index, close) => {
-                let list = wrap_span(source, tokens, partners, start, index);
+                let list = wrap_span(source, tokens, partners, start, owner_end(tokens, index));
                 let place = wrap_span(source, tokens, partners, index.saturating_add(1), close);
                 text.push_str(&format!("[{INSIDE}({list}, {place})]"));
                 index = close.saturating_add(1);
+            }
+            // A field that may be absent of a thing that may be nil, but not of a number.
+            ("?.", _, Some(start)) if is_name(tokens, index.saturating_add(1)) => {
+                let name = index.saturating_add(1);
+                let owner = wrap_span(source, tokens, partners, start, index);
+                let field = text_at(tokens, Some(name));
+                text.push_str(&format!("?.[{INSIDE}({owner}, \"{field}\")]"));
+                text.push_str(gap(source, tokens, name));
+                index = name.saturating_add(1);
+            }
+            // A field without an owner is one of the predicate's element.
+            (".", _, None) if is_name(tokens, index.saturating_add(1)) => {
+                text.push_str("#.");
+                index = index.saturating_add(1);
             }
             (other, _, _) => {
                 text.push_str(other);
@@ -223,6 +276,19 @@ fn wrap_span(
         }
     }
     text
+}
+
+fn is_name(tokens: &[Token<'_>], index: usize) -> bool {
+    tokens
+        .get(index)
+        .is_some_and(|token| token.kind == Kind::Name)
+}
+
+/// Where the operand of a bracket ends: before the bracket, and before the question mark between them.
+fn owner_end(tokens: &[Token<'_>], index: usize) -> usize {
+    let before = index.checked_sub(1);
+    let before = before.filter(|before| text_at(tokens, Some(*before)) == "?.");
+    before.unwrap_or(index)
 }
 
 /// What stood between a token and the next one: a blank where it was a comment.
@@ -244,7 +310,8 @@ fn operand(
     index: usize,
     from: usize,
 ) -> Option<usize> {
-    let mut start = index.checked_sub(1).filter(|start| *start >= from)?;
+    let end = owner_end(tokens, index);
+    let mut start = end.checked_sub(1).filter(|start| *start >= from)?;
     loop {
         let token = tokens.get(start)?;
         match (token.text, token.kind) {
@@ -283,7 +350,7 @@ fn ends_operand(tokens: &[Token<'_>], at: usize) -> bool {
         Kind::Name => !KEYWORDS.contains(&token.text) || token.text == "result",
         Kind::Text => true,
         Kind::Number => false,
-        Kind::Mark => matches!(token.text, ")" | "]"),
+        Kind::Mark => matches!(token.text, ")" | "]" | "}"),
     })
 }
 

@@ -82,7 +82,7 @@ fn answers() {
             table("double", &["NaN", "+Inf", "-Inf"]),
             Ok("[NaN,+Inf,-Inf]"),
         ),
-        (table("double", &["1", ""]), Ok("[1.0,null]")),
+        (table("double", &["1", ""]), Ok("[1,null]")),
         (with_default, Ok("[7,2]")),
         (table("boolean", &["true", "false"]), Ok("[true,false]")),
         (

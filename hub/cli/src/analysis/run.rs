@@ -4,27 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use agent_api::analysis::DryRun;
+use agent_api::analysis::{Argument, DryRun, SecretKeyRef};
 use agent_api::validate_analysis::{Ending, validate_metrics};
 use agent_api::{AnalysisPhase, AnalysisRun, IntOrString, Measurement, Metric};
-use agent_engine::analysis::{Action, Finished, Observed, Plan, reconcile};
-use agent_engine::args::resolved;
-use agent_providers::{Asker, Outcome};
+use agent_engine::analysis::{Action, Finished, Observed, Plan, conditions, reconcile};
+use agent_engine::args::{resolved, secrets_of};
+use agent_providers::{Asker, Outcome, condition};
 use jiff::Timestamp;
-use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::secrets::{LocalSecrets, filled};
 use super::show::{Show, verdict};
 use super::subject::{Loaded, load};
-use super::{asker, subject};
+use super::{NAMESPACE, asker};
 use crate::args::Look;
 use crate::args::analysis::Run;
 use crate::failure::{Answer, Failure};
 
-/// The namespace that a run from here is in, for providers that ask.
-const NAMESPACE: &str = "default";
 /// Finished measurements that wait to be looked at: one for each metric is under way at most.
 const WAITING: usize = 64;
 /// Longest wait between two looks, in case the clock was set.
@@ -35,12 +31,11 @@ pub async fn run(look: Look, args: &Run) -> Result<Answer, Failure> {
     let Loaded { mut run, secrets } = load(&args.subject)?;
     change(&mut run, args);
     check(&run)?;
-    let contents = secrets.arguments(&run.spec.args)?;
+    secrets.check(&run.spec)?;
     let (sender, finished) = mpsc::channel(WAITING);
     let measuring = Measuring {
         asker: asker(&args.subject, &secrets),
-        contents,
-        secrets,
+        args: run.spec.args.clone(),
         sender,
         tasks: HashMap::new(),
     };
@@ -73,7 +68,6 @@ fn change(run: &mut AnalysisRun, args: &Run) {
 /// Refuses what the engine would, and what needs a cluster.
 fn check(run: &AnalysisRun) -> Result<(), Failure> {
     let mut filled = Vec::new();
-    let places = subject::with_places(&run.spec.args);
     for metric in &run.spec.metrics {
         if metric.provider.job.is_some() {
             return Err(Failure::Usage(format!(
@@ -81,8 +75,8 @@ fn check(run: &AnalysisRun) -> Result<(), Failure> {
                 metric.name
             )));
         }
-        let metric =
-            resolved(metric, &places).map_err(|error| Failure::Problems(error.to_string()))?;
+        let metric = resolved(metric, &run.spec.args)
+            .map_err(|error| Failure::Problems(error.to_string()))?;
         filled.push(metric);
     }
     let problems = validate_metrics(&filled, Ending::MayRunOn);
@@ -96,9 +90,8 @@ fn check(run: &AnalysisRun) -> Result<(), Failure> {
 /// Measurements under way.
 struct Measuring {
     asker: Asker,
-    /// Arguments that come from Secrets.
-    contents: Vec<(String, SecretString)>,
-    secrets: LocalSecrets,
+    /// Some of them come from Secrets.
+    args: Vec<Argument>,
     sender: mpsc::Sender<Finished>,
     tasks: HashMap<String, AbortHandle>,
 }
@@ -110,8 +103,6 @@ async fn lead(
     mut finished: mpsc::Receiver<Finished>,
     show: &mut Show,
 ) -> bool {
-    let written = run.spec.args.clone();
-    run.spec.args = subject::with_places(&written);
     let mut fresh = Vec::new();
     let mut interrupted = false;
     loop {
@@ -121,6 +112,7 @@ async fn lead(
             run: run.clone(),
             finished: std::mem::take(&mut fresh),
             in_flight: measuring.tasks.keys().cloned().collect::<BTreeSet<_>>(),
+            bad_conditions: condition::refused(conditions::of_run(run)),
         };
         let Plan {
             actions,
@@ -155,7 +147,6 @@ async fn lead(
             }
         }
     }
-    run.spec.args = written;
     interrupted
 }
 
@@ -180,10 +171,10 @@ impl Measuring {
 
     fn start(&mut self, metric: Metric, before: Option<Measurement>) {
         let name = metric.name.clone();
-        let (asker, secrets) = (self.asker.clone(), self.secrets.clone());
-        let (contents, sender) = (self.contents.clone(), self.sender.clone());
+        let (asker, sender) = (self.asker.clone(), self.sender.clone());
+        let arguments = secrets_of(&metric, &self.args);
         let task = tokio::spawn(async move {
-            let finished = measure(&asker, &secrets, &contents, &metric, before).await;
+            let finished = measure(&asker, &arguments, metric, before).await;
             // Nobody listens any more when the run is over.
             let _ = sender.send(finished).await;
         });
@@ -193,9 +184,8 @@ impl Measuring {
 
 async fn measure(
     asker: &Asker,
-    secrets: &LocalSecrets,
-    contents: &[(String, SecretString)],
-    metric: &Metric,
+    arguments: &[(String, SecretKeyRef)],
+    metric: Metric,
     before: Option<Measurement>,
 ) -> Finished {
     let now = Timestamp::now();
@@ -211,9 +201,9 @@ async fn measure(
         message: None,
         metadata: BTreeMap::new(),
     };
-    match filled(metric, contents) {
+    match asker.fill(metric, arguments, NAMESPACE).await {
         Err(message) => finished.message = Some(message),
-        Ok(metric) => match asker.ask(&metric.into(), NAMESPACE, now, &memory).await {
+        Ok(filled) => match asker.ask(&filled, NAMESPACE, now, &memory).await {
             Outcome::Over {
                 judgement,
                 value,
@@ -232,11 +222,5 @@ async fn measure(
         },
     }
     finished.finished_at = Timestamp::now();
-    let hide = |text: Option<String>| text.map(|text| secrets.hide(&text));
-    finished.message = hide(finished.message);
-    finished.value = hide(finished.value);
-    for text in finished.metadata.values_mut() {
-        *text = secrets.hide(text);
-    }
     finished
 }

@@ -1,22 +1,17 @@
 //! Secrets of an analysis that is run from here. In: manifests of Secrets, files and variables named on the command line. Out:
-//! their content for providers and arguments, and texts without it. It must not print or keep any of it elsewhere.
+//! their content for providers and arguments. It must not print or keep any of it elsewhere.
 
 use std::collections::BTreeMap;
 
-use agent_api::Metric;
-use agent_api::analysis::Argument;
+use agent_api::AnalysisRunSpec;
 use agent_providers::question::ReadSecret;
 use agent_providers::{SecretData, SecretNeed, Secrets};
 use base64::Engine as _;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 
-use super::subject::place;
 use crate::failure::Failure;
 use crate::manifest::Manifest;
-
-/// What stands where a secret was.
-const REDACTED: &str = "[redacted]";
 
 /// Secrets by name; what namespace they are in does not matter here.
 #[derive(Debug, Clone, Default)]
@@ -59,60 +54,18 @@ impl LocalSecrets {
         Ok(Self(all))
     }
 
-    /// Arguments that come from Secrets, with their content.
-    pub fn arguments(&self, args: &[Argument]) -> Result<Vec<(String, SecretString)>, Failure> {
-        let mut found = Vec::new();
-        for argument in args.iter().filter(|argument| argument.value.is_none()) {
-            let source = argument.value_from.as_ref();
-            let Some(from) = source.and_then(|source| source.secret_key_ref.as_ref()) else {
-                continue;
-            };
-            let content = self.0.get(&from.name).and_then(|data| data.get(&from.key));
-            let Some(content) = content else {
+    /// Whether everything that the metrics use is there.
+    pub fn check(&self, spec: &AnalysisRunSpec) -> Result<(), Failure> {
+        for (argument, from) in agent_engine::args::secrets(spec) {
+            let data = self.0.get(&from.name);
+            if data.is_none_or(|data| !data.contains_key(&from.key)) {
                 return Err(Failure::Usage(format!(
-                    "argument {:?} comes from the key {:?} of the Secret {:?}: add --secret {}.{}=@FILE or =env:VARIABLE, or a file with the Secret",
-                    argument.name, from.key, from.name, from.name, from.key
+                    "argument {argument:?} comes from the key {:?} of the Secret {:?}: add --secret {}.{}=@FILE or =env:VARIABLE, or a file with the Secret",
+                    from.key, from.name, from.name, from.key
                 )));
-            };
-            found.push((argument.name.clone(), content.clone()));
-        }
-        Ok(found)
-    }
-
-    /// A text without the content of any Secret.
-    pub fn hide(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for content in self.0.values().flat_map(BTreeMap::values) {
-            let content = content.expose_secret();
-            if !content.is_empty() {
-                text = text.replace(content, REDACTED);
             }
         }
-        text
-    }
-}
-
-/// Fills the arguments that come from Secrets into every text of a metric.
-pub fn filled(metric: &Metric, secrets: &[(String, SecretString)]) -> Result<Metric, String> {
-    if secrets.is_empty() {
-        return Ok(metric.clone());
-    }
-    let mut value = serde_json::to_value(metric).map_err(|error| error.to_string())?;
-    fill(&mut value, secrets);
-    // What a message of the reader quotes may be secret.
-    serde_json::from_value(value).map_err(|_| "its secret arguments do not fit in".to_owned())
-}
-
-fn fill(value: &mut Value, secrets: &[(String, SecretString)]) {
-    match value {
-        Value::String(text) => {
-            for (name, content) in secrets {
-                *text = text.replace(&place(name), content.expose_secret());
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, secrets)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| fill(field, secrets)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Ok(())
     }
 }
 

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::analysis::{Argument, TemplateRef};
+use agent_api::names::ANNOTATION_STRICT;
 use agent_api::{AnalysisRun, AnalysisRunSpec, PodHash, Rollout, StepAnalysis};
-use agent_engine::analysis::template::run_spec;
+use agent_engine::analysis::template::{is_strict, run_spec};
 use agent_engine::observed::{TemplateKey, Templates};
 
 use super::secrets::LocalSecrets;
@@ -147,16 +148,17 @@ fn of_templates(
         ..StepAnalysis::default()
     };
     let (rollout, hash) = (Rollout::default(), PodHash::default());
-    let mut spec = run_spec(&analysis, &templates, &rollout, &hash, &hash)
+    let spec = run_spec(&analysis, &templates, &rollout, &hash, &hash)
         .map_err(|error| Failure::Problems(error.to_string()))?;
-    for argument in &mut spec.args {
-        unmark(argument, &roots, &templates);
-    }
     let mut run = AnalysisRun {
         spec,
         ..AnalysisRun::default()
     };
     run.metadata.name = Some(name);
+    if is_strict(&analysis, &templates) {
+        let strict = (ANNOTATION_STRICT.to_owned(), "true".to_owned());
+        run.metadata.annotations = Some(BTreeMap::from([strict]));
+    }
     Ok(run)
 }
 
@@ -204,12 +206,7 @@ fn from_secret(argument: &Argument) -> bool {
     argument.value.is_none() && source.is_some_and(|source| source.secret_key_ref.is_some())
 }
 
-/// The text that stands for an argument.
-pub fn place(name: &str) -> String {
-    format!("{{{{args.{name}}}}}")
-}
-
-/// Values of arguments; those from Secrets keep their place, which is filled when a provider is asked.
+/// Values of arguments; those from Secrets are read when a provider is asked.
 fn values(
     roots: &[TemplateKey],
     templates: &Templates,
@@ -222,9 +219,7 @@ fn values(
         let valued = |other: &&&Argument| {
             other.name == argument.name && (other.value.is_some() || from_secret(other))
         };
-        let value = given.get(&argument.name).cloned();
-        let value = value.or_else(|| from_secret(argument).then(|| place(&argument.name)));
-        match value {
+        match given.get(&argument.name).cloned() {
             Some(value) => found.push(Argument {
                 name: argument.name.clone(),
                 value: Some(value),
@@ -247,19 +242,6 @@ fn values(
         "the templates need values that are not in them: add {}",
         options.join(" ")
     )))
-}
-
-/// Says again where a place's content comes from.
-fn unmark(argument: &mut Argument, roots: &[TemplateKey], templates: &Templates) {
-    let declared = declared(roots, templates);
-    let source = declared
-        .iter()
-        .find(|other| other.name == argument.name && from_secret(other));
-    if let Some(source) = source
-        && argument.value.as_deref() == Some(place(&argument.name).as_str())
-    {
-        *argument = (*source).clone();
-    }
 }
 
 /// Values from the command line; one that nothing declares was not meant.
@@ -303,17 +285,4 @@ fn choose(spec: &mut AnalysisRunSpec, wanted: &[String]) -> Result<(), Failure> 
         spec.metrics.retain(|metric| wanted.contains(&metric.name));
     }
     Ok(())
-}
-
-/// Arguments as the engine is told them: one that comes from a Secret has its own place as its value.
-pub fn with_places(args: &[Argument]) -> Vec<Argument> {
-    let told = |argument: &Argument| {
-        let mut argument = argument.clone();
-        if from_secret(&argument) {
-            argument.value = Some(place(&argument.name));
-            argument.value_from = None;
-        }
-        argument
-    };
-    args.iter().map(told).collect()
 }

@@ -89,6 +89,9 @@ pub struct Backtest {
     /// Where the history ends; without it, now.
     #[arg(long, value_name = "TIME")]
     pub until: Option<jiff::Timestamp>,
+    /// How long a run lasts whose metrics have no count.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = span)]
+    pub run_for: SignedDuration,
     /// Another successCondition: METRIC=CONDITION, or a CONDITION when there is one metric.
     #[arg(long, value_name = "[METRIC=]CONDITION")]
     pub success_condition: Vec<String>,

@@ -225,7 +225,7 @@ fn conditions(manifest: &Manifest, path: &str, metric: &Metric) -> Vec<Finding> 
 }
 
 /// The annotation with which what is no number is inconclusive.
-const STRICT: &str = "fleet.groundswell.dev/strict-analysis";
+const STRICT: &str = agent_api::names::ANNOTATION_STRICT;
 
 fn is_strict(manifest: &Manifest) -> bool {
     let annotations = manifest.value.pointer("/metadata/annotations");

@@ -24,11 +24,11 @@ impl<'a> Set<'a> {
             let (cluster_scope, spec) = match manifest.kind.as_str() {
                 "AnalysisTemplate" => {
                     let read: AnalysisTemplate = serde_json::from_value(value).ok()?;
-                    (false, read.spec)
+                    (false, AnalysisTemplateSpec::of(&read.metadata, &read.spec))
                 }
                 "ClusterAnalysisTemplate" => {
                     let read: ClusterAnalysisTemplate = serde_json::from_value(value).ok()?;
-                    (true, read.spec)
+                    (true, AnalysisTemplateSpec::of(&read.metadata, &read.spec))
                 }
                 _ => return None,
             };

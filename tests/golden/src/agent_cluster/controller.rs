@@ -1,4 +1,4 @@
-//! The model's ReplicaSet controller.
+//! The model's ReplicaSet controller and garbage collector.
 //! In: the pods there are, a ReplicaSet. Out: as many pods as it wants. It must not know Rollouts.
 
 use agent_api::object::{ObjectMeta, OwnerReference};
@@ -75,4 +75,22 @@ pub(super) fn readied(pods: &[Pod], sets: &[ReplicaSet]) -> Vec<Pod> {
 pub(super) fn time<T: serde::de::DeserializeOwned>(now: Timestamp) -> Option<T> {
     let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
     serde_json::from_value(seconds.to_string().into()).ok()
+}
+
+/// Deletes a ReplicaSet in the foreground.
+pub fn delete(set: &mut ReplicaSet, now: Timestamp) {
+    if set.metadata.deletion_timestamp.is_none() {
+        set.metadata.deletion_timestamp = time(now);
+        set.metadata.finalizers = Some(vec!["foregroundDeletion".to_owned()]);
+    }
+}
+
+/// The garbage collector: one that is being deleted loses its pods, one after the other, and is gone without any.
+pub(super) fn ends(set: &mut ReplicaSet) -> bool {
+    if set.metadata.deletion_timestamp.is_none() {
+        return false;
+    }
+    let left = set.desired().saturating_sub(1);
+    set.spec.replicas = Some(left.max(0));
+    left < 0
 }
