@@ -104,13 +104,12 @@ impl AnalysisController {
         let (in_flight, mut finished) = self.measurer.under_way(uid);
         let measured = finished.len();
         finished.extend(self.jobs_over(&run, &in_flight, &finished));
-        let bad_conditions = condition::refused(conditions::of_run(&run));
         let observed = Observed {
             now: Timestamp::now(),
+            bad_conditions: condition::refused(conditions::of_run(&run)),
             run,
             finished,
             in_flight,
-            bad_conditions,
         };
         let plan = reconcile(&observed);
         tracing::debug!(run = %key, reasons = ?plan.reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "reconciled");

@@ -38,7 +38,8 @@ pub fn writing(observed: &Observed, plan: &Plan, runs: usize) -> Writing {
     let Some(first) = observed.finished.iter().map(|one| one.finished_at).min() else {
         return Writing::Now;
     };
-    if observed.finished.len() >= MOST_HELD || !measurements_only(before, &plan.status) {
+    let nothing = *before == plan.status;
+    if nothing || observed.finished.len() >= MOST_HELD || !measurements_only(before, &plan.status) {
         return Writing::Now;
     }
     let runs = i32::try_from(runs).unwrap_or(i32::MAX);

@@ -70,6 +70,7 @@ fn only_measurements_wait() {
             run: run(status),
             finished,
             in_flight: busy.iter().map(|name| (*name).to_owned()).collect(),
+            bad_conditions: <_>::default(),
         };
         found(&observed, runs)
     };
@@ -117,6 +118,7 @@ fn live(letters: [&[AnalysisPhase]; 2], runs: usize) -> (AnalysisRunStatus, usiz
         run: run(None),
         finished: Vec::new(),
         in_flight: BTreeSet::new(),
+        bad_conditions: <_>::default(),
     };
     let (mut next, mut writes) = ([0_usize; 2], 0);
     loop {
