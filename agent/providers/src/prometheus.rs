@@ -5,7 +5,6 @@
 
 pub mod moment;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_api::PrometheusMetric;

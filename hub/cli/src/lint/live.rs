@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use agent_api::{AnalysisTemplate, ClusterAnalysisTemplate, Service};
+use agent_api::{AnalysisTemplate, AnalysisTemplateSpec, ClusterAnalysisTemplate, Service};
 use agent_engine::observed::TemplateKey;
 use k8s_openapi::api::core::v1::Secret;
 use kube::config::KubeConfigOptions;
@@ -103,10 +103,15 @@ impl Live {
             }
             let (lies_in, spec) = if key.cluster_scope {
                 let api: Api<ClusterAnalysisTemplate> = Api::all(self.client.clone());
-                (None, opt(api.get_opt(&key.name).await)?.map(|one| one.spec))
+                (
+                    None,
+                    opt(api.get_opt(&key.name).await)?
+                        .map(|one| AnalysisTemplateSpec::of(&one.metadata, &one.spec)),
+                )
             } else {
                 let api: Api<AnalysisTemplate> = Api::namespaced(self.client.clone(), &namespace);
-                let spec = opt(api.get_opt(&key.name).await)?.map(|one| one.spec);
+                let spec = opt(api.get_opt(&key.name).await)?
+                    .map(|one| AnalysisTemplateSpec::of(&one.metadata, &one.spec));
                 (Some(namespace.clone()), spec)
             };
             let Some(spec) = spec else { continue };
