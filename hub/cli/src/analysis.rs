@@ -27,8 +27,6 @@ const VARIABLES: [&str; 4] = ["DD_", "DATADOG_", "AWS_", "NEW_RELIC_"];
 
 /// Carries out one command.
 pub async fn run(look: Look, args: &Analysis) -> Result<Answer, Failure> {
-    // The first and only time in this process; a second one would find the first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     match &args.command {
         AnalysisCommand::Run(args) => run::run(look, args).await,
         AnalysisCommand::Backtest(args) => backtest::run(look, args).await,

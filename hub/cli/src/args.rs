@@ -89,6 +89,12 @@ pub struct Lint {
     /// Manifests, or folders of them; - is stdin.
     #[arg(short = 'f', long = "file", required = true, num_args = 1.., value_name = "FILE")]
     pub files: Vec<String>,
+    /// Also look into a cluster: kinds, templates, Services, keys of Secrets.
+    #[arg(long)]
+    pub live: bool,
+    /// Which cluster of the kubeconfig, instead of its current one.
+    #[arg(long, requires = "live", value_name = "NAME")]
+    pub context: Option<String>,
 }
 
 /// Options of `apply`.
@@ -281,6 +287,7 @@ mod tests {
             "groundswell analysis run -f a.yaml --arg service=web --count 3 --interval 5s",
             "groundswell analysis run -f a.yaml --secret keys.api=env:KEY --dry-run-metric p95",
             "groundswell analysis backtest -f a.yaml --since 7d --step 1m",
+            "groundswell lint -f a.yaml --live --context staging",
             "groundswell lint -f a.yaml b.yaml -f folder -o json",
             "groundswell cluster revoke prod-eu --reason sold",
             "groundswell cluster token prod-eu --label region=eu --label tier=prod --ttl 30m",

@@ -4,6 +4,7 @@
 mod analysis;
 mod args;
 mod experiment;
+mod live;
 mod rollout;
 pub mod schema;
 pub mod set;
@@ -14,6 +15,7 @@ use crate::args::{Lint, Look, Output};
 use crate::failure::{Answer, Failure};
 use crate::json::print;
 use crate::manifest::{self, Manifest};
+use live::Live;
 use schema::Schemas;
 use set::Set;
 
@@ -76,6 +78,14 @@ struct Located {
 }
 
 impl Located {
+    fn new(manifest: &Manifest, finding: Finding) -> Self {
+        Self {
+            file: manifest.file.clone(),
+            line: manifest.line(&finding.path),
+            finding,
+        }
+    }
+
     fn text(&self) -> String {
         let Finding {
             severity,
@@ -108,7 +118,7 @@ impl Located {
 
 /// What makes documents unusable, one line each.
 pub fn errors(manifests: &mut [Manifest]) -> Vec<String> {
-    let (_, located) = located(manifests);
+    let (_, located) = located(manifests, None);
     let errors = located
         .iter()
         .filter(|one| one.finding.severity == Severity::Error);
@@ -116,7 +126,7 @@ pub fn errors(manifests: &mut [Manifest]) -> Vec<String> {
 }
 
 /// Reads the files and prints what is wrong.
-pub fn run(look: Look, args: &Lint) -> Result<Answer, Failure> {
+pub async fn run(look: Look, args: &Lint) -> Result<Answer, Failure> {
     let mut located = Vec::new();
     let mut manifests = Vec::new();
     for read in manifest::read(&args.files)? {
@@ -129,8 +139,29 @@ pub fn run(look: Look, args: &Lint) -> Result<Answer, Failure> {
             }),
         }
     }
-    let (checked, found) = self::located(&mut manifests);
+    let live = match args.live {
+        true => Some(Live::connect(args.context.as_deref()).await?),
+        false => None,
+    };
+    let templates = match &live {
+        Some(live) => Some(live.templates(&manifests).await?),
+        None => None,
+    };
+    let (checked, found) = self::located(&mut manifests, templates);
     located.extend(found);
+    if let Some(live) = &live {
+        let ours = manifests
+            .iter()
+            .filter(|one| one.api_version == GROUP && KINDS.contains(&one.kind.as_str()));
+        for manifest in ours {
+            let found = live.check(manifest).await;
+            located.extend(
+                found
+                    .into_iter()
+                    .map(|finding| Located::new(manifest, finding)),
+            );
+        }
+    }
     if checked == 0 && located.is_empty() {
         return Err(Failure::Nothing(format!(
             "there is nothing to check in {}: no document is one of {} of {GROUP} (FleetRollouts are checked by `groundswell apply --dry-run`)",
@@ -143,24 +174,23 @@ pub fn run(look: Look, args: &Lint) -> Result<Answer, Failure> {
 }
 
 /// How many documents were looked at, and what is wrong with them.
-fn located(manifests: &mut [Manifest]) -> (usize, Vec<Located>) {
+fn located(
+    manifests: &mut [Manifest],
+    templates: Option<Vec<set::Found>>,
+) -> (usize, Vec<Located>) {
     let mut located = Vec::new();
     let schemas = Schemas::new();
     let shapes: Vec<Option<Vec<Finding>>> = manifests
         .iter_mut()
         .map(|manifest| shape(&schemas, manifest))
         .collect();
-    let set = Set::new(manifests);
+    let set = Set::new(manifests).and(templates);
     let mut checked = 0_usize;
     for (manifest, shape) in manifests.iter().zip(shapes) {
         let Some(found) = shape else { continue };
         checked = checked.saturating_add(1);
         for finding in content(&set, manifest, found) {
-            located.push(Located {
-                file: manifest.file.clone(),
-                line: manifest.line(&finding.path),
-                finding,
-            });
+            located.push(Located::new(manifest, finding));
         }
     }
     (checked, located)

@@ -47,8 +47,10 @@ async fn main() -> ExitCode {
 async fn run(cli: &Cli) -> Result<Answer, Failure> {
     let look = cli.look();
     // What needs no hub needs no configuration.
+    // For providers and clusters; this is the only place that installs one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match &cli.command {
-        Command::Lint(args) => lint::run(look, args),
+        Command::Lint(args) => lint::run(look, args).await,
         Command::Analysis(args) => analysis::run(look, args).await,
         Command::Apply(_)
         | Command::Get(_)
@@ -65,7 +67,7 @@ async fn ask(cli: &Cli, look: Look) -> Result<Answer, Failure> {
     let config = config::load(cli.config.as_deref(), cli.hub.as_deref())?;
     let mut client = Client::connect(&config).await?;
     match &cli.command {
-        Command::Lint(args) => lint::run(look, args),
+        Command::Lint(args) => lint::run(look, args).await,
         Command::Analysis(args) => analysis::run(look, args).await,
         Command::Apply(args) => apply::run(&mut client, look, args).await,
         Command::Get(args) => get::run(&mut client, look, args).await,

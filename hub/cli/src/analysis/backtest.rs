@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use agent_api::analysis::is_strict;
 use agent_api::{AnalysisRunSpec, Metric};
 use agent_engine::args::{resolved, secrets_of};
 use agent_providers::{
@@ -34,9 +35,11 @@ pub async fn run(look: Look, args: &Backtest) -> Result<Answer, Failure> {
     secrets.check(&spec)?;
     let mut left_out = Vec::new();
     let mut metrics = Vec::new();
+    let strict = is_strict(&run.metadata).then_some(true);
     for metric in &spec.metrics {
-        let metric =
+        let mut metric =
             resolved(metric, &spec.args).map_err(|error| Failure::Problems(error.to_string()))?;
+        metric.strict = metric.strict.or(strict);
         match why_not(&metric) {
             Some(why) => left_out.push((metric.name, why)),
             None => metrics.push(metric),

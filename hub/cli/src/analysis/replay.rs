@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunSpec, Metric};
 use agent_engine::analysis::{Action, Finished, Observed, reconcile};
-use agent_providers::judge;
+use agent_providers::judge::Rules;
 use jiff::{SignedDuration, Timestamp};
 
 use super::history::{Grid, History};
@@ -45,6 +45,7 @@ pub struct Ending {
 
 /// Judges every moment of a history; each value once, unless a condition asks for the time.
 pub fn judged(metric: &Metric, history: &History) -> Vec<Judged> {
+    let rules = Rules::of(metric);
     let conditions = [&metric.success_condition, &metric.failure_condition];
     let timeless = !conditions
         .into_iter()
@@ -59,7 +60,7 @@ pub fn judged(metric: &Metric, history: &History) -> Vec<Judged> {
             return Some(judged.clone());
         }
         let of = |success: &Option<String>, failure: &Option<String>| {
-            judge(success.as_deref(), failure.as_deref(), &value, now)
+            rules.judge(success.as_deref(), failure.as_deref(), &value, now)
         };
         let judgement = of(&metric.success_condition, &metric.failure_condition);
         let because = match (judgement.phase, judgement.message) {

@@ -9,11 +9,16 @@ use agent_engine::observed::{TemplateKey, Templates};
 use super::Finding;
 use crate::manifest::Manifest;
 
+/// A template with its namespace.
+pub type Found = (TemplateKey, Option<String>, AnalysisTemplateSpec);
+
 /// All documents of a call.
 pub struct Set<'a> {
     manifests: &'a [Manifest],
+    /// Whether a cluster was asked too.
+    live: bool,
     /// Templates with their namespaces.
-    templates: Vec<(TemplateKey, Option<String>, AnalysisTemplateSpec)>,
+    templates: Vec<Found>,
 }
 
 impl<'a> Set<'a> {
@@ -42,8 +47,19 @@ impl<'a> Set<'a> {
         };
         Self {
             manifests,
+            live: false,
             templates: manifests.iter().filter_map(read).collect(),
         }
+    }
+
+    /// With templates that a cluster has; those of the files come before them.
+    pub fn and(mut self, found: Option<Vec<Found>>) -> Self {
+        let Some(found) = found else {
+            return self;
+        };
+        self.live = true;
+        self.templates.splice(0..0, found);
+        self
     }
 
     /// Templates that a document of this namespace can name; one without a namespace is in whichever it is applied to.
@@ -73,7 +89,10 @@ impl<'a> Set<'a> {
             if reference.template_name.is_empty() {
                 findings.push(Finding::error(&path, "is missing: name a template"));
             } else if !templates.contains_key(&key) {
-                findings.push(Finding::error(&path, not_there(&key, &templates)));
+                findings.push(Finding::error(
+                    &path,
+                    not_there(&key, &templates, self.live),
+                ));
             }
         }
         findings
@@ -103,7 +122,7 @@ impl<'a> Set<'a> {
 }
 
 /// What to say of a template that is not among the files.
-pub fn not_there(key: &TemplateKey, templates: &Templates) -> String {
+fn not_there(key: &TemplateKey, templates: &Templates, live: bool) -> String {
     let other = TemplateKey {
         cluster_scope: !key.cluster_scope,
         ..key.clone()
@@ -118,6 +137,9 @@ pub fn not_there(key: &TemplateKey, templates: &Templates) -> String {
         .map(|known| known.name.as_str());
     match super::schema::closest(&key.name, names) {
         Some(meant) => format!("names {key}, which is not among the files: did you mean {meant}?"),
+        None if live => {
+            format!("names {key}, which neither the files nor the cluster has: create it")
+        }
         None => format!(
             "names {key}, which is not among the files: add its file, or look into a cluster with --live"
         ),

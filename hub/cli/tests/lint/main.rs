@@ -8,6 +8,8 @@
     missing_docs
 )]
 
+mod live;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -36,6 +36,8 @@ fn what_a_comparison_says() {
         "isWorse([1, 2, 3, 4, 12], result, {direction: 'greater', alpha: 0.05, effect: 0.5})",
         "!isWorse([1, 2, 3, 4, 12], result, {direction: 'greater', alpha: 0.05, effect: 1})",
         "isWorse(result[0:5], map(result, # + 10), 'greater')",
+        // Both samples in one list, as a range query gives them.
+        "let all = concat([1, 2, 3, 4, 5], result); len(all) == 11 and isWorse(all[0:5], all[5:11], 'greater')",
         // Too few points are no error where the condition looks first.
         "len(result) < 20 or mannWhitney(result[0:1], result, 'greater').p < 0.01",
     ] {

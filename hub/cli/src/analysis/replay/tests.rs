@@ -94,6 +94,8 @@ fn table() {
         "1,2 1,9",
         "SF",
     );
+    let strict = json!({"failureCondition": "result[0] > 5", "strict": true});
+    check(&strict, "NaN 9 x", "IFI");
     let delayed = json!({"initialDelay": "2m", "successCondition": "result[0] < 5"});
     check(&delayed, "9 1 1 9 1", "SFS");
     // Without a count the run ends after four minutes.
