@@ -300,11 +300,8 @@ fn steps() {
         ".pause.duration",
         "not a duration",
     );
-    step(
-        json!({"pause": {"duration": -1}}),
-        ".pause.duration",
-        "negative",
-    );
+    let negative = json!({"pause": {"duration": -1}});
+    step(negative, ".pause.duration", "negative");
     for key in ["experiment", "plugin"] {
         step(
             json!({key: {}}),
@@ -336,7 +333,6 @@ fn steps() {
         "a second time",
     );
     let from = |source: Value| with(json!([{"name": "a", "valueFrom": source}]));
-    let at = |field: &str| format!(".analysis.args[0].valueFrom{field}");
     for (source, field, word) in [
         (json!({}), "", "exactly one"),
         (
@@ -356,7 +352,8 @@ fn steps() {
             "a name and a key",
         ),
     ] {
-        step(from(source), &at(field), word);
+        let path = format!(".analysis.args[0].valueFrom{field}");
+        step(from(source), &path, word);
     }
 }
 
