@@ -66,9 +66,7 @@ pub fn judged(metric: &Metric, history: &History) -> Vec<Judged> {
         let because = match (judgement.phase, judgement.message) {
             (_, Some(message)) => message,
             (AnalysisPhase::Failed, None) => failed_by(metric, of),
-            (AnalysisPhase::Inconclusive, None) => {
-                "neither condition is met, or both are".to_owned()
-            }
+            (AnalysisPhase::Inconclusive, None) => "neither condition is met".to_owned(),
             (_, None) => String::new(),
         };
         let judged = Judged {

@@ -312,7 +312,7 @@ fn what_cannot_be_measured_is_said_before_anything_is() {
         &TEMPLATE.replace("result[0] < 0.3", "resutl[0] < 0.3"),
     );
     let (before, _) = TEMPLATE.split_once("metrics:").unwrap();
-    let job = "metrics:\n  - {name: smoke, provider: {job: {spec: {}}}}\n";
+    let job = "metrics:\n  - {name: smoke, provider: {job: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: x, image: x}]}}}}}}\n";
     write(
         "job.yaml",
         &format!("{before}{job}").replace("{name: service}", "{name: service, value: x}"),
