@@ -25,6 +25,7 @@ pub mod key;
 pub mod leader;
 pub mod lease_clock;
 pub mod link;
+pub mod log_filter;
 pub mod measure;
 pub mod metrics;
 pub mod observe;

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use agent::args::{Args, LogForm};
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
 
 /// Threads of the runtime: the agent waits far more than it computes.
 const THREADS: usize = 2;
@@ -41,10 +40,8 @@ fn main() -> ExitCode {
 }
 
 fn log(args: &Args) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&args.loglevel));
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(agent::log_filter::filter(&args.loglevel))
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match args.log {

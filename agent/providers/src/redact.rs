@@ -13,9 +13,11 @@ pub const MASK: &str = "*****";
 pub const SHORTEST: usize = 3;
 /// Encoded forms shorter than this are not searched for: they would be found by chance.
 const SHORTEST_ENCODED: usize = 6;
+/// Where an address is taken apart: a message may name the host alone, when the value is the address, or stands in it.
+const ENDS_OF_PARTS: [char; 6] = ['/', '?', '#', '@', ':', '\\'];
 
 /// Secrets to take out of texts, in every form that servers and libraries repeat them in: as they are, within JSON (once and
-/// twice), percent-encoded, as a form, in HTML, and in base64 (both alphabets, also as a part of something longer, as in
+/// twice), as the parts of an address, percent-encoded, as a form, in HTML, and in base64 (both alphabets, also as a part of something longer, as in
 /// `user:password`). Letters' case is not looked at, because host names lose theirs.
 #[derive(Clone, Default)]
 pub struct Redactions {
@@ -62,7 +64,11 @@ impl Redactions {
             .replace('"', "&quot;");
         let debug = inside_quotes(&format!("{value:?}"));
         let forms = [value.to_owned(), json, twice, percent, form, html, debug];
-        let forms = forms.into_iter().chain(in_address(value));
+        let parts = value
+            .split(ENDS_OF_PARTS)
+            .filter(|part| part.len() >= SHORTEST_ENCODED)
+            .map(str::to_owned);
+        let forms = forms.into_iter().chain(in_address(value)).chain(parts);
         let encoded = base64_forms(value);
         let all = forms.filter(|form| form.len() >= SHORTEST).chain(encoded);
         self.needles

@@ -7,6 +7,9 @@ use tokio::net::TcpListener;
 
 use super::*;
 
+mod canary;
+mod faults;
+
 /// A server that answers every request with this body, and never when there is none.
 async fn prometheus(body: Option<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -18,6 +18,8 @@ pub enum Kind {
     Deployment,
     /// Of apps.
     ReplicaSet,
+    /// Of batch.
+    Job,
     /// Of policy.
     PodDisruptionBudget,
     /// Of coordination.k8s.io.
@@ -46,6 +48,7 @@ impl Kind {
             }
             Kind::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
             Kind::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Kind::Job => ("batch", "v1", "Job", "jobs"),
             Kind::Lease => ("coordination.k8s.io", "v1", "Lease", "leases"),
             Kind::Pod => ("", "v1", "Pod", "pods"),
             Kind::Service => ("", "v1", "Service", "services"),

@@ -10,6 +10,7 @@
 )]
 
 mod adoption;
+mod analysis;
 mod blue_green;
 mod canary;
 mod commits;
