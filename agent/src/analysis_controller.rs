@@ -15,7 +15,7 @@ use agent_engine::args::secrets_of;
 use agent_providers::condition;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::analysis_pace::{Pace, Shown};
+use crate::analysis_pace::Pace;
 use crate::apply::Error;
 use crate::cache::Caches;
 use crate::event::{About, Events, News};
@@ -54,6 +54,8 @@ struct Decided {
     plan: Plan,
     /// Measurements that the measurer has, the first of `observed.finished`.
     measured: usize,
+    /// The status as cached.
+    stored: Option<AnalysisRunStatus>,
     /// The cache is older than our last write.
     behind: bool,
 }
@@ -89,17 +91,15 @@ impl AnalysisController {
     }
 
     /// Nothing when the cache shows less than what was decided before, and no measurement makes up for it.
-    fn decide(&self, key: &ObjectKey, uid: &Uid, run: AnalysisRun) -> Option<Decided> {
-        let version = run.metadata.resource_version.as_deref();
-        let behind = match self.pace.shown(key, uid, version) {
-            Shown::All(count) => {
-                self.measurer.settle(uid, count);
-                false
-            }
-            Shown::Old => true,
-        };
-        if !behind && self.written.is_behind(uid) {
+    fn decide(&self, key: &ObjectKey, uid: &Uid, mut run: AnalysisRun) -> Option<Decided> {
+        let behind = self.written.is_behind(uid);
+        let ahead = self.pace.ahead(key, uid, run.status.as_ref());
+        if behind && ahead.is_none() {
             return None;
+        }
+        let stored = run.status.clone();
+        if ahead.is_some() {
+            run.status = ahead;
         }
         let (in_flight, mut finished) = self.measurer.under_way(uid);
         let measured = finished.len();
@@ -117,6 +117,7 @@ impl AnalysisController {
             observed,
             plan,
             measured,
+            stored,
             behind,
         })
     }
@@ -131,14 +132,14 @@ impl AnalysisController {
         let actions = std::mem::take(&mut decided.plan.actions);
         let (observed, plan) = (&decided.observed, &decided.plan);
         let over = plan.status.phase.is_some_and(AnalysisPhase::is_completed);
-        let runs = match over {
-            true => 0,
-            false => self.pace.measured(key, uid, &observed.finished),
-        };
+        // From here on the measurements are in the plan.
+        let runs = self.pace.measured(key, uid, &observed.finished);
+        self.pace.plan(key, &plan.status);
+        self.measurer.settle(uid, decided.measured);
         for action in &actions {
             self.terminate(key, action).await?;
         }
-        let writing = writing(observed, plan, runs);
+        let writing = writing(decided.stored.as_ref(), observed, plan, runs);
         if writing == Writing::Now && !decided.behind {
             self.write(key, &decided).await?;
             if over {
@@ -256,33 +257,25 @@ impl AnalysisController {
 
     async fn write(&self, key: &ObjectKey, decided: &Decided) -> Result<(), Error> {
         let (run, planned) = (&decided.observed.run, &decided.plan.status);
+        let stored = decided.stored.as_ref();
         let version = run.metadata.resource_version.clone().unwrap_or_default();
-        let Some(patch) = status_patch(&version, run.status.as_ref(), planned)? else {
-            let uid = uid_of(&run.metadata);
-            self.measurer.settle(&uid, decided.measured);
+        let Some(patch) = status_patch(&version, stored, planned)? else {
             return Ok(());
         };
-        let stored = self.writer.merge::<AnalysisRun>(key, &patch).await?;
-        let uid = uid_of(&stored);
-        let version = stored.resource_version.as_deref();
+        let written = self.writer.merge::<AnalysisRun>(key, &patch).await?;
+        let uid = uid_of(&written);
+        let version = written.resource_version.as_deref();
         self.written
             .wrote(Kind::AnalysisRun, &uid, &uid, version.unwrap_or_default());
-        if !self.pace.wrote(key, version, decided.measured) {
-            self.measurer.settle(&uid, decided.measured);
-        }
-        self.tell(key, run, planned);
-        Ok(())
-    }
-
-    fn tell(&self, key: &ObjectKey, run: &AnalysisRun, planned: &AnalysisRunStatus) {
         let about = About {
             kind: "AnalysisRun",
             key: key.clone(),
-            uid: uid_of(&run.metadata),
+            uid,
         };
-        for news in ends(&about, run.status.as_ref(), planned) {
+        for news in ends(&about, stored, planned) {
             self.events.tell(news);
         }
+        Ok(())
     }
 }
 

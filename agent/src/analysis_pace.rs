@@ -1,13 +1,14 @@
-//! How the AnalysisRuns of this agent are kept in step without their statuses.
+//! How the AnalysisRuns of this agent are kept in step without writing each measurement.
 //!
-//! In: what is measured and written of each run. Out: how many runs are being measured; how many measurements are in a
-//! status that the cache does not show yet; the part of a second that a status does not keep, so that the load of a second
-//! does not come all at its beginning. It must not decide anything, and what it has may be lost.
+//! In: what is planned for each run. Out: its status where it is ahead of the cache's; how many runs are being measured; the
+//! part of a second that a status does not keep, so that the load of a second does not come all at its beginning. It must
+//! not decide anything, and what it has may be lost: no verdict is in it alone for longer than its write takes.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use agent_api::{StatusTime, Uid};
+use agent_api::{AnalysisPhase, AnalysisRunStatus, StatusTime, Uid};
+use agent_engine::analysis::holding::counted;
 use agent_engine::analysis::{Finished, Reason};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -17,24 +18,10 @@ use crate::key::ObjectKey;
 #[derive(Debug, Default)]
 struct Paced {
     uid: Uid,
-    /// The version of the status that was written last, and how many measurements, from the first on, are in it.
-    written: Option<(u64, usize)>,
+    /// The status as planned, while the cache may not show it.
+    ahead: Option<Box<AnalysisRunStatus>>,
     /// By metric: what is cut off the time at which it was last measured.
     cut: Vec<(Box<str>, SignedDuration)>,
-}
-
-/// What a cached run shows of what was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
-    /// Everything; so many measurements are in its status since the last look.
-    All(usize),
-    /// It is older than what was written.
-    Old,
-}
-
-/// Versions are integers since Kubernetes 1.35 promises so.
-fn number(version: Option<&str>) -> Option<u64> {
-    version?.parse().ok()
 }
 
 /// Writes of measurements alone at a time: few beside the workers, so that a slow API server holds up no measurement.
@@ -100,32 +87,31 @@ impl Pace {
         wakes.min()
     }
 
-    /// So many measurements of a run are in the status that was just written. False if that cannot be told from a version.
-    pub fn wrote(&self, key: &ObjectKey, version: Option<&str>, count: usize) -> bool {
+    /// The status of a run to go on from, if it is ahead of the one that is cached. It is given away: put back what follows.
+    pub fn ahead(
+        &self,
+        key: &ObjectKey,
+        uid: &Uid,
+        cached: Option<&AnalysisRunStatus>,
+    ) -> Option<AnalysisRunStatus> {
         let mut runs = self.lock();
-        match (number(version), runs.get_mut(key)) {
-            (Some(version), Some(run)) => {
-                run.written = Some((version, count));
-                true
-            }
-            (None, _) | (_, None) => false,
-        }
+        let run = runs.get_mut(key).filter(|run| run.uid == *uid)?;
+        let ahead = *run.ahead.take()?;
+        let Some(cached) = cached else {
+            return Some(ahead);
+        };
+        // Somebody else ended it, made it begin again, or counted more.
+        let over = cached.phase.is_some_and(AnalysisPhase::is_completed);
+        let same = cached.started_at.is_none() || cached.started_at == ahead.started_at;
+        let goes_on = !over && same && counted(cached) <= counted(&ahead) && *cached != ahead;
+        goes_on.then_some(ahead)
     }
 
-    /// What the cache shows of a run at this version of what was written.
-    pub fn shown(&self, key: &ObjectKey, uid: &Uid, version: Option<&str>) -> Shown {
-        let mut runs = self.lock();
-        let Some(run) = runs.get_mut(key).filter(|run| run.uid == *uid) else {
-            return Shown::All(0);
-        };
-        let Some((written, count)) = run.written else {
-            return Shown::All(0);
-        };
-        if number(version).is_some_and(|version| version < written) {
-            return Shown::Old;
+    /// What is planned for a run that is being measured.
+    pub fn plan(&self, key: &ObjectKey, status: &AnalysisRunStatus) {
+        if let Some(run) = self.lock().get_mut(key) {
+            run.ahead = Some(Box::new(status.clone()));
         }
-        run.written = None;
-        Shown::All(count)
     }
 
     /// Permission for a write of measurements alone, if it would not be one too many.
@@ -147,7 +133,7 @@ impl Pace {
 mod tests {
     use std::collections::BTreeMap;
 
-    use agent_api::AnalysisPhase;
+    use serde_json::json;
 
     use super::*;
 
@@ -169,20 +155,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_counts_once_and_when_it_is_shown() {
+    fn what_is_ahead_of_the_cache_is_gone_on_from() {
         let (pace, key) = (Pace::default(), ObjectKey::new("shop", "run"));
         let (uid, other) = (Uid::from("u"), Uid::from("made again"));
-        assert!(!pace.wrote(&key, Some("5"), 1), "nothing is known of it");
+        let status = |phase: &str, begun: i64, count: i64| -> AnalysisRunStatus {
+            let results = json!([{"name": "a", "phase": "Running", "count": count}]);
+            serde_json::from_value(json!({"phase": phase, "startedAt": at(begun).to_string(), "metricResults": results}))
+                .unwrap()
+        };
+        let planned = status("Running", 0, 2);
+        let found = |uid: &Uid, cached: Option<AnalysisRunStatus>| {
+            pace.plan(&key, &planned);
+            pace.ahead(&key, uid, cached.as_ref()).is_some()
+        };
+        assert!(!found(&uid, None), "nothing is known of it");
         assert_eq!(pace.measured(&key, &uid, &[finished("a", 0)]), 1);
-        assert!(!pace.wrote(&key, Some("five"), 1));
-        assert!(pace.wrote(&key, Some("5"), 2));
-        assert_eq!(pace.shown(&key, &uid, Some("4")), Shown::Old);
-        assert_eq!(pace.shown(&key, &other, Some("4")), Shown::All(0));
-        assert_eq!(pace.shown(&key, &uid, Some("6")), Shown::All(2));
-        assert_eq!(pace.shown(&key, &uid, Some("6")), Shown::All(0));
-        assert!(pace.wrote(&key, Some("7"), 2));
+        assert!(found(&uid, None), "its first write is not shown");
+        assert!(found(&uid, Some(status("Running", 0, 1))));
+        assert!(!found(&uid, Some(planned.clone())), "it is shown");
+        assert!(!found(&uid, Some(status("Running", 0, 3))));
+        assert!(!found(&uid, Some(status("Running", 5000, 1))));
+        assert!(!found(&uid, Some(status("Failed", 0, 1))));
+        assert!(!found(&other, None));
         pace.measured(&key, &other, &[]);
-        assert_eq!(pace.shown(&key, &other, Some("1")), Shown::All(0));
+        assert_eq!(pace.ahead(&key, &other, None), None);
         pace.forget(&key);
         assert!(pace.lock().is_empty());
     }

@@ -16,9 +16,6 @@ const APART: SignedDuration = SignedDuration::from_millis(10);
 const LONGEST: SignedDuration = SignedDuration::from_secs(120);
 /// Metrics that are measured together go into one write, when the rest of them answers within this.
 const TOGETHER: SignedDuration = SignedDuration::from_secs(1);
-/// So many measurements of a run wait at most, whatever the interval: they are in memory alone.
-pub const MOST_HELD: usize = 64;
-
 /// How urgent the planned status is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writing {
@@ -30,23 +27,27 @@ pub enum Writing {
     Later(Timestamp),
 }
 
-/// How urgent the planned status is. `runs` is how many are being measured on this agent.
-pub fn writing(observed: &Observed, plan: &Plan, runs: usize) -> Writing {
-    let Some(before) = &observed.run.status else {
+/// How urgent a planned status is beside the one that is stored. `runs` is how many are being measured on this agent; what
+/// is `observed` may have been planned before and not be stored.
+pub fn writing(
+    stored: Option<&AnalysisRunStatus>,
+    observed: &Observed,
+    plan: &Plan,
+    runs: usize,
+) -> Writing {
+    let Some(before) = stored else {
         return Writing::Now;
     };
-    let Some(first) = observed.finished.iter().map(|one| one.finished_at).min() else {
-        return Writing::Now;
-    };
-    let nothing = *before == plan.status;
-    if nothing || observed.finished.len() >= MOST_HELD || !measurements_only(before, &plan.status) {
+    if *before == plan.status || !measurements_only(before, &plan.status) {
         return Writing::Now;
     }
     let runs = i32::try_from(runs).unwrap_or(i32::MAX);
     let hold = APART.saturating_mul(runs).min(LONGEST);
-    let written = newest(before).unwrap_or(first);
+    let ends = |status| ends(status).map(StatusTime::timestamp);
+    let written = ends(before).max().unwrap_or(observed.now);
     let mut due = later(written, hold);
-    if !observed.in_flight.is_empty() {
+    let first = ends(&plan.status).filter(|at| *at > written).min();
+    if let (false, Some(first)) = (observed.in_flight.is_empty(), first) {
         due = due.max(later(first, TOGETHER));
     }
     // A clock that went back holds nothing up.
@@ -61,14 +62,20 @@ fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(at)
 }
 
-/// When the last measurement of the status ended, or the run began: not long before it was written.
-fn newest(status: &AnalysisRunStatus) -> Option<Timestamp> {
+/// When the run began and each measurement ended; the last is not long before the status was written.
+fn ends(status: &AnalysisRunStatus) -> impl Iterator<Item = StatusTime> {
     let results = status.metric_results.iter();
     let measurements = results.flat_map(|one| &one.measurements);
     let ends = measurements.filter_map(|one| one.finished_at);
     ends.chain(status.started_at)
-        .map(StatusTime::timestamp)
-        .max()
+}
+
+/// How much a status has counted: of two statuses of one run the one with more is the later one.
+#[must_use]
+pub fn counted(status: &AnalysisRunStatus) -> i64 {
+    let results = status.metric_results.iter();
+    let counts = results.flat_map(|one| [one.count, one.error]);
+    counts.flatten().map(i64::from).sum()
 }
 
 /// Whether two statuses differ in nothing but measurements that are over, and their numbers.

@@ -56,7 +56,8 @@ fn finished(metric: &str, seconds: i64, phase: AnalysisPhase) -> Finished {
 }
 
 fn found(observed: &Observed, runs: usize) -> Writing {
-    writing(observed, &reconcile(observed), runs)
+    let stored = observed.run.status.as_ref();
+    writing(stored, observed, &reconcile(observed), runs)
 }
 
 #[test]
@@ -106,9 +107,20 @@ fn only_measurements_wait() {
     // What a provider is found again by.
     let open = vec![finished("a", 10, Running)];
     assert_eq!(check(Some(known()), open, &[], 10, MANY), Writing::Now);
-    // Memory is bounded.
-    let much = vec![finished("a", 10, Successful); MOST_HELD];
-    assert_eq!(check(Some(known()), much, &[], 10, MANY), Writing::Now);
+    // What is in memory alone is as old as its measurements, however often it was looked at.
+    assert_eq!(
+        counted(
+            &reconcile(&Observed {
+                now: at(10),
+                run: run(Some(known())),
+                finished: good(),
+                in_flight: BTreeSet::new(),
+                bad_conditions: <_>::default(),
+            })
+            .status
+        ),
+        3
+    );
 }
 
 /// Lives a run of two metrics by letters; returns its last status and how often it was written.
@@ -120,16 +132,19 @@ fn live(letters: [&[AnalysisPhase]; 2], runs: usize) -> (AnalysisRunStatus, usiz
         in_flight: BTreeSet::new(),
         bad_conditions: <_>::default(),
     };
-    let (mut next, mut writes) = ([0_usize; 2], 0);
+    let (mut next, mut writes, mut stored) = ([0_usize; 2], 0, None);
     loop {
         let plan = reconcile(&observed);
-        let written = observed.run.status.as_ref() == Some(&plan.status);
-        if found_is_now(&observed, &plan, runs) && !written {
-            observed.run.status = Some(plan.status.clone());
-            observed.finished.clear();
+        let written = stored.as_ref() == Some(&plan.status);
+        let later = writing(stored.as_ref(), &observed, &plan, runs);
+        if !written && !matches!(later, Writing::Later(_)) {
+            stored = Some(plan.status.clone());
             writes += 1;
         }
+        observed.run.status = Some(plan.status.clone());
+        observed.finished.clear();
         if plan.status.phase.is_some_and(AnalysisPhase::is_completed) {
+            assert_eq!(stored.as_ref(), Some(&plan.status), "a verdict is written");
             return (plan.status, writes);
         }
         let mut measured = false;
@@ -151,13 +166,6 @@ fn live(letters: [&[AnalysisPhase]; 2], runs: usize) -> (AnalysisRunStatus, usiz
         if !measured {
             observed.now = plan.wake.unwrap();
         }
-    }
-}
-
-fn found_is_now(observed: &Observed, plan: &Plan, runs: usize) -> bool {
-    match writing(observed, plan, runs) {
-        Writing::Now | Writing::Soon => true,
-        Writing::Later(_) => false,
     }
 }
 
