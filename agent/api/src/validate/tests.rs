@@ -305,13 +305,11 @@ fn steps() {
         ".pause.duration",
         "negative",
     );
-    for key in ["experiment", "plugin"] {
-        step(
-            json!({key: {}}),
-            &format!(".{key}"),
-            "not supported by this version",
-        );
-    }
+    step(
+        json!({"plugin": {}}),
+        ".plugin",
+        "not supported by this version",
+    );
     step(json!({"analysis": {}}), ".analysis.templates", "missing");
     step(
         json!({"analysis": {"templates": [{}]}}),
