@@ -121,12 +121,13 @@ impl Admin {
     }
 
     /// Of Rollouts and of AnalysisRuns.
-    fn load(&self) -> (Load, Load) {
+    fn load(&self) -> (Load, Load, Load) {
         let now = Instant::now();
         let of = |picks: fn(&Work) -> bool| self.queue.load_of(picks, now);
         (
             of(|work| matches!(work, Work::Rollout(_))),
             of(|work| matches!(work, Work::Run(_))),
+            of(|work| matches!(work, Work::Experiment(_))),
         )
     }
 

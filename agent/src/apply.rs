@@ -5,6 +5,7 @@
 //! write.
 
 mod analysis;
+mod experiment;
 mod gate;
 mod pod;
 mod replica_set;
@@ -225,6 +226,9 @@ impl Pass<'_> {
             Action::CreateAnalysisRun { run } => self.create_run(&run).await,
             Action::TerminateAnalysisRun { name } => self.terminate_run(&name).await,
             Action::DeleteAnalysisRun { name } => self.delete_run(&name).await,
+            Action::CreateExperiment { experiment } => self.create_experiment(&experiment).await,
+            Action::TerminateExperiment { name } => self.terminate_experiment(&name).await,
+            Action::DeleteExperiment { name } => self.delete_experiment(&name).await,
             Action::ScaleWorkload { name, to, .. } => self.scale_workload(&name, to).await,
             Action::SwitchService { name, from: _, to } => self.switch_service(&name, &to).await,
             Action::ReleaseService { name } => self.release_service(&name).await,

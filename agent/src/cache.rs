@@ -3,15 +3,17 @@
 //! In: the API server. Out: stores, and a key in the queue for every object that a change concerns. It must not write,
 //! and a kind that is not there is simply not watched.
 
+mod owner;
+mod templates;
+
 use std::sync::Arc;
 
 use agent_api::names::LABEL_INSTANCE_ID;
 use agent_api::{
-    AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Decoded, FleetMember, Gate, Job,
-    ObjectMeta, ReplicaSet, Rollout, Service,
+    AnalysisRun, AnalysisTemplate, ClusterAnalysisTemplate, Decoded, Experiment, FleetMember, Gate,
+    Job, ReplicaSet, Rollout, Service,
 };
 use agent_engine::claims::controller;
-use agent_engine::services;
 use agent_providers::job::LABEL_RUN_UID;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -19,6 +21,11 @@ use kube::api::ApiResource;
 use kube::core::{DynamicResourceScope, NamespaceResourceScope};
 use kube::{Api, Client, Resource};
 
+use self::owner::{
+    could_own, experiment_index, named_services, owner, owner_changed, owner_uid, owner_work,
+    run_uid, set_owner,
+};
+pub use self::owner::{gate_rollout, orphans_of, service_rollout};
 use crate::key::ObjectKey;
 use crate::queue::Queue;
 use crate::revision::{LABEL_ROLLOUT_UID, Revision};
@@ -28,9 +35,6 @@ use crate::written::{Kind, Written};
 /// ReplicaSets of Rollouts carry this; those of Deployments do not and are not worth memory.
 const REPLICA_SETS: &str = agent_api::names::LABEL_POD_HASH;
 
-/// Kind of what owns ReplicaSets and runs.
-const ROLLOUT: &str = "Rollout";
-
 /// What there is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Work {
@@ -38,6 +42,8 @@ pub enum Work {
     Rollout(ObjectKey),
     /// Reconcile an AnalysisRun.
     Run(ObjectKey),
+    /// Reconcile an Experiment.
+    Experiment(ObjectKey),
     /// Look whether the Rollout that manages a Service is still there.
     Service(ObjectKey),
 }
@@ -55,6 +61,8 @@ pub struct Caches {
     pub runs: Arc<Store<AnalysisRun>>,
     /// Jobs of measurements, by the UID of their run.
     pub jobs: Arc<Store<Job>>,
+    /// Experiments, by their owner's UID and the Services of their templates.
+    pub experiments: Arc<Store<Experiment>>,
     /// AnalysisTemplates.
     pub templates: Arc<Store<AnalysisTemplate>>,
     /// ClusterAnalysisTemplates.
@@ -76,6 +84,7 @@ impl Default for Caches {
             replica_sets: Arc::new(Store::new(|object| set_owner(object.metadata()))),
             runs: Arc::new(Store::new(|object| owner_uid(object.metadata()))),
             jobs: Arc::new(Store::new(|object| run_uid(object.metadata()))),
+            experiments: Arc::new(Store::new(experiment_index)),
             templates: Arc::new(Store::new(|_| Vec::new())),
             cluster_templates: Arc::new(Store::new(|_| Vec::new())),
             services: Arc::new(Store::new(|object| {
@@ -207,6 +216,7 @@ impl Caches {
             Some(Kind::AnalysisRun),
             run,
         );
+        let experiments = self.watch_experiments(watching);
         let all = self.all_changed(queue());
         let templates = Self::watch(
             watching,
@@ -216,7 +226,7 @@ impl Caches {
             None,
             all,
         );
-        let mut watches = vec![rollouts, sets, runs, templates];
+        let mut watches = vec![rollouts, sets, runs, experiments, templates];
         // Templates of the whole cluster cannot be watched with rights in one namespace.
         if watching.reach == Reach::Cluster {
             let all = self.all_changed(queue());
@@ -262,6 +272,23 @@ impl Caches {
         )
     }
 
+    fn watch_experiments(&self, watching: &Watching) -> Watch {
+        let changes = Arc::clone(&watching.queue);
+        let owner = owner_changed(Arc::clone(&watching.queue));
+        let experiment: Changed<Experiment> = Box::new(move |object, gone| {
+            changes.add(Work::Experiment(ObjectKey::of(object.metadata())));
+            owner(object, gone);
+        });
+        Self::watch(
+            watching,
+            &self.experiments,
+            watching.reached(),
+            watching.mine(),
+            Some(Kind::Experiment),
+            experiment,
+        )
+    }
+
     /// When a Rollout is gone, the Services that it managed are let go.
     fn rollout_changed(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<Rollout> {
         let managed = Arc::clone(&self.services);
@@ -279,8 +306,12 @@ impl Caches {
     /// A Service concerns the Rollouts that name it and the one that manages it, which may be gone.
     fn service_changed(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<Service> {
         let rollouts = Arc::clone(&self.rollouts);
+        let experiments = Arc::clone(&self.experiments);
         Box::new(move |object, gone| {
             let key = ObjectKey::of(object.metadata());
+            for experiment in experiments.indexed_keys(&key.to_string()) {
+                queue.add(Work::Experiment(experiment));
+            }
             for rollout in rollouts.indexed_keys(&key.to_string()) {
                 queue.add(Work::Rollout(rollout));
             }
@@ -293,12 +324,12 @@ impl Caches {
         })
     }
 
-    /// A ReplicaSet concerns the Rollout that owns it; one that nobody owns, those whose selectors match it.
+    /// A ReplicaSet concerns the Rollout or Experiment that owns it; one that nobody owns, those whose selectors match it.
     fn set_changed(self: &Arc<Self>, queue: Arc<Queue<Work>>) -> Changed<ReplicaSet> {
         let rollouts = Arc::clone(&self.rollouts);
         Box::new(move |object, _| {
-            if let Some((rollout, _)) = owner(object.metadata(), ROLLOUT) {
-                queue.add(Work::Rollout(rollout));
+            if let Some((work, _)) = owner_work(object.metadata()) {
+                queue.add(work);
             }
             if controller(object.metadata()).is_some() {
                 return;
@@ -361,6 +392,7 @@ impl Caches {
         self.rollouts.ready().await;
         self.replica_sets.ready().await;
         self.runs.ready().await;
+        self.experiments.ready().await;
         self.templates.ready().await;
         self.cluster_templates.ready().await;
         self.services.ready().await;
@@ -398,90 +430,4 @@ impl Caches {
             }
         })
     }
-}
-
-fn owner_uid(metadata: &ObjectMeta) -> Vec<String> {
-    owner(metadata, ROLLOUT)
-        .into_iter()
-        .map(|(_, uid)| uid)
-        .collect()
-}
-
-fn run_uid(metadata: &ObjectMeta) -> Vec<String> {
-    let labels = metadata.labels.as_ref();
-    let uid = labels.and_then(|labels| labels.get(LABEL_RUN_UID));
-    uid.into_iter().cloned().collect()
-}
-
-fn set_owner(metadata: &ObjectMeta) -> Vec<String> {
-    match controller(metadata) {
-        Some(_) => owner_uid(metadata),
-        None => vec![orphans_of(
-            metadata.namespace.as_deref().unwrap_or_default(),
-        )],
-    }
-}
-
-/// What ReplicaSets without an owner are found by; UIDs have no slash.
-#[must_use]
-pub fn orphans_of(namespace: &str) -> String {
-    format!("{namespace}/")
-}
-
-/// Whether the selector matches, as far as it is written; one that is inherited is looked at in the pass.
-fn could_own(rollout: &Decoded<Rollout>, set: &ObjectMeta) -> bool {
-    let Ok(rollout) = &rollout.object else {
-        return false;
-    };
-    let labels = set.labels.clone().unwrap_or_default();
-    rollout.metadata.namespace == set.namespace && rollout.spec.selector.matches(&labels)
-}
-
-/// The Services that a Rollout names, with its namespace.
-fn named_services(rollout: &Decoded<Rollout>) -> Vec<String> {
-    let Ok(rollout) = &rollout.object else {
-        return Vec::new();
-    };
-    let namespace = rollout.metadata.namespace.clone().unwrap_or_default();
-    let names = services::names(&rollout.spec.strategy);
-    let key = |name| ObjectKey::new(namespace.clone(), name).to_string();
-    names.into_iter().map(key).collect()
-}
-
-/// The Rollout that manages a Service.
-#[must_use]
-pub fn service_rollout(metadata: &ObjectMeta) -> Option<ObjectKey> {
-    let name = services::manager(metadata)?;
-    Some(ObjectKey::new(
-        metadata.namespace.clone().unwrap_or_default(),
-        name,
-    ))
-}
-
-/// The object of a kind, such as a Rollout, that controls an object.
-fn owner(metadata: &ObjectMeta, kind: &str) -> Option<(ObjectKey, String)> {
-    let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    let owner = owners
-        .iter()
-        .find(|owner| owner.controller == Some(true) && owner.kind == kind)?;
-    let key = ObjectKey::new(
-        metadata.namespace.clone().unwrap_or_default(),
-        owner.name.clone(),
-    );
-    Some((key, owner.uid.clone()))
-}
-
-fn owner_changed<K: Resource<DynamicType = ()> + 'static>(queue: Arc<Queue<Work>>) -> Changed<K> {
-    Box::new(move |object, _| {
-        if let Some((rollout, _)) = owner(object.metadata(), ROLLOUT) {
-            queue.add(Work::Rollout(rollout));
-        }
-    })
-}
-
-/// The Rollout of a Gate, from its name, so that one that cannot be decoded has a Rollout too. Namespaces have no dots.
-#[must_use]
-pub fn gate_rollout(metadata: &ObjectMeta) -> Option<ObjectKey> {
-    let (namespace, name) = metadata.name.as_deref()?.split_once('.')?;
-    Some(ObjectKey::new(namespace, name))
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use agent_api::{AnalysisRun, ObjectMeta, ReplicaSet, Rollout, Uid};
+use agent_api::{AnalysisRun, Experiment, ObjectMeta, ReplicaSet, Rollout, Uid};
 use agent_engine::claims::{Part, controller, part};
 use agent_engine::{NamedKind, Observed, Taken};
 use jiff::{SignedDuration, Timestamp};
@@ -150,6 +150,13 @@ impl Claims {
                 let found = api.get_opt(name).await;
                 let found = found.map_err(|source| failed("ReplicaSet", &of, source))?;
                 Ok(found.map_or(Whose::Free, |set| whose_set(observed, &set)))
+            }
+            NamedKind::Experiment => {
+                let api: Api<Experiment> = Api::namespaced(self.client.clone(), namespace);
+                let found = api.get_metadata_opt(name).await;
+                let found = found.map_err(|source| failed("Experiment", &of, source))?;
+                let uid = observed.rollout.metadata.uid.as_deref();
+                Ok(found.map_or(Whose::Free, |one| whose_run(uid, &one.metadata)))
             }
             NamedKind::AnalysisRun => {
                 let api: Api<AnalysisRun> = Api::namespaced(self.client.clone(), namespace);

@@ -21,6 +21,7 @@ use crate::apply::{self, Applier};
 use crate::backoff::Backoff;
 use crate::cache::{Work, service_rollout};
 use crate::event::{About, News};
+use crate::experiment_controller::ExperimentController;
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
 use crate::metrics::{Metrics, Passes};
@@ -104,6 +105,8 @@ pub struct Controller {
     pub applier: Applier,
     /// AnalysisRuns.
     pub analysis: AnalysisController,
+    /// Experiments.
+    pub experiments: ExperimentController,
     /// What there is to do.
     pub queue: Arc<Queue<Work>>,
     /// Counters.
@@ -187,7 +190,8 @@ impl Controller {
             Ok(Err(panic)) => Err(Error::Panicked(words(panic.as_ref()))),
             Err(_) => Err(Error::TooLong),
         };
-        let (Work::Rollout(key) | Work::Run(key) | Work::Service(key)) = work;
+        let (Work::Rollout(key) | Work::Run(key) | Work::Experiment(key) | Work::Service(key)) =
+            work;
         if let Work::Rollout(key) = work {
             self.first.passed(key);
         }
@@ -215,13 +219,15 @@ impl Controller {
         match work {
             Work::Rollout(key) => self.observer.caches.rollouts.has(key),
             Work::Run(key) => self.observer.caches.runs.has(key),
+            Work::Experiment(key) => self.observer.caches.experiments.has(key),
             Work::Service(key) => self.observer.caches.services.has(key),
         }
     }
 
     fn failed(&self, work: &Work, error: &Error) {
         let failures = self.count_failure(work);
-        let (Work::Rollout(key) | Work::Run(key) | Work::Service(key)) = work;
+        let (Work::Rollout(key) | Work::Run(key) | Work::Experiment(key) | Work::Service(key)) =
+            work;
         let kind = passes(work);
         if let Some(kind) = kind {
             self.metrics.again(kind);
@@ -270,6 +276,8 @@ impl Controller {
         match work {
             Work::Rollout(key) => self.rollout(key).await,
             Work::Run(key) => Ok(Outcome::Done(self.analysis.reconcile(key).await?)),
+            Work::Experiment(key) if self.experiments.is_behind(key) => Ok(Outcome::Behind),
+            Work::Experiment(key) => Ok(Outcome::Done(self.experiments.reconcile(key).await?)),
             Work::Service(key) => {
                 self.service(key).await?;
                 Ok(Outcome::Done(None))
@@ -381,6 +389,7 @@ fn passes(work: &Work) -> Option<Passes> {
     match work {
         Work::Rollout(_) => Some(Passes::Rollout),
         Work::Run(_) => Some(Passes::AnalysisRun),
+        Work::Experiment(_) => Some(Passes::Experiment),
         Work::Service(_) => None,
     }
 }

@@ -15,6 +15,7 @@ pub mod claims;
 pub mod config;
 pub mod controller;
 pub mod event;
+pub mod experiment_controller;
 pub mod flags;
 pub mod fleet;
 pub mod gate_store;

@@ -61,6 +61,8 @@ pub enum Passes {
     Rollout,
     /// AnalysisRuns.
     AnalysisRun,
+    /// Experiments.
+    Experiment,
 }
 
 impl Passes {
@@ -69,6 +71,7 @@ impl Passes {
         match self {
             Self::Rollout => "Rollouts",
             Self::AnalysisRun => "AnalysisRuns",
+            Self::Experiment => "Experiments",
         }
     }
 }
@@ -87,6 +90,7 @@ pub struct Metrics {
     registry: Registry,
     rollouts: Arc<Tally>,
     runs: Arc<Tally>,
+    experiments: Arc<Tally>,
     queue: Workqueue,
     updates: Updates,
     requests: IntCounterVec,
@@ -187,6 +191,7 @@ impl Metrics {
         Ok(Self {
             rollouts: Arc::default(),
             runs: Arc::default(),
+            experiments: Arc::default(),
             queue: Workqueue::new(&make)?,
             updates: make.updates()?,
             requests: make.counters(
@@ -225,6 +230,7 @@ impl Metrics {
         match kind {
             Passes::Rollout => &self.rollouts,
             Passes::AnalysisRun => &self.runs,
+            Passes::Experiment => &self.experiments,
         }
     }
 
@@ -350,9 +356,13 @@ impl Metrics {
     }
 
     /// Everything as text.
-    pub fn scrape(&self, caches: &Caches, load: (Load, Load)) -> Result<Vec<u8>, Error> {
+    pub fn scrape(&self, caches: &Caches, load: (Load, Load, Load)) -> Result<Vec<u8>, Error> {
         self.sweep(caches, Instant::now());
-        for (kind, load) in [(Passes::Rollout, load.0), (Passes::AnalysisRun, load.1)] {
+        for (kind, load) in [
+            (Passes::Rollout, load.0),
+            (Passes::AnalysisRun, load.1),
+            (Passes::Experiment, load.2),
+        ] {
             self.queue.show(kind.queue(), load);
         }
         let mut families = self.registry.gather();
@@ -364,6 +374,8 @@ impl Metrics {
         self.rollouts.write("rollout", "a Rollout", &mut single)?;
         self.runs
             .write("analysis_run", "an AnalysisRun", &mut single)?;
+        self.experiments
+            .write("experiment", "an Experiment", &mut single)?;
         text.extend_from_slice(single.as_bytes());
         Ok(text)
     }
@@ -380,6 +392,7 @@ impl Metrics {
             let there = match kind {
                 Passes::Rollout => caches.rollouts.has(&key),
                 Passes::AnalysisRun => caches.runs.has(&key),
+                Passes::Experiment => caches.experiments.has(&key),
             };
             if there {
                 continue;

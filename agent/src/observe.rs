@@ -9,13 +9,14 @@ use std::sync::Arc;
 use agent_api::digest::content_digest;
 use agent_api::names::gate_name;
 use agent_api::{
-    AnalysisRun, AnalysisTemplateSpec, ContentDigest, Direction, FleetMember, Gate, ObjectMeta,
-    Pod, PodTemplate, ReplicaSet, Rollout, Service, Uid, Workload,
+    AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, Pod, PodTemplate,
+    ReplicaSet, Rollout, Service, Uid, Workload,
 };
 use agent_engine::analysis::conditions;
+use agent_engine::canary::experiment::stable_wanted;
 use agent_engine::{
-    GateObserved, GateRecord, Governance, Kept, Observed, Settings, StoredDigests, TemplateKey,
-    Templates, effective, pods, services,
+    GateObserved, GateRecord, Governance, Kept, Observed, Settings, StoredDigests, Templates,
+    effective, pods, services,
 };
 use agent_providers::condition;
 use kube::Client;
@@ -119,6 +120,8 @@ impl Observer {
             replica_sets: self.replica_sets(&uid),
             taken: Vec::new(),
             analysis_runs: self.runs(&uid),
+            experiments: decoded(self.caches.experiments.indexed(uid.as_str())),
+            stable_template: None,
             templates: self.templates(rollout),
             bad_conditions: BTreeMap::new(),
             workload: self.workload(rollout, &key).await?,
@@ -133,6 +136,9 @@ impl Observer {
         observed.taken = self.claims.taken(&observed, &key).await?;
         observed.pods = self.pods(&observed, &key).await?;
         observed.stored = self.stored.of(&observed).await?;
+        if let Some(set) = stable_wanted(&observed) {
+            observed.stable_template = self.stored.template(&key.namespace, &set).await?;
+        }
         observed.gate = self.gate(&observed, &key, &uid, at).await?;
         observed.services = self.services(rollout, &key, &observed.gate);
         observed.defaulted = self.defaulted(&observed, &uid).await?;
@@ -213,42 +219,8 @@ impl Observer {
     /// The templates that the spec names, nested ones too; kept strategies bring their own.
     fn templates(&self, rollout: &Rollout) -> Templates {
         let namespace = rollout.metadata.namespace.as_deref().unwrap_or_default();
-        let mut wanted = effective::template_keys(&rollout.spec.strategy);
-        let mut found: Templates = BTreeMap::new();
-        while let Some(key) = wanted.pop() {
-            if found.contains_key(&key) {
-                continue;
-            }
-            if let Some(spec) = self.template(namespace, &key) {
-                wanted.extend(spec.templates.iter().map(TemplateKey::of));
-                found.insert(key, spec);
-            }
-        }
-        found
-    }
-
-    fn template(&self, namespace: &str, key: &TemplateKey) -> Option<AnalysisTemplateSpec> {
-        if key.cluster_scope {
-            let found = self
-                .caches
-                .cluster_templates
-                .get(&ObjectKey::new("", key.name.clone()))?;
-            found
-                .object
-                .as_ref()
-                .ok()
-                .map(|template| AnalysisTemplateSpec::of(&template.metadata, &template.spec))
-        } else {
-            let found = self
-                .caches
-                .templates
-                .get(&ObjectKey::new(namespace, key.name.clone()))?;
-            found
-                .object
-                .as_ref()
-                .ok()
-                .map(|template| AnalysisTemplateSpec::of(&template.metadata, &template.spec))
-        }
+        let wanted = effective::template_keys(&rollout.spec.strategy);
+        self.caches.named_templates(namespace, wanted)
     }
 
     async fn gate(
@@ -450,7 +422,7 @@ fn to_compare(observed: &Observed) -> Option<ContentDigest> {
 }
 
 /// The objects that could be decoded.
-fn decoded<K>(found: impl IntoIterator<Item = Found<K>>) -> Vec<K> {
+pub(crate) fn decoded<K>(found: impl IntoIterator<Item = Found<K>>) -> Vec<K> {
     found
         .into_iter()
         .filter_map(|found| found.object.ok())

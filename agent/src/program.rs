@@ -22,6 +22,7 @@ use crate::cache::{Caches, Watch, Watching, Work};
 use crate::claims::Claims;
 use crate::controller::{Controller, FirstPass};
 use crate::event::Events;
+use crate::experiment_controller::ExperimentController;
 use crate::fleet::{Fleet, Kinds};
 use crate::leader::Leader;
 use crate::link::dial::{self, Proxy};
@@ -218,6 +219,13 @@ fn controller(
     let refusals: Arc<Refusals> = Arc::default();
     let status_times: Arc<StatusTimes> = Arc::default();
     let claims = Arc::new(Claims::new(shared.client.clone()));
+    let experiments = ExperimentController::new(
+        Arc::clone(&shared.caches),
+        shared.client.clone(),
+        Arc::clone(&shared.written),
+        events.clone(),
+        shared.metrics.clone(),
+    );
     Controller {
         observer: Observer {
             caches: Arc::clone(&shared.caches),
@@ -246,6 +254,7 @@ fn controller(
             undecodable: Undecodable::default(),
         },
         analysis,
+        experiments,
         queue: Arc::clone(&shared.queue),
         metrics: shared.metrics.clone(),
         failures: Mutex::default(),

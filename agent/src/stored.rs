@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use agent_api::digest::{content_digest, stored_digests};
+use agent_api::digest::{content_digest, stored_digests, stored_template};
 use agent_api::names::ANNOTATION_DIGEST;
-use agent_api::{ContentDigest, ReplicaSet, Uid};
+use agent_api::{ContentDigest, PodTemplate, ReplicaSet, Uid};
 use agent_engine::{Observed, StoredDigests};
 use kube::{Api, Client};
 
@@ -65,6 +65,16 @@ impl StoredForms {
             stored.insert(set.metadata.name.clone().unwrap_or_default(), digests);
         }
         Ok(stored)
+    }
+
+    /// The template of a ReplicaSet as a spec could have it.
+    pub async fn template(&self, namespace: &str, set: &str) -> Result<Option<PodTemplate>, Error> {
+        let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), namespace);
+        let found = api.get_opt(set).await.map_err(|source| Error {
+            name: ObjectKey::new(namespace, set),
+            source: Box::new(source),
+        })?;
+        Ok(found.as_ref().map(stored_template))
     }
 
     async fn one(&self, set: &ReplicaSet) -> Result<Vec<ContentDigest>, Error> {

@@ -19,6 +19,8 @@ pub enum Kind {
     ReplicaSet,
     /// AnalysisRuns.
     AnalysisRun,
+    /// Experiments.
+    Experiment,
     /// Services.
     Service,
     /// Gates.

@@ -47,6 +47,21 @@ pub fn content_digest_without(template: &PodTemplate, injected: &Injected) -> Co
 /// What the digest of a spec would be that was copied from a ReplicaSet: its template without the hash label, as it is and
 /// without what was added to it.
 pub fn stored_digests(set: &ReplicaSet) -> Vec<ContentDigest> {
+    let mut digests = vec![
+        content_digest(&set.spec.template),
+        content_digest_without(&set.spec.template, &injected(set)),
+    ];
+    digests.dedup();
+    digests
+}
+
+/// The template of a ReplicaSet as a spec could have it: without the hash label and without what was added to it.
+pub fn stored_template(set: &ReplicaSet) -> PodTemplate {
+    PodTemplate::of(content(&set.spec.template, &injected(set)))
+}
+
+/// What was added to the template of a ReplicaSet, by its annotations.
+fn injected(set: &ReplicaSet) -> Injected {
     let annotations = set.metadata.annotations.as_ref();
     let added: Value = annotations
         .and_then(|all| all.get(ANNOTATION_EPHEMERAL_METADATA))
@@ -58,17 +73,11 @@ pub fn stored_digests(set: &ReplicaSet) -> Vec<ContentDigest> {
             .flat_map(|map| map.keys().cloned())
             .collect()
     };
-    let injected = Injected {
+    Injected {
         labels: keys("labels"),
         annotations: keys("annotations"),
         anti_affinity: true,
-    };
-    let mut digests = vec![
-        content_digest(&set.spec.template),
-        content_digest_without(&set.spec.template, &injected),
-    ];
-    digests.dedup();
-    digests
+    }
 }
 
 /// A template without the hash label and what was added to it.

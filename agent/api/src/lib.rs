@@ -14,6 +14,7 @@ pub mod crd;
 pub mod defaults;
 pub mod digest;
 pub mod duration;
+pub mod experiment;
 pub mod gate;
 pub mod gate_status;
 pub mod intstr;
@@ -38,6 +39,7 @@ pub mod traffic;
 pub mod validate;
 pub mod validate_analysis;
 mod validate_blue_green;
+pub mod validate_experiment;
 mod validate_pods;
 mod validate_provider;
 mod validate_steps;
@@ -50,6 +52,11 @@ pub use analysis::{
 };
 pub use blue_green::{BlueGreenStatus, BlueGreenStrategy};
 pub use digest::{ContentDigest, DeliveryDigest};
+pub use experiment::{
+    Experiment, ExperimentAnalysis, ExperimentRunStatus, ExperimentSpec, ExperimentStatus,
+    ExperimentStep, ExperimentTemplate, StepTemplate, TemplatePhase, TemplateService,
+    TemplateStatus,
+};
 pub use gate::{
     Direction, Enforcement, Fence, FirstContact, Gate, GateSpec, HubLoss, HubLossAction, Permit,
     Policy, RollbackPhase, RolloutRef, Waiting,
@@ -67,7 +74,7 @@ pub use pod_hash::PodHash;
 pub use pod_template::PodTemplate;
 pub use provider::{MetricProvider, PROVIDERS, PrometheusMetric};
 pub use replica_set::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
-pub use rollout::{Experiment, Rollout, RolloutSpec, RolloutStrategy, WorkloadRef};
+pub use rollout::{Rollout, RolloutSpec, RolloutStrategy, WorkloadRef};
 pub use rollout_status::{
     CanaryStatus, Condition, PauseCondition, Phase, RolloutDuration, RolloutStatus,
     WeightDestination, Weights,

@@ -44,6 +44,10 @@ pub const ANNOTATION_RESTARTED_AFTER: &str = "argo-rollouts.argoproj.io/restarte
 pub const ANNOTATION_MANAGED_BY: &str = "argo-rollouts.argoproj.io/managed-by-rollouts";
 /// Annotation on Rollouts: notifications that were sent.
 pub const ANNOTATION_NOTIFIED: &str = "notified.notifications.argoproj.io";
+/// Annotation on ReplicaSets of an Experiment: its name.
+pub const ANNOTATION_EXPERIMENT: &str = "experiment.argoproj.io/name";
+/// Annotation on ReplicaSets of an Experiment: the template that they are of.
+pub const ANNOTATION_EXPERIMENT_TEMPLATE: &str = "experiment.argoproj.io/template-name";
 /// Annotation that `kubectl apply` keeps; the bulkiest of all.
 pub const ANNOTATION_LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -88,6 +92,8 @@ pub mod condition {
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// Pods could not be made or deleted.
     pub const REPLICA_FAILURE: &str = "ReplicaFailure";
+    /// Of an Experiment: all its templates are available.
+    pub const RUNNING: &str = "Running";
 }
 
 /// Reasons of pause conditions.

@@ -29,6 +29,22 @@ pub fn pod_hash(template: &PodTemplate, collision_count: Option<i32>) -> PodHash
     PodHash(text_hash(&text))
 }
 
+/// Hash of a template of an Experiment. It is never that of a Rollout with the same content, nor of another template of the
+/// Experiment: nobody's Service selects its pods by accident.
+pub fn experiment_hash(
+    experiment: &str,
+    name: &str,
+    template: &PodTemplate,
+    collision_count: Option<i32>,
+) -> PodHash {
+    let mut text = format!("experiment {experiment} {name} ");
+    text.push_str(&canonical(&content(template, &Injected::default())));
+    if let Some(count) = collision_count {
+        text.push_str(&count.to_string());
+    }
+    PodHash(text_hash(&text))
+}
+
 /// Hash of the steps of a canary, as Argo Rollouts notes it in the status: over their JSON with the fields in the order of
 /// their types. A controller that finds another hash there than its own takes the steps for new ones and begins anew, so
 /// both must note the same for a canary to be taken over where it stands.

@@ -1,8 +1,6 @@
-//! Rollout and Experiment.
+//! Rollout.
 //!
 //! In: the objects' JSON. Out: typed specs. Must not touch: defaults (see `defaults`) and validity (see `validate`).
-
-use serde_json::Value;
 
 use crate::author::keep_authors;
 use crate::blue_green::BlueGreenStrategy;
@@ -121,35 +119,5 @@ record! {
         pub canary: Option<CanaryStrategy>,
         /// All at once, after a preview.
         pub blue_green: Option<BlueGreenStrategy>,
-    }
-}
-
-record! {
-    /// An Experiment; kept as JSON until there is an engine for it.
-    pub struct Experiment {
-        /// Always `argoproj.io/v1alpha1`.
-        pub api_version: ApiVersionOf<Experiment>,
-        /// Always `Experiment`.
-        pub kind: KindOf<Experiment>,
-        /// Metadata.
-        pub metadata: ObjectMeta,
-        /// What is wanted.
-        pub spec: Value,
-        /// What was observed.
-        pub status: Option<Value>,
-    }
-}
-kind!(
-    Experiment,
-    Namespaced,
-    ROLLOUTS_GROUP,
-    VERSION,
-    "Experiment",
-    "experiments"
-);
-
-impl Trim for Experiment {
-    fn trim(&mut self) {
-        trim_metadata(&mut self.metadata);
     }
 }

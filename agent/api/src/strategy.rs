@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::analysis::{Argument, DryRun, MeasurementRetention, TemplateRef};
+use crate::experiment::ExperimentStep;
 use crate::intstr::IntOrString;
 use crate::record::record;
 use crate::traffic::{SetCanaryScale, SetHeaderRoute, SetMirrorRoute, TrafficRouting};
@@ -98,6 +99,8 @@ record! {
         pub set_weight: Option<i32>,
         /// Wait.
         pub pause: Option<PauseStep>,
+        /// Versions beside each other for a while.
+        pub experiment: Option<ExperimentStep>,
         /// Measure and judge.
         pub analysis: Option<StepAnalysis>,
         /// Pods of the canary apart from its traffic.
@@ -142,6 +145,8 @@ pub enum StepKind<'a> {
     SetWeight(i32),
     /// Wait.
     Pause(&'a PauseStep),
+    /// Versions beside each other for a while.
+    Experiment(&'a ExperimentStep),
     /// Measure and judge.
     Analysis(&'a StepAnalysis),
     /// Pods of the canary apart from its traffic.
@@ -157,10 +162,11 @@ pub enum StepKind<'a> {
 }
 
 /// Step keys of the API that this version does not carry out.
-pub const UNSUPPORTED_STEPS: [&str; 2] = ["experiment", "plugin"];
+pub const UNSUPPORTED_STEPS: [&str; 1] = ["plugin"];
 
 /// Step keys that this version carries out, for messages.
-const STEPS: &str = "setWeight, pause, analysis, setCanaryScale, setHeaderRoute or setMirrorRoute";
+const STEPS: &str =
+    "setWeight, pause, experiment, analysis, setCanaryScale, setHeaderRoute or setMirrorRoute";
 
 impl CanaryStep {
     /// What this step is.
@@ -171,6 +177,9 @@ impl CanaryStep {
         }
         if let Some(pause) = &self.pause {
             found.push(("pause", StepKind::Pause(pause)));
+        }
+        if let Some(experiment) = &self.experiment {
+            found.push(("experiment", StepKind::Experiment(experiment)));
         }
         if let Some(analysis) = &self.analysis {
             found.push(("analysis", StepKind::Analysis(analysis)));

@@ -23,6 +23,8 @@ pub const ROUTERS: [&str; 9] = [
 pub const ROUTERS_WITH_HEADERS: [&str; 4] = ["alb", "apisix", "istio", "plugins"];
 /// Routers that can mirror requests.
 pub const ROUTERS_WITH_MIRRORS: [&str; 2] = ["istio", "plugins"];
+/// Routers that can send a share of the traffic to an experiment.
+pub const ROUTERS_WITH_EXPERIMENTS: [&str; 4] = ["alb", "istio", "plugins", "smi"];
 /// Routers whose whole traffic need not be 100.
 pub const ROUTERS_WITH_OWN_TOTAL: [&str; 2] = ["nginx", "plugins"];
 /// The whole of the traffic when nothing else is written.

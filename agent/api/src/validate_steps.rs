@@ -9,6 +9,7 @@ use crate::strategy::{
 };
 use crate::validate::{Findings, Routers};
 use crate::validate_analysis::argument_problems;
+use crate::validate_experiment::experiment_step_problems;
 use crate::validate_traffic::{
     header_problems, mirror_problems, routing_problems, scale_problems, weight_problems,
 };
@@ -124,6 +125,9 @@ fn step_problems(path: &str, step: &CanaryStep, canary: &CanaryStrategy, finding
         StepKind::HeaderRoute(route) => header_problems(path, route, canary, findings),
         StepKind::MirrorRoute(route) => mirror_problems(path, route, canary, findings),
         StepKind::Pause(pause) => pause_problems(path, pause, findings),
+        StepKind::Experiment(experiment) => {
+            experiment_step_problems(&format!("{path}.experiment"), experiment, canary, findings)
+        }
         StepKind::Analysis(analysis) => {
             analysis_problems(&format!("{path}.analysis"), analysis, findings)
         }

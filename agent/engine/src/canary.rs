@@ -5,6 +5,7 @@
 //! calls in `run` is the algorithm. It must not know leases or permits beyond the gate's decision.
 
 mod delay;
+pub mod experiment;
 mod halt;
 pub mod replicas;
 pub mod routed;

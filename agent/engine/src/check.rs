@@ -8,6 +8,7 @@ use agent_api::{Rollout, validate::Problem};
 
 use crate::analysis::conditions::{self, Used};
 use crate::analysis::template::{check_background, check_step};
+use crate::canary::experiment;
 use crate::effective::Effective;
 use crate::observed::Observed;
 use crate::services;
@@ -35,6 +36,9 @@ pub fn problem(observed: &Observed, effective: &Effective) -> Option<String> {
     }
     if problems.is_empty() {
         problems = analyses_problems(observed, effective, &rollout);
+    }
+    if problems.is_empty() {
+        problems = experiment_problems(effective, &rollout);
     }
     if problems.is_empty() {
         let template = effective.template.as_ref();
@@ -71,6 +75,25 @@ fn analyses_problems(
     for used in conditions::analyses(&effective.strategy) {
         if let Some(message) = wrong(&used) {
             let path = used.path;
+            problems.push(Problem { path, message });
+        }
+    }
+    problems
+}
+
+/// Problems of the analyses of steps that make an Experiment.
+fn experiment_problems(effective: &Effective, rollout: &Rollout) -> Vec<Problem> {
+    let canary = effective.strategy.canary.as_ref();
+    let steps = canary.map_or(&[][..], |canary| &canary.steps);
+    let mut problems = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        let Some(step) = &step.experiment else {
+            continue;
+        };
+        for (analysis, error) in experiment::problems(step, effective, rollout) {
+            let path =
+                format!("spec.strategy.canary.steps[{index}].experiment.analyses[{analysis}]");
+            let message = error.to_string();
             problems.push(Problem { path, message });
         }
     }

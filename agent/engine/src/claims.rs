@@ -9,7 +9,7 @@
 use std::fmt;
 
 use agent_api::ReplicaSet;
-use agent_api::names::{condition, replica_set_name};
+use agent_api::names::{ANNOTATION_EXPERIMENT, condition, replica_set_name};
 use agent_api::object::{ObjectMeta, OwnerReference};
 use agent_api::pod_hash::pod_hash;
 
@@ -29,6 +29,8 @@ pub enum NamedKind {
     ReplicaSet,
     /// AnalysisRuns.
     AnalysisRun,
+    /// Experiments.
+    Experiment,
 }
 
 impl fmt::Display for NamedKind {
@@ -36,6 +38,7 @@ impl fmt::Display for NamedKind {
         f.write_str(match self {
             Self::ReplicaSet => "ReplicaSet",
             Self::AnalysisRun => "AnalysisRun",
+            Self::Experiment => "Experiment",
         })
     }
 }
@@ -72,9 +75,16 @@ pub fn part(observed: &Observed, set: &ReplicaSet) -> Part {
         Some(owner) if owner.uid != uid => Part::Stranger,
         Some(_) if deleting || matches(observed, set) != Some(false) => Part::Owned,
         Some(_) => Part::Leaves,
-        None if !deleting && matches(observed, set) == Some(true) => Part::Orphan,
+        None if deleting || of_experiment(set) => Part::Stranger,
+        None if matches(observed, set) == Some(true) => Part::Orphan,
         None => Part::Stranger,
     }
+}
+
+/// It was made for an Experiment, which is gone: its pods carry a version's labels, and are none of its pods.
+fn of_experiment(set: &ReplicaSet) -> bool {
+    let annotations = set.metadata.annotations.as_ref();
+    annotations.is_some_and(|all| all.contains_key(ANNOTATION_EXPERIMENT))
 }
 
 /// The owner that controls an object.

@@ -201,10 +201,16 @@ pub fn template_keys(strategy: &RolloutStrategy) -> Vec<TemplateKey> {
             &blue_green.post_promotion_analysis,
         ]
     });
+    let of_experiments = steps
+        .iter()
+        .filter_map(|step| step.experiment.as_ref())
+        .flat_map(|experiment| &experiment.analyses)
+        .map(TemplateKey::of_experiment);
     of_steps
         .chain(background)
         .chain(blue_green.flatten())
         .flat_map(|analysis| &analysis.templates)
         .map(TemplateKey::of)
+        .chain(of_experiments)
         .collect()
 }

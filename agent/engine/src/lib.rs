@@ -5,7 +5,7 @@
 //!
 //! The algorithm of [`reconcile`]: take the digests of what Git wants; reduce what is known to `gate::facts::Facts`; let
 //! `gate::decide` say which content may run and how far; run the canary on that content, whether the spec names it or
-//! not; say in the Gate record what became of it. `analysis` is the same for one AnalysisRun.
+//! not; say in the Gate record what became of it. `analysis` is the same for one AnalysisRun, `experiment` for one Experiment.
 
 pub mod analysis;
 pub mod args;
@@ -15,6 +15,7 @@ pub mod canary;
 pub mod check;
 pub mod claims;
 pub mod effective;
+pub mod experiment;
 pub mod gate;
 mod numbers;
 pub mod observed;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::analysis::AnalysisTemplateSpec;
 use agent_api::{
-    AnalysisRun, ContentDigest, DeliveryDigest, FirstContact, Gate, LabelSelector, Pod,
+    AnalysisRun, ContentDigest, DeliveryDigest, Experiment, FirstContact, Gate, LabelSelector, Pod,
     PodTemplate, ReplicaSet, Rollout, Service, Uid, Weights, Workload,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -26,6 +26,10 @@ pub struct Observed {
     pub replica_sets: Vec<ReplicaSet>,
     /// The AnalysisRuns that it owns.
     pub analysis_runs: Vec<AnalysisRun>,
+    /// The Experiments that it owns.
+    pub experiments: Vec<Experiment>,
+    /// The template of the stable version as a spec could have it; read only when `canary::experiment::stable_wanted` says so.
+    pub stable_template: Option<PodTemplate>,
     /// Names that objects of others were found under not long ago.
     pub taken: Vec<Taken>,
     /// The analysis templates that its steps name, nested ones too; one that is missing is absent.
@@ -178,6 +182,8 @@ impl Observed {
             rollout,
             replica_sets: Vec::new(),
             analysis_runs: Vec::new(),
+            experiments: Vec::new(),
+            stable_template: None,
             taken: Vec::new(),
             templates: Templates::new(),
             bad_conditions: BadConditions::new(),
@@ -346,6 +352,16 @@ impl TemplateKey {
         Self {
             name: reference.template_name.clone(),
             cluster_scope: reference.cluster_scope.unwrap_or(false),
+        }
+    }
+}
+
+impl TemplateKey {
+    /// The template that an analysis of an Experiment names.
+    pub fn of_experiment(analysis: &agent_api::ExperimentAnalysis) -> Self {
+        Self {
+            name: analysis.template_name.clone(),
+            cluster_scope: analysis.cluster_scope.unwrap_or(false),
         }
     }
 }

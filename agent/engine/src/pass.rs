@@ -305,6 +305,7 @@ impl<'a> Pass<'a> {
         self.restart();
         self.release_services();
         self.end_other_runs();
+        self.end_other_experiments();
         self.trim_history();
         self.settle_conditions();
         self.settle_counts();

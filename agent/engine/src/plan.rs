@@ -6,8 +6,8 @@ use std::fmt;
 
 use agent_api::object::OwnerReference;
 use agent_api::{
-    AnalysisRun, ContentDigest, DeliveryDigest, GateStatus, PodHash, PodTemplate, ReplicaSet,
-    RolloutStatus, SetHeaderRoute, SetMirrorRoute, Uid, Weights,
+    AnalysisRun, ContentDigest, DeliveryDigest, Experiment, GateStatus, PodHash, PodTemplate,
+    ReplicaSet, RolloutStatus, SetHeaderRoute, SetMirrorRoute, Uid, Weights,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -149,6 +149,21 @@ pub enum Action {
     },
     /// Delete an AnalysisRun that history no longer needs.
     DeleteAnalysisRun {
+        /// The object.
+        name: String,
+    },
+    /// Create an Experiment.
+    CreateExperiment {
+        /// The object.
+        experiment: Box<Experiment>,
+    },
+    /// Set `spec.terminate` of an Experiment.
+    TerminateExperiment {
+        /// The object.
+        name: String,
+    },
+    /// Delete an Experiment that history no longer needs.
+    DeleteExperiment {
         /// The object.
         name: String,
     },

@@ -106,6 +106,25 @@ pub enum Reason {
         /// The run.
         run: String,
     },
+    /// An Experiment is under way.
+    ExperimentRunning {
+        /// Counted from 1.
+        step: i32,
+        /// The Experiment.
+        experiment: String,
+    },
+    /// An Experiment said neither good nor bad: a person decides.
+    ExperimentInconclusive {
+        /// The Experiment.
+        experiment: String,
+    },
+    /// An Experiment is not made yet.
+    ExperimentWaits {
+        /// The Experiment.
+        name: String,
+        /// For what.
+        why: String,
+    },
     /// The version was stable a moment ago and still has its pods.
     FastRollback,
     /// The active Service selects the version, and nothing speaks against it.

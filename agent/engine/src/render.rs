@@ -152,8 +152,20 @@ impl fmt::Display for Action {
                     metrics.join(", ")
                 )
             }
-            Self::TerminateAnalysisRun { name } => write!(f, "end     {name}"),
-            Self::DeleteAnalysisRun { name } => write!(f, "delete  {name}"),
+            Self::CreateExperiment { experiment } => {
+                let name = experiment.metadata.name.as_deref().unwrap_or_default();
+                write!(f, "try     {name}")?;
+                experiment.spec.templates.iter().try_for_each(|one| {
+                    let images = one.template.images().join("+");
+                    write!(f, " {}={images}x{}", one.name, one.wanted())
+                })
+            }
+            Self::TerminateAnalysisRun { name } | Self::TerminateExperiment { name } => {
+                write!(f, "end     {name}")
+            }
+            Self::DeleteAnalysisRun { name } | Self::DeleteExperiment { name } => {
+                write!(f, "delete  {name}")
+            }
             Self::ScaleWorkload {
                 name,
                 from,
@@ -218,6 +230,10 @@ fn split(f: &mut fmt::Formatter<'_>, weights: &Weights) -> fmt::Result {
             .map_or("nobody", |hash| hash.as_str());
         write!(f, "{between}{side} {hash} {}", to.weight)?;
         between = ", ";
+    }
+    for to in &weights.additional {
+        let service = to.service_name.as_deref().unwrap_or_default();
+        write!(f, "{between}{service} {}", to.weight)?;
     }
     Ok(())
 }

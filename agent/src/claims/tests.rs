@@ -133,7 +133,7 @@ fn run(owners: &Value) -> Value {
 async fn check(kind: NamedKind, object: Option<Value>, by: Option<&str>) {
     let (path, name) = match kind {
         NamedKind::ReplicaSet => (SET, "web-abc"),
-        NamedKind::AnalysisRun => (RUN, "web-abc-1-0"),
+        NamedKind::AnalysisRun | NamedKind::Experiment => (RUN, "web-abc-1-0"),
     };
     let objects = object.clone().map(|object| (path, object));
     let claims = Claims::new(client(objects.into_iter().collect()));

@@ -142,6 +142,13 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
         Environment::default(),
     );
     let jobs = Arc::new(Jobs::elsewhere(client.clone(), None, true));
+    let experiments = ExperimentController::new(
+        Arc::clone(&caches),
+        client.clone(),
+        Arc::clone(&written),
+        events.clone(),
+        metrics.clone(),
+    );
     Controller {
         observer: Observer {
             caches: Arc::clone(&caches),
@@ -178,6 +185,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
             events,
             pace: Pace::default(),
         },
+        experiments,
         queue,
         metrics,
         failures: Mutex::default(),
@@ -227,7 +235,7 @@ fn waited_longer_and_longer(server: &Server, poisoned: &[String]) {
 fn counted_and_said(server: &Server, controller: &Controller, log: &str) {
     let metrics = controller
         .metrics
-        .scrape(&controller.observer.caches, <(Load, Load)>::default())
+        .scrape(&controller.observer.caches, <(Load, Load, Load)>::default())
         .unwrap();
     let metrics = String::from_utf8(metrics).unwrap();
     let errors = |of: &str| {

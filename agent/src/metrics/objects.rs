@@ -52,6 +52,7 @@ fn gauge(name: &str, help: &str, more: &[&str]) -> Result<GaugeVec, Error> {
 pub(super) fn families(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
     let mut families = rollouts(caches)?;
     families.extend(runs(caches)?);
+    families.extend(experiments(caches)?);
     families.extend(templates(caches)?);
     families.retain(|family| !family.get_metric().is_empty());
     Ok(families)
@@ -160,6 +161,32 @@ fn runs(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
         }
     }
     let all = [info, phases, types, of_metrics];
+    Ok(all.iter().flat_map(Collector::collect).collect())
+}
+
+fn experiments(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
+    let info = gauge("experiment_info", "An Experiment", &["phase"])?;
+    let phases = gauge(
+        "experiment_phase",
+        "Whether an Experiment is in a phase",
+        &["phase"],
+    )?;
+    for found in caches.experiments.all() {
+        let Ok(experiment) = &found.object else {
+            continue;
+        };
+        let key = ObjectKey::of(&experiment.metadata);
+        let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
+        let now = agent_engine::experiment::phase(experiment);
+        info.with_label_values(&[namespace, name, now.as_str()])
+            .set(1.0);
+        for phase in PHASES {
+            phases
+                .with_label_values(&[namespace, name, phase.as_str()])
+                .set(f64::from(u8::from(phase == now)));
+        }
+    }
+    let all = [info, phases];
     Ok(all.iter().flat_map(Collector::collect).collect())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use agent_api::{AnalysisRun, AnalysisTemplate, Decoded, Rollout, StatusTime};
+use agent_api::{AnalysisRun, AnalysisTemplate, Decoded, Experiment, Rollout, StatusTime};
 use serde_json::json;
 
 use super::*;
@@ -36,6 +36,10 @@ fn caches() -> Caches {
     caches.rollouts.show(rollout);
     caches.runs.show(run);
     caches.templates.show(template);
+    caches.experiments.show(decoded::<Experiment>(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Experiment",
+        "metadata": {"name": "compare", "namespace": "shop"}, "spec": {}, "status": {"phase": "Running"},
+    })));
     caches
 }
 
@@ -45,7 +49,7 @@ fn web() -> ObjectKey {
 
 fn everything() -> Metrics {
     let metrics = Metrics::new().unwrap();
-    for kind in [Passes::Rollout, Passes::AnalysisRun] {
+    for kind in [Passes::Rollout, Passes::AnalysisRun, Passes::Experiment] {
         metrics.taken(kind, Duration::from_millis(1));
         metrics.reconciled(kind, &web(), Duration::from_millis(3));
         metrics.failed(kind, &web());
@@ -81,8 +85,8 @@ fn ended(from: i64, to: i64, paused: i64) -> RolloutDuration {
     }
 }
 
-/// Of Rollouts and of AnalysisRuns.
-fn load() -> (Load, Load) {
+/// Of Rollouts, of AnalysisRuns and of Experiments.
+fn load() -> (Load, Load, Load) {
     let runs = Load {
         depth: 1,
         ..Load::default()
@@ -92,7 +96,7 @@ fn load() -> (Load, Load) {
         unfinished: Duration::from_secs(7),
         longest: Duration::from_secs(4),
     };
-    (rollouts, runs)
+    (rollouts, runs, Load::default())
 }
 
 fn text(metrics: &Metrics, caches: &Caches) -> String {

@@ -291,6 +291,21 @@ impl Cluster {
                     .spec
                     .terminate = Some(true);
             }
+            Action::CreateExperiment { experiment } => {
+                self.observed.experiments.push((**experiment).clone());
+            }
+            Action::TerminateExperiment { name } => {
+                let all = &mut self.observed.experiments;
+                for one in all.iter_mut() {
+                    if one.metadata.name.as_ref() == Some(name) {
+                        one.spec.terminate = Some(true);
+                    }
+                }
+            }
+            Action::DeleteExperiment { name } => {
+                let all = &mut self.observed.experiments;
+                all.retain(|one| one.metadata.name.as_ref() != Some(name));
+            }
             Action::DeleteAnalysisRun { name } => {
                 self.observed
                     .analysis_runs

@@ -57,6 +57,10 @@ struct Fixture {
     #[serde(default)]
     analysis_runs: Vec<Value>,
     #[serde(default)]
+    experiments: Vec<Value>,
+    /// The version whose template was read.
+    stable_template: Option<String>,
+    #[serde(default)]
     templates: Vec<TemplatePart>,
     #[serde(default)]
     bad_conditions: BTreeMap<String, String>,
@@ -224,6 +228,7 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
             .collect(),
         status_written: fixture.status_written,
         busy: fixture.busy,
+        stable_template: fixture.stable_template.as_deref().map(template),
         refused_set: fixture.refused_set.take().map(refused_set),
         refused_claims: std::mem::take(&mut fixture.refused_claims)
             .into_iter()
@@ -254,6 +259,10 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
             serde_json::from_value::<AnalysisRun>(analysis_run(run))
                 .map_err(part("analysisRuns"))?,
         );
+    }
+    for one in fixture.experiments {
+        let one = serde_json::from_value(one).map_err(part("experiments"))?;
+        observed.experiments.push(one);
     }
     if let Some(gate) = fixture.gate.take() {
         observed.gate = gate_observed(gate, &observed)?;
@@ -483,7 +492,6 @@ pub fn named(text: &str) -> String {
         let digest = digest(version);
         let hex = digest.as_str().trim_start_matches("v1:");
         text = text.replace(digest.as_str(), version);
-        // Names of ControllerRevisions and sentences show the beginning.
         text = text.replace(agent_engine::reason::short(&digest), version);
         text = text.replace(hex.get(..16).unwrap_or(hex), version);
         text = text.replace(hash(version).as_str(), version);

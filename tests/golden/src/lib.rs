@@ -5,6 +5,7 @@
 pub mod agent_cluster;
 pub mod agent_fixture;
 pub mod agent_random;
+pub mod experiment_fixture;
 pub mod hub_agents;
 pub mod hub_fleet;
 pub mod hub_random;

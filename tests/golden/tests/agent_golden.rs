@@ -48,6 +48,9 @@ fn action_word(action: &Action) -> &'static str {
         Action::CreateAnalysisRun { .. } => "CreateAnalysisRun",
         Action::TerminateAnalysisRun { .. } => "TerminateAnalysisRun",
         Action::DeleteAnalysisRun { .. } => "DeleteAnalysisRun",
+        Action::CreateExperiment { .. } => "CreateExperiment",
+        Action::TerminateExperiment { .. } => "TerminateExperiment",
+        Action::DeleteExperiment { .. } => "DeleteExperiment",
         Action::ScaleWorkload { .. } => "ScaleWorkload",
         Action::SwitchService { .. } => "SwitchService",
         Action::ReleaseService { .. } => "ReleaseService",
@@ -56,7 +59,7 @@ fn action_word(action: &Action) -> &'static str {
         Action::Event(_) => "Event",
     }
 }
-const ACTIONS: usize = 22;
+const ACTIONS: usize = 25;
 
 /// The word of a reason, likewise.
 fn reason_word(reason: &Reason) -> &'static str {
@@ -80,6 +83,9 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::PausedByPerson => "PausedByPerson",
         Reason::AnalysisRunning { .. } => "AnalysisRunning",
         Reason::AnalysisInconclusive { .. } => "AnalysisInconclusive",
+        Reason::ExperimentRunning { .. } => "ExperimentRunning",
+        Reason::ExperimentInconclusive { .. } => "ExperimentInconclusive",
+        Reason::ExperimentWaits { .. } => "ExperimentWaits",
         Reason::FastRollback => "FastRollback",
         Reason::Verified => "Verified",
         Reason::Switches { .. } => "Switches",
@@ -116,7 +122,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::ServiceWaits { .. } => "ServiceWaits",
     }
 }
-const REASONS: usize = 53;
+const REASONS: usize = 56;
 
 fn words(plan: &Plan) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let actions = plan.actions.iter().map(action_word).collect();

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 const ROWS: &str = include_str!("../../fixtures/contract.tsv");
 /// Sections of the contract with the rows that each has to have at least.
-const SECTIONS: [(&str, usize); 10] = [
+const SECTIONS: [(&str, usize); 11] = [
     ("1.1", 12),
     ("1.2", 9),
     ("1.3", 11),
     ("1.4", 9),
     ("1.6", 19),
+    ("1.7", 8),
     ("1.8", 3),
     ("1.9", 3),
     ("1.10", 7),
@@ -78,8 +79,10 @@ fn wrong(row: &str, tests: &BTreeSet<String>, seen: &mut BTreeSet<String>) -> Ve
     for case in cases.split(' ') {
         let there = match case.split_once(':') {
             Some(("golden", name)) => {
-                let folder = root().join("tests/fixtures/agent").join(name);
-                !name.is_empty() && folder.join("observed.yaml").is_file()
+                let of = |kind: &str| root().join("tests/fixtures").join(kind).join(name);
+                let kinds = ["agent", "experiment"];
+                let there = |kind: &&str| of(kind).join("observed.yaml").is_file();
+                !name.is_empty() && kinds.iter().any(there)
             }
             Some(("test", name)) => tests.contains(name),
             Some(_) | None => false,

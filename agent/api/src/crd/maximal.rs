@@ -10,7 +10,9 @@ use super::table::{FieldType, KindRow, Node};
 use crate::names::{FLEET_GROUP, ROLLOUTS_GROUP, VERSION};
 
 /// Values for strings that are read as words; by the end of the path.
-const WORDS: [(&str, &str); 7] = [
+const WORDS: [(&str, &str); 9] = [
+    ("templateStatuses.status", "Progressing"),
+    ("analysisRuns.phase", "Failed"),
     (".operator", "In"),
     ("RunStatus.status", "Running"),
     ("metricResults.phase", "Failed"),

@@ -281,6 +281,22 @@ fn has_source(argument: &Argument) -> bool {
     argument.value.is_some() || argument.value_from.is_some()
 }
 
+/// Gives an argument outside any template the value of its source.
+pub(crate) fn give_value(
+    argument: &mut Argument,
+    rollout: &Rollout,
+    stable: &PodHash,
+    latest: &PodHash,
+) -> Result<(), Error> {
+    let source = Source {
+        rollout,
+        stable,
+        latest,
+        ahead: false,
+    };
+    value(argument, &source)
+}
+
 fn value(argument: &mut Argument, source: &Source<'_>) -> Result<(), Error> {
     let name = argument.name.clone();
     let secret = |from: &ValueFrom| from.secret_key_ref.is_some();

@@ -29,7 +29,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     for taken in &view.observed.taken {
         match taken.kind {
             NamedKind::ReplicaSet => names.insert(taken.name.clone()),
-            NamedKind::AnalysisRun => run_names.insert(taken.name.clone()),
+            NamedKind::AnalysisRun | NamedKind::Experiment => run_names.insert(taken.name.clone()),
         };
     }
     for action in &view.plan.actions {

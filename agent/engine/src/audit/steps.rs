@@ -80,6 +80,13 @@ fn progress(view: &View<'_>, found: &mut Vec<Violation>) {
                     format!("step {index} is passed without a successful analysis"),
                 );
             }
+            StepKind::Experiment(_) if !experimented(view, index) => {
+                breaks(
+                    found,
+                    "analysis-before-progress",
+                    format!("step {index} is passed without a successful experiment"),
+                );
+            }
             StepKind::Pause(pause) => {
                 let length = pause
                     .duration
@@ -94,6 +101,7 @@ fn progress(view: &View<'_>, found: &mut Vec<Violation>) {
                 }
             }
             StepKind::Analysis(_)
+            | StepKind::Experiment(_)
             | StepKind::CanaryScale(_)
             | StepKind::HeaderRoute(_)
             | StepKind::MirrorRoute(_)
@@ -124,6 +132,17 @@ fn analysed(view: &View<'_>, index: i32) -> bool {
         let phase = run.status.as_ref().and_then(|status| status.phase);
         step && !background
             && label(LABEL_POD_HASH) == hash
+            && phase == Some(AnalysisPhase::Successful)
+    })
+}
+
+fn experimented(view: &View<'_>, index: i32) -> bool {
+    let hash = view.plan.status.current_pod_hash.as_ref();
+    view.observed.experiments.iter().any(|one| {
+        let labels = one.metadata.labels.clone().unwrap_or_default();
+        let phase = one.status.as_ref().and_then(|status| status.phase);
+        labels.get(LABEL_STEP_INDEX) == Some(&index.to_string())
+            && labels.get(LABEL_POD_HASH) == hash.map(|hash| &hash.0)
             && phase == Some(AnalysisPhase::Successful)
     })
 }

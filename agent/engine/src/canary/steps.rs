@@ -17,7 +17,7 @@ use crate::reason::Reason;
 
 /// Whether a step is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
+pub(super) enum Done {
     Yes,
     No,
 }
@@ -52,8 +52,10 @@ impl Pass<'_> {
         let stops = self.watch_background() == Background::Stops;
         if self.observed.rollout.spec.paused == Some(true) && !self.aborted() {
             self.reasons.push(Reason::PausedByPerson);
-            if let Some(StepKind::Analysis(_)) = self.step(self.index).map(CanaryStep::kind) {
-                self.hear_in_pause(RunKind::Step);
+            match self.step(self.index).map(CanaryStep::kind) {
+                Some(StepKind::Analysis(_)) => self.hear_in_pause(RunKind::Step),
+                Some(StepKind::Experiment(_)) => self.hear_experiment_in_pause(),
+                Some(_) | None => {}
             }
             return;
         }
@@ -61,13 +63,18 @@ impl Pass<'_> {
             return;
         }
         while let Some(step) = self.step(self.index) {
-            if !matches!(step.kind(), StepKind::Pause(_) | StepKind::Analysis(_)) {
+            let may_pause = matches!(
+                step.kind(),
+                StepKind::Pause(_) | StepKind::Analysis(_) | StepKind::Experiment(_)
+            );
+            if !may_pause {
                 self.clear_pauses();
             }
             let done = match step.kind() {
                 StepKind::SetWeight(weight) => self.weight_step(weight),
                 StepKind::Pause(pause) => self.pause_step(pause),
                 StepKind::Analysis(analysis) => self.analysis_step(analysis),
+                StepKind::Experiment(step) => self.experiment_step(step),
                 StepKind::CanaryScale(_) => self.scale_step(),
                 StepKind::HeaderRoute(_) | StepKind::MirrorRoute(_) => {
                     self.route_step();
@@ -110,6 +117,7 @@ impl Pass<'_> {
         self.clear_pauses();
         if let Some(canary) = &mut self.status.canary {
             canary.current_step_analysis_run_status = None;
+            canary.current_experiment = None;
         }
         let message = format!(
             "step {} of {} done ({what})",
@@ -253,6 +261,7 @@ fn describe(kind: &StepKind<'_>) -> String {
         StepKind::SetWeight(weight) => format!("setWeight {weight}"),
         StepKind::Pause(_) => "pause".to_owned(),
         StepKind::Analysis(_) => "analysis".to_owned(),
+        StepKind::Experiment(_) => "experiment".to_owned(),
         StepKind::CanaryScale(_) => "setCanaryScale".to_owned(),
         StepKind::HeaderRoute(route) => format!("setHeaderRoute {}", route.name),
         StepKind::MirrorRoute(route) => format!("setMirrorRoute {}", route.name),

@@ -342,6 +342,9 @@ impl<'a> Pass<'a> {
         };
         let stable = self.status.stable_rs.clone().filter(|_| !self.initial());
         let stable = self.keeps_stable_side(routed).or(stable);
+        let additional = self.experiment_shares();
+        let shares = additional.iter().map(|share| share.weight);
+        let given = shares.fold(share.weight, i32::saturating_add);
         Weights {
             canary: side(
                 share.weight,
@@ -349,10 +352,11 @@ impl<'a> Pass<'a> {
                 canary.and_then(|canary| canary.canary_service.as_ref()),
             ),
             stable: side(
-                routed.most.saturating_sub(share.weight),
+                routed.most.saturating_sub(given).max(0),
                 Some(stable.unwrap_or_else(|| self.new.hash.clone())),
                 canary.and_then(|canary| canary.stable_service.as_ref()),
             ),
+            additional,
             ..Weights::default()
         }
     }
@@ -392,6 +396,7 @@ impl<'a> Pass<'a> {
                 StepKind::SetWeight(_)
                 | StepKind::Pause(_)
                 | StepKind::Analysis(_)
+                | StepKind::Experiment(_)
                 | StepKind::CanaryScale(_)
                 | StepKind::Unsupported(_)
                 | StepKind::Invalid(_) => continue,
@@ -442,5 +447,7 @@ fn same_split(one: &Weights, other: &Weights) -> bool {
         });
         (weight, hash.filter(|_| weight > 0))
     };
-    side(&one.canary) == side(&other.canary) && side(&one.stable) == side(&other.stable)
+    side(&one.canary) == side(&other.canary)
+        && side(&one.stable) == side(&other.stable)
+        && one.additional == other.additional
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{Pass, Strategy};
 use crate::claims;
 
-pub(super) const TRUE: &str = "True";
+pub(crate) const TRUE: &str = "True";
 pub(crate) const FALSE: &str = "False";
 pub(super) const UNKNOWN: &str = "Unknown";
 
@@ -23,11 +23,20 @@ pub fn set(
     reason: &str,
     message: String,
 ) {
+    set_in(&mut status.conditions, now, kind, state, reason, message);
+}
+
+/// The same in a list of conditions.
+pub(crate) fn set_in(
+    conditions: &mut Vec<Condition>,
+    now: Timestamp,
+    kind: &str,
+    state: &str,
+    reason: &str,
+    message: String,
+) {
     let now = StatusTime::from(now);
-    let known = status
-        .conditions
-        .iter_mut()
-        .find(|known| known.r#type == kind);
+    let known = conditions.iter_mut().find(|known| known.r#type == kind);
     let fresh = |since: StatusTime| Condition {
         r#type: kind.to_owned(),
         status: state.to_owned(),
@@ -38,7 +47,7 @@ pub fn set(
         ..Condition::default()
     };
     match known {
-        None => status.conditions.push(fresh(now)),
+        None => conditions.push(fresh(now)),
         Some(known) => {
             let same = known.status == state
                 && known.reason.as_deref() == Some(reason)

@@ -4,9 +4,10 @@
 //! (kept templates are the gate's business).
 
 use agent_api::names::LABEL_POD_HASH;
-use agent_api::{AnalysisPhase, AnalysisRun};
+use agent_api::{AnalysisPhase, AnalysisRun, ObjectMeta};
 
 use super::Pass;
+use crate::experiment;
 use crate::plan::Action;
 
 /// Old ReplicaSets kept when the Rollout does not say.
@@ -41,9 +42,11 @@ impl Pass<'_> {
         }
         let hashes: Vec<String> = gone.iter().map(|set| set.hash.to_string()).collect();
         self.trim_runs(&hashes);
+        self.trim_experiments(&hashes);
     }
 
-    fn trim_runs(&mut self, gone: &[String]) {
+    /// How many finished runs are kept: good ones, and others.
+    fn run_limits(&self) -> (i32, i32) {
         let limits = self
             .observed
             .rollout
@@ -59,41 +62,14 @@ impl Pass<'_> {
             .unsuccessful_run_history_limit
             .unwrap_or(DEFAULT_RUNS)
             .max(0);
-        let mut over: Vec<&AnalysisRun> = self
-            .observed
-            .analysis_runs
-            .iter()
-            .filter(|run| phase(run).is_completed() && !self.is_current(run))
-            .collect();
-        over.sort_by_key(|run| {
-            let created = run.metadata.creation_timestamp.as_ref().map(|time| time.0);
-            (
-                std::cmp::Reverse(created),
-                std::cmp::Reverse(run.metadata.name.clone()),
-            )
-        });
-        let mut seen = (0_i32, 0_i32);
-        let mut names = Vec::new();
-        for run in over {
-            let (count, limit) = match phase(run) {
-                AnalysisPhase::Successful => (&mut seen.0, good),
-                AnalysisPhase::Running
-                | AnalysisPhase::Pending
-                | AnalysisPhase::Inconclusive
-                | AnalysisPhase::Error
-                | AnalysisPhase::Failed => (&mut seen.1, bad),
-            };
-            *count = count.saturating_add(1);
-            let hash = run
-                .metadata
-                .labels
-                .as_ref()
-                .and_then(|labels| labels.get(LABEL_POD_HASH));
-            if *count > limit || hash.is_some_and(|hash| gone.contains(hash)) {
-                names.extend(run.metadata.name.clone());
-            }
-        }
-        names.reverse();
+        (good, bad)
+    }
+
+    fn trim_runs(&mut self, gone: &[String]) {
+        let all = self.observed.analysis_runs.iter();
+        let over = all.filter(|run| phase(run).is_completed() && !self.is_current(run));
+        let over = over.map(|run| (&run.metadata, phase(run))).collect();
+        let names = surplus(over, self.run_limits(), gone);
         self.writes.extend(
             names
                 .into_iter()
@@ -101,6 +77,22 @@ impl Pass<'_> {
         );
     }
 
+    /// Experiments that are over are kept like runs, with their pods gone.
+    fn trim_experiments(&mut self, gone: &[String]) {
+        let all = self.observed.experiments.iter();
+        let over = all.filter(|one| {
+            experiment::phase(one).is_completed() && !self.is_current_experiment(one)
+        });
+        let over = over
+            .map(|one| (&one.metadata, experiment::phase(one)))
+            .collect();
+        let names = surplus(over, self.run_limits(), gone);
+        self.writes.extend(
+            names
+                .into_iter()
+                .map(|name| Action::DeleteExperiment { name }),
+        );
+    }
     /// The run that the status names, or a run of the version that is on its way: its name must not be made again.
     fn is_current(&self, run: &AnalysisRun) -> bool {
         let named = run.metadata.name.as_deref().map(|name| self.is_named(name));
@@ -112,6 +104,41 @@ impl Pass<'_> {
         named == Some(true)
             || !self.at_stable() && hash.map(String::as_str) == Some(self.new.hash.as_str())
     }
+}
+
+/// Names of those that are beyond the limits, oldest first, and of those whose version is gone.
+fn surplus(
+    mut over: Vec<(&ObjectMeta, AnalysisPhase)>,
+    (good, bad): (i32, i32),
+    gone: &[String],
+) -> Vec<String> {
+    over.sort_by_key(|(metadata, _)| {
+        let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (
+            std::cmp::Reverse(created),
+            std::cmp::Reverse(metadata.name.clone()),
+        )
+    });
+    let mut seen = (0_i32, 0_i32);
+    let mut names = Vec::new();
+    for (metadata, phase) in over {
+        let (count, limit) = match phase {
+            AnalysisPhase::Successful => (&mut seen.0, good),
+            AnalysisPhase::Running
+            | AnalysisPhase::Pending
+            | AnalysisPhase::Inconclusive
+            | AnalysisPhase::Error
+            | AnalysisPhase::Failed => (&mut seen.1, bad),
+        };
+        *count = count.saturating_add(1);
+        let labels = metadata.labels.as_ref();
+        let hash = labels.and_then(|labels| labels.get(LABEL_POD_HASH));
+        if *count > limit || hash.is_some_and(|hash| gone.contains(hash)) {
+            names.extend(metadata.name.clone());
+        }
+    }
+    names.reverse();
+    names
 }
 
 fn phase(run: &AnalysisRun) -> AnalysisPhase {

@@ -170,7 +170,10 @@ impl Pass<'_> {
             return self.older.iter().any(kept) || self.analyses();
         }
         let step = self.step(self.index).map(CanaryStep::kind);
-        let waits = matches!(step, Some(StepKind::Pause(_) | StepKind::Analysis(_)));
+        let waits = matches!(
+            step,
+            Some(StepKind::Pause(_) | StepKind::Analysis(_) | StepKind::Experiment(_))
+        );
         waits && !self.at_stable() && self.at_once.is_none() || self.waits_for_deadline()
     }
 

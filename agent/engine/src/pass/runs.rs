@@ -410,6 +410,7 @@ impl Pass<'_> {
         if let Some(canary) = &mut self.status.canary {
             canary.current_step_analysis_run_status = None;
             canary.current_background_analysis_run_status = None;
+            canary.current_experiment = None;
         }
         if let Some(blue_green) = &mut self.status.blue_green {
             blue_green.pre_promotion_analysis_run_status = None;

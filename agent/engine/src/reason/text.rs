@@ -84,6 +84,16 @@ impl fmt::Display for Reason {
             Self::AnalysisInconclusive { run } => {
                 write!(f, "analysis {run} is inconclusive: somebody has to decide")
             }
+            Self::ExperimentRunning { step, experiment } => {
+                write!(f, "step {step} waits for experiment {experiment}")
+            }
+            Self::ExperimentInconclusive { experiment } => write!(
+                f,
+                "experiment {experiment} is inconclusive: somebody has to decide"
+            ),
+            Self::ExperimentWaits { name, why } => {
+                write!(f, "experiment {name} is not made yet: {why}")
+            }
             Self::FastRollback => {
                 f.write_str("the version was stable a moment ago and still has its pods")
             }

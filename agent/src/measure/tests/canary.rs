@@ -179,6 +179,7 @@ async fn repeated(provider: &Value) -> bool {
         run,
         finished,
         in_flight,
+        bad_conditions: BTreeMap::new(),
     });
     holds_none("the plan", &format!("{plan:?}"));
     let status = serde_json::to_string(&plan.status).unwrap();

@@ -80,6 +80,7 @@ async fn led(world: &World, metric: serde_json::Value) -> AnalysisRunStatus {
             run: run.clone(),
             finished,
             in_flight,
+            bad_conditions: BTreeMap::new(),
         });
         world.measurer.settle(&world.run, count);
         if plan.status.phase.is_some_and(AnalysisPhase::is_completed) {

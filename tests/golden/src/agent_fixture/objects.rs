@@ -56,13 +56,15 @@ pub(super) struct ServicePart {
 pub(super) struct TakenPart {
     replica_set: Option<String>,
     analysis_run: Option<String>,
+    experiment: Option<String>,
     by: String,
 }
 
 pub(super) fn taken(part: TakenPart) -> Taken {
-    let (kind, name) = match (part.replica_set, part.analysis_run) {
-        (Some(name), _) => (NamedKind::ReplicaSet, name),
-        (None, name) => (NamedKind::AnalysisRun, name.unwrap_or_default()),
+    let (kind, name) = match (part.replica_set, part.experiment, part.analysis_run) {
+        (Some(name), _, _) => (NamedKind::ReplicaSet, name),
+        (None, Some(name), _) => (NamedKind::Experiment, name),
+        (None, None, name) => (NamedKind::AnalysisRun, name.unwrap_or_default()),
     };
     Taken {
         kind,

@@ -1,0 +1,121 @@
+//! What no plan for an Experiment may do.
+//!
+//! In: what was observed and planned. Out: violations. It must not share code with the engine it checks.
+
+use agent_api::AnalysisPhase;
+use agent_api::names::{LABEL_POD_HASH, condition};
+use agent_api::pod_hash::pod_hash;
+
+use super::{Action, Observed, Plan};
+use crate::audit::Violation;
+
+/// Every rule, for tests that have to break each.
+pub const RULES: [&str; 8] = [
+    "verdict-is-final",
+    "no-success-over-a-run",
+    "no-success-without-a-required-run",
+    "nothing-is-made-after-the-end",
+    "nothing-is-made-of-an-invalid-spec",
+    "names-are-new",
+    "hash-is-its-own",
+    "available-once",
+];
+
+/// Checks a plan against the invariants.
+pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
+    let mut found = Vec::new();
+    verdict(observed, plan, &mut found);
+    made(observed, plan, &mut found);
+    found
+}
+
+fn verdict(observed: &Observed, plan: &Plan, found: &mut Vec<Violation>) {
+    let mut breaks = |rule: &'static str, detail: String| found.push(Violation { rule, detail });
+    let before = observed.experiment.status.as_ref();
+    let was = before.and_then(|status| status.phase);
+    if was.is_some_and(AnalysisPhase::is_completed) && plan.status.phase != was {
+        breaks(
+            "verdict-is-final",
+            format!("{was:?} became {:?}", plan.status.phase),
+        );
+    }
+    if let Some(at) = before.and_then(|status| status.available_at)
+        && plan.status.available_at != Some(at)
+    {
+        breaks(
+            "available-once",
+            format!("{at} became {:?}", plan.status.available_at),
+        );
+    }
+    let succeeds = plan.status.phase == Some(AnalysisPhase::Successful);
+    if !succeeds || was.is_some_and(AnalysisPhase::is_completed) {
+        return;
+    }
+    for run in &observed.analysis_runs {
+        let name = run.metadata.name.clone().unwrap_or_default();
+        let mut named = plan.status.analysis_runs.iter();
+        if !named.any(|one| one.analysis_run == name) {
+            continue;
+        }
+        let phase = run.status.as_ref().and_then(|status| status.phase);
+        if phase != Some(AnalysisPhase::Successful) {
+            breaks("no-success-over-a-run", format!("{name} is {phase:?}"));
+        }
+    }
+    for analysis in &observed.experiment.spec.analyses {
+        let mut runs = plan.status.analysis_runs.iter();
+        let good = runs
+            .any(|one| one.name == analysis.name && one.phase == Some(AnalysisPhase::Successful));
+        if analysis.required_for_completion == Some(true) && !good {
+            breaks("no-success-without-a-required-run", analysis.name.clone());
+        }
+    }
+}
+
+fn made(observed: &Observed, plan: &Plan, found: &mut Vec<Violation>) {
+    let mut breaks = |rule: &'static str, detail: String| found.push(Violation { rule, detail });
+    let over = plan.status.phase.is_some_and(AnalysisPhase::is_completed);
+    let was = observed.experiment.status.as_ref();
+    let was_over = was.and_then(|status| status.phase);
+    let was_over = was_over.is_some_and(AnalysisPhase::is_completed);
+    let mut conditions = plan.status.conditions.iter();
+    let invalid = conditions.any(|one| one.r#type == condition::INVALID_SPEC);
+    for action in &plan.actions {
+        let name = match action {
+            Action::CreateReplicaSet { replica_set, .. } => {
+                let labels = replica_set.metadata.labels.as_ref();
+                let hash = labels.and_then(|all| all.get(LABEL_POD_HASH));
+                let content = replica_set.spec.template.without_label(LABEL_POD_HASH);
+                if hash.is_none_or(|hash| *hash == pod_hash(&content, None).to_string()) {
+                    breaks("hash-is-its-own", format!("{hash:?}"));
+                }
+                let name = replica_set.metadata.name.clone().unwrap_or_default();
+                let mut all = observed.replica_sets.iter();
+                if all.any(|one| one.metadata.name.as_ref() == Some(&name)) {
+                    breaks("names-are-new", name.clone());
+                }
+                name
+            }
+            Action::CreateAnalysisRun { run } => {
+                let name = run.metadata.name.clone().unwrap_or_default();
+                let mut all = observed.analysis_runs.iter();
+                if all.any(|one| one.metadata.name.as_ref() == Some(&name)) {
+                    breaks("names-are-new", name.clone());
+                }
+                name
+            }
+            Action::CreateService { service } => service.metadata.name.clone().unwrap_or_default(),
+            Action::ScaleReplicaSet { name, to, .. } if *to > 0 => name.clone(),
+            Action::ScaleReplicaSet { .. }
+            | Action::DeleteService { .. }
+            | Action::TerminateAnalysisRun { .. }
+            | Action::Event(_) => continue,
+        };
+        if was_over {
+            breaks("nothing-is-made-after-the-end", name.clone());
+        }
+        if invalid && over {
+            breaks("nothing-is-made-of-an-invalid-spec", name);
+        }
+    }
+}
