@@ -12,6 +12,8 @@ pub enum Kind {
     Rollout,
     /// Of argoproj.io.
     AnalysisRun,
+    /// Of argoproj.io.
+    Experiment,
     /// Of our own group.
     Gate,
     /// Of apps.
@@ -41,6 +43,7 @@ impl Kind {
         let (group, version, kind, plural) = match self {
             Kind::Rollout => ("argoproj.io", "v1alpha1", "Rollout", "rollouts"),
             Kind::AnalysisRun => ("argoproj.io", "v1alpha1", "AnalysisRun", "analysisruns"),
+            Kind::Experiment => ("argoproj.io", "v1alpha1", "Experiment", "experiments"),
             Kind::Gate => ("fleet.groundswell.dev", "v1alpha1", "Gate", "gates"),
             Kind::PodDisruptionBudget => {
                 let plural = "poddisruptionbudgets";

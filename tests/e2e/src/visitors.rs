@@ -26,16 +26,14 @@ pub struct Visitors {
 impl Visitors {
     /// Starts it.
     pub fn start(run: &RunDir, cluster: &Cluster, shop: &Shop) -> Result<Self> {
-        let name = shop.namespace();
+        Self::at(run, cluster, shop.namespace(), &shop.host())
+    }
+
+    /// The same at another host.
+    pub fn at(run: &RunDir, cluster: &Cluster, name: &str, host: &str) -> Result<Self> {
         let answers = run.folder("visitors")?.join(format!("{name}.ndjson"));
         let mut command = Command::new(programs::sandbox()?);
-        command.args([
-            "load",
-            "--gateway",
-            &cluster.gateway()?,
-            "--host",
-            &shop.host(),
-        ]);
+        command.args(["load", "--gateway", &cluster.gateway()?, "--host", host]);
         command.args(["--rate", RATE, "--cluster", cluster.name(), "--out"]);
         command.arg(&answers);
         let process = Process::spawn(run, &format!("visitors-{name}"), command)?;

@@ -17,6 +17,7 @@ mod commits;
 mod crds;
 mod cutoff;
 mod edits;
+mod experiment;
 mod faults;
 mod fleet;
 mod kills;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use agent_engine::canary::experiment::stable_wanted;
 use agent_engine::{Action, Plan, Reason, audit, reconcile};
 use tests_golden::agent_fixture::{named, observed};
 
@@ -177,5 +178,21 @@ fn every_fixture_gives_its_plan() {
         assert!(cases.len() >= LEAST, "only {} cases", cases.len());
         assert_eq!(actions.len(), ACTIONS, "actions that occur: {actions:?}");
         assert_eq!(reasons.len(), REASONS, "reasons that occur: {reasons:?}");
+    }
+}
+
+#[test]
+fn the_stable_template_is_read_for_a_step_that_needs_it_and_not_longer() {
+    let wanted = |case: &str| {
+        let text = std::fs::read_to_string(folder().join(case).join("observed.yaml")).unwrap();
+        let set = stable_wanted(&observed(&text).unwrap());
+        set.map(|set| named(&set))
+    };
+    assert_eq!(
+        wanted("experiment_waits_for_template").as_deref(),
+        Some("web-v1")
+    );
+    for case in ["experiment_runs", "experiment_skipped", "at_rest"] {
+        assert_eq!(wanted(case), None, "{case}");
     }
 }

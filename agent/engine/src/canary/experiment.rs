@@ -16,6 +16,8 @@ use agent_api::{
     WeightDestination,
 };
 
+use jiff::SignedDuration;
+
 use super::steps::Done;
 use crate::analysis::template::{self, Error, check_background, check_step};
 use crate::claims::{self, NamedKind};
@@ -26,6 +28,10 @@ use crate::pass::Pass;
 use crate::pass::current::owner;
 use crate::plan::{Action, EventKind};
 use crate::reason::Reason;
+
+/// What an Experiment is made of is there in the next pass, which the status of this one brings about; should it not be, it
+/// is looked for again.
+const READ_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// The ReplicaSet whose template the present step needs and no cache has whole: the stable version's, while the status is at
 /// a step that makes an Experiment of it and that is not there yet.
@@ -47,7 +53,8 @@ pub fn stable_wanted(observed: &Observed) -> Option<String> {
     if !of_stable(&strategy) && !kept.into_iter().any(of_stable) {
         return None;
     }
-    let current = status.canary.as_ref()?.current_experiment.as_deref();
+    let canary = status.canary.as_ref();
+    let current = canary.and_then(|canary| canary.current_experiment.as_deref());
     let mut made = observed.experiments.iter();
     if current.is_some() && made.any(|one| one.metadata.name.as_deref() == current) {
         return None;
@@ -221,6 +228,8 @@ impl Pass<'_> {
             Ok(experiment) => experiment,
             Err(why) => {
                 self.reasons.push(Reason::ExperimentWaits { name, why });
+                let again = self.observed.now.checked_add(READ_AGAIN);
+                self.wake_at(again.unwrap_or(jiff::Timestamp::MAX));
                 return Done::No;
             }
         };
