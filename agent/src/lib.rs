@@ -14,6 +14,7 @@ pub mod cache;
 pub mod claims;
 pub mod config;
 pub mod controller;
+pub mod descriptors;
 pub mod event;
 pub mod experiment_controller;
 pub mod flags;

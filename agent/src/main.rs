@@ -12,6 +12,7 @@ const THREADS: usize = 2;
 fn main() -> ExitCode {
     let args = Args::parse();
     log(&args);
+    agent::descriptors::raise();
     if rustls::crypto::ring::default_provider()
         .install_default()
         .is_err()

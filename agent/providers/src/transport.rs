@@ -9,6 +9,7 @@ pub mod guard;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -52,7 +53,7 @@ pub enum Body {
 }
 
 /// A request of a provider.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     /// How.
     pub method: Method,
@@ -68,6 +69,16 @@ pub struct Request {
     pub timeout: Duration,
     /// Do not verify the server's certificate.
     pub insecure: bool,
+}
+
+/// Paths, queries, headers and bodies may hold a secret.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What came back.
