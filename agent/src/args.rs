@@ -22,8 +22,10 @@ const NAMESPACE: &str = "groundswell";
 /// Where the other controller's manifests look for metrics, and for probes.
 const METRICS_PORT: u16 = 8090;
 const HEALTH_PORT: u16 = 8080;
-/// The controller of `--controllers` that this program always runs.
+/// The controller of `--controllers` with which all others run.
 const ROLLOUTS: &str = "rollouts";
+/// The one that may run alone.
+const ANALYSIS: &str = "analysis";
 
 /// Progressive delivery inside one cluster, alone or as a member of a fleet.
 #[derive(Debug, Clone, Parser)]
@@ -114,8 +116,8 @@ pub struct Args {
     /// Form of the log
     #[arg(long, alias = "logformat", value_enum, default_value_t = LogForm::Text)]
     pub log: LogForm,
-    /// Which controllers run; without it all, and never without that of Rollouts
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', hide = true)]
+    /// `analysis` to look after AnalysisRuns alone; without it, or with `rollouts`, everything
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub controllers: Vec<String>,
     /// Flags of the controller that this one takes the place of
     #[command(flatten)]
@@ -173,12 +175,16 @@ pub enum Error {
         "--leader-election-retry-period must be below --leader-election-renew-deadline, and that below --leader-election-lease-duration"
     )]
     Election,
-    /// Rollouts are to be left alone.
+    /// Controllers that do not run in this company.
     #[error(
-        "--controllers={0} leaves Rollouts to somebody else, and this program always looks after them: do not start it \
-         here, or drop the flag"
+        "--controllers={0} is not known: drop the flag for all, or write analysis for AnalysisRuns alone"
     )]
     Controllers(String),
+    /// A fleet is about Rollouts.
+    #[error(
+        "--controllers=analysis looks after no Rollout, so there is nothing to tell a hub: drop --hub"
+    )]
+    AnalysesForHub,
     /// A token without a name.
     #[error("a join token is for one cluster: give its name with --cluster")]
     NoCluster,
@@ -257,13 +263,18 @@ impl Args {
         }))
     }
 
-    /// An error if the command line wants analyses alone: to ignore that would take Rollouts from whoever has them.
-    pub fn looks_after_rollouts(&self) -> Result<(), Error> {
+    /// Whether only AnalysisRuns are looked after, as Argo Rollouts' controller does with `--controllers=analysis`.
+    pub fn analyses_alone(&self) -> Result<bool, Error> {
         let named = self.controllers.iter().any(|name| name == ROLLOUTS);
         if self.controllers.is_empty() || named {
-            Ok(())
-        } else {
-            Err(Error::Controllers(self.controllers.join(",")))
+            return Ok(false);
+        }
+        if self.controllers.iter().any(|name| name != ANALYSIS) {
+            return Err(Error::Controllers(self.controllers.join(",")));
+        }
+        match self.hub()? {
+            None => Ok(true),
+            Some(_) => Err(Error::AnalysesForHub),
         }
     }
 
@@ -458,15 +469,19 @@ mod tests {
     }
 
     #[test]
-    fn analyses_alone_are_refused() {
-        for whole in [&[][..], &["--controllers=rollouts"]] {
-            parse(whole).looks_after_rollouts().unwrap();
+    fn analyses_may_be_looked_after_alone() {
+        for (more, alone) in [
+            (&[][..], false),
+            (&["--controllers=rollouts"], false),
+            (&["--controllers=analysis,rollouts"], false),
+            (&["--controllers", "analysis"], true),
+        ] {
+            assert_eq!(parse(more).analyses_alone().unwrap(), alone, "{more:?}");
         }
-        parse(&["--controllers=analysis,rollouts"])
-            .looks_after_rollouts()
-            .unwrap();
-        let error = parse(&["--controllers", "analysis"]).looks_after_rollouts();
-        assert!(matches!(error, Err(Error::Controllers(list)) if list == "analysis"));
+        let error = parse(&["--controllers=analysis,pods"]).analyses_alone();
+        assert!(matches!(error, Err(Error::Controllers(list)) if list == "analysis,pods"));
+        let fleet = parse(&["--controllers=analysis", "--hub=https://hub:7443"]);
+        assert!(matches!(fleet.analyses_alone(), Err(Error::AnalysesForHub)));
     }
 
     #[test]

@@ -202,20 +202,7 @@ impl Caches {
             Some(Kind::ReplicaSet),
             set,
         );
-        let changes = queue();
-        let owner = owner_changed(queue());
-        let run: Changed<AnalysisRun> = Box::new(move |object, gone| {
-            changes.add(Work::Run(ObjectKey::of(object.metadata())));
-            owner(object, gone);
-        });
-        let runs = Self::watch(
-            watching,
-            &self.runs,
-            watching.reached(),
-            watching.mine(),
-            Some(Kind::AnalysisRun),
-            run,
-        );
+        let runs = self.watch_runs(watching, Some(owner_changed(queue())));
         let experiments = self.watch_experiments(watching);
         let all = self.all_changed(queue());
         let templates = Self::watch(
@@ -250,6 +237,36 @@ impl Caches {
             self.service_changed(queue()),
         ));
         watches
+    }
+
+    /// The watch of AnalysisRuns for an agent that looks after nothing else; what such a one does not watch counts as empty.
+    #[must_use]
+    pub fn watch_runs_alone(&self, watching: &Watching) -> Watch {
+        self.rollouts.set_ready();
+        self.replica_sets.set_ready();
+        self.experiments.set_ready();
+        self.templates.set_ready();
+        self.cluster_templates.set_ready();
+        self.services.set_ready();
+        self.watch_runs(watching, None)
+    }
+
+    fn watch_runs(&self, watching: &Watching, owner: Option<Changed<AnalysisRun>>) -> Watch {
+        let changes = Arc::clone(&watching.queue);
+        let changed: Changed<AnalysisRun> = Box::new(move |object, gone| {
+            changes.add(Work::Run(ObjectKey::of(object.metadata())));
+            if let Some(owner) = &owner {
+                owner(object, gone);
+            }
+        });
+        Self::watch(
+            watching,
+            &self.runs,
+            watching.reached(),
+            watching.mine(),
+            Some(Kind::AnalysisRun),
+            changed,
+        )
     }
 
     /// The watch of the Jobs of measurements, to be run for ever. Nothing waits for its first list: with an older role there

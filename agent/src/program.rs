@@ -99,7 +99,7 @@ struct Shared {
 }
 
 async fn work(args: Args) -> Result<(), Error> {
-    args.looks_after_rollouts()?;
+    let alone = args.analyses_alone()?;
     let (hub, token, election) = (args.hub()?, args.token()?, args.election()?);
     if let Some(says) = args.inert.says() {
         tracing::warn!("{says}");
@@ -113,7 +113,7 @@ async fn work(args: Args) -> Result<(), Error> {
     let mut tasks = JoinSet::new();
     serve_admin(&args, &metrics, &caches, &queue, &mut tasks).await?;
     // Only a fleet asks which cluster it is, and rights in one namespace do not reach kube-system.
-    let cluster_uid = match (args.namespaced, &hub) {
+    let cluster_uid = match (args.namespaced || alone, &hub) {
         (true, None) => agent_api::Uid::default(),
         (true, Some(_)) | (false, _) => start::cluster_uid(&client).await,
     };
@@ -138,7 +138,7 @@ async fn work(args: Args) -> Result<(), Error> {
         leader.acquire().await;
         tasks.spawn(leader.keep());
     }
-    fill_caches(&shared, &args, &mut tasks).await;
+    fill_caches(&shared, &args, alone, &mut tasks).await;
     let (events, writing) = Events::new(shared.writer.clone(), shared.metrics.clone());
     tasks.spawn(writing);
     let analysis = analysis(&shared, &args, events.clone()).await?;
@@ -160,7 +160,7 @@ async fn work(args: Args) -> Result<(), Error> {
 }
 
 /// Starts the watches and waits for the first lists; nothing is decided before.
-async fn fill_caches(shared: &Shared, args: &Args, tasks: &mut JoinSet<()>) {
+async fn fill_caches(shared: &Shared, args: &Args, alone: bool, tasks: &mut JoinSet<()>) {
     let watching = Watching {
         client: shared.client.clone(),
         reach: args.reach(),
@@ -169,12 +169,18 @@ async fn fill_caches(shared: &Shared, args: &Args, tasks: &mut JoinSet<()>) {
         written: Arc::clone(&shared.written),
         queue: Arc::clone(&shared.queue),
     };
-    spawn_all(tasks, shared.caches.watch_rollouts(&watching));
+    match alone {
+        true => spawn_all(tasks, vec![shared.caches.watch_runs_alone(&watching)]),
+        false => spawn_all(tasks, shared.caches.watch_rollouts(&watching)),
+    }
     if args.asking.jobs_are_beside_runs() {
         tasks.spawn(shared.caches.watch_jobs(&watching));
     }
     shared.caches.rollouts_ready().await;
-    let kinds = start::kinds(&shared.client, shared.fleet.has_hub).await;
+    let kinds = match alone {
+        true => Kinds::Absent,
+        false => start::kinds(&shared.client, shared.fleet.has_hub).await,
+    };
     if kinds == Kinds::Present {
         spawn_all(tasks, shared.caches.watch_fleet(&watching));
         shared.caches.fleet_ready().await;
@@ -183,6 +189,7 @@ async fn fill_caches(shared: &Shared, args: &Args, tasks: &mut JoinSet<()>) {
     shared.fleet.set_kinds(kinds);
     tracing::info!(
         rollouts = shared.caches.rollouts.keys().len(),
+        analyses_alone = alone,
         ?kinds,
         "ready"
     );

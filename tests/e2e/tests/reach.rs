@@ -5,9 +5,9 @@ use serde_json::json;
 use tests_e2e::bed::Bed;
 use tests_e2e::deed;
 use tests_e2e::object::{Kind, text};
-use tests_e2e::shop::{NAME, Shop};
+use tests_e2e::shop::{NAME, SOON, Shop};
 use tests_fleet::agent::NAMESPACE;
-use tests_fleet::{Agent, AgentAccess, AgentOptions};
+use tests_fleet::{Agent, AgentAccess, AgentOptions, eventually};
 
 fn options(more: &[&str]) -> AgentOptions {
     AgentOptions {
@@ -20,6 +20,27 @@ fn options(more: &[&str]) -> AgentOptions {
 async fn untouched(shop: &Shop, name: &str) {
     let rollout = shop.named(Kind::Rollout, name).await.expect(name);
     assert_eq!(rollout.pointer("/status/phase"), None, "{rollout}");
+}
+
+/// A run that belongs to nobody has its verdict.
+async fn measured(shop: &Shop) {
+    let provider = json!({"web": {"url": "http://[::1]:1/", "timeoutSeconds": 1}});
+    let metric = json!({"name": "up", "consecutiveErrorLimit": 0, "provider": provider});
+    let run = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
+        "metadata": {"name": "alone", "namespace": shop.namespace()},
+        "spec": {"metrics": [metric]},
+    });
+    shop.apply(&run).await.expect("a run");
+    let ended = eventually("a run has its verdict", SOON, async || {
+        let run = shop.named(Kind::AnalysisRun, "alone").await;
+        let run = run.map_err(|error| error.to_string())?;
+        match text(&run, "/status/phase") {
+            "Error" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    });
+    ended.await.expect("nobody answers there");
 }
 
 #[tokio::test]
@@ -46,6 +67,13 @@ async fn an_agent_acts_on_its_namespace_or_its_instance_alone() {
     let access = AgentAccess::install(&bed.run, &cluster)
         .await
         .expect("rights everywhere");
+    let mut agent = Agent::start(&bed.run, &access, &options(&["--controllers", "analysis"]))
+        .expect("the agent");
+    measured(&elsewhere).await;
+    untouched(&elsewhere, NAME).await;
+    agent.process().must_run().expect("it runs");
+    drop(agent);
+
     let blue = Shop::open(&cluster, "blue").await.expect("a namespace");
     let blue = blue.of("blue");
     blue.deploy("v1", &json!([])).await.expect("labelled");
