@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use agent_api::{Job, Metric};
 use agent_providers::job::{
-    LABEL_RUN_UID, MEMORY_NAME, MEMORY_NAMESPACE, Place, Standing, deleted, manifest, standing,
-    stuck,
+    ANNOTATION_METRIC, LABEL_RUN_UID, MEMORY_NAME, MEMORY_NAMESPACE, Place, Standing, deleted,
+    manifest, standing, stuck,
 };
 use agent_providers::{Judgement, Outcome};
 use jiff::{SignedDuration, Timestamp};
@@ -140,11 +140,19 @@ impl Jobs {
     }
 
     async fn is_ours(&self, place: &Place, what: &str) -> Result<(), String> {
-        let labels = match self.get(&place.namespace, &place.name()).await? {
-            Some(job) => job.metadata.labels.unwrap_or_default(),
+        let metadata = match self.get(&place.namespace, &place.name()).await? {
+            Some(job) => job.metadata,
             None => return Err(format!("{what} was deleted as it was made")),
         };
-        if labels.get(LABEL_RUN_UID) == Some(&place.uid) {
+        let label = metadata
+            .labels
+            .as_ref()
+            .and_then(|all| all.get(LABEL_RUN_UID));
+        let of = metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(ANNOTATION_METRIC));
+        if label == Some(&place.uid) && of.is_none_or(|metric| *metric == place.metric) {
             Ok(())
         } else {
             Err(format!(

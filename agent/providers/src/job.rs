@@ -7,6 +7,7 @@
 use agent_api::provider::JobMetric;
 use agent_api::{AnalysisPhase, Job};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::judge::Judgement;
 
@@ -64,17 +65,28 @@ impl Place {
     #[must_use]
     pub fn name(&self) -> String {
         let (before, after) = (format!("{}.", self.uid), format!(".{}", self.number));
-        let room = MAX_NAME.saturating_sub(before.len().saturating_add(after.len()));
+        let all = MAX_NAME.saturating_sub(before.len().saturating_add(after.len()));
         let letter = |letter: char| match letter.to_ascii_lowercase() {
             letter if letter.is_ascii_alphanumeric() => letter,
             _ => '-',
         };
-        let metric: String = self.metric.chars().map(letter).take(room).collect();
-        let metric = metric.trim_matches('-');
-        format!(
-            "{before}{}{after}",
-            if metric.is_empty() { "m" } else { metric }
-        )
+        let metric: String = self.metric.chars().map(letter).collect();
+        if metric == self.metric && metric.len() <= all && metric.trim_matches('-') == metric {
+            return format!("{before}{metric}{after}");
+        }
+        // Two metrics must not come to one Job by what is cut off or replaced.
+        let digest = Sha256::digest(self.metric.as_bytes());
+        let hash: String = digest
+            .iter()
+            .take(4)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let room = all.saturating_sub(hash.len().saturating_add(1));
+        let cut: String = metric.chars().take(room).collect();
+        match cut.trim_matches('-') {
+            "" => format!("{before}{hash}{after}"),
+            metric => format!("{before}{metric}-{hash}{after}"),
+        }
     }
 }
 
@@ -233,15 +245,35 @@ mod tests {
     }
 
     #[test]
-    fn names_fit() {
+    fn names_fit_and_are_each_metrics_own() {
         let mut place = place();
         let uid = place.uid.clone();
+        place.metric = "smoke-test".to_owned();
         assert_eq!(place.name(), format!("{uid}.smoke-test.3"));
-        place.metric = "x".repeat(80);
-        assert_eq!(place.name().len(), MAX_NAME);
-        place.metric = "__é".to_owned();
+        let mut names = std::collections::BTreeSet::new();
+        let long = "x".repeat(80);
+        let others = [
+            "Smoke_test",
+            "smoke_test",
+            "smoke.test",
+            "__é",
+            "--",
+            "-a",
+            "a",
+        ];
+        for metric in others
+            .into_iter()
+            .map(str::to_owned)
+            .chain([format!("{long}1"), format!("{long}2")])
+        {
+            place.metric.clone_from(&metric);
+            let name = place.name();
+            assert!(name.len() <= MAX_NAME, "{name}");
+            assert!(!name.contains(".-") && !name.contains("-."), "{name}");
+            assert!(names.insert(name), "{metric} has the Job of another");
+        }
         place.number = 1_000;
-        assert_eq!(place.name(), format!("{uid}.m.1000"));
+        assert!(place.name().ends_with(".1000"));
     }
 
     #[test]

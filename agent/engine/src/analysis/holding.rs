@@ -90,8 +90,11 @@ fn measurements_only(before: &AnalysisRunStatus, planned: &AnalysisRunStatus) ->
         && before.metric_results.len() <= planned.metric_results.len()
         && planned.metric_results.iter().all(|result| {
             match super::result_of(before, &result.name) {
-                Some(known) => known == result || (known.phase == result.phase && goes_on(result)),
-                None => goes_on(result),
+                Some(known) => {
+                    known == result
+                        || (goes_on(known) && goes_on(result) && bad(known) == bad(result))
+                }
+                None => goes_on(result) && bad(result) == 0,
             }
         })
 }
@@ -100,6 +103,12 @@ fn measurements_only(before: &AnalysisRunStatus, planned: &AnalysisRunStatus) ->
 fn goes_on(result: &MetricResult) -> bool {
     let over = |one: &Measurement| one.phase.is_some_and(AnalysisPhase::is_completed);
     result.phase == Some(AnalysisPhase::Running) && result.measurements.iter().all(over)
+}
+
+/// Measurements that speak against the version. A limit above 0 counts on each, so none may be lost with the agent.
+fn bad(result: &MetricResult) -> i64 {
+    let counts = [result.failed, result.inconclusive];
+    counts.into_iter().flatten().map(i64::from).sum()
 }
 
 #[cfg(test)]

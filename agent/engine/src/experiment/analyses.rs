@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use agent_api::analysis::TemplateRef;
-use agent_api::names::LABEL_INSTANCE_ID;
+use agent_api::names::{ANNOTATION_STRICT, LABEL_INSTANCE_ID};
 use agent_api::validate::Problem;
 use agent_api::validate_experiment::placeholders;
 use agent_api::{
@@ -17,7 +17,7 @@ use agent_api::{
 use super::names::{ANNOTATION_AVAILABLE_AT, name_of, owner, run_name};
 use super::pass::Pass;
 use super::{Action, Observed};
-use crate::analysis::template::{Error, check_background, check_step, run_spec};
+use crate::analysis::template::{Error, check_background, check_step, is_strict, run_spec};
 use crate::claims::NamedKind;
 use crate::plan::EventKind;
 
@@ -176,6 +176,7 @@ impl Pass<'_> {
         let hash = PodHash::default();
         let fields = fields_of(self.observed);
         let spec = run_spec(&wanted, &self.observed.templates, &fields, &hash, &hash)?;
+        let strict = is_strict(&wanted, &self.observed.templates);
         let extra = wanted.analysis_run_metadata.unwrap_or_default();
         let mut labels: BTreeMap<String, String> = extra.labels;
         let own = experiment.metadata.labels.as_ref();
@@ -184,6 +185,9 @@ impl Pass<'_> {
         }
         let mut annotations = extra.annotations;
         annotations.insert(ANNOTATION_AVAILABLE_AT.to_owned(), available.to_owned());
+        if strict {
+            annotations.insert(ANNOTATION_STRICT.to_owned(), "true".to_owned());
+        }
         Ok(AnalysisRun {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),

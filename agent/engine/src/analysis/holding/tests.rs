@@ -95,8 +95,11 @@ fn only_measurements_wait() {
     assert_eq!(check(Some(begun), good(), &[], 10, MANY), later(120));
     // A verdict, on a metric and on the run.
     let failed = |count| vec![finished("a", 10, Failed); count];
-    assert_eq!(check(Some(known()), failed(1), &[], 10, MANY), later(120));
     assert_eq!(check(Some(known()), failed(2), &[], 10, MANY), Writing::Now);
+    // What is bad without being a verdict yet, for the limit counts it; an error is asked again.
+    assert_eq!(check(Some(known()), failed(1), &[], 10, MANY), Writing::Now);
+    let error = vec![finished("a", 10, AnalysisPhase::Error)];
+    assert_eq!(check(Some(known()), error, &[], 10, MANY), later(120));
     let mut ended = known();
     ended["metricResults"][1]["phase"] = json!("Successful");
     assert_eq!(
@@ -195,5 +198,5 @@ fn what_is_held_back_changes_no_outcome() {
             spared += writes - fewer;
         }
     }
-    assert!(spared > 1000, "{spared}");
+    assert!(spared > 500, "{spared}");
 }
