@@ -293,7 +293,8 @@ impl Controller {
             return Ok(Outcome::Done(None));
         };
         let uid = uid_of(found.metadata());
-        if self.applier.written.is_behind(&uid) {
+        let (written, version) = (&self.applier.written, &found.metadata().resource_version);
+        if written.is_behind(&uid) || written.is_newer(&uid, version.as_deref()) {
             return Ok(Outcome::Behind);
         }
         let rollout = match &found.object {

@@ -172,6 +172,14 @@ impl Written {
         state.waits.contains_key(decides)
     }
 
+    /// Whether the watch brought a newer version than this while it was being read: what was written meanwhile may be
+    /// in that one, and is awaited no more.
+    pub fn is_newer(&self, uid: &Uid, resource_version: Option<&str>) -> bool {
+        let read = resource_version.and_then(|version| version.parse::<u64>().ok());
+        let shown = self.lock().shown.get(uid).copied();
+        matches!((shown, read), (Some(shown), Some(read)) if read < shown)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -147,3 +147,20 @@ fn what_others_do_because_of_us_is_awaited_for_a_while() {
     written.moves(Kind::ReplicaSet, &set, &rollout, "8", Duration::ZERO);
     assert!(!written.is_behind(&rollout), "nobody waits for ever");
 }
+
+/// Read, then brought by the watch, then asked whether anything is awaited: nothing is, and what was read is old.
+#[test]
+fn what_was_read_before_the_watch_brought_more_is_old() {
+    let (written, rollout) = (Written::default(), uid("rollout"));
+    assert!(
+        !written.is_newer(&rollout, Some("5")),
+        "nothing was brought"
+    );
+    written.seen(&rollout, "5");
+    written.wrote(Kind::Rollout, &rollout, &rollout, "6");
+    written.seen(&rollout, "6");
+    assert!(!written.is_behind(&rollout));
+    assert!(written.is_newer(&rollout, Some("5")));
+    assert!(!written.is_newer(&rollout, Some("6")));
+    assert!(!written.is_newer(&rollout, None));
+}
