@@ -97,7 +97,7 @@ impl Jobs {
             Err(error) => Err(error),
         };
         if let Err(message) = made {
-            return over(Judgement::error(message), BTreeMap::new());
+            return Outcome::error(message);
         }
         self.tidy(place).await;
         let memory = BTreeMap::from([

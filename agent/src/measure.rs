@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agent_api::analysis::SecretKeyRef;
-use agent_api::{AnalysisPhase, Measurement, Metric, StatusTime, Uid};
+use agent_api::{Measurement, Metric, StatusTime, Uid};
 use agent_engine::analysis::Finished;
-use agent_providers::{Asker, Judgement, Outcome, server};
+use agent_providers::{Asker, Leg, Outcome, server};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -168,10 +168,12 @@ impl Measurer {
             let place = self.jobs.place(key, run.as_str(), &name, number);
             let _slot = self.job_slots.acquire().await;
             let now = Timestamp::now();
-            let outcome = match (&memory, self.asker.fill(metric, &secrets, "").await) {
-                (Some(memory), _) => self.jobs.look(memory, begun.unwrap_or(now)).await,
-                (None, Ok(filled)) => self.jobs.begin(filled.metric(), &place).await,
-                (None, Err(message)) => failed(message),
+            let outcome = match memory {
+                Some(memory) => self.jobs.look(&memory, begun.unwrap_or(now)).await,
+                None => match self.asker.fill(metric, &secrets, &key.namespace).await {
+                    Ok(filled) => self.jobs.begin(filled.metric(), &place).await,
+                    Err(message) => Outcome::error(message),
+                },
             };
             (now, outcome)
         } else {
@@ -191,7 +193,7 @@ impl Measurer {
         // Secrets come from the API server, which no slot is for.
         let filled = match self.asker.fill(metric, secrets, namespace).await {
             Ok(filled) => filled,
-            Err(message) => return (Timestamp::now(), failed(message)),
+            Err(message) => return (Timestamp::now(), Outcome::error(message)),
         };
         let server = server(filled.metric(), self.asker.environment());
         let _slot = self.slots.acquire(&server).await;
@@ -206,42 +208,24 @@ impl Measurer {
     }
 }
 
-fn failed(message: String) -> Outcome {
-    Outcome::Over {
-        judgement: Judgement::error(message),
-        value: None,
-        metadata: BTreeMap::new(),
-    }
-}
-
 fn finished(metric: String, started_at: Timestamp, outcome: Outcome) -> Finished {
-    let mut finished = Finished {
+    let Leg {
+        phase,
+        message,
+        value,
+        metadata,
+        resume_at,
+    } = outcome.into();
+    Finished {
         metric,
         started_at,
         finished_at: Timestamp::now(),
-        resume_at: None,
-        phase: AnalysisPhase::Running,
-        value: None,
-        message: None,
-        metadata: BTreeMap::new(),
-    };
-    match outcome {
-        Outcome::Over {
-            judgement,
-            value,
-            metadata,
-        } => {
-            finished.phase = judgement.phase;
-            finished.message = judgement.message;
-            finished.value = value;
-            finished.metadata = metadata;
-        }
-        Outcome::Later { resume_at, memory } => {
-            finished.resume_at = Some(resume_at);
-            finished.metadata = memory;
-        }
+        resume_at,
+        phase,
+        value,
+        message,
+        metadata,
     }
-    finished
 }
 
 #[cfg(test)]

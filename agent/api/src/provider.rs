@@ -174,6 +174,19 @@ record! {
     }
 }
 
+/// Ways in which Datadog makes one number of points.
+pub const DATADOG_AGGREGATORS: [&str; 9] = [
+    "avg",
+    "min",
+    "max",
+    "sum",
+    "last",
+    "percentile",
+    "mean",
+    "l2norm",
+    "area",
+];
+
 record! {
     /// A question to Datadog.
     pub struct DatadogMetric {

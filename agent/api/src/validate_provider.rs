@@ -7,25 +7,13 @@ use std::collections::BTreeSet;
 
 use crate::duration;
 use crate::provider::{
-    Authentication, CloudWatchMetric, DatadogMetric, JobMetric, KayentaMetric, MetricProvider,
-    PrometheusMetric, ScopeDetail, WebMetric,
+    Authentication, CloudWatchMetric, DATADOG_AGGREGATORS, DatadogMetric, JobMetric, KayentaMetric,
+    MetricProvider, PrometheusMetric, ScopeDetail, WebMetric,
 };
 use crate::validate::Findings;
 
 /// Methods that a web metric may use; the first is the default.
 const WEB_METHODS: [&str; 3] = ["GET", "POST", "PUT"];
-/// Ways in which Datadog makes one number of points.
-const AGGREGATORS: [&str; 9] = [
-    "avg",
-    "min",
-    "max",
-    "sum",
-    "last",
-    "percentile",
-    "mean",
-    "l2norm",
-    "area",
-];
 /// Highest score of a Kayenta judgement.
 const MAX_SCORE: i64 = 100;
 
@@ -177,7 +165,7 @@ fn prometheus(it: &PrometheusMetric, check: &mut Check<'_>) {
 
 fn datadog(it: &DatadogMetric, check: &mut Check<'_>) {
     check.one_of("apiVersion", it.api_version.as_ref(), &["v1", "v2"]);
-    check.one_of("aggregator", it.aggregator.as_ref(), &AGGREGATORS);
+    check.one_of("aggregator", it.aggregator.as_ref(), &DATADOG_AGGREGATORS);
     check.span("interval", it.interval.as_ref());
     check.span("requestTimeout", it.request_timeout.as_ref());
     let (one, several) = (it.query.is_some(), !it.queries.is_empty());

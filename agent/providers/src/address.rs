@@ -22,6 +22,16 @@ pub enum Error {
     },
 }
 
+/// The address of a web server, as it is written; or what is wrong with it.
+pub(crate) fn web(address: &str) -> Result<Url, String> {
+    let url = Url::parse(address).map_err(|error| error.to_string())?;
+    if matches!(url.scheme(), "http" | "https") && url.host().is_some() {
+        Ok(url)
+    } else {
+        Err("it is no http or https address".to_owned())
+    }
+}
+
 /// The URL of an endpoint below an address; `path` is the endpoint's, segment by segment, escaped as needed.
 pub(crate) fn endpoint(
     provider: &'static str,
@@ -37,10 +47,7 @@ pub(crate) fn endpoint(
         address: address.to_owned(),
         reason: reason.to_owned(),
     };
-    let mut url = Url::parse(address).map_err(|error| bad(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(bad("it is no http or https address"));
-    }
+    let mut url = web(address).map_err(|reason| bad(&reason))?;
     // What is written behind a question mark is no part of an address, and would end up in the query.
     url.set_query(None);
     url.set_fragment(None);

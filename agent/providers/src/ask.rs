@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use agent_api::Metric;
 use agent_api::analysis::SecretKeyRef;
+use agent_api::{AnalysisPhase, Metric};
 use jiff::Timestamp;
 
 use crate::filled::Filled;
@@ -52,6 +52,58 @@ pub enum Outcome {
         /// What to know then.
         memory: BTreeMap<String, String>,
     },
+}
+
+/// What came of one leg, whichever it was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leg {
+    /// Of the measurement; Running when the provider needs time.
+    pub phase: AnalysisPhase,
+    /// Why.
+    pub message: Option<String>,
+    /// The value as text.
+    pub value: Option<String>,
+    /// What the provider adds, or what to know when it goes on.
+    pub metadata: BTreeMap<String, String>,
+    /// When to go on.
+    pub resume_at: Option<Timestamp>,
+}
+
+impl From<Outcome> for Leg {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Over {
+                judgement,
+                value,
+                metadata,
+            } => Self {
+                phase: judgement.phase,
+                message: judgement.message,
+                value,
+                metadata,
+                resume_at: None,
+            },
+            Outcome::Later { resume_at, memory } => Self {
+                phase: AnalysisPhase::Running,
+                message: None,
+                value: None,
+                metadata: memory,
+                resume_at: Some(resume_at),
+            },
+        }
+    }
+}
+
+impl Outcome {
+    /// A measurement that could not be made.
+    #[must_use]
+    pub fn error(message: String) -> Self {
+        Self::Over {
+            judgement: Judgement::error(message),
+            value: None,
+            metadata: BTreeMap::new(),
+        }
+    }
 }
 
 impl Asker {
@@ -113,7 +165,7 @@ impl Asker {
         let metric = filled.metric();
         let secret = match self.secret(metric, namespace).await {
             Ok(secret) => secret,
-            Err(message) => return failed(message),
+            Err(message) => return Outcome::error(message),
         };
         let mut redactions = filled.redactions().clone();
         redactions.add(secret.values());
@@ -129,11 +181,11 @@ impl Asker {
         let outcome = match self.lead(&asked, &redactions).await {
             Ok(Next::Later { resume_at, memory }) => Outcome::Later { resume_at, memory },
             Ok(Next::Done(reading)) => over(metric, reading, now),
-            Ok(Next::Ask(_)) => failed(format!(
+            Ok(Next::Ask(_)) => Outcome::error(format!(
                 "metric {:?} is not answered after {MAX_REQUESTS} requests: look at the provider",
                 metric.name
             )),
-            Err(message) => failed(message),
+            Err(message) => Outcome::error(message),
         };
         clean(outcome, &redactions)
     }
@@ -228,14 +280,6 @@ fn clean(outcome: Outcome, redactions: &Redactions) -> Outcome {
             resume_at,
             memory: texts(memory),
         },
-    }
-}
-
-fn failed(message: String) -> Outcome {
-    Outcome::Over {
-        judgement: Judgement::error(message),
-        value: None,
-        metadata: BTreeMap::new(),
     }
 }
 

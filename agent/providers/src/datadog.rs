@@ -9,14 +9,13 @@ mod scalar;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agent_api::provider::DatadogMetric;
+use agent_api::provider::{DATADOG_AGGREGATORS, DatadogMetric};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::address::{self, endpoint};
 use crate::question::{Asked, Next, Reading};
-use crate::quote::quote;
 use crate::reply;
 use crate::transport::{Body, Method, Request};
 use crate::value::MetricValue;
@@ -65,11 +64,8 @@ pub enum Error {
     #[error("datadog has {0} queries and no formula: say how they become one number")]
     NoFormula(usize),
     /// The aggregator is unknown.
-    #[error("datadog aggregator {0:?} is unknown: write one of {list}", list = scalar::AGGREGATORS.join(", "))]
+    #[error("datadog aggregator {0:?} is unknown: write one of {list}", list = DATADOG_AGGREGATORS.join(", "))]
     Aggregator(String),
-    /// The query failed.
-    #[error("datadog could not answer the query: {0}")]
-    Query(String),
     /// A point is none.
     #[error("datadog's answer has a point without a time and a value")]
     Point,
@@ -181,10 +177,10 @@ struct Series {
 fn parse_v1(status: u16, body: &[u8]) -> Result<Reading, Error> {
     let read: Points = reply::json(NAME, status, body)?;
     if let Some(error) = read.error.filter(|error| !error.is_null()) {
-        return Err(Error::Query(reply::spoken(&error)));
+        return Err(reply::failed(NAME, &error).into());
     }
     if let Some(status) = read.status.filter(|status| status != "ok") {
-        return Err(Error::Query(quote(&status)));
+        return Err(reply::failed(NAME, &status.into()).into());
     }
     let series = read.series.unwrap_or_default();
     let points = series.first().and_then(|first| first.pointlist.as_ref());

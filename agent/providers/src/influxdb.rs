@@ -8,11 +8,12 @@ mod table;
 use std::time::Duration;
 
 use agent_api::provider::InfluxdbMetric;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::json;
 
 use crate::address::{self, endpoint};
-use crate::question::{Asked, Next, SecretData, SecretNeed, SecretPlace};
+use crate::profile;
+use crate::question::{Asked, Next, SecretData, SecretNeed};
 use crate::reply;
 use crate::transport::{Body, Method, Request};
 use crate::value::MetricValue;
@@ -33,14 +34,9 @@ pub enum Error {
     /// The answer has no meaning.
     #[error(transparent)]
     Reply(#[from] reply::Error),
-    /// A key of the Secret is missing.
-    #[error("the Secret {secret:?} has no {key}: add it")]
-    NoKey {
-        /// The Secret.
-        secret: String,
-        /// The key.
-        key: &'static str,
-    },
+    /// The Secret lacks something.
+    #[error(transparent)]
+    Profile(#[from] profile::Error),
     /// No query.
     #[error("influxdb query is empty: give the metric a Flux query")]
     NoQuery,
@@ -55,16 +51,11 @@ pub enum Error {
 /// The Secret of a metric.
 #[must_use]
 pub fn secret(metric: &InfluxdbMetric) -> SecretNeed {
-    SecretNeed {
-        name: profile(metric).to_owned(),
-        place: SecretPlace::Controller,
-        optional: false,
-    }
+    profile::need(name(metric))
 }
 
-fn profile(metric: &InfluxdbMetric) -> &str {
-    let given = metric.profile.as_deref().filter(|name| !name.is_empty());
-    given.unwrap_or(DEFAULT_SECRET)
+fn name(metric: &InfluxdbMetric) -> &str {
+    profile::name(metric.profile.as_deref(), DEFAULT_SECRET)
 }
 
 /// How the conversation goes on: one request, one answer.
@@ -80,16 +71,7 @@ fn request(metric: &InfluxdbMetric, secret: &SecretData) -> Result<Request, Erro
     if query.is_empty() {
         return Err(Error::NoQuery);
     }
-    let needed = |key: &'static str| {
-        secret
-            .get(key)
-            .map(|text| text.expose_secret().trim())
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| Error::NoKey {
-                secret: profile(metric).to_owned(),
-                key,
-            })
-    };
+    let needed = |key| profile::needed(secret, name(metric), key);
     let mut url = endpoint(NAME, Some(needed("address")?), &["api", "v2", "query"])?;
     url.query_pairs_mut().append_pair("org", needed("org")?);
     let token = SecretString::from(format!("Token {}", needed("authToken")?));

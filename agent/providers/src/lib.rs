@@ -18,6 +18,7 @@ pub mod json_path;
 pub mod judge;
 pub mod kayenta;
 pub mod new_relic;
+mod profile;
 pub mod prometheus;
 pub mod question;
 pub mod quote;
@@ -34,7 +35,7 @@ pub mod wavefront;
 pub mod web;
 mod window;
 
-pub use ask::{Asker, Outcome};
+pub use ask::{Asker, Leg, Outcome};
 pub use auth::Credentials;
 pub use filled::Filled;
 pub use judge::{Judgement, Rules, judge};

@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use agent_api::provider::NewRelicMetric;
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::address::{self, endpoint};
-use crate::question::{Asked, Next, SecretData, SecretNeed, SecretPlace};
+use crate::profile;
+use crate::question::{Asked, Next, SecretData, SecretNeed};
 use crate::quote::quote;
 use crate::reply;
 use crate::transport::{Body, Method, Request};
@@ -39,14 +39,9 @@ pub enum Error {
     /// The answer has no meaning.
     #[error(transparent)]
     Reply(#[from] reply::Error),
-    /// A key of the Secret is missing.
-    #[error("the Secret {secret:?} has no {key}: add it")]
-    NoKey {
-        /// The Secret.
-        secret: String,
-        /// The key.
-        key: &'static str,
-    },
+    /// The Secret lacks something.
+    #[error(transparent)]
+    Profile(#[from] profile::Error),
     /// The account's number is none.
     #[error(
         "account-id of the Secret {0:?} is no number: copy it from New Relic's account settings"
@@ -61,9 +56,6 @@ pub enum Error {
     /// The time is not usable.
     #[error("newRelic timeout is {0}: write 1 to {MAX_SECONDS} seconds")]
     Timeout(i64),
-    /// The query failed.
-    #[error("new relic could not answer the query: {0}")]
-    Query(String),
     /// No row, or one without fields.
     #[error("new relic's answer has no rows: look at the query's time and its WHERE clause")]
     Empty,
@@ -75,16 +67,11 @@ pub enum Error {
 /// The Secret of a metric.
 #[must_use]
 pub fn secret(metric: &NewRelicMetric) -> SecretNeed {
-    SecretNeed {
-        name: profile(metric).to_owned(),
-        place: SecretPlace::Controller,
-        optional: false,
-    }
+    profile::need(name(metric))
 }
 
-fn profile(metric: &NewRelicMetric) -> &str {
-    let given = metric.profile.as_deref().filter(|name| !name.is_empty());
-    given.unwrap_or(DEFAULT_SECRET)
+fn name(metric: &NewRelicMetric) -> &str {
+    profile::name(metric.profile.as_deref(), DEFAULT_SECRET)
 }
 
 /// How the conversation goes on: one request, one answer.
@@ -110,20 +97,13 @@ fn request(metric: &NewRelicMetric, secret: &SecretData) -> Result<Request, Erro
         .ok()
         .filter(|_| seconds <= MAX_SECONDS)
         .ok_or(Error::Timeout(seconds))?;
-    let of = |key| secret.get(key).map(|text| text.expose_secret().trim());
-    let needed = |key: &'static str| {
-        of(key)
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| Error::NoKey {
-                secret: profile(metric).to_owned(),
-                key,
-            })
-    };
+    let of = |key| profile::text(secret, key);
+    let needed = |key| profile::needed(secret, name(metric), key);
     let key = needed("personal-api-key")?;
     let account: u64 = needed("account-id")?
         .parse()
-        .map_err(|_| Error::Account(profile(metric).to_owned()))?;
-    let address = match of("base-url-nerdgraph").filter(|text| !text.is_empty()) {
+        .map_err(|_| Error::Account(name(metric).to_owned()))?;
+    let address = match of("base-url-nerdgraph") {
         Some(given) => given,
         None => region(of("region").unwrap_or_default())?,
     };
@@ -153,20 +133,10 @@ fn region(name: &str) -> Result<&'static str, Error> {
     }
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    data: Option<Value>,
-    errors: Option<Vec<Value>>,
-}
-
 /// The rows of an answer: one as a map, several as a list of maps.
 fn parse(status: u16, body: &[u8]) -> Result<MetricValue, Error> {
-    let read: Answer = reply::json(NAME, status, body)?;
-    if let Some(errors) = read.errors.filter(|errors| !errors.is_empty()) {
-        return Err(Error::Query(reply::spoken(&Value::Array(errors))));
-    }
-    let rows = read
-        .data
+    let data = reply::graphql(NAME, status, body)?;
+    let rows = data
         .as_ref()
         .and_then(|data| data.pointer("/actor/account/nrql/results"))
         .and_then(Value::as_array)

@@ -10,15 +10,16 @@ use std::time::Duration;
 use agent_api::PrometheusMetric;
 use agent_api::provider::RangeQuery;
 use jiff::Timestamp;
-use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::address;
 use crate::auth::{self, Credentials, credentials};
 use crate::question::{Asked, Environment, Next, Reading};
 use crate::quote::quote;
-use crate::transport::{Body, MAX_TIMEOUT, Method, Request};
+use crate::transport::{Body, Method, Request};
 use crate::value::MetricValue;
+use crate::window;
 
 /// How long an answer is waited for when the metric does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -122,10 +123,7 @@ pub fn request(
         address: address.clone(),
         reason: reason.to_owned(),
     };
-    let mut url = Url::parse(address).map_err(|error| bad(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(bad("it is no http or https address"));
-    }
+    let mut url = address::web(address).map_err(|reason| bad(&reason))?;
     url.path_segments_mut()
         .map_err(|()| bad("it has no path"))?
         .pop_if_empty()
@@ -152,7 +150,7 @@ pub fn request(
         headers: headers.collect(),
         body: Body::Form(form.finish().into()),
         authentication: authentication(metric)?,
-        timeout: timeout(metric),
+        timeout: window::seconds(metric.timeout, DEFAULT_TIMEOUT),
         insecure: metric.insecure.unwrap_or(false),
     })
 }
@@ -164,16 +162,6 @@ fn authentication(metric: &PrometheusMetric) -> Result<Option<Credentials>, Erro
     let given = metric.authentication.as_ref();
     let found = given.map(|given| credentials(given, AMAZON_SERVICE));
     Ok(found.transpose()?.flatten())
-}
-
-fn timeout(metric: &PrometheusMetric) -> Duration {
-    let seconds = metric
-        .timeout
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .filter(|seconds| *seconds > 0);
-    seconds
-        .map_or(DEFAULT_TIMEOUT, Duration::from_secs)
-        .min(MAX_TIMEOUT)
 }
 
 /// A time as Prometheus takes it: seconds, with milliseconds.

@@ -3,6 +3,7 @@
 //! In: status and body. Out: the body as JSON of a type, or the server's own words, short and on one line. It must not
 //! know any provider.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -34,6 +35,14 @@ pub enum Error {
         /// The server's words.
         quote: String,
     },
+    /// It could not answer.
+    #[error("{provider} could not answer the query: {words}")]
+    Query {
+        /// The provider.
+        provider: &'static str,
+        /// The server's words.
+        words: String,
+    },
     /// It is not what the provider's API gives.
     #[error("{provider}'s answer cannot be read: {reason}; look at what answers at its address")]
     Unreadable {
@@ -55,6 +64,33 @@ pub(crate) fn json<T: DeserializeOwned>(
         provider,
         reason: error.to_string(),
     })
+}
+
+/// A good answer that says that the query failed.
+pub(crate) fn failed(provider: &'static str, said: &Value) -> Error {
+    Error::Query {
+        provider,
+        words: spoken(said),
+    }
+}
+
+#[derive(Deserialize)]
+struct GraphQl {
+    data: Option<Value>,
+    errors: Option<Vec<Value>>,
+}
+
+/// The data of a good answer to a GraphQL query.
+pub(crate) fn graphql(
+    provider: &'static str,
+    status: u16,
+    body: &[u8],
+) -> Result<Option<Value>, Error> {
+    let read: GraphQl = json(provider, status, body)?;
+    match read.errors.filter(|errors| !errors.is_empty()) {
+        Some(errors) => Err(failed(provider, &Value::Array(errors))),
+        None => Ok(read.data),
+    }
 }
 
 /// Refuses every status that is not of success, with the server's words.

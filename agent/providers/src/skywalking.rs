@@ -8,8 +8,7 @@ use std::time::Duration;
 use agent_api::provider::SkywalkingMetric;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::address::{self, endpoint};
 use crate::question::{Asked, Next};
@@ -38,9 +37,6 @@ pub enum Error {
     /// No query.
     #[error("skywalking query is empty: give the metric a GraphQL query")]
     NoQuery,
-    /// The query failed.
-    #[error("skywalking could not answer the query: {0}")]
-    Query(String),
     /// No data.
     #[error("skywalking's answer has no data: try the query in its console first")]
     Empty,
@@ -79,18 +75,9 @@ fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H%M").to_string()
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    data: Option<Value>,
-    errors: Option<Vec<Value>>,
-}
-
 fn parse(status: u16, body: &[u8]) -> Result<MetricValue, Error> {
-    let read: Answer = reply::json(NAME, status, body)?;
-    if let Some(errors) = read.errors.filter(|errors| !errors.is_empty()) {
-        return Err(Error::Query(reply::spoken(&Value::Array(errors))));
-    }
-    let data = read.data.filter(|data| !data.is_null());
+    let data = reply::graphql(NAME, status, body)?;
+    let data = data.filter(|data| !data.is_null());
     data.map(MetricValue::Json).ok_or(Error::Empty)
 }
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 use agent_api::provider::WavefrontMetric;
 use jiff::Timestamp;
 use reqwest::Url;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::address::{self, endpoint};
-use crate::question::{Asked, Next, Reading, SecretData, SecretNeed, SecretPlace};
+use crate::profile;
+use crate::question::{Asked, Next, Reading, SecretData, SecretNeed};
 use crate::quote::quote;
 use crate::reply;
 use crate::transport::{Body, Method, Request};
@@ -44,9 +45,6 @@ pub enum Error {
     /// No query.
     #[error("wavefront query is empty: give the metric a query")]
     NoQuery,
-    /// The query failed.
-    #[error("wavefront could not answer the query: {0}")]
-    Query(String),
     /// No series with a point.
     #[error("wavefront's answer has no points: look at the query's names")]
     Empty,
@@ -61,11 +59,7 @@ pub enum Error {
 /// The Secret of every metric.
 #[must_use]
 pub fn secret() -> SecretNeed {
-    SecretNeed {
-        name: SECRET.to_owned(),
-        place: SecretPlace::Controller,
-        optional: false,
-    }
+    profile::need(SECRET)
 }
 
 /// How the conversation goes on: one request, one answer.
@@ -113,10 +107,9 @@ fn request(metric: &WavefrontMetric, asked: &Asked<'_>) -> Result<Request, Error
 /// The token under the address as written, or under its host: a Secret's key can hold no scheme and no port.
 fn token(secret: &SecretData, written: &str, url: &Url) -> Result<SecretString, Error> {
     let host = url.host_str().unwrap_or_default();
-    let found = [written, host].into_iter().find_map(|key| {
-        let token = secret.get(key)?.expose_secret().trim();
-        (!token.is_empty()).then(|| format!("Bearer {token}"))
-    });
+    let found = [written, host]
+        .into_iter()
+        .find_map(|key| profile::text(secret, key).map(|token| format!("Bearer {token}")));
     found
         .map(SecretString::from)
         .ok_or_else(|| Error::NoToken(host.to_owned()))
@@ -147,7 +140,7 @@ fn parse(status: u16, body: &[u8], now: Timestamp) -> Result<Reading, Error> {
     let read: Answer = reply::json(NAME, status, body)?;
     let given = |value: Option<Value>| value.filter(|value| !value.is_null());
     if let Some(error) = given(read.error_message).or(given(read.error_type)) {
-        return Err(Error::Query(reply::spoken(&error)));
+        return Err(reply::failed(NAME, &error).into());
     }
     let series = read.timeseries.unwrap_or_default();
     if series.len() > MAX_SERIES {

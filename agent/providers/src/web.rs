@@ -12,12 +12,14 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::address;
 use crate::auth::{self, Credentials, credentials};
 use crate::json_path::{self, JsonPath};
 use crate::question::{Asked, Next};
 use crate::quote::{quote, quote_bytes};
-use crate::transport::{Body, MAX_TIMEOUT, Method, Request};
+use crate::transport::{Body, Method, Request};
 use crate::value::MetricValue;
+use crate::window;
 
 /// How long an answer is waited for when the metric does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -106,14 +108,11 @@ fn given(text: Option<&String>) -> Option<&str> {
 /// The request.
 pub fn request(metric: &WebMetric) -> Result<Request, Error> {
     let text = given(metric.url.as_ref()).unwrap_or_default();
-    let bad = |reason: &str| Error::Address {
+    let bad = |reason| Error::Address {
         url: quote(text),
-        reason: reason.to_owned(),
+        reason,
     };
-    let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(bad("it is no http or https address"));
-    }
+    let url = address::web(text).map_err(bad)?;
     let method = match given(metric.method.as_ref()) {
         None | Some("GET") => Method::Get,
         Some("POST") => Method::Post,
@@ -138,7 +137,7 @@ pub fn request(metric: &WebMetric) -> Result<Request, Error> {
         body,
         authentication: authentication(metric, &url)?,
         url,
-        timeout: timeout(metric),
+        timeout: window::seconds(metric.timeout_seconds, DEFAULT_TIMEOUT),
         insecure: metric.insecure.unwrap_or(false),
     })
 }
@@ -152,16 +151,6 @@ fn authentication(metric: &WebMetric, url: &Url) -> Result<Option<Credentials>, 
     let found = metric.authentication.as_ref();
     let found = found.map(|given| credentials(given, service));
     Ok(found.transpose()?.flatten())
-}
-
-fn timeout(metric: &WebMetric) -> Duration {
-    let seconds = metric
-        .timeout_seconds
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .filter(|seconds| *seconds > 0);
-    seconds
-        .map_or(DEFAULT_TIMEOUT, Duration::from_secs)
-        .min(MAX_TIMEOUT)
 }
 
 fn path(metric: &WebMetric) -> Result<(&str, JsonPath), Error> {

@@ -59,6 +59,13 @@ pub(crate) fn timeout(
     Ok(given.unwrap_or(default).min(MAX_TIMEOUT))
 }
 
+/// How long an answer is waited for, in whole seconds as written; none, zero and less are the default.
+pub(crate) fn seconds(written: Option<i64>, default: Duration) -> Duration {
+    let given = written.and_then(|seconds| u64::try_from(seconds).ok());
+    let given = given.filter(|seconds| *seconds > 0);
+    given.map_or(default, Duration::from_secs).min(MAX_TIMEOUT)
+}
+
 fn span(field: &'static str, written: Option<&str>) -> Result<Option<SignedDuration>, Error> {
     let Some(written) = written.filter(|text| !text.trim().is_empty()) else {
         return Ok(None);

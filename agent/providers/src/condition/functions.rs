@@ -199,19 +199,27 @@ fn as_float(value: Value) -> Result<Value> {
     }
 }
 
-/// A number as a float; anything else is no question for a function of numbers.
+/// A number as a float; nothing for anything else.
 #[allow(clippy::cast_precision_loss)]
-fn number(name: &str, value: Value) -> Result<f64> {
+pub(super) fn float(value: &Value) -> Option<f64> {
     match value {
-        Value::Float(number) => Ok(number),
-        Value::Integer(number) => Ok(number as f64),
+        Value::Float(number) => Some(*number),
+        Value::Integer(number) => Some(*number as f64),
         Value::Bool(_)
         | Value::Nil
         | Value::String(_)
         | Value::Array(_)
         | Value::Bytes(_)
         | Value::Map(_)
-        | Value::KeyedMap(_) => failed(format!(
+        | Value::KeyedMap(_) => None,
+    }
+}
+
+/// A number as a float; anything else is no question for a function of numbers.
+fn number(name: &str, value: Value) -> Result<f64> {
+    match float(&value) {
+        Some(number) => Ok(number),
+        None => failed(format!(
             "{name}() takes a number, not {}",
             type_name(&value)
         )),

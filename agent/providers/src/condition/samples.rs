@@ -5,7 +5,7 @@
 
 use expr::{Environment, Result, Value};
 
-use super::functions::{failed, type_name};
+use super::functions::{failed, float, type_name};
 use crate::statistics::{Alternative, Comparison, compare};
 
 /// Fewest points of a sample: with 5 and 5 the smallest one-sided p is 1/252, the first below 0.01.
@@ -74,21 +74,6 @@ fn compared(name: &str, args: Vec<Value>) -> Result<(Comparison, Limits)> {
     }
 }
 
-#[allow(clippy::cast_precision_loss)]
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Integer(number) => Some(*number as f64),
-        Value::Float(number) => Some(*number),
-        Value::Bool(_)
-        | Value::Nil
-        | Value::String(_)
-        | Value::Array(_)
-        | Value::Bytes(_)
-        | Value::Map(_)
-        | Value::KeyedMap(_) => None,
-    }
-}
-
 fn sample(name: &str, which: &str, value: &Value) -> Result<Vec<f64>> {
     let Value::Array(items) = value else {
         return failed(format!(
@@ -104,7 +89,7 @@ fn sample(name: &str, which: &str, value: &Value) -> Result<Vec<f64>> {
     }
     let mut numbers = Vec::with_capacity(items.len());
     for item in items {
-        let Some(number) = number(item) else {
+        let Some(number) = float(item) else {
             return failed(format!(
                 "{name}() found {} in its {which}, which is no number",
                 type_name(item)
@@ -140,7 +125,7 @@ fn limits(name: &str, how: &Value) -> Result<Limits> {
                         ));
                     }
                 };
-                match number(value).filter(|number| (0.0..=1.0).contains(number)) {
+                match float(value).filter(|number| (0.0..=1.0).contains(number)) {
                     Some(number) => *slot = number,
                     None => return failed(format!("{name}() takes {key} from 0 to 1")),
                 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::provider::DatadogMetric;
+use agent_api::provider::{DATADOG_AGGREGATORS, DatadogMetric};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,18 +15,7 @@ use crate::reply;
 use crate::transport::Body;
 use crate::value::MetricValue;
 
-/// How points become one number.
-pub(super) const AGGREGATORS: [&str; 9] = [
-    "avg",
-    "min",
-    "max",
-    "sum",
-    "last",
-    "percentile",
-    "mean",
-    "l2norm",
-    "area",
-];
+/// How points become one number when the metric does not say.
 const DEFAULT_AGGREGATOR: &str = "last";
 /// The name of a query that has none.
 const QUERY: &str = "query";
@@ -42,7 +31,7 @@ pub(super) fn body(metric: &DatadogMetric, from: Timestamp, to: Timestamp) -> Re
         (!text.is_empty()).then(|| text.to_owned())
     };
     let aggregator = text(&metric.aggregator).unwrap_or_else(|| DEFAULT_AGGREGATOR.to_owned());
-    if !AGGREGATORS.contains(&aggregator.as_str()) {
+    if !DATADOG_AGGREGATORS.contains(&aggregator.as_str()) {
         return Err(Error::Aggregator(aggregator));
     }
     let formula = text(&metric.formula);
@@ -119,7 +108,7 @@ pub(super) fn parse(status: u16, body: &[u8]) -> Result<Reading, Error> {
         !(errors.is_null() || errors.as_str() == Some("") || errors == &json!([]))
     });
     if let Some(errors) = errors {
-        return Err(Error::Query(reply::spoken(&errors)));
+        return Err(reply::failed(NAME, &errors).into());
     }
     let columns = read
         .data

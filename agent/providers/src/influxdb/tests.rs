@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::question::SecretPlace;
 use crate::trial::{Trial, body, header};
 
 fn trial(query: &str) -> Trial {

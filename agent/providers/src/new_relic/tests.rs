@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::question::SecretPlace;
 use crate::trial::{Trial, body, header};
 
 fn trial(metric: &Value) -> Trial {

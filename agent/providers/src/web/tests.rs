@@ -5,6 +5,7 @@ use secrecy::ExposeSecret as _;
 
 use super::*;
 use crate::auth::Signer;
+use crate::transport::MAX_TIMEOUT;
 
 fn metric(json: serde_json::Value) -> WebMetric {
     serde_json::from_value(json).unwrap()

@@ -1,7 +1,7 @@
 //! `groundswell analysis run`. In: a run, the clock, providers' answers. Out: each measurement as it is made, and the verdict.
 //! It must not decide what to measure or how it ends: the agent's engine does.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use agent_api::analysis::{Argument, DryRun, SecretKeyRef};
@@ -9,7 +9,7 @@ use agent_api::validate_analysis::{Ending, validate_metrics};
 use agent_api::{AnalysisPhase, AnalysisRun, IntOrString, Measurement, Metric};
 use agent_engine::analysis::{Action, Finished, Observed, Plan, conditions, reconcile};
 use agent_engine::args::{resolved, secrets_of};
-use agent_providers::{Asker, Outcome, condition};
+use agent_providers::{Asker, Leg, Outcome, condition};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -191,36 +191,26 @@ async fn measure(
     let now = Timestamp::now();
     let begun = before.as_ref().and_then(|before| before.started_at);
     let memory = before.map(|before| before.metadata).unwrap_or_default();
-    let mut finished = Finished {
-        metric: metric.name.clone(),
-        started_at: begun.map_or(now, |begun| begun.timestamp()),
-        finished_at: now,
-        resume_at: None,
-        phase: AnalysisPhase::Error,
-        value: None,
-        message: None,
-        metadata: BTreeMap::new(),
+    let name = metric.name.clone();
+    let outcome = match asker.fill(metric, arguments, NAMESPACE).await {
+        Ok(filled) => asker.ask(&filled, NAMESPACE, now, &memory).await,
+        Err(message) => Outcome::error(message),
     };
-    match asker.fill(metric, arguments, NAMESPACE).await {
-        Err(message) => finished.message = Some(message),
-        Ok(filled) => match asker.ask(&filled, NAMESPACE, now, &memory).await {
-            Outcome::Over {
-                judgement,
-                value,
-                metadata,
-            } => {
-                finished.phase = judgement.phase;
-                finished.message = judgement.message;
-                finished.value = value;
-                finished.metadata = metadata;
-            }
-            Outcome::Later { resume_at, memory } => {
-                finished.phase = AnalysisPhase::Running;
-                finished.resume_at = Some(resume_at);
-                finished.metadata = memory;
-            }
-        },
+    let Leg {
+        phase,
+        message,
+        value,
+        metadata,
+        resume_at,
+    } = outcome.into();
+    Finished {
+        metric: name,
+        started_at: begun.map_or(now, |begun| begun.timestamp()),
+        finished_at: Timestamp::now(),
+        resume_at,
+        phase,
+        value,
+        message,
+        metadata,
     }
-    finished.finished_at = Timestamp::now();
-    finished
 }
