@@ -92,7 +92,9 @@ impl AnalysisController {
 
     /// Nothing when the cache shows less than what was decided before, and no measurement makes up for it.
     fn decide(&self, key: &ObjectKey, uid: &Uid, mut run: AnalysisRun) -> Option<Decided> {
-        let behind = self.written.is_behind(uid);
+        let behind = self
+            .written
+            .is_behind(uid, run.metadata.resource_version.as_deref());
         let ahead = self.pace.ahead(key, uid, run.status.as_ref());
         if behind && ahead.is_none() {
             return None;

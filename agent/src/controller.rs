@@ -90,7 +90,7 @@ impl Error {
 }
 
 /// What a pass came to.
-enum Outcome {
+pub(crate) enum Outcome {
     /// Look again then, or when something changes.
     Done(Option<Timestamp>),
     /// Its cache is behind our own write.
@@ -276,8 +276,7 @@ impl Controller {
         match work {
             Work::Rollout(key) => self.rollout(key).await,
             Work::Run(key) => Ok(Outcome::Done(self.analysis.reconcile(key).await?)),
-            Work::Experiment(key) if self.experiments.is_behind(key) => Ok(Outcome::Behind),
-            Work::Experiment(key) => Ok(Outcome::Done(self.experiments.reconcile(key).await?)),
+            Work::Experiment(key) => Ok(self.experiments.reconcile(key).await?),
             Work::Service(key) => {
                 self.service(key).await?;
                 Ok(Outcome::Done(None))
@@ -293,8 +292,8 @@ impl Controller {
             return Ok(Outcome::Done(None));
         };
         let uid = uid_of(found.metadata());
-        let (written, version) = (&self.applier.written, &found.metadata().resource_version);
-        if written.is_behind(&uid) || written.is_newer(&uid, version.as_deref()) {
+        let version = found.metadata().resource_version.as_deref();
+        if self.applier.written.is_behind(&uid, version) {
             return Ok(Outcome::Behind);
         }
         let rollout = match &found.object {

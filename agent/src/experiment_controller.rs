@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::apply::Error;
 use crate::backoff::Backoff;
 use crate::cache::Caches;
+use crate::controller::Outcome;
 use crate::event::{About, Events, News};
 use crate::key::ObjectKey;
 use crate::metrics::Metrics;
@@ -78,25 +79,22 @@ impl ExperimentController {
         }
     }
 
-    /// Whether what is cached of an Experiment is older than our own last write.
-    #[must_use]
-    pub fn is_behind(&self, key: &ObjectKey) -> bool {
-        let found = self.caches.experiments.get(key);
-        found.is_some_and(|found| self.written.is_behind(&uid_of(found.metadata())))
-    }
-
-    /// One pass. Returns when to look again.
-    pub async fn reconcile(&self, key: &ObjectKey) -> Result<Option<Timestamp>, Error> {
+    /// One pass.
+    pub(crate) async fn reconcile(&self, key: &ObjectKey) -> Result<Outcome, Error> {
         let Some(found) = self.caches.experiments.get(key) else {
             self.lock().remove(key);
-            return Ok(None);
+            return Ok(Outcome::Done(None));
         };
+        let version = found.metadata().resource_version.as_deref();
+        if self.written.is_behind(&uid_of(found.metadata()), version) {
+            return Ok(Outcome::Behind);
+        }
         let experiment = match &found.object {
             Ok(experiment) => experiment,
             Err(error) => {
                 self.metrics.undecodable();
                 tracing::warn!(experiment = %key, %error, "Experiment cannot be decoded and is left alone: correct it");
-                return Ok(None);
+                return Ok(Outcome::Done(None));
             }
         };
         let observed = self.observe(experiment, key);
@@ -106,7 +104,7 @@ impl ExperimentController {
             tracing::error!(experiment = %key, rule = violation.rule, detail = %violation.detail, "a plan breaks an invariant");
         }
         tracing::debug!(experiment = %key, reasons = ?plan.reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "reconciled");
-        self.apply(key, &observed, plan).await
+        Ok(Outcome::Done(self.apply(key, &observed, plan).await?))
     }
 
     fn observe(&self, experiment: &Experiment, key: &ObjectKey) -> Observed {

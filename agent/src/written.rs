@@ -154,30 +154,13 @@ impl Written {
         }
     }
 
-    /// Whether a decision about this object would rest on a cache older than our own last write.
-    pub fn is_behind(&self, decides: &Uid) -> bool {
+    /// Whether a decision about this object, `read` from the cache at this version, would rest on a cache older than our
+    /// own last write: it is awaited, or the watch brought it after the object had been read.
+    pub fn is_behind(&self, decides: &Uid, read: Option<&str>) -> bool {
         let mut state = self.lock();
-        let Some(waits) = state.waits.get(decides).cloned() else {
-            return false;
-        };
-        let now = Instant::now();
-        for uid in waits {
-            let pair = (uid, decides.clone());
-            let over =
-                |entry: &Entry| matches!(entry.awaited, Awaited::Moves(_, until) if until <= now);
-            if state.entries.get(&pair).is_some_and(over) {
-                state.forget(&pair);
-            }
-        }
-        state.waits.contains_key(decides)
-    }
-
-    /// Whether the watch brought a newer version than this while it was being read: what was written meanwhile may be
-    /// in that one, and is awaited no more.
-    pub fn is_newer(&self, uid: &Uid, resource_version: Option<&str>) -> bool {
-        let read = resource_version.and_then(|version| version.parse::<u64>().ok());
-        let shown = self.lock().shown.get(uid).copied();
-        matches!((shown, read), (Some(shown), Some(read)) if read < shown)
+        let read = read.and_then(|version| version.parse::<u64>().ok());
+        let shown = state.shown.get(decides).copied();
+        matches!((read, shown), (Some(read), Some(shown)) if read < shown) || state.awaits(decides)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -186,6 +169,23 @@ impl Written {
 }
 
 impl State {
+    /// Whether something that counts for this object's decisions has not been shown yet.
+    fn awaits(&mut self, decides: &Uid) -> bool {
+        let Some(waits) = self.waits.get(decides).cloned() else {
+            return false;
+        };
+        let now = Instant::now();
+        for uid in waits {
+            let pair = (uid, decides.clone());
+            let over =
+                |entry: &Entry| matches!(entry.awaited, Awaited::Moves(_, until) if until <= now);
+            if self.entries.get(&pair).is_some_and(over) {
+                self.forget(&pair);
+            }
+        }
+        self.waits.contains_key(decides)
+    }
+
     fn put(&mut self, kind: Kind, uid: &Uid, decides: &Uid, awaited: Awaited) {
         self.order = self.order.saturating_add(1);
         let entry = Entry {

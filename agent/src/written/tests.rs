@@ -10,15 +10,15 @@ fn uid(text: &str) -> Uid {
 fn behind_until_the_own_write_is_seen() {
     let written = Written::default();
     let rollout = uid("rollout");
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
     written.wrote(Kind::Rollout, &rollout, &rollout, "100");
     written.seen(&rollout, "99");
     assert!(
-        written.is_behind(&rollout),
+        written.is_behind(&rollout, None),
         "an older version is not enough"
     );
     written.seen(&rollout, "100");
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn versions_are_compared_as_numbers() {
     let rollout = uid("rollout");
     written.wrote(Kind::Rollout, &rollout, &rollout, "999");
     written.seen(&rollout, "1000");
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
 }
 
 #[test]
@@ -35,10 +35,10 @@ fn a_created_child_is_expected_until_seen() {
     let written = Written::default();
     let (rollout, set) = (uid("rollout"), uid("set"));
     written.wrote(Kind::ReplicaSet, &set, &rollout, "5");
-    assert!(written.is_behind(&rollout));
-    assert!(!written.is_behind(&uid("other")));
+    assert!(written.is_behind(&rollout, None));
+    assert!(!written.is_behind(&uid("other"), None));
     written.seen(&set, "6");
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
 }
 
 #[test]
@@ -48,12 +48,12 @@ fn a_deleted_child_is_awaited_and_one_deleted_by_others_is_forgotten() {
     written.seen(&set, "1");
     written.deleted(Kind::ReplicaSet, &set, &rollout);
     written.seen(&set, "900");
-    assert!(written.is_behind(&rollout), "deletion takes its time");
+    assert!(written.is_behind(&rollout, None), "deletion takes its time");
     written.gone(&set);
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
     written.wrote(Kind::ReplicaSet, &set, &rollout, "5");
     written.gone(&set);
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
 }
 
 #[test]
@@ -66,20 +66,20 @@ fn a_new_list_clears_what_was_written_before_it_began() {
     written.wrote(Kind::Rollout, &during, &during, "5001");
     written.list_ends(Kind::Rollout);
     assert!(
-        !written.is_behind(&before),
+        !written.is_behind(&before, None),
         "a restored cluster has lower versions for ever"
     );
     assert!(
-        written.is_behind(&during),
+        written.is_behind(&during, None),
         "the list may be older than this write"
     );
     written.seen(&during, "5001");
     assert!(
-        written.is_behind(&during),
+        written.is_behind(&during, None),
         "the list of another kind clears nothing"
     );
     written.seen(&uid("set"), "5000");
-    assert!(!written.is_behind(&during));
+    assert!(!written.is_behind(&during, None));
 }
 
 #[test]
@@ -89,11 +89,11 @@ fn the_last_of_several_writes_counts() {
     written.wrote(Kind::Rollout, &rollout, &rollout, "1");
     written.wrote(Kind::Rollout, &rollout, &rollout, "2");
     written.seen(&rollout, "1");
-    assert!(written.is_behind(&rollout));
+    assert!(written.is_behind(&rollout, None));
     written.wrote(Kind::Rollout, &rollout, &rollout, "not a number");
-    assert!(written.is_behind(&rollout));
+    assert!(written.is_behind(&rollout, None));
     written.seen(&rollout, "2");
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
 }
 
 #[test]
@@ -103,10 +103,10 @@ fn one_object_is_waited_for_by_two() {
     written.wrote(Kind::AnalysisRun, &run, &rollout, "5");
     written.wrote(Kind::AnalysisRun, &run, &run, "6");
     written.seen(&run, "5");
-    assert!(!written.is_behind(&rollout));
-    assert!(written.is_behind(&run));
+    assert!(!written.is_behind(&rollout, None));
+    assert!(written.is_behind(&run, None));
     written.seen(&run, "6");
-    assert!(!written.is_behind(&run));
+    assert!(!written.is_behind(&run, None));
     assert!(written.lock().entries.is_empty() && written.lock().waits.is_empty());
 }
 
@@ -116,17 +116,17 @@ fn a_watch_can_be_faster_than_the_answer() {
     let (rollout, set) = (uid("rollout"), uid("set"));
     written.seen(&rollout, "7");
     written.wrote(Kind::Rollout, &rollout, &rollout, "7");
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
     written.seen(&set, "8");
     written.wrote(Kind::ReplicaSet, &set, &rollout, "8");
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
     written.gone(&set);
     written.deleted(Kind::ReplicaSet, &set, &rollout);
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
     written.seen(&rollout, "3");
     written.wrote(Kind::Rollout, &rollout, &rollout, "4");
     assert!(
-        written.is_behind(&rollout),
+        written.is_behind(&rollout, None),
         "versions of a restored cluster count as they are"
     );
 }
@@ -138,14 +138,14 @@ fn what_others_do_because_of_us_is_awaited_for_a_while() {
     let long = Duration::from_secs(3600);
     written.seen(&set, "7");
     written.moves(Kind::ReplicaSet, &set, &rollout, "7", long);
-    assert!(written.is_behind(&rollout), "it has not moved");
+    assert!(written.is_behind(&rollout, None), "it has not moved");
     written.seen(&set, "8");
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
     // The watch was faster than the answer.
     written.moves(Kind::ReplicaSet, &set, &rollout, "7", long);
-    assert!(!written.is_behind(&rollout));
+    assert!(!written.is_behind(&rollout, None));
     written.moves(Kind::ReplicaSet, &set, &rollout, "8", Duration::ZERO);
-    assert!(!written.is_behind(&rollout), "nobody waits for ever");
+    assert!(!written.is_behind(&rollout, None), "nobody waits for ever");
 }
 
 /// Read, then brought by the watch, then asked whether anything is awaited: nothing is, and what was read is old.
@@ -153,14 +153,14 @@ fn what_others_do_because_of_us_is_awaited_for_a_while() {
 fn what_was_read_before_the_watch_brought_more_is_old() {
     let (written, rollout) = (Written::default(), uid("rollout"));
     assert!(
-        !written.is_newer(&rollout, Some("5")),
+        !written.is_behind(&rollout, Some("5")),
         "nothing was brought"
     );
     written.seen(&rollout, "5");
     written.wrote(Kind::Rollout, &rollout, &rollout, "6");
     written.seen(&rollout, "6");
-    assert!(!written.is_behind(&rollout));
-    assert!(written.is_newer(&rollout, Some("5")));
-    assert!(!written.is_newer(&rollout, Some("6")));
-    assert!(!written.is_newer(&rollout, None));
+    assert!(!written.is_behind(&rollout, None));
+    assert!(written.is_behind(&rollout, Some("5")));
+    assert!(!written.is_behind(&rollout, Some("6")));
+    assert!(!written.is_behind(&rollout, None));
 }
