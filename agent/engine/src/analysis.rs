@@ -15,6 +15,7 @@ mod due;
 mod end;
 pub mod holding;
 pub mod metric;
+pub(crate) mod news;
 mod pattern;
 pub mod plan;
 mod prepared;

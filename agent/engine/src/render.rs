@@ -7,22 +7,34 @@ use std::fmt;
 
 use agent_api::names::{ANNOTATION_EPHEMERAL_METADATA, LABEL_POD_HASH};
 use agent_api::{ReplicaSet, Weights};
+use jiff::Timestamp;
 
 use crate::plan::{Action, GateChange, Plan};
 use crate::reason::{Reason, short};
 use crate::sets::{ANNOTATION_ATTEMPT, ANNOTATION_BACKGROUND_ATTEMPT};
 
+/// What every plan begins with: what is done, why, and when it is looked at again.
+pub(crate) fn head(
+    f: &mut fmt::Formatter<'_>,
+    actions: &[impl fmt::Display],
+    reasons: &[impl fmt::Display],
+    wake: Option<Timestamp>,
+) -> fmt::Result {
+    for action in actions {
+        writeln!(f, "{action}")?;
+    }
+    for reason in reasons {
+        writeln!(f, "reason  {reason}")?;
+    }
+    match wake {
+        Some(wake) => writeln!(f, "wait    until {wake}"),
+        None => Ok(()),
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for action in &self.actions {
-            writeln!(f, "{action}")?;
-        }
-        for reason in &self.reasons {
-            writeln!(f, "reason  {reason}")?;
-        }
-        if let Some(wake) = self.wake {
-            writeln!(f, "wait    until {wake}")?;
-        }
+        head(f, &self.actions, &self.reasons, self.wake)?;
         let status = &self.status;
         let phase = status
             .phase

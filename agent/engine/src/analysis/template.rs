@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use agent_api::analysis::{Argument, ValueFrom};
+use agent_api::names::ANNOTATION_STRICT;
 use agent_api::validate::Problem;
 use agent_api::validate_analysis::{Ending, validate_metrics};
 use agent_api::{AnalysisRunSpec, Metric, PodHash, Rollout, StepAnalysis};
@@ -138,6 +139,14 @@ fn merged(
     let retention = analysis.measurement_retention.iter().cloned();
     merged.measurement_retention.splice(0..0, retention);
     Ok(merged)
+}
+
+/// The annotation that carries strict judgement from templates to their run, if they ask for it.
+pub fn strict_annotation(
+    analysis: &StepAnalysis,
+    templates: &Templates,
+) -> Option<(String, String)> {
+    is_strict(analysis, templates).then(|| (ANNOTATION_STRICT.to_owned(), "true".to_owned()))
 }
 
 /// One of the templates, nested ones too, asks for strict judgements; then the whole run is judged so.

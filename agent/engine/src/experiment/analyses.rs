@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use agent_api::analysis::TemplateRef;
-use agent_api::names::{ANNOTATION_STRICT, LABEL_INSTANCE_ID};
+use agent_api::names::LABEL_INSTANCE_ID;
 use agent_api::validate::Problem;
 use agent_api::validate_experiment::placeholders;
 use agent_api::{
@@ -17,9 +17,9 @@ use agent_api::{
 use super::names::{ANNOTATION_AVAILABLE_AT, name_of, owner, run_name};
 use super::pass::Pass;
 use super::{Action, Observed};
-use crate::analysis::template::{Error, check_background, check_step, is_strict, run_spec};
+use crate::analysis::news::news;
+use crate::analysis::template::{Error, check_background, check_step, run_spec, strict_annotation};
 use crate::claims::NamedKind;
-use crate::plan::EventKind;
 
 /// An analysis in the form in which a Rollout names its own.
 pub(crate) fn step_analysis(analysis: &ExperimentAnalysis, spec: &ExperimentSpec) -> StepAnalysis {
@@ -176,7 +176,7 @@ impl Pass<'_> {
         let hash = PodHash::default();
         let fields = fields_of(self.observed);
         let spec = run_spec(&wanted, &self.observed.templates, &fields, &hash, &hash)?;
-        let strict = is_strict(&wanted, &self.observed.templates);
+        let strict = strict_annotation(&wanted, &self.observed.templates);
         let extra = wanted.analysis_run_metadata.unwrap_or_default();
         let mut labels: BTreeMap<String, String> = extra.labels;
         let own = experiment.metadata.labels.as_ref();
@@ -185,9 +185,7 @@ impl Pass<'_> {
         }
         let mut annotations = extra.annotations;
         annotations.insert(ANNOTATION_AVAILABLE_AT.to_owned(), available.to_owned());
-        if strict {
-            annotations.insert(ANNOTATION_STRICT.to_owned(), "true".to_owned());
-        }
+        annotations.extend(strict);
         Ok(AnalysisRun {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
@@ -254,21 +252,10 @@ impl Pass<'_> {
         if before == Some(phase) {
             return;
         }
-        let (kind, reason) = match phase {
-            AnalysisPhase::Pending => return,
-            AnalysisPhase::Running => (EventKind::Normal, "AnalysisRunRunning"),
-            AnalysisPhase::Successful => (EventKind::Normal, "AnalysisRunSuccessful"),
-            AnalysisPhase::Inconclusive => (EventKind::Normal, "AnalysisRunInconclusive"),
-            AnalysisPhase::Error => (EventKind::Warning, "AnalysisRunError"),
-            AnalysisPhase::Failed => (EventKind::Warning, "AnalysisRunFailed"),
+        let message = run.message.as_deref().unwrap_or_default();
+        let Some((kind, reason, text)) = news(&run.name, phase, message) else {
+            return;
         };
-        let detail = run.message.as_deref().map(|why| format!(": {why}"));
-        let text = format!(
-            "analysis {} is {}{}",
-            run.name,
-            phase.as_str().to_lowercase(),
-            detail.unwrap_or_default()
-        );
         self.event(kind, reason, text, format!("{}.{phase}", run.analysis_run));
     }
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::claims::NamedKind;
 use crate::plan::Event;
+use crate::render::head;
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,15 +209,7 @@ impl fmt::Display for Action {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for action in &self.actions {
-            writeln!(f, "{action}")?;
-        }
-        for reason in &self.reasons {
-            writeln!(f, "reason  {reason}")?;
-        }
-        if let Some(wake) = self.wake {
-            writeln!(f, "wait    until {wake}")?;
-        }
+        head(f, &self.actions, &self.reasons, self.wake)?;
         let status = &self.status;
         write!(f, "status  {}", status.phase.unwrap_or_default())?;
         if let Some(message) = &status.message {

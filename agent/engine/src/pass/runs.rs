@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use agent_api::names::{
-    ANNOTATION_REVISION, ANNOTATION_STRICT, LABEL_INSTANCE_ID, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE,
-    LABEL_STEP_INDEX, ROLLOUT_TYPE_BACKGROUND, ROLLOUT_TYPE_POST_PROMOTION,
-    ROLLOUT_TYPE_PRE_PROMOTION, ROLLOUT_TYPE_STEP, pause_reason,
+    ANNOTATION_REVISION, LABEL_INSTANCE_ID, LABEL_POD_HASH, LABEL_ROLLOUT_TYPE, LABEL_STEP_INDEX,
+    ROLLOUT_TYPE_BACKGROUND, ROLLOUT_TYPE_POST_PROMOTION, ROLLOUT_TYPE_PRE_PROMOTION,
+    ROLLOUT_TYPE_STEP, pause_reason,
 };
 use agent_api::object::ObjectMeta;
 use agent_api::rollout_status::AnalysisRunRef;
@@ -16,7 +16,8 @@ use agent_api::{AnalysisPhase, AnalysisRun, CanaryStep, RolloutStatus, StepAnaly
 
 use super::current::owner;
 use super::{Pass, Strategy};
-use crate::analysis::template::{is_strict, run_spec};
+use crate::analysis::news::news;
+use crate::analysis::template::{run_spec, strict_annotation};
 use crate::claims::{self, NamedKind};
 use crate::plan::{Action, EventKind};
 use crate::planted::Planted;
@@ -244,7 +245,6 @@ impl Pass<'_> {
                 };
             }
         };
-        let strict = is_strict(analysis, &self.effective.templates);
         let extra = analysis.analysis_run_metadata.clone().unwrap_or_default();
         let mut labels: BTreeMap<String, String> = extra.labels;
         labels.insert(LABEL_POD_HASH.to_owned(), self.new.hash.to_string());
@@ -270,7 +270,7 @@ impl Pass<'_> {
                             ANNOTATION_REVISION.to_owned(),
                             self.new.revision.to_string(),
                         )])
-                        .chain(strict.then(|| (ANNOTATION_STRICT.to_owned(), "true".to_owned())))
+                        .chain(strict_annotation(analysis, &self.effective.templates))
                         .collect(),
                 ),
                 owner_references: Some(vec![owner(self.observed)]),
@@ -297,24 +297,9 @@ impl Pass<'_> {
         if known == Some(run.phase) {
             return;
         }
-        let (kind, reason) = match run.phase {
-            AnalysisPhase::Pending => return,
-            AnalysisPhase::Running => (EventKind::Normal, "AnalysisRunRunning"),
-            AnalysisPhase::Successful => (EventKind::Normal, "AnalysisRunSuccessful"),
-            AnalysisPhase::Inconclusive => (EventKind::Normal, "AnalysisRunInconclusive"),
-            AnalysisPhase::Error => (EventKind::Warning, "AnalysisRunError"),
-            AnalysisPhase::Failed => (EventKind::Warning, "AnalysisRunFailed"),
+        let Some((kind, reason, message)) = news(&run.name, run.phase, &run.message) else {
+            return;
         };
-        let detail = if run.message.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", run.message)
-        };
-        let message = format!(
-            "analysis {} is {}{detail}",
-            run.name,
-            run.phase.as_str().to_lowercase()
-        );
         let what = match told {
             RunKind::Background => "background",
             RunKind::Step | RunKind::PrePromotion | RunKind::PostPromotion => "",
