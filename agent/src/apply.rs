@@ -131,9 +131,17 @@ struct Pass<'a> {
     ends: bool,
 }
 
+/// How far a plan was carried out.
+pub enum Applied {
+    /// To its end, which the hub was told; look again then.
+    Whole(Option<Timestamp>),
+    /// As far as a refusal that the rest counts on; the next pass, at once, knows of it.
+    Cut,
+}
+
 impl Applier {
-    /// Carries out a plan. Returns when to look again.
-    pub async fn apply(&self, observed: &Observed, plan: Plan) -> Result<Option<Timestamp>, Error> {
+    /// Carries out a plan.
+    pub async fn apply(&self, observed: &Observed, plan: Plan) -> Result<Applied, Error> {
         let Plan {
             actions,
             status,
@@ -154,9 +162,8 @@ impl Applier {
         };
         for action in actions {
             pass.act(action).await?;
-            // The next pass, at once, knows of the refusal.
             if pass.ends {
-                return Ok(Some(observed.now));
+                return Ok(Applied::Cut);
             }
         }
         pass.write_status(&status).await?;
@@ -170,11 +177,11 @@ impl Applier {
             observed.now,
         );
         pass.report(&status, &reasons);
-        Ok(if pass.refused {
+        Ok(Applied::Whole(if pass.refused {
             Some(observed.now)
         } else {
             wake
-        })
+        }))
     }
 }
 

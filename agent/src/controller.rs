@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use kube::Api;
 
 use crate::analysis_controller::AnalysisController;
-use crate::apply::{self, Applier};
+use crate::apply::{self, Applied, Applier};
 use crate::backoff::Backoff;
 use crate::cache::{Work, service_rollout};
 use crate::event::{About, News};
@@ -46,6 +46,9 @@ const STALE: Backoff = Backoff {
 };
 /// A decision that waits for the cache is looked at again, should the watch never bring what was written.
 const BEHIND: Duration = Duration::from_secs(5);
+/// Passes over a Rollout at the start that did not come to their end, before the hub is told of the others without it: a
+/// conflict or a bad moment of the API server is over by then, and what is poisoned holds nobody up for more than seconds.
+const FIRST_TRIES: u32 = 5;
 /// So many failures in a row are told in an event: less is a bad moment of the API server.
 const TOLD_AFTER: u32 = 5;
 /// Reason of that event.
@@ -93,6 +96,8 @@ impl Error {
 pub(crate) enum Outcome {
     /// Look again then, or when something changes.
     Done(Option<Timestamp>),
+    /// Begin again at once.
+    Cut,
     /// Its cache is behind our own write.
     Behind,
 }
@@ -119,10 +124,12 @@ pub struct Controller {
     pub resync: Duration,
 }
 
-/// Counts the first pass over every Rollout there was at the start.
+/// Counts the first pass over every Rollout there was at the start: the hub takes what it is told then for everything that
+/// there is, so a pass counts that came to its end.
 #[derive(Debug)]
 pub struct FirstPass {
-    left: Mutex<std::collections::HashSet<ObjectKey>>,
+    /// With the passes that had to be begun again.
+    left: Mutex<HashMap<ObjectKey, u32>>,
     count: AtomicUsize,
     done: tokio::sync::watch::Sender<bool>,
 }
@@ -134,16 +141,24 @@ impl FirstPass {
         let done = tokio::sync::watch::Sender::new(keys.is_empty());
         Self {
             count: AtomicUsize::new(keys.len()),
-            left: Mutex::new(keys.into_iter().collect()),
+            left: Mutex::new(keys.into_iter().map(|key| (key, 0)).collect()),
             done,
         }
     }
 
-    fn passed(&self, key: &ObjectKey) {
+    /// A pass is over; `whole` when it came to its end, and need not be begun again.
+    fn passed(&self, key: &ObjectKey, whole: bool) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let tries = left.get_mut(key).map(|tries| {
+            *tries = tries.saturating_add(1);
+            *tries
+        });
+        if !whole && tries.is_some_and(|tries| tries < FIRST_TRIES) {
+            return;
+        }
         left.remove(key);
         self.count.store(left.len(), Ordering::Release);
         if left.is_empty() {
@@ -193,7 +208,8 @@ impl Controller {
         let (Work::Rollout(key) | Work::Run(key) | Work::Experiment(key) | Work::Service(key)) =
             work;
         if let Work::Rollout(key) = work {
-            self.first.passed(key);
+            self.first
+                .passed(key, matches!(outcome, Ok(Outcome::Done(_))));
         }
         if let Some(kind) = passes(work) {
             self.metrics.reconciled(kind, key, began.elapsed());
@@ -206,6 +222,10 @@ impl Controller {
             Ok(Outcome::Done(wake)) => {
                 self.forget_failures(work);
                 self.wake(work, wake);
+            }
+            Ok(Outcome::Cut) => {
+                self.forget_failures(work);
+                self.wake(work, Some(Timestamp::now()));
             }
             Ok(Outcome::Behind) => {
                 self.metrics.behind();
@@ -318,7 +338,10 @@ impl Controller {
             self.metrics.violation(violation.rule);
             tracing::error!(rollout = %key, rule = violation.rule, detail = %violation.detail, "a plan breaks an invariant");
         }
-        Ok(Outcome::Done(self.applier.apply(&observed, plan).await?))
+        Ok(match self.applier.apply(&observed, plan).await? {
+            Applied::Whole(wake) => Outcome::Done(wake),
+            Applied::Cut => Outcome::Cut,
+        })
     }
 
     /// A Service whose Rollout is gone is nobody's any more.

@@ -313,3 +313,21 @@ async fn a_pass_that_panics_hurts_no_other_and_is_tried_again_later_and_later() 
     counted_and_said(&server, &controller, &log.text());
     running.abort();
 }
+
+/// The hub took a Rollout for removed whose first pass had met a conflict: nothing was said of it at the beginning.
+#[test]
+fn a_first_pass_counts_when_it_came_to_its_end() {
+    let key = |name: &str| ObjectKey::new("shop", name);
+    let first = FirstPass::over(vec![key("good"), key("poisoned")]);
+    let done = || *first.done.borrow();
+    first.passed(&key("good"), false);
+    first.passed(&key("good"), true);
+    first.passed(&key("made since"), true);
+    for _ in 1..FIRST_TRIES {
+        first.passed(&key("poisoned"), false);
+        assert!(!done());
+    }
+    first.passed(&key("poisoned"), false);
+    assert!(done(), "what never comes to its end holds nobody up");
+    assert!(*FirstPass::over(Vec::new()).done.borrow());
+}
