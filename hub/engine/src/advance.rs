@@ -4,7 +4,7 @@
 
 use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence, ReleaseId};
-use crate::observed::{Gate, Observed, PASSED_MAX, PastRelease};
+use crate::observed::{Cluster, Gate, Observed, PASSED_MAX, PastRelease};
 use crate::plan::Plan;
 use crate::release::{
     Direction, Permit, Release, ReleasePhase, Target, TargetState, Wave, WavePhase,
@@ -32,7 +32,9 @@ impl Observed {
     pub fn advance(&mut self, action: &Action) {
         match action {
             Action::Govern { cluster, terms } => {
-                self.gate(cluster, |gate| gate.terms = terms.clone())
+                if let Some(own) = self.own(cluster) {
+                    own.gate.get_or_insert_with(Gate::default).terms = terms.clone();
+                }
             }
             Action::SetWaiting { cluster, waiting } => {
                 self.gate(cluster, |gate| gate.waiting = waiting.clone())
@@ -215,13 +217,16 @@ impl Observed {
         });
     }
 
-    fn gate(&mut self, cluster: &ClusterName, change: impl FnOnce(&mut Gate)) {
-        if let Some(cluster) = self
-            .clusters
+    fn own(&mut self, cluster: &ClusterName) -> Option<&mut Cluster> {
+        self.clusters
             .iter_mut()
             .find(|other| &other.name == cluster)
-        {
-            change(cluster.gate.get_or_insert_with(Gate::default));
+    }
+
+    /// Only `Govern` makes an entry; nothing else has one to change before that.
+    fn gate(&mut self, cluster: &ClusterName, change: impl FnOnce(&mut Gate)) {
+        if let Some(gate) = self.own(cluster).and_then(|own| own.gate.as_mut()) {
+            change(gate);
         }
     }
 

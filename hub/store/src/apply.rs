@@ -16,6 +16,7 @@ use sqlx::types::Json;
 use crate::cluster::number;
 use crate::decide::PermitSigner;
 use crate::desired;
+use crate::error::one_row;
 use crate::history::{self, Fact};
 use crate::target::{self, Of, Place};
 use crate::time::to_db;
@@ -252,7 +253,7 @@ impl Writer<'_> {
     }
 
     async fn wave(&mut self, release: u64, wave: u32, change: WaveChange<'_>) -> Result<()> {
-        sqlx::query(WAVE_PHASE)
+        let done = sqlx::query(WAVE_PHASE)
             .bind(self.observed.fleet_rollout.name.as_str())
             .bind(number(release))
             .bind(i32::try_from(wave).unwrap_or(i32::MAX))
@@ -263,7 +264,7 @@ impl Writer<'_> {
             .bind(change.ended.map(to_db))
             .execute(&mut *self.tx)
             .await?;
-        Ok(())
+        one_row(&done, || format!("wave {wave} of {}", self.id(release)))
     }
 
     async fn open_release(&mut self, action: &Action) -> Result<()> {
@@ -346,7 +347,7 @@ impl Writer<'_> {
         );
         let ended = phase.ended().then_some(now);
         let started = (phase == ReleasePhase::Progressing).then_some(now);
-        sqlx::query(RELEASE_PHASE)
+        let done = sqlx::query(RELEASE_PHASE)
             .bind(name)
             .bind(number(release))
             .bind(phase.as_str())
@@ -355,6 +356,7 @@ impl Writer<'_> {
             .bind(ended)
             .execute(&mut *self.tx)
             .await?;
+        one_row(&done, || format!("release {}", self.id(release)))?;
         if phase.ended() {
             sqlx::query(WAVES_SKIP)
                 .bind(name)

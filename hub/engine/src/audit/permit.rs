@@ -34,6 +34,9 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
     findings.need(!state.conflicts.contains_key(&cluster.name), "G12", || {
         format!("{} is in conflict", cluster.name)
     });
+    findings.need(cluster.gate.is_some(), "G5", || {
+        format!("{} is permitted before it is governed", cluster.name)
+    });
     match direction {
         Direction::Forward => {
             forward(findings, state, release, target, cluster, digest);

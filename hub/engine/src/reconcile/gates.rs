@@ -6,21 +6,38 @@ use serde_json::json;
 use super::matching::carries;
 use super::planner::Planner;
 use crate::action::Action;
-use crate::name::Digest;
+use crate::name::{ClusterName, Digest};
 use crate::observed::{Cluster, Observed, Terms, Waiting};
 use crate::planted::Planted;
 use crate::reason::waiting_sentence;
 use crate::release::{Direction, Permit, Release};
 
+fn wanted(state: &Observed) -> Terms {
+    Terms {
+        on_hub_loss: state.fleet_rollout.on_hub_loss,
+        rollback_phase: state.fleet_rollout.rollback_phase,
+        barred: state.barred.keys().cloned().collect(),
+        first_deploy_free: state.newest_number() == 0,
+        passed: sorted(&state.passed),
+    }
+}
+
+/// A permit is a part of a gate entry: a cluster that a plan governs and permits at once is governed first.
+pub(super) fn before_permit(planner: &mut Planner, name: &ClusterName) {
+    let Some(cluster) = planner.cluster(name).filter(|own| own.gate.is_none()) else {
+        return;
+    };
+    let evidence = json!({"labels": cluster.labels, "releases": planner.state.newest_number()});
+    let action = Action::Govern {
+        cluster: name.clone(),
+        terms: wanted(&planner.state),
+    };
+    planner.act(action, evidence);
+}
+
 /// The lasting part, wherever it differs from what is written.
 pub(super) fn terms(planner: &mut Planner) {
-    let wanted = Terms {
-        on_hub_loss: planner.state.fleet_rollout.on_hub_loss,
-        rollback_phase: planner.state.fleet_rollout.rollback_phase,
-        barred: planner.state.barred.keys().cloned().collect(),
-        first_deploy_free: planner.state.newest_number() == 0,
-        passed: sorted(&planner.state.passed),
-    };
+    let wanted = wanted(&planner.state);
     for cluster in planner.state.clusters.clone() {
         let conflict = planner.state.conflicts.contains_key(&cluster.name);
         if !cluster.selected

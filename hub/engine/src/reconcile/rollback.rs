@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::flight::{end, outcome_of, standing};
+use super::gates::before_permit;
 use super::planner::Planner;
 use crate::action::Action;
 use crate::document::OnFailure;
@@ -254,6 +255,7 @@ fn one(planner: &mut Planner, release: &Release, target: &Target) -> bool {
         // The agent puts the release before it (gate.md G22).
         why: release.verdict.clone(),
     };
+    before_permit(planner, &target.cluster);
     planner.act(action, evidence.clone());
     planner.set_target(
         number,

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::flight::{end, standing};
+use super::gates::before_permit;
 use super::planner::Planner;
 use crate::action::Action;
 use crate::document::{Missing, OnFailure};
@@ -417,6 +418,7 @@ fn permit(
             release.id
         ),
     };
+    before_permit(planner, &target.cluster);
     planner.act(action, evidence.clone());
     planner.set_target(
         number,
