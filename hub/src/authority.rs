@@ -17,7 +17,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
 };
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
@@ -38,6 +38,9 @@ const SKEW_PART: u32 = 10;
 const KEY_MODE: u32 = 0o600;
 /// Certificates are public.
 const CERTIFICATE_MODE: u32 = 0o644;
+
+/// First bytes under every recovery's signature, so that it can never be taken for one under anything else.
+const RECOVERY_DOMAIN: &[u8] = b"groundswell recovery v1\0";
 
 const CA_KEY_FILE: &str = "ca-key.pem";
 const CA_FILE: &str = "ca.pem";
@@ -186,6 +189,25 @@ impl Authority {
     pub fn head(&self, head: &Head) -> String {
         let signature = self.permit_key.sign(&head.signing_bytes());
         head.text(&BASE64.encode(signature.as_ref()))
+    }
+
+    /// The signature under a recovery (gate.md L5), which stands in the history beside what it is over.
+    #[must_use]
+    pub fn sign_recovery(&self, text: &str) -> String {
+        let bytes = [RECOVERY_DOMAIN, text.as_bytes()].concat();
+        BASE64.encode(self.permit_key.sign(&bytes).as_ref())
+    }
+
+    /// The head in such a text, if this hub's key has signed it.
+    #[must_use]
+    pub fn own_head(&self, text: &str) -> Option<Head> {
+        let (head, signature) = Head::parse(text)?;
+        let signature = BASE64.decode(signature).ok()?;
+        let key = self.permit_key.public_key();
+        UnparsedPublicKey::new(&ED25519, key.as_ref())
+            .verify(&head.signing_bytes(), &signature)
+            .ok()?;
+        Some(head)
     }
 
     /// A fresh certificate for the server itself.

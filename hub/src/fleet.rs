@@ -3,7 +3,9 @@
 
 pub mod apply;
 pub mod approve;
+pub mod audit;
 pub mod read;
+pub mod recover;
 pub mod revoke;
 pub mod start;
 pub mod token;
@@ -15,9 +17,10 @@ use hub_store::Store;
 use proto::v1::fleet_server::Fleet as FleetService;
 use proto::v1::{
     ApplyRequest, ApplyResponse, ApproveRequest, ApproveResponse, CreateTokenRequest,
-    CreateTokenResponse, GetReleaseRequest, ListClustersRequest, ListClustersResponse,
-    ListFleetRolloutsRequest, ListFleetRolloutsResponse, ListHistoryRequest, ListHistoryResponse,
-    ListReleasesRequest, ListReleasesResponse, Release, RevokeClusterRequest,
+    CreateTokenResponse, GetAuditRequest, GetAuditResponse, GetReleaseRequest, ListClustersRequest,
+    ListClustersResponse, ListFleetRolloutsRequest, ListFleetRolloutsResponse, ListHistoryRequest,
+    ListHistoryResponse, ListRefusalsRequest, ListRefusalsResponse, ListReleasesRequest,
+    ListReleasesResponse, RecoverHubRequest, RecoverHubResponse, Release, RevokeClusterRequest,
     RevokeClusterResponse, StartReleaseRequest, StartReleaseResponse,
 };
 use tonic::{Request, Response, Status};
@@ -26,7 +29,8 @@ use crate::acceptor::peer_of;
 use crate::authority::Authority;
 use crate::hints::Hints;
 use crate::identity::{
-    Action, Apply, Authorized, Denied, MakeToken, Peer, Read, Revoke, StartRelease, authorize,
+    Action, Apply, Authorized, Denied, MakeToken, Peer, Read, Recover, Revoke, StartRelease,
+    authorize,
 };
 
 /// What every call works with.
@@ -147,6 +151,36 @@ impl FleetService for Fleet {
     ) -> Result<Response<ListHistoryResponse>, Status> {
         let allowed = self.allow(&peer_of(&request), Read).await?;
         read::history(&self.store, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn get_audit(
+        &self,
+        request: Request<GetAuditRequest>,
+    ) -> Result<Response<GetAuditResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Read).await?;
+        audit::heads(&self.store, &self.authority, &allowed)
+            .await
+            .map(Response::new)
+    }
+
+    async fn list_refusals(
+        &self,
+        request: Request<ListRefusalsRequest>,
+    ) -> Result<Response<ListRefusalsResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Read).await?;
+        audit::refusals(&self.store, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn recover_hub(
+        &self,
+        request: Request<RecoverHubRequest>,
+    ) -> Result<Response<RecoverHubResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Recover).await?;
+        recover::run(self, &allowed, request.into_inner())
             .await
             .map(Response::new)
     }

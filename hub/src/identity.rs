@@ -166,6 +166,9 @@ pub struct StartRelease;
 /// Deny a cluster's certificates.
 #[derive(Debug)]
 pub struct Revoke;
+/// Decide again after a restored database.
+#[derive(Debug)]
+pub struct Recover;
 /// Open the link of a cluster.
 #[derive(Debug)]
 pub struct OpenLink;
@@ -217,6 +220,14 @@ impl Action for StartRelease {
 impl Action for Revoke {
     fn words(&self) -> String {
         "revoke certificates of clusters".to_owned()
+    }
+    fn rule(&self) -> Rule<'_> {
+        Rule::PersonIn(vec![ADMINS_GROUP])
+    }
+}
+impl Action for Recover {
+    fn words(&self) -> String {
+        "let the hub decide after a restored database".to_owned()
     }
     fn rule(&self) -> Rule<'_> {
         Rule::PersonIn(vec![ADMINS_GROUP])

@@ -9,7 +9,9 @@ use tonic::Status;
 pub fn of(error: &Error) -> Status {
     let sentence = error.to_string();
     match error {
-        Error::Unavailable { .. } | Error::Fenced { .. } => Status::unavailable(sentence),
+        Error::Unavailable { .. } | Error::Fenced { .. } | Error::Held { .. } => {
+            Status::unavailable(sentence)
+        }
         Error::Busy { .. } => Status::aborted(sentence),
         Error::NotFound { .. } => Status::not_found(format!(
             "{sentence}; `groundswell get` lists clusters, fleetrollouts and releases"

@@ -2,6 +2,7 @@
 //! files or connections.
 
 pub mod analysis;
+pub mod history;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -75,6 +76,10 @@ pub enum Command {
     History(History),
     /// Why a release is where it is, and what would move it.
     Explain(Explain),
+    /// Verify the history, or export it.
+    Audit(history::Audit),
+    /// Steer the hub itself.
+    Hub(history::Hub),
     /// Bring a cluster into the fleet, or shut it out.
     Cluster(Cluster),
     /// Check Rollouts, analyses and experiments without a hub.
@@ -193,6 +198,9 @@ pub struct Approve {
 pub struct History {
     /// checkout#2, or checkout for its newest; without it, everything.
     pub release: Option<String>,
+    /// What to show of it.
+    #[command(flatten)]
+    pub filter: history::Filter,
 }
 
 /// Options of `explain`.
@@ -283,6 +291,12 @@ mod tests {
             "groundswell approve checkout#2 --wave europe --plan v1:a --comment ok --yes",
             "groundswell history",
             "groundswell history checkout#2",
+            "groundswell history --cluster prod-eu --by ann --kind PermitGranted --since 2026-01-01T00:00:00Z --limit 5 --after 7",
+            "groundswell history --refusals",
+            "groundswell audit verify",
+            "groundswell audit verify --file history.ndjson",
+            "groundswell audit export",
+            "groundswell hub recover --reason restored",
             "groundswell explain checkout#2 --cluster prod-eu",
             "groundswell analysis run -f a.yaml --arg service=web --count 3 --interval 5s",
             "groundswell analysis run -f a.yaml --secret keys.api=env:KEY --dry-run-metric p95",

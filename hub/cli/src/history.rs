@@ -1,7 +1,7 @@
-//! `groundswell history`. In: a release, or nothing for all. Out: every row in order. It must not sort or filter by itself:
+//! `groundswell history`. In: a release, or nothing for all, and a filter. Out: every row in order. It must not sort or filter by itself:
 //! the order is the hub's sequence.
 
-use proto::v1::{HistoryRow, ListHistoryRequest};
+use proto::v1::{HistoryRow, ListHistoryRequest, ListRefusalsRequest, RefusedAttempt};
 
 use crate::args::{History, Look, Output};
 use crate::client::Client;
@@ -18,13 +18,25 @@ pub async fn run(client: &mut Client, look: Look, args: &History) -> Result<Answ
         Some(name) => client.release_name(name).await?,
         None => String::new(),
     };
+    let filter = &args.filter;
+    if filter.refusals {
+        return refusals(client, look, filter.limit).await;
+    }
+    let most = filter.limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    });
     let mut rows: Vec<HistoryRow> = Vec::new();
-    loop {
-        let after = rows.last().map_or(0, |row| row.sequence);
+    while rows.len() < most {
+        let after = rows.last().map_or(filter.after, |row| row.sequence);
         let request = ListHistoryRequest {
             release: release.clone(),
             after,
-            limit: PAGE,
+            limit: u32::try_from(most - rows.len()).unwrap_or(PAGE).min(PAGE),
+            cluster: filter.cluster.clone().unwrap_or_default(),
+            actor: filter.by.clone().unwrap_or_default(),
+            kind: filter.kind.clone().unwrap_or_default(),
+            since: filter.since.map(proto::time::to_wire),
+            until: filter.until.map(proto::time::to_wire),
         };
         let result = client.service().list_history(request).await;
         let page = client.answer(result)?.rows;
@@ -41,6 +53,40 @@ pub async fn run(client: &mut Client, look: Look, args: &History) -> Result<Answ
                 "SEQUENCE", "AT", "RELEASE", "CLUSTER", "KIND", "ACTOR", "MESSAGE",
             ];
             table(look, &header, rows.iter().map(row).collect())
+        }
+    }))
+}
+
+/// What was tried and refused (S22).
+async fn refusals(client: &mut Client, look: Look, limit: Option<u32>) -> Result<Answer, Failure> {
+    let limit = limit.unwrap_or_default();
+    let result = client
+        .service()
+        .list_refusals(ListRefusalsRequest { limit })
+        .await;
+    let refusals = client.answer(result)?.refusals;
+    Ok(Answer::ok(match look.output {
+        Output::Json => {
+            let one = |refusal: &RefusedAttempt| {
+                serde_json::json!({
+                    "at": json::time(refusal.at.as_ref()), "kind": refusal.kind, "who": refusal.who,
+                    "message": refusal.message,
+                })
+            };
+            json::print(&refusals.iter().map(one).collect())
+        }
+        Output::Table if refusals.is_empty() => "nothing was refused yet\n".to_owned(),
+        Output::Table => {
+            let one = |refusal: &RefusedAttempt| {
+                vec![
+                    time(refusal.at.as_ref()),
+                    refusal.kind.clone(),
+                    or_dash(&refusal.who),
+                    or_dash(&refusal.message),
+                ]
+            };
+            let rows = refusals.iter().map(one).collect();
+            table(look, &["AT", "KIND", "WHO", "MESSAGE"], rows)
         }
     }))
 }

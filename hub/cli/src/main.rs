@@ -5,6 +5,7 @@ mod analysis;
 mod apply;
 mod approve;
 mod args;
+mod audit;
 mod client;
 mod cluster;
 mod config;
@@ -12,6 +13,7 @@ mod explain;
 mod failure;
 mod get;
 mod history;
+mod hub;
 mod json;
 mod lint;
 mod manifest;
@@ -52,11 +54,14 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
     match &cli.command {
         Command::Lint(args) => lint::run(look, args).await,
         Command::Analysis(args) => analysis::run(look, args).await,
+        Command::Audit(args) if args.offline().is_some() => audit::offline(look, args),
         Command::Apply(_)
         | Command::Get(_)
         | Command::Release(_)
         | Command::Approve(_)
         | Command::History(_)
+        | Command::Audit(_)
+        | Command::Hub(_)
         | Command::Explain(_)
         | Command::Cluster(_) => ask(cli, look).await,
     }
@@ -77,6 +82,8 @@ async fn ask(cli: &Cli, look: Look) -> Result<Answer, Failure> {
         },
         Command::Approve(args) => approve::run(&mut client, look, args).await,
         Command::History(args) => history::run(&mut client, look, args).await,
+        Command::Audit(args) => audit::run(&mut client, look, args).await,
+        Command::Hub(args) => hub::run(&mut client, look, args).await,
         Command::Explain(args) => explain::run(&mut client, look, args).await,
         Command::Cluster(args) => match &args.command {
             ClusterCommand::Token(args) => cluster::token(&mut client, look, args).await,

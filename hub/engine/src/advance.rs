@@ -7,7 +7,7 @@ use crate::name::{ClusterName, Digest, Fence, ReleaseId};
 use crate::observed::{Cluster, Gate, Observed, PASSED_MAX, PastRelease};
 use crate::plan::Plan;
 use crate::release::{
-    Direction, Permit, Release, ReleasePhase, Target, TargetState, Wave, WavePhase,
+    Direction, Permit, Previous, Release, ReleasePhase, Target, TargetState, Wave, WavePhase,
 };
 
 impl Observed {
@@ -57,8 +57,14 @@ impl Observed {
                 wave,
             } => {
                 let (cluster, wave, now) = (cluster.clone(), *wave, self.now);
+                // Late ones are last, in the order of waves, then clusters.
                 self.change(*release, |release| {
-                    release.targets.push(new_target(cluster, wave, true, now))
+                    let before = |target: &Target| {
+                        !target.late || (target.wave, &target.cluster) < (wave, &cluster)
+                    };
+                    let place = release.targets.partition_point(before);
+                    let late = new_target(cluster.clone(), wave, true, now);
+                    release.targets.insert(place, late);
                 });
             }
             Action::BindContent {
@@ -101,7 +107,8 @@ impl Observed {
             }
             Action::RequestApproval { release, wave } => {
                 self.change_wave(*release, *wave, |wave| {
-                    wave.phase = WavePhase::WaitingForApproval
+                    wave.phase = WavePhase::WaitingForApproval;
+                    wave.verdict.clear();
                 });
             }
             Action::StartWave { release, wave } => {
@@ -109,6 +116,7 @@ impl Observed {
                 self.change_wave(*release, *wave, |wave| {
                     wave.phase = WavePhase::Running;
                     wave.started_at = Some(now);
+                    wave.verdict.clear();
                 });
             }
             Action::VoidApprovals {
@@ -120,12 +128,12 @@ impl Observed {
                 for approval in release
                     .approvals
                     .iter_mut()
-                    .filter(|approval| approvals.contains(&approval.id))
+                    .filter(|one| approvals.contains(&one.id) && one.voided.is_empty())
                 {
                     approval.voided.clone_from(why);
                 }
             }),
-            Action::GrantPermit { .. } => self.grant(action),
+            Action::GrantPermit { .. } => self.grant_next(action),
             Action::RevokePermit { cluster, .. } => self.gate(cluster, |gate| gate.permit = None),
             Action::StartBake {
                 release,
@@ -134,6 +142,7 @@ impl Observed {
             } => self.change_wave(*release, *wave, |wave| {
                 wave.phase = WavePhase::Baking;
                 wave.bake_until = Some(*until);
+                wave.verdict.clear();
             }),
             Action::PassWave { release, wave } => {
                 self.end_wave(*release, *wave, WavePhase::Passed, "")
@@ -156,7 +165,8 @@ impl Observed {
             } => self.end(*release, *phase, verdict),
             Action::Bar { release, digest } => {
                 let id = self.id(*release);
-                self.barred.insert(digest.clone(), id);
+                // It stays barred by the release that it failed in first.
+                self.barred.entry(digest.clone()).or_insert(id);
             }
             Action::Unbar { digest, .. } => {
                 self.barred.remove(digest);
@@ -303,7 +313,21 @@ impl Observed {
         self.releases.push(opened);
     }
 
-    fn grant(&mut self, action: &Action) {
+    /// In the version that its cluster's set has after the plan.
+    fn grant_next(&mut self, action: &Action) {
+        let Some(own) = action.cluster().and_then(|name| self.cluster(name)) else {
+            return;
+        };
+        let fence = Fence {
+            incarnation: own.desired.incarnation,
+            version: own.desired.version + 1,
+        };
+        let previous = own.serves();
+        self.grant(action, fence, previous);
+    }
+
+    /// `previous`: what the cluster serves when it is permitted to leave that; none keeps what is known.
+    pub(crate) fn grant(&mut self, action: &Action, fence: Fence, previous: Option<Previous>) {
         let Action::GrantPermit {
             release,
             cluster,
@@ -317,18 +341,8 @@ impl Observed {
         else {
             return;
         };
-        let now = self.now;
-        let id = self.id(*release);
-        let Some(own) = self.cluster(cluster) else {
-            return;
-        };
-        let fence = Fence {
-            incarnation: own.desired.incarnation,
-            version: own.desired.version + 1,
-        };
-        let previous = own.serves();
         let permit = Permit {
-            release: id,
+            release: self.id(*release),
             direction: *direction,
             fence,
             digest: digest.clone(),
@@ -336,11 +350,11 @@ impl Observed {
             start_by: *start_by,
             max_step: *max_step,
             why: why.clone(),
-            granted_at: now,
+            granted_at: self.now,
         };
         self.gate(cluster, |gate| gate.permit = Some(permit.clone()));
         self.change_target(*release, cluster, |target| {
-            if *direction == Direction::Forward {
+            if *direction == Direction::Forward && previous.is_some() {
                 target.previous = previous;
             }
             target.permit = Some(permit);
@@ -372,7 +386,9 @@ impl Observed {
         let mut served = Vec::new();
         self.change(number, |release| {
             release.phase = phase;
-            release.verdict = verdict.to_owned();
+            if !verdict.is_empty() {
+                verdict.clone_into(&mut release.verdict);
+            }
             release.ended_at = release.ended_at.or(Some(now));
             for wave in &mut release.waves {
                 if matches!(

@@ -7,6 +7,7 @@ pub mod advance;
 pub mod amount;
 pub mod audit;
 mod canonical;
+pub mod chain;
 pub mod document;
 pub mod name;
 pub mod observed;
@@ -16,6 +17,7 @@ pub mod planted;
 pub mod reason;
 mod reconcile;
 pub mod release;
+pub mod replay;
 pub mod waves;
 
 pub use action::{Action, Decision};

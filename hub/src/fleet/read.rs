@@ -2,10 +2,11 @@
 //! error of the store is an error here.
 
 use hub_engine::FleetRolloutName;
+use hub_store::history::Filter;
 use hub_store::{Error, Store};
 use proto::v1::{
     GetReleaseRequest, ListClustersResponse, ListFleetRolloutsResponse, ListHistoryRequest,
-    ListHistoryResponse, ListReleasesRequest, ListReleasesResponse, Release,
+    ListHistoryResponse, ListReleasesRequest, ListReleasesResponse, Reason, Release,
 };
 use tonic::Status;
 
@@ -76,7 +77,17 @@ pub async fn release(
         .release_get(&release_id(&request.release)?)
         .await
         .map_err(refused)?;
-    Ok(wire::fleet::release(&row))
+    let mut release = wire::fleet::release(&row);
+    // While nothing is decided, that is the first thing to know (gate.md L5).
+    if let Some(message) = store.held().await.map_err(refused)? {
+        let reason = Reason {
+            code: "HubHolds".to_owned(),
+            message,
+            next: "groundswell get clusters".to_owned(),
+        };
+        release.reasons.insert(0, reason);
+    }
+    Ok(release)
 }
 
 /// A page of the history.
@@ -93,8 +104,16 @@ pub async fn history(
     } else {
         request.limit.min(HISTORY_MAX)
     };
+    let filter = Filter {
+        since: request.since.as_ref().and_then(proto::time::from_wire),
+        until: request.until.as_ref().and_then(proto::time::from_wire),
+        release: request.release,
+        cluster: request.cluster,
+        actor: request.actor,
+        kind: request.kind,
+    };
     let rows = store
-        .history_list(&request.release, request.after, limit)
+        .history_find(&filter, request.after, limit)
         .await
         .map_err(refused)?;
     Ok(ListHistoryResponse {

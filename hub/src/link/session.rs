@@ -171,6 +171,11 @@ async fn hello(
         fence: wire::fence(hello.fence.as_ref()),
         set_hash: hello.set_hash,
         rollouts,
+        handed: link
+            .certifier
+            .authority
+            .own_head(&hello.audit_head)
+            .map(|head| (head.sequence, head.hash)),
         audit_head: hello.audit_head,
         hub: link.hub.clone(),
     })

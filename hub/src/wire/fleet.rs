@@ -189,6 +189,11 @@ pub fn history(entry: Entry) -> v1::HistoryRow {
         message: entry.message,
         evidence_json: entry.evidence.to_string(),
         epoch: entry.epoch,
+        stream: entry.stream,
+        position: entry.position,
+        previous_hash: entry.previous_hash,
+        hash: entry.hash,
+        action_json: entry.action.map(|one| one.to_string()).unwrap_or_default(),
     }
 }
 

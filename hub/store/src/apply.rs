@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use hub_engine::name::Digest;
 use hub_engine::observed::Cluster;
-use hub_engine::release::{Cause, ReleasePhase, WavePhase};
+use hub_engine::release::{Cause, Direction, ReleasePhase, WavePhase};
+use hub_engine::replay::Step;
 use hub_engine::{Action, ClusterName, Decision, Fence, Observed, Plan, ReleaseId};
 use jiff::Timestamp;
 use sqlx::PgConnection;
@@ -26,7 +27,7 @@ pub(crate) const RELEASE_INSERT: &str = "insert into releases \
      (fleet_rollout, number, revision, images, cause, plan, plan_digest, phase, overtook, opened_at, started_at) \
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 pub(crate) const RELEASE_PHASE: &str = "update releases set phase = $3, verdict = case when $4 = '' then verdict else $4 end, \
-     started_at = coalesce(started_at, $5), ended_at = $6 where fleet_rollout = $1 and number = $2";
+     started_at = coalesce(started_at, $5), ended_at = coalesce(ended_at, $6) where fleet_rollout = $1 and number = $2";
 pub(crate) const WAVE_INSERT: &str =
     "insert into waves (fleet_rollout, release, number, name, phase) values ($1, $2, $3, $4, $5)";
 pub(crate) const WAVE_PHASE: &str = "update waves set phase = $4, verdict = $5, started_at = coalesce($6, started_at), \
@@ -368,6 +369,26 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// The action with what this transaction added to it, so that the history alone gives the tables.
+    fn step(&self, action: &Action) -> Step {
+        let previous = match action {
+            Action::GrantPermit {
+                cluster,
+                direction: Direction::Forward,
+                ..
+            } => self.cluster(cluster).and_then(Cluster::serves),
+            _ => None,
+        };
+        Step::Decided {
+            action: action.clone(),
+            fence: action
+                .touches()
+                .and_then(|one| self.fences.get(one))
+                .copied(),
+            previous,
+        }
+    }
+
     async fn tell(&mut self, decision: &Decision) -> Result<()> {
         let Decision { action, evidence } = decision;
         let name = &self.observed.fleet_rollout.name;
@@ -386,6 +407,7 @@ impl Writer<'_> {
             actor: "hub".to_owned(),
             message: action.to_string(),
             evidence: evidence.clone(),
+            action: Some(self.step(action)),
             epoch: self.epoch.0,
         };
         history::add(self.tx, fact).await

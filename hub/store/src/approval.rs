@@ -1,9 +1,11 @@
 //! Approvals. In: a person's word, with the certificate's name and groups. Out: a stored approval. It must not decide
 //! whether a wave starts.
 
+use ::time::OffsetDateTime;
 use hub_engine::ReleaseId;
 use hub_engine::name::Person;
-use hub_engine::release::{Release, Wave, WavePhase};
+use hub_engine::release::{Approval, Release, Wave, WavePhase};
+use hub_engine::replay::Step;
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -11,12 +13,19 @@ use sqlx::types::Json;
 use crate::cluster::number;
 use crate::error::not_found;
 use crate::history::{self, Fact};
+use crate::row::row;
+use crate::time::from_db;
 use crate::{Error, Result, Store, fleet_rollout, release};
 
 pub(crate) const INSERT: &str = "insert into approvals \
      (fleet_rollout, release, wave, person, groups, comment, plan_digest, revision, images, evidence, approved_at) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now())";
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now()) returning id, approved_at";
 pub(crate) const VOID: &str = "update approvals set voided = $2 where id = $1 and voided = ''";
+
+row! {
+    /// What the database gave a new approval.
+    InsertedRow { id: i64, approved_at: OffsetDateTime }
+}
 
 /// A person's word on one wave.
 #[derive(Debug, Clone)]
@@ -103,7 +112,7 @@ async fn add(tx: &mut PgConnection, approval: &NewApproval) -> Result<Approved> 
     if repeated {
         return Ok(approved(count(&release)));
     }
-    insert(tx, approval, &release, wave).await?;
+    let stored = insert(tx, approval, &release, wave).await?;
     let after = release::get(tx, id)
         .await?
         .unwrap_or_else(|| release.clone());
@@ -121,6 +130,10 @@ async fn add(tx: &mut PgConnection, approval: &NewApproval) -> Result<Approved> 
     fact.evidence = serde_json::json!({
         "planDigest": release.plan_digest, "revision": release.revision, "images": release.images_of_wave(wave.number),
         "groups": approval.groups, "needed": spec_groups,
+    });
+    fact.action = Some(Step::Approved {
+        release: id.number,
+        approval: stored,
     });
     history::add_now(tx, fact).await?;
     Ok(approved(count(&after)))
@@ -211,10 +224,10 @@ async fn insert(
     approval: &NewApproval,
     release: &Release,
     wave: &Wave,
-) -> Result<()> {
+) -> Result<Approval> {
     let images = release.images_of_wave(wave.number);
     let evidence = serde_json::json!({ "waves": release.waves, "targets": release.targets });
-    sqlx::query(INSERT)
+    let row: InsertedRow = sqlx::query_as(INSERT)
         .bind(release.id.fleet_rollout.as_str())
         .bind(number(release.id.number))
         .bind(i32::try_from(wave.number).unwrap_or(i32::MAX))
@@ -228,11 +241,22 @@ async fn insert(
                 .as_ref()
                 .map(hub_engine::name::Revision::as_str),
         )
-        .bind(Json(images))
+        .bind(Json(&images))
         .bind(Json(evidence))
-        .execute(tx)
+        .fetch_one(tx)
         .await?;
-    Ok(())
+    Ok(Approval {
+        id: row.id.unsigned_abs(),
+        wave: wave.number,
+        person: approval.person.clone(),
+        groups: approval.groups.clone(),
+        comment: approval.comment.clone(),
+        plan_digest: approval.plan_digest.clone(),
+        revision: release.revision.clone(),
+        images,
+        at: from_db(row.approved_at),
+        voided: String::new(),
+    })
 }
 
 /// An approval stops counting, and says why.

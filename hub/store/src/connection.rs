@@ -3,7 +3,7 @@
 
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use ::time::OffsetDateTime;
@@ -41,6 +41,8 @@ pub struct Store {
     options: PgConnectOptions,
     /// New connections take the role that cannot change the history.
     bound: Arc<AtomicBool>,
+    /// Start of the server since which enough clusters have been heard, in microseconds of Unix time; 0: of none.
+    heard: Arc<AtomicI64>,
 }
 
 impl Store {
@@ -79,6 +81,7 @@ impl Store {
             pool,
             options,
             bound,
+            heard: Arc::default(),
         })
     }
 
@@ -108,6 +111,16 @@ impl Store {
         self.bound.load(Ordering::SeqCst)
     }
 
+    /// Whether enough clusters have been heard since this start of the server (gate.md L5).
+    pub(crate) fn heard_since(&self, started: Option<OffsetDateTime>) -> bool {
+        started.is_some_and(|started| micros(started) == self.heard.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn set_heard_since(&self, started: Option<OffsetDateTime>) {
+        self.heard
+            .store(started.map_or(0, micros), Ordering::SeqCst);
+    }
+
     /// The database's time.
     ///
     /// # Errors
@@ -121,4 +134,8 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+fn micros(time: OffsetDateTime) -> i64 {
+    crate::time::from_db(time).as_microsecond()
 }

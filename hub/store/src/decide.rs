@@ -6,7 +6,7 @@ use hub_engine::{ClusterName, Digest, Fence, FleetRolloutName, Observed, Plan, R
 use jiff::Timestamp;
 
 use crate::epoch::{self, Epoch};
-use crate::{Error, Result, Store, apply, fleet_rollout, observe};
+use crate::{Error, Result, Store, apply, fleet_rollout, observe, recovery};
 
 /// So often a transaction that met others is tried again at once.
 const TRIES: usize = 5;
@@ -53,7 +53,7 @@ impl Store {
     /// transactions are in the way. None: the FleetRollout is gone.
     ///
     /// # Errors
-    /// `Fenced`: stop deciding. `Audit`: a bug. `Unavailable`, `Busy`: try again later.
+    /// `Fenced`: stop deciding. `Held`: the database may have been restored. `Audit`: a bug. `Unavailable`, `Busy`: try again later.
     pub async fn decide(
         &self,
         epoch: Epoch,
@@ -81,6 +81,7 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         sqlx::query(REPEATABLE).execute(&mut *tx).await?;
         epoch::guard(&mut tx, epoch).await?;
+        recovery::guard(self, &mut tx).await?;
         let Some(stored) = fleet_rollout::get(&mut tx, name, true).await? else {
             return Ok(None);
         };

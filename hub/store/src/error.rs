@@ -16,6 +16,12 @@ pub enum Error {
         /// The epoch that is over.
         epoch: i64,
     },
+    /// The database may have been restored (gate.md L5).
+    #[error("{why}")]
+    Held {
+        /// Why, and what a person does.
+        why: String,
+    },
     /// Other transactions were in the way each time; try again.
     #[error("other transactions were in the way: {message}")]
     Busy {

@@ -2,26 +2,38 @@
 //! be written outside the transaction whose change it tells.
 
 use ::time::OffsetDateTime;
-use hub_engine::ClusterName;
+use hub_engine::chain::ChainHead;
+use hub_engine::replay::{self, Recorded, Step};
+use hub_engine::{ClusterName, FleetRolloutName, Observed};
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use crate::cluster::number;
 use crate::row::row;
 use crate::time::{from_db, to_db};
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 
 pub(crate) const HEAD_LOCK: &str = "insert into history_heads (stream, position, hash) values ($1, 0, ''::bytea) \
      on conflict (stream) do update set stream = excluded.stream returning position, hash";
 pub(crate) const HEAD_SET: &str =
     "update history_heads set position = $2, hash = $3 where stream = $1";
 pub(crate) const INSERT: &str = "insert into history \
-     (stream, position, at, release, cluster, kind, actor, message, evidence, epoch, previous_hash, hash) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-pub(crate) const LIST: &str = "select sequence, at, release, cluster, kind, actor, message, evidence, epoch \
-     from history where sequence > $1 and ($2 = '' or release = $2) order by sequence limit $3";
-
+     (stream, position, at, release, cluster, kind, actor, message, evidence, action, epoch, previous_hash, hash) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+pub(crate) const LIST: &str = "select sequence, stream, position, at, release, cluster, kind, actor, message, evidence, \
+     action, epoch, previous_hash, hash from history where sequence > $1 and ($2 = '' or release = $2) \
+     and ($3 = '' or cluster = $3) and ($4 = '' or actor = $4) and ($5 = '' or kind = $5) \
+     and ($6::timestamptz is null or at >= $6) and ($7::timestamptz is null or at < $7) order by sequence limit $8";
+pub(crate) const OF_FLEET_ROLLOUT: &str = "select sequence, stream, position, at, release, cluster, kind, actor, message, \
+     evidence, action, epoch, previous_hash, hash from history where sequence > $1 \
+     and (stream = 'fleetrollout/' || $2 or split_part(release, '#', 1) = $2) \
+     and (action is not null or kind = 'FleetRolloutApplied') order by sequence limit $3";
+pub(crate) const HASH: &str = "select hash from history where sequence = $1";
+pub(crate) const HEADS: &str =
+    "select stream, position, hash from history_heads where position > 0 order by stream";
+pub(crate) const ANCHORS: &str =
+    "select cluster, audit_head from cluster_sessions where audit_head <> '' order by cluster";
 pub(crate) const NEWEST: &str = "select sequence, hash from history order by sequence desc limit 1";
 
 row! {
@@ -33,12 +45,41 @@ row! {
     HeadRow { position: i64, hash: Vec<u8> }
 }
 row! {
+    /// The end of a chain.
+    ChainRow { stream: String, position: i64, hash: Vec<u8> }
+}
+row! {
+    /// What an agent was handed.
+    AnchorRow { cluster: String, audit_head: String }
+}
+row! {
     /// One row for reading.
     HistoryRow {
-        sequence: i64, at: OffsetDateTime, release: String, cluster: String, kind: String, actor: String,
-        message: String, evidence: Json<serde_json::Value>, epoch: i64,
+        sequence: i64, stream: String, position: i64, at: OffsetDateTime, release: String, cluster: String, kind: String,
+        actor: String, message: String, evidence: Json<serde_json::Value>, action: Option<Json<serde_json::Value>>,
+        epoch: i64, previous_hash: Vec<u8>, hash: Vec<u8>,
     }
 }
+
+/// Which rows; what is empty asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// `checkout#42`.
+    pub release: String,
+    /// A cluster's name.
+    pub cluster: String,
+    /// Who.
+    pub actor: String,
+    /// `PermitGranted`, …
+    pub kind: String,
+    /// From then on.
+    pub since: Option<Timestamp>,
+    /// Before then.
+    pub until: Option<Timestamp>,
+}
+
+/// Rows read at once when a whole history is gone through: memory stays small whatever its length.
+const PAGE: u32 = 500;
 
 /// One fact to write.
 #[derive(Debug, Clone)]
@@ -59,32 +100,14 @@ pub struct Fact {
     pub message: String,
     /// What it was decided on.
     pub evidence: serde_json::Value,
+    /// What it did to the tables, if it did.
+    pub action: Option<Step>,
     /// Of the hub that wrote it; 0: not a decision.
     pub epoch: i64,
 }
 
-/// One fact as read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    /// Rises; not without gaps.
-    pub sequence: u64,
-    /// When.
-    pub at: Timestamp,
-    /// Or empty.
-    pub release: String,
-    /// Or empty.
-    pub cluster: String,
-    /// `PermitGranted`, …
-    pub kind: String,
-    /// Who.
-    pub actor: String,
-    /// One sentence.
-    pub message: String,
-    /// What it was decided on.
-    pub evidence: serde_json::Value,
-    /// Of the hub that wrote it.
-    pub epoch: u64,
-}
+/// One fact as read, with its place in its chain.
+pub type Entry = hub_engine::chain::Row;
 
 impl Fact {
     /// A fact about the hub itself, in its own chain; `add_now` fills in the time.
@@ -99,6 +122,7 @@ impl Fact {
             actor: actor.to_owned(),
             message,
             evidence: serde_json::Value::Null,
+            action: None,
             epoch: 0,
         }
     }
@@ -111,29 +135,56 @@ pub(crate) async fn add(tx: &mut PgConnection, fact: Fact) -> Result<()> {
         .fetch_one(&mut *tx)
         .await?;
     let position = head.position + 1;
-    let hash = chain(&head.hash, position, &fact);
+    let row = linked(&head, fact)?;
+    let hash = row.hash_of_content().unwrap_or_default();
     sqlx::query(INSERT)
-        .bind(&fact.stream)
+        .bind(&row.stream)
         .bind(position)
-        .bind(to_db(fact.at))
-        .bind(&fact.release)
-        .bind(&fact.cluster)
-        .bind(&fact.kind)
-        .bind(&fact.actor)
-        .bind(&fact.message)
-        .bind(Json(&fact.evidence))
-        .bind(fact.epoch)
+        .bind(to_db(row.at))
+        .bind(&row.release)
+        .bind(&row.cluster)
+        .bind(&row.kind)
+        .bind(&row.actor)
+        .bind(&row.message)
+        .bind(Json(&row.evidence))
+        .bind(row.action.as_ref().map(Json))
+        .bind(number(row.epoch))
         .bind(&head.hash)
         .bind(&hash)
         .execute(&mut *tx)
         .await?;
     sqlx::query(HEAD_SET)
-        .bind(&fact.stream)
+        .bind(&row.stream)
         .bind(position)
         .bind(&hash)
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// The fact in its chain; the database gives its sequence.
+fn linked(head: &HeadRow, fact: Fact) -> Result<Entry> {
+    let action = fact.action.as_ref().map(serde_json::to_value).transpose();
+    let action = action.map_err(|error| Error::Corrupt {
+        what: format!("the action of a row of {}", fact.stream),
+        message: error.to_string(),
+    })?;
+    Ok(Entry {
+        sequence: 0,
+        position: head.position.unsigned_abs() + 1,
+        stream: fact.stream,
+        at: fact.at,
+        release: fact.release,
+        cluster: fact.cluster,
+        kind: fact.kind,
+        actor: fact.actor,
+        message: fact.message,
+        evidence: fact.evidence,
+        action,
+        epoch: fact.epoch.unsigned_abs(),
+        previous_hash: hex::encode(&head.hash),
+        hash: String::new(),
+    })
 }
 
 /// Adds a fact with the transaction's time.
@@ -151,66 +202,107 @@ pub(crate) async fn add_now(tx: &mut PgConnection, fact: Fact) -> Result<()> {
     .await
 }
 
-/// SHA-256 over the previous hash and every field, each with its length before it. The time counts in microseconds: that is
-/// what the database keeps. Evidence is hashed with sorted keys: jsonb keeps no order.
-fn chain(previous: &[u8], position: i64, fact: &Fact) -> Vec<u8> {
-    let mut hasher = Sha256::new();
-    let evidence = sorted(&fact.evidence).to_string();
-    let at = fact.at.as_microsecond().to_be_bytes();
-    let fields: [&[u8]; 11] = [
-        previous,
-        &position.to_be_bytes(),
-        fact.stream.as_bytes(),
-        &at,
-        fact.release.as_bytes(),
-        fact.cluster.as_bytes(),
-        fact.kind.as_bytes(),
-        fact.actor.as_bytes(),
-        fact.message.as_bytes(),
-        evidence.as_bytes(),
-        &fact.epoch.to_be_bytes(),
-    ];
-    for field in fields {
-        hasher.update((field.len() as u64).to_be_bytes());
-        hasher.update(field);
-    }
-    hasher.finalize().to_vec()
-}
-
-/// The same JSON with every map's keys in order, whatever map serde_json was built with.
-fn sorted(value: &serde_json::Value) -> serde_json::Value {
-    match value {
-        serde_json::Value::Object(map) => {
-            let ordered: std::collections::BTreeMap<_, _> = map
-                .iter()
-                .map(|(key, value)| (key.clone(), sorted(value)))
-                .collect();
-            serde_json::Value::Object(ordered.into_iter().collect())
-        }
-        serde_json::Value::Array(list) => {
-            serde_json::Value::Array(list.iter().map(sorted).collect())
-        }
-        serde_json::Value::Null
-        | serde_json::Value::Bool(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::String(_) => value.clone(),
-    }
-}
-
 impl Store {
     /// The history after a row, oldest first; of one release, or of everything when `release` is empty.
     ///
     /// # Errors
     /// Postgres is away.
     pub async fn history_list(&self, release: &str, after: u64, limit: u32) -> Result<Vec<Entry>> {
+        let filter = Filter {
+            release: release.to_owned(),
+            ..Filter::default()
+        };
+        self.history_find(&filter, after, limit).await
+    }
+
+    /// The rows that a filter lets through, after a row, oldest first.
+    ///
+    /// # Errors
+    /// Postgres is away.
+    pub async fn history_find(
+        &self,
+        filter: &Filter,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<Entry>> {
         let rows: Vec<HistoryRow> = sqlx::query_as(LIST)
-            .bind(i64::try_from(after).unwrap_or(i64::MAX))
-            .bind(release)
+            .bind(number(after))
+            .bind(&filter.release)
+            .bind(&filter.cluster)
+            .bind(&filter.actor)
+            .bind(&filter.kind)
+            .bind(filter.since.map(to_db))
+            .bind(filter.until.map(to_db))
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
         Ok(rows.into_iter().map(entry).collect())
     }
+
+    /// What the tables of a FleetRollout would be by its history alone (S2); none: it was never applied.
+    ///
+    /// # Errors
+    /// `Corrupt`: a row cannot be read, or the rows do not begin with a document; `Unavailable`.
+    pub async fn history_replay(&self, name: &FleetRolloutName) -> Result<Option<Observed>> {
+        let mut recorded = Vec::new();
+        let mut after = 0;
+        loop {
+            let rows: Vec<HistoryRow> = sqlx::query_as(OF_FLEET_ROLLOUT)
+                .bind(after)
+                .bind(name.as_str())
+                .bind(i64::from(PAGE))
+                .fetch_all(&self.pool)
+                .await?;
+            let Some(last) = rows.last() else { break };
+            after = last.sequence;
+            for row in rows {
+                recorded.extend(step(entry(row))?);
+            }
+        }
+        replay::replay(recorded).map_err(|error| Error::Corrupt {
+            what: format!("the history of FleetRollout {name}"),
+            message: error.to_string(),
+        })
+    }
+
+    /// Where every chain ends, and what agents were handed (as `proto::head` writes it), by one snapshot.
+    ///
+    /// # Errors
+    /// Postgres is away.
+    pub async fn history_heads(&self) -> Result<(Vec<ChainHead>, Vec<(ClusterName, String)>)> {
+        let mut tx = self.snapshot().await?;
+        let heads: Vec<ChainRow> = sqlx::query_as(HEADS).fetch_all(&mut *tx).await?;
+        let anchors: Vec<AnchorRow> = sqlx::query_as(ANCHORS).fetch_all(&mut *tx).await?;
+        let head = |row: ChainRow| ChainHead {
+            stream: row.stream,
+            position: row.position.unsigned_abs(),
+            hash: hex::encode(row.hash),
+        };
+        let anchor = |row: AnchorRow| (row.cluster.into(), row.audit_head);
+        Ok((
+            heads.into_iter().map(head).collect(),
+            anchors.into_iter().map(anchor).collect(),
+        ))
+    }
+}
+
+/// What a row did; none for a fact that changes no table of a release.
+fn step(row: Entry) -> Result<Option<Recorded>> {
+    let (sequence, at) = (row.sequence, row.at);
+    let value = match (row.action, row.kind.as_str()) {
+        (Some(action), _) => action,
+        // The document is there already, as the evidence.
+        (None, "FleetRolloutApplied") => {
+            let document = row.evidence.get("document").cloned();
+            serde_json::json!({"step": "applied", "document": document})
+        }
+        (None, _) => return Ok(None),
+    };
+    let step = serde_json::from_value(value).map_err(|error| Error::Corrupt {
+        what: format!("row {sequence} of the history"),
+        message: error.to_string(),
+    })?;
+    Ok(Some(Recorded { sequence, at, step }))
 }
 
 /// Sequence and hash of the newest row of all.
@@ -222,6 +314,8 @@ pub(crate) async fn newest(tx: &mut PgConnection) -> Result<Option<(u64, Vec<u8>
 fn entry(row: HistoryRow) -> Entry {
     Entry {
         sequence: row.sequence.unsigned_abs(),
+        stream: row.stream,
+        position: row.position.unsigned_abs(),
         at: from_db(row.at),
         release: row.release,
         cluster: row.cluster,
@@ -229,6 +323,9 @@ fn entry(row: HistoryRow) -> Entry {
         actor: row.actor,
         message: row.message,
         evidence: row.evidence.0,
+        action: row.action.map(|json| json.0),
         epoch: row.epoch.unsigned_abs(),
+        previous_hash: hex::encode(row.previous_hash),
+        hash: hex::encode(row.hash),
     }
 }

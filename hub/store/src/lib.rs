@@ -18,6 +18,7 @@ pub mod history;
 pub mod join;
 mod observe;
 mod passwd;
+pub mod recovery;
 pub mod refusal;
 pub mod release;
 pub mod report;

@@ -7,9 +7,10 @@ use hub_engine::{ClusterName, Fence, RolloutName};
 use sqlx::PgConnection;
 
 use crate::cluster::{fence, number};
+use crate::desired::{FENCE, FenceRow};
 use crate::history::{self, Fact};
 use crate::row::row;
-use crate::{Result, Store, certificate, rollout};
+use crate::{Result, Store, certificate, recovery, rollout};
 
 pub(crate) const LOCK: &str = "select c.kube_system_uid, s.stored_incarnation, s.stored_version, d.incarnation, d.version \
      from clusters c join cluster_sessions s on s.cluster = c.name join cluster_sets d on d.cluster = c.name \
@@ -58,6 +59,8 @@ pub struct Hello {
     pub fingerprint: String,
     /// The newest history head that it was handed.
     pub audit_head: String,
+    /// Sequence and hash in it, if this hub's key signed it.
+    pub handed: Option<(u64, Vec<u8>)>,
     /// Which hub process has the stream, for people.
     pub hub: String,
 }
@@ -137,6 +140,9 @@ impl Store {
             .await?;
         rollout::replace_all(&mut tx, name, session, &hello.rollouts).await?;
         remember(&mut tx, hello, stored, desired).await?;
+        if hello.fence.incarnation >= desired.incarnation {
+            compare_head(&mut tx, hello).await?;
+        }
         let head = history::newest(&mut tx).await?;
         crate::hint::notify(&mut tx).await?;
         tx.commit().await?;
@@ -200,6 +206,14 @@ impl Store {
             return Ok(false);
         }
         let actor = format!("agent:{cluster}");
+        let desired: FenceRow = sqlx::query_as(FENCE)
+            .bind(cluster.as_str())
+            .fetch_one(&mut *tx)
+            .await?;
+        let desired = crate::cluster::fence(desired.incarnation, desired.version);
+        if fence > desired {
+            recovery::hold(&mut tx, cluster, &ahead(cluster, fence, desired)).await?;
+        }
         for (rollout, message) in problems {
             let text = format!("{cluster} could not write the Gate of {rollout}: {message}");
             history::add_now(
@@ -248,13 +262,7 @@ async fn remember(
             ),
         )
     } else if hello.fence > desired {
-        (
-            "ClusterAhead",
-            format!(
-                "{name} holds {}, more than the {desired} of this database; was the database restored?",
-                hello.fence
-            ),
-        )
+        ("ClusterAhead", ahead(name, hello.fence, desired))
     } else {
         return Ok(());
     };
@@ -263,9 +271,40 @@ async fn remember(
         .bind(format!("{kind}: {message}"))
         .execute(&mut *tx)
         .await?;
+    if hello.fence > desired {
+        recovery::hold(&mut *tx, name, &message).await?;
+    }
     history::add_now(
         tx,
         Fact::of_hub(Some(name), kind, &format!("agent:{name}"), message),
     )
     .await
+}
+
+fn ahead(cluster: &ClusterName, fence: Fence, desired: Fence) -> String {
+    format!(
+        "{cluster} holds {fence}, more than the {desired} of this database: it was restored from a backup"
+    )
+}
+
+/// What the agent was handed is in the history, or that is another one (gate.md L5).
+async fn compare_head(tx: &mut PgConnection, hello: &Hello) -> Result<()> {
+    let Some((sequence, handed)) = &hello.handed else {
+        return Ok(());
+    };
+    let hash: Option<Vec<u8>> = sqlx::query_scalar(history::HASH)
+        .bind(number(*sequence))
+        .fetch_optional(&mut *tx)
+        .await?;
+    let what = match hash {
+        Some(hash) if hash == *handed => return Ok(()),
+        Some(_) => "is another row there",
+        None => "is not there",
+    };
+    let name = &hello.cluster;
+    let message = format!(
+        "row {sequence} of the history, which the agent of {name} was handed, {what}: the database was restored from a \
+         backup or its history rewritten"
+    );
+    recovery::hold(tx, name, &message).await
 }

@@ -1,7 +1,10 @@
 //! The store against a real Postgres: every statement against the migrated schema and the row that reads it, and what must
 //! hold whatever the engine decides.
 
+mod advance;
 mod applied;
+mod audit;
 mod fixture;
+mod recovery;
 mod rules;
 mod statement;

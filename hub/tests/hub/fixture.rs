@@ -158,6 +158,7 @@ impl World {
             release: String::new(),
             after: 0,
             limit: 1000,
+            ..ListHistoryRequest::default()
         };
         self.admin()
             .await

@@ -233,6 +233,7 @@ impl World {
                 release: String::new(),
                 after,
                 limit: 500,
+                ..ListHistoryRequest::default()
             };
             let rows = self
                 .fleet

@@ -226,3 +226,63 @@ async fn what_went_wrong_is_one_sentence_with_a_next_step() {
         "{away:?}"
     );
 }
+
+/// S2, S22: the history is verified from outside, online and from an export, and what was refused is there, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_is_verified_exported_and_asked() {
+    let world = world().await;
+    let file = world.dir.path().join("checkout.yaml");
+    let document = "apiVersion: fleet.groundswell.dev/v1alpha1\nkind: FleetRollout\nmetadata: {name: checkout}\n\
+        spec:\n  rollout: {namespace: shop, name: checkout}\n  enforcement: Enforce\n  waves: [{name: all}]\n";
+    std::fs::write(&file, document).unwrap();
+    let (code, _, err) = world.run(&["apply", "-f", file.to_str().unwrap()]).await;
+    assert_eq!(code, 0, "{err}");
+    let (code, out, err) = world.run(&["audit", "verify"]).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("the history is whole: "), "{out}");
+    let (code, export, err) = world.run(&["audit", "export"]).await;
+    assert_eq!(code, 0, "{err}");
+    let path = world.dir.path().join("history.ndjson");
+    let offline = async |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let output =
+            groundswell(None, &["audit", "verify", "--file", path.to_str().unwrap()]).await;
+        (output.status.code().unwrap(), text_of(&output))
+    };
+    let (code, said) = offline(&export).await;
+    assert_eq!(code, 0, "{said}");
+    let forged = export.replace(
+        "created FleetRollout checkout",
+        "created FleetRollout checkin",
+    );
+    assert_ne!(forged, export);
+    let (code, said) = offline(&forged).await;
+    assert!(code == 1 && said.contains("was changed"), "{said}");
+    let rows: Vec<&str> = export
+        .lines()
+        .filter(|line| !line.starts_with("{\"head\""))
+        .collect();
+    let (code, said) = offline(&rows.join("\n")).await;
+    assert!(code == 1 && said.contains("the export was cut"), "{said}");
+    let (_, out, _) = world
+        .run(&["history", "--kind", "FleetRolloutApplied", "--limit", "1"])
+        .await;
+    assert!(out.contains("created FleetRollout checkout"), "{out}");
+    let (_, out, _) = world.run(&["history", "--by", "nobody"]).await;
+    assert_eq!(out, "nothing has happened yet\n");
+    let (code, _, err) = world.run(&["hub", "recover", "--reason", "none"]).await;
+    assert!(
+        code == 1 && err.contains("nothing to recover from"),
+        "{err}"
+    );
+    let (_, out, _) = world.run(&["history", "--refusals"]).await;
+    assert!(
+        out.contains("nothing was refused yet") || out.contains("KIND"),
+        "{out}"
+    );
+    world.hub.stop().await.unwrap();
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
+}

@@ -319,6 +319,7 @@ fn hello(uid: &str, version: u64) -> Hello {
         rollouts: vec![(rollout(), state)],
         fingerprint: "unlisted".into(),
         audit_head: String::new(),
+        handed: None,
         hub: "test".into(),
     }
 }

@@ -1,0 +1,40 @@
+//! After a restored database (gate.md L5). In: a reason from an administrator. Out: a higher incarnation, and deciding goes
+//! on. It must not look at what was lost: agents tell it.
+
+use hub_engine::name::Person;
+use proto::v1::{RecoverHubRequest, RecoverHubResponse};
+use tonic::Status;
+
+use crate::fleet::Fleet;
+use crate::identity::{Authorized, Recover};
+use crate::status;
+
+/// A reason is a few sentences.
+const MAX_REASON: usize = 4096;
+
+/// Recovers, with a signed row in the history.
+pub async fn run(
+    fleet: &Fleet,
+    allowed: &Authorized<Recover>,
+    request: RecoverHubRequest,
+) -> Result<RecoverHubResponse, Status> {
+    if request.reason.trim().is_empty() || request.reason.len() > MAX_REASON {
+        return Err(Status::invalid_argument(
+            "the hub recovers with a reason of 1 to 4096 bytes",
+        ));
+    }
+    let person = Person(allowed.name().to_owned());
+    let sign = |text: &str| fleet.authority.sign_recovery(text);
+    let incarnation = fleet
+        .store
+        .recover(&person, &request.reason, &sign)
+        .await
+        .map_err(|error| status::of(&error))?;
+    let person = person.as_str();
+    tracing::warn!(incarnation, person, reason = %request.reason, "recovered after a restored database");
+    let message = format!(
+        "deciding goes on in incarnation {incarnation}; every agent gets its whole set again, and what was decided after the \
+         backup is lost: look at `groundswell get clusters` and `groundswell get releases`"
+    );
+    Ok(RecoverHubResponse { message })
+}

@@ -1,0 +1,151 @@
+//! A restored database (gate.md L5). In: what agents hold that it does not know, its server's timeline, how many have been
+//! heard. Out: whether anything may be decided, and a person's word that it may again. It must not guess what was lost.
+
+use ::time::OffsetDateTime;
+use hub_engine::ClusterName;
+use hub_engine::name::Person;
+use sqlx::PgConnection;
+
+use crate::history::{self, Fact};
+use crate::row::row;
+use crate::{Error, Result, Store};
+
+pub(crate) const STATE: &str = "select timeline, held_since is not null as held, why, recovered_at, \
+     (select system_identifier::text from pg_control_system()) || '/' \
+     || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as current, \
+     pg_postmaster_start_time() as started from hub_recovery for share of hub_recovery";
+pub(crate) const MEET: &str = "update hub_recovery set timeline = $1 where timeline = ''";
+pub(crate) const HOLD: &str =
+    "update hub_recovery set held_since = now(), why = $1 where held_since is null returning why";
+pub(crate) const LIFT: &str =
+    "update hub_recovery set held_since = null, why = '', timeline = $1, recovered_at = now()";
+pub(crate) const HEARD: &str = "select count(*) as known, \
+     count(*) filter (where greatest(s.last_seen_at, c.joined_at) >= pg_postmaster_start_time()) as heard \
+     from clusters c join cluster_sessions s on s.cluster = c.name \
+     where c.kube_system_uid is not null and (c.revoked_at is null or c.joined_at > c.revoked_at)";
+pub(crate) const INCARNATION: &str = "update hub_incarnation set incarnation = 1 + greatest(incarnation, \
+     (select coalesce(max(stored_incarnation), 0) from cluster_sessions)) returning incarnation";
+pub(crate) const SETS: &str = "update cluster_sets set incarnation = $1";
+pub(crate) const NOTES: &str = "update clusters set note = '' where note like 'ClusterAhead:%'";
+
+row! {
+    /// Whether it is held, and on which server it is.
+    StateRow {
+        timeline: String, held: Option<bool>, why: String, recovered_at: Option<OffsetDateTime>, current: Option<String>,
+        started: Option<OffsetDateTime>,
+    }
+}
+row! {
+    /// Clusters that have joined, and those heard since the server started.
+    HeardRow { known: Option<i64>, heard: Option<i64> }
+}
+
+/// What a person does who knows what was lost.
+const NEXT: &str = "nothing is decided until `groundswell hub recover --reason WHY`";
+
+/// Second statement of every deciding transaction: whoever finds out that the database was restored waits for it.
+pub(crate) async fn guard(store: &Store, tx: &mut PgConnection) -> Result<()> {
+    match obstacle(store, tx).await? {
+        Some(why) => Err(Error::Held { why }),
+        None => Ok(()),
+    }
+}
+
+/// Why nothing may be decided; none: it may.
+async fn obstacle(store: &Store, tx: &mut PgConnection) -> Result<Option<String>> {
+    let state: StateRow = sqlx::query_as(STATE).fetch_one(&mut *tx).await?;
+    if state.held == Some(true) {
+        return Ok(Some(format!("{}; {NEXT}", state.why)));
+    }
+    let current = state.current.unwrap_or_default();
+    if state.timeline.is_empty() {
+        sqlx::query(MEET).bind(&current).execute(&mut *tx).await?;
+    } else if state.timeline != current {
+        return Ok(Some(format!(
+            "the database is on timeline {current}, and was on {}: it was restored or failed over; {NEXT}",
+            state.timeline
+        )));
+    }
+    // A database can only be restored under a server that starts anew.
+    if store.heard_since(state.started) || state.recovered_at >= state.started {
+        return Ok(None);
+    }
+    let row: HeardRow = sqlx::query_as(HEARD).fetch_one(&mut *tx).await?;
+    let (known, heard) = (row.known.unwrap_or(0), row.heard.unwrap_or(0));
+    let wanted = (known + 1) / 2;
+    if heard < wanted {
+        return Ok(Some(format!(
+            "{heard} of {known} clusters have been heard since the database started; deciding waits for {wanted}, so that \
+             a restored database is noticed, or for `groundswell hub recover --reason WHY`"
+        )));
+    }
+    store.set_heard_since(state.started);
+    Ok(None)
+}
+
+/// Nothing is decided from now on; the first reason stays.
+pub(crate) async fn hold(tx: &mut PgConnection, cluster: &ClusterName, why: &str) -> Result<()> {
+    let held: Option<String> = sqlx::query_scalar(HOLD)
+        .bind(why)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if held.is_none() {
+        return Ok(());
+    }
+    let message = format!("{why}; {NEXT}");
+    let fact = Fact::of_hub(Some(cluster), "DatabaseRestored", "hub", message);
+    history::add_now(tx, fact).await
+}
+
+impl Store {
+    /// Why nothing may be decided now; none: it may.
+    ///
+    /// # Errors
+    /// `Unavailable` and what the database refuses.
+    pub async fn held(&self) -> Result<Option<String>> {
+        let mut tx = self.pool.begin().await?;
+        obstacle(self, &mut tx).await
+    }
+
+    /// A person knows what was lost: every set is numbered above what any agent holds, and deciding goes on. `sign` gives the
+    /// hub's signature under what the row says. Answers the new incarnation.
+    ///
+    /// # Errors
+    /// `Refused`: nothing is held; `Unavailable`.
+    pub async fn recover(
+        &self,
+        person: &Person,
+        reason: &str,
+        sign: &(dyn Fn(&str) -> String + Send + Sync),
+    ) -> Result<u64> {
+        let mut tx = self.pool.begin().await?;
+        let Some(why) = obstacle(self, &mut tx).await? else {
+            let message =
+                "the hub decides; there is nothing to recover from, see `groundswell get clusters`"
+                    .to_owned();
+            return Err(Error::Refused { message });
+        };
+        let state: StateRow = sqlx::query_as(STATE).fetch_one(&mut *tx).await?;
+        sqlx::query(LIFT)
+            .bind(state.current.unwrap_or_default())
+            .execute(&mut *tx)
+            .await?;
+        let incarnation: i64 = sqlx::query_scalar(INCARNATION).fetch_one(&mut *tx).await?;
+        sqlx::query(SETS)
+            .bind(incarnation)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(NOTES).execute(&mut *tx).await?;
+        let signed = format!("{person} recovered into incarnation {incarnation}: {reason}");
+        let fact = Fact {
+            evidence: serde_json::json!({
+                "incarnation": incarnation, "was": why, "reason": reason, "signature": sign(&signed),
+            }),
+            ..Fact::of_hub(None, "DatabaseRecovered", person.as_str(), signed)
+        };
+        history::add_now(&mut tx, fact).await?;
+        crate::hint::notify(&mut tx).await?;
+        tx.commit().await?;
+        Ok(incarnation.unsigned_abs())
+    }
+}

@@ -1,0 +1,216 @@
+//! Random plans, applied to the tables and to `advance`: both have to say the same, action by action, and so has the history
+//! alone (S2).
+
+mod plans;
+
+use std::collections::BTreeSet;
+
+use hub_engine::name::{Person, ReleaseId};
+use hub_engine::plan::Plan;
+use hub_engine::release::{Release, WavePhase};
+use hub_engine::{FleetRolloutName, Observed};
+
+use self::plans::{Random, kind, nothing, plan};
+use super::fixture;
+use crate::approval::NewApproval;
+use crate::{Epoch, Store, UnsignedPermit, apply, release};
+
+const DOCUMENT: &str = "
+apiVersion: fleet.groundswell.dev/v1alpha1
+kind: FleetRollout
+metadata: {name: checkout}
+spec:
+  rollout: {namespace: shop, name: checkout}
+  enforcement: Enforce
+  clusters: {matchLabels: {tier: prod}}
+  waves:
+  - {name: canary, clusters: {matchLabels: {ring: '0'}}}
+  - {name: rest, approval: {before: {required: 1, groups: [sre]}}}
+";
+/// Plans a run; every kind of action comes in each run many times.
+const PLANS: usize = 400;
+
+struct Signer;
+
+impl crate::PermitSigner for Signer {
+    fn lease_seconds(&self) -> u32 {
+        60
+    }
+    fn sign(&self, _: &UnsignedPermit) -> String {
+        "signature".to_owned()
+    }
+}
+
+const CLUSTERS: [&str; 4] = ["a", "b", "c", "d"];
+
+async fn world() -> (Store, FleetRolloutName) {
+    let store = fixture::store().await;
+    for (index, name) in CLUSTERS.iter().enumerate() {
+        let ring = if index == 0 { "0" } else { "1" };
+        let served = (index != 3).then(|| format!("v1:old{index}"));
+        let state = serde_json::json!({"uid": "u", "served": served});
+        sqlx::query("insert into clusters (name, labels, kube_system_uid) values ($1, jsonb_build_object('tier', 'prod', 'ring', $2), 'u')")
+            .bind(name).bind(ring).execute(&store.pool).await.unwrap();
+        for statement in [
+            "insert into cluster_sets (cluster, incarnation) values ($1, 1)",
+            "insert into cluster_sessions (cluster) values ($1)",
+        ] {
+            sqlx::query(statement)
+                .bind(name)
+                .execute(&store.pool)
+                .await
+                .unwrap();
+        }
+        sqlx::query("insert into rollouts (cluster, namespace, rollout, state, session, sequence) values ($1, 'shop', 'checkout', $2, 1, 1)")
+            .bind(name).bind(state).execute(&store.pool).await.unwrap();
+    }
+    let documents = hub_engine::parse(DOCUMENT).unwrap();
+    store
+        .fleet_rollout_apply(&documents, &"ann".into(), false)
+        .await
+        .unwrap();
+    (store, documents[0].fleet_rollout.name.clone())
+}
+
+/// What agents and persons bring in between; the model takes it from the tables.
+async fn input(store: &Store, random: &mut Random, model: &mut Observed) {
+    let cluster = random.pick(&CLUSTERS);
+    let now = serde_json::to_value({
+        let digest = random.digest();
+        random.content(digest)
+    })
+    .unwrap();
+    sqlx::query(
+        "insert into changes (cluster, namespace, rollout, now, session, sequence) \
+        select $1, 'shop', 'checkout', $2, 1, coalesce(max(id), 0) + 1 from changes",
+    )
+    .bind(cluster)
+    .bind(now)
+    .execute(&store.pool)
+    .await
+    .unwrap();
+    store
+        .request_add(&model.fleet_rollout.name, &"ann".into(), "why not")
+        .await
+        .unwrap();
+    let waiting = model
+        .releases
+        .iter()
+        .filter(|one| !one.phase.ended())
+        .find(|one| {
+            one.wave(2).is_some_and(|wave| {
+                matches!(
+                    wave.phase,
+                    WavePhase::Pending | WavePhase::WaitingForApproval
+                )
+            })
+        });
+    if let Some(release) = waiting {
+        let approval = NewApproval {
+            release: release.id.clone(),
+            wave: Some("rest".into()),
+            plan_digest: release.plan_digest.clone(),
+            person: Person(format!("person-{}", random.below(3))),
+            groups: vec!["sre".into()],
+            comment: random.text(),
+        };
+        store.approval_add(&approval).await.unwrap();
+    }
+    let seen = store
+        .observe(&model.fleet_rollout.name)
+        .await
+        .unwrap()
+        .unwrap();
+    model.changes = seen.changes;
+    model.requests = seen.requests;
+    for release in &mut model.releases {
+        release.approvals = stored(store, &release.id).await.approvals;
+    }
+}
+
+async fn stored(store: &Store, id: &ReleaseId) -> Release {
+    let mut connection = store.pool.acquire().await.unwrap();
+    release::get(&mut connection, id).await.unwrap().unwrap()
+}
+
+/// Equal but for what no action changes; digests that passed have no order that matters.
+fn assert_same(tables: &Observed, model: &Observed, plan: &Plan) {
+    let kinds: Vec<String> = plan
+        .actions
+        .iter()
+        .map(|one| one.action.to_string())
+        .collect();
+    let sorted = |state: &Observed| state.passed.iter().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(tables.past, model.past, "{kinds:#?}");
+    assert_eq!(tables.barred, model.barred, "{kinds:#?}");
+    assert_eq!(sorted(tables), sorted(model), "{kinds:#?}");
+    for cluster in &tables.clusters {
+        let modelled = model.cluster(&cluster.name);
+        if cluster.gate.is_some() || modelled.is_some() {
+            let modelled = modelled.unwrap();
+            assert_eq!(
+                (&cluster.gate, cluster.desired),
+                (&modelled.gate, modelled.desired),
+                "{kinds:#?}"
+            );
+        }
+    }
+}
+
+async fn check(seed: u64) {
+    let (store, name) = world().await;
+    let mut random = Random(seed);
+    let mut model = store.observe(&name).await.unwrap().unwrap();
+    let mut seen = BTreeSet::new();
+    for _ in 0..PLANS {
+        if random.below(3) == 0 {
+            input(&store, &mut random, &mut model).await;
+        }
+        model.now = store.now().await.unwrap();
+        let plan = plan(&model, &mut random);
+        let mut tx = store.pool.begin().await.unwrap();
+        apply::plan(&mut tx, Epoch(1), &model, &plan, &Signer)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        model.apply(&plan);
+        seen.extend(plan.actions.iter().map(|one| kind(&one.action)));
+        let tables = store.observe(&name).await.unwrap().unwrap();
+        assert_same(&tables, &model, &plan);
+        let ids = |state: &Observed| {
+            let changes: Vec<u64> = state.changes.iter().map(|one| one.id).collect();
+            (
+                changes,
+                state.requests.iter().map(|one| one.id).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(ids(&tables), ids(&model));
+        for action in plan.actions.iter().filter_map(|one| one.action.release()) {
+            let id = model.id(action);
+            assert_eq!(
+                Some(&stored(&store, &id).await),
+                model.release(action),
+                "seed {seed}"
+            );
+        }
+    }
+    assert_eq!(seen.len(), ACTIONS, "{seen:?}");
+    let replayed = store.history_replay(&name).await.unwrap().unwrap();
+    let tables = store.observe(&name).await.unwrap().unwrap();
+    assert_same(&tables, &replayed, &nothing());
+    assert_eq!(replayed.fleet_rollout, tables.fleet_rollout);
+    assert_eq!(replayed.releases.len(), model.releases.len());
+    for release in &replayed.releases {
+        assert_eq!(&stored(&store, &release.id).await, release);
+    }
+}
+
+/// Kinds of actions; a new one has to be among `possible`.
+const ACTIONS: usize = 23;
+
+#[tokio::test]
+async fn the_tables_say_what_advance_says_and_the_history_alone_gives_both() {
+    for seed in [1, 2] {
+        check(seed).await;
+    }
+}

@@ -1,0 +1,244 @@
+//! A database put back from a copy (F8, F9), with a real server and its real files.
+
+use std::path::Path;
+use std::process::Command;
+
+use hub_engine::{ClusterName, Fence, FleetRolloutName};
+
+use crate::embedded::Embedded;
+use crate::session::{Hello, Opened};
+use crate::{Epoch, Error, Store, UnsignedPermit};
+
+const DOCUMENT: &str = "
+apiVersion: fleet.groundswell.dev/v1alpha1
+kind: FleetRollout
+metadata: {name: checkout}
+spec:
+  rollout: {namespace: shop, name: checkout}
+  enforcement: Enforce
+  waves: [{name: all}]
+";
+
+struct Signer;
+
+impl crate::PermitSigner for Signer {
+    fn lease_seconds(&self) -> u32 {
+        60
+    }
+    fn sign(&self, _: &UnsignedPermit) -> String {
+        String::new()
+    }
+}
+
+fn hello(cluster: &str, fence: (u64, u64), handed: Option<(u64, Vec<u8>)>) -> Hello {
+    Hello {
+        cluster: cluster.into(),
+        kube_system_uid: "uid".into(),
+        agent_version: "1".into(),
+        fence: Fence {
+            incarnation: fence.0,
+            version: fence.1,
+        },
+        set_hash: String::new(),
+        rollouts: Vec::new(),
+        fingerprint: String::new(),
+        audit_head: String::new(),
+        handed,
+        hub: "test".into(),
+    }
+}
+
+async fn open(store: &Store, hello: &Hello) -> Option<(u64, Vec<u8>)> {
+    match store.session_open(hello).await.unwrap() {
+        Opened::Session { head, .. } => head,
+        other @ (Opened::DuplicateIdentity | Opened::UnknownCluster | Opened::Revoked) => {
+            panic!("{other:?}")
+        }
+    }
+}
+
+async fn start(folder: &Path) -> (Embedded, Store) {
+    let server = Embedded::start(folder).await.unwrap();
+    let store = Store::connect(server.url()).unwrap();
+    store.migrate().await.unwrap();
+    (server, store)
+}
+
+async fn stop(server: Embedded, store: Store) {
+    store.close().await;
+    server.stop().await.unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(status.unwrap().success());
+}
+
+async fn decide(store: &Store) -> Result<(), String> {
+    let name = FleetRolloutName("checkout".into());
+    match store.decide(Epoch(0), &name, &Signer).await {
+        Ok(decided) => Ok(drop(decided.unwrap())),
+        Err(Error::Held { why }) => Err(why),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+async fn raise(store: &Store, cluster: &str) {
+    let mut tx = store.pool.begin().await.unwrap();
+    let cluster = ClusterName(cluster.to_owned());
+    crate::desired::raise(&mut tx, &cluster).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Three clusters and a document, copied; what `later` does after that is lost. Answers the server and store on the copy, and
+/// what the agent of `a` was handed before the loss.
+async fn restored(dir: &Path) -> (Embedded, Store, (u64, Vec<u8>)) {
+    let folder = dir.join("hub");
+    let (server, store) = start(&folder).await;
+    for name in ["a", "b", "c"] {
+        for statement in [
+            "insert into clusters (name, labels, kube_system_uid) values ($1, '{}', 'uid')",
+            "insert into cluster_sets (cluster, incarnation) values ($1, 1)",
+            "insert into cluster_sessions (cluster) values ($1)",
+        ] {
+            sqlx::query(statement)
+                .bind(name)
+                .execute(&store.pool)
+                .await
+                .unwrap();
+        }
+        open(&store, &hello(name, (1, 0), None)).await;
+    }
+    let documents = hub_engine::parse(DOCUMENT).unwrap();
+    store
+        .fleet_rollout_apply(&documents, &"ann".into(), false)
+        .await
+        .unwrap();
+    decide(&store).await.unwrap();
+    let data = server.folder();
+    stop(server, store).await;
+    copy(&data, &dir.join("backup"));
+    let (server, store) = start(&folder).await;
+    store
+        .request_add(&FleetRolloutName("checkout".into()), &"ann".into(), "x")
+        .await
+        .unwrap();
+    for _ in 0..5 {
+        raise(&store, "a").await;
+    }
+    store
+        .fleet_rollout_apply(
+            &hub_engine::parse(&DOCUMENT.replace("name: all", "name: every")).unwrap(),
+            &"ann".into(),
+            false,
+        )
+        .await
+        .unwrap();
+    let handed = open(&store, &hello("a", (1, 0), None)).await.unwrap();
+    stop(server, store).await;
+    copy(&dir.join("backup"), &data);
+    let (server, store) = start(&folder).await;
+    (server, store, handed)
+}
+
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), mode).unwrap();
+    dir
+}
+
+async fn recover(store: &Store) -> Result<u64, Error> {
+    let sign = |text: &str| format!("signature of {text}");
+    store
+        .recover(&"ann".into(), "restored from tonight's backup", &sign)
+        .await
+}
+
+#[tokio::test]
+async fn f8_after_a_restore_nothing_is_decided_until_a_person_recovers() {
+    let dir = folder();
+    let (server, store, _) = restored(dir.path()).await;
+    let why = decide(&store).await.unwrap_err();
+    assert!(
+        why.starts_with(
+            "0 of 3 clusters have been heard since the database started; deciding waits for 2"
+        ),
+        "{why}"
+    );
+    // An agent that has more than the database knows, before enough have been heard.
+    open(&store, &hello("a", (1, 9), None)).await;
+    for name in ["b", "c"] {
+        open(&store, &hello(name, (1, 0), None)).await;
+    }
+    let why = decide(&store).await.unwrap_err();
+    assert!(
+        why.starts_with("a holds (1, 9), more than") || why.starts_with("a holds"),
+        "{why}"
+    );
+    assert!(
+        why.ends_with("nothing is decided until `groundswell hub recover --reason WHY`"),
+        "{why}"
+    );
+    assert_eq!(store.held().await.unwrap(), Some(why));
+    assert_eq!(recover(&store).await.unwrap(), 2);
+    decide(&store).await.unwrap();
+    for (_, fence) in store.desired_fences().await.unwrap() {
+        assert_eq!(fence.incarnation, 2, "above what any agent holds");
+    }
+    let rows = store.history_list("", 0, 1_000).await.unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row.kind == "DatabaseRecovered")
+        .unwrap();
+    assert_eq!(row.actor, "ann");
+    assert_eq!(
+        row.evidence["signature"],
+        format!("signature of {}", row.message)
+    );
+    assert!(rows.iter().any(|row| row.kind == "DatabaseRestored"));
+    // Whoever comes late with numbers of before holds nothing up.
+    open(&store, &hello("b", (1, 99), Some((9_999, vec![1])))).await;
+    decide(&store).await.unwrap();
+    let error = recover(&store).await.unwrap_err().to_string();
+    assert!(error.contains("nothing to recover from"), "{error}");
+    stop(server, store).await;
+}
+
+#[tokio::test]
+async fn f9_a_head_that_is_not_in_the_history_is_a_restore() {
+    let dir = folder();
+    let (server, store, handed) = restored(dir.path()).await;
+    for name in ["b", "c"] {
+        open(&store, &hello(name, (1, 0), None)).await;
+    }
+    decide(&store).await.unwrap();
+    open(&store, &hello("a", (1, 0), Some(handed.clone()))).await;
+    let why = decide(&store).await.unwrap_err();
+    let says = format!(
+        "row {} of the history, which the agent of a was handed, ",
+        handed.0
+    );
+    assert!(why.starts_with(&says), "{why}");
+    stop(server, store).await;
+}
+
+#[tokio::test]
+async fn another_timeline_is_a_restore() {
+    let store = super::fixture::store().await;
+    let documents = hub_engine::parse(DOCUMENT).unwrap();
+    store
+        .fleet_rollout_apply(&documents, &"ann".into(), false)
+        .await
+        .unwrap();
+    decide(&store).await.unwrap();
+    sqlx::query("update hub_recovery set timeline = '1/00000007'")
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    let why = decide(&store).await.unwrap_err();
+    assert!(why.contains("and was on 1/00000007"), "{why}");
+    recover(&store).await.unwrap();
+    decide(&store).await.unwrap();
+}
