@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod approve;
+pub mod plan;
 pub mod read;
 pub mod revoke;
 pub mod start;
@@ -17,8 +18,8 @@ use proto::v1::{
     ApplyRequest, ApplyResponse, ApproveRequest, ApproveResponse, CreateTokenRequest,
     CreateTokenResponse, GetReleaseRequest, ListClustersRequest, ListClustersResponse,
     ListFleetRolloutsRequest, ListFleetRolloutsResponse, ListHistoryRequest, ListHistoryResponse,
-    ListReleasesRequest, ListReleasesResponse, Release, RevokeClusterRequest,
-    RevokeClusterResponse, StartReleaseRequest, StartReleaseResponse,
+    ListReleasesRequest, ListReleasesResponse, PlanRequest, PlanResponse, Release,
+    RevokeClusterRequest, RevokeClusterResponse, StartReleaseRequest, StartReleaseResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -177,6 +178,13 @@ impl FleetService for Fleet {
     ) -> Result<Response<StartReleaseResponse>, Status> {
         let allowed = self.allow(&peer_of(&request), StartRelease).await?;
         start::run(self, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn plan(&self, request: Request<PlanRequest>) -> Result<Response<PlanResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Read).await?;
+        plan::run(&self.store, &allowed, request.into_inner())
             .await
             .map(Response::new)
     }

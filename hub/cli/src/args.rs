@@ -75,6 +75,8 @@ pub enum Command {
     History(History),
     /// Why a release is where it is, and what would move it.
     Explain(Explain),
+    /// What a release would do if it opened now: waves, windows, exposure over time.
+    Plan(PlanArgs),
     /// Bring a cluster into the fleet, or shut it out.
     Cluster(Cluster),
     /// Check Rollouts, analyses and experiments without a hub.
@@ -205,6 +207,17 @@ pub struct Explain {
     pub cluster: Option<String>,
 }
 
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The FleetRollout, as it is stored.
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub fleet_rollout: Option<String>,
+    /// YAML that is not applied yet, instead; - is stdin.
+    #[arg(short = 'f', long = "file")]
+    pub file: Option<String>,
+}
+
 /// `cluster …`.
 #[derive(Debug, Args)]
 pub struct Cluster {
@@ -284,6 +297,8 @@ mod tests {
             "groundswell history",
             "groundswell history checkout#2",
             "groundswell explain checkout#2 --cluster prod-eu",
+            "groundswell plan checkout",
+            "groundswell plan -f x.yaml -o json",
             "groundswell analysis run -f a.yaml --arg service=web --count 3 --interval 5s",
             "groundswell analysis run -f a.yaml --secret keys.api=env:KEY --dry-run-metric p95",
             "groundswell analysis backtest -f a.yaml --since 7d --step 1m",

@@ -15,6 +15,7 @@ mod history;
 mod json;
 mod lint;
 mod manifest;
+mod plan;
 mod release;
 mod table;
 
@@ -58,6 +59,7 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
         | Command::Approve(_)
         | Command::History(_)
         | Command::Explain(_)
+        | Command::Plan(_)
         | Command::Cluster(_) => ask(cli, look).await,
     }
 }
@@ -78,6 +80,7 @@ async fn ask(cli: &Cli, look: Look) -> Result<Answer, Failure> {
         Command::Approve(args) => approve::run(&mut client, look, args).await,
         Command::History(args) => history::run(&mut client, look, args).await,
         Command::Explain(args) => explain::run(&mut client, look, args).await,
+        Command::Plan(args) => plan::run(&mut client, look, args).await,
         Command::Cluster(args) => match &args.command {
             ClusterCommand::Token(args) => cluster::token(&mut client, look, args).await,
             ClusterCommand::Revoke(args) => cluster::revoke(&mut client, look, args).await,

@@ -16,8 +16,9 @@ const BAD: [&str; 7] = [
     "Unknown",
     "NO",
 ];
-const WAITING: [&str; 7] = [
+const WAITING: [&str; 8] = [
     "WaitingForApproval",
+    "WaitingToPass",
     "WaitingForContent",
     "Held",
     "Pending",

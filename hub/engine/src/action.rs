@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{ClusterName, Digest, Revision};
 use crate::observed::{Terms, Waiting};
-use crate::release::{Cause, Content, Direction, ReleasePhase, TargetState};
+use crate::release::{Cause, Content, Direction, ReleasePhase, Stage, TargetState};
 use crate::waves::ReleasePlan;
 
 /// An action and the facts that it was decided on, as JSON for the history.
@@ -81,8 +81,13 @@ pub enum Action {
         state: TargetState,
         message: String,
     },
-    /// A wave's turn has come, but persons have to agree.
-    RequestApproval { release: u64, wave: u32 },
+    /// A wave's turn has come, or its bake is over, but persons have to agree.
+    RequestApproval {
+        release: u64,
+        wave: u32,
+        #[serde(default)]
+        stage: Stage,
+    },
     /// A wave's targets may be permitted.
     StartWave { release: u64, wave: u32 },
     /// Approvals stop counting.
@@ -401,7 +406,16 @@ impl fmt::Display for Action {
                 message,
                 ..
             } => write!(f, "{cluster} is {}: {message}", state.as_str()),
-            Self::RequestApproval { wave, .. } => write!(f, "wave {wave} asks for approval"),
+            Self::RequestApproval {
+                wave,
+                stage: Stage::Before,
+                ..
+            } => write!(f, "wave {wave} asks for approval"),
+            Self::RequestApproval {
+                wave,
+                stage: Stage::After,
+                ..
+            } => write!(f, "wave {wave} asks for approval to pass"),
             Self::StartWave { wave, .. } => write!(f, "wave {wave} starts"),
             Self::VoidApprovals {
                 wave,

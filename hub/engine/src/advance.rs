@@ -7,7 +7,7 @@ use crate::name::{ClusterName, Digest, Fence, ReleaseId};
 use crate::observed::{Gate, Observed, PASSED_MAX, PastRelease};
 use crate::plan::Plan;
 use crate::release::{
-    Direction, Permit, Release, ReleasePhase, Target, TargetState, Wave, WavePhase,
+    Direction, Permit, Release, ReleasePhase, Stage, Target, TargetState, Wave, WavePhase,
 };
 
 impl Observed {
@@ -97,9 +97,16 @@ impl Observed {
                 });
                 self.pass_straggler(*release, cluster, *state);
             }
-            Action::RequestApproval { release, wave } => {
+            Action::RequestApproval {
+                release,
+                wave,
+                stage,
+            } => {
                 self.change_wave(*release, *wave, |wave| {
-                    wave.phase = WavePhase::WaitingForApproval
+                    wave.phase = match stage {
+                        Stage::Before => WavePhase::WaitingForApproval,
+                        Stage::After => WavePhase::WaitingToPass,
+                    };
                 });
             }
             Action::StartWave { release, wave } => {
@@ -376,6 +383,7 @@ impl Observed {
                         | WavePhase::WaitingForApproval
                         | WavePhase::Running
                         | WavePhase::Baking
+                        | WavePhase::WaitingToPass
                 ) {
                     wave.phase = WavePhase::Skipped;
                     wave.ended_at = Some(now);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::{FleetRollout, OnHubLoss, RollbackPhase};
 use crate::name::{ClusterName, Digest, Fence, FleetRolloutName, Person, ReleaseId, Revision};
 use crate::release::{Content, Permit, Previous, Release, ReleasePhase};
+use crate::window::FleetWindow;
 
 /// One FleetRollout and all that bears on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,42 @@ pub struct Observed {
     /// Clusters where another FleetRollout governs the same Rollout (gate.md G12).
     #[serde(default)]
     pub conflicts: BTreeMap<ClusterName, FleetRolloutName>,
+    /// Every FleetWindow, by name.
+    #[serde(default)]
+    pub windows: Vec<FleetWindow>,
+    /// The newest release of every FleetRollout that this one comes after, in the document's order.
+    #[serde(default)]
+    pub before: Vec<Predecessor>,
+}
+
+/// A FleetRollout that another one comes after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predecessor {
+    /// Its name.
+    pub name: FleetRolloutName,
+    /// Its newest release and where that stands; none: it has none yet.
+    #[serde(default)]
+    pub newest: Option<(ReleaseId, ReleasePhase)>,
+}
+
+impl Predecessor {
+    /// The release that has to pass first: the newest one, while it is open or after it ended badly.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<(&ReleaseId, ReleasePhase)> {
+        let (release, phase) = self.newest.as_ref()?;
+        match phase {
+            ReleasePhase::Succeeded | ReleasePhase::Withdrawn => None,
+            ReleasePhase::Waiting
+            | ReleasePhase::Progressing
+            | ReleasePhase::Halted
+            | ReleasePhase::RollingBack
+            | ReleasePhase::Failed
+            | ReleasePhase::RolledBack
+            | ReleasePhase::RolledBackPartially
+            | ReleasePhase::Superseded => Some((release, *phase)),
+        }
+    }
 }
 
 /// A first deploy of an older digest than these waits for a person: a fleet's sets stay small.

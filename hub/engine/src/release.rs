@@ -1,8 +1,12 @@
 //! One version on its way: releases, waves, targets, permits, approvals as the database holds them. In: rows. Out: their
 //! types and the questions that every rule asks of them. It must not decide.
 
+mod approval;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use approval::{Approval, Stage};
 
 use crate::name::{ClusterName, Digest, Fence, Person, ReleaseId, Revision};
 use crate::waves::ReleasePlan;
@@ -171,6 +175,8 @@ pub enum WavePhase {
     Running,
     /// Every target has ended; it is being watched.
     Baking,
+    /// Its bake is over and persons have to agree that it passes.
+    WaitingToPass,
     /// Ended well.
     Passed,
     /// Ended badly.
@@ -188,6 +194,7 @@ impl WavePhase {
             Self::WaitingForApproval => "WaitingForApproval",
             Self::Running => "Running",
             Self::Baking => "Baking",
+            Self::WaitingToPass => "WaitingToPass",
             Self::Passed => "Passed",
             Self::Failed => "Failed",
             Self::Skipped => "Skipped",
@@ -388,37 +395,6 @@ pub enum Direction {
     Rollback,
 }
 
-/// One person's agreement to one wave.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Approval {
-    /// The stored row.
-    pub id: u64,
-    /// The wave's number.
-    pub wave: u32,
-    /// Who, by certificate.
-    pub person: Person,
-    /// Their groups, by certificate.
-    #[serde(default)]
-    pub groups: Vec<String>,
-    /// What they wrote.
-    #[serde(default)]
-    pub comment: String,
-    /// The plan that they saw.
-    pub plan_digest: String,
-    /// The revision that they saw.
-    #[serde(default)]
-    pub revision: Option<Revision>,
-    /// The images that they saw, sorted.
-    #[serde(default)]
-    pub images: Vec<String>,
-    /// When.
-    pub at: Timestamp,
-    /// Why it does not count any more; empty: it counts.
-    #[serde(default)]
-    pub voided: String,
-}
-
 impl Release {
     /// A wave by its number.
     #[must_use]
@@ -464,30 +440,6 @@ impl Release {
         images.sort();
         images.dedup();
         images
-    }
-
-    /// The approvals that count for a wave: by persons of the right groups, each once, for this plan and revision.
-    #[must_use]
-    pub fn approvals_that_count(&self, wave: u32) -> Vec<&Approval> {
-        let Some(spec) = self.plan.wave(wave).and_then(|wave| wave.approval.as_ref()) else {
-            return Vec::new();
-        };
-        let mut counting: Vec<&Approval> = Vec::new();
-        for approval in &self.approvals {
-            let counts = approval.wave == wave
-                && approval.voided.is_empty()
-                && approval.plan_digest == self.plan_digest
-                && approval.revision == self.revision
-                && approval
-                    .groups
-                    .iter()
-                    .any(|group| spec.groups.contains(group))
-                && !counting.iter().any(|other| other.person == approval.person);
-            if counts {
-                counting.push(approval);
-            }
-        }
-        counting
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use hub_engine::name::Digest;
 use hub_engine::observed::Cluster;
-use hub_engine::release::{Cause, ReleasePhase, WavePhase};
+use hub_engine::release::{Cause, ReleasePhase, Stage, WavePhase};
 use hub_engine::{Action, ClusterName, Decision, Fence, Observed, Plan, ReleaseId};
 use jiff::Timestamp;
 use sqlx::PgConnection;
@@ -109,8 +109,15 @@ impl Writer<'_> {
             | Action::SetWaiting { .. }
             | Action::GrantPermit { .. }
             | Action::RevokePermit { .. } => self.write_gate(action).await,
-            Action::RequestApproval { release, wave } => {
-                let asked = WaveChange::to(WavePhase::WaitingForApproval);
+            Action::RequestApproval {
+                release,
+                wave,
+                stage,
+            } => {
+                let asked = WaveChange::to(match stage {
+                    Stage::Before => WavePhase::WaitingForApproval,
+                    Stage::After => WavePhase::WaitingToPass,
+                });
                 self.wave(*release, *wave, asked).await
             }
             Action::StartWave { release, wave } => {

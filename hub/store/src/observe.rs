@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ::time::OffsetDateTime;
 use hub_engine::name::{Digest, RolloutName};
-use hub_engine::observed::{Change, Cluster, Gate, PASSED_MAX, PastRelease, Rollout};
+use hub_engine::observed::{Change, Cluster, Gate, PASSED_MAX, PastRelease, Predecessor, Rollout};
 use hub_engine::release::{Content, Release, ReleasePhase};
 use hub_engine::{ClusterName, FleetRollout, FleetRolloutName, Observed, ReleaseId};
 use sqlx::PgConnection;
@@ -15,7 +15,7 @@ use crate::cluster::{self, ClusterRow};
 use crate::desired::{GateOfRow, OF_ROLLOUT};
 use crate::row::row;
 use crate::time::from_db;
-use crate::{Result, release, request, rollout};
+use crate::{Result, fleet_window, release, request, rollout};
 
 /// Releases whose outline is remembered when content is compared: a digest older than all of these opens a new one.
 const PAST_MAX: i64 = 200;
@@ -37,6 +37,13 @@ pub(crate) const CHANGES: &str = "select id, cluster, was, now from changes \
 pub(crate) const BARRED: &str =
     "select digest, release from barred where fleet_rollout = $1 order by digest";
 
+pub(crate) const NEWEST: &str = "select number, phase from releases where fleet_rollout = $1 \
+     order by number desc limit 1";
+
+row! {
+    /// A FleetRollout's newest release.
+    NewestRow { number: i64, phase: String }
+}
 row! {
     /// A release's outline.
     PastRow {
@@ -86,8 +93,37 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
         barred: barred(tx, &name).await?,
         passed: passed(tx, &name).await?,
         conflicts,
+        windows: fleet_window::list(tx).await?,
+        before: before(tx, &fleet_rollout.after).await?,
         fleet_rollout,
     })
+}
+
+/// The newest release of each FleetRollout that this one comes after.
+async fn before(tx: &mut PgConnection, after: &[FleetRolloutName]) -> Result<Vec<Predecessor>> {
+    let mut all = Vec::new();
+    for name in after {
+        let row: Option<NewestRow> = sqlx::query_as(NEWEST)
+            .bind(name.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let newest = match row {
+            None => None,
+            Some(row) => {
+                let id = ReleaseId {
+                    fleet_rollout: name.clone(),
+                    number: row.number.unsigned_abs(),
+                };
+                let phase = release::named::<ReleasePhase>("the phase of a release", &row.phase)?;
+                Some((id, phase))
+            }
+        };
+        all.push(Predecessor {
+            name: name.clone(),
+            newest,
+        });
+    }
+    Ok(all)
 }
 
 type Gates = BTreeMap<ClusterName, (FleetRolloutName, Gate)>;

@@ -3,7 +3,7 @@
 
 use ::time::OffsetDateTime;
 use hub_engine::name::Revision;
-use hub_engine::release::{Approval, Cause, Release, ReleasePhase, Wave, WavePhase};
+use hub_engine::release::{Approval, Cause, Release, ReleasePhase, Stage, Wave, WavePhase};
 use hub_engine::waves::ReleasePlan;
 use hub_engine::{ClusterName, FleetRolloutName, Reason, ReleaseId};
 
@@ -24,7 +24,7 @@ pub(crate) const NUMBERS: &str =
 pub(crate) const WAVES: &str = "select number, name, phase, started_at, bake_until, ended_at, verdict from waves \
      where fleet_rollout = $1 and release = $2 order by number";
 pub(crate) const APPROVALS: &str = "select id, wave, person, groups, comment, plan_digest, revision, images, approved_at, \
-     voided from approvals where fleet_rollout = $1 and release = $2 order by id";
+     voided, stage from approvals where fleet_rollout = $1 and release = $2 order by id";
 
 row! {
     /// A release without what is under it.
@@ -46,6 +46,7 @@ row! {
     ApprovalRow {
         id: i64, wave: i32, person: String, groups: Json<Vec<String>>, comment: String, plan_digest: String,
         revision: Option<String>, images: Json<Vec<String>>, approved_at: OffsetDateTime, voided: String,
+        stage: String,
     }
 }
 
@@ -211,7 +212,7 @@ pub(crate) async fn get(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<
         ended_at: from_db_opt(row.ended_at),
         waves: waves.into_iter().map(wave).collect::<Result<_>>()?,
         targets: target::of(tx, id).await?,
-        approvals: approvals.into_iter().map(approval).collect(),
+        approvals: approvals.into_iter().map(approval).collect::<Result<_>>()?,
     }))
 }
 
@@ -227,8 +228,9 @@ fn wave(row: WaveRow) -> Result<Wave> {
     })
 }
 
-fn approval(row: ApprovalRow) -> Approval {
-    Approval {
+fn approval(row: ApprovalRow) -> Result<Approval> {
+    Ok(Approval {
+        stage: named::<Stage>("the stage of an approval", &row.stage)?,
         id: row.id.unsigned_abs(),
         wave: row.wave.unsigned_abs(),
         person: row.person.into(),
@@ -239,7 +241,7 @@ fn approval(row: ApprovalRow) -> Approval {
         images: row.images.0,
         at: from_db(row.approved_at),
         voided: row.voided,
-    }
+    })
 }
 
 /// An enum by its stored name.

@@ -3,5 +3,6 @@
 
 mod applied;
 mod fixture;
+mod policies;
 mod rules;
 mod statement;

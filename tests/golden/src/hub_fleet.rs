@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hub_engine::name::{Digest, Fence};
 use hub_engine::observed::{Change, Cluster, Observed, OutcomeResult, Request, Rollout};
-use hub_engine::release::{Approval, Content, TargetState, WavePhase};
+use hub_engine::release::{Content, ReleasePhase, TargetState};
 use hub_engine::{ClusterName, Plan};
 use jiff::{SignedDuration, Timestamp};
 
@@ -30,7 +30,7 @@ pub struct Fleet {
     pub seen: BTreeSet<&'static str>,
     pub(crate) random: Random,
     versions: u64,
-    rows: u64,
+    pub(crate) rows: u64,
 }
 
 /// The time at which every story starts.
@@ -62,6 +62,8 @@ impl Fleet {
                 barred: BTreeMap::new(),
                 passed: Vec::new(),
                 conflicts: BTreeMap::new(),
+                windows: Vec::new(),
+                before: Vec::new(),
             },
             real: BTreeMap::new(),
             served: BTreeSet::new(),
@@ -111,7 +113,7 @@ impl Fleet {
     /// One random thing happens.
     pub fn event(&mut self) -> String {
         let name = self.any_cluster();
-        let happened = match self.random.below(21) {
+        let happened = match self.random.below(24) {
             0..=2 => self.push(),
             3 => self.revert(),
             4..=10 => self.agents(),
@@ -122,6 +124,8 @@ impl Fleet {
             16 => self.ask(),
             17 => self.regress(&name),
             18 => self.edit_steps(&name),
+            19 => self.payments(),
+            20 => self.freeze(),
             _ => self.wait(),
         };
         self.report();
@@ -141,6 +145,7 @@ impl Fleet {
         }
         self.approve_as("ada", "sre");
         self.approve_as("bob", "sre");
+        self.set_payments(Some(ReleasePhase::Succeeded));
         self.move_time(600);
         self.report();
     }
@@ -333,47 +338,6 @@ impl Fleet {
             reason: "because".to_owned(),
         });
         "a person asks for a release".to_owned()
-    }
-
-    fn approve(&mut self) -> String {
-        let person = self.random.pick(&["ada", "bob"]);
-        let group = self.random.pick(&["sre", "sre", "dev"]);
-        self.approve_as(person, group);
-        format!("{person} of {group} approves")
-    }
-
-    fn approve_as(&mut self, person: &str, group: &str) {
-        let now = self.observed.now;
-        let id = self.rows + 1;
-        let Some(release) = self
-            .observed
-            .releases
-            .iter_mut()
-            .find(|release| !release.phase.ended())
-        else {
-            return;
-        };
-        let Some(wave) = release
-            .waves
-            .iter()
-            .find(|wave| wave.phase == WavePhase::WaitingForApproval)
-        else {
-            return;
-        };
-        let number = wave.number;
-        self.rows = id;
-        release.approvals.push(Approval {
-            id,
-            wave: number,
-            person: person.into(),
-            groups: vec![group.to_owned()],
-            comment: String::new(),
-            plan_digest: release.plan_digest.clone(),
-            revision: release.revision.clone(),
-            images: release.images_of_wave(number),
-            at: now,
-            voided: String::new(),
-        });
     }
 
     /// Connected agents tell what they have.

@@ -8,4 +8,5 @@ pub mod agent_random;
 pub mod experiment_fixture;
 pub mod hub_agents;
 pub mod hub_fleet;
+mod hub_people;
 pub mod hub_random;

@@ -89,9 +89,11 @@ fn reason_word(reason: &Reason) -> &'static str {
         Why::RollbackQueued { .. } => "RollbackQueued",
         Why::RollbackUnreachable { .. } => "RollbackUnreachable",
         Why::NotTakenBack { .. } => "NotTakenBack",
+        Why::WindowClosed { .. } => "WindowClosed",
+        Why::WaitingForFleetRollout { .. } => "WaitingForFleetRollout",
     }
 }
-const REASONS: usize = 23;
+const REASONS: usize = 25;
 
 fn actions_text(plan: &Plan) -> String {
     let mut text = String::new();

@@ -1,12 +1,16 @@
 //! Permits (S1, S20, G17, G22). In: a grant or revocation. Out: whether the facts allow it. It must not take the target's
 //! state for the facts about its cluster.
 
+use jiff::Timestamp;
+
 use super::{Findings, wave};
 use crate::action::Action;
 use crate::document::OnFailure;
 use crate::name::Digest;
 use crate::observed::{Cluster, Observed};
-use crate::release::{Direction, Release, ReleasePhase, Target, TargetState, WavePhase};
+use crate::reconcile::standing;
+use crate::release::{Direction, Release, ReleasePhase, Stage, Target, TargetState, WavePhase};
+use crate::window::Standing;
 
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
     let Some(release) = action.release().and_then(|number| state.release(number)) else {
@@ -23,6 +27,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         direction,
         digest,
         delivery,
+        start_by,
         ..
     } = action
     else {
@@ -37,6 +42,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
     match direction {
         Direction::Forward => {
             forward(findings, state, release, target, cluster, digest);
+            in_window(findings, state, cluster, *start_by);
             let bound = target
                 .content
                 .as_ref()
@@ -45,7 +51,39 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
                 format!("{delivery} is not how {} delivers", cluster.name)
             });
         }
-        Direction::Rollback => rollback(findings, state, release, target, cluster, digest),
+        Direction::Rollback => {
+            rollback(findings, state, release, target, cluster, digest);
+            if state.fleet_rollout.calendar.rollback_waits {
+                let standing = standing(state, &cluster.name);
+                let open = matches!(standing, Standing::Open { .. });
+                findings.need(open, "S12", || {
+                    format!("{} goes back while no window is open", cluster.name)
+                });
+            }
+        }
+    }
+}
+
+/// S12: nothing starts outside a window, nor may it start later than the window's end.
+fn in_window(
+    findings: &mut Findings,
+    state: &Observed,
+    cluster: &Cluster,
+    start_by: Option<Timestamp>,
+) {
+    let name = &cluster.name;
+    match standing(state, name) {
+        Standing::Open { until: None } => {}
+        Standing::Open { until: Some(until) } => {
+            findings.need(
+                start_by.is_some_and(|moment| moment <= until),
+                "S12",
+                || format!("{name} may start after its window closes at {until}"),
+            );
+        }
+        Standing::Closed { until, why } => findings.need(false, "S12", || {
+            format!("{name} starts while it is closed until {until}: {why}")
+        }),
     }
 }
 
@@ -63,7 +101,7 @@ fn forward(
         release.phase == ReleasePhase::Succeeded && state.newest_number() == release.id.number;
     if !straggler {
         wave::in_turn(findings, release, target.wave);
-        wave::approved(findings, release, target.wave);
+        wave::approved(findings, state, release, (target.wave, Stage::Before));
         let running = release
             .wave(target.wave)
             .is_some_and(|wave| wave.phase == WavePhase::Running);

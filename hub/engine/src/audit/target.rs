@@ -4,7 +4,7 @@ use super::Findings;
 use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence};
 use crate::observed::{Observed, OutcomeResult};
-use crate::reconcile::carries;
+use crate::reconcile::{carries, missed_at};
 use crate::release::{Content, Direction, ReleasePhase, Target, TargetState};
 
 #[allow(clippy::too_many_lines, reason = "one arm a variant")]
@@ -175,8 +175,10 @@ fn set(
             let refused = outcome(state, target) == Some(OutcomeResult::Refused);
             // A straggler that never had a permit may catch up.
             let never = target.permit.is_none();
+            // Its agent is in contact and had not started when its permit's time was over.
+            let missed = missed(state, target);
             findings.need(
-                target.state.before_permit() || never || refused,
+                target.state.before_permit() || never || refused || missed,
                 "S9",
                 || format!("{cluster} is held again and did not refuse its permit"),
             );
@@ -204,6 +206,15 @@ fn set(
             findings.need(!late, "S9", || format!("{cluster} has succeeded and fails"));
         }
     }
+}
+
+fn missed(state: &Observed, target: &Target) -> bool {
+    let (Some(permit), Some(cluster)) = (&target.permit, state.cluster(&target.cluster)) else {
+        return false;
+    };
+    let heard = permit.start_by.is_some() && cluster.last_seen >= permit.start_by;
+    let over = missed_at(permit, cluster).is_some_and(|missed| state.now >= missed);
+    cluster.connected && heard && over
 }
 
 /// What its agent said about exactly this permit.

@@ -205,6 +205,11 @@ fn under_way(
         );
         return;
     }
+    if may_be_permitted_again(planner, release)
+        && super::windows::give_back(planner, number, permit, cluster)
+    {
+        return;
+    }
     if cluster.connected {
         started(planner, number, permit, cluster);
     } else {

@@ -160,6 +160,7 @@ fn grant(planner: &mut Planner, number: u64) {
         numbers.sort_unstable_by(|a, b| b.cmp(a));
     }
     for wave in numbers {
+        let mut closed = false;
         for target in release.targets_of(wave) {
             if need(target, planner.cluster(&target.cluster)) != Need::Permit {
                 continue;
@@ -170,6 +171,11 @@ fn grant(planner: &mut Planner, number: u64) {
             if in_flight >= most && connected {
                 return;
             }
+            // Closed for this one: it waits, and earlier waves wait for it.
+            if !super::windows::rollback_may(planner, target) {
+                closed = true;
+                continue;
+            }
             if one(planner, &release, target) && connected {
                 in_flight += 1;
             }
@@ -179,7 +185,7 @@ fn grant(planner: &mut Planner, number: u64) {
         let busy = release
             .targets_of(wave)
             .any(|target| reachable_and_going(planner, &release, target));
-        if busy {
+        if busy || closed {
             return;
         }
     }

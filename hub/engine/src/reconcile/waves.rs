@@ -1,14 +1,19 @@
 //! Waves in their order (S1, gate.md G25). In: how targets stand, approvals, the database's time. Out: permits, wave by wave.
 //! A wave passes when every target has ended, failures are within its budget and its bake is over since the last success.
 
+use jiff::Timestamp;
 use serde_json::json;
 
+use super::approvals::{self, approved};
 use super::flight::{end, standing};
 use super::planner::Planner;
+use super::{turn, windows};
 use crate::action::Action;
 use crate::document::{Missing, OnFailure};
-use crate::planted::Planted;
-use crate::release::{Direction, Release, ReleasePhase, Target, TargetState, Wave, WavePhase};
+use crate::planted::{Bug, Planted};
+use crate::release::{
+    Direction, Release, ReleasePhase, Stage, Target, TargetState, Wave, WavePhase,
+};
 
 /// What is left to do in this round.
 enum Step {
@@ -66,16 +71,17 @@ fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
     if fail_if_over_budget(planner, number, wave) {
         return Step::Wait;
     }
-    void_approvals(planner, number, wave);
+    approvals::void(planner, number, wave);
     let Some((release, now_wave)) = look(planner, number, wave) else {
         return Step::Wait;
     };
-    if all_ended(planner, &release, wave) && now_wave.phase != WavePhase::Baking {
+    let watched = matches!(now_wave.phase, WavePhase::Baking | WavePhase::WaitingToPass);
+    if all_ended(planner, &release, wave) && !watched {
         return landed(planner, &release, &now_wave);
     }
     match now_wave.phase {
         WavePhase::Pending | WavePhase::WaitingForApproval => {
-            if !approved(planner, &release, &now_wave) {
+            if !turn::has_come(planner) || !approved(planner, &release, &now_wave, Stage::Before) {
                 return Step::Wait;
             }
             start(planner, &release, wave);
@@ -88,12 +94,13 @@ fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
             one_more_look(planner, number, wave)
         }
         WavePhase::Running => {
-            if approved(planner, &release, &now_wave) {
+            if approved(planner, &release, &now_wave, Stage::Before) {
                 grant(planner, number, wave);
             }
             one_more_look(planner, number, wave)
         }
         WavePhase::Baking => bake(planner, &now_wave, number),
+        WavePhase::WaitingToPass => pass(planner, &release, &now_wave, json!(now_wave.bake_until)),
         WavePhase::Passed => Step::Next,
         WavePhase::Failed | WavePhase::Skipped => Step::Wait,
     }
@@ -165,18 +172,25 @@ fn fail_if_over_budget(planner: &mut Planner, number: u64, wave: u32) -> bool {
         .collect();
     let all = release.targets_of(wave).count();
     let most = planned.max_failed.of(all);
-    if failed.len() <= most || planner.bug.is(Planted::BudgetIgnored) {
+    let over = over_release_budget(&release, planner.bug);
+    if (failed.len() <= most && over.is_none()) || planner.bug.is(Planted::BudgetIgnored) {
         return false;
     }
     let first = failed
         .first()
-        .map(|target| format!("{}: {}", target.cluster, target.message))
+        .map(|target| format!("; {}: {}", target.cluster, target.message))
         .unwrap_or_default();
-    let why = format!(
-        "{} of {all} failed in wave {wave} ({}), {most} may; {first}",
-        failed.len(),
-        planned.name
-    );
+    let why = match over.filter(|_| failed.len() <= most) {
+        Some((failed, most)) => {
+            let all = release.targets.len();
+            format!("{failed} of {all} failed in the release, {most} may{first}")
+        }
+        None => format!(
+            "{} of {all} failed in wave {wave} ({}), {most} may{first}",
+            failed.len(),
+            planned.name
+        ),
+    };
     let evidence = json!({"failed": failed.len(), "most": most, "targets": standing(&release)});
     planner.act(
         Action::FailWave {
@@ -208,65 +222,19 @@ fn fail_if_over_budget(planner: &mut Planner, number: u64, wave: u32) -> bool {
     true
 }
 
-/// A digest bound after an approval, with images that the approval did not cover, voids it (gate.md G25).
-fn void_approvals(planner: &mut Planner, number: u64, wave: u32) {
-    let Some(release) = planner.release(number) else {
-        return;
-    };
-    let images = release.images_of_wave(wave);
-    let counting = release.approvals_that_count(wave).into_iter();
-    let stale =
-        counting.filter(|approval| !images.iter().all(|image| approval.images.contains(image)));
-    let approvals: Vec<u64> = stale.map(|approval| approval.id).collect();
-    if !approvals.is_empty() {
-        let why = "a cluster reported other images than were approved".to_owned();
-        planner.act(
-            Action::VoidApprovals {
-                release: number,
-                wave,
-                approvals,
-                why,
-            },
-            json!({"images": images}),
-        );
-    }
-}
-
-/// Whether persons have agreed; asks for it once if not.
-fn approved(planner: &mut Planner, release: &Release, wave: &Wave) -> bool {
-    let number = release.id.number;
-    let Some(spec) = release
-        .plan
-        .wave(wave.number)
-        .and_then(|wave| wave.approval.as_ref())
-    else {
-        return true;
-    };
-    let have = release.approvals_that_count(wave.number).len();
-    if have >= usize::try_from(spec.required).unwrap_or(usize::MAX)
-        || planner.bug.is(Planted::ApprovalIgnored)
-    {
-        return true;
-    }
-    if wave.phase != WavePhase::WaitingForApproval {
-        let evidence = json!({"have": have, "required": spec.required, "groups": spec.groups});
-        planner.act(
-            Action::RequestApproval {
-                release: number,
-                wave: wave.number,
-            },
-            evidence,
-        );
-    }
-    false
+/// (failed, may fail) in the release as a whole, if that is over its own budget.
+pub(crate) fn over_release_budget(release: &Release, bug: Bug) -> Option<(usize, usize)> {
+    let most = release.plan.max_failed?.of(release.targets.len());
+    let failed = release
+        .targets
+        .iter()
+        .filter(|target| counts_as_failed(release, target))
+        .count();
+    (failed > most && !bug.is(Planted::ReleaseBudgetIgnored)).then_some((failed, most))
 }
 
 fn start(planner: &mut Planner, release: &Release, wave: u32) {
-    let approvals: Vec<_> = release
-        .approvals_that_count(wave)
-        .into_iter()
-        .map(|approval| (approval.id, approval.person.clone()))
-        .collect();
+    let approvals = approvals::named(release, wave, Stage::Before);
     let before: Vec<_> = release
         .waves
         .iter()
@@ -309,9 +277,9 @@ fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
                 );
                 return Step::Wait;
             }
-            pass(planner, release, wave.number, json!(last))
+            pass(planner, release, wave, json!(last))
         }
-        None => pass(planner, release, wave.number, json!(null)),
+        None => pass(planner, release, wave, json!(null)),
     }
 }
 
@@ -322,11 +290,16 @@ fn bake(planner: &mut Planner, wave: &Wave, number: u64) -> Step {
     let Some(release) = planner.release(number).filter(|_| over) else {
         return Step::Wait;
     };
-    pass(planner, &release, wave.number, json!(wave.bake_until))
+    pass(planner, &release, wave, json!(wave.bake_until))
 }
 
-fn pass(planner: &mut Planner, release: &Release, wave: u32, baked: serde_json::Value) -> Step {
-    let evidence = json!({"baked": baked, "now": planner.state.now, "targets": standing(release)});
+fn pass(planner: &mut Planner, release: &Release, wave: &Wave, baked: serde_json::Value) -> Step {
+    if !approved(planner, release, wave, Stage::After) {
+        return Step::Wait;
+    }
+    let approvals = approvals::named(release, wave.number, Stage::After);
+    let evidence = json!({"baked": baked, "now": planner.state.now, "targets": standing(release), "approvals": approvals});
+    let wave = wave.number;
     planner.act(
         Action::PassWave {
             release: release.id.number,
@@ -355,8 +328,11 @@ pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
         if in_flight >= most && !planner.bug.is(Planted::ConcurrencyIgnored) {
             return;
         }
+        let Some(until) = windows::open_until(planner, target) else {
+            continue;
+        };
         if may_start(planner, target) {
-            permit(planner, &release, target, in_flight, most);
+            permit(planner, &release, target, until, (in_flight, most));
             in_flight += 1;
         }
     }
@@ -390,8 +366,8 @@ fn permit(
     planner: &mut Planner,
     release: &Release,
     target: &Target,
-    in_flight: usize,
-    most: usize,
+    until: Option<Timestamp>,
+    (in_flight, most): (usize, usize),
 ) {
     let Some(content) = &target.content else {
         return;
@@ -401,14 +377,14 @@ fn permit(
         .wave(target.wave)
         .map(|wave| wave.name.clone())
         .unwrap_or_default();
-    let evidence = json!({"in_flight": in_flight, "most": most, "held": content.digest, "now": planner.state.now});
+    let evidence = json!({"in_flight": in_flight, "most": most, "held": content.digest, "now": planner.state.now, "window_until": until});
     let action = Action::GrantPermit {
         release: number,
         cluster: target.cluster.clone(),
         direction: Direction::Forward,
         digest: content.digest.clone(),
         delivery: content.delivery.clone(),
-        start_by: Some(release.plan.progress_deadline.after(planner.state.now)),
+        start_by: Some(windows::start_by(planner, release, until)),
         max_step: None,
         why: format!(
             "wave {} of {} ({name}) of release {}",

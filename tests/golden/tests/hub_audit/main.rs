@@ -8,6 +8,7 @@
 )]
 
 mod clusters;
+mod policies;
 mod releases;
 mod waves;
 
@@ -125,6 +126,7 @@ fn every_planted_bad_plan_is_found() {
         .iter()
         .chain(&clusters::CLUSTERS)
         .chain(&releases::RELEASES)
+        .chain(&policies::POLICIES)
         .collect();
     assert!(
         all.len() >= LEAST,
