@@ -2,6 +2,8 @@
 //! snapshot would show it. The planner, the audit, the properties and the store's own tests all use this one; it must not
 //! choose anything.
 
+pub(crate) mod obey;
+
 use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence, ReleaseId};
 use crate::observed::{Gate, Observed, PASSED_MAX, PastRelease};
@@ -159,6 +161,7 @@ impl Observed {
             Action::Unbar { digest, .. } => {
                 self.barred.remove(digest);
             }
+            Action::Obey { .. } => self.obey(action),
         }
         for past in &mut self.past {
             if let Some(release) = self
@@ -167,6 +170,7 @@ impl Observed {
                 .find(|release| release.id.number == past.number)
             {
                 past.phase = release.phase;
+                past.touched = past.touched || release.targets.iter().any(Target::touched);
             }
         }
     }
@@ -265,6 +269,7 @@ impl Observed {
             bake_until: None,
             ended_at: None,
             verdict: String::new(),
+            promoted: false,
         });
         let targets = numbered().flat_map(|(number, wave)| {
             wave.clusters
@@ -287,6 +292,7 @@ impl Observed {
             waves: waves.collect(),
             targets: targets.collect(),
             approvals: Vec::new(),
+            word: crate::verb::Word::default(),
         };
         self.past.push(PastRelease {
             number: *release,
@@ -294,6 +300,7 @@ impl Observed {
             phase: *phase,
             digests: Vec::new(),
             overtook: *overtook,
+            touched: false,
         });
         self.releases.push(opened);
     }
