@@ -2,6 +2,8 @@
 //! snapshot would show it. The planner, the audit, the properties and the store's own tests all use this one; it must not
 //! choose anything.
 
+pub(crate) mod obey;
+
 use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence, ReleaseId};
 use crate::observed::{Cluster, Gate, Observed, PASSED_MAX, PastRelease};
@@ -161,6 +163,7 @@ impl Observed {
             Action::Unbar { digest, .. } => {
                 self.barred.remove(digest);
             }
+            Action::Obey { .. } => self.obey(action),
         }
         for past in &mut self.past {
             if let Some(release) = self
@@ -169,6 +172,7 @@ impl Observed {
                 .find(|release| release.id.number == past.number)
             {
                 past.phase = release.phase;
+                past.touched = past.touched || release.targets.iter().any(Target::touched);
             }
         }
     }
@@ -270,6 +274,7 @@ impl Observed {
             bake_until: None,
             ended_at: None,
             verdict: String::new(),
+            promoted: false,
         });
         let targets = numbered().flat_map(|(number, wave)| {
             wave.clusters
@@ -292,6 +297,7 @@ impl Observed {
             waves: waves.collect(),
             targets: targets.collect(),
             approvals: Vec::new(),
+            word: crate::verb::Word::default(),
         };
         self.past.push(PastRelease {
             number: *release,
@@ -299,6 +305,7 @@ impl Observed {
             phase: *phase,
             digests: Vec::new(),
             overtook: *overtook,
+            touched: false,
         });
         self.releases.push(opened);
     }

@@ -16,6 +16,7 @@ pub mod planted;
 pub mod reason;
 mod reconcile;
 pub mod release;
+pub mod verb;
 pub mod waves;
 
 pub use action::{Action, Decision};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::{FleetRollout, OnHubLoss, RollbackPhase};
 use crate::name::{ClusterName, Digest, Fence, FleetRolloutName, Person, ReleaseId, Revision};
 use crate::release::{Content, Permit, Previous, Release, ReleasePhase};
+use crate::verb::{Stop, Verb};
 
 /// One FleetRollout and all that bears on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ pub struct Observed {
     /// Content changes seen by connected agents and not decided yet, by id.
     #[serde(default)]
     pub changes: Vec<Change>,
-    /// Requests by persons to open a release, not decided yet, by id.
+    /// What persons asked for, not decided yet, by id.
     #[serde(default)]
     pub requests: Vec<Request>,
     /// Digests that failed, and in which release.
@@ -42,6 +43,9 @@ pub struct Observed {
     /// Clusters where another FleetRollout governs the same Rollout (gate.md G12).
     #[serde(default)]
     pub conflicts: BTreeMap<ClusterName, FleetRolloutName>,
+    /// A person stopped it, or the whole fleet (gate.md G30).
+    #[serde(default)]
+    pub stopped: Option<Stop>,
 }
 
 /// A first deploy of an older digest than these waits for a person: a fleet's sets stay small.
@@ -64,6 +68,9 @@ pub struct PastRelease {
     /// Its count of overtaken releases (gate.md G26).
     #[serde(default)]
     pub overtook: u32,
+    /// Whether it ever permitted a cluster to start.
+    #[serde(default)]
+    pub touched: bool,
 }
 
 /// A cluster as the hub knows it.
@@ -138,6 +145,9 @@ pub struct Terms {
     /// Digests whose first deploy is free (gate.md G10), sorted.
     #[serde(default)]
     pub passed: Vec<Digest>,
+    /// Nothing starts and what is in flight holds at its step: what it shows (gate.md G30).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
 }
 
 /// What a held cluster shows.
@@ -289,7 +299,7 @@ pub struct Change {
     pub now: Content,
 }
 
-/// A person asking for a release of what the clusters hold.
+/// A person's word: a release of what the clusters hold, or something about a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -299,6 +309,12 @@ pub struct Request {
     pub person: Person,
     /// Why.
     pub reason: String,
+    /// What.
+    #[serde(default)]
+    pub verb: Verb,
+    /// Which release it is about; none for a start.
+    #[serde(default)]
+    pub release: Option<u64>,
 }
 
 impl Rollout {

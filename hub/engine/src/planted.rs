@@ -27,11 +27,19 @@ pub enum Planted {
     SentenceNeverSettles,
     /// A permit names the steps of the first report, whatever became of them.
     StepsNotFollowed,
+    /// A paused release starts clusters.
+    PauseIgnored,
+    /// A stopped FleetRollout starts clusters.
+    StopIgnored,
+    /// What had finished goes back although a person said that it stays.
+    ScopeIgnored,
+    /// A cluster that a person passed over catches up.
+    SkipForgotten,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::UnknownCountsAsDone,
         Self::BakeIgnored,
         Self::ApprovalIgnored,
@@ -43,6 +51,10 @@ impl Planted {
         Self::RollbackInWaveOrder,
         Self::SentenceNeverSettles,
         Self::StepsNotFollowed,
+        Self::PauseIgnored,
+        Self::StopIgnored,
+        Self::ScopeIgnored,
+        Self::SkipForgotten,
     ];
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::name::{ClusterName, Digest, FleetRolloutName, ReleaseId};
+use crate::name::{ClusterName, Digest, FleetRolloutName, Person, ReleaseId};
 
 /// A reason and what it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +104,13 @@ pub enum Why {
     NotTakenBack {
         message: String,
     },
+    Paused {
+        by: Person,
+        reason: String,
+    },
+    Stopped {
+        message: String,
+    },
 }
 
 impl Why {
@@ -134,6 +141,8 @@ impl Why {
             Self::RollbackQueued { .. } => "RollbackQueued",
             Self::RollbackUnreachable { .. } => "RollbackUnreachable",
             Self::NotTakenBack { .. } => "NotTakenBack",
+            Self::Paused { .. } => "Paused",
+            Self::Stopped { .. } => "Stopped",
         }
     }
 }
@@ -199,6 +208,8 @@ impl fmt::Display for Why {
             Self::RollbackQueued { in_flight, most } => write!(f, "waits for its turn to go back, last wave first (going back: {in_flight} of at most {most})"),
             Self::RollbackUnreachable { digest } => write!(f, "goes back to {digest} as soon as its agent is heard again"),
             Self::NotTakenBack { message } => write!(f, "could not be taken back: {message}"),
+            Self::Paused { by, reason } => write!(f, "paused by {by}: {reason}"),
+            Self::Stopped { message } => write!(f, "nothing starts, and what is in flight holds at its step: {message}"),
         }
     }
 }

@@ -10,6 +10,7 @@ mod opening;
 mod planner;
 mod reasons;
 mod rollback;
+mod verbs;
 mod waves;
 
 pub(crate) use matching::carries;

@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use crate::amount::{Amount, Seconds};
 use crate::canonical;
 use crate::document::{
-    ApprovalSpec, FleetRollout, Membership, OnFailure, default_max_concurrent, default_max_failed,
+    ApprovalSpec, Expedite, FleetRollout, Membership, OnFailure, default_max_concurrent,
+    default_max_failed,
 };
 use crate::name::ClusterName;
 
@@ -28,6 +29,9 @@ pub struct ReleasePlan {
     /// For clusters that are silent, unchanged or without the Rollout.
     #[serde(default)]
     pub membership: Membership,
+    /// What it may shorten when a person expedites it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expedite: Option<Expedite>,
 }
 
 /// One wave with its clusters.
@@ -132,5 +136,6 @@ pub fn plan_waves(
         on_failure: fleet_rollout.on_failure,
         progress_deadline: fleet_rollout.progress_deadline,
         membership: fleet_rollout.membership,
+        expedite: fleet_rollout.expedite,
     }
 }

@@ -5,3 +5,4 @@ mod applied;
 mod fixture;
 mod rules;
 mod statement;
+mod words;

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use hub_engine::FleetRollout;
 use hub_engine::amount::{Amount, Seconds};
 use hub_engine::document::{
-    ApprovalSpec, Enforcement, Membership, Missing, OnFailure, OnHubLoss, RollbackPhase, Selector,
-    Supersede, Unchanged, Unreachable, WaveSpec,
+    ApprovalSpec, Enforcement, Expedite, Membership, Missing, OnFailure, OnHubLoss, RollbackPhase,
+    Selector, Supersede, Unchanged, Unreachable, WaveSpec,
 };
 use hub_engine::name::RolloutName;
 
@@ -90,6 +90,7 @@ pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
         on_hub_loss: OnHubLoss::Finish,
         rollback_phase: RollbackPhase::Degraded,
         supersede: random.pick(&[Supersede::Finish, Supersede::Replace]),
+        expedite: random.percent(50).then_some(Expedite { bake: Seconds(60) }),
     }
 }
 

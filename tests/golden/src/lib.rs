@@ -9,3 +9,4 @@ pub mod experiment_fixture;
 pub mod hub_agents;
 pub mod hub_fleet;
 pub mod hub_random;
+pub mod hub_words;

@@ -201,6 +201,9 @@ fn spec_of(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
         .take("supersede")
         .and_then(|node| policy::supersede(reader, &node))
         .unwrap_or_default();
+    let expedite = fields
+        .take("expedite")
+        .and_then(|node| policy::expedite(reader, &node));
     policy::lockstep(reader, &mut fields);
     for name in NOT_BUILT {
         reader.not_built(&mut fields, name);
@@ -218,6 +221,7 @@ fn spec_of(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
         on_hub_loss,
         rollback_phase,
         supersede,
+        expedite,
     })
 }
 

@@ -1,12 +1,14 @@
 //! What is waited for, after every step. In: the state that the plan leads to. Out: reasons, and the next moment at which
 //! time alone changes something. It must not act.
 
+mod word;
+
 use jiff::Timestamp;
 
 use super::join::held_content;
 use super::matching::carries;
-use super::rollback::{Need, need};
-use crate::document::{OnFailure, Unreachable};
+use super::rollback::{Need, at_once, need};
+use crate::document::Unreachable;
 use crate::observed::{Cluster, Observed};
 use crate::reason::{Reason, Why};
 use crate::release::{Release, ReleasePhase, Target, TargetState, Wave, WavePhase};
@@ -30,6 +32,7 @@ pub(super) fn all(state: &Observed) -> Vec<Reason> {
             "groundswell get clusters".to_owned(),
         );
     }
+    list.stop();
     for release in &state.releases {
         list.release(release);
     }
@@ -58,6 +61,7 @@ impl List<'_> {
     }
 
     fn release(&mut self, release: &Release) {
+        self.word(release);
         match release.phase {
             ReleasePhase::Waiting => {
                 if let Some(active) = self.state.active() {
@@ -74,11 +78,7 @@ impl List<'_> {
                 }
             }
             ReleasePhase::Progressing => {
-                if let Some(wave) = release
-                    .waves
-                    .iter()
-                    .find(|wave| wave.phase != WavePhase::Passed)
-                {
+                if let Some(wave) = release.waves.iter().find(|wave| !wave.phase.behind()) {
                     self.wave(release, wave);
                 }
             }
@@ -110,7 +110,8 @@ impl List<'_> {
             | ReleasePhase::RolledBack
             | ReleasePhase::RolledBackPartially
             | ReleasePhase::Superseded
-            | ReleasePhase::Withdrawn => {}
+            | ReleasePhase::Withdrawn
+            | ReleasePhase::Aborted => {}
         }
         for target in &release.targets {
             self.target(release, target);
@@ -120,7 +121,7 @@ impl List<'_> {
     fn remaining(&self, release: &Release) -> u32 {
         let open = release.targets.iter().filter(|target| {
             matches!(
-                need(target, self.state.cluster(&target.cluster)),
+                need(release, target, self.state.cluster(&target.cluster)),
                 Need::Permit | Need::Outcome
             )
         });
@@ -275,6 +276,9 @@ impl List<'_> {
                 other: other.clone(),
             });
         }
+        if let Some(why) = word::held_back(self.state, release) {
+            return Some(why);
+        }
         let planned = release.plan.wave(wave.number)?;
         let in_flight = release
             .targets_of(wave.number)
@@ -297,7 +301,7 @@ impl List<'_> {
         ) {
             return;
         }
-        let why = match need(target, Some(cluster)) {
+        let why = match need(release, target, Some(cluster)) {
             Need::Nothing => return,
             Need::Lost => Why::NotTakenBack {
                 message: target.message.clone(),
@@ -321,7 +325,7 @@ impl List<'_> {
                 None => return,
             },
             Need::Permit => {
-                let OnFailure::Rollback { max_concurrent } = release.plan.on_failure else {
+                let Some(max_concurrent) = at_once(release) else {
                     return;
                 };
                 let touched = release

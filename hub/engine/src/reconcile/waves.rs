@@ -7,6 +7,8 @@ use super::flight::{end, standing};
 use super::gates::before_permit;
 use super::planner::Planner;
 use crate::action::Action;
+use crate::advance::obey::SKIPPED_BY;
+use crate::amount::Seconds;
 use crate::document::{Missing, OnFailure};
 use crate::planted::Planted;
 use crate::release::{Direction, Release, ReleasePhase, Target, TargetState, Wave, WavePhase};
@@ -25,7 +27,7 @@ pub(super) fn go_on(planner: &mut Planner, number: u64) {
         return;
     };
     for wave in &release.waves {
-        if wave.phase == WavePhase::Passed {
+        if wave.phase.behind() {
             continue;
         }
         match one_wave(planner, number, wave.number) {
@@ -43,7 +45,8 @@ fn succeed(planner: &mut Planner, number: u64) {
     let withdrawn = release
         .targets
         .iter()
-        .filter(|target| target.state == TargetState::Skipped && target.content.is_some());
+        .filter(|target| target.state == TargetState::Skipped && target.content.is_some())
+        .filter(|target| !passed_over(target));
     let withdrawn: Vec<String> = withdrawn.map(|target| target.cluster.to_string()).collect();
     let good = release
         .targets
@@ -52,7 +55,12 @@ fn succeed(planner: &mut Planner, number: u64) {
         .count();
     let evidence = json!({"targets": standing(&release)});
     if withdrawn.is_empty() {
-        let verdict = format!("served in {good} of {} clusters", release.targets.len());
+        let mut verdict = format!("served in {good} of {} clusters", release.targets.len());
+        let skipped = release.targets.iter().filter(|target| passed_over(target));
+        let skipped: Vec<&str> = skipped.map(|target| target.cluster.as_str()).collect();
+        if !skipped.is_empty() {
+            verdict.push_str(&format!("; skipped by hand: {}", skipped.join(", ")));
+        }
         end(planner, number, ReleasePhase::Succeeded, verdict, evidence);
     } else {
         let verdict = format!(
@@ -61,6 +69,17 @@ fn succeed(planner: &mut Planner, number: u64) {
         );
         end(planner, number, ReleasePhase::Withdrawn, verdict, evidence);
     }
+}
+
+/// Whether a person passed over it.
+pub(super) fn passed_over(target: &Target) -> bool {
+    target.state == TargetState::Skipped && target.message.starts_with(SKIPPED_BY)
+}
+
+/// Whether a person keeps it from starting anything (gate.md G30).
+pub(super) fn held_back(planner: &Planner, release: &Release) -> bool {
+    let stopped = planner.state.stopped.is_some() && !planner.bug.is(Planted::StopIgnored);
+    stopped || (release.word.paused.is_some() && !planner.bug.is(Planted::PauseIgnored))
 }
 
 fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
@@ -76,7 +95,7 @@ fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
     }
     match now_wave.phase {
         WavePhase::Pending | WavePhase::WaitingForApproval => {
-            if !approved(planner, &release, &now_wave) {
+            if !approved(planner, &release, &now_wave) || held_back(planner, &release) {
                 return Step::Wait;
             }
             start(planner, &release, wave);
@@ -95,8 +114,8 @@ fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
             one_more_look(planner, number, wave)
         }
         WavePhase::Baking => bake(planner, &now_wave, number),
-        WavePhase::Passed => Step::Next,
-        WavePhase::Failed | WavePhase::Skipped => Step::Wait,
+        WavePhase::Passed | WavePhase::Skipped => Step::Next,
+        WavePhase::Failed => Step::Wait,
     }
 }
 
@@ -291,11 +310,7 @@ fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
         .targets_of(wave.number)
         .filter_map(|target| target.succeeded_at)
         .max();
-    let bake = release
-        .plan
-        .wave(wave.number)
-        .map(|planned| planned.bake)
-        .unwrap_or_default();
+    let bake = bake_of(release, wave.number);
     match last {
         Some(last) => {
             let until = bake.after(last);
@@ -316,10 +331,21 @@ fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
     }
 }
 
+/// How long a wave bakes: as planned, or shorter in an expedited release; its first wave never (gate.md G30).
+fn bake_of(release: &Release, wave: u32) -> Seconds {
+    let planned = release.plan.wave(wave).map(|planned| planned.bake);
+    let planned = planned.unwrap_or_default();
+    match release.plan.expedite {
+        Some(expedite) if release.expedited() && wave > 1 => planned.min(expedite.bake),
+        Some(_) | None => planned,
+    }
+}
+
 fn bake(planner: &mut Planner, wave: &Wave, number: u64) -> Step {
-    let over = wave
-        .bake_until
-        .is_some_and(|until| planner.state.now >= until);
+    let over = wave.promoted
+        || wave
+            .bake_until
+            .is_some_and(|until| planner.state.now >= until);
     let Some(release) = planner.release(number).filter(|_| over) else {
         return Step::Wait;
     };
@@ -346,6 +372,9 @@ pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
     let Some(planned) = release.plan.wave(wave) else {
         return;
     };
+    if held_back(planner, &release) {
+        return;
+    }
     let all = release.targets_of(wave).count();
     let most = planned.max_concurrent.at_least_one_of(all);
     let mut in_flight = release

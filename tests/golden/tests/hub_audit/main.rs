@@ -10,6 +10,7 @@
 mod clusters;
 mod releases;
 mod waves;
+mod words;
 
 use std::path::Path;
 
@@ -125,6 +126,7 @@ fn every_planted_bad_plan_is_found() {
         .iter()
         .chain(&clusters::CLUSTERS)
         .chain(&releases::RELEASES)
+        .chain(&words::WORDS)
         .collect();
     assert!(
         all.len() >= LEAST,
