@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-analysis build sandbox plugin peer gate-off prerequisites lint deny
+.PHONY: help demo test bench bench-analysis bench-fleet build sandbox plugin peer gate-off prerequisites lint deny
 
 CARGO ?= cargo
 SANDBOX := target/sandbox/sandbox
@@ -35,6 +35,10 @@ bench: prerequisites sandbox ## the agent beside Argo Rollouts' controller: time
 bench-analysis: prerequisites sandbox ## the agent with many AnalysisRuns: how late it measures, CPU, memory; RUNS=10000 SECONDS=120
 	$(CARGO) build --release -p agent -p tests-bench
 	target/release/bench analysis --runs $(or $(RUNS),10000) --seconds $(or $(SECONDS),120)
+
+bench-fleet: prerequisites ## the hub with many agents: memory, decisions, re-sync, releases in waves; AGENTS=10000 RELEASES=100
+	$(CARGO) build --release -p hub -p hub-cli -p tests-bench
+	target/release/bench fleet --agents $(or $(AGENTS),10000) --releases $(or $(RELEASES),100)
 
 build: prerequisites sandbox ## all programs
 	$(CARGO) build --workspace

@@ -4,6 +4,8 @@
 //! failed, when it is due, or when a lease ends. It must not let one object hurt the others: a pass that panics or hangs
 //! is that object's failure alone.
 
+mod leave;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -296,7 +298,7 @@ impl Controller {
         match work {
             Work::Rollout(key) => self.rollout(key).await,
             Work::Run(key) => Ok(Outcome::Done(self.analysis.reconcile(key).await?)),
-            Work::Experiment(key) => Ok(self.experiments.reconcile(key).await?),
+            Work::Experiment(key) => self.experiment(key).await,
             Work::Service(key) => {
                 self.service(key).await?;
                 Ok(Outcome::Done(None))
@@ -428,3 +430,5 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
 mod refused_claim;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod workload_gone;

@@ -97,7 +97,12 @@ impl Decider {
                     return Ok(false);
                 }
                 // One FleetRollout's trouble must not keep the others waiting.
-                Err(error @ (Error::Busy { .. } | Error::Audit { .. } | Error::Corrupt { .. })) => {
+                Err(
+                    error @ (Error::Busy { .. }
+                    | Error::Audit { .. }
+                    | Error::Corrupt { .. }
+                    | Error::Astray { .. }),
+                ) => {
                     tracing::error!(fleet_rollout = %name, %error, "this FleetRollout was not decided");
                     return Ok(true);
                 }

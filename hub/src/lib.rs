@@ -8,6 +8,7 @@ pub mod authority;
 pub mod client_config;
 pub mod database;
 pub mod decide;
+pub mod descriptors;
 pub mod fleet;
 pub mod folder;
 pub mod hints;

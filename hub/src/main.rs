@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use hub::args::{Cli, Command, LogForm, Serve};
-use hub::{person, serve};
+use hub::{descriptors, person, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -36,6 +36,7 @@ async fn run(options: &Serve) -> Result<(), String> {
         LogForm::Text => log.init(),
         LogForm::Json => log.json().init(),
     }
+    descriptors::raise();
     // Before anything is started, so that an early signal does not leave something running.
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;

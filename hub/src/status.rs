@@ -16,6 +16,7 @@ pub fn of(error: &Error) -> Status {
         )),
         Error::Refused { .. } => Status::failed_precondition(sentence),
         Error::Corrupt { .. }
+        | Error::Astray { .. }
         | Error::Audit { .. }
         | Error::Database { .. }
         | Error::Migrate { .. } => {

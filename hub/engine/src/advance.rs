@@ -2,9 +2,11 @@
 //! snapshot would show it. The planner, the audit, the properties and the store's own tests all use this one; it must not
 //! choose anything.
 
+pub(crate) mod obey;
+
 use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence, ReleaseId};
-use crate::observed::{Gate, Observed, PASSED_MAX, PastRelease};
+use crate::observed::{Cluster, Gate, Observed, PASSED_MAX, PastRelease};
 use crate::plan::Plan;
 use crate::release::{
     Direction, Permit, Release, ReleasePhase, Stage, Target, TargetState, Wave, WavePhase,
@@ -32,7 +34,9 @@ impl Observed {
     pub fn advance(&mut self, action: &Action) {
         match action {
             Action::Govern { cluster, terms } => {
-                self.gate(cluster, |gate| gate.terms = terms.clone())
+                if let Some(own) = self.own(cluster) {
+                    own.gate.get_or_insert_with(Gate::default).terms = terms.clone();
+                }
             }
             Action::SetWaiting { cluster, waiting } => {
                 self.gate(cluster, |gate| gate.waiting = waiting.clone())
@@ -166,6 +170,7 @@ impl Observed {
             Action::Unbar { digest, .. } => {
                 self.barred.remove(digest);
             }
+            Action::Obey { .. } => self.obey(action),
         }
         for past in &mut self.past {
             if let Some(release) = self
@@ -174,6 +179,7 @@ impl Observed {
                 .find(|release| release.id.number == past.number)
             {
                 past.phase = release.phase;
+                past.touched = past.touched || release.targets.iter().any(Target::touched);
             }
         }
     }
@@ -222,13 +228,16 @@ impl Observed {
         });
     }
 
-    fn gate(&mut self, cluster: &ClusterName, change: impl FnOnce(&mut Gate)) {
-        if let Some(cluster) = self
-            .clusters
+    fn own(&mut self, cluster: &ClusterName) -> Option<&mut Cluster> {
+        self.clusters
             .iter_mut()
             .find(|other| &other.name == cluster)
-        {
-            change(cluster.gate.get_or_insert_with(Gate::default));
+    }
+
+    /// Only `Govern` makes an entry; nothing else has one to change before that.
+    fn gate(&mut self, cluster: &ClusterName, change: impl FnOnce(&mut Gate)) {
+        if let Some(gate) = self.own(cluster).and_then(|own| own.gate.as_mut()) {
+            change(gate);
         }
     }
 
@@ -272,6 +281,7 @@ impl Observed {
             bake_until: None,
             ended_at: None,
             verdict: String::new(),
+            promoted: false,
         });
         let targets = numbered().flat_map(|(number, wave)| {
             wave.clusters
@@ -294,6 +304,7 @@ impl Observed {
             waves: waves.collect(),
             targets: targets.collect(),
             approvals: Vec::new(),
+            word: crate::verb::Word::default(),
         };
         self.past.push(PastRelease {
             number: *release,
@@ -301,6 +312,7 @@ impl Observed {
             phase: *phase,
             digests: Vec::new(),
             overtook: *overtook,
+            touched: false,
         });
         self.releases.push(opened);
     }

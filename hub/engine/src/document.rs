@@ -141,6 +141,9 @@ pub struct FleetRollout {
     /// When something may start.
     #[serde(default, skip_serializing_if = "Calendar::is_default")]
     pub calendar: Calendar,
+    /// What a release that a person expedites may shorten; none: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expedite: Option<Expedite>,
 }
 
 impl FleetRollout {
@@ -348,6 +351,14 @@ impl RollbackPhase {
             Self::Paused => "Paused",
         }
     }
+}
+
+/// What an expedited release may shorten (gate.md G30); never its first wave, nor analysis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Expedite {
+    /// The longest bake of a wave after the first.
+    pub bake: Seconds,
 }
 
 /// Whether a newer release may overtake one that is past its first wave (gate.md G26).

@@ -18,6 +18,7 @@ pub mod preview;
 pub mod reason;
 mod reconcile;
 pub mod release;
+pub mod verb;
 pub mod waves;
 pub mod window;
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::{FleetRollout, OnHubLoss, RollbackPhase};
 use crate::name::{ClusterName, Digest, Fence, FleetRolloutName, Person, ReleaseId, Revision};
 use crate::release::{Content, Permit, Previous, Release, ReleasePhase};
+use crate::verb::{Stop, Verb};
 use crate::window::FleetWindow;
 
 /// One FleetRollout and all that bears on it.
@@ -31,7 +32,7 @@ pub struct Observed {
     /// Content changes seen by connected agents and not decided yet, by id.
     #[serde(default)]
     pub changes: Vec<Change>,
-    /// Requests by persons to open a release, not decided yet, by id.
+    /// What persons asked for, not decided yet, by id.
     #[serde(default)]
     pub requests: Vec<Request>,
     /// Digests that failed, and in which release.
@@ -49,6 +50,9 @@ pub struct Observed {
     /// The newest release of every FleetRollout that this one comes after, in the document's order.
     #[serde(default)]
     pub before: Vec<Predecessor>,
+    /// A person stopped it, or the whole fleet (gate.md G30).
+    #[serde(default)]
+    pub stopped: Option<Stop>,
 }
 
 /// A FleetRollout that another one comes after.
@@ -76,7 +80,8 @@ impl Predecessor {
             | ReleasePhase::Failed
             | ReleasePhase::RolledBack
             | ReleasePhase::RolledBackPartially
-            | ReleasePhase::Superseded => Some((release, *phase)),
+            | ReleasePhase::Superseded
+            | ReleasePhase::Aborted => Some((release, *phase)),
         }
     }
 }
@@ -101,6 +106,9 @@ pub struct PastRelease {
     /// Its count of overtaken releases (gate.md G26).
     #[serde(default)]
     pub overtook: u32,
+    /// Whether it ever permitted a cluster to start.
+    #[serde(default)]
+    pub touched: bool,
 }
 
 /// A cluster as the hub knows it.
@@ -175,6 +183,9 @@ pub struct Terms {
     /// Digests whose first deploy is free (gate.md G10), sorted.
     #[serde(default)]
     pub passed: Vec<Digest>,
+    /// Nothing starts and what is in flight holds at its step: what it shows (gate.md G30).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
 }
 
 /// What a held cluster shows.
@@ -326,7 +337,7 @@ pub struct Change {
     pub now: Content,
 }
 
-/// A person asking for a release of what the clusters hold.
+/// A person's word: a release of what the clusters hold, or something about a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -336,6 +347,12 @@ pub struct Request {
     pub person: Person,
     /// Why.
     pub reason: String,
+    /// What.
+    #[serde(default)]
+    pub verb: Verb,
+    /// Which release it is about; none for a start.
+    #[serde(default)]
+    pub release: Option<u64>,
 }
 
 impl Rollout {

@@ -37,11 +37,19 @@ pub enum Planted {
     ReleaseBudgetIgnored,
     /// An approval counts for ever.
     ExpiryIgnored,
+    /// A paused release starts clusters.
+    PauseIgnored,
+    /// A stopped FleetRollout starts clusters.
+    StopIgnored,
+    /// What had finished goes back although a person said that it stays.
+    ScopeIgnored,
+    /// A cluster that a person passed over catches up.
+    SkipForgotten,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::UnknownCountsAsDone,
         Self::BakeIgnored,
         Self::ApprovalIgnored,
@@ -58,6 +66,10 @@ impl Planted {
         Self::OrderIgnored,
         Self::ReleaseBudgetIgnored,
         Self::ExpiryIgnored,
+        Self::PauseIgnored,
+        Self::StopIgnored,
+        Self::ScopeIgnored,
+        Self::SkipForgotten,
     ];
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::name::{ClusterName, Digest, FleetRolloutName, ReleaseId};
+use crate::name::{ClusterName, Digest, FleetRolloutName, Person, ReleaseId};
 use crate::release::{ReleasePhase, Stage};
 
 /// A reason and what it is about.
@@ -115,6 +115,13 @@ pub enum Why {
         release: ReleaseId,
         phase: ReleasePhase,
     },
+    Paused {
+        by: Person,
+        reason: String,
+    },
+    Stopped {
+        message: String,
+    },
 }
 
 impl Why {
@@ -147,6 +154,8 @@ impl Why {
             Self::NotTakenBack { .. } => "NotTakenBack",
             Self::WindowClosed { .. } => "WindowClosed",
             Self::WaitingForFleetRollout { .. } => "WaitingForFleetRollout",
+            Self::Paused { .. } => "Paused",
+            Self::Stopped { .. } => "Stopped",
         }
     }
 }
@@ -223,6 +232,8 @@ impl fmt::Display for Why {
             Self::WaitingForFleetRollout { release, phase } => {
                 write!(f, "comes after {}, whose release {release} is {}", release.fleet_rollout, phase.as_str())
             }
+            Self::Paused { by, reason } => write!(f, "paused by {by}: {reason}"),
+            Self::Stopped { message } => write!(f, "nothing starts, and what is in flight holds at its step: {message}"),
         }
     }
 }

@@ -12,6 +12,7 @@ mod planner;
 mod reasons;
 mod rollback;
 mod turn;
+mod verbs;
 mod wake;
 mod waves;
 mod windows;

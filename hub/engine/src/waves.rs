@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::amount::{Amount, Seconds};
 use crate::canonical;
 use crate::document::{
-    ApprovalSpec, FleetRollout, Membership, OnFailure, WaveSpec, default_max_concurrent,
+    ApprovalSpec, Expedite, FleetRollout, Membership, OnFailure, WaveSpec, default_max_concurrent,
     default_max_failed,
 };
 use crate::name::ClusterName;
@@ -32,6 +32,9 @@ pub struct ReleasePlan {
     /// Failures that the whole release survives; none: only those of its waves count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failed: Option<Amount>,
+    /// What it may shorten when a person expedites it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expedite: Option<Expedite>,
 }
 
 /// One wave with its clusters.
@@ -133,6 +136,7 @@ pub fn plan_waves(
         progress_deadline: fleet_rollout.progress_deadline,
         membership: fleet_rollout.membership,
         max_failed: fleet_rollout.max_failed,
+        expedite: fleet_rollout.expedite,
     }
 }
 

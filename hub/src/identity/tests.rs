@@ -33,6 +33,8 @@ fn who_may_do_what() {
     check(|| Apply, [false, false, false, true, false]);
     check(|| MakeToken, [false, false, false, true, false]);
     check(|| StartRelease, [false, false, false, true, false]);
+    check(|| Act, [false, false, false, true, false]);
+    check(|| Stop, [false, false, false, true, false]);
     check(|| OpenLink, [false, true, false, false, false]);
     check(
         || ApproveWave { groups: Vec::new() },

@@ -2,6 +2,7 @@
 //! transaction. It must not choose: each action says all that it needs.
 
 pub(crate) mod gate;
+pub(crate) mod obey;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,9 @@ use sqlx::types::Json;
 use crate::cluster::number;
 use crate::decide::PermitSigner;
 use crate::desired;
+use crate::error::one_row;
 use crate::history::{self, Fact};
+use crate::request::Settled;
 use crate::target::{self, Of, Place};
 use crate::time::to_db;
 use crate::{Epoch, Result, approval, request};
@@ -64,10 +67,16 @@ pub(crate) async fn plan(
         observed,
         fences,
         signer,
+        before: observed.clone(),
     };
+    let by_word = |one: &Decision| matches!(one.action, Action::Obey { .. });
+    let words = plan.actions.iter().any(by_word);
     for decision in &plan.actions {
         writer.write(&decision.action).await?;
         writer.tell(decision).await?;
+        if words {
+            writer.before.advance(&decision.action);
+        }
     }
     Ok(touched)
 }
@@ -78,6 +87,8 @@ struct Writer<'a> {
     observed: &'a Observed,
     fences: BTreeMap<ClusterName, Fence>,
     signer: &'a dyn PermitSigner,
+    /// As the plan has left it so far; kept only while it holds a person's word.
+    before: Observed,
 }
 
 /// What changes in a wave; a time that is not given stays.
@@ -163,7 +174,7 @@ impl Writer<'_> {
             } => self.phase(*release, *phase, verdict).await,
             Action::SettleChange { change, .. } => self.settle_change(*change).await,
             Action::RefuseRequest { request, why } => {
-                request::settle(self.tx, *request, None, why).await
+                request::settle(self.tx, *request, Settled::Refused(why)).await
             }
             Action::JoinTarget { .. }
             | Action::BindContent { .. }
@@ -172,6 +183,7 @@ impl Writer<'_> {
             Action::VoidApprovals { approvals, why, .. } => self.void(approvals, why).await,
             Action::Bar { release, digest } => self.bar(*release, digest).await,
             Action::Unbar { digest, .. } => self.unbar(digest).await,
+            Action::Obey { .. } => self.obey(action).await,
         }
     }
 
@@ -259,7 +271,7 @@ impl Writer<'_> {
     }
 
     async fn wave(&mut self, release: u64, wave: u32, change: WaveChange<'_>) -> Result<()> {
-        sqlx::query(WAVE_PHASE)
+        let done = sqlx::query(WAVE_PHASE)
             .bind(self.observed.fleet_rollout.name.as_str())
             .bind(number(release))
             .bind(i32::try_from(wave).unwrap_or(i32::MAX))
@@ -270,7 +282,7 @@ impl Writer<'_> {
             .bind(change.ended.map(to_db))
             .execute(&mut *self.tx)
             .await?;
-        Ok(())
+        one_row(&done, || format!("wave {wave} of {}", self.id(release)))
     }
 
     async fn open_release(&mut self, action: &Action) -> Result<()> {
@@ -333,7 +345,7 @@ impl Writer<'_> {
         match cause {
             Cause::Change { change, .. } => self.settle_change(*change).await,
             Cause::Person { request, .. } => {
-                request::settle(self.tx, *request, Some(*release), "").await
+                request::settle(self.tx, *request, Settled::Opened(*release)).await
             }
         }
     }
@@ -353,7 +365,7 @@ impl Writer<'_> {
         );
         let ended = phase.ended().then_some(now);
         let started = (phase == ReleasePhase::Progressing).then_some(now);
-        sqlx::query(RELEASE_PHASE)
+        let done = sqlx::query(RELEASE_PHASE)
             .bind(name)
             .bind(number(release))
             .bind(phase.as_str())
@@ -362,6 +374,7 @@ impl Writer<'_> {
             .bind(ended)
             .execute(&mut *self.tx)
             .await?;
+        one_row(&done, || format!("release {}", self.id(release)))?;
         if phase.ended() {
             sqlx::query(WAVES_SKIP)
                 .bind(name)
@@ -388,7 +401,11 @@ impl Writer<'_> {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
             kind: action.kind().to_owned(),
-            actor: "hub".to_owned(),
+            actor: if let Action::Obey { by, .. } = action {
+                by.person.to_string()
+            } else {
+                "hub".to_owned()
+            },
             message: action.to_string(),
             evidence: evidence.clone(),
             epoch: self.epoch.0,

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::cluster::{fence, number};
-use crate::error::not_found;
+use crate::error::{not_found, one_row};
 use crate::row::row;
 use crate::{Error, Result, Store};
 
@@ -227,8 +227,10 @@ fn at<'a>(statement: &'static str, at: At<'a>) -> Query<'a> {
 }
 
 pub(crate) async fn set_terms(tx: &mut PgConnection, entry: At<'_>, terms: &Terms) -> Result<()> {
-    at(TERMS, entry).bind(Json(terms)).execute(tx).await?;
-    Ok(())
+    let done = at(TERMS, entry).bind(Json(terms)).execute(tx).await?;
+    one_row(&done, || {
+        format!("the gate of {} in {}", entry.rollout, entry.cluster)
+    })
 }
 
 pub(crate) async fn set_waiting(
@@ -236,11 +238,13 @@ pub(crate) async fn set_waiting(
     entry: At<'_>,
     waiting: Option<&Waiting>,
 ) -> Result<()> {
-    at(WAITING, entry)
+    let done = at(WAITING, entry)
         .bind(waiting.map(Json))
         .execute(tx)
         .await?;
-    Ok(())
+    one_row(&done, || {
+        format!("the gate of {} in {}", entry.rollout, entry.cluster)
+    })
 }
 
 /// None takes the permit away.
@@ -251,7 +255,7 @@ pub(crate) async fn set_permit(
 ) -> Result<()> {
     let text =
         |field: fn(&SignedPermit) -> &String| signed.map_or("", |signed| field(signed).as_str());
-    at(PERMIT, entry)
+    let done = at(PERMIT, entry)
         .bind(signed.map(|signed| Json(&signed.permit)))
         .bind(signed.map_or(0, |signed| {
             i32::try_from(signed.lease_seconds).unwrap_or(i32::MAX)
@@ -263,5 +267,7 @@ pub(crate) async fn set_permit(
         .bind(text(|signed| &signed.traceparent))
         .execute(tx)
         .await?;
-    Ok(())
+    one_row(&done, || {
+        format!("the gate of {} in {}", entry.rollout, entry.cluster)
+    })
 }

@@ -38,6 +38,16 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A plan changes a row that is not there, or more than one. A defect of ours; nothing was written.
+    #[error(
+        "{what} was decided on and is not in the tables ({rows} rows would change): nothing was written"
+    )]
+    Astray {
+        /// Which row.
+        what: String,
+        /// How many there are.
+        rows: u64,
+    },
     /// There is nothing by this name.
     #[error("there is no {what}")]
     NotFound {
@@ -130,5 +140,17 @@ impl From<sqlx::migrate::MigrateError> for Error {
 pub(crate) fn not_found(what: impl std::fmt::Display) -> Error {
     Error::NotFound {
         what: what.to_string(),
+    }
+}
+
+/// A change of one row that is there. Where it is not, a decision was made on something else than the tables: its
+/// transaction must not commit.
+pub(crate) fn one_row(
+    done: &sqlx::postgres::PgQueryResult,
+    what: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    match done.rows_affected() {
+        1 => Ok(()),
+        rows => Err(Error::Astray { what: what(), rows }),
     }
 }

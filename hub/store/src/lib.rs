@@ -27,6 +27,7 @@ pub mod request;
 mod rollout;
 mod row;
 pub mod session;
+pub mod stop;
 mod target;
 mod time;
 

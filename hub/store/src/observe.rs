@@ -15,7 +15,7 @@ use crate::cluster::{self, ClusterRow};
 use crate::desired::{GateOfRow, OF_ROLLOUT};
 use crate::row::row;
 use crate::time::from_db;
-use crate::{Result, fleet_window, release, request, rollout};
+use crate::{Result, fleet_window, release, request, rollout, stop};
 
 /// Releases whose outline is remembered when content is compared: a digest older than all of these opens a new one.
 const PAST_MAX: i64 = 200;
@@ -26,7 +26,9 @@ pub(crate) const PAST: &str = "select r.number, r.revision, r.phase, r.overtook,
      coalesce((select jsonb_agg(distinct t.content->>'digest') from targets t where t.fleet_rollout = r.fleet_rollout \
      and t.release = r.number and t.content is not null), '[]') as digests, \
      exists (select 1 from targets t where t.fleet_rollout = r.fleet_rollout and t.release = r.number \
-     and t.state in ('RollingBack', 'Permitted', 'Progressing', 'Paused', 'Unknown')) as unfinished \
+     and t.state in ('RollingBack', 'Permitted', 'Progressing', 'Paused', 'Unknown')) as unfinished, \
+     exists (select 1 from targets t where t.fleet_rollout = r.fleet_rollout and t.release = r.number \
+     and t.permit is not null) as touched \
      from releases r where r.fleet_rollout = $1 order by r.number desc limit $2";
 pub(crate) const PASSED: &str = "select t.content->>'digest' as digest from targets t \
      join releases r on r.fleet_rollout = t.fleet_rollout and r.number = t.release \
@@ -48,7 +50,7 @@ row! {
     /// A release's outline.
     PastRow {
         number: i64, revision: Option<String>, phase: String, overtook: i32, digests: Option<Json<Vec<Digest>>>,
-        unfinished: Option<bool>,
+        unfinished: Option<bool>, touched: Option<bool>,
     }
 }
 row! {
@@ -74,7 +76,12 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
     let clusters = clusters(tx, &fleet_rollout, &gates).await?;
     let past = past(tx, &name).await?;
     let mut releases = Vec::new();
-    for number in wanted(&past) {
+    let requests = request::open(tx, &name).await?;
+    let mut numbers = wanted(&past);
+    numbers.extend(requests.iter().filter_map(|request| request.release));
+    numbers.sort_unstable();
+    numbers.dedup();
+    for number in numbers {
         let id = ReleaseId {
             fleet_rollout: name.clone(),
             number,
@@ -89,7 +96,8 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
         releases: sorted(releases),
         past: past.into_iter().map(|(past, _)| past).collect(),
         changes,
-        requests: request::open(tx, &name).await?,
+        requests,
+        stopped: stop::of(tx, &name).await?,
         barred: barred(tx, &name).await?,
         passed: passed(tx, &name).await?,
         conflicts,
@@ -222,6 +230,7 @@ async fn past(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<Vec<(Pas
             phase: release::named::<ReleasePhase>("the phase of a release", &row.phase)?,
             digests,
             overtook: row.overtook.unsigned_abs(),
+            touched: row.touched == Some(true),
         };
         past.push((outline, row.unfinished == Some(true)));
     }

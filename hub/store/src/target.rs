@@ -1,5 +1,7 @@
 //! Targets of releases. In: rows. Out: the engine's targets, and their changes. It must not decide where one stands.
 
+use std::fmt;
+
 use ::time::OffsetDateTime;
 use hub_engine::release::{Content, Permit, Previous, Target, TargetState};
 use hub_engine::{ClusterName, ReleaseId};
@@ -9,6 +11,7 @@ use sqlx::types::Json;
 
 use crate::Result;
 use crate::cluster::number;
+use crate::error::one_row;
 use crate::release::named;
 use crate::row::row;
 use crate::time::{from_db_opt, to_db};
@@ -91,6 +94,12 @@ pub(crate) struct Of<'a> {
     pub(crate) cluster: &'a ClusterName,
 }
 
+impl fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "target {} of release {}", self.cluster, self.release)
+    }
+}
+
 type Query<'a> = sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 fn bind<'a>(statement: &'static str, of: Of<'a>) -> Query<'a> {
@@ -107,13 +116,13 @@ pub(crate) async fn set_state(
     message: &str,
     now: Timestamp,
 ) -> Result<()> {
-    bind(STATE, of)
+    let done = bind(STATE, of)
         .bind(state.as_str())
         .bind(message)
         .bind(to_db(now))
         .execute(tx)
         .await?;
-    Ok(())
+    one_row(&done, || of.to_string())
 }
 
 /// Its digest once and for all: the engine binds an unbound target, and changes how a bound one is delivered.
@@ -122,8 +131,8 @@ pub(crate) async fn set_content(
     of: Of<'_>,
     content: &Content,
 ) -> Result<()> {
-    bind(CONTENT, of).bind(Json(content)).execute(tx).await?;
-    Ok(())
+    let done = bind(CONTENT, of).bind(Json(content)).execute(tx).await?;
+    one_row(&done, || of.to_string())
 }
 
 /// `previous`: what it served when it was permitted to leave that; none keeps what is known.
@@ -133,10 +142,10 @@ pub(crate) async fn set_permit(
     permit: &Permit,
     previous: Option<&Previous>,
 ) -> Result<()> {
-    bind(PERMIT, of)
+    let done = bind(PERMIT, of)
         .bind(Json(permit))
         .bind(previous.map(Json))
         .execute(tx)
         .await?;
-    Ok(())
+    one_row(&done, || of.to_string())
 }

@@ -6,3 +6,4 @@ mod fixture;
 mod policies;
 mod rules;
 mod statement;
+mod words;

@@ -1,7 +1,7 @@
 //! Who may approve, and what an approval is bound to.
 use proto::v1::{
     ApproveRequest, ContentChanged, CreateTokenRequest, GetReleaseRequest, ListReleasesRequest,
-    Release, RolloutRef, RolloutState, StartReleaseRequest, report,
+    Permit, Release, RolloutRef, RolloutState, StartReleaseRequest, report,
 };
 use tonic::Code;
 
@@ -20,6 +20,19 @@ pub fn held() -> RolloutState {
     }
 }
 
+/// What the agent says when Git wants it.
+fn changed() -> ContentChanged {
+    ContentChanged {
+        rollout: Some(RolloutRef {
+            namespace: "shop".into(),
+            name: "checkout".into(),
+            uid: "uid-checkout".into(),
+        }),
+        was: Some(content("v1:a", 1)),
+        now: Some(content("v1:b", 2)),
+    }
+}
+
 /// A release whose only wave waits for one approval by sre.
 pub async fn waiting(world: &World) -> (Agent, crate::agent::Stream, Release) {
     world
@@ -33,16 +46,7 @@ pub async fn waiting(world: &World) -> (Agent, crate::agent::Stream, Release) {
     let set = stream.set().await;
     stream.store(&set).await;
     stream.report(1, report::Body::State(held())).await;
-    let changed = ContentChanged {
-        rollout: Some(RolloutRef {
-            namespace: "shop".into(),
-            name: "checkout".into(),
-            uid: "uid-checkout".into(),
-        }),
-        was: Some(content("v1:a", 1)),
-        now: Some(content("v1:b", 2)),
-    };
-    stream.report(2, report::Body::Changed(changed)).await;
+    stream.report(2, report::Body::Changed(changed())).await;
     stream.committed(2).await;
     let release = eventually("a release waits for approval", async || {
         let request = ListReleasesRequest {
@@ -129,9 +133,9 @@ async fn refused_to_others(world: &World, agent: &Agent, request: impl Fn() -> A
     }
 }
 
-/// The permit reaches the agent, signed for it.
-async fn permitted(world: &World, stream: &mut crate::agent::Stream, release: &Release) {
-    let permit = eventually("a permit", async || {
+/// The permit that has come to an agent of one Rollout.
+async fn permit_of(stream: &mut crate::agent::Stream) -> Permit {
+    eventually("a permit", async || {
         let set = stream.set().await;
         stream.store(&set).await;
         match stream.entries[0].governance.clone() {
@@ -139,7 +143,12 @@ async fn permitted(world: &World, stream: &mut crate::agent::Stream, release: &R
             Some(proto::v1::gate_entry::Governance::Ungovern(_)) | None => None,
         }
     })
-    .await;
+    .await
+}
+
+/// The permit reaches the agent, signed for it.
+async fn permitted(world: &World, stream: &mut crate::agent::Stream, release: &Release) {
+    let permit = permit_of(stream).await;
     assert_eq!(
         (permit.digest.as_str(), permit.release.as_str()),
         ("v1:b", release.name.as_str())
@@ -149,6 +158,27 @@ async fn permitted(world: &World, stream: &mut crate::agent::Stream, release: &R
         ("uid-prod-eu", "uid-checkout")
     );
     assert!(verifies(world, &permit));
+}
+
+/// The permit was an update of an entry that the same transaction made only afterwards, and got lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permit_of_the_round_that_governs_its_cluster_reaches_it() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[("tier", "prod")]).await;
+    let mut hello = agent.nothing();
+    hello.rollouts = vec![rollout("checkout", "v1:a", "v1:a")];
+    let mut stream = agent.hello(&world, hello).await;
+    stream.welcome().await;
+    let set = stream.set().await;
+    stream.store(&set).await;
+    stream.report(1, report::Body::State(held())).await;
+    stream.report(2, report::Body::Changed(changed())).await;
+    stream.committed(2).await;
+    // Nobody governs it yet: the first round decides about everything at once.
+    world
+        .apply(&document("checkout", "checkout", "prod", "{name: all}"))
+        .await;
+    assert_eq!(permit_of(&mut stream).await.digest, "v1:b");
 }
 
 async fn in_order(world: &World) {
@@ -226,6 +256,7 @@ async fn reading_takes_a_certificate_and_changing_takes_an_administrator() {
     let start = StartReleaseRequest {
         fleet_rollout: "checkout".into(),
         reason: "r".into(),
+        ..StartReleaseRequest::default()
     };
     assert_eq!(
         dan.start_release(start.clone()).await.unwrap_err().code(),

@@ -1,4 +1,4 @@
-//! `bench`: measures controllers of Rollouts, and the agent under many AnalysisRuns. In: their command lines. Out: tables, and every number as JSON in a folder.
+//! `bench`: measures controllers of Rollouts, the agent under many AnalysisRuns, and the hub under many agents. In: their command lines. Out: tables, and every number as JSON in a folder.
 //! Its status tells whether it could measure, not how fast anything is.
 
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use serde_json::json;
 use tests_bench::analysis::{self, report};
 use tests_bench::bed::Rights;
 use tests_bench::compare::{Figures, PEER_ONCE, PEER_ONCE_COUNT, compare};
+use tests_bench::fleet;
 use tests_bench::story::{self, Run, Story};
 use tests_bench::table;
 use tests_fleet::{Error, Result, RunDir, programs};
@@ -27,6 +28,8 @@ enum What {
     Rollouts(Rollouts),
     /// AnalysisRuns that measure for ever, first alone, then beside some whose servers hang or drip.
     Analysis(Analysis),
+    /// The hub under simulated agents: connected, killed, and with many releases at once.
+    Fleet(Fleet),
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +73,28 @@ struct Analysis {
     dir: PathBuf,
 }
 
+#[derive(Debug, Args)]
+struct Fleet {
+    /// How many agents are connected at once.
+    #[arg(long, default_value_t = 10_000)]
+    agents: usize,
+    /// Seconds that a target takes.
+    #[arg(long, default_value_t = 5)]
+    takes: u64,
+    /// Seconds for which heartbeats are looked at.
+    #[arg(long, default_value_t = 60)]
+    idle: u64,
+    /// Clusters of the many releases at once.
+    #[arg(long, default_value_t = 1_000)]
+    clusters: usize,
+    /// How many releases at once, each over a hundred clusters.
+    #[arg(long, default_value_t = 100)]
+    releases: usize,
+    /// Where results and logs go; it is emptied first.
+    #[arg(long, default_value = "target/bench/fleet")]
+    dir: PathBuf,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     tests_fleet::init();
@@ -78,6 +103,7 @@ async fn main() -> ExitCode {
         match &what {
             What::Rollouts(arguments) => rollouts(arguments).await,
             What::Analysis(arguments) => analysis(arguments).await,
+            What::Fleet(arguments) => fleet(arguments).await,
         }
     };
     let ended = tokio::select! {
@@ -140,6 +166,29 @@ async fn analysis(arguments: &Analysis) -> Result<()> {
         report::requests(&outcome)
     );
     println!("\n{}", report::goals(&outcome));
+    keep(&arguments.dir.join("outcome.json"), &json!(outcome))
+}
+
+async fn fleet(arguments: &Fleet) -> Result<()> {
+    // Every agent has a connection of its own, at both ends.
+    rlimit::increase_nofile_limit(rlimit::INFINITY).map_err(|source| Error::Io {
+        what: "raise the limit of open files".into(),
+        source,
+    })?;
+    let story = fleet::Story {
+        agents: arguments.agents,
+        takes: Duration::from_secs(arguments.takes),
+        idle: Duration::from_secs(arguments.idle),
+        clusters: arguments.clusters,
+        releases: arguments.releases,
+    };
+    let run = RunDir::named(&arguments.dir)?;
+    let outcome = fleet::tell(&run, &story, |line| println!("{line}")).await?;
+    println!(
+        "\n{}\n\n{}",
+        fleet::report::costs(&outcome),
+        fleet::report::goals(&outcome)
+    );
     keep(&arguments.dir.join("outcome.json"), &json!(outcome))
 }
 

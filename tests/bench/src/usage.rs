@@ -8,7 +8,8 @@ use tests_fleet::{Error, Result};
 
 /// Ticks of a second in /proc, the same on every Linux that Rust and Go run on.
 const TICKS: u64 = 100;
-/// Fields of /proc/PID/stat after the name, counted from 0: the group, and CPU time of the process and its reaped children.
+/// Fields of /proc/PID/stat after the name, counted from 0: the parent, the group, and CPU time of the process and its reaped children.
+const PARENT: usize = 1;
 const GROUP: usize = 2;
 const TIMES: [usize; 4] = [11, 12, 13, 14];
 
@@ -42,11 +43,13 @@ fn processes() -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-fn members(group: u32) -> Result<Vec<(PathBuf, Duration)>> {
+/// Processes of which one of these fields is this number, with their CPU time.
+fn having(fields_of: &[usize], wanted: u32) -> Result<Vec<(PathBuf, Duration)>> {
     let member = |path: PathBuf| {
         let stat = std::fs::read_to_string(path.join("stat")).ok()?;
         let fields = fields(&stat);
-        (number(&fields, GROUP) == u64::from(group)).then(|| {
+        let has = |at: &usize| number(&fields, *at) == u64::from(wanted);
+        fields_of.iter().any(has).then(|| {
             let ticks: u64 = TIMES.iter().map(|at| number(&fields, *at)).sum();
             (path, Duration::from_millis(ticks * 1000 / TICKS))
         })
@@ -54,9 +57,21 @@ fn members(group: u32) -> Result<Vec<(PathBuf, Duration)>> {
     Ok(processes()?.into_iter().filter_map(member).collect())
 }
 
+fn members(group: u32) -> Result<Vec<(PathBuf, Duration)>> {
+    having(&[GROUP], group)
+}
+
 /// CPU time of a group so far, user and system, with that of children that have ended.
 pub fn cpu(group: u32) -> Result<Duration> {
     Ok(members(group)?.iter().map(|(_, cpu)| *cpu).sum())
+}
+
+/// CPU time of a process so far, with that of its children, each of which may lead a group of its own.
+pub fn cpu_of_children(process: u32) -> Result<Duration> {
+    Ok(having(&[PARENT, GROUP], process)?
+        .iter()
+        .map(|(_, cpu)| *cpu)
+        .sum())
 }
 
 /// The most memory that the processes of a group have had since the mark was set back: resident, in bytes.

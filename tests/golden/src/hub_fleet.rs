@@ -10,8 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hub_engine::name::{Digest, Fence};
-use hub_engine::observed::{Change, Cluster, Observed, OutcomeResult, Request, Rollout};
-use hub_engine::release::{Content, ReleasePhase, TargetState};
+use hub_engine::observed::{Change, Cluster, Observed, OutcomeResult, Rollout};
+use hub_engine::release::{Content, Release, ReleasePhase, TargetState};
+use hub_engine::verb::Verb;
 use hub_engine::{ClusterName, Plan};
 use jiff::{SignedDuration, Timestamp};
 
@@ -29,6 +30,8 @@ pub struct Fleet {
     /// Kinds of actions and phases of releases that occurred.
     pub seen: BTreeSet<&'static str>,
     pub(crate) random: Random,
+    /// Releases that are not read any more, unless somebody names them.
+    archive: BTreeMap<u64, Release>,
     versions: u64,
     pub(crate) rows: u64,
 }
@@ -64,11 +67,13 @@ impl Fleet {
                 conflicts: BTreeMap::new(),
                 windows: Vec::new(),
                 before: Vec::new(),
+                stopped: None,
             },
             real: BTreeMap::new(),
             served: BTreeSet::new(),
             seen: BTreeSet::new(),
             random,
+            archive: BTreeMap::new(),
             versions: 1,
             rows: 0,
         };
@@ -101,7 +106,9 @@ impl Fleet {
             .iter()
             .filter(|release| release.phase.ended());
         let newest = newest.map(|release| release.id.number).max();
+        let archive = &mut self.archive;
         self.observed.releases.retain(|release| {
+            archive.insert(release.id.number, release.clone());
             let going = release
                 .targets
                 .iter()
@@ -113,7 +120,7 @@ impl Fleet {
     /// One random thing happens.
     pub fn event(&mut self) -> String {
         let name = self.any_cluster();
-        let happened = match self.random.below(24) {
+        let happened = match self.random.below(28) {
             0..=2 => self.push(),
             3 => self.revert(),
             4..=10 => self.agents(),
@@ -124,8 +131,10 @@ impl Fleet {
             16 => self.ask(),
             17 => self.regress(&name),
             18 => self.edit_steps(&name),
-            19 => self.payments(),
-            20 => self.freeze(),
+            19..=21 => self.say(),
+            22 => self.stop_or_go(),
+            23 => self.payments(),
+            24 => self.freeze(),
             _ => self.wait(),
         };
         self.report();
@@ -134,6 +143,7 @@ impl Fleet {
 
     /// Everybody is there, every agent finishes well, every approval is given, and time goes by.
     pub fn calm(&mut self) {
+        self.let_go();
         for cluster in &mut self.observed.clusters {
             cluster.connected = true;
             cluster.regressed = false;
@@ -150,7 +160,22 @@ impl Fleet {
         self.report();
     }
 
-    fn any_cluster(&mut self) -> ClusterName {
+    pub(crate) fn next_row(&mut self) -> u64 {
+        self.rows += 1;
+        self.rows
+    }
+
+    /// A release that somebody names is read, too.
+    pub(crate) fn load(&mut self, number: u64) {
+        if let (None, Some(release)) = (self.observed.release(number), self.archive.get(&number)) {
+            self.observed.releases.push(release.clone());
+            self.observed
+                .releases
+                .sort_by_key(|release| release.id.number);
+        }
+    }
+
+    pub(crate) fn any_cluster(&mut self) -> ClusterName {
         let index = self.random.below(self.observed.clusters.len());
         self.observed.clusters[index].name.clone()
     }
@@ -331,12 +356,8 @@ impl Fleet {
     }
 
     fn ask(&mut self) -> String {
-        self.rows += 1;
-        self.observed.requests.push(Request {
-            id: self.rows,
-            person: "eve".into(),
-            reason: "because".to_owned(),
-        });
+        let expedite = self.random.percent(30);
+        self.request(Verb::Start { expedite }, None);
         "a person asks for a release".to_owned()
     }
 

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use hub_engine::FleetRollout;
 use hub_engine::amount::{Amount, Seconds};
 use hub_engine::document::{
-    ApprovalSpec, Enforcement, Membership, Missing, OnFailure, OnHubLoss, RollbackPhase, Selector,
-    Supersede, Unchanged, Unreachable, WaveSpec,
+    ApprovalSpec, Enforcement, Expedite, Membership, Missing, OnFailure, OnHubLoss, RollbackPhase,
+    Selector, Supersede, Unchanged, Unreachable, WaveSpec,
 };
 use hub_engine::name::RolloutName;
 use hub_engine::window::{Calendar, Effect, Freeze, Window, Zone};
@@ -101,6 +101,7 @@ pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
             .percent(25)
             .then(|| random.pick(&[Amount::Count(0), Amount::Count(1), Amount::Percent(50)])),
         calendar: calendar(random),
+        expedite: random.percent(50).then_some(Expedite { bake: Seconds(60) }),
     }
 }
 

@@ -10,3 +10,4 @@ pub mod hub_agents;
 pub mod hub_fleet;
 mod hub_people;
 pub mod hub_random;
+pub mod hub_words;

@@ -5,11 +5,13 @@ use jiff::Timestamp;
 
 use super::{Findings, wave};
 use crate::action::Action;
+use crate::amount::Amount;
 use crate::document::OnFailure;
 use crate::name::Digest;
 use crate::observed::{Cluster, Observed};
 use crate::reconcile::standing;
 use crate::release::{Direction, Release, ReleasePhase, Stage, Target, TargetState, WavePhase};
+use crate::verb::Scope;
 use crate::window::Standing;
 
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
@@ -38,6 +40,9 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
     };
     findings.need(!state.conflicts.contains_key(&cluster.name), "G12", || {
         format!("{} is in conflict", cluster.name)
+    });
+    findings.need(cluster.gate.is_some(), "G5", || {
+        format!("{} is permitted before it is governed", cluster.name)
     });
     match direction {
         Direction::Forward => {
@@ -96,6 +101,7 @@ fn forward(
     digest: &Digest,
 ) {
     let name = &cluster.name;
+    super::verb::may_start(findings, state, release);
     // A straggler of a release whose every wave has passed follows it; everything else is bound to its wave's turn.
     let straggler =
         release.phase == ReleasePhase::Succeeded && state.newest_number() == release.id.number;
@@ -188,6 +194,13 @@ fn rollback(
     findings.need(before, "S20", || {
         format!("{digest} is not what {name} served before")
     });
+    let by_word = release.word.back.as_ref();
+    let stays = by_word.is_some_and(|back| back.scope == Scope::Unfinished);
+    findings.need(
+        !stays || target.state != TargetState::Succeeded,
+        "S20",
+        || format!("{name} goes back although a person said that what had finished stays"),
+    );
     let moving = |other: &&Target| {
         let late = other.permit.as_ref().is_some_and(|permit| {
             state.now >= release.plan.progress_deadline.after(permit.granted_at)
@@ -197,8 +210,9 @@ fn rollback(
             .is_some_and(|cluster| cluster.connected);
         other.state == TargetState::RollingBack && connected && !late
     };
-    let untouched_yet =
-        |other: &&Target| other.state == TargetState::Succeeded || other.state.in_flight();
+    let untouched_yet = |other: &&Target| {
+        (other.state == TargetState::Succeeded && !stays) || other.state.in_flight()
+    };
     let mut later = release
         .targets
         .iter()
@@ -207,7 +221,7 @@ fn rollback(
     findings.need(!later, "G22", || {
         format!("{name} goes back before a later wave has")
     });
-    if let OnFailure::Rollback { max_concurrent } = release.plan.on_failure {
+    if let Some(max_concurrent) = at_once(release) {
         let touched = release
             .targets
             .iter()
@@ -223,5 +237,13 @@ fn rollback(
         findings.need(false, "G22", || {
             format!("the plan of release {} takes nothing back", release.id)
         });
+    }
+}
+
+/// How many may go back at once; none: neither the plan nor a person takes anything back.
+fn at_once(release: &Release) -> Option<Amount> {
+    match release.plan.on_failure {
+        OnFailure::Rollback { max_concurrent } => Some(max_concurrent),
+        OnFailure::Halt => release.word.back.as_ref().map(|_| Amount::Percent(100)),
     }
 }

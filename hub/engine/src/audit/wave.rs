@@ -5,7 +5,7 @@ use crate::action::Action;
 use crate::observed::Observed;
 use crate::planted::Bug;
 use crate::reconcile::{counts_as_failed, over_release_budget};
-use crate::release::{Cause, Release, ReleasePhase, Stage, TargetState, WavePhase};
+use crate::release::{Cause, Release, ReleasePhase, Stage, TargetState};
 
 #[allow(clippy::too_many_lines, reason = "one arm a variant")]
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
@@ -31,6 +31,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
                     name.unwrap_or_default()
                 )
             });
+            super::verb::may_start(findings, state, release);
         }
         Action::VoidApprovals {
             wave, approvals, ..
@@ -61,7 +62,8 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         Action::PassWave { wave, .. } => {
             in_turn(findings, release, *wave);
             landed(findings, release, *wave);
-            let over = over(release, *wave);
+            let promoted = release.wave(*wave).is_some_and(|own| own.promoted);
+            let over = over(release, *wave).filter(|_| !promoted);
             findings.need(over.is_none_or(|over| state.now >= over), "S1", || {
                 format!("wave {wave} passes before its bake is over")
             });
@@ -87,6 +89,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         | Action::OpenRelease { .. }
         | Action::SettleChange { .. }
         | Action::RefuseRequest { .. }
+        | Action::Obey { .. }
         | Action::StartRelease { .. }
         | Action::JoinTarget { .. }
         | Action::BindContent { .. }
@@ -111,7 +114,7 @@ pub(super) fn in_turn(findings: &mut Findings, release: &Release, wave: u32) {
     let early = release
         .waves
         .iter()
-        .find(|other| other.number < wave && other.phase != WavePhase::Passed);
+        .find(|other| other.number < wave && !other.phase.behind());
     findings.need(early.is_none(), "S1", || {
         format!("wave {wave} before an earlier one has passed")
     });
@@ -195,7 +198,13 @@ fn over(release: &Release, wave: u32) -> Option<jiff::Timestamp> {
         .targets_of(wave)
         .filter_map(|target| target.succeeded_at)
         .max()?;
-    Some(release.plan.wave(wave)?.bake.after(last))
+    let planned = release.plan.wave(wave)?.bake;
+    let shorter = release
+        .plan
+        .expedite
+        .filter(|_| release.expedited() && wave != 1);
+    let bake = shorter.map_or(planned, |expedite| planned.min(expedite.bake));
+    Some(bake.after(last))
 }
 
 /// (failed, may fail)

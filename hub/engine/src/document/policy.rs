@@ -3,7 +3,8 @@
 use super::reader::{Fields, Node, Reader};
 use super::tree::Value;
 use super::{
-    Enforcement, OnFailure, OnHubLoss, RollbackPhase, Supersede, check, membership, window,
+    Enforcement, Expedite, OnFailure, OnHubLoss, RollbackPhase, Supersede, check, membership,
+    window,
 };
 use crate::amount::{Amount, Seconds};
 use crate::name::FleetRolloutName;
@@ -23,6 +24,19 @@ pub(super) fn supersede(reader: &mut Reader, node: &Node<'_>) -> Option<Supersed
         ("Replace", Supersede::Replace),
     ];
     reader.choice(node, &choices)
+}
+
+pub(super) fn expedite(reader: &mut Reader, node: &Node<'_>) -> Option<Expedite> {
+    let mut fields = reader.fields(node)?;
+    let bake = reader
+        .need(
+            &mut fields,
+            "bake",
+            "write how long a wave after the first bakes at most, e.g. 5m",
+        )
+        .and_then(|node| reader.written(&node));
+    reader.finish(fields);
+    Some(Expedite { bake: bake? })
 }
 
 /// Observe is the default of gate.md G13; until it is built a document has to say Enforce, so that none changes its

@@ -222,6 +222,9 @@ fn spec_of(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
         .take("supersede")
         .and_then(|node| policy::supersede(reader, &node))
         .unwrap_or_default();
+    let expedite = fields
+        .take("expedite")
+        .and_then(|node| policy::expedite(reader, &node));
     policy::lockstep(reader, &mut fields);
     let (after, max_failed, calendar) = policy::order_budget_calendar(reader, &mut fields);
     for name in NOT_BUILT {
@@ -243,6 +246,7 @@ fn spec_of(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
         after,
         max_failed,
         calendar,
+        expedite,
     })
 }
 

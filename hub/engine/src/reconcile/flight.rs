@@ -71,7 +71,8 @@ fn may_be_permitted_again(planner: &Planner, release: &Release) -> bool {
         | ReleasePhase::RolledBack
         | ReleasePhase::RolledBackPartially
         | ReleasePhase::Superseded
-        | ReleasePhase::Withdrawn => false,
+        | ReleasePhase::Withdrawn
+        | ReleasePhase::Aborted => false,
     }
 }
 
@@ -125,7 +126,8 @@ fn ended(planner: &mut Planner, number: u64, target: &Target, outcome: &Outcome)
             | ReleasePhase::RolledBack
             | ReleasePhase::RolledBackPartially
             | ReleasePhase::Superseded
-            | ReleasePhase::Withdrawn,
+            | ReleasePhase::Withdrawn
+            | ReleasePhase::Aborted,
         ) => bar(planner, number, target),
     }
 }

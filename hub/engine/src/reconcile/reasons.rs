@@ -2,11 +2,11 @@
 //! time alone changes something. It must not act.
 
 mod wave;
+mod word;
 
 use super::join::held_content;
 use super::matching::carries;
-use super::rollback::{Need, need};
-use crate::document::OnFailure;
+use super::rollback::{Need, at_once, need};
 use crate::observed::{Cluster, Observed};
 use crate::reason::{Reason, Why};
 use crate::release::{Release, ReleasePhase, Target, TargetState, WavePhase};
@@ -31,6 +31,7 @@ pub(super) fn all(state: &Observed) -> Vec<Reason> {
             "groundswell get clusters".to_owned(),
         );
     }
+    list.stop();
     for release in &state.releases {
         list.release(release);
     }
@@ -59,6 +60,7 @@ impl List<'_> {
     }
 
     fn release(&mut self, release: &Release) {
+        self.word(release);
         match release.phase {
             ReleasePhase::Waiting => {
                 if let Some(active) = self.state.active() {
@@ -75,11 +77,7 @@ impl List<'_> {
                 }
             }
             ReleasePhase::Progressing => {
-                if let Some(wave) = release
-                    .waves
-                    .iter()
-                    .find(|wave| wave.phase != WavePhase::Passed)
-                {
+                if let Some(wave) = release.waves.iter().find(|wave| !wave.phase.behind()) {
                     self.wave(release, wave);
                 }
             }
@@ -111,7 +109,8 @@ impl List<'_> {
             | ReleasePhase::RolledBack
             | ReleasePhase::RolledBackPartially
             | ReleasePhase::Superseded
-            | ReleasePhase::Withdrawn => {}
+            | ReleasePhase::Withdrawn
+            | ReleasePhase::Aborted => {}
         }
         for target in &release.targets {
             self.target(release, target);
@@ -121,7 +120,7 @@ impl List<'_> {
     fn remaining(&self, release: &Release) -> u32 {
         let open = release.targets.iter().filter(|target| {
             matches!(
-                need(target, self.state.cluster(&target.cluster)),
+                need(release, target, self.state.cluster(&target.cluster)),
                 Need::Permit | Need::Outcome
             )
         });
@@ -246,7 +245,9 @@ impl List<'_> {
                 other: other.clone(),
             });
         }
-        if let Some(why) = closed(self.state, target) {
+        if let Some(why) =
+            word::held_back(self.state, release).or_else(|| closed(self.state, target))
+        {
             return Some(why);
         }
         let planned = release.plan.wave(wave.number)?;
@@ -271,7 +272,7 @@ impl List<'_> {
         ) {
             return;
         }
-        let why = match need(target, Some(cluster)) {
+        let why = match need(release, target, Some(cluster)) {
             Need::Nothing => return,
             Need::Lost => Why::NotTakenBack {
                 message: target.message.clone(),
@@ -304,7 +305,7 @@ impl List<'_> {
                 }
             }
             Need::Permit => {
-                let OnFailure::Rollback { max_concurrent } = release.plan.on_failure else {
+                let Some(max_concurrent) = at_once(release) else {
                     return;
                 };
                 let touched = release

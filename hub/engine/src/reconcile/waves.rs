@@ -6,9 +6,12 @@ use serde_json::json;
 
 use super::approvals::{self, approved};
 use super::flight::{end, standing};
+use super::gates::before_permit;
 use super::planner::Planner;
 use super::{turn, windows};
 use crate::action::Action;
+use crate::advance::obey::SKIPPED_BY;
+use crate::amount::Seconds;
 use crate::document::{Missing, OnFailure};
 use crate::planted::{Bug, Planted};
 use crate::release::{
@@ -29,7 +32,7 @@ pub(super) fn go_on(planner: &mut Planner, number: u64) {
         return;
     };
     for wave in &release.waves {
-        if wave.phase == WavePhase::Passed {
+        if wave.phase.behind() {
             continue;
         }
         match one_wave(planner, number, wave.number) {
@@ -47,7 +50,8 @@ fn succeed(planner: &mut Planner, number: u64) {
     let withdrawn = release
         .targets
         .iter()
-        .filter(|target| target.state == TargetState::Skipped && target.content.is_some());
+        .filter(|target| target.state == TargetState::Skipped && target.content.is_some())
+        .filter(|target| !passed_over(target));
     let withdrawn: Vec<String> = withdrawn.map(|target| target.cluster.to_string()).collect();
     let good = release
         .targets
@@ -56,7 +60,12 @@ fn succeed(planner: &mut Planner, number: u64) {
         .count();
     let evidence = json!({"targets": standing(&release)});
     if withdrawn.is_empty() {
-        let verdict = format!("served in {good} of {} clusters", release.targets.len());
+        let mut verdict = format!("served in {good} of {} clusters", release.targets.len());
+        let skipped = release.targets.iter().filter(|target| passed_over(target));
+        let skipped: Vec<&str> = skipped.map(|target| target.cluster.as_str()).collect();
+        if !skipped.is_empty() {
+            verdict.push_str(&format!("; skipped by hand: {}", skipped.join(", ")));
+        }
         end(planner, number, ReleasePhase::Succeeded, verdict, evidence);
     } else {
         let verdict = format!(
@@ -65,6 +74,17 @@ fn succeed(planner: &mut Planner, number: u64) {
         );
         end(planner, number, ReleasePhase::Withdrawn, verdict, evidence);
     }
+}
+
+/// Whether a person passed over it.
+pub(super) fn passed_over(target: &Target) -> bool {
+    target.state == TargetState::Skipped && target.message.starts_with(SKIPPED_BY)
+}
+
+/// Whether a person keeps it from starting anything (gate.md G30).
+pub(super) fn held_back(planner: &Planner, release: &Release) -> bool {
+    let stopped = planner.state.stopped.is_some() && !planner.bug.is(Planted::StopIgnored);
+    stopped || (release.word.paused.is_some() && !planner.bug.is(Planted::PauseIgnored))
 }
 
 fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
@@ -81,7 +101,10 @@ fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
     }
     match now_wave.phase {
         WavePhase::Pending | WavePhase::WaitingForApproval => {
-            if !turn::has_come(planner) || !approved(planner, &release, &now_wave, Stage::Before) {
+            if !turn::has_come(planner)
+                || !approved(planner, &release, &now_wave, Stage::Before)
+                || held_back(planner, &release)
+            {
                 return Step::Wait;
             }
             start(planner, &release, wave);
@@ -101,8 +124,8 @@ fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
         }
         WavePhase::Baking => bake(planner, &now_wave, number),
         WavePhase::WaitingToPass => pass(planner, &release, &now_wave, json!(now_wave.bake_until)),
-        WavePhase::Passed => Step::Next,
-        WavePhase::Failed | WavePhase::Skipped => Step::Wait,
+        WavePhase::Passed | WavePhase::Skipped => Step::Next,
+        WavePhase::Failed => Step::Wait,
     }
 }
 
@@ -258,11 +281,7 @@ fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
         .targets_of(wave.number)
         .filter_map(|target| target.succeeded_at)
         .max();
-    let bake = release
-        .plan
-        .wave(wave.number)
-        .map(|planned| planned.bake)
-        .unwrap_or_default();
+    let bake = bake_of(release, wave.number);
     match last {
         Some(last) => {
             let until = bake.after(last);
@@ -283,10 +302,21 @@ fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
     }
 }
 
+/// How long a wave bakes: as planned, or shorter in an expedited release; its first wave never (gate.md G30).
+fn bake_of(release: &Release, wave: u32) -> Seconds {
+    let planned = release.plan.wave(wave).map(|planned| planned.bake);
+    let planned = planned.unwrap_or_default();
+    match release.plan.expedite {
+        Some(expedite) if release.expedited() && wave > 1 => planned.min(expedite.bake),
+        Some(_) | None => planned,
+    }
+}
+
 fn bake(planner: &mut Planner, wave: &Wave, number: u64) -> Step {
-    let over = wave
-        .bake_until
-        .is_some_and(|until| planner.state.now >= until);
+    let over = wave.promoted
+        || wave
+            .bake_until
+            .is_some_and(|until| planner.state.now >= until);
     let Some(release) = planner.release(number).filter(|_| over) else {
         return Step::Wait;
     };
@@ -318,6 +348,9 @@ pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
     let Some(planned) = release.plan.wave(wave) else {
         return;
     };
+    if held_back(planner, &release) {
+        return;
+    }
     let all = release.targets_of(wave).count();
     let most = planned.max_concurrent.at_least_one_of(all);
     let mut in_flight = release
@@ -393,6 +426,7 @@ fn permit(
             release.id
         ),
     };
+    before_permit(planner, &target.cluster);
     planner.act(action, evidence.clone());
     planner.set_target(
         number,

@@ -11,6 +11,7 @@ mod clusters;
 mod policies;
 mod releases;
 mod waves;
+mod words;
 
 use std::path::Path;
 
@@ -127,6 +128,7 @@ fn every_planted_bad_plan_is_found() {
         .chain(&clusters::CLUSTERS)
         .chain(&releases::RELEASES)
         .chain(&policies::POLICIES)
+        .chain(&words::WORDS)
         .collect();
     assert!(
         all.len() >= LEAST,
