@@ -93,9 +93,10 @@ impl Fleet {
         }) else {
             return;
         };
-        let stage = match wave.phase {
-            WavePhase::WaitingToPass => Stage::After,
-            _ => Stage::Before,
+        let stage = if wave.phase == WavePhase::WaitingToPass {
+            Stage::After
+        } else {
+            Stage::Before
         };
         let number = wave.number;
         self.rows = id;

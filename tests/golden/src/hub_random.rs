@@ -147,12 +147,13 @@ fn moment(text: &str) -> jiff::Timestamp {
     text.parse().expect("a moment")
 }
 
+/// One that expires needs two persons, so that the first word can grow old.
 fn approval(required: u32, expires: bool) -> ApprovalSpec {
     ApprovalSpec {
-        required,
+        required: if expires { 2 } else { required },
         groups: vec!["sre".to_owned()],
         exclude_author: true,
-        expires: expires.then_some(Seconds(3_600)),
+        expires: expires.then_some(Seconds(600)),
     }
 }
 
@@ -178,7 +179,7 @@ fn wave(random: &mut Random, index: usize, last: bool) -> WaveSpec {
         bake: random.pick(&[Seconds(0), Seconds(60), Seconds(1_800)]),
         approval: random
             .percent(30)
-            .then(|| approval(required, random.percent(30))),
+            .then(|| approval(required, random.percent(60))),
         approval_after: random.percent(15).then(|| approval(1, false)),
         max_failed: random.pick(&[
             Amount::Count(0),
