@@ -96,7 +96,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Why::Stopped { .. } => "Stopped",
     }
 }
-const REASONS: usize = 25;
+const REASONS: usize = 27;
 
 fn actions_text(plan: &Plan) -> String {
     let mut text = String::new();
