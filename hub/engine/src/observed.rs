@@ -46,6 +46,9 @@ pub struct Observed {
     /// A person stopped it, or the whole fleet (gate.md G30).
     #[serde(default)]
     pub stopped: Option<Stop>,
+    /// When the newest stop that held it was lifted: deadlines of what it held count from then.
+    #[serde(default)]
+    pub went_on: Option<Timestamp>,
 }
 
 /// A first deploy of an older digest than these waits for a person: a fleet's sets stay small.

@@ -66,6 +66,7 @@ impl Fleet {
                 passed: Vec::new(),
                 conflicts: BTreeMap::new(),
                 stopped: None,
+                went_on: None,
             },
             real: BTreeMap::new(),
             served: BTreeSet::new(),

@@ -436,7 +436,7 @@ pub(super) fn wake(state: &Observed) -> Option<Timestamp> {
         );
         for target in &release.targets {
             let cluster = state.cluster(&target.cluster);
-            target_moments(release, target, cluster, &mut moments);
+            target_moments(state, release, target, cluster, &mut moments);
         }
     }
     moments
@@ -446,6 +446,7 @@ pub(super) fn wake(state: &Observed) -> Option<Timestamp> {
 }
 
 fn target_moments(
+    state: &Observed,
     release: &Release,
     target: &Target,
     cluster: Option<&Cluster>,
@@ -458,6 +459,9 @@ fn target_moments(
         .and_then(|wave| wave.started_at);
     let turn = started.filter(|_| target.state.before_permit() && !release.phase.ended());
     let since = match (&target.permit, turn) {
+        (Some(permit), _) if target.state.in_flight() => state
+            .went_on
+            .map_or(permit.granted_at, |on| on.max(permit.granted_at)),
         (Some(permit), _) if waits => permit.granted_at,
         (_, Some(started)) => started,
         (Some(_) | None, None) => return,
