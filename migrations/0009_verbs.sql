@@ -19,7 +19,9 @@ create table stops (
     fleet_rollout text primary key,
     person text not null,
     reason text not null,
-    since timestamptz not null default now()
+    since timestamptz not null default now(),
+    -- It is over, and what it held has its time anew from then.
+    lifted_at timestamptz
 );
 -- The answer to a stop or its end that was asked for by this key.
 create table stop_keys (

@@ -53,6 +53,9 @@ pub struct Observed {
     /// A person stopped it, or the whole fleet (gate.md G30).
     #[serde(default)]
     pub stopped: Option<Stop>,
+    /// When the newest stop that held it was lifted: deadlines of what it held count from then.
+    #[serde(default)]
+    pub went_on: Option<Timestamp>,
 }
 
 /// A FleetRollout that another one comes after.

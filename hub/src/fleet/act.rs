@@ -98,13 +98,12 @@ pub(super) async fn decided(fleet: &Fleet, new: &NewRequest) -> Result<Requested
     let end = Instant::now() + PATIENCE;
     loop {
         let found = fleet.store.request_get(id).await;
-        match found.map_err(|error| status::of(&error))? {
-            Requested::Undecided if Instant::now() < end => {
-                // A hint or the poll, whichever comes first.
-                let _ = timeout(POLL, hints.changed()).await;
-            }
-            answer => return Ok(answer),
+        let found = found.map_err(|error| status::of(&error))?;
+        if found != Requested::Undecided || Instant::now() >= end {
+            return Ok(found);
         }
+        // A hint or the poll, whichever comes first.
+        let _ = timeout(POLL, hints.changed()).await;
     }
 }
 

@@ -25,7 +25,7 @@ pub async fn run(
         ));
     }
     let new = NewStop {
-        fleet_rollout: (!request.all).then(|| FleetRolloutName(request.fleet_rollout)),
+        fleet_rollout: (!request.all).then_some(FleetRolloutName(request.fleet_rollout)),
         lift: request.lift,
         person: Person(allowed.name().to_owned()),
         reason: request.reason,

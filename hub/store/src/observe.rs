@@ -98,6 +98,7 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
         changes,
         requests,
         stopped: stop::of(tx, &name).await?,
+        went_on: stop::lifted(tx, &name).await?,
         barred: barred(tx, &name).await?,
         passed: passed(tx, &name).await?,
         conflicts,

@@ -5,22 +5,27 @@ use ::time::OffsetDateTime;
 use hub_engine::FleetRolloutName;
 use hub_engine::name::Person;
 use hub_engine::verb::{By, Stop};
+use jiff::Timestamp;
 use sqlx::PgConnection;
 
 use crate::error::not_found;
 use crate::history::{self, Fact};
 use crate::row::row;
-use crate::time::from_db;
+use crate::time::{from_db, from_db_opt};
 use crate::{Error, Result, Store};
 
 /// A deciding transaction that began before this one and has not locked the row yet fails on it, and looks again.
 pub(crate) const TOUCH: &str =
     "update fleet_rollouts set version = version where $1 = '' or name = $1";
 pub(crate) const INSERT: &str = "insert into stops (fleet_rollout, person, reason) values ($1, $2, $3) \
-     on conflict (fleet_rollout) do nothing";
-pub(crate) const DELETE: &str = "delete from stops where fleet_rollout = $1";
+     on conflict (fleet_rollout) do update set person = excluded.person, reason = excluded.reason, since = now(), \
+     lifted_at = null where stops.lifted_at is not null";
+pub(crate) const LIFT: &str =
+    "update stops set lifted_at = now() where fleet_rollout = $1 and lifted_at is null";
+pub(crate) const LIFTED: &str =
+    "select max(lifted_at) from stops where fleet_rollout = $1 or fleet_rollout = ''";
 pub(crate) const OF: &str = "select fleet_rollout, person, reason, since from stops \
-     where fleet_rollout = $1 or fleet_rollout = '' order by fleet_rollout limit 1";
+     where (fleet_rollout = $1 or fleet_rollout = '') and lifted_at is null order by fleet_rollout limit 1";
 pub(crate) const KEY: &str = "insert into stop_keys (key, person, request, answer) values ($1, $2, $3, $4) \
      on conflict (key) do nothing";
 pub(crate) const KEYED: &str = "select person, request, answer from stop_keys where key = $1";
@@ -33,6 +38,9 @@ row! {
     /// What was answered to the same key.
     KeyedRow { person: String, request: String, answer: String }
 }
+
+/// A stop of everything locks every row, and may meet an apply that locks them in another order.
+const TRIES: usize = 5;
 
 /// A stop, or its end.
 #[derive(Debug, Clone)]
@@ -76,6 +84,19 @@ impl Store {
     /// `NotFound`; `Refused` without a reason, when it is so already, or when the key was used for something else;
     /// `Unavailable`.
     pub async fn stop(&self, new: &NewStop) -> Result<String> {
+        let mut last = Error::Busy {
+            message: String::new(),
+        };
+        for _ in 0..TRIES {
+            match self.stop_once(new).await {
+                Err(error @ Error::Busy { .. }) => last = error,
+                answer => return answer,
+            }
+        }
+        Err(last)
+    }
+
+    async fn stop_once(&self, new: &NewStop) -> Result<String> {
         let mut tx = self.pool.begin().await?;
         match stop(&mut tx, new).await {
             Ok(answer) => {
@@ -112,10 +133,7 @@ async fn stop(tx: &mut PgConnection, new: &NewStop) -> Result<String> {
         return Ok(answer);
     }
     let changed = if new.lift {
-        sqlx::query(DELETE)
-            .bind(new.name())
-            .execute(&mut *tx)
-            .await?
+        sqlx::query(LIFT).bind(new.name()).execute(&mut *tx).await?
     } else {
         sqlx::query(INSERT)
             .bind(new.name())
@@ -179,6 +197,18 @@ async fn keyed(tx: &mut PgConnection, new: &NewStop) -> Result<Option<String>> {
             ),
         }),
     }
+}
+
+/// When the newest stop that held it was lifted.
+pub(crate) async fn lifted(
+    tx: &mut PgConnection,
+    name: &FleetRolloutName,
+) -> Result<Option<Timestamp>> {
+    let at: Option<OffsetDateTime> = sqlx::query_scalar(LIFTED)
+        .bind(name.as_str())
+        .fetch_one(tx)
+        .await?;
+    Ok(from_db_opt(at))
 }
 
 /// What keeps a FleetRollout from starting anything; a stop of the whole fleet before its own.

@@ -68,6 +68,7 @@ impl Fleet {
                 windows: Vec::new(),
                 before: Vec::new(),
                 stopped: None,
+                went_on: None,
             },
             real: BTreeMap::new(),
             served: BTreeSet::new(),

@@ -73,6 +73,7 @@ impl Fleet {
     /// A stop, or its end.
     pub(crate) fn stop_or_go(&mut self) -> String {
         if self.observed.stopped.take().is_some() {
+            self.observed.went_on = Some(self.observed.now);
             return "the stop is lifted".to_owned();
         }
         let by = By {
@@ -87,7 +88,9 @@ impl Fleet {
 
     /// Nobody keeps anything from going on any more.
     pub(crate) fn let_go(&mut self) {
-        self.observed.stopped = None;
+        if self.observed.stopped.take().is_some() {
+            self.observed.went_on = Some(self.observed.now);
+        }
         let paused: Vec<u64> = self
             .observed
             .releases

@@ -180,15 +180,20 @@ fn under_way(
         );
         return;
     }
-    let deadline = release.plan.progress_deadline.after(permit.granted_at);
-    if now >= deadline {
+    // What a stop holds cannot finish: its time counts anew from the end of the stop (gate.md G14, G30).
+    let since = planner
+        .state
+        .went_on
+        .map_or(permit.granted_at, |on| on.max(permit.granted_at));
+    let deadline = release.plan.progress_deadline.after(since);
+    if now >= deadline && planner.state.stopped.is_none() {
         let message = format!("did not finish within {}", release.plan.progress_deadline);
         give_up(
             planner,
             number,
             &target.cluster,
             message,
-            json!({"granted_at": permit.granted_at, "now": now}),
+            json!({"granted_at": permit.granted_at, "since": since, "now": now}),
         );
         return;
     }

@@ -25,7 +25,7 @@ pub(super) fn wake(state: &Observed) -> Option<Timestamp> {
         moments.extend(approvals.filter_map(|approval| release.expires_at(approval)));
         for target in &release.targets {
             let cluster = state.cluster(&target.cluster);
-            target_moments(release, target, cluster, &mut moments);
+            target_moments(state, release, target, cluster, &mut moments);
             window_moments(state, release, target, cluster, &mut moments);
         }
     }
@@ -36,6 +36,7 @@ pub(super) fn wake(state: &Observed) -> Option<Timestamp> {
 }
 
 fn target_moments(
+    state: &Observed,
     release: &Release,
     target: &Target,
     cluster: Option<&Cluster>,
@@ -48,6 +49,9 @@ fn target_moments(
         .and_then(|wave| wave.started_at);
     let turn = started.filter(|_| target.state.before_permit() && !release.phase.ended());
     let since = match (&target.permit, turn) {
+        (Some(permit), _) if target.state.in_flight() => state
+            .went_on
+            .map_or(permit.granted_at, |on| on.max(permit.granted_at)),
         (Some(permit), _) if waits => permit.granted_at,
         (_, Some(started)) => started,
         (Some(_) | None, None) => return,
