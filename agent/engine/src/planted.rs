@@ -41,15 +41,11 @@ pub enum Planted {
     PauseIgnored,
     /// A stable version that is to keep all its pods is drained.
     StableNotKept,
-    /// An Experiment is made although the fleet lets nothing grow.
-    ExperimentUnasked,
-    /// A run that was ended because nothing waited for it counts as a good one.
-    EndedRunCounts,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 18] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::MaxStepIgnored,
@@ -68,8 +64,6 @@ impl Planted {
         Self::BackgroundIgnored,
         Self::PauseIgnored,
         Self::StableNotKept,
-        Self::ExperimentUnasked,
-        Self::EndedRunCounts,
     ];
 }
 

@@ -29,7 +29,6 @@ use crate::observed::Observed;
 use crate::pass::Pass;
 use crate::pass::current::owner;
 use crate::plan::{Action, EventKind, Plan};
-use crate::planted::Planted;
 use crate::reason::Reason;
 
 /// What an Experiment is made of is there in the next pass, which the status of this one brings about; should it not be, it
@@ -253,7 +252,7 @@ impl Pass<'_> {
 
     /// Pods of the new version are a raise like any other: not without the fleet's word.
     fn waits_for_fleet(&mut self, name: &str) -> bool {
-        if self.decision.may_raise || self.bug.is(Planted::ExperimentUnasked) {
+        if self.decision.may_raise {
             return false;
         }
         let (name, why) = (name.to_owned(), self.decision.message.clone());

@@ -47,8 +47,7 @@ impl Pass<'_> {
     /// Somebody has let an unclear run pass, or what is there was ended while nothing waited for it: the next one is
     /// another. The background leaves the sign of it to the present step, whose pause was lifted with this one.
     pub fn resume_run(&mut self, kind: RunKind) {
-        let ended = self.was_ended(kind) && !self.bug.is(Planted::EndedRunCounts);
-        if !ended && !self.resumed_after_inconclusive(kind) {
+        if !self.was_ended(kind) && !self.resumed_after_inconclusive(kind) {
             return;
         }
         match kind {
