@@ -20,7 +20,7 @@ use crate::args::{self, Args};
 use crate::asking;
 use crate::cache::{Caches, Watch, Watching, Work};
 use crate::claims::Claims;
-use crate::controller::{Controller, FirstPass};
+use crate::controller::{Controller, FirstPass, work_queue};
 use crate::event::Events;
 use crate::experiment_controller::ExperimentController;
 use crate::fleet::{Fleet, Kinds};
@@ -107,7 +107,7 @@ async fn work(args: Args) -> Result<(), Error> {
     let (metrics, caches, queue) = (
         Metrics::new()?,
         Arc::new(Caches::default()),
-        Arc::new(Queue::default()),
+        Arc::new(work_queue()),
     );
     let client = start::client(&args, metrics.counting()).await?;
     let mut tasks = JoinSet::new();
