@@ -23,6 +23,7 @@ use crate::job::{Jobs, job_of};
 use crate::key::ObjectKey;
 use crate::measure::{Measurer, Question};
 use crate::observe::uid_of;
+use crate::run_owner;
 use crate::status_patch::status_patch;
 use crate::writer::{self, Writer};
 use crate::written::{Kind, Written};
@@ -142,6 +143,7 @@ impl AnalysisController {
         let observed = Observed {
             now: Timestamp::now(),
             bad_conditions: condition::refused(conditions::of_run(&run)),
+            told: run_owner::told(&self.caches, &run),
             run,
             finished,
             in_flight,

@@ -3,11 +3,13 @@
 //! In: a metric with a Job, whose measurement it is. Out: the Job made, looked at, deleted. It must not judge: what a Job
 //! says is `agent_providers::job`'s. A Job has the same name whoever makes it, so a lost reply makes no second one.
 
+pub mod sweep;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_api::{Job, Metric};
+use agent_api::{Job, Metric, Uid};
 use agent_providers::job::{
     ANNOTATION_METRIC, LABEL_RUN_UID, MEMORY_NAME, MEMORY_NAMESPACE, Place, Standing, deleted,
     manifest, standing, stuck,
@@ -102,6 +104,8 @@ pub struct Jobs {
     namespace: Option<String>,
     /// The runs are in the same cluster.
     here: bool,
+    /// Which cluster the runs are in, where it is known.
+    cluster: Option<String>,
 }
 
 impl Jobs {
@@ -113,6 +117,7 @@ impl Jobs {
             watched: Some(watched),
             namespace: None,
             here: true,
+            cluster: None,
         }
     }
 
@@ -124,7 +129,16 @@ impl Jobs {
             watched: None,
             namespace,
             here,
+            cluster: None,
         }
+    }
+
+    /// The same, for runs of this cluster; an empty UID is none.
+    #[must_use]
+    pub fn of_cluster(mut self, cluster: &Uid) -> Self {
+        let known = Some(cluster.as_str().to_owned());
+        self.cluster = known.filter(|cluster| !cluster.is_empty());
+        self
     }
 
     /// The run is the Job's owner: the garbage collector ends the Job with it.
@@ -141,6 +155,8 @@ impl Jobs {
             owned: self.here && *namespace == run.namespace,
             namespace: namespace.clone(),
             run: run.name.clone(),
+            run_namespace: run.namespace.clone(),
+            cluster: self.cluster.clone(),
             uid: uid.to_owned(),
             metric: metric.to_owned(),
             number,

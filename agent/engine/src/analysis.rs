@@ -23,6 +23,7 @@ mod result;
 pub mod template;
 #[cfg(test)]
 mod tests;
+pub mod told;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,7 @@ use conditions::BadConditions;
 use end::Standing;
 pub use plan::{Action, Plan, Reason};
 pub use prepared::Error;
+pub use told::Told;
 
 /// Everything one decision is made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +50,8 @@ pub struct Observed {
     pub in_flight: BTreeMap<String, Option<Timestamp>>,
     /// Those of `conditions::of_run` that cannot be used.
     pub bad_conditions: BadConditions,
+    /// What its owner knows of it.
+    pub told: Told,
 }
 
 /// One measurement, judged by the metric's conditions; or one leg of it, when the provider needs time.

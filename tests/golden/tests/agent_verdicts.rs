@@ -85,6 +85,7 @@ impl Life {
                 finished: Vec::new(),
                 in_flight: BTreeMap::new(),
                 bad_conditions: BTreeMap::new(),
+                told: agent_engine::analysis::Told::NoOwner,
             },
             outcomes: outcomes
                 .map(|(index, text)| (format!("m{index}"), letters(text.trim())))

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::prepared::Prepared;
 use super::result::{self, TERMINATED};
+use super::told::Told;
 use super::{Action, Observed, Plan, Reason, is_over, result_of};
 
 /// Message of a metric that the run's end came before.
@@ -20,6 +21,11 @@ const RUN_TERMINATED: &str = "Run Terminated";
 /// How long the end of a run waits for answers that are still to come: what takes longer is no answer to a question whose
 /// other half is bad news already, and an abort waits for this.
 const LAST_ANSWERS: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long a run is kept whose owner does not name it: it may not have come to it yet, or be done with it.
+const UNNAMED: SignedDuration = SignedDuration::from_secs(120);
+/// When to look again whether a run's owner knows how it ended: nothing tells of that, and it takes no request.
+const OWNER_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// How a run stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,7 +209,7 @@ fn summary(status: &AnalysisRunStatus, metrics: &[Prepared], dry_run: bool) -> R
     }
 }
 
-/// Deletes a run that has lived long enough after its end.
+/// Deletes a run that has lived long enough after its end, and whose owner knows of that.
 pub(super) fn time_to_live(observed: &Observed, plan: &mut Plan) {
     let Some(strategy) = &observed.run.spec.ttl_strategy else {
         return;
@@ -221,10 +227,27 @@ pub(super) fn time_to_live(observed: &Observed, plan: &mut Plan) {
     ) else {
         return;
     };
-    let at = over.saturating_add(SignedDuration::from_secs(i64::from(seconds)));
-    if at <= observed.now {
-        plan.actions.push(Action::DeleteRun);
-    } else {
-        plan.wake = Some(at);
+    let lives = SignedDuration::from_secs(i64::from(seconds));
+    let at = |after: SignedDuration| {
+        let at = over.timestamp().checked_add(after);
+        at.unwrap_or(Timestamp::MAX)
+    };
+    if at(lives) > observed.now {
+        plan.wake = Some(at(lives));
+        return;
+    }
+    let again = match observed.told {
+        Told::Named(known) if known != plan.status.phase => {
+            observed.now.checked_add(OWNER_AGAIN).ok()
+        }
+        Told::Unnamed => Some(at(lives.max(UNNAMED))).filter(|at| *at > observed.now),
+        Told::Named(_) | Told::NoOwner => None,
+    };
+    match again {
+        None => plan.actions.push(Action::DeleteRun),
+        Some(at) => {
+            plan.reasons.push(Reason::OwnerFirst { at });
+            plan.wake = Some(at);
+        }
     }
 }

@@ -108,6 +108,11 @@ pub enum Reason {
         /// As what.
         phase: AnalysisPhase,
     },
+    /// The run has lived its time; its owner is to know how it ended before it goes.
+    OwnerFirst {
+        /// When to look again.
+        at: Timestamp,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -142,6 +147,10 @@ impl fmt::Display for Reason {
             ),
             Self::Terminated => f.write_str("the run was ended by request"),
             Self::Over { phase } => write!(f, "the run is over: {phase}"),
+            Self::OwnerFirst { at } => write!(
+                f,
+                "the run is kept: its owner does not know yet how it ended; looking again at {at}"
+            ),
         }
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn live(run: AnalysisRun, letters: &str) -> (AnalysisRun, i64, usize)
         finished: Vec::new(),
         in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let mut letters = letters.chars();
     let mut measured = 0;
@@ -154,6 +155,7 @@ fn a_measurement_under_way_is_given_up() {
         finished: vec![finished],
         in_flight: BTreeMap::from([("slow".into(), Some(at(0)))]),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert_eq!(
@@ -176,6 +178,7 @@ fn ended_by_request() {
         finished: Vec::new(),
         in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert_eq!(
@@ -212,6 +215,7 @@ fn waiting(metrics: Value) -> AnalysisRun {
         }],
         in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     observed.run.status = Some(reconcile(&observed).status);
     observed.run
@@ -233,6 +237,7 @@ fn a_measurement_that_needs_time_is_gone_on_with() {
         finished: Vec::new(),
         in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert_eq!((plan.actions.len(), plan.wake), (0, Some(at(30))));
@@ -271,6 +276,7 @@ fn the_end_of_a_run_ends_what_waits_for_its_provider() {
         finished: vec![finished("bad", AnalysisPhase::Failed)],
         in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     for asked in [false, true] {
         if asked {
@@ -305,6 +311,7 @@ fn a_run_taken_over_is_gone_on_with() {
         finished: Vec::new(),
         in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert!(
@@ -328,6 +335,7 @@ fn the_last_answer_is_waited_for() {
         finished: Vec::new(),
         in_flight: BTreeMap::from([("a".into(), Some(at(0))), ("dry".into(), Some(at(0)))]),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert_eq!(
@@ -362,6 +370,7 @@ fn ending(phase: AnalysisPhase, terminate: bool, asked: Option<i64>) -> Observed
         finished: vec![finished("bad", phase)],
         in_flight: BTreeMap::from([("slow".into(), asked.map(at))]),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     observed.run.status = Some(plan.status);
@@ -467,6 +476,7 @@ fn time_to_live() {
         finished: Vec::new(),
         in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert_eq!((plan.actions.len(), plan.wake), (0, Some(at(60))));

@@ -75,6 +75,7 @@ fn only_measurements_wait() {
                 .map(|name| ((*name).to_owned(), Some(at(now))))
                 .collect(),
             bad_conditions: <_>::default(),
+            told: crate::analysis::Told::NoOwner,
         };
         found(&observed, runs)
     };
@@ -122,6 +123,7 @@ fn only_measurements_wait() {
                 finished: good(),
                 in_flight: BTreeMap::new(),
                 bad_conditions: <_>::default(),
+                told: crate::analysis::Told::NoOwner,
             })
             .status
         ),
@@ -137,6 +139,7 @@ fn live(letters: [&[AnalysisPhase]; 2], runs: usize) -> (AnalysisRunStatus, usiz
         finished: Vec::new(),
         in_flight: BTreeMap::new(),
         bad_conditions: <_>::default(),
+        told: crate::analysis::Told::NoOwner,
     };
     let (mut next, mut writes, mut stored) = ([0_usize; 2], 0, None);
     loop {

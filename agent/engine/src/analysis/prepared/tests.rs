@@ -31,6 +31,7 @@ fn what_cannot_be_carried_out_is_an_error() {
             finished: Vec::new(),
             in_flight: BTreeMap::new(),
             bad_conditions: BadConditions::new(),
+            told: crate::analysis::Told::NoOwner,
         };
         let plan = reconcile(&observed);
         assert_eq!(plan.status.phase, Some(AnalysisPhase::Error), "{metrics}");
@@ -113,6 +114,7 @@ fn a_run_is_an_error_before_its_first_measurement() {
     for (metrics, words) in table {
         let observed = Observed {
             now: at(0),
+            told: crate::analysis::Told::NoOwner,
             run: run(metrics.clone(), json!({})),
             finished: Vec::new(),
             in_flight: BTreeMap::new(),
@@ -137,6 +139,7 @@ fn a_strict_run_hands_out_strict_metrics() {
         finished: Vec::new(),
         in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: crate::analysis::Told::NoOwner,
     };
     for (value, strict) in [("true", Some(true)), ("false", None)] {
         let annotation = (
