@@ -141,10 +141,10 @@ mod tests {
                 json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun", "metadata": {"uid": uid}, "status": {"phase": phase}}),
             )
         };
-        let failed = |code: u16| {
+        let failed = |code: u16, reason: &str| {
             (
                 code,
-                json!({"kind": "Status", "code": code, "message": "", "reason": "NotFound"}),
+                json!({"kind": "Status", "code": code, "message": "", "reason": reason}),
             )
         };
         match path.rsplit('/').next().unwrap() {
@@ -170,8 +170,8 @@ mod tests {
             "runs" => run("uid-runs", "Running"),
             "over" => run("uid-over", "Failed"),
             "again" => run("another", "Running"),
-            "gone" => failed(404),
-            _ => failed(403),
+            "gone" => failed(404, "NotFound"),
+            _ => failed(403, "Forbidden"),
         }
     }
 
