@@ -39,6 +39,7 @@ pub mod refusals;
 pub mod rehearsal;
 pub mod renewal;
 pub mod revision;
+pub mod run_owner;
 pub mod secrets;
 pub mod start;
 pub mod status_patch;

@@ -81,6 +81,7 @@ async fn led(world: &World, metric: serde_json::Value) -> AnalysisRunStatus {
             finished,
             in_flight,
             bad_conditions: BTreeMap::new(),
+            told: agent_engine::analysis::Told::NoOwner,
         });
         world.measurer.settle(&world.run, count);
         if plan.status.phase.is_some_and(AnalysisPhase::is_completed) {

@@ -1,7 +1,7 @@
 //! `groundswell analysis run`. In: a run, the clock, providers' answers. Out: each measurement as it is made, and the verdict.
 //! It must not decide what to measure or how it ends: the agent's engine does.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use agent_api::analysis::{Argument, DryRun, SecretKeyRef};
@@ -93,7 +93,8 @@ struct Measuring {
     /// Some of them come from Secrets.
     args: Vec<Argument>,
     sender: mpsc::Sender<Finished>,
-    tasks: HashMap<String, AbortHandle>,
+    /// Each with the time at which it was asked.
+    tasks: HashMap<String, (AbortHandle, Timestamp)>,
 }
 
 /// Goes on until the run is over; whether it was ended from the keyboard.
@@ -111,8 +112,9 @@ async fn lead(
             now,
             run: run.clone(),
             finished: std::mem::take(&mut fresh),
-            in_flight: measuring.tasks.keys().cloned().collect::<BTreeSet<_>>(),
+            in_flight: measuring.in_flight(),
             bad_conditions: condition::refused(conditions::of_run(run)),
+            told: agent_engine::analysis::Told::NoOwner,
         };
         let Plan {
             actions,
@@ -151,6 +153,13 @@ async fn lead(
 }
 
 impl Measuring {
+    fn in_flight(&self) -> BTreeMap<String, Option<Timestamp>> {
+        let tasks = self.tasks.iter();
+        tasks
+            .map(|(metric, (_, asked))| (metric.clone(), Some(*asked)))
+            .collect()
+    }
+
     fn act(&mut self, action: Action) {
         match action {
             Action::Measure { resolved, .. } => self.start(*resolved, None),
@@ -160,7 +169,7 @@ impl Measuring {
                 ..
             } => self.start(*resolved, Some(*measurement)),
             Action::Cancel { metric } => {
-                if let Some(task) = self.tasks.remove(&metric) {
+                if let Some((task, _)) = self.tasks.remove(&metric) {
                     task.abort();
                 }
             }
@@ -178,7 +187,8 @@ impl Measuring {
             // Nobody listens any more when the run is over.
             let _ = sender.send(finished).await;
         });
-        self.tasks.insert(name, task.abort_handle());
+        let begun = (task.abort_handle(), Timestamp::now());
+        self.tasks.insert(name, begun);
     }
 }
 
