@@ -196,7 +196,7 @@ impl Measurer {
             Err(message) => return (Timestamp::now(), Outcome::error(message)),
         };
         let server = server(filled.metric(), self.asker.environment());
-        let _slot = self.slots.acquire(&server).await;
+        let _slot = self.slots.acquire(&server, namespace).await;
         let now = Timestamp::now();
         let memory = memory.unwrap_or_default();
         let outcome = self.asker.ask(&filled, namespace, now, &memory).await;
