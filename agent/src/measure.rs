@@ -321,7 +321,7 @@ impl Measurer {
             Err(message) => return (Timestamp::now(), Outcome::error(message)),
         };
         let server = server(filled.metric(), self.asker.environment());
-        let _slot = self.slots.acquire(&server).await;
+        let _slot = self.slots.acquire(&server, namespace).await;
         let now = Timestamp::now();
         if !self.asks(place, now) {
             return (now, Outcome::error(GIVEN_UP.to_owned()));

@@ -11,6 +11,7 @@ use super::*;
 
 mod canary;
 mod faults;
+mod network;
 
 /// A server that answers every request with this body, and never when there is none.
 async fn prometheus(body: Option<&'static str>) -> String {
@@ -90,9 +91,13 @@ struct World {
 impl World {
     fn new(address: Option<String>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        Self::with(asker(address))
+    }
+
+    fn with(asker: Asker) -> Self {
         let queue = Arc::new(Queue::default());
         Self {
-            measurer: Arc::new(Measurer::new(asker(address), jobs(), Arc::clone(&queue))),
+            measurer: Arc::new(Measurer::new(asker, jobs(), Arc::clone(&queue))),
             queue,
             key: ObjectKey::new("shop", "run"),
             run: "uid".into(),
