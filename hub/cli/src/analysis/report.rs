@@ -81,7 +81,10 @@ impl MetricReport {
             let below = self.distribution.below(*number);
             let below = below.map_or_else(
                 || "-".to_owned(),
-                |below| format!("{} %", rounded(below * 100.0)),
+                |below| {
+                    let below = below * 100.0;
+                    format!("{below:.1} % of {}", self.distribution.count())
+                },
             );
             vec![
                 self.name.clone(),
@@ -154,6 +157,11 @@ impl Report {
         }
     }
 
+    /// Whether it says nothing: no run ended within the history, or no metric has a value anywhere.
+    pub fn is_empty(&self) -> bool {
+        self.runs == 0 || self.metrics.iter().all(|one| one.empty == one.moments)
+    }
+
     /// For people or for programs.
     pub fn print(&self, look: Look) -> String {
         match look.output {
@@ -182,6 +190,13 @@ impl Report {
             text.push_str(&format!(
                 "metric {:?} has no value anywhere in this history: look at its query and its arguments\n",
                 metric.name
+            ));
+        }
+        let partly = |one: &&MetricReport| one.empty > 0 && one.empty < one.moments;
+        for metric in self.metrics.iter().filter(partly) {
+            text.push_str(&format!(
+                "metric {:?} has no value at {} of {} points: these are judged too, but count in no quantile and no share of values\n",
+                metric.name, metric.empty, metric.moments
             ));
         }
         let verdicts = PHASES.iter().zip(self.verdicts).map(|(phase, count)| {
