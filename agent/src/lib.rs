@@ -17,6 +17,7 @@ pub mod controller;
 pub mod descriptors;
 pub mod event;
 pub mod experiment_controller;
+pub mod flag_page;
 pub mod flags;
 pub mod fleet;
 pub mod gate_store;

@@ -48,6 +48,8 @@ pub struct Look {
     pub output: Output,
     /// Whether states are coloured.
     pub colour: bool,
+    /// Letters in a line of the terminal; nothing elsewhere, where lines are as long as they are.
+    pub width: Option<u16>,
 }
 
 impl Cli {
@@ -57,6 +59,7 @@ impl Cli {
         Look {
             output: self.output,
             colour: std::io::stdout().is_terminal() && !asked_not_to,
+            width: crate::table::terminal(),
         }
     }
 }

@@ -14,12 +14,13 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::show::{Show, verdict};
+use super::show::{Show, verdict, warn};
 use super::subject::{Loaded, load};
 use super::{NAMESPACE, asker};
 use crate::args::Look;
 use crate::args::analysis::Run;
 use crate::failure::{Answer, Failure};
+use crate::lint::analysis::cannot_fail;
 
 /// Finished measurements that wait to be looked at: one for each metric is under way at most.
 const WAITING: usize = 64;
@@ -30,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub async fn run(look: Look, args: &Run) -> Result<Answer, Failure> {
     let Loaded { mut run, secrets } = load(&args.subject)?;
     change(&mut run, args);
-    check(&run)?;
+    let doubts = check(&run)?;
     secrets.check(&run.spec)?;
     let (sender, finished) = mpsc::channel(WAITING);
     let measuring = Measuring {
@@ -39,9 +40,54 @@ pub async fn run(look: Look, args: &Run) -> Result<Answer, Failure> {
         sender,
         tasks: HashMap::new(),
     };
+    for doubt in doubts {
+        warn(&doubt);
+    }
     let mut show = Show::new(look, &run);
-    let interrupted = lead(&mut run, measuring, finished, &mut show).await;
-    Ok(verdict(look, &run, interrupted))
+    let open = lead(&mut run, measuring, finished, &mut show).await;
+    let unfinished = open.is_some_and(|open| reopen(&mut run, &open));
+    Ok(verdict(look, &run, unfinished))
+}
+
+/// The engine takes a metric that was ended from outside for successful, as in a cluster, where the step that asked is over
+/// too. Here a person asked, and there is no verdict: the phase of such a metric, and of the run, stays Running. Whether
+/// that is so.
+fn reopen(run: &mut AnalysisRun, open: &BTreeSet<String>) -> bool {
+    // The object that is printed can be measured again.
+    run.spec.terminate = None;
+    let Some(status) = &mut run.status else {
+        return true;
+    };
+    if status.phase != Some(AnalysisPhase::Successful) {
+        return false;
+    }
+    let mut unfinished = false;
+    for result in &mut status.metric_results {
+        if open.contains(&result.name) && result.phase == Some(AnalysisPhase::Successful) {
+            result.phase = Some(AnalysisPhase::Running);
+            result.message = Some("interrupted".to_owned());
+            unfinished = true;
+        }
+    }
+    let measured = |name: &String| status.metric_results.iter().any(|one| one.name == *name);
+    unfinished |= !open.iter().all(measured);
+    if unfinished {
+        status.phase = Some(AnalysisPhase::Running);
+        status.message = Some("interrupted before the verdict".to_owned());
+        status.run_summary = None;
+    }
+    unfinished
+}
+
+/// The metrics that have no verdict of their own yet.
+fn open(run: &AnalysisRun) -> BTreeSet<String> {
+    let status = run.status.iter().flat_map(|status| &status.metric_results);
+    let done: BTreeSet<&String> = status
+        .filter(|result| result.phase.is_some_and(AnalysisPhase::is_completed))
+        .map(|result| &result.name)
+        .collect();
+    let names = run.spec.metrics.iter().map(|metric| &metric.name);
+    names.filter(|name| !done.contains(name)).cloned().collect()
 }
 
 /// What the command line says otherwise.
@@ -65,9 +111,9 @@ fn change(run: &mut AnalysisRun, args: &Run) {
     }));
 }
 
-/// Refuses what the engine would, and what needs a cluster.
-fn check(run: &AnalysisRun) -> Result<(), Failure> {
-    let mut filled = Vec::new();
+/// Refuses what the engine would, and what needs a cluster; says what is probably not meant.
+fn check(run: &AnalysisRun) -> Result<Vec<String>, Failure> {
+    let (mut filled, mut doubts) = (Vec::new(), Vec::new());
     for metric in &run.spec.metrics {
         if metric.provider.job.is_some() {
             return Err(Failure::Usage(format!(
@@ -77,11 +123,13 @@ fn check(run: &AnalysisRun) -> Result<(), Failure> {
         }
         let metric = resolved(metric, &run.spec.args)
             .map_err(|error| Failure::Problems(error.to_string()))?;
+        let doubt = cannot_fail(&metric);
+        doubts.extend(doubt.map(|why| format!("metric {:?} {why}", metric.name)));
         filled.push(metric);
     }
     let problems = validate_metrics(&filled, Ending::MayRunOn);
     if problems.is_empty() {
-        return Ok(());
+        return Ok(doubts);
     }
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Err(Failure::Problems(lines.join("\n")))
@@ -97,15 +145,15 @@ struct Measuring {
     tasks: HashMap<String, (AbortHandle, Timestamp)>,
 }
 
-/// Goes on until the run is over; whether it was ended from the keyboard.
+/// Goes on until the run is over; the metrics without a verdict when it was ended from the keyboard.
 async fn lead(
     run: &mut AnalysisRun,
     mut measuring: Measuring,
     mut finished: mpsc::Receiver<Finished>,
     show: &mut Show,
-) -> bool {
+) -> Option<BTreeSet<String>> {
     let mut fresh = Vec::new();
-    let mut interrupted = false;
+    let mut interrupted = None;
     loop {
         let now = Timestamp::now();
         let observed = Observed {
@@ -143,8 +191,8 @@ async fn lead(
                 }
             }
             () = tokio::time::sleep(wait) => {}
-            _ = tokio::signal::ctrl_c(), if !interrupted => {
-                interrupted = true;
+            _ = tokio::signal::ctrl_c(), if interrupted.is_none() => {
+                interrupted = Some(open(run));
                 run.spec.terminate = Some(true);
             }
         }
