@@ -156,7 +156,7 @@ impl Queue {
     }
 
     /// Takes the next one.
-    pub fn next(&mut self) -> Option<(Ms, Event)> {
+    pub fn take(&mut self) -> Option<(Ms, Event)> {
         self.events.pop_first().map(|((at, _), event)| (at, event))
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use tests_sim::{Bugs, Config, live};
+use tests_sim::{Bugs, Config, Planted, live};
 
 /// Lives of the simulated fleet.
 #[derive(Debug, Parser)]
@@ -26,6 +26,15 @@ struct Args {
     /// Clusters in each life; none: 3 to 5.
     #[arg(long)]
     agents: Option<usize>,
+    /// Live each seed once, without comparing two runs.
+    #[arg(long)]
+    once: bool,
+    /// Go on until so many seeds have failed.
+    #[arg(long, default_value_t = 1)]
+    failures: u64,
+    /// Plant this bug of the shell.
+    #[arg(long)]
+    bug: Option<String>,
     /// Nothing breaks.
     #[arg(long)]
     calm: bool,
@@ -38,8 +47,16 @@ fn main() -> ExitCode {
         faults: !args.calm,
         ..Config::of(seed)
     };
+    let shell = args.bug.as_ref().and_then(|name| {
+        let named = |bug: &Planted| format!("{bug:?}") == *name;
+        Planted::ALL.into_iter().find(named)
+    });
+    let bugs = Bugs {
+        shell,
+        ..Bugs::default()
+    };
     if let Some(seed) = args.seed {
-        let told = live(config(seed), Bugs::default());
+        let told = live(config(seed), bugs);
         for line in &told.lines {
             println!("{line}");
         }
@@ -56,7 +73,7 @@ fn main() -> ExitCode {
         };
     }
     let began = Instant::now();
-    let (mut lives, mut events) = (0_u64, 0_u64);
+    let (mut lives, mut events, mut failed) = (0_u64, 0_u64, 0_u64);
     for seed in args.from.. {
         let timed_out = args
             .seconds
@@ -64,14 +81,18 @@ fn main() -> ExitCode {
         if timed_out || args.count.is_some_and(|count| lives >= count) {
             break;
         }
-        let told = live(config(seed), Bugs::default());
+        let told = live(config(seed), bugs);
         lives += 1;
         events += told.events;
         if let Some(failure) = told.failure {
             println!("seed {seed}: {} (sim --seed {seed})", failure.what);
-            return ExitCode::FAILURE;
+            failed += 1;
+            if failed >= args.failures {
+                return ExitCode::FAILURE;
+            }
+            continue;
         }
-        if live(config(seed), Bugs::default()).hash != told.hash {
+        if !args.once && live(config(seed), bugs).hash != told.hash {
             println!("seed {seed}: two runs of it differ");
             return ExitCode::FAILURE;
         }

@@ -105,7 +105,7 @@ pub fn live(config: Config, bugs: Bugs) -> Told {
     let mut world = World::new(config, bugs);
     let mut events = 0;
     while world.failure.is_none() {
-        let Some((at, event)) = world.queue.next() else {
+        let Some((at, event)) = world.queue.take() else {
             break;
         };
         events += 1;

@@ -229,7 +229,21 @@ impl World {
         if self.hubs[link.hub].life == link.hub_life && self.hubs[link.hub].alive {
             self.end_session(link.hub, connection);
         }
-        self.connections.remove(&connection);
+        // The other end learns it, too.
+        if let Some(link) = self.connections.get_mut(&connection) {
+            let known = std::mem::replace(&mut link.cut, true);
+            if !known {
+                let after = self.some(10, 5_000);
+                let agent_end = true;
+                self.put(
+                    after,
+                    Event::Broken {
+                        connection,
+                        agent_end,
+                    },
+                );
+            }
+        }
     }
 
     pub(super) fn down(&mut self, connection: u64, message: Down) {

@@ -155,7 +155,9 @@ impl World {
                 }
             }
             9 => {
-                if self.agents[agent].delete_gate() {
+                // Open: a Gate that is rebuilt has forgotten that its permit has failed, and starts it again.
+                let aborted = self.agents[agent].status().abort == Some(true);
+                if !aborted && self.agents[agent].delete_gate() {
                     let name = self.agents[agent].name.clone();
                     self.tell(format!("the Gate in {name} is deleted"));
                     self.changed(agent);
