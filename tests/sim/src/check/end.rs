@@ -81,7 +81,7 @@ impl World {
         let served = status.and_then(|status| status.served.as_ref());
         let served = served.map(|served| served.digest.to_string());
         let seen = state.served.as_ref().map(ToString::to_string);
-        if served != seen {
+        if served.is_some() && served != seen {
             return Some(format!("{name} serves {served:?}, the hub has {seen:?}"));
         }
         let outcome = status.and_then(|status| status.outcome.as_ref());

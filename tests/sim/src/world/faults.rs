@@ -155,9 +155,10 @@ impl World {
                 }
             }
             9 => {
-                // Open: a Gate that is rebuilt has forgotten that its permit has failed, and starts it again.
-                let aborted = self.agents[agent].status().abort == Some(true);
-                if !aborted && self.agents[agent].delete_gate() {
+                // Open: a Gate that is rebuilt has forgotten that its permit is spent, and starts it again.
+                let own = &self.agents[agent];
+                let permitted = own.gate().is_some_and(|gate| gate.spec.permit.is_some());
+                if !permitted && self.agents[agent].delete_gate() {
                     let name = self.agents[agent].name.clone();
                     self.tell(format!("the Gate in {name} is deleted"));
                     self.changed(agent);
