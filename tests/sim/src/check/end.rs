@@ -14,7 +14,7 @@ const QUIET: Ms = 70_000;
 impl World {
     /// Whether nothing more is to be seen.
     pub(crate) fn over(&mut self) -> bool {
-        if self.now < self.config.chaos {
+        if self.chaos || self.now < self.config.chaos {
             return false;
         }
         let open = self
