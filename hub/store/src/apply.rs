@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use hub_engine::name::Digest;
 use hub_engine::observed::Cluster;
-use hub_engine::release::{Cause, ReleasePhase, Stage, WavePhase};
+use hub_engine::release::{Cause, ReleasePhase, WavePhase};
 use hub_engine::{Action, ClusterName, Decision, Fence, Observed, Plan, ReleaseId};
 use jiff::Timestamp;
 use sqlx::PgConnection;
@@ -125,10 +125,7 @@ impl Writer<'_> {
                 wave,
                 stage,
             } => {
-                let asked = WaveChange::to(match stage {
-                    Stage::Before => WavePhase::WaitingForApproval,
-                    Stage::After => WavePhase::WaitingToPass,
-                });
+                let asked = WaveChange::to(stage.asks());
                 self.wave(*release, *wave, asked).await
             }
             Action::StartWave { release, wave } => {

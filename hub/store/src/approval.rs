@@ -180,6 +180,12 @@ fn allowed<'a>(
 ) -> Result<(&'a [String], u32)> {
     let refuse = |message: String| Err(Error::Refused { message });
     let (id, name) = (&release.id, &wave.name);
+    if release.phase.ended() {
+        return refuse(format!(
+            "release {id} has ended: {}",
+            release.phase.as_str()
+        ));
+    }
     let Some(spec) = release.approval_of(wave.number, stage) else {
         let needs_other = release.approval_of(wave.number, Stage::Before).is_some();
         return refuse(if needs_other {
@@ -193,12 +199,6 @@ fn allowed<'a>(
             "{} started {id}, and whoever did may not approve it (excludeAuthor); ask somebody else of {}",
             approval.person,
             spec.groups.join(" or ")
-        ));
-    }
-    if release.phase.ended() {
-        return refuse(format!(
-            "release {id} has ended: {}",
-            release.phase.as_str()
         ));
     }
     match wave.phase {

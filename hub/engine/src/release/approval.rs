@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Release};
+use super::{Cause, Release, WavePhase};
 use crate::document::ApprovalSpec;
 use crate::name::{Person, Revision};
 
@@ -25,6 +25,15 @@ impl Stage {
         match self {
             Self::Before => "Before",
             Self::After => "After",
+        }
+    }
+
+    /// The phase of a wave that asks for it.
+    #[must_use]
+    pub fn asks(self) -> WavePhase {
+        match self {
+            Self::Before => WavePhase::WaitingForApproval,
+            Self::After => WavePhase::WaitingToPass,
         }
     }
 }
