@@ -217,7 +217,7 @@ async fn the_wait_for_its_turn_is_part_of_the_time_a_measurement_has() {
     let name = server(&metric(None), measurer.asker.environment());
     let slots = measurer.slots.clone();
     let mut held = Vec::new();
-    while let Some(slot) = slots.acquire(&name).now_or_never() {
+    while let Some(slot) = slots.acquire(&name, &world.key.namespace).now_or_never() {
         held.push(slot);
     }
     world

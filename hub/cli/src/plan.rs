@@ -168,6 +168,7 @@ mod tests {
         let look = Look {
             output: Output::Table,
             colour: false,
+            width: None,
         };
         let expected = "\
 plan of checkout at 01-01 00:00: 4 clusters, digest p1:a

@@ -8,7 +8,7 @@ mod session;
 use std::collections::BTreeMap;
 
 use hub_engine::observed::{Observed, Rollout};
-use hub_engine::release::{Approval, WavePhase};
+use hub_engine::release::{Approval, Stage, WavePhase};
 use hub_engine::{ClusterName, Fence};
 use hub_store::desired::{DesiredSet, Entry, Governance, SignedPermit};
 use hub_store::session::CONNECTED_SECONDS;
@@ -232,13 +232,23 @@ impl Store {
         let Some(release) = self.tables.releases.iter_mut().find(open) else {
             return false;
         };
-        let asks = |wave: &&hub_engine::release::Wave| wave.phase == WavePhase::WaitingForApproval;
-        let Some(number) = release.waves.iter().find(asks).map(|wave| wave.number) else {
+        let asked = |wave: &hub_engine::release::Wave| match wave.phase {
+            WavePhase::WaitingForApproval => Some((wave.number, Stage::Before)),
+            WavePhase::WaitingToPass => Some((wave.number, Stage::After)),
+            WavePhase::Pending
+            | WavePhase::Running
+            | WavePhase::Baking
+            | WavePhase::Passed
+            | WavePhase::Failed
+            | WavePhase::Skipped => None,
+        };
+        let Some((number, stage)) = release.waves.iter().find_map(asked) else {
             return false;
         };
         release.approvals.push(Approval {
             id,
             wave: number,
+            stage,
             person: person.into(),
             groups: vec![group.to_owned()],
             comment: String::new(),
@@ -258,6 +268,8 @@ impl Store {
             id: self.serial,
             person: "eve".into(),
             reason: "because".to_owned(),
+            verb: hub_engine::verb::Verb::default(),
+            release: None,
         });
     }
 }

@@ -1,7 +1,7 @@
 //! `groundswell analysis run`. In: a run, the clock, providers' answers. Out: each measurement as it is made, and the verdict.
 //! It must not decide what to measure or how it ends: the agent's engine does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use agent_api::analysis::{Argument, DryRun, SecretKeyRef};

@@ -117,13 +117,7 @@ impl Agent {
                 .map(|error| error.to_string())
         });
         let rest = gate.map(|gate| &gate.spec.rest);
-        let passed = rest
-            .and_then(|rest| rest.get(agent::wire::PASSED)?.as_array())
-            .into_iter()
-            .flatten()
-            .filter_map(|one| one.as_str())
-            .map(agent_api::ContentDigest::from)
-            .collect();
+        let passed = gate.map(passed).unwrap_or_default();
         let first_deploy_free =
             rest.is_some_and(|rest| rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into()));
         let lease_live = gate.is_some_and(|gate| self.lease_live(gate, moment));
@@ -142,6 +136,9 @@ impl Agent {
             first_contact: FirstContact::Hold,
             first_deploy_free,
             passed,
+            stopped: rest
+                .and_then(|rest| rest.get(agent::wire::STOPPED)?.as_str())
+                .map(str::to_owned),
             kept: std::mem::take(&mut observed.gate.kept),
             missing_config: std::collections::BTreeMap::new(),
             record,
@@ -321,4 +318,17 @@ impl Agent {
         }
         process.reports.state(&key, told);
     }
+}
+
+/// Digests whose first deploy is free.
+fn passed(gate: &agent_api::Gate) -> std::collections::BTreeSet<agent_api::ContentDigest> {
+    let listed = gate.spec.rest.get(agent::wire::PASSED);
+    let texts = listed
+        .and_then(|listed| listed.as_array())
+        .into_iter()
+        .flatten();
+    texts
+        .filter_map(|one| one.as_str())
+        .map(agent_api::ContentDigest::from)
+        .collect()
 }

@@ -75,6 +75,10 @@ impl World {
             barred: BTreeMap::new(),
             passed: Vec::new(),
             conflicts: BTreeMap::new(),
+            stopped: None,
+            went_on: None,
+            windows: Vec::new(),
+            before: Vec::new(),
         };
         let row = |name: &ClusterName| Row {
             uid: format!("uid-{name}"),
@@ -141,6 +145,9 @@ fn quick(mut document: FleetRollout, random: &mut Random) -> FleetRollout {
     for wave in &mut document.waves {
         wave.bake = random.pick(&[Seconds(0), Seconds(5), Seconds(20)]);
     }
+    // A life is minutes long, and there is one FleetRollout in it.
+    document.calendar = hub_engine::window::Calendar::default();
+    document.after.clear();
     document.progress_deadline = random.pick(&[Seconds(90), Seconds(240)]);
     document.membership.unreachable_after = random.pick(&[Seconds(25), Seconds(60)]);
     document.on_hub_loss = random.pick(&[
