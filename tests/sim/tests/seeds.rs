@@ -9,8 +9,8 @@ use tests_sim::{Bugs, Config, live};
 /// So many seeds in a run of all tests; `make soak` has no limit.
 const SEEDS: u64 = 56;
 /// Findings that are still open, each with the seed that shows it. A seed that turns green has to leave this list.
-/// S7: the recorded deadline of a lease is one whole length from each step, so that a restart lengthens the lease.
-const OPEN: [(u64, &str); 3] = [(21, "S7"), (37, "S7"), (44, "L3")];
+/// L3: an agent notes a change as told that no hub has committed, or the checker has not seen; it is not understood yet.
+const OPEN: [(u64, &str); 1] = [(38, "L3")];
 /// Seeds in which nothing breaks.
 const CALM_SEEDS: u64 = 10;
 /// Within the seeds everything below has to be committed: a model that never gets there proves nothing.
