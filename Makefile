@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-analysis bench-fleet build sandbox plugin peer gate-off prerequisites lint deny
+.PHONY: help demo test bench bench-analysis bench-fleet soak build sandbox plugin peer gate-off prerequisites lint deny
 
 CARGO ?= cargo
 SANDBOX := target/sandbox/sandbox
@@ -25,6 +25,9 @@ test: prerequisites sandbox plugin peer lint ## every test
 	$(MAKE) --no-print-directory gate-off
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --no-fail-fast
+
+soak: ## the simulated fleet, seed after seed without an end, each twice; FROM=0
+	$(CARGO) run --release -p tests-sim --bin sim -- --from $(or $(FROM),0)
 
 bench: prerequisites sandbox ## the agent beside Argo Rollouts' controller: time, CPU, memory, requests; COUNT=1000
 	$(MAKE) --no-print-directory peer || echo "the peer cannot be built: the benchmark goes on without it"

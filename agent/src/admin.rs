@@ -141,7 +141,7 @@ impl Admin {
                 ),
             },
             "/healthz" => (StatusCode::OK, b"ok".to_vec()),
-            "/readyz" if self.caches.rollouts.is_ready() => (StatusCode::OK, b"ok".to_vec()),
+            "/readyz" if self.caches.are_rollouts_ready() => (StatusCode::OK, b"ok".to_vec()),
             "/readyz" => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 b"the caches are not there yet".to_vec(),
@@ -212,13 +212,37 @@ mod tests {
         }
     }
 
-    async fn healthz(address: SocketAddr) -> String {
+    async fn get(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let asked = b"GET /healthz HTTP/1.1\r\nhost: agent\r\nconnection: close\r\n\r\n";
-        stream.write_all(asked).await.unwrap();
+        let asked = format!("GET {path} HTTP/1.1\r\nhost: agent\r\nconnection: close\r\n\r\n");
+        stream.write_all(asked.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    /// An agent for analyses alone was ready before it had seen a single run.
+    #[tokio::test]
+    async fn ready_is_who_has_every_list_that_there_will_be() {
+        let admin = admin();
+        let caches = Arc::clone(&admin.caches);
+        let place = Place {
+            what: "health",
+            flag: "healthzPort",
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        };
+        let (bound, serving) = admin.listen(place).await.unwrap();
+        tokio::spawn(serving);
+        let ready = async || get(bound, "/readyz").await.starts_with("HTTP/1.1 200");
+        caches.nothing_but_runs();
+        assert!(!ready().await, "no run is listed yet");
+        caches.runs.set_ready();
+        assert!(ready().await);
+        // Of a whole agent every list counts, the first that is there makes none.
+        let caches = Caches::default();
+        caches.rollouts.set_ready();
+        caches.runs.set_ready();
+        assert!(!caches.are_rollouts_ready());
     }
 
     #[tokio::test]
@@ -235,7 +259,7 @@ mod tests {
             asked.push(SocketAddr::from((Ipv6Addr::LOCALHOST, bound.port())));
         }
         for address in asked {
-            let answer = healthz(address).await;
+            let answer = get(address, "/healthz").await;
             assert!(answer.ends_with("ok"), "{address}: {answer}");
         }
     }

@@ -4,7 +4,7 @@
 //! judge: conditions are the providers', limits the engine's. What is measured next does not wait for a write of measurements:
 //! a status that is held back, or that the cache does not show yet, is planned anew from the measurements in memory.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus, Metric, StatusTime, Uid};
@@ -19,10 +19,11 @@ use crate::analysis_pace::Pace;
 use crate::apply::Error;
 use crate::cache::Caches;
 use crate::event::{About, Events, News};
-use crate::job::Jobs;
+use crate::job::{Jobs, job_of};
 use crate::key::ObjectKey;
 use crate::measure::{Measurer, Question};
 use crate::observe::uid_of;
+use crate::run_owner;
 use crate::status_patch::status_patch;
 use crate::writer::{self, Writer};
 use crate::written::{Kind, Written};
@@ -64,7 +65,7 @@ impl AnalysisController {
     /// One pass. Returns when to look again.
     pub async fn reconcile(&self, key: &ObjectKey) -> Result<Option<Timestamp>, Error> {
         let Some(found) = self.caches.runs.get(key) else {
-            self.forget(key);
+            self.gone(key);
             return Ok(None);
         };
         let uid = uid_of(found.metadata());
@@ -76,13 +77,46 @@ impl AnalysisController {
             }
         };
         if run.metadata.deletion_timestamp.is_some() {
-            self.forget(key);
+            let status = run.status.as_ref();
+            self.measurer.ends.holds(key, open_jobs(status));
+            self.gone(key);
             return Ok(None);
         }
         match self.decide(key, &uid, run) {
+            Some(decided) if !self.jobs_ended(key, &decided) => {
+                // Nothing of it is carried out before; the run is named again then, and decided anew from where it was.
+                if let Some(status) = &decided.observed.run.status {
+                    self.pace.plan(key, status);
+                }
+                Ok(None)
+            }
             Some(decided) => self.carry_out(key, &uid, decided).await,
             None => Ok(None),
         }
+    }
+
+    /// Whether the Jobs that the plan ends have ended: before the status says so, so that an agent that dies in between, or
+    /// a pass that is cut off, leaves none behind. Nobody waits here: they are ended by the measurer's tasks.
+    fn jobs_ended(&self, key: &ObjectKey, decided: &Decided) -> bool {
+        let mut all = true;
+        for action in &decided.plan.actions {
+            if let Action::Terminate {
+                resolved,
+                measurement,
+                ..
+            } = action
+                && resolved.provider.job.is_some()
+                && let Some(job) = job_of(&measurement.metadata)
+            {
+                all &= self.measurer.ends.ended(key, &job);
+            }
+        }
+        all
+    }
+
+    fn gone(&self, key: &ObjectKey) {
+        self.measurer.ends.gone(key);
+        self.forget(key);
     }
 
     fn forget(&self, key: &ObjectKey) {
@@ -109,6 +143,7 @@ impl AnalysisController {
         let observed = Observed {
             now: Timestamp::now(),
             bad_conditions: condition::refused(conditions::of_run(&run)),
+            told: run_owner::told(&self.caches, &run),
             run,
             finished,
             in_flight,
@@ -138,13 +173,13 @@ impl AnalysisController {
         let runs = self.pace.measured(key, uid, &observed.finished);
         self.pace.plan(key, &plan.status);
         self.measurer.settle(uid, decided.measured);
-        for action in &actions {
-            self.terminate(key, action).await?;
-        }
+        let ends = &self.measurer.ends;
+        ends.holds(key, open_jobs(Some(&plan.status)));
         let writing = writing(decided.stored.as_ref(), observed, plan, runs);
         if writing == Writing::Now && !decided.behind {
             self.write(key, &decided).await?;
             if over {
+                ends.forget(key);
                 self.forget(key);
             }
         }
@@ -173,12 +208,12 @@ impl AnalysisController {
     fn jobs_over(
         &self,
         run: &AnalysisRun,
-        in_flight: &BTreeSet<String>,
+        in_flight: &BTreeMap<String, Option<Timestamp>>,
         finished: &[Finished],
     ) -> Vec<Finished> {
         let results = run.status.iter().flat_map(|status| &status.metric_results);
         let over = results.filter_map(|result| {
-            let busy = in_flight.contains(&result.name)
+            let busy = in_flight.contains_key(&result.name)
                 || finished.iter().any(|one| one.metric == result.name);
             let open = result.measurements.last().filter(|_| !busy)?;
             if open.phase != Some(AnalysisPhase::Running) {
@@ -198,25 +233,6 @@ impl AnalysisController {
             })
         });
         over.collect()
-    }
-
-    /// Ends what a provider does for a measurement. Only a Job lives on when nobody asks for it any more.
-    async fn terminate(&self, key: &ObjectKey, action: &Action) -> Result<(), Error> {
-        let Action::Terminate {
-            resolved,
-            measurement,
-            ..
-        } = action
-        else {
-            return Ok(());
-        };
-        if resolved.provider.job.is_some()
-            && let Err(why) = self.jobs.end(&measurement.metadata).await
-        {
-            // The run ends all the same; its Job goes with it.
-            tracing::warn!(run = %key, why, "a Job goes on after its measurement");
-        }
-        Ok(())
     }
 
     async fn act(
@@ -243,6 +259,7 @@ impl AnalysisController {
                 measurement,
                 ..
             } => ask(*resolved, Some(*measurement)),
+            // Before anything else was done: see [`Self::jobs_ended`].
             Action::Terminate { .. } => {}
             Action::Cancel { metric } => self.measurer.cancel(&uid, &metric),
             Action::DeleteRun => match self
@@ -279,6 +296,14 @@ impl AnalysisController {
         }
         Ok(())
     }
+}
+
+/// Jobs that a run waits for.
+fn open_jobs(status: Option<&AnalysisRunStatus>) -> impl Iterator<Item = ObjectKey> {
+    let results = status.into_iter().flat_map(|status| &status.metric_results);
+    let last = results.filter_map(|result| result.measurements.last());
+    last.filter(|last| last.finished_at.is_none())
+        .filter_map(|last| job_of(&last.metadata))
 }
 
 /// Which measurement of a metric comes next, from 1.

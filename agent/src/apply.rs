@@ -44,6 +44,14 @@ pub enum Error {
     /// The status could not be compared.
     #[error(transparent)]
     Status(#[from] status_patch::Error),
+    /// A run that a status names could not be asked for.
+    #[error("cannot look for AnalysisRun {run}: {source}")]
+    Run {
+        /// Which one.
+        run: ObjectKey,
+        /// Why.
+        source: Box<kube::Error>,
+    },
     /// The plan names something that was not observed.
     #[error("the plan names {what}, which was not observed; report this as a bug")]
     Unobserved {
@@ -58,7 +66,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
             Self::Write(error) => error.retry_after(),
-            Self::Status(_) | Self::Unobserved { .. } => None,
+            Self::Status(_) | Self::Run { .. } | Self::Unobserved { .. } => None,
         }
     }
 
@@ -67,7 +75,7 @@ impl Error {
     pub fn is_stale(&self) -> bool {
         match self {
             Self::Write(error) => error.is_stale(),
-            Self::Status(_) | Self::Unobserved { .. } => false,
+            Self::Status(_) | Self::Run { .. } | Self::Unobserved { .. } => false,
         }
     }
 }
@@ -278,10 +286,12 @@ impl Pass<'_> {
     fn report(&self, status: &agent_api::RolloutStatus, reasons: &[Reason]) {
         tracing::debug!(rollout = %self.key, reasons = ?reasons.iter().map(ToString::to_string).collect::<Vec<_>>(), "reconciled");
         let reports = &self.applier.reports;
-        // Of a workload that is not there nothing can be said; the last that was said stands.
+        if !reports.is_wanted() {
+            return;
+        }
         let named = self.observed.rollout.spec.workload_ref.is_some();
-        let gone = named && self.observed.workload.is_none();
-        if !reports.is_wanted() || gone {
+        if named && self.observed.workload.is_none() {
+            self.report_without_content(status, reasons);
             return;
         }
         for verb in reasons
@@ -292,6 +302,18 @@ impl Pass<'_> {
         }
         let told = state::rollout_state(self.observed, status, self.record.as_ref(), reasons);
         self.report_change(told.spec.as_ref());
+        reports.state(&self.key, told);
+    }
+
+    /// What a workload wants that is not there nobody can say: the last that was said stands. After a start there is none,
+    /// and the hub takes a Rollout that it is not told of for removed: it is told of what is served, and of no spec.
+    fn report_without_content(&self, status: &agent_api::RolloutStatus, reasons: &[Reason]) {
+        let reports = &self.applier.reports;
+        if reports.knows(&self.key) {
+            return;
+        }
+        let told = state::rollout_state(self.observed, status, self.record.as_ref(), reasons);
+        let told = proto::v1::RolloutState { spec: None, ..told };
         reports.state(&self.key, told);
     }
 

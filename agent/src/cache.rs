@@ -21,9 +21,10 @@ use kube::api::ApiResource;
 use kube::core::{DynamicResourceScope, NamespaceResourceScope};
 use kube::{Api, Client, Resource};
 
+pub(crate) use self::owner::owner_work;
 use self::owner::{
-    could_own, experiment_index, named_services, owner, owner_changed, owner_uid, owner_work,
-    run_uid, set_owner,
+    could_own, experiment_index, named_services, owner, owner_changed, owner_uid, run_uid,
+    set_owner,
 };
 pub use self::owner::{gate_rollout, orphans_of, service_rollout};
 use crate::key::ObjectKey;
@@ -242,13 +243,18 @@ impl Caches {
     /// The watch of AnalysisRuns for an agent that looks after nothing else; what such a one does not watch counts as empty.
     #[must_use]
     pub fn watch_runs_alone(&self, watching: &Watching) -> Watch {
+        self.nothing_but_runs();
+        self.watch_runs(watching, None)
+    }
+
+    /// All the rest counts as listed.
+    pub(crate) fn nothing_but_runs(&self) {
         self.rollouts.set_ready();
         self.replica_sets.set_ready();
         self.experiments.set_ready();
         self.templates.set_ready();
         self.cluster_templates.set_ready();
         self.services.set_ready();
-        self.watch_runs(watching, None)
     }
 
     fn watch_runs(&self, watching: &Watching, owner: Option<Changed<AnalysisRun>>) -> Watch {
@@ -413,6 +419,18 @@ impl Caches {
         self.templates.ready().await;
         self.cluster_templates.ready().await;
         self.services.ready().await;
+    }
+
+    /// Whether they are there: of an agent for analyses alone that is the list of AnalysisRuns, for nothing else is listed.
+    #[must_use]
+    pub fn are_rollouts_ready(&self) -> bool {
+        self.rollouts.is_ready()
+            && self.replica_sets.is_ready()
+            && self.runs.is_ready()
+            && self.experiments.is_ready()
+            && self.templates.is_ready()
+            && self.cluster_templates.is_ready()
+            && self.services.is_ready()
     }
 
     /// Waits for the first lists of the fleet's kinds.

@@ -4,6 +4,8 @@
 //! failed, when it is due, or when a lease ends. It must not let one object hurt the others: a pass that panics or hangs
 //! is that object's failure alone.
 
+mod leave;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +32,8 @@ use crate::queue::Queue;
 
 /// Passes at a time. They mostly wait for the API server, which answers many at once.
 const WORKERS: usize = 32;
+/// How many of them AnalysisRuns may have: slow writes of theirs leave the other half to Rollouts, whose aborts cannot wait.
+const WORKERS_FOR_RUNS: usize = WORKERS / 2;
 /// With so much waiting or worked on the agent is behind its work.
 const BACKLOG: usize = WORKERS * 2;
 /// Longest pass: a handful of writes; beyond this the API server does not answer.
@@ -122,6 +126,12 @@ pub struct Controller {
     pub first: FirstPass,
     /// A Rollout without any other reason is looked at so often: nothing is known to be missed, and it costs no request.
     pub resync: Duration,
+}
+
+/// The work queue of these controllers.
+#[must_use]
+pub fn work_queue() -> Queue<Work> {
+    Queue::with_share(|work| matches!(work, Work::Run(_)), WORKERS_FOR_RUNS)
 }
 
 /// Counts the first pass over every Rollout there was at the start: the hub takes what it is told then for everything that
@@ -296,7 +306,7 @@ impl Controller {
         match work {
             Work::Rollout(key) => self.rollout(key).await,
             Work::Run(key) => Ok(Outcome::Done(self.analysis.reconcile(key).await?)),
-            Work::Experiment(key) => Ok(self.experiments.reconcile(key).await?),
+            Work::Experiment(key) => self.experiment(key).await,
             Work::Service(key) => {
                 self.service(key).await?;
                 Ok(Outcome::Done(None))
@@ -425,6 +435,10 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 #[cfg(test)]
+mod hung_jobs;
+#[cfg(test)]
 mod refused_claim;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod workload_gone;

@@ -7,11 +7,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agent_api::{AnalysisRun, Experiment, ExperimentStatus, ObjectMeta, ReplicaSet, Service, Uid};
+use agent_api::{
+    AnalysisPhase, AnalysisRun, Experiment, ExperimentStatus, ObjectMeta, ReplicaSet, Service, Uid,
+};
 use agent_engine::claims::controller;
 use agent_engine::experiment::names::{service_name, set_name};
-use agent_engine::experiment::{Action, Observed, Plan, Refused, audit, reconcile};
+use agent_engine::experiment::{
+    Action, Leave, Observed, Plan, Refused, audit, conditions, reconcile,
+};
 use agent_engine::{NamedKind, Taken, TemplateKey};
+use agent_providers::condition;
 use jiff::Timestamp;
 use kube::{Api, Client};
 use serde_json::json;
@@ -80,7 +85,7 @@ impl ExperimentController {
     }
 
     /// One pass.
-    pub(crate) async fn reconcile(&self, key: &ObjectKey) -> Result<Outcome, Error> {
+    pub(crate) async fn reconcile(&self, key: &ObjectKey, leave: Leave) -> Result<Outcome, Error> {
         let Some(found) = self.caches.experiments.get(key) else {
             self.lock().remove(key);
             return Ok(Outcome::Done(None));
@@ -97,7 +102,10 @@ impl ExperimentController {
                 return Ok(Outcome::Done(None));
             }
         };
-        let observed = self.observe(experiment, key);
+        let mut observed = self.observe(experiment, key);
+        observed.leave = leave;
+        observed.bad_conditions = condition::refused(conditions(&observed));
+        self.look_again(&mut observed, key).await?;
         let plan = reconcile(&observed);
         for violation in audit(&observed, &plan) {
             self.metrics.violation(violation.rule);
@@ -139,6 +147,36 @@ impl ExperimentController {
             observed.refused = refused.collect();
         }
         observed
+    }
+
+    /// A run that the status names and the cache does not show may have been made by another agent a moment ago: that it
+    /// is gone, and its verdict with it, only the API server can say.
+    async fn look_again(&self, observed: &mut Observed, key: &ObjectKey) -> Result<(), Error> {
+        let status = observed.experiment.status.as_ref();
+        let named = status.iter().flat_map(|status| &status.analysis_runs);
+        let open = named.filter(|one| !one.phase.is_some_and(AnalysisPhase::is_completed));
+        let known = |name: &str| {
+            let mut runs = observed.analysis_runs.iter();
+            runs.any(|run| run.metadata.name.as_deref() == Some(name))
+        };
+        let missing: Vec<String> = open
+            .map(|one| one.analysis_run.clone())
+            .filter(|name| !known(name))
+            .collect();
+        let uid = uid_of(&observed.experiment.metadata);
+        let api: Api<AnalysisRun> = Api::namespaced(self.client.clone(), &key.namespace);
+        for name in missing {
+            let found = api.get_opt(&name).await.map_err(|source| Error::Run {
+                run: ObjectKey::new(key.namespace.clone(), name),
+                source: Box::new(source),
+            })?;
+            let own = |run: &AnalysisRun| {
+                let owner = controller(&run.metadata);
+                owner.is_some_and(|owner| owner.uid == uid.as_str())
+            };
+            observed.analysis_runs.extend(found.filter(own));
+        }
+        Ok(())
     }
 
     async fn apply(
@@ -348,3 +386,6 @@ impl ExperimentController {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

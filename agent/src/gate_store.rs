@@ -390,7 +390,8 @@ impl GateStore {
 }
 
 /// The member record after a set. What the set does not name stays governed: absence never frees (G9).
-fn member_status(
+#[must_use]
+pub fn member_status(
     before: Option<&FleetMemberStatus>,
     taken: &Taken,
     session: u64,

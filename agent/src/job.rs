@@ -3,11 +3,13 @@
 //! In: a metric with a Job, whose measurement it is. Out: the Job made, looked at, deleted. It must not judge: what a Job
 //! says is `agent_providers::job`'s. A Job has the same name whoever makes it, so a lost reply makes no second one.
 
+pub mod sweep;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_api::{Job, Metric};
+use agent_api::{Job, Metric, Uid};
 use agent_providers::job::{
     ANNOTATION_METRIC, LABEL_RUN_UID, MEMORY_NAME, MEMORY_NAMESPACE, Place, Standing, deleted,
     manifest, standing, stuck,
@@ -33,10 +35,65 @@ const FIRST_LOOK: SignedDuration = SignedDuration::from_secs(5);
 const LATER_LOOK: SignedDuration = SignedDuration::from_secs(60);
 /// Time between two looks at a Job that runs and is watched: its end is told, this is for what a watch might miss.
 const WATCHED_LOOK: SignedDuration = SignedDuration::from_mins(5);
+/// A Job that could not be looked at for so long has no verdict any more: an API server that starts anew, or a network that
+/// mends itself, is back before.
+const UNSEEN_LIMIT: SignedDuration = SignedDuration::from_mins(5);
+/// Where a measurement remembers since when its Job could not be looked at.
+const MEMORY_UNSEEN: &str = "job-unseen-since";
 /// Pods of a Job that are looked at: if one cannot start, the others cannot either.
 const PODS: u32 = 20;
 /// Finished Jobs of a metric that are kept, as many as measurements.
 const KEPT: usize = 10;
+
+/// Why a Job could not be looked at, or not ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server answers, and says no.
+    #[error("{what} is refused: {why}")]
+    Refused {
+        /// The Job, and what was to be done with it.
+        what: String,
+        /// What the API server says.
+        why: String,
+    },
+    /// No answer, or none that could be used.
+    #[error("{what}: {why}")]
+    Unanswered {
+        /// The Job, and what was to be done with it.
+        what: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Error {
+    fn of(what: String, error: kube::Error) -> Self {
+        if let kube::Error::Api(status) = &error
+            && is_refusal(status.code)
+        {
+            let why = status.message.clone();
+            return Self::Refused { what, why };
+        }
+        let why = error.to_string();
+        Self::Unanswered { what, why }
+    }
+
+    fn silent(what: String) -> Self {
+        let why = format!("no answer within {} s", TIMEOUT.as_secs());
+        Self::Unanswered { what, why }
+    }
+
+    /// Asking again would be answered the same.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+}
+
+/// The request is at fault; 429 only asks for patience.
+fn is_refusal(code: u16) -> bool {
+    (400..500).contains(&code) && code != 429
+}
 
 /// Where Jobs are made.
 pub struct Jobs {
@@ -47,6 +104,8 @@ pub struct Jobs {
     namespace: Option<String>,
     /// The runs are in the same cluster.
     here: bool,
+    /// Which cluster the runs are in, where it is known.
+    cluster: Option<String>,
 }
 
 impl Jobs {
@@ -58,6 +117,7 @@ impl Jobs {
             watched: Some(watched),
             namespace: None,
             here: true,
+            cluster: None,
         }
     }
 
@@ -69,7 +129,22 @@ impl Jobs {
             watched: None,
             namespace,
             here,
+            cluster: None,
         }
+    }
+
+    /// The same, for runs of this cluster; an empty UID is none.
+    #[must_use]
+    pub fn of_cluster(mut self, cluster: &Uid) -> Self {
+        let known = Some(cluster.as_str().to_owned());
+        self.cluster = known.filter(|cluster| !cluster.is_empty());
+        self
+    }
+
+    /// The run is the Job's owner: the garbage collector ends the Job with it.
+    #[must_use]
+    pub fn owns(&self, run: &ObjectKey, job: &ObjectKey) -> bool {
+        self.here && job.namespace == run.namespace
     }
 
     /// Where the Job of a measurement belongs.
@@ -80,6 +155,8 @@ impl Jobs {
             owned: self.here && *namespace == run.namespace,
             namespace: namespace.clone(),
             run: run.name.clone(),
+            run_namespace: run.namespace.clone(),
+            cluster: self.cluster.clone(),
             uid: uid.to_owned(),
             metric: metric.to_owned(),
             number,
@@ -125,9 +202,7 @@ impl Jobs {
                 Ok(Err(kube::Error::Api(status))) if status.reason == "AlreadyExists" => {
                     return self.is_ours(place, &what).await;
                 }
-                Ok(Err(kube::Error::Api(status)))
-                    if (400..500).contains(&status.code) && status.code != 429 =>
-                {
+                Ok(Err(kube::Error::Api(status))) if is_refusal(status.code) => {
                     return Err(format!("{what} is refused: {}", status.message));
                 }
                 Ok(Err(error)) => why = error.to_string(),
@@ -140,7 +215,8 @@ impl Jobs {
     }
 
     async fn is_ours(&self, place: &Place, what: &str) -> Result<(), String> {
-        let metadata = match self.get(&place.namespace, &place.name()).await? {
+        let found = self.get(&place.namespace, &place.name()).await;
+        let metadata = match found.map_err(|error| error.to_string())? {
             Some(job) => job.metadata,
             None => return Err(format!("{what} was deleted as it was made")),
         };
@@ -169,26 +245,31 @@ impl Jobs {
         };
         let now = Timestamp::now();
         let age = now.duration_since(begun);
+        let mut memory = memory.clone();
         let stand = match self.get(&key.namespace, &key.name).await {
             Ok(Some(job)) => standing(&job),
             Ok(None) => Standing::Over(Judgement::error(deleted(&key.name))),
-            Err(why) => {
-                tracing::warn!(job = %key, why, "cannot look at a Job; looking again");
-                Standing::ComesUp
-            }
+            Err(error) => match unseen(&mut memory, now, &error) {
+                Some(message) => return over(Judgement::error(message), memory),
+                None => {
+                    let resume_at = after(now, age.clamp(FIRST_LOOK, LATER_LOOK));
+                    return Outcome::Later { resume_at, memory };
+                }
+            },
         };
+        memory.remove(MEMORY_UNSEEN);
         let wait = match stand {
-            Standing::Over(judgement) => return over(judgement, memory.clone()),
+            Standing::Over(judgement) => return over(judgement, memory),
             Standing::Runs if self.watched.is_some() => WATCHED_LOOK,
             Standing::Runs => age.clamp(FIRST_LOOK, LATER_LOOK),
             Standing::ComesUp => match stuck(&self.pods(&key).await) {
-                Some(judgement) => return over(judgement, memory.clone()),
+                Some(judgement) => return over(judgement, memory),
                 None => age.clamp(FIRST_LOOK, LATER_LOOK),
             },
         };
         Outcome::Later {
             resume_at: after(now, wait),
-            memory: memory.clone(),
+            memory,
         }
     }
 
@@ -202,26 +283,17 @@ impl Jobs {
         }
     }
 
-    /// Deletes the Job of a measurement that is to end, with its pods first. That it is gone already is as good.
-    pub async fn end(&self, memory: &BTreeMap<String, String>) -> Result<(), String> {
-        match job_of(memory) {
-            None => Ok(()),
-            Some(key) => self.delete(&key).await,
-        }
-    }
-
-    async fn delete(&self, key: &ObjectKey) -> Result<(), String> {
+    /// Deletes a Job, with its pods first. That it is gone already is as good.
+    pub async fn end(&self, key: &ObjectKey) -> Result<(), Error> {
         let api = self.api(&key.namespace);
         let parameters = DeleteParams::foreground();
+        let what = format!("to delete job {key}");
         let asked = api.delete(&key.name, &parameters);
         match tokio::time::timeout(TIMEOUT, asked).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(()),
-            Ok(Err(error)) => Err(format!("job {key} cannot be deleted: {error}")),
-            Err(_) => Err(format!(
-                "job {key} cannot be deleted: no answer within {} s",
-                TIMEOUT.as_secs()
-            )),
+            Ok(Err(error)) => Err(Error::of(what, error)),
+            Err(_) => Err(Error::silent(what)),
         }
     }
 
@@ -246,17 +318,18 @@ impl Jobs {
         numbered.sort();
         let surplus = numbered.len().saturating_sub(KEPT);
         for (_, key) in numbered.into_iter().take(surplus) {
-            if let Err(why) = self.delete(&key).await {
-                tracing::warn!(why, "a Job is left over");
+            if let Err(error) = self.end(&key).await {
+                tracing::warn!(%error, "a Job is left over");
             }
         }
     }
 
-    async fn get(&self, namespace: &str, name: &str) -> Result<Option<Job>, String> {
+    async fn get(&self, namespace: &str, name: &str) -> Result<Option<Job>, Error> {
         let api: Api<Job> = Api::namespaced(self.client.clone(), namespace);
+        let what = format!("to look at job {namespace}/{name}");
         match tokio::time::timeout(TIMEOUT, api.get_opt(name)).await {
-            Ok(found) => found.map_err(|error| format!("job {namespace}/{name}: {error}")),
-            Err(_) => Err(format!("job {namespace}/{name}: no answer")),
+            Ok(found) => found.map_err(|error| Error::of(what, error)),
+            Err(_) => Err(Error::silent(what)),
         }
     }
 
@@ -288,10 +361,24 @@ impl Jobs {
 }
 
 /// The Job that a measurement remembers.
-fn job_of(memory: &BTreeMap<String, String>) -> Option<ObjectKey> {
+#[must_use]
+pub fn job_of(memory: &BTreeMap<String, String>) -> Option<ObjectKey> {
     let name = memory.get(MEMORY_NAME)?;
     let namespace = memory.get(MEMORY_NAMESPACE)?;
     Some(ObjectKey::new(namespace.clone(), name.clone()))
+}
+
+/// A look that showed nothing: why it is the measurement's last, if it is. When looks began to fail is remembered.
+fn unseen(memory: &mut BTreeMap<String, String>, now: Timestamp, error: &Error) -> Option<String> {
+    if error.is_refused() {
+        return Some(error.to_string());
+    }
+    tracing::warn!(%error, "cannot look at a Job; looking again");
+    let since = memory.get(MEMORY_UNSEEN).and_then(|at| at.parse().ok());
+    let since: Timestamp = since.unwrap_or(now);
+    memory.insert(MEMORY_UNSEEN.to_owned(), since.to_string());
+    let gone = now.duration_since(since) >= UNSEEN_LIMIT;
+    gone.then(|| format!("{error}, and so it was since {since}"))
 }
 
 fn after(at: Timestamp, wait: SignedDuration) -> Timestamp {

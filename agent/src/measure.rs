@@ -2,29 +2,39 @@
 //!
 //! In: a metric with its arguments filled in. Out: a finished measurement, judged, and the run named in the queue. It
 //! must not hold up a worker or another run: each measurement is a task of its own with a time limit, and a server that
-//! does not answer keeps only its own share of them (see [`slots`]).
+//! does not answer keeps only its own share of them (see [`slots`]). What is given up leaves no Job behind (see [`ends`]).
 
+pub mod ends;
 mod slots;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use agent_api::analysis::SecretKeyRef;
 use agent_api::{Measurement, Metric, StatusTime, Uid};
 use agent_engine::analysis::Finished;
 use agent_providers::{Asker, Leg, Outcome, server};
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use crate::cache::Work;
-use crate::job::Jobs;
+use crate::job::{Jobs, job_of};
 use crate::key::ObjectKey;
 use crate::queue::Queue;
+use ends::Ends;
 use slots::Slots;
 
-/// Jobs that are made or looked at at a time; the API server answers each in milliseconds, or within a time limit.
+/// Jobs that are made, looked at or ended at a time; the API server answers each in milliseconds, or within a time limit.
 const JOBS_AT_A_TIME: usize = 64;
+/// Longest leg of a measurement, from the wait for its turn to the last answer of a conversation: twice the longest time
+/// that one answer may take.
+const LONGEST: Duration = Duration::from_secs(600);
+/// What nobody reads.
+const GIVEN_UP: &str = "given up before its turn";
 
 /// What is to be measured.
 pub struct Question {
@@ -38,19 +48,46 @@ pub struct Question {
     pub before: Option<Measurement>,
 }
 
+/// A measurement that is under way.
+struct Task {
+    /// Of all of them, so that an older one of the same metric is not taken for it.
+    id: u64,
+    handle: AbortHandle,
+    /// Once its turn has come it may be making a Job, which has to be known to be ended: it is not cut off then, and looks
+    /// after its Job itself.
+    has_job: bool,
+    /// Since when it is asked; before that it waits for its turn.
+    asked: Option<Timestamp>,
+}
+
+impl Task {
+    fn give_up(&self) {
+        if !self.has_job || self.asked.is_none() {
+            self.handle.abort();
+        }
+    }
+}
+
 /// One run.
 #[derive(Default)]
 struct Run {
-    running: HashMap<String, AbortHandle>,
+    running: HashMap<String, Task>,
     finished: Vec<Finished>,
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        for task in self.running.values() {
-            task.abort();
-        }
+        self.running.values().for_each(Task::give_up);
     }
+}
+
+/// Which measurement a task is.
+#[derive(Clone)]
+struct Place {
+    key: ObjectKey,
+    run: Uid,
+    metric: String,
+    id: u64,
 }
 
 #[derive(Default)]
@@ -59,6 +96,19 @@ struct State {
     runs: HashMap<Uid, Run>,
     /// The run of a name that something was measured for.
     names: HashMap<ObjectKey, Uid>,
+    /// Tasks so far.
+    tasks: u64,
+}
+
+impl State {
+    fn run(&mut self, key: &ObjectKey, uid: &Uid) -> &mut Run {
+        // One that was made again under the same name before its end was seen.
+        let former = self.names.insert(key.clone(), uid.clone());
+        if let Some(former) = former.filter(|former| former != uid) {
+            self.runs.remove(&former);
+        }
+        self.runs.entry(uid.clone()).or_default()
+    }
 }
 
 /// The measurer.
@@ -67,7 +117,10 @@ pub struct Measurer {
     jobs: Arc<Jobs>,
     queue: Arc<Queue<Work>>,
     slots: Slots,
-    job_slots: Semaphore,
+    job_slots: Arc<Semaphore>,
+    /// Jobs that are to end.
+    pub ends: Arc<Ends>,
+    longest: Duration,
     state: Mutex<State>,
 }
 
@@ -75,36 +128,71 @@ impl Measurer {
     /// Nothing measured yet.
     #[must_use]
     pub fn new(asker: Asker, jobs: Arc<Jobs>, queue: Arc<Queue<Work>>) -> Self {
+        let job_slots = Arc::new(Semaphore::new(JOBS_AT_A_TIME));
+        let ends = Ends::new(
+            Arc::clone(&jobs),
+            Arc::clone(&queue),
+            Arc::clone(&job_slots),
+        );
         Self {
             asker,
             jobs,
             queue,
             slots: Slots::default(),
-            job_slots: Semaphore::new(JOBS_AT_A_TIME),
+            job_slots,
+            ends: Arc::new(ends),
+            longest: LONGEST,
             state: Mutex::default(),
         }
     }
 
     /// Starts one measurement, or goes on with it, unless it is under way.
     pub fn start(self: &Arc<Self>, key: &ObjectKey, run: &Uid, question: Question) {
-        let name = question.metric.name.clone();
+        let metric = question.metric.name.clone();
         let mut state = self.lock();
-        // One that was made again under the same name before its end was seen.
-        let former = state.names.insert(key.clone(), run.clone());
-        if let Some(former) = former.filter(|former| former != run) {
-            state.runs.remove(&former);
-        }
-        let known = state.runs.entry(run.clone()).or_default();
-        if known.running.contains_key(&name) {
+        let id = state.tasks;
+        let known = state.run(key, run);
+        if known.running.contains_key(&metric) {
             return;
         }
-        let (this, key, run, metric) = (Arc::clone(self), key.clone(), run.clone(), name.clone());
+        let place = Place {
+            key: key.clone(),
+            run: run.clone(),
+            metric: metric.clone(),
+            id,
+        };
+        let job = self.job(&place, &question);
+        let (this, has_job) = (Arc::clone(self), job.is_some());
         let task = tokio::spawn(async move {
-            let finished = this.measure(&key, &run, question).await;
-            this.finish(&run, &metric, finished);
-            this.queue.add(Work::Run(key));
+            let finished = this.measure_in_time(&place, question).await;
+            if this.finish(&place, finished) {
+                this.queue.add(Work::Run(place.key));
+            } else if let Some(job) = job {
+                // Given up meanwhile: nobody else may know of its Job.
+                this.ends.end(job);
+            }
         });
-        known.running.insert(name, task.abort_handle());
+        let task = Task {
+            id,
+            handle: task.abort_handle(),
+            has_job,
+            asked: None,
+        };
+        known.running.insert(metric, task);
+        state.tasks = id.wrapping_add(1);
+    }
+
+    /// The Job that a measurement makes, or made.
+    fn job(&self, place: &Place, question: &Question) -> Option<ObjectKey> {
+        question.metric.provider.job.as_ref()?;
+        if let Some(before) = &question.before {
+            return job_of(&before.metadata);
+        }
+        let Place {
+            key, run, metric, ..
+        } = place;
+        let made = self.jobs.place(key, run.as_str(), metric, question.number);
+        Some(ObjectKey::new(made.namespace.clone(), made.name()))
     }
 
     /// Gives up a measurement.
@@ -112,19 +200,20 @@ impl Measurer {
         let mut state = self.lock();
         let known = state.runs.get_mut(run);
         if let Some(task) = known.and_then(|known| known.running.remove(metric)) {
-            task.abort();
+            task.give_up();
         }
     }
 
-    /// Metrics of a run that are being measured, and measurements that ended and are not in its status yet: both at one
-    /// moment, so that none is in neither.
-    pub fn under_way(&self, run: &Uid) -> (BTreeSet<String>, Vec<Finished>) {
+    /// Metrics of a run that are being measured, each with the time since when it is asked, or none while it waits for its
+    /// turn; and measurements that ended and are not in its status yet: both at one moment, so that none is in neither.
+    pub fn under_way(&self, run: &Uid) -> (BTreeMap<String, Option<Timestamp>>, Vec<Finished>) {
         let state = self.lock();
         let Some(known) = state.runs.get(run) else {
             return <_>::default();
         };
-        let in_flight = known.running.keys().cloned().collect();
-        (in_flight, known.finished.clone())
+        let running = known.running.iter();
+        let in_flight = running.map(|(metric, task)| (metric.clone(), task.asked));
+        (in_flight.collect(), known.finished.clone())
     }
 
     /// The first so many finished measurements are in the status now.
@@ -143,17 +232,51 @@ impl Measurer {
         }
     }
 
-    fn finish(&self, run: &Uid, metric: &str, finished: Finished) {
+    /// Whether it counts: one that was given up meanwhile does not.
+    fn finish(&self, place: &Place, finished: Finished) -> bool {
         let mut state = self.lock();
-        // One that was given up meanwhile counts no more.
-        if let Some(known) = state.runs.get_mut(run)
-            && known.running.remove(metric).is_some()
-        {
-            known.finished.push(finished);
+        let Some(known) = state.runs.get_mut(&place.run) else {
+            return false;
+        };
+        let task = known.running.get(&place.metric);
+        if task.is_none_or(|task| task.id != place.id) {
+            return false;
         }
+        known.running.remove(&place.metric);
+        known.finished.push(finished);
+        true
     }
 
-    async fn measure(&self, key: &ObjectKey, run: &Uid, question: Question) -> Finished {
+    /// Its turn has come; not when it was given up just now.
+    fn asks(&self, place: &Place, now: Timestamp) -> bool {
+        let mut state = self.lock();
+        let known = state.runs.get_mut(&place.run);
+        let task = known.and_then(|known| known.running.get_mut(&place.metric));
+        let task = task.filter(|task| task.id == place.id);
+        task.map(|task| task.asked = Some(now)).is_some()
+    }
+
+    /// One leg; what takes too long, or panics, is an error like any other.
+    async fn measure_in_time(&self, place: &Place, question: Question) -> Finished {
+        let before = question.before.as_ref();
+        let begun = before.and_then(|before| before.started_at);
+        let begun = begun.map_or_else(Timestamp::now, StatusTime::timestamp);
+        let leg = AssertUnwindSafe(self.measure(place, question)).catch_unwind();
+        let why = match tokio::time::timeout(self.longest, leg).await {
+            Ok(Ok(finished)) => return finished,
+            Ok(Err(_)) => "measuring it panicked: report this as a bug".to_owned(),
+            Err(_) => format!(
+                "it was not measured within {} s, the wait for its turn included: look at the provider",
+                self.longest.as_secs()
+            ),
+        };
+        let message = format!("metric {:?}: {why}", place.metric);
+        tracing::warn!(run = %place.key, message);
+        finished(place.metric.clone(), begun, Outcome::error(message))
+    }
+
+    async fn measure(&self, place: &Place, question: Question) -> Finished {
+        let Place { key, run, .. } = place;
         let Question {
             metric,
             secrets,
@@ -165,19 +288,20 @@ impl Measurer {
         let begun = begun.map(StatusTime::timestamp);
         let memory = before.map(|before| before.metadata);
         let (now, outcome) = if metric.provider.job.is_some() {
-            let place = self.jobs.place(key, run.as_str(), &name, number);
+            let job = self.jobs.place(key, run.as_str(), &name, number);
             let _slot = self.job_slots.acquire().await;
             let now = Timestamp::now();
             let outcome = match memory {
+                _ if !self.asks(place, now) => Outcome::error(GIVEN_UP.to_owned()),
                 Some(memory) => self.jobs.look(&memory, begun.unwrap_or(now)).await,
                 None => match self.asker.fill(metric, &secrets, &key.namespace).await {
-                    Ok(filled) => self.jobs.begin(filled.metric(), &place).await,
+                    Ok(filled) => self.jobs.begin(filled.metric(), &job).await,
                     Err(message) => Outcome::error(message),
                 },
             };
             (now, outcome)
         } else {
-            self.ask(&key.namespace, metric, &secrets, memory).await
+            self.ask(place, metric, &secrets, memory).await
         };
         finished(name, begun.unwrap_or(now), outcome)
     }
@@ -185,19 +309,23 @@ impl Measurer {
     /// Asks a server, when there is a slot for it.
     async fn ask(
         &self,
-        namespace: &str,
+        place: &Place,
         metric: Metric,
         secrets: &[(String, SecretKeyRef)],
         memory: Option<BTreeMap<String, String>>,
     ) -> (Timestamp, Outcome) {
+        let namespace = &place.key.namespace;
         // Secrets come from the API server, which no slot is for.
         let filled = match self.asker.fill(metric, secrets, namespace).await {
             Ok(filled) => filled,
             Err(message) => return (Timestamp::now(), Outcome::error(message)),
         };
         let server = server(filled.metric(), self.asker.environment());
-        let _slot = self.slots.acquire(&server).await;
+        let _slot = self.slots.acquire(&server, namespace).await;
         let now = Timestamp::now();
+        if !self.asks(place, now) {
+            return (now, Outcome::error(GIVEN_UP.to_owned()));
+        }
         let memory = memory.unwrap_or_default();
         let outcome = self.asker.ask(&filled, namespace, now, &memory).await;
         (now, outcome)

@@ -35,7 +35,7 @@ use crate::rehearsal::Rehearsal;
 use crate::status_times::StatusTimes;
 use crate::store::Found;
 use crate::stored::{StoredForms, carried};
-use crate::wire::{FIRST_DEPLOY_FREE, PASSED, UNGOVERN};
+use crate::wire::{FIRST_DEPLOY_FREE, PASSED, STOPPED, UNGOVERN};
 use crate::workloads::Workloads;
 
 /// Why a Rollout cannot be observed now.
@@ -275,6 +275,10 @@ impl Observer {
             first_deploy_free: gate
                 .is_some_and(|gate| gate.spec.rest.get(FIRST_DEPLOY_FREE) == Some(&true.into())),
             passed: gate.map(passed).unwrap_or_default(),
+            stopped: gate
+                .and_then(|gate| gate.spec.rest.get(STOPPED))
+                .and_then(serde_json::Value::as_str)
+                .map(str::to_owned),
             missing_config: self.missing_config(gate, key, &kept).await?,
             kept,
             record,

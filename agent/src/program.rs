@@ -20,10 +20,11 @@ use crate::args::{self, Args};
 use crate::asking;
 use crate::cache::{Caches, Watch, Watching, Work};
 use crate::claims::Claims;
-use crate::controller::{Controller, FirstPass};
+use crate::controller::{Controller, FirstPass, work_queue};
 use crate::event::Events;
 use crate::experiment_controller::ExperimentController;
 use crate::fleet::{Fleet, Kinds};
+use crate::job::sweep::Sweep;
 use crate::leader::Leader;
 use crate::link::dial::{self, Proxy};
 use crate::link::member::Member;
@@ -107,7 +108,7 @@ async fn work(args: Args) -> Result<(), Error> {
     let (metrics, caches, queue) = (
         Metrics::new()?,
         Arc::new(Caches::default()),
-        Arc::new(Queue::default()),
+        Arc::new(work_queue()),
     );
     let client = start::client(&args, metrics.counting()).await?;
     let mut tasks = JoinSet::new();
@@ -142,6 +143,9 @@ async fn work(args: Args) -> Result<(), Error> {
     let (events, writing) = Events::new(shared.writer.clone(), shared.metrics.clone());
     tasks.spawn(writing);
     let analysis = analysis(&shared, &args, events.clone()).await?;
+    if let Some(sweep) = Sweep::of(&analysis.jobs, shared.client.clone()) {
+        tasks.spawn(sweep.keep());
+    }
     let controller = Arc::new(controller(&shared, &args, events, analysis));
     tasks.spawn(Arc::clone(&controller).run());
     if let Some(hub) = hub {
@@ -204,7 +208,7 @@ async fn analysis(
     let (transport, environment) = (args.asking.transport()?, args.asking.environment());
     let asker = Asker::new(transport, Arc::new(secrets), environment);
     let jobs = args.asking.jobs(shared.client.clone(), &shared.caches);
-    let jobs = Arc::new(jobs.await?);
+    let jobs = Arc::new(jobs.await?.of_cluster(&shared.fleet.cluster_uid));
     let measurer = Measurer::new(asker, Arc::clone(&jobs), Arc::clone(&shared.queue));
     Ok(AnalysisController {
         caches: Arc::clone(&shared.caches),

@@ -1,6 +1,7 @@
 //! The work queue: one object at a time is worked on once, however often it was named.
 //!
-//! In: keys, some with a time. Out: keys that are due and that nobody works on now. It must not know what the keys mean.
+//! In: keys, some with a time. Out: keys that are due and that nobody works on now. It must not know what the keys mean: that
+//! some of them may not take all workers is said by whoever makes it.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
@@ -9,9 +10,21 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+/// Keys that may have so many workers and no more.
+#[derive(Debug, Clone, Copy)]
+struct Share<K> {
+    picks: fn(&K) -> bool,
+    most: usize,
+}
+
 #[derive(Debug)]
 struct State<K> {
     ready: VecDeque<K>,
+    /// Ready, and of the share.
+    ready_shared: VecDeque<K>,
+    share: Option<Share<K>>,
+    /// How many of the share are worked on.
+    shared: usize,
     /// What is ready, since when.
     queued: HashMap<K, Instant>,
     /// What is worked on, since when.
@@ -47,6 +60,9 @@ impl<K> Default for Queue<K> {
         Self {
             state: Mutex::new(State {
                 ready: VecDeque::new(),
+                ready_shared: VecDeque::new(),
+                share: None,
+                shared: 0,
                 queued: HashMap::new(),
                 running: HashMap::new(),
                 again: HashSet::new(),
@@ -60,6 +76,14 @@ impl<K> Default for Queue<K> {
 }
 
 impl<K: Clone + Eq + Hash> Queue<K> {
+    /// One that hands out no more than so many of the picked keys at a time: the other workers are left to the others.
+    #[must_use]
+    pub fn with_share(picks: fn(&K) -> bool, most: usize) -> Self {
+        let queue = Self::default();
+        queue.lock().share = Some(Share { picks, most });
+        queue
+    }
+
     /// Names a key: it is worked on as soon as a worker is free.
     pub fn add(&self, key: K) {
         self.lock().push(key);
@@ -101,7 +125,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                 state.promote(Instant::now());
                 if let Some(taken) = state.take() {
                     // Another worker may be waiting while more is ready.
-                    if !state.ready.is_empty() {
+                    if state.has_work() {
                         self.changed.notify_one();
                     }
                     return taken;
@@ -123,9 +147,14 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// A worker has finished a key.
     pub fn done(&self, key: &K) {
         let mut state = self.lock();
-        state.running.remove(key);
+        if state.running.remove(key).is_some() && state.is_shared(key) {
+            state.shared = state.shared.saturating_sub(1);
+        }
         if state.again.remove(key) {
             state.push(key.clone());
+        }
+        // One of the share may have waited for this.
+        if state.has_work() {
             drop(state);
             self.changed.notify_one();
         }
@@ -134,13 +163,15 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// Keys that are ready or running, for metrics.
     pub fn depth(&self) -> usize {
         let state = self.lock();
-        state.ready.len().saturating_add(state.running.len())
+        let ready = state.ready.len().saturating_add(state.ready_shared.len());
+        ready.saturating_add(state.running.len())
     }
 
     /// How much there is of those that a test picks.
     pub fn load_of(&self, picks: impl Fn(&K) -> bool, now: Instant) -> Load {
         let state = self.lock();
-        let ready = state.ready.iter().filter(|key| picks(key)).count();
+        let ready = state.ready.iter().chain(&state.ready_shared);
+        let ready = ready.filter(|key| picks(key)).count();
         let running = state.running.iter().filter(|(key, _)| picks(key));
         let load = Load {
             depth: ready,
@@ -167,7 +198,10 @@ impl<K: Clone + Eq + Hash> State<K> {
             self.again.insert(key);
         } else if !self.queued.contains_key(&key) {
             self.queued.insert(key.clone(), Instant::now());
-            self.ready.push_back(key);
+            match self.is_shared(&key) {
+                true => self.ready_shared.push_back(key),
+                false => self.ready.push_back(key),
+            }
         }
     }
 
@@ -179,8 +213,35 @@ impl<K: Clone + Eq + Hash> State<K> {
         }
     }
 
+    fn is_shared(&self, key: &K) -> bool {
+        self.share.as_ref().is_some_and(|share| (share.picks)(key))
+    }
+
+    /// The first of the share, while that has not all it may have.
+    fn next_shared(&self) -> Option<&K> {
+        let free = self
+            .share
+            .as_ref()
+            .is_some_and(|share| self.shared < share.most);
+        self.ready_shared.front().filter(|_| free)
+    }
+
+    fn has_work(&self) -> bool {
+        !self.ready.is_empty() || self.next_shared().is_some()
+    }
+
+    /// What was named first, of those that may be handed out.
     fn take(&mut self) -> Option<(K, Duration)> {
-        let key = self.ready.pop_front()?;
+        let since = |key: Option<&K>| key.and_then(|key| self.queued.get(key)).copied();
+        let (other, shared) = (since(self.ready.front()), since(self.next_shared()));
+        let shared = shared.is_some_and(|at| other.is_none_or(|other| at <= other));
+        let key = match shared {
+            true => {
+                self.shared = self.shared.saturating_add(1);
+                self.ready_shared.pop_front()?
+            }
+            false => self.ready.pop_front()?,
+        };
         let since = self.queued.remove(&key);
         self.running.insert(key.clone(), Instant::now());
         Some((key, since.map_or(Duration::ZERO, |since| since.elapsed())))
@@ -206,6 +267,36 @@ mod tests {
         queue.done(&"a");
         queue.done(&"b");
         assert_eq!(queue.depth(), 0);
+    }
+
+    #[tokio::test]
+    async fn some_keys_have_a_share_of_the_workers_and_no_more() {
+        let queue = Queue::with_share(|key: &&str| key.starts_with("run"), 2);
+        for key in ["run-1", "run-2", "run-3", "web-1", "run-4"] {
+            queue.add(key);
+        }
+        assert_eq!(queue.next().await, "run-1", "in the order of their names");
+        assert_eq!(queue.next().await, "run-2");
+        assert_eq!(queue.next().await, "web-1", "two runs are worked on");
+        let (waits, other) = (
+            tokio::time::timeout(Duration::from_millis(50), queue.next()).await,
+            queue.depth(),
+        );
+        assert!(waits.is_err(), "{waits:?}");
+        assert_eq!(other, 5);
+        let load = queue.load_of(|key| key.starts_with("run"), Instant::now());
+        assert_eq!(load.depth, 4);
+        queue.add("run-1");
+        queue.done(&"run-1");
+        assert_eq!(queue.next().await, "run-3");
+        queue.done(&"run-3");
+        queue.done(&"run-2");
+        assert_eq!(queue.next().await, "run-4");
+        assert_eq!(queue.next().await, "run-1");
+        queue.done(&"run-4");
+        queue.done(&"run-1");
+        queue.done(&"web-1");
+        assert_eq!((queue.depth(), queue.lock().shared), (0, 0));
     }
 
     #[tokio::test]

@@ -16,6 +16,8 @@ use serde_json::Value;
 pub const FIRST_DEPLOY_FREE: &str = "firstDeployFree";
 /// Field of a Gate's spec: digests whose release has passed.
 pub const PASSED: &str = "passed";
+/// Field of a Gate's spec: nothing starts, what is on its way holds, and this is shown (G30).
+pub const STOPPED: &str = "stopped";
 /// Field of a Gate's spec: what happens to held content when governance has ended.
 pub const UNGOVERN: &str = "ungovern";
 
@@ -97,6 +99,10 @@ fn governed(mut spec: GateSpec, wire: &v1::Governed) -> Result<GateSpec, Error> 
     if !wire.passed.is_empty() {
         spec.rest
             .insert(PASSED.to_owned(), Value::from(wire.passed.clone()));
+    }
+    if !wire.stopped.is_empty() {
+        spec.rest
+            .insert(STOPPED.to_owned(), Value::from(wire.stopped.clone()));
     }
     Ok(spec)
 }
@@ -358,6 +364,7 @@ mod tests {
             barred: vec!["v1:z".into()],
             first_deploy_free: true,
             passed: vec!["v1:p".into()],
+            stopped: "stopped by ann: alarm".into(),
             waiting: Some(v1::Waiting {
                 release: "checkout#2".into(),
                 wave: 2,
@@ -371,6 +378,8 @@ mod tests {
         assert_eq!(spec.policy.on_hub_loss.after_seconds, Some(60));
         assert_eq!(spec.rest.get(FIRST_DEPLOY_FREE), Some(&Value::Bool(true)));
         assert_eq!(spec.waiting.unwrap().wave, 2);
+        let stopped = Value::from("stopped by ann: alarm");
+        assert_eq!(spec.rest.get(STOPPED), Some(&stopped));
     }
 
     #[test]

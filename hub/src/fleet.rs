@@ -1,13 +1,16 @@
 //! The people's service. In: requests with the peer's identity. Out: answers of the files beside this one. It must not do
 //! anything itself: each handler asks `authorize` and hands the proof on.
 
+pub mod act;
 pub mod apply;
 pub mod approve;
 pub mod audit;
+pub mod plan;
 pub mod read;
 pub mod recover;
 pub mod revoke;
 pub mod start;
+pub mod stop;
 pub mod token;
 
 use std::sync::Arc;
@@ -16,12 +19,13 @@ use hub_engine::ReleaseId;
 use hub_store::Store;
 use proto::v1::fleet_server::Fleet as FleetService;
 use proto::v1::{
-    ApplyRequest, ApplyResponse, ApproveRequest, ApproveResponse, CreateTokenRequest,
-    CreateTokenResponse, GetAuditRequest, GetAuditResponse, GetReleaseRequest, ListClustersRequest,
-    ListClustersResponse, ListFleetRolloutsRequest, ListFleetRolloutsResponse, ListHistoryRequest,
-    ListHistoryResponse, ListRefusalsRequest, ListRefusalsResponse, ListReleasesRequest,
-    ListReleasesResponse, RecoverHubRequest, RecoverHubResponse, Release, RevokeClusterRequest,
-    RevokeClusterResponse, StartReleaseRequest, StartReleaseResponse,
+    ActRequest, ActResponse, ApplyRequest, ApplyResponse, ApproveRequest, ApproveResponse,
+    CreateTokenRequest, CreateTokenResponse, GetAuditRequest, GetAuditResponse, GetReleaseRequest,
+    ListClustersRequest, ListClustersResponse, ListFleetRolloutsRequest, ListFleetRolloutsResponse,
+    ListHistoryRequest, ListHistoryResponse, ListRefusalsRequest, ListRefusalsResponse,
+    ListReleasesRequest, ListReleasesResponse, PlanRequest, PlanResponse, RecoverHubRequest,
+    RecoverHubResponse, Release, RevokeClusterRequest, RevokeClusterResponse, StartReleaseRequest,
+    StartReleaseResponse, StopRequest, StopResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -29,8 +33,8 @@ use crate::acceptor::peer_of;
 use crate::authority::Authority;
 use crate::hints::Hints;
 use crate::identity::{
-    Action, Apply, Authorized, Denied, MakeToken, Peer, Read, Recover, Revoke, StartRelease,
-    authorize,
+    Act, Action, Apply, Authorized, Denied, MakeToken, Peer, Read, Recover, Revoke, StartRelease,
+    Stop, authorize,
 };
 
 /// What every call works with.
@@ -211,6 +215,27 @@ impl FleetService for Fleet {
     ) -> Result<Response<StartReleaseResponse>, Status> {
         let allowed = self.allow(&peer_of(&request), StartRelease).await?;
         start::run(self, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn plan(&self, request: Request<PlanRequest>) -> Result<Response<PlanResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Read).await?;
+        plan::run(&self.store, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn act(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Act).await?;
+        act::run(self, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn stop(&self, request: Request<StopRequest>) -> Result<Response<StopResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Stop).await?;
+        stop::run(&self.store, &allowed, request.into_inner())
             .await
             .map(Response::new)
     }

@@ -163,6 +163,12 @@ pub struct MakeToken;
 /// Open a release by a person's word.
 #[derive(Debug)]
 pub struct StartRelease;
+/// Say something about a release: pause, resume, abort, roll back, retry, skip, promote.
+#[derive(Debug)]
+pub struct Act;
+/// Stop a FleetRollout or the fleet, or let it go on.
+#[derive(Debug)]
+pub struct Stop;
 /// Deny a cluster's certificates.
 #[derive(Debug)]
 pub struct Revoke;
@@ -212,6 +218,22 @@ impl Action for MakeToken {
 impl Action for StartRelease {
     fn words(&self) -> String {
         "start releases".to_owned()
+    }
+    fn rule(&self) -> Rule<'_> {
+        Rule::PersonIn(vec![ADMINS_GROUP])
+    }
+}
+impl Action for Act {
+    fn words(&self) -> String {
+        "run releases".to_owned()
+    }
+    fn rule(&self) -> Rule<'_> {
+        Rule::PersonIn(vec![ADMINS_GROUP])
+    }
+}
+impl Action for Stop {
+    fn words(&self) -> String {
+        "stop the fleet".to_owned()
     }
     fn rule(&self) -> Rule<'_> {
         Rule::PersonIn(vec![ADMINS_GROUP])

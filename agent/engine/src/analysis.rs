@@ -7,7 +7,7 @@
 //! [`reconcile`]: fill the arguments in; fold what was measured into each metric's result and judge it; end the run when
 //! its metrics say so or somebody asks; else measure what is due. A run that is to end starts nothing more and waits for
 //! the answers that are still to come and could change its verdict, so the verdict does not depend on which of two metrics
-//! answers first.
+//! answers first; but not for long, and not for one that was not even asked.
 
 pub mod audit;
 pub mod conditions;
@@ -23,8 +23,9 @@ mod result;
 pub mod template;
 #[cfg(test)]
 mod tests;
+pub mod told;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus, MetricResult};
 use jiff::Timestamp;
@@ -34,6 +35,7 @@ use conditions::BadConditions;
 use end::Standing;
 pub use plan::{Action, Plan, Reason};
 pub use prepared::Error;
+pub use told::Told;
 
 /// Everything one decision is made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,10 +46,12 @@ pub struct Observed {
     pub run: AnalysisRun,
     /// Measurements that ended since the status was written, in order.
     pub finished: Vec<Finished>,
-    /// Names of metrics that are being measured.
-    pub in_flight: BTreeSet<String>,
+    /// Metrics that are being measured: each with the time at which it was asked, or none while it waits for its turn.
+    pub in_flight: BTreeMap<String, Option<Timestamp>>,
     /// Those of `conditions::of_run` that cannot be used.
     pub bad_conditions: BadConditions,
+    /// What its owner knows of it.
+    pub told: Told,
 }
 
 /// One measurement, judged by the metric's conditions; or one leg of it, when the provider needs time.
@@ -105,7 +109,7 @@ pub fn reconcile(observed: &Observed) -> Plan {
         Standing::Over { phase, message } => {
             end::close(observed, &mut plan, &metrics, phase, message);
         }
-        Standing::Ends => due::answers(observed, &mut plan),
+        Standing::Ends(last) => due::answers(observed, &mut plan, last),
         Standing::GoesOn => due::measure(observed, &mut plan, &metrics),
     }
     end::summarize(&mut plan.status, &metrics);

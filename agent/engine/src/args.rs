@@ -61,6 +61,18 @@ pub enum Error {
         /// The argument that comes from a Secret.
         secret: String,
     },
+    /// Values that stand beside each other and together would draw a Secret into a place where nobody has written it.
+    #[error(
+        "metric {metric:?} has values in {path} that join to the Secret of {{{{args.{secret}}}}}: take the braces out of them"
+    )]
+    JoinsToSecret {
+        /// The metric.
+        metric: String,
+        /// The field.
+        path: String,
+        /// The argument that comes from a Secret.
+        secret: String,
+    },
     /// The metric is not one any more with its arguments filled in.
     #[error(
         "metric {metric:?} cannot be read with its arguments filled in ({why}): correct their values"
@@ -213,7 +225,25 @@ impl Filling<'_> {
             left = after;
         }
         out.push_str(left);
+        self.joins_nothing(text, &out)?;
         Ok(out)
+    }
+
+    /// The Secrets' places are those that were written, whatever values stand between them now.
+    fn joins_nothing(&self, text: &str, out: &str) -> Result<(), Error> {
+        let is_secret = |place: &&str| all_secrets(self.args).any(|(secret, _)| secret == *place);
+        let mut written = places(text).filter(is_secret);
+        let joined = places(out).filter(is_secret);
+        for place in joined {
+            if written.next() != Some(place) {
+                return Err(Error::JoinsToSecret {
+                    metric: self.metric.to_owned(),
+                    path: self.path.concat(),
+                    secret: place.to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// What stands for an argument here; `None` when it comes from a Secret.

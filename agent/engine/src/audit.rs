@@ -29,7 +29,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 47] = [
+pub const RULES: [&str; 48] = [
     "held-makes-no-set",
     "refused-waits",
     "held-keeps-status",
@@ -77,6 +77,7 @@ pub const RULES: [&str; 47] = [
     "service-needs-pods",
     "background-is-heard",
     "claims-by-selector",
+    "experiment-of-the-step",
 ];
 
 /// Checks a plan against the invariants.

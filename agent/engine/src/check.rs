@@ -38,7 +38,7 @@ pub fn problem(observed: &Observed, effective: &Effective) -> Option<String> {
         problems = analyses_problems(observed, effective, &rollout);
     }
     if problems.is_empty() {
-        problems = experiment_problems(effective, &rollout);
+        problems = experiment_problems(observed, effective, &rollout);
     }
     if problems.is_empty() {
         let template = effective.template.as_ref();
@@ -82,7 +82,11 @@ fn analyses_problems(
 }
 
 /// Problems of the analyses of steps that make an Experiment.
-fn experiment_problems(effective: &Effective, rollout: &Rollout) -> Vec<Problem> {
+fn experiment_problems(
+    observed: &Observed,
+    effective: &Effective,
+    rollout: &Rollout,
+) -> Vec<Problem> {
     let canary = effective.strategy.canary.as_ref();
     let steps = canary.map_or(&[][..], |canary| &canary.steps);
     let mut problems = Vec::new();
@@ -90,10 +94,10 @@ fn experiment_problems(effective: &Effective, rollout: &Rollout) -> Vec<Problem>
         let Some(step) = &step.experiment else {
             continue;
         };
-        for (analysis, error) in experiment::problems(step, effective, rollout) {
+        let bad = &observed.bad_conditions;
+        for (analysis, message) in experiment::problems(step, effective, rollout, bad) {
             let path =
                 format!("spec.strategy.canary.steps[{index}].experiment.analyses[{analysis}]");
-            let message = error.to_string();
             problems.push(Problem { path, message });
         }
     }

@@ -54,6 +54,19 @@ pub struct Taken {
     pub by: String,
 }
 
+/// Reason of the event that says so.
+pub(crate) const NAME_TAKEN: &str = "NameTaken";
+
+impl Taken {
+    /// What is made in the place of what would have the name.
+    pub fn sentence(&self, instead: &str) -> String {
+        let Self { kind, name, by } = self;
+        format!(
+            "{kind} {name} is there and belongs to {by}: {instead} is made instead; delete the other if nobody needs it"
+        )
+    }
+}
+
 /// What a ReplicaSet is to the Rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -260,17 +273,12 @@ fn going(observed: &Observed) -> impl Iterator<Item = &ReplicaSet> {
 impl Pass<'_> {
     /// Says that a name is another's, and what is made instead.
     pub(crate) fn say_taken(&mut self, taken: &Taken, instead: &str) {
-        let Taken { kind, name, by } = taken.clone();
-        let instead = instead.to_owned();
-        let reason = Reason::NameTaken {
-            kind,
-            name,
-            by,
-            instead,
-        };
-        let message = reason.to_string();
-        self.event(EventKind::Warning, "NameTaken", message, &taken.name);
-        self.reasons.push(reason);
+        let message = taken.sentence(instead);
+        self.event(EventKind::Warning, NAME_TAKEN, message, &taken.name);
+        self.reasons.push(Reason::NameTaken {
+            taken: taken.clone(),
+            instead: instead.to_owned(),
+        });
     }
 
     /// The ReplicaSet to be made has another name than its content alone would give it; and what is on its way out.

@@ -3,12 +3,13 @@
 //! In: `Observed`: the Experiment, what it owns, the templates of its analyses, the time. Out: `Plan`: what to make, scale
 //! and end, the Experiment's status, when to look again. It must not judge measurements, and it does not know Rollouts.
 //!
-//! The order of the calls in [`reconcile`] is the algorithm: make the templates' pods, wait until all are available, begin
-//! the analyses, end when there is nothing left to wait for, and scale down after a while.
+//! The order of the calls in [`reconcile`] is the algorithm: begin when the owner lets it, make the templates' pods, wait
+//! until all are available, begin the analyses, end when there is nothing left to wait for, and scale down after a while.
 
 mod analyses;
 pub mod audit;
 mod ending;
+pub mod leave;
 pub mod names;
 mod pass;
 pub mod plan;
@@ -23,10 +24,13 @@ use agent_api::validate_experiment::{experiment_sentence, validate_experiment};
 use agent_api::{AnalysisPhase, AnalysisRun, Experiment, ReplicaSet, Service};
 use jiff::Timestamp;
 
+pub use analyses::conditions;
 pub(crate) use analyses::step_analysis;
 pub use audit::audit;
+pub use leave::Leave;
 pub use plan::{Action, Plan, Reason};
 
+use crate::analysis::conditions::BadConditions;
 use crate::claims::Taken;
 use crate::observed::Templates;
 use pass::Pass;
@@ -46,8 +50,12 @@ pub struct Observed {
     pub services: Vec<Service>,
     /// The analysis templates that it names, nested ones too; one that is missing is absent.
     pub templates: Templates,
+    /// Those of [`conditions`] that cannot be used.
+    pub bad_conditions: BadConditions,
     /// Names that objects of others were found under not long ago.
     pub taken: Vec<Taken>,
+    /// Whether the Rollout that made it lets it begin.
+    pub leave: Leave,
     /// ReplicaSets that the API server refused to make not long ago, by template.
     pub refused: BTreeMap<String, Refused>,
 }
@@ -73,7 +81,9 @@ impl Observed {
             analysis_runs: Vec::new(),
             services: Vec::new(),
             templates: Templates::new(),
+            bad_conditions: BadConditions::new(),
             taken: Vec::new(),
+            leave: Leave::Given,
             refused: BTreeMap::new(),
         }
     }
@@ -95,9 +105,11 @@ pub fn reconcile(observed: &Observed) -> Plan {
         return pass.into_plan();
     }
     pass.begin();
-    pass.settle_templates();
-    pass.settle_available();
-    pass.settle_analyses();
+    if !pass.waits_for_leave() {
+        pass.settle_templates();
+        pass.settle_available();
+        pass.settle_analyses();
+    }
     pass.settle_end();
     pass.settle_conditions();
     pass.into_plan()
@@ -108,11 +120,7 @@ pub fn reconcile(observed: &Observed) -> Plan {
 fn problem(observed: &Observed) -> Option<String> {
     let experiment = &observed.experiment;
     let mut problems = validate_experiment(experiment);
-    let begun = experiment
-        .status
-        .as_ref()
-        .is_some_and(|status| status.available_at.is_some());
-    if problems.is_empty() && !begun {
+    if problems.is_empty() && !analyses::is_available(observed) {
         problems = analyses::problems(observed);
     }
     let name = experiment.metadata.name.as_deref().unwrap_or_default();

@@ -10,6 +10,7 @@ pub mod observe;
 pub mod record;
 mod refuse;
 mod standing;
+mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -43,7 +44,7 @@ pub fn decide(facts: &Facts) -> Decision {
         },
         Governance::Governed => match facts.enforcement {
             Enforcement::Observe => on_paper(facts),
-            Enforcement::Enforce => refuse(facts, governed(facts)),
+            Enforcement::Enforce => refuse(facts, stop::hold(facts, governed(facts))),
         },
     }
 }

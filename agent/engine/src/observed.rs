@@ -261,6 +261,8 @@ pub struct GateObserved {
     pub first_deploy_free: bool,
     /// Digests whose release has passed, as the hub said: a first deploy of one is free.
     pub passed: BTreeSet<ContentDigest>,
+    /// A person stopped the fleet: what is shown (G30).
+    pub stopped: Option<String>,
     /// Kept content.
     pub kept: BTreeMap<ContentDigest, Kept>,
     /// ConfigMaps and Secrets that kept content names and that are gone.
@@ -281,6 +283,7 @@ impl GateObserved {
             first_contact: FirstContact::Hold,
             first_deploy_free: false,
             passed: BTreeSet::new(),
+            stopped: None,
             kept: BTreeMap::new(),
             missing_config: BTreeMap::new(),
         }

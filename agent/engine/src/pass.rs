@@ -8,6 +8,7 @@ pub mod background;
 pub mod conditions;
 pub mod current;
 pub mod duration;
+pub mod ended;
 pub mod history;
 mod honoured;
 pub mod metadata;

@@ -7,7 +7,7 @@ mod text;
 use agent_api::ContentDigest;
 use jiff::Timestamp;
 
-use crate::claims::NamedKind;
+use crate::claims::Taken;
 
 /// One reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -303,12 +303,8 @@ pub enum Reason {
     },
     /// A name is another's.
     NameTaken {
-        /// Of which kind.
-        kind: NamedKind,
-        /// The name.
-        name: String,
-        /// Whose it is.
-        by: String,
+        /// The name, and whose it is.
+        taken: Taken,
         /// What is made in its place.
         instead: String,
     },

@@ -5,13 +5,23 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use agent_api::analysis::is_strict;
 use agent_api::names::{ANNOTATION_EPHEMERAL_METADATA, LABEL_POD_HASH};
-use agent_api::{ReplicaSet, Weights};
+use agent_api::{AnalysisRun, ReplicaSet, Weights};
 use jiff::Timestamp;
 
 use crate::plan::{Action, GateChange, Plan};
 use crate::reason::{Reason, short};
 use crate::sets::{ANNOTATION_ATTEMPT, ANNOTATION_BACKGROUND_ATTEMPT};
+
+/// How a run judges what is no number: told apart, for it changes verdicts.
+pub(crate) fn strictly(run: &AnalysisRun) -> &'static str {
+    if is_strict(&run.metadata) {
+        " strictly"
+    } else {
+        ""
+    }
+}
 
 /// What every plan begins with: what is done, why, and when it is looked at again.
 pub(crate) fn head(
@@ -159,9 +169,10 @@ impl fmt::Display for Action {
                     .collect();
                 write!(
                     f,
-                    "analyse {} ({})",
+                    "analyse {} ({}){}",
                     run.metadata.name.as_deref().unwrap_or_default(),
-                    metrics.join(", ")
+                    metrics.join(", "),
+                    strictly(run)
                 )
             }
             Self::CreateExperiment { experiment } => {

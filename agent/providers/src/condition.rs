@@ -5,6 +5,7 @@
 //! bool is an error, never a pass.
 
 mod element;
+mod fields;
 mod functions;
 mod guard;
 pub mod samples;

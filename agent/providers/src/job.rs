@@ -17,6 +17,11 @@ pub const LABEL_RUN_UID: &str = "analysisrun.argoproj.io/uid";
 pub const ANNOTATION_RUN: &str = "analysisrun.argoproj.io/name";
 /// Annotation with the name of the metric.
 pub const ANNOTATION_METRIC: &str = "analysisrun.argoproj.io/metric-name";
+/// Label with the cluster that the run is in, on a Job that no run owns: the UID of that cluster's kube-system. Several
+/// clusters may have their Jobs in one.
+pub const LABEL_CLUSTER: &str = "fleet.groundswell.dev/run-cluster";
+/// Annotation with the run's namespace, on a Job that no run owns.
+pub const ANNOTATION_NAMESPACE: &str = "fleet.groundswell.dev/run-namespace";
 /// Where a measurement names its Job.
 pub const MEMORY_NAME: &str = "job-name";
 /// Where a measurement names the Job's namespace.
@@ -49,6 +54,10 @@ pub struct Place {
     pub namespace: String,
     /// The run's name.
     pub run: String,
+    /// The run's namespace.
+    pub run_namespace: String,
+    /// The UID of the run's cluster, where it is known.
+    pub cluster: Option<String>,
     /// The run's UID.
     pub uid: String,
     /// The metric's name.
@@ -115,6 +124,10 @@ pub fn manifest(metric: &JobMetric, place: &Place) -> Result<Value, Error> {
     labels.insert(LABEL_RUN_UID.to_owned(), place.uid.clone());
     annotations.insert(ANNOTATION_RUN.to_owned(), place.run.clone());
     annotations.insert(ANNOTATION_METRIC.to_owned(), place.metric.clone());
+    if let (false, Some(cluster)) = (place.owned, &place.cluster) {
+        labels.insert(LABEL_CLUSTER.to_owned(), cluster.clone());
+        annotations.insert(ANNOTATION_NAMESPACE.to_owned(), place.run_namespace.clone());
+    }
     let mut job = json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -237,6 +250,8 @@ mod tests {
         Place {
             namespace: "shop".to_owned(),
             run: "web-1".to_owned(),
+            run_namespace: "shop".to_owned(),
+            cluster: Some("cluster".to_owned()),
             uid: "0b3f2a10-7d6e-4f5a-9c1b-2e3d4f5a6b7c".to_owned(),
             metric: "Smoke_test".to_owned(),
             number: 3,
@@ -308,6 +323,8 @@ mod tests {
         let job = manifest(&metric, &elsewhere).unwrap();
         assert_eq!(job["metadata"].get("ownerReferences"), None);
         assert_eq!(job["spec"]["ttlSecondsAfterFinished"], 86_400);
+        assert_eq!(job["metadata"]["labels"][LABEL_CLUSTER], "cluster");
+        assert_eq!(job["metadata"]["annotations"][ANNOTATION_NAMESPACE], "shop");
         let error = manifest(&JobMetric::default(), &place()).unwrap_err();
         assert_eq!(error, Error::NoSpec("Smoke_test".to_owned()));
     }

@@ -24,6 +24,7 @@ pub mod question;
 pub mod quote;
 pub mod redact;
 mod reply;
+mod rest;
 pub mod server;
 pub mod skywalking;
 pub mod statistics;

@@ -72,7 +72,7 @@ pub enum Error {
         quote: String,
     },
     /// The answer cannot be read.
-    #[error("prometheus' answer cannot be read: {0}")]
+    #[error("prometheus' answer cannot be read: {0}; look at what answers at its address")]
     Unreadable(String),
     /// The answer is of another kind.
     #[error("prometheus answered with a {0}: a metric needs a vector, a scalar or a matrix")]
@@ -242,7 +242,10 @@ pub fn parse(status: u16, body: &[u8]) -> Result<(MetricValue, Option<String>), 
                 quote: quote(&String::from_utf8_lossy(body)),
             });
         }
-        Err(error) => return Err(Error::Unreadable(error.to_string())),
+        Err(_) => {
+            let why = "it is not the JSON of a Prometheus".to_owned();
+            return Err(Error::Unreadable(why));
+        }
     };
     if !ok || body.status != "success" {
         return Err(Error::Refused {

@@ -6,6 +6,8 @@
 //! credentials would go along.
 
 pub mod guard;
+mod names;
+mod room;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
@@ -135,6 +137,17 @@ pub enum Error {
     /// The body is too large.
     #[error("the answer of {host} is larger than {limit} bytes: aggregate the query", limit = wire::MAX_BODY)]
     TooLarge {
+        /// The host.
+        host: String,
+    },
+    /// Other answers hold what there is.
+    #[error(
+        "the answer of {host} is larger than {free} bytes and the {limit} bytes for all such answers are in use: aggregate \
+         the query or measure less often",
+        free = room::FREE,
+        limit = room::ROOM
+    )]
+    NoRoom {
         /// The host.
         host: String,
     },
@@ -281,3 +294,6 @@ fn set(headers: &mut HeaderMap, name: http::HeaderName, value: &SecretString) ->
 fn host(url: &Url) -> String {
     url.host_str().unwrap_or("the server").to_owned()
 }
+
+#[cfg(test)]
+mod tests;

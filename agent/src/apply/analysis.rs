@@ -4,7 +4,8 @@
 
 use agent_api::{AnalysisRun, ObjectMeta, Uid};
 use agent_engine::NamedKind;
-use serde_json::json;
+use agent_engine::pass::ended::ANNOTATION_NOT_NEEDED;
+use serde_json::{Value, json};
 
 use super::{Error, Pass};
 use crate::key::ObjectKey;
@@ -27,7 +28,7 @@ impl Pass<'_> {
         let stored = self
             .applier
             .writer
-            .merge::<AnalysisRun>(&key, &json!({"spec": {"terminate": true}}))
+            .merge::<AnalysisRun>(&key, &not_needed())
             .await?;
         self.wrote_run(&stored);
         Ok(())
@@ -70,4 +71,12 @@ impl Pass<'_> {
             .written
             .wrote(Kind::AnalysisRun, &uid, &self.uid, version);
     }
+}
+
+/// The end of what nothing waits for any more, with the mark that says so.
+pub(super) fn not_needed() -> Value {
+    json!({
+        "metadata": {"annotations": {ANNOTATION_NOT_NEEDED: "true"}},
+        "spec": {"terminate": true},
+    })
 }

@@ -4,8 +4,8 @@
 
 use agent_api::{Experiment, ObjectMeta, Uid};
 use agent_engine::NamedKind;
-use serde_json::json;
 
+use super::analysis::not_needed;
 use super::{Error, Pass};
 use crate::key::ObjectKey;
 use crate::observe::uid_of;
@@ -25,7 +25,7 @@ impl Pass<'_> {
 
     pub(super) async fn terminate_experiment(&mut self, name: &str) -> Result<(), Error> {
         let (key, _) = self.observed_experiment(name)?;
-        let patch = json!({"spec": {"terminate": true}});
+        let patch = not_needed();
         match self.applier.writer.merge::<Experiment>(&key, &patch).await {
             Ok(stored) => self.wrote_experiment(&stored),
             Err(writer::Error::NotFound { .. }) => {}

@@ -101,7 +101,7 @@ pub(super) fn owner(metadata: &ObjectMeta, kind: &str) -> Option<(ObjectKey, Str
 }
 
 /// The Rollout or Experiment that controls an object, as what there is to do, and its UID.
-pub(super) fn owner_work(metadata: &ObjectMeta) -> Option<(Work, String)> {
+pub(crate) fn owner_work(metadata: &ObjectMeta) -> Option<(Work, String)> {
     let rollout = owner(metadata, ROLLOUT).map(|(key, uid)| (Work::Rollout(key), uid));
     rollout.or_else(|| {
         let (key, uid) = owner(metadata, "Experiment")?;

@@ -125,7 +125,7 @@ pub(super) fn rollout(namespace: &str) -> Decoded<Rollout> {
 
 /// A whole controller before this API server.
 pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
-    let (queue, metrics) = (Arc::new(Queue::default()), Metrics::new().unwrap());
+    let (queue, metrics) = (Arc::new(work_queue()), Metrics::new().unwrap());
     let (writer, written) = (Writer::new(client.clone()), Arc::new(Written::default()));
     let workloads = Workloads::new(client.clone(), Reach::Cluster, Arc::clone(&queue));
     let workloads = Arc::new(workloads);

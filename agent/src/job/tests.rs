@@ -15,6 +15,8 @@ struct Server {
     pods: Mutex<Vec<Value>>,
     /// Replies to creations that are still to be lost.
     lose: AtomicU32,
+    /// Not 0: Jobs cannot be looked at.
+    down: AtomicU32,
     requests: Mutex<Vec<String>>,
 }
 
@@ -33,6 +35,12 @@ impl Server {
                 200,
                 json!({"metadata": {}, "items": *self.pods.lock().unwrap()}),
             );
+        }
+        if method == "GET" && path.contains("/forbidden/") {
+            return status(403, "Forbidden");
+        }
+        if method == "GET" && self.down.load(Ordering::SeqCst) > 0 {
+            return status(503, "ServiceUnavailable");
         }
         let mut jobs = self.jobs.lock().unwrap();
         let name = path.rsplit('/').next().unwrap().to_owned();
@@ -216,13 +224,48 @@ async fn f51_a_job_deleted_under_way_is_an_error() {
     assert_eq!(phase, AnalysisPhase::Error);
 }
 
+/// F51. Whoever may not look at Jobs gets a verdict, not a run that waits for ever.
+#[tokio::test]
+async fn f51_a_job_that_cannot_be_looked_at_is_an_error() {
+    let (server, _, jobs) = world();
+    let now = Timestamp::now();
+    let forbidden = later(jobs.begin(&smoke(), &place(&jobs, "forbidden", 1)).await);
+    let (phase, message) = judged(jobs.look(&forbidden, now).await);
+    assert_eq!(phase, AnalysisPhase::Error);
+    assert!(message.contains("is refused: Forbidden"), "{message}");
+
+    let begun = later(jobs.begin(&smoke(), &place(&jobs, "shop", 2)).await);
+    server.down.store(1, Ordering::SeqCst);
+    let unseen = later(jobs.look(&begun, now).await);
+    let since: Timestamp = unseen[MEMORY_UNSEEN].parse().unwrap();
+    assert!(since >= now);
+    assert_eq!(
+        later(jobs.look(&unseen, now).await),
+        unseen,
+        "since the first"
+    );
+    let ago = |minutes| {
+        let since = now.checked_sub(SignedDuration::from_mins(minutes)).unwrap();
+        let mut memory = unseen.clone();
+        memory.insert(MEMORY_UNSEEN.to_owned(), since.to_string());
+        memory
+    };
+    later(jobs.look(&ago(4), now).await);
+    let (phase, message) = judged(jobs.look(&ago(6), now).await);
+    assert_eq!(phase, AnalysisPhase::Error);
+    assert!(message.contains("so it was since"), "{message}");
+    // It is back in time.
+    server.down.store(0, Ordering::SeqCst);
+    assert_eq!(later(jobs.look(&ago(6), now).await), begun);
+}
+
 #[tokio::test]
 async fn a_job_ends_when_it_is_to_and_twice_does_no_harm() {
     let (server, _, jobs) = world();
     let memory = later(jobs.begin(&smoke(), &place(&jobs, "shop", 1)).await);
-    jobs.end(&memory).await.unwrap();
+    jobs.end(&job_of(&memory).unwrap()).await.unwrap();
     assert!(server.jobs.lock().unwrap().is_empty());
-    jobs.end(&memory).await.unwrap();
+    jobs.end(&job_of(&memory).unwrap()).await.unwrap();
 }
 
 #[tokio::test]

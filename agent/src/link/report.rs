@@ -95,6 +95,11 @@ impl Reports {
         self.changed.notify_one();
     }
 
+    /// Whether anything was said of a Rollout since the start.
+    pub fn knows(&self, rollout: &ObjectKey) -> bool {
+        self.lock().states.contains_key(rollout)
+    }
+
     /// Content was X and is now Y. Each pass says so until the Gate shows that the hub has it; only the first counts.
     pub fn content_changed(&self, rollout: &ObjectKey, change: v1::ContentChanged) {
         let digest = change

@@ -1,7 +1,9 @@
 //! Measurements against a server of one line. In: its answer, or its silence. Out: what is finished.
 
+use std::pin::Pin;
+
 use agent_api::{AnalysisPhase, MetricProvider, PrometheusMetric};
-use agent_providers::{Environment, NoSecrets, Transport};
+use agent_providers::{Environment, NoSecrets, SecretData, SecretNeed, Secrets, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -9,6 +11,7 @@ use super::*;
 
 mod canary;
 mod faults;
+mod network;
 
 /// A server that answers every request with this body, and never when there is none.
 async fn prometheus(body: Option<&'static str>) -> String {
@@ -88,9 +91,13 @@ struct World {
 impl World {
     fn new(address: Option<String>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        Self::with(asker(address))
+    }
+
+    fn with(asker: Asker) -> Self {
         let queue = Arc::new(Queue::default());
         Self {
-            measurer: Arc::new(Measurer::new(asker(address), jobs(), Arc::clone(&queue))),
+            measurer: Arc::new(Measurer::new(asker, jobs(), Arc::clone(&queue))),
             queue,
             key: ObjectKey::new("shop", "run"),
             run: "uid".into(),
@@ -160,6 +167,133 @@ async fn what_was_given_up_does_not_count() {
     world.measurer.cancel(&world.run, "rate");
     assert!(world.measurer.under_way(&world.run).0.is_empty());
     assert!(world.measurer.under_way(&world.run).1.is_empty());
+}
+
+struct Panics;
+
+impl Secrets for Panics {
+    fn read<'a>(
+        &'a self,
+        _: &'a SecretNeed,
+        _: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<SecretData>, String>> + Send + 'a>> {
+        std::panic::resume_unwind(Box::new("poisoned"))
+    }
+}
+
+#[tokio::test]
+async fn a_measurement_that_panics_is_an_error() {
+    let mut world = World::new(None);
+    let asker = Asker::new(
+        Transport::default(),
+        Arc::new(Panics),
+        Environment::default(),
+    );
+    world.measurer = Arc::new(Measurer::new(asker, jobs(), Arc::clone(&world.queue)));
+    let place = SecretKeyRef {
+        name: "api".to_owned(),
+        key: "token".to_owned(),
+        ..SecretKeyRef::default()
+    };
+    let question = Question {
+        secrets: vec![("token".to_owned(), place)],
+        ..question(metric(None))
+    };
+    world.measurer.start(&world.key, &world.run, question);
+    assert_eq!(world.queue.next().await, Work::Run(world.key.clone()));
+    let (in_flight, finished) = world.measurer.under_way(&world.run);
+    assert!(in_flight.is_empty(), "it would be measured for ever");
+    assert_eq!(finished[0].phase, AnalysisPhase::Error);
+    let message = finished[0].message.clone().unwrap();
+    assert!(message.contains("panicked"), "{message}");
+}
+
+#[tokio::test]
+async fn the_wait_for_its_turn_is_part_of_the_time_a_measurement_has() {
+    let address = prometheus(None).await;
+    let mut world = World::new(Some(address.clone()));
+    let measurer = Arc::get_mut(&mut world.measurer).unwrap();
+    measurer.longest = Duration::from_millis(300);
+    let name = server(&metric(None), measurer.asker.environment());
+    let slots = measurer.slots.clone();
+    let mut held = Vec::new();
+    while let Some(slot) = slots.acquire(&name, &world.key.namespace).now_or_never() {
+        held.push(slot);
+    }
+    world
+        .measurer
+        .start(&world.key, &world.run, question(metric(None)));
+    let (in_flight, _) = world.measurer.under_way(&world.run);
+    assert_eq!(in_flight["rate"], None, "not asked yet");
+    world.queue.next().await;
+    let (_, finished) = world.measurer.under_way(&world.run);
+    assert_eq!(finished[0].phase, AnalysisPhase::Error);
+    let message = finished[0].message.clone().unwrap();
+    assert!(
+        message.contains("the wait for its turn included"),
+        "{message}"
+    );
+    drop(held);
+}
+
+/// An API server that makes a Job when it is let, and says what it deletes.
+fn slow_jobs(
+    go_on: &Arc<tokio::sync::Notify>,
+    said: &tokio::sync::mpsc::UnboundedSender<String>,
+) -> Arc<Jobs> {
+    let (go_on, said) = (Arc::clone(go_on), said.clone());
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (go_on, said) = (Arc::clone(&go_on), said.clone());
+        async move {
+            let method = request.method().to_string();
+            said.send(format!("{method} {}", request.uri().path()))
+                .unwrap();
+            if method == "POST" {
+                go_on.notified().await;
+            }
+            let sent = request.into_body().collect_bytes().await.unwrap();
+            let body = kube::client::Body::from(sent.to_vec());
+            Ok::<_, std::io::Error>(http::Response::new(body))
+        }
+    });
+    Arc::new(Jobs::elsewhere(
+        kube::Client::new(service, "default"),
+        None,
+        false,
+    ))
+}
+
+#[tokio::test]
+async fn a_job_that_is_being_made_when_its_run_ends_is_ended() {
+    let smoke: Metric = serde_json::from_value(serde_json::json!({
+        "name": "smoke",
+        "provider": {"job": {"spec": {"template": {"spec": {"containers": [{"name": "t", "image": "t"}]}}}}},
+    }))
+    .unwrap();
+    let mut world = World::new(None);
+    let go_on = Arc::new(tokio::sync::Notify::new());
+    let (said, mut says) = tokio::sync::mpsc::unbounded_channel();
+    let jobs = slow_jobs(&go_on, &said);
+    world.measurer = Arc::new(Measurer::new(asker(None), jobs, Arc::clone(&world.queue)));
+    for gone in [false, true] {
+        world
+            .measurer
+            .start(&world.key, &world.run, question(smoke.clone()));
+        assert_eq!(
+            says.recv().await.unwrap(),
+            "POST /apis/batch/v1/namespaces/shop/jobs"
+        );
+        let (in_flight, _) = world.measurer.under_way(&world.run);
+        assert!(in_flight["smoke"].is_some(), "it is asked");
+        match gone {
+            true => world.measurer.forget(&world.key),
+            false => world.measurer.cancel(&world.run, "smoke"),
+        }
+        go_on.notify_one();
+        let deleted = "DELETE /apis/batch/v1/namespaces/shop/jobs/uid.smoke.1";
+        assert_eq!(says.recv().await.unwrap(), deleted);
+        assert!(world.measurer.under_way(&world.run).1.is_empty());
+    }
 }
 
 /// A run without finalizers is never seen on its way out: what is left is its name.

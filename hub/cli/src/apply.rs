@@ -3,7 +3,7 @@
 
 use std::io::Read as _;
 
-use proto::v1::{ApplyRequest, ApplyResponse};
+use proto::v1::{Applied, ApplyRequest, ApplyResponse, Problem};
 use serde_json::json;
 
 use crate::args::{Apply, Look, Output};
@@ -28,7 +28,7 @@ pub async fn run(client: &mut Client, look: Look, args: &Apply) -> Result<Answer
     let response = client.answer(result)?;
     if !response.problems.is_empty() {
         return match look.output {
-            Output::Table => Err(Failure::Problems(problems(&file_name, &response))),
+            Output::Table => Err(Failure::Problems(problems(&file_name, &response.problems))),
             Output::Json => {
                 let all: Vec<_> = response
                     .problems
@@ -51,7 +51,8 @@ pub async fn run(client: &mut Client, look: Look, args: &Apply) -> Result<Answer
     }))
 }
 
-fn read(file: &str) -> Result<String, Failure> {
+/// The text of a file, or of stdin.
+pub fn read(file: &str) -> Result<String, Failure> {
     let fail = |source| Failure::File {
         path: file.to_owned(),
         source,
@@ -64,12 +65,22 @@ fn read(file: &str) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// As in `get`; an older hub stores FleetRollouts only.
+fn kind(applied: &Applied) -> String {
+    if applied.kind.is_empty() {
+        "fleetrollout".to_owned()
+    } else {
+        applied.kind.to_lowercase()
+    }
+}
+
 fn lines(response: &ApplyResponse, dry_run: bool) -> String {
     let suffix = if dry_run { " (dry run)" } else { "" };
     let mut text = String::new();
     for applied in &response.applied {
         text.push_str(&format!(
-            "fleetrollout/{} {}{suffix}\n",
+            "{}/{} {}{suffix}\n",
+            kind(applied),
             applied.name,
             json::change(applied.change())
         ));
@@ -80,8 +91,9 @@ fn lines(response: &ApplyResponse, dry_run: bool) -> String {
     text
 }
 
-fn problems(file: &str, response: &ApplyResponse) -> String {
-    let line = |problem: &proto::v1::Problem| {
+/// One line a problem, with its place.
+pub fn problems(file: &str, problems: &[Problem]) -> String {
+    let line = |problem: &Problem| {
         let mut place = file.to_owned();
         if problem.line > 0 {
             place.push_str(&format!(":{}", problem.line));
@@ -91,7 +103,7 @@ fn problems(file: &str, response: &ApplyResponse) -> String {
         }
         format!("{place}: {}", problem.message)
     };
-    let mut all: Vec<String> = response.problems.iter().map(line).collect();
+    let mut all: Vec<String> = problems.iter().map(line).collect();
     all.push("nothing was stored; correct the file and apply it again".to_owned());
     all.join("\n")
 }
@@ -99,7 +111,7 @@ fn problems(file: &str, response: &ApplyResponse) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::v1::{Applied, Problem, applied::Change};
+    use proto::v1::applied::Change;
 
     #[test]
     fn one_line_a_document() {
@@ -107,6 +119,7 @@ mod tests {
             name: "checkout".to_owned(),
             change: Change::Created.into(),
             notes: Vec::new(),
+            kind: String::new(),
         };
         let response = ApplyResponse {
             applied: vec![applied],
@@ -126,11 +139,8 @@ mod tests {
             line,
             message: "is bad".to_owned(),
         };
-        let response = ApplyResponse {
-            applied: Vec::new(),
-            problems: vec![problem("spec.waves[0].bake", 7), problem("", 0)],
-        };
-        let text = problems("x.yaml", &response);
+        let all = [problem("spec.waves[0].bake", 7), problem("", 0)];
+        let text = problems("x.yaml", &all);
         assert!(
             text.starts_with("x.yaml:7: spec.waves[0].bake: is bad\nx.yaml: is bad\n"),
             "{text}"

@@ -78,7 +78,7 @@ fn choose<'a>(release: &'a Release, name: Option<&str>) -> Result<&'a Wave, Fail
     let mut waiting = release
         .waves
         .iter()
-        .filter(|wave| wave.phase == "WaitingForApproval");
+        .filter(|wave| matches!(wave.phase.as_str(), "WaitingForApproval" | "WaitingToPass"));
     match (waiting.next(), waiting.next()) {
         (Some(wave), None) => Ok(wave),
         (Some(_), Some(_)) => Err(Failure::Usage(format!(
@@ -98,10 +98,11 @@ fn summary(release: &Release, wave: &Wave) -> String {
         .iter()
         .map(|target| target.cluster.as_str())
         .collect();
+    let starts = matches!(wave.phase.as_str(), "Pending" | "WaitingForApproval");
     let have = wave
         .approvals
         .iter()
-        .filter(|approval| approval.counts)
+        .filter(|approval| approval.counts && (approval.stage != "After") == starts)
         .count();
     let revision = if release.revision.is_empty() {
         "unknown"
@@ -114,7 +115,7 @@ fn summary(release: &Release, wave: &Wave) -> String {
         wave.approval_groups.join(", ")
     };
     format!(
-        "release   {}\nwave      {} of {}, {}\nclusters  {}\nrevision  {revision}\nimages    {}\nplan      {}\napprovals {have} of {} from {groups}\n",
+        "release   {}\nwave      {} of {}, {}\nclusters  {}\nrevision  {revision}\nimages    {}\nplan      {}\napprovals {have} of {} from {groups}{}\n",
         release.name,
         wave.number,
         release.waves.len(),
@@ -123,6 +124,7 @@ fn summary(release: &Release, wave: &Wave) -> String {
         release.images.join(", "),
         release.plan_digest,
         wave.approvals_required,
+        if starts { "" } else { ", to pass" },
     )
 }
 

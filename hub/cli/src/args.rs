@@ -3,6 +3,7 @@
 
 pub mod analysis;
 pub mod history;
+pub mod word;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ pub struct Look {
     pub output: Output,
     /// Whether states are coloured.
     pub colour: bool,
+    /// Letters in a line of the terminal; nothing elsewhere, where lines are as long as they are.
+    pub width: Option<u16>,
 }
 
 impl Cli {
@@ -57,6 +60,7 @@ impl Cli {
         Look {
             output: self.output,
             colour: std::io::stdout().is_terminal() && !asked_not_to,
+            width: crate::table::terminal(),
         }
     }
 }
@@ -80,6 +84,14 @@ pub enum Command {
     Audit(history::Audit),
     /// Steer the hub itself.
     Hub(history::Hub),
+    /// What a release would do if it opened now: waves, windows, exposure over time.
+    Plan(PlanArgs),
+    /// Take a release back, last wave first, also one that has ended.
+    Rollback(word::About),
+    /// Start nothing any more, and hold what is in flight at its step.
+    Stop(word::Stop),
+    /// Let go on what was stopped.
+    Unstop(word::Stop),
     /// Bring a cluster into the fleet, or shut it out.
     Cluster(Cluster),
     /// Check Rollouts, analyses and experiments without a hub.
@@ -152,6 +164,18 @@ pub enum ReleaseCommand {
     Show(Show),
     /// Open a release for the content that is in the clusters already, by a person's word.
     Start(Start),
+    /// Start nothing new; what is in flight goes on.
+    Pause(word::About),
+    /// Go on.
+    Resume(word::About),
+    /// End it: what is in flight goes back.
+    Abort(word::Abort),
+    /// Let a cluster that failed start again.
+    Retry(word::Retry),
+    /// Pass over a cluster or a wave; it never counts as success.
+    Skip(word::Skip),
+    /// End the bake of a wave.
+    Promote(word::Promote),
 }
 
 /// Options of `release show`.
@@ -169,9 +193,12 @@ pub struct Show {
 pub struct Start {
     /// The FleetRollout.
     pub fleet_rollout: String,
-    /// Why; it goes into the history.
+    /// Shorten what the document's spec.expedite allows; never the first wave.
     #[arg(long)]
-    pub reason: String,
+    pub expedite: bool,
+    /// Why, and a name for this request.
+    #[command(flatten)]
+    pub why: word::Why,
 }
 
 /// Options of `approve`.
@@ -211,6 +238,17 @@ pub struct Explain {
     /// Only this cluster.
     #[arg(long)]
     pub cluster: Option<String>,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The FleetRollout, as it is stored.
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub fleet_rollout: Option<String>,
+    /// YAML that is not applied yet, instead; - is stdin.
+    #[arg(short = 'f', long = "file")]
+    pub file: Option<String>,
 }
 
 /// `cluster …`.
@@ -290,6 +328,18 @@ mod tests {
             "groundswell release start checkout --reason again",
             "groundswell approve checkout#2 --wave europe --plan v1:a --comment ok --yes",
             "groundswell history",
+            "groundswell release start checkout --expedite --reason outage --key k1",
+            "groundswell release pause checkout#2 --reason lunch",
+            "groundswell release resume checkout --reason back",
+            "groundswell release abort checkout#2 --halt --reason bad",
+            "groundswell release abort checkout#2 --rollback --reason bad",
+            "groundswell release retry checkout#2 --cluster eu-1 --reason disk",
+            "groundswell release skip checkout#2 --cluster eu-1 --reason sold",
+            "groundswell release skip checkout#2 --wave europe --reason closed",
+            "groundswell release promote checkout#2 --wave europe --reason watched",
+            "groundswell rollback checkout#2 --reason slow",
+            "groundswell stop --all --reason alarm",
+            "groundswell unstop --fleetrollout checkout --reason over",
             "groundswell history checkout#2",
             "groundswell history --cluster prod-eu --by ann --kind PermitGranted --since 2026-01-01T00:00:00Z --limit 5 --after 7",
             "groundswell history --refusals",
@@ -298,6 +348,8 @@ mod tests {
             "groundswell audit export",
             "groundswell hub recover --reason restored",
             "groundswell explain checkout#2 --cluster prod-eu",
+            "groundswell plan checkout",
+            "groundswell plan -f x.yaml -o json",
             "groundswell analysis run -f a.yaml --arg service=web --count 3 --interval 5s",
             "groundswell analysis run -f a.yaml --secret keys.api=env:KEY --dry-run-metric p95",
             "groundswell analysis backtest -f a.yaml --since 7d --step 1m",
@@ -307,6 +359,20 @@ mod tests {
             "groundswell cluster token prod-eu --label region=eu --label tier=prod --ttl 30m",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn words_that_contradict_themselves_do_not_parse() {
+        for line in [
+            "groundswell release pause checkout#2",
+            "groundswell release abort checkout#2 --halt --rollback --reason both",
+            "groundswell release skip checkout#2 --reason neither",
+            "groundswell release skip checkout#2 --wave a --cluster b --reason both",
+            "groundswell stop --reason nothing",
+            "groundswell stop --all --fleetrollout checkout --reason both",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }
 

@@ -1,5 +1,5 @@
 //! The connection to the hub. In: a client configuration. Out: the calls of the Fleet service, with errors as sentences.
-//! It must not print or retry: a command that changes something is repeated by a person.
+//! It must not print or retry: what is asked again by itself says so by a key (`word`), the rest a person repeats.
 
 use std::time::Duration;
 

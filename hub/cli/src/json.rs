@@ -113,6 +113,7 @@ fn approval(approval: &Approval) -> Value {
         "comment": approval.comment,
         "at": time(approval.at.as_ref()),
         "counts": approval.counts,
+        "stage": approval.stage,
     })
 }
 

@@ -1,7 +1,7 @@
 //! `groundswell lint`. In: manifests. Out: what is wrong with each, as a compiler would say it. It must not ask the hub, and a
 //! cluster only when told to.
 
-mod analysis;
+pub mod analysis;
 mod args;
 mod experiment;
 mod live;

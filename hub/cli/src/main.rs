@@ -17,13 +17,16 @@ mod hub;
 mod json;
 mod lint;
 mod manifest;
+mod plan;
 mod release;
 mod table;
+mod word;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use proto::v1::act_request::Verb;
 
 use crate::args::{Cli, ClusterCommand, Command, Look, ReleaseCommand};
 use crate::client::Client;
@@ -63,6 +66,10 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
         | Command::Audit(_)
         | Command::Hub(_)
         | Command::Explain(_)
+        | Command::Plan(_)
+        | Command::Rollback(_)
+        | Command::Stop(_)
+        | Command::Unstop(_)
         | Command::Cluster(_) => ask(cli, look).await,
     }
 }
@@ -79,12 +86,24 @@ async fn ask(cli: &Cli, look: Look) -> Result<Answer, Failure> {
         Command::Release(args) => match &args.command {
             ReleaseCommand::Show(args) => release::show(&mut client, look, args).await,
             ReleaseCommand::Start(args) => release::start(&mut client, look, args).await,
+            ReleaseCommand::Pause(args) => word::about(&mut client, look, args, Verb::Pause).await,
+            ReleaseCommand::Resume(args) => {
+                word::about(&mut client, look, args, Verb::Resume).await
+            }
+            ReleaseCommand::Abort(args) => word::abort(&mut client, look, args).await,
+            ReleaseCommand::Retry(args) => word::retry(&mut client, look, args).await,
+            ReleaseCommand::Skip(args) => word::skip(&mut client, look, args).await,
+            ReleaseCommand::Promote(args) => word::promote(&mut client, look, args).await,
         },
         Command::Approve(args) => approve::run(&mut client, look, args).await,
         Command::History(args) => history::run(&mut client, look, args).await,
         Command::Audit(args) => audit::run(&mut client, look, args).await,
         Command::Hub(args) => hub::run(&mut client, look, args).await,
         Command::Explain(args) => explain::run(&mut client, look, args).await,
+        Command::Plan(args) => plan::run(&mut client, look, args).await,
+        Command::Rollback(args) => word::about(&mut client, look, args, Verb::Rollback).await,
+        Command::Stop(args) => word::stop(&mut client, look, args, false).await,
+        Command::Unstop(args) => word::stop(&mut client, look, args, true).await,
         Command::Cluster(args) => match &args.command {
             ClusterCommand::Token(args) => cluster::token(&mut client, look, args).await,
             ClusterCommand::Revoke(args) => cluster::revoke(&mut client, look, args).await,

@@ -25,9 +25,14 @@ pub async fn show(client: &mut Client, look: Look, args: &Show) -> Result<Answer
 pub async fn start(client: &mut Client, look: Look, args: &Start) -> Result<Answer, Failure> {
     let request = StartReleaseRequest {
         fleet_rollout: args.fleet_rollout.clone(),
-        reason: args.reason.clone(),
+        reason: args.why.reason.clone(),
+        expedite: args.expedite,
+        key: crate::word::key(&args.why)?,
     };
-    let result = client.service().start_release(request).await;
+    let mut result = client.service().start_release(request.clone()).await;
+    if crate::word::lost(&result) {
+        result = client.service().start_release(request).await;
+    }
     let response = client.answer(result)?;
     Ok(Answer::ok(match look.output {
         Output::Json => {
@@ -42,7 +47,9 @@ pub async fn start(client: &mut Client, look: Look, args: &Start) -> Result<Answ
 
 fn code(release: &Release) -> u8 {
     match release.phase.as_str() {
-        "Failed" | "Halted" | "RollingBack" | "RolledBack" | "RolledBackPartially" => DEGRADED,
+        "Failed" | "Halted" | "RollingBack" | "RolledBack" | "RolledBackPartially" | "Aborted" => {
+            DEGRADED
+        }
         _ if release
             .waves
             .iter()

@@ -16,8 +16,9 @@ const BAD: [&str; 7] = [
     "Unknown",
     "NO",
 ];
-const WAITING: [&str; 7] = [
+const WAITING: [&str; 8] = [
     "WaitingForApproval",
+    "WaitingToPass",
     "WaitingForContent",
     "Held",
     "Pending",
@@ -26,7 +27,15 @@ const WAITING: [&str; 7] = [
     "Waiting",
 ];
 
-/// One table without lines, columns two spaces apart, as wide as its content.
+/// Narrower tables would have a letter a line.
+const NARROWEST: u16 = 40;
+
+/// Letters in a line of the terminal that stdout is.
+pub fn terminal() -> Option<u16> {
+    Table::new().width()
+}
+
+/// One table without lines, columns two spaces apart, as wide as its content, but wrapped in a terminal.
 pub fn table(look: Look, header: &[&str], rows: Vec<Vec<String>>) -> String {
     if rows.is_empty() {
         return String::new();
@@ -35,6 +44,11 @@ pub fn table(look: Look, header: &[&str], rows: Vec<Vec<String>>) -> String {
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled);
+    if let Some(width) = look.width {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width.max(NARROWEST));
+    }
     if look.colour {
         table.enforce_styling();
     } else {
@@ -106,6 +120,7 @@ mod tests {
     const PLAIN: Look = Look {
         output: Output::Table,
         colour: false,
+        width: None,
     };
 
     #[test]
@@ -133,6 +148,20 @@ mod tests {
             rows(),
         );
         assert!(coloured.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn lines_fit_a_terminal() {
+        let rows = || vec![vec!["Failed".to_owned(), "because it is bad ".repeat(9)]];
+        let narrow = Look {
+            width: Some(50),
+            ..PLAIN
+        };
+        let header = ["STATE", "BECAUSE"];
+        let longest = |text: &str| text.lines().map(str::len).max().unwrap();
+        let text = table(narrow, &header, rows());
+        assert!(longest(&text) <= 50 && text.lines().count() > 3, "{text}");
+        assert!(longest(&table(PLAIN, &header, rows())) > 150);
     }
 
     #[test]

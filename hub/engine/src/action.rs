@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{ClusterName, Digest, Revision};
 use crate::observed::{Terms, Waiting};
-use crate::release::{Cause, Content, Direction, ReleasePhase, TargetState};
+use crate::release::{Cause, Content, Direction, ReleasePhase, Stage, TargetState};
+use crate::verb::{By, Verb};
 use crate::waves::ReleasePlan;
 
 /// An action and the facts that it was decided on, as JSON for the history.
@@ -52,8 +53,15 @@ pub enum Action {
         change: u64,
         fate: ChangeFate,
     },
-    /// A request that opens nothing; it is recorded and dropped.
+    /// A request that changes nothing; it is recorded and dropped.
     RefuseRequest { request: u64, why: String },
+    /// A person's word about a release takes effect. What becomes of its targets has actions of its own before it.
+    Obey {
+        request: u64,
+        release: u64,
+        verb: Verb,
+        by: By,
+    },
     /// A waiting release begins.
     StartRelease { release: u64 },
     /// A cluster that the plan does not name takes part, in the last wave.
@@ -81,8 +89,13 @@ pub enum Action {
         state: TargetState,
         message: String,
     },
-    /// A wave's turn has come, but persons have to agree.
-    RequestApproval { release: u64, wave: u32 },
+    /// A wave's turn has come, or its bake is over, but persons have to agree.
+    RequestApproval {
+        release: u64,
+        wave: u32,
+        #[serde(default)]
+        stage: Stage,
+    },
     /// A wave's targets may be permitted.
     StartWave { release: u64, wave: u32 },
     /// Approvals stop counting.
@@ -204,6 +217,7 @@ impl Action {
             Self::EndRelease { .. } => "ReleaseEnded",
             Self::Bar { .. } => "DigestBarred",
             Self::Unbar { .. } => "DigestUnbarred",
+            Self::Obey { verb, .. } => verb.kind(),
         }
     }
 
@@ -228,7 +242,8 @@ impl Action {
             | Self::HaltRelease { release, .. }
             | Self::StartRollback { release, .. }
             | Self::EndRelease { release, .. }
-            | Self::Bar { release, .. } => Some(*release),
+            | Self::Bar { release, .. }
+            | Self::Obey { release, .. } => Some(*release),
             Self::Govern { .. }
             | Self::SetWaiting { .. }
             | Self::SettleChange { .. }
@@ -250,6 +265,16 @@ impl Action {
             | Self::SetTargetState { cluster, .. }
             | Self::GrantPermit { cluster, .. }
             | Self::RevokePermit { cluster, .. } => Some(cluster),
+            Self::Obey { verb, .. } => match verb {
+                Verb::Retry { cluster } | Verb::SkipTarget { cluster } => Some(cluster),
+                Verb::Start { .. }
+                | Verb::Pause
+                | Verb::Resume
+                | Verb::Abort { .. }
+                | Verb::Rollback
+                | Verb::SkipWave { .. }
+                | Verb::Promote { .. } => None,
+            },
             Self::OpenRelease { .. }
             | Self::RefuseRequest { .. }
             | Self::StartRelease { .. }
@@ -278,6 +303,7 @@ impl Action {
             Self::OpenRelease { .. }
             | Self::SettleChange { .. }
             | Self::RefuseRequest { .. }
+            | Self::Obey { .. }
             | Self::StartRelease { .. }
             | Self::JoinTarget { .. }
             | Self::BindContent { .. }
@@ -323,14 +349,19 @@ impl fmt::Display for Action {
         match self {
             Self::Govern { cluster, terms } => write!(
                 f,
-                "govern {cluster}: first deploy {}, {} passed, {} barred",
+                "govern {cluster}: first deploy {}, {} passed, {} barred{}",
                 if terms.first_deploy_free {
                     "free"
                 } else {
                     "gated"
                 },
                 terms.passed.len(),
-                terms.barred.len()
+                terms.barred.len(),
+                terms
+                    .stopped
+                    .as_ref()
+                    .map(|why| format!(", {why}"))
+                    .unwrap_or_default()
             ),
             Self::SetWaiting {
                 cluster,
@@ -362,7 +393,16 @@ impl fmt::Display for Action {
             Self::SettleChange { cluster, fate, .. } => {
                 write!(f, "the change in {cluster} opens no release: {fate}")
             }
-            Self::RefuseRequest { why, .. } => write!(f, "the request opens no release: {why}"),
+            Self::RefuseRequest { why, .. } => write!(f, "the request changes nothing: {why}"),
+            Self::Obey {
+                release, verb, by, ..
+            } => write!(
+                f,
+                "{} {}: {}",
+                by.person,
+                verb.sentence(*release),
+                by.reason
+            ),
             Self::StartRelease { release } => write!(f, "release #{release} starts"),
             Self::JoinTarget {
                 release,
@@ -401,7 +441,16 @@ impl fmt::Display for Action {
                 message,
                 ..
             } => write!(f, "{cluster} is {}: {message}", state.as_str()),
-            Self::RequestApproval { wave, .. } => write!(f, "wave {wave} asks for approval"),
+            Self::RequestApproval {
+                wave,
+                stage: Stage::Before,
+                ..
+            } => write!(f, "wave {wave} asks for approval"),
+            Self::RequestApproval {
+                wave,
+                stage: Stage::After,
+                ..
+            } => write!(f, "wave {wave} asks for approval to pass"),
             Self::StartWave { wave, .. } => write!(f, "wave {wave} starts"),
             Self::VoidApprovals {
                 wave,

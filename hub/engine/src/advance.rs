@@ -2,6 +2,8 @@
 //! snapshot would show it. The planner, the audit, the properties and the store's own tests all use this one; it must not
 //! choose anything.
 
+pub(crate) mod obey;
+
 use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence, ReleaseId};
 use crate::observed::{Cluster, Gate, Observed, PASSED_MAX, PastRelease};
@@ -105,9 +107,13 @@ impl Observed {
                 });
                 self.pass_straggler(*release, cluster, *state);
             }
-            Action::RequestApproval { release, wave } => {
+            Action::RequestApproval {
+                release,
+                wave,
+                stage,
+            } => {
                 self.change_wave(*release, *wave, |wave| {
-                    wave.phase = WavePhase::WaitingForApproval;
+                    wave.phase = stage.asks();
                     wave.verdict.clear();
                 });
             }
@@ -171,7 +177,13 @@ impl Observed {
             Action::Unbar { digest, .. } => {
                 self.barred.remove(digest);
             }
+            Action::Obey { .. } => self.obey(action),
         }
+        self.outline();
+    }
+
+    /// What is remembered of every release follows from what is known of it.
+    pub(crate) fn outline(&mut self) {
         for past in &mut self.past {
             if let Some(release) = self
                 .releases
@@ -179,6 +191,7 @@ impl Observed {
                 .find(|release| release.id.number == past.number)
             {
                 past.phase = release.phase;
+                past.touched = past.touched || release.targets.iter().any(Target::touched);
             }
         }
     }
@@ -280,6 +293,7 @@ impl Observed {
             bake_until: None,
             ended_at: None,
             verdict: String::new(),
+            promoted: false,
         });
         let targets = numbered().flat_map(|(number, wave)| {
             wave.clusters
@@ -302,6 +316,7 @@ impl Observed {
             waves: waves.collect(),
             targets: targets.collect(),
             approvals: Vec::new(),
+            word: crate::verb::Word::default(),
         };
         self.past.push(PastRelease {
             number: *release,
@@ -309,6 +324,7 @@ impl Observed {
             phase: *phase,
             digests: Vec::new(),
             overtook: *overtook,
+            touched: false,
         });
         self.releases.push(opened);
     }
@@ -397,6 +413,7 @@ impl Observed {
                         | WavePhase::WaitingForApproval
                         | WavePhase::Running
                         | WavePhase::Baking
+                        | WavePhase::WaitingToPass
                 ) {
                     wave.phase = WavePhase::Skipped;
                     wave.ended_at = Some(now);

@@ -24,6 +24,15 @@ impl Amount {
         }
     }
 
+    /// Of `clusters`, rounded up: a share of some is never nobody.
+    #[must_use]
+    pub fn rounded_up_of(self, clusters: usize) -> usize {
+        match self {
+            Self::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
+            Self::Percent(percent) => clusters.saturating_mul(usize::from(percent)).div_ceil(100),
+        }
+    }
+
     /// Of `clusters`, but never none: a share that rounds to nothing still lets one cluster move.
     #[must_use]
     pub fn at_least_one_of(self, clusters: usize) -> usize {

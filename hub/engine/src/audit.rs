@@ -4,14 +4,16 @@
 mod end;
 mod permit;
 mod target;
+mod verb;
 mod wave;
 
 use std::fmt;
 
 use crate::action::{Action, ChangeFate};
-use crate::observed::Observed;
+use crate::observed::{Observed, Terms};
 use crate::plan::Plan;
 use crate::release::{Cause, ReleasePhase};
+use crate::verb::Stop;
 
 /// An invariant that a plan breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +87,23 @@ fn one(findings: &mut Findings, state: &Observed, action: &Action) {
     match action {
         Action::Govern { cluster, terms } => {
             let own = state.cluster(cluster);
-            findings.need(own.is_some_and(|own| own.selected), "G9", || {
+            let left = own
+                .and_then(|own| own.gate.as_ref())
+                .map(|gate| &gate.terms);
+            let stopped_alone = left.is_some_and(|left| {
+                let stopped = terms.stopped.clone();
+                Terms {
+                    stopped,
+                    ..left.clone()
+                } == *terms
+            });
+            let selected = own.is_some_and(|own| own.selected);
+            findings.need(selected || stopped_alone, "G9", || {
                 format!("{cluster} is not selected")
+            });
+            let stopped = state.stopped.as_ref().map(Stop::message);
+            findings.need(terms.stopped == stopped, "G30", || {
+                format!("{cluster} is not told what a person said")
             });
             findings.need(!state.conflicts.contains_key(cluster), "G12", || {
                 format!("{cluster} is governed by another FleetRollout")
@@ -161,6 +178,7 @@ fn one(findings: &mut Findings, state: &Observed, action: &Action) {
         | Action::Bar { .. } => {
             end::check(findings, state, action);
         }
+        Action::Obey { .. } => verb::check(findings, state, action),
     }
 }
 

@@ -1,12 +1,15 @@
 //! The FleetRollout document (design.md section 5). In: YAML text. Out: checked values, or every problem with its path and
 //! line. It must not look at clusters: what a document selects is `waves` and `overlap`.
 
+mod approval;
 mod check;
+mod membership;
 mod policy;
 mod read;
 mod reader;
 mod selector;
 mod tree;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -16,9 +19,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use selector::{Expression, Operator, Selector};
+pub use window::{WINDOW_KIND, WindowDocument};
 
 use crate::amount::{Amount, Seconds};
-use crate::name::{FleetRolloutName, RolloutName};
+use crate::name::{ClusterName, FleetRolloutName, RolloutName};
+use crate::window::Calendar;
 
 /// The only API version that is read.
 pub const API_VERSION: &str = "fleet.groundswell.dev/v1alpha1";
@@ -68,12 +73,29 @@ impl Document {
     }
 }
 
-/// Reads every document of a file. Either all are good, or every problem of all of them is returned.
+/// The documents of one file, by kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct File {
+    /// Its FleetRollouts, in their order.
+    pub documents: Vec<Document>,
+    /// Its FleetWindows, in their order.
+    pub windows: Vec<WindowDocument>,
+}
+
+/// Reads every document of a file, of both kinds. Either all are good, or every problem of all of them is returned.
+///
+/// # Errors
+/// The problems, in the order of their lines; never an empty list.
+pub fn parse_file(text: &str) -> Result<File, Vec<Problem>> {
+    read::file(text)
+}
+
+/// Reads every FleetRollout of a file. Either all are good, or every problem of all of them is returned.
 ///
 /// # Errors
 /// The problems, in the order of their lines; never an empty list.
 pub fn parse(text: &str) -> Result<Vec<Document>, Vec<Problem>> {
-    read::file(text)
+    read::file(text).map(|file| file.documents)
 }
 
 /// The declared intent: which Rollout, in which clusters, in which waves, under which policy.
@@ -110,6 +132,18 @@ pub struct FleetRollout {
     /// Whether a newer release may overtake one that is past its first wave.
     #[serde(default)]
     pub supersede: Supersede,
+    /// FleetRollouts whose newest release must have passed before a wave starts here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<FleetRolloutName>,
+    /// How many targets may fail in the whole release; none: only the waves' budgets count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_failed: Option<Amount>,
+    /// When something may start.
+    #[serde(default, skip_serializing_if = "Calendar::is_default")]
+    pub calendar: Calendar,
+    /// What a release that a person expedites may shorten; none: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expedite: Option<Expedite>,
 }
 
 impl FleetRollout {
@@ -140,9 +174,15 @@ pub enum Enforcement {
 pub struct WaveSpec {
     /// Unique in its document.
     pub name: String,
-    /// Its clusters; none: every cluster that no other wave names.
+    /// Its clusters; none, and no names and no share either: every cluster that no other wave names.
     #[serde(default)]
     pub clusters: Option<Selector>,
+    /// Exactly these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<ClusterName>,
+    /// So many of them: a number, or a share of those that the selector selects, rounded up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take: Option<Amount>,
     /// Clusters in flight at once.
     #[serde(default = "default_max_concurrent")]
     pub max_concurrent: Amount,
@@ -152,9 +192,20 @@ pub struct WaveSpec {
     /// Asked before its first permit.
     #[serde(default)]
     pub approval: Option<ApprovalSpec>,
+    /// Asked before it passes, once its bake is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_after: Option<ApprovalSpec>,
     /// How many targets may fail without failing the wave.
     #[serde(default = "default_max_failed")]
     pub max_failed: Amount,
+}
+
+impl WaveSpec {
+    /// Whether it takes every cluster that is left.
+    #[must_use]
+    pub fn is_rest(&self) -> bool {
+        self.clusters.is_none() && self.names.is_empty() && self.take.is_none()
+    }
 }
 
 /// One at a time: the careful choice when a document says nothing.
@@ -169,14 +220,20 @@ pub fn default_max_failed() -> Amount {
     Amount::Count(0)
 }
 
-/// Who has to agree before a wave starts.
+/// Who has to agree before a wave starts, or before it passes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ApprovalSpec {
     /// So many different persons.
     pub required: u32,
     /// Each of one of these groups.
     pub groups: Vec<String>,
+    /// Whoever started the release, and the change's author where that is known, does not count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exclude_author: bool,
+    /// An approval counts so long; none: until its wave is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Seconds>,
 }
 
 /// What a failed wave leads to.
@@ -294,6 +351,14 @@ impl RollbackPhase {
             Self::Paused => "Paused",
         }
     }
+}
+
+/// What an expedited release may shorten (gate.md G30); never its first wave, nor analysis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Expedite {
+    /// The longest bake of a wave after the first.
+    pub bake: Seconds,
 }
 
 /// Whether a newer release may overtake one that is past its first wave (gate.md G26).

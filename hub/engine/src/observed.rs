@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::document::{FleetRollout, OnHubLoss, RollbackPhase};
 use crate::name::{ClusterName, Digest, Fence, FleetRolloutName, Person, ReleaseId, Revision};
 use crate::release::{Content, Permit, Previous, Release, ReleasePhase};
+use crate::verb::{Stop, Verb};
+use crate::window::FleetWindow;
 
 /// One FleetRollout and all that bears on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +32,7 @@ pub struct Observed {
     /// Content changes seen by connected agents and not decided yet, by id.
     #[serde(default)]
     pub changes: Vec<Change>,
-    /// Requests by persons to open a release, not decided yet, by id.
+    /// What persons asked for, not decided yet, by id.
     #[serde(default)]
     pub requests: Vec<Request>,
     /// Digests that failed, and in which release.
@@ -42,6 +44,49 @@ pub struct Observed {
     /// Clusters where another FleetRollout governs the same Rollout (gate.md G12).
     #[serde(default)]
     pub conflicts: BTreeMap<ClusterName, FleetRolloutName>,
+    /// Every FleetWindow, by name.
+    #[serde(default)]
+    pub windows: Vec<FleetWindow>,
+    /// The newest release of every FleetRollout that this one comes after, in the document's order.
+    #[serde(default)]
+    pub before: Vec<Predecessor>,
+    /// A person stopped it, or the whole fleet (gate.md G30).
+    #[serde(default)]
+    pub stopped: Option<Stop>,
+    /// When the newest stop that held it was lifted: deadlines of what it held count from then.
+    #[serde(default)]
+    pub went_on: Option<Timestamp>,
+}
+
+/// A FleetRollout that another one comes after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predecessor {
+    /// Its name.
+    pub name: FleetRolloutName,
+    /// Its newest release and where that stands; none: it has none yet.
+    #[serde(default)]
+    pub newest: Option<(ReleaseId, ReleasePhase)>,
+}
+
+impl Predecessor {
+    /// The release that has to pass first: the newest one, while it is open or after it ended badly.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<(&ReleaseId, ReleasePhase)> {
+        let (release, phase) = self.newest.as_ref()?;
+        match phase {
+            ReleasePhase::Succeeded | ReleasePhase::Withdrawn => None,
+            ReleasePhase::Waiting
+            | ReleasePhase::Progressing
+            | ReleasePhase::Halted
+            | ReleasePhase::RollingBack
+            | ReleasePhase::Failed
+            | ReleasePhase::RolledBack
+            | ReleasePhase::RolledBackPartially
+            | ReleasePhase::Superseded
+            | ReleasePhase::Aborted => Some((release, *phase)),
+        }
+    }
 }
 
 /// A first deploy of an older digest than these waits for a person: a fleet's sets stay small.
@@ -64,6 +109,9 @@ pub struct PastRelease {
     /// Its count of overtaken releases (gate.md G26).
     #[serde(default)]
     pub overtook: u32,
+    /// Whether it ever permitted a cluster to start.
+    #[serde(default)]
+    pub touched: bool,
 }
 
 /// A cluster as the hub knows it.
@@ -138,6 +186,9 @@ pub struct Terms {
     /// Digests whose first deploy is free (gate.md G10), sorted.
     #[serde(default)]
     pub passed: Vec<Digest>,
+    /// Nothing starts and what is in flight holds at its step: what it shows (gate.md G30).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
 }
 
 /// What a held cluster shows.
@@ -289,7 +340,7 @@ pub struct Change {
     pub now: Content,
 }
 
-/// A person asking for a release of what the clusters hold.
+/// A person's word: a release of what the clusters hold, or something about a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -299,6 +350,12 @@ pub struct Request {
     pub person: Person,
     /// Why.
     pub reason: String,
+    /// What.
+    #[serde(default)]
+    pub verb: Verb,
+    /// Which release it is about; none for a start.
+    #[serde(default)]
+    pub release: Option<u64>,
 }
 
 impl Rollout {

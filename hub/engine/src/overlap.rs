@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::document::{FleetRollout, Problem};
 use crate::name::ClusterName;
+use crate::waves::plan_waves;
 
 /// Labels by cluster.
 pub type Labels = BTreeMap<ClusterName, BTreeMap<String, String>>;
@@ -24,10 +25,14 @@ pub fn problems(
     {
         let mut first: Option<&str> = None;
         for (index, wave) in document.waves.iter().enumerate() {
-            if !wave
-                .clusters
-                .as_ref()
-                .is_some_and(|selector| selector.selects(labels))
+            // A wave by number or share takes what is free, and a named cluster belongs to the wave that names it.
+            let named = document.waves.iter().any(|wave| wave.names.contains(name));
+            if wave.take.is_some()
+                || named
+                || !wave
+                    .clusters
+                    .as_ref()
+                    .is_some_and(|selector| selector.selects(labels))
             {
                 continue;
             }
@@ -77,19 +82,57 @@ pub fn leavers(old: &FleetRollout, new: &FleetRollout, clusters: &Labels) -> Vec
 /// Clusters that the document selects and none of its waves does: they are governed and never released to.
 #[must_use]
 pub fn without_wave(document: &FleetRollout, clusters: &Labels) -> Vec<ClusterName> {
-    if document.waves.iter().any(|wave| wave.clusters.is_none()) {
-        return Vec::new();
-    }
+    let plan = plan_waves(document, clusters);
     clusters
         .iter()
         .filter(|(_, labels)| document.clusters.selects(labels))
-        .filter(|(_, labels)| {
-            !document.waves.iter().any(|wave| {
-                wave.clusters
-                    .as_ref()
-                    .is_some_and(|own| own.selects(labels))
-            })
-        })
+        .filter(|(name, _)| !plan.waves.iter().any(|wave| wave.clusters.contains(name)))
         .map(|(name, _)| name.clone())
+        .collect()
+}
+
+/// Budgets that no number of failures can exceed, by the clusters of now.
+#[must_use]
+pub fn budgets(document: &FleetRollout, clusters: &Labels) -> Vec<Problem> {
+    let plan = plan_waves(document, clusters);
+    let mut problems = Vec::new();
+    for (index, wave) in plan.waves.iter().enumerate() {
+        let size = wave.clusters.len();
+        if size > 0 && wave.max_failed.of(size) > size {
+            problems.push(Problem {
+                path: format!("spec.waves[{index}].budget.maxFailed"),
+                line: 0,
+                message: format!(
+                    "{} failures are more than the {size} clusters of wave {}, so it could never fail",
+                    wave.max_failed, wave.name
+                ),
+            });
+        }
+    }
+    let all: usize = plan.waves.iter().map(|wave| wave.clusters.len()).sum();
+    if let Some(most) = plan.max_failed
+        && all > 0
+        && most.of(all) > all
+    {
+        problems.push(Problem {
+            path: "spec.budget.maxFailed".to_owned(),
+            line: 0,
+            message: format!("{most} failures are more than the {all} clusters of the release, so it could never fail"),
+        });
+    }
+    problems
+}
+
+/// Clusters that a wave names and that the document does not select: they would wait for ever.
+#[must_use]
+pub fn strangers(document: &FleetRollout, clusters: &Labels) -> Vec<ClusterName> {
+    let named = document.waves.iter().flat_map(|wave| &wave.names);
+    named
+        .filter(|name| {
+            clusters
+                .get(*name)
+                .is_none_or(|labels| !document.clusters.selects(labels))
+        })
+        .cloned()
         .collect()
 }

@@ -27,11 +27,29 @@ pub enum Planted {
     SentenceNeverSettles,
     /// A permit names the steps of the first report, whatever became of them.
     StepsNotFollowed,
+    /// A permit is granted while every window is closed.
+    WindowIgnored,
+    /// A permit may start after its window has closed.
+    StartByOutsideWindow,
+    /// A wave starts beside an open release of a FleetRollout before it.
+    OrderIgnored,
+    /// A release goes on with more failures than it may have in all.
+    ReleaseBudgetIgnored,
+    /// An approval counts for ever.
+    ExpiryIgnored,
+    /// A paused release starts clusters.
+    PauseIgnored,
+    /// A stopped FleetRollout starts clusters.
+    StopIgnored,
+    /// What had finished goes back although a person said that it stays.
+    ScopeIgnored,
+    /// A cluster that a person passed over catches up.
+    SkipForgotten,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 20] = [
         Self::UnknownCountsAsDone,
         Self::BakeIgnored,
         Self::ApprovalIgnored,
@@ -43,6 +61,15 @@ impl Planted {
         Self::RollbackInWaveOrder,
         Self::SentenceNeverSettles,
         Self::StepsNotFollowed,
+        Self::WindowIgnored,
+        Self::StartByOutsideWindow,
+        Self::OrderIgnored,
+        Self::ReleaseBudgetIgnored,
+        Self::ExpiryIgnored,
+        Self::PauseIgnored,
+        Self::StopIgnored,
+        Self::ScopeIgnored,
+        Self::SkipForgotten,
     ];
 }
 

@@ -6,7 +6,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::name::{ClusterName, Digest, FleetRolloutName, ReleaseId};
+use crate::name::{ClusterName, Digest, FleetRolloutName, Person, ReleaseId};
+use crate::release::{ReleasePhase, Stage};
 
 /// A reason and what it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub enum Why {
         have: u32,
         required: u32,
         groups: Vec<String>,
+        #[serde(default)]
+        stage: Stage,
     },
     WaitingForSlot {
         in_flight: u32,
@@ -104,6 +107,21 @@ pub enum Why {
     NotTakenBack {
         message: String,
     },
+    WindowClosed {
+        until: Timestamp,
+        why: String,
+    },
+    WaitingForFleetRollout {
+        release: ReleaseId,
+        phase: ReleasePhase,
+    },
+    Paused {
+        by: Person,
+        reason: String,
+    },
+    Stopped {
+        message: String,
+    },
 }
 
 impl Why {
@@ -134,6 +152,10 @@ impl Why {
             Self::RollbackQueued { .. } => "RollbackQueued",
             Self::RollbackUnreachable { .. } => "RollbackUnreachable",
             Self::NotTakenBack { .. } => "NotTakenBack",
+            Self::WindowClosed { .. } => "WindowClosed",
+            Self::WaitingForFleetRollout { .. } => "WaitingForFleetRollout",
+            Self::Paused { .. } => "Paused",
+            Self::Stopped { .. } => "Stopped",
         }
     }
 }
@@ -168,8 +190,12 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WaitingForWave { wave, waves, name, release } => f.write_str(&waiting_sentence(*wave, *waves, name, release)),
-            Self::WaitingForApproval { wave, name, have, required, groups } => {
-                write!(f, "wave {wave} ({name}) has {have} of {required} approvals by {}", groups.join(" or "))
+            Self::WaitingForApproval { wave, name, have, required, groups, stage } => {
+                let to = match stage {
+                    Stage::Before => "",
+                    Stage::After => " to pass",
+                };
+                write!(f, "wave {wave} ({name}) has {have} of {required} approvals by {}{to}", groups.join(" or "))
             }
             Self::WaitingForSlot { in_flight, most } => write!(f, "waits for its turn in the wave (in flight: {in_flight} of at most {most})"),
             Self::WaitingForContent { until: Some(until) } => {
@@ -199,6 +225,15 @@ impl fmt::Display for Why {
             Self::RollbackQueued { in_flight, most } => write!(f, "waits for its turn to go back, last wave first (going back: {in_flight} of at most {most})"),
             Self::RollbackUnreachable { digest } => write!(f, "goes back to {digest} as soon as its agent is heard again"),
             Self::NotTakenBack { message } => write!(f, "could not be taken back: {message}"),
+            Self::WindowClosed { until, why } => write!(f, "may not start before {until}: {why}"),
+            Self::WaitingForFleetRollout { release, phase } if phase.ended() => {
+                write!(f, "comes after {}, whose release {release} ended {}; the next one there has to pass", release.fleet_rollout, phase.as_str())
+            }
+            Self::WaitingForFleetRollout { release, phase } => {
+                write!(f, "comes after {}, whose release {release} is {}", release.fleet_rollout, phase.as_str())
+            }
+            Self::Paused { by, reason } => write!(f, "paused by {by}: {reason}"),
+            Self::Stopped { message } => write!(f, "nothing starts, and what is in flight holds at its step: {message}"),
         }
     }
 }

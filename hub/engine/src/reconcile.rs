@@ -1,6 +1,7 @@
 //! The decision. In: an observation. Out: the plan. Each step below acts on what the steps before it have planned already,
 //! so one call goes as far as the facts allow. It must not read anything but `Observed`.
 
+mod approvals;
 mod catch_up;
 mod flight;
 mod gates;
@@ -10,11 +11,16 @@ mod opening;
 mod planner;
 mod reasons;
 mod rollback;
+mod turn;
+mod verbs;
+mod wake;
 mod waves;
+mod windows;
 
 pub(crate) use matching::carries;
 pub(crate) use opening::OVERTAKEN_MAX;
-pub(crate) use waves::counts_as_failed;
+pub(crate) use waves::{counts_as_failed, over_release_budget};
+pub(crate) use windows::{missed_at, standing};
 
 use crate::observed::Observed;
 use crate::plan::Plan;

@@ -1,11 +1,20 @@
 //! One version on its way: releases, waves, targets, permits, approvals as the database holds them. In: rows. Out: their
 //! types and the questions that every rule asks of them. It must not decide.
 
+mod approval;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::name::{ClusterName, Digest, Fence, Person, ReleaseId, Revision};
+pub use approval::{Approval, Stage};
+
+use crate::name::{ClusterName, Digest, Person, ReleaseId, Revision};
+use crate::verb::Word;
 use crate::waves::ReleasePlan;
+
+mod permit;
+
+pub use permit::{Direction, Permit, Previous};
 
 /// A release, with everything under it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +59,9 @@ pub struct Release {
     /// In the order in which they were given.
     #[serde(default)]
     pub approvals: Vec<Approval>,
+    /// What persons said about it, as far as it still holds.
+    #[serde(default)]
+    pub word: Word,
 }
 
 /// What opened a release (gate.md G24).
@@ -75,6 +87,9 @@ pub enum Cause {
         reason: String,
         /// The stored request.
         request: u64,
+        /// Whether it may shorten what `spec.expedite` allows (gate.md G30).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        expedite: bool,
     },
 }
 
@@ -101,6 +116,8 @@ pub enum ReleasePhase {
     Superseded,
     /// Ended: its content was taken out of Git before it got through.
     Withdrawn,
+    /// Ended: a person ended it; what had finished stays.
+    Aborted,
 }
 
 impl ReleasePhase {
@@ -118,6 +135,7 @@ impl ReleasePhase {
             Self::RolledBackPartially => "RolledBackPartially",
             Self::Superseded => "Superseded",
             Self::Withdrawn => "Withdrawn",
+            Self::Aborted => "Aborted",
         }
     }
 
@@ -131,7 +149,8 @@ impl ReleasePhase {
             | Self::RolledBack
             | Self::RolledBackPartially
             | Self::Superseded
-            | Self::Withdrawn => true,
+            | Self::Withdrawn
+            | Self::Aborted => true,
         }
     }
 }
@@ -158,6 +177,9 @@ pub struct Wave {
     /// Why it failed.
     #[serde(default)]
     pub verdict: String,
+    /// A person ended its bake.
+    #[serde(default)]
+    pub promoted: bool,
 }
 
 /// Where a wave stands.
@@ -171,11 +193,13 @@ pub enum WavePhase {
     Running,
     /// Every target has ended; it is being watched.
     Baking,
+    /// Its bake is over and persons have to agree that it passes.
+    WaitingToPass,
     /// Ended well.
     Passed,
     /// Ended badly.
     Failed,
-    /// Its release ended before its turn.
+    /// Its release ended before its turn, or a person passed over it.
     Skipped,
 }
 
@@ -188,10 +212,17 @@ impl WavePhase {
             Self::WaitingForApproval => "WaitingForApproval",
             Self::Running => "Running",
             Self::Baking => "Baking",
+            Self::WaitingToPass => "WaitingToPass",
             Self::Passed => "Passed",
             Self::Failed => "Failed",
             Self::Skipped => "Skipped",
         }
+    }
+
+    /// Whether the next wave may have its turn.
+    #[must_use]
+    pub fn behind(self) -> bool {
+        matches!(self, Self::Passed | Self::Skipped)
     }
 }
 
@@ -340,85 +371,6 @@ pub struct Content {
     pub generation: i64,
 }
 
-/// What a cluster served before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Previous {
-    /// Content digest.
-    pub digest: Digest,
-    /// Delivery digest.
-    #[serde(default)]
-    pub delivery: Digest,
-}
-
-/// A permit as stored. What it says about time and steps is the hub's word; the signature is added where it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Permit {
-    /// The release that gave it.
-    pub release: ReleaseId,
-    /// Forward or back.
-    pub direction: Direction,
-    /// Version of the cluster's set in which it was granted.
-    pub fence: Fence,
-    /// Content digest.
-    pub digest: Digest,
-    /// Delivery digest.
-    #[serde(default)]
-    pub delivery: Digest,
-    /// It must have started by then; none: no end, as for every rollback.
-    #[serde(default)]
-    pub start_by: Option<Timestamp>,
-    /// The last step it may reach; none: all.
-    #[serde(default)]
-    pub max_step: Option<u32>,
-    /// One sentence for the Rollout's status.
-    #[serde(default)]
-    pub why: String,
-    /// When it was granted, by the database's clock.
-    pub granted_at: Timestamp,
-}
-
-/// Where a permit leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Direction {
-    /// To the release's content.
-    Forward,
-    /// To what the cluster served before it.
-    Rollback,
-}
-
-/// One person's agreement to one wave.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Approval {
-    /// The stored row.
-    pub id: u64,
-    /// The wave's number.
-    pub wave: u32,
-    /// Who, by certificate.
-    pub person: Person,
-    /// Their groups, by certificate.
-    #[serde(default)]
-    pub groups: Vec<String>,
-    /// What they wrote.
-    #[serde(default)]
-    pub comment: String,
-    /// The plan that they saw.
-    pub plan_digest: String,
-    /// The revision that they saw.
-    #[serde(default)]
-    pub revision: Option<Revision>,
-    /// The images that they saw, sorted.
-    #[serde(default)]
-    pub images: Vec<String>,
-    /// When.
-    pub at: Timestamp,
-    /// Why it does not count any more; empty: it counts.
-    #[serde(default)]
-    pub voided: String,
-}
-
 impl Release {
     /// A wave by its number.
     #[must_use]
@@ -434,6 +386,12 @@ impl Release {
             .find(|target| &target.cluster == cluster)
     }
 
+    /// Whether a person said that it may shorten what `spec.expedite` allows (gate.md G30).
+    #[must_use]
+    pub fn expedited(&self) -> bool {
+        matches!(self.cause, Cause::Person { expedite: true, .. })
+    }
+
     /// The targets of a wave.
     pub fn targets_of(&self, wave: u32) -> impl Iterator<Item = &Target> {
         self.targets
@@ -441,12 +399,10 @@ impl Release {
             .filter(move |target| target.wave == wave)
     }
 
-    /// Whether its first wave has passed (gate.md G26).
+    /// Whether its first wave is behind it (gate.md G26).
     #[must_use]
     pub fn past_first_wave(&self) -> bool {
-        self.waves
-            .first()
-            .is_some_and(|wave| wave.phase == WavePhase::Passed)
+        self.waves.first().is_some_and(|wave| wave.phase.behind())
     }
 
     /// Every image that an approval of this wave would cover now, sorted.
@@ -464,30 +420,6 @@ impl Release {
         images.sort();
         images.dedup();
         images
-    }
-
-    /// The approvals that count for a wave: by persons of the right groups, each once, for this plan and revision.
-    #[must_use]
-    pub fn approvals_that_count(&self, wave: u32) -> Vec<&Approval> {
-        let Some(spec) = self.plan.wave(wave).and_then(|wave| wave.approval.as_ref()) else {
-            return Vec::new();
-        };
-        let mut counting: Vec<&Approval> = Vec::new();
-        for approval in &self.approvals {
-            let counts = approval.wave == wave
-                && approval.voided.is_empty()
-                && approval.plan_digest == self.plan_digest
-                && approval.revision == self.revision
-                && approval
-                    .groups
-                    .iter()
-                    .any(|group| spec.groups.contains(group))
-                && !counting.iter().any(|other| other.person == approval.person);
-            if counts {
-                counting.push(approval);
-            }
-        }
-        counting
     }
 }
 

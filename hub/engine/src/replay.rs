@@ -63,7 +63,8 @@ pub enum Error {
     },
 }
 
-/// From nothing to the newest row; none: no row at all. `now` is the newest row's time; what agents say is not in it.
+/// From nothing to the newest row; none: no row at all. `now` is the newest row's time. Not in it is what no row of this
+/// FleetRollout did: what agents say, FleetWindows, the releases that it comes after, stops; what a stop does to gates is.
 ///
 /// # Errors
 /// The rows do not begin with a document.
@@ -97,6 +98,10 @@ impl Observed {
             barred: std::collections::BTreeMap::new(),
             passed: Vec::new(),
             conflicts: std::collections::BTreeMap::new(),
+            windows: Vec::new(),
+            before: Vec::new(),
+            stopped: None,
+            went_on: None,
         }
     }
 
@@ -123,6 +128,7 @@ impl Observed {
                 match (&action, fence) {
                     (Action::GrantPermit { .. }, Some(fence)) => {
                         self.grant(&action, fence, previous);
+                        self.outline();
                     }
                     _ => self.advance(&action),
                 }

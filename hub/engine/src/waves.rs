@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use crate::amount::{Amount, Seconds};
 use crate::canonical;
 use crate::document::{
-    ApprovalSpec, FleetRollout, Membership, OnFailure, default_max_concurrent, default_max_failed,
+    ApprovalSpec, Expedite, FleetRollout, Membership, OnFailure, WaveSpec, default_max_concurrent,
+    default_max_failed,
 };
 use crate::name::ClusterName;
 
@@ -28,6 +29,12 @@ pub struct ReleasePlan {
     /// For clusters that are silent, unchanged or without the Rollout.
     #[serde(default)]
     pub membership: Membership,
+    /// Failures that the whole release survives; none: only those of its waves count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_failed: Option<Amount>,
+    /// What it may shorten when a person expedites it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expedite: Option<Expedite>,
 }
 
 /// One wave with its clusters.
@@ -47,6 +54,9 @@ pub struct PlannedWave {
     /// Asked before its first permit.
     #[serde(default)]
     pub approval: Option<ApprovalSpec>,
+    /// Asked before it passes, once its bake is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_after: Option<ApprovalSpec>,
     /// Failures that it survives.
     #[serde(default = "default_max_failed")]
     pub max_failed: Amount,
@@ -82,48 +92,41 @@ impl ReleasePlan {
     }
 }
 
-/// The waves of a FleetRollout over these clusters. A cluster that two waves select is in the first of them only; one
-/// that no wave selects is in none (`overlap` reports both before a document is stored).
+/// The waves of a FleetRollout over these clusters. Named clusters are kept for the wave that names them; apart from that a
+/// cluster that two waves select is in the first of them only; one that no wave selects is in none (`overlap` reports both
+/// before a document is stored).
 #[must_use]
 pub fn plan_waves(
     fleet_rollout: &FleetRollout,
     clusters: &BTreeMap<ClusterName, BTreeMap<String, String>>,
 ) -> ReleasePlan {
+    let governed: BTreeMap<&ClusterName, &BTreeMap<String, String>> = clusters
+        .iter()
+        .filter(|(_, labels)| fleet_rollout.clusters.selects(labels))
+        .collect();
+    let named: BTreeSet<&ClusterName> = fleet_rollout
+        .waves
+        .iter()
+        .flat_map(|wave| &wave.names)
+        .collect();
     let mut taken: BTreeSet<&ClusterName> = BTreeSet::new();
     let mut members: Vec<Vec<ClusterName>> = Vec::new();
     for wave in &fleet_rollout.waves {
-        let mut own = Vec::new();
-        if let Some(selector) = &wave.clusters {
-            for (name, labels) in clusters {
-                if fleet_rollout.clusters.selects(labels)
-                    && selector.selects(labels)
-                    && taken.insert(name)
-                {
-                    own.push(name.clone());
-                }
-            }
-        }
-        members.push(own);
+        let own = members_of(fleet_rollout, wave, &governed, &named, &taken);
+        taken.extend(&own);
+        members.push(own.into_iter().cloned().collect());
     }
-    let rest: Vec<ClusterName> = clusters
-        .iter()
-        .filter(|(name, labels)| fleet_rollout.clusters.selects(labels) && !taken.contains(name))
-        .map(|(name, _)| name.clone())
-        .collect();
     let waves = fleet_rollout
         .waves
         .iter()
         .zip(members)
         .map(|(wave, own)| PlannedWave {
             name: wave.name.clone(),
-            clusters: if wave.clusters.is_some() {
-                own
-            } else {
-                rest.clone()
-            },
+            clusters: own,
             max_concurrent: wave.max_concurrent,
             bake: wave.bake,
             approval: wave.approval.clone(),
+            approval_after: wave.approval_after.clone(),
             max_failed: wave.max_failed,
         })
         .collect();
@@ -132,5 +135,44 @@ pub fn plan_waves(
         on_failure: fleet_rollout.on_failure,
         progress_deadline: fleet_rollout.progress_deadline,
         membership: fleet_rollout.membership,
+        max_failed: fleet_rollout.max_failed,
+        expedite: fleet_rollout.expedite,
     }
+}
+
+/// Sorted by name.
+fn members_of<'a>(
+    fleet_rollout: &FleetRollout,
+    wave: &WaveSpec,
+    governed: &BTreeMap<&'a ClusterName, &'a BTreeMap<String, String>>,
+    named: &BTreeSet<&ClusterName>,
+    taken: &BTreeSet<&ClusterName>,
+) -> Vec<&'a ClusterName> {
+    if !wave.names.is_empty() {
+        let own = governed.keys().filter(|name| wave.names.contains(name));
+        return own.copied().collect();
+    }
+    let selected = |labels: &BTreeMap<String, String>| {
+        let selector = wave.clusters.as_ref();
+        selector.is_none_or(|selector| selector.selects(labels))
+    };
+    let all = governed.iter().filter(|(_, labels)| selected(labels));
+    let of = all.clone().count();
+    let mut free: Vec<&ClusterName> = all
+        .map(|(name, _)| *name)
+        .filter(|name| !named.contains(name) && !taken.contains(name))
+        .collect();
+    if let Some(take) = wave.take {
+        free.sort_by_key(|name| rank(fleet_rollout, name));
+        free.truncate(take.rounded_up_of(of));
+        free.sort();
+    }
+    free
+}
+
+/// The order in which waves by count or share take clusters: by hash of the FleetRollout's and the cluster's names. It is
+/// the same for every release, so that approvals and experience stay comparable; it differs between FleetRollouts, so that
+/// not one cluster is the first for everything.
+fn rank(fleet_rollout: &FleetRollout, cluster: &ClusterName) -> [u8; 32] {
+    Sha256::digest(format!("{}/{cluster}", fleet_rollout.name).as_bytes()).into()
 }

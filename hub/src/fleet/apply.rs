@@ -28,13 +28,13 @@ pub async fn run(
         applied: Vec::new(),
         problems: problems.into_iter().map(wire::fleet::problem).collect(),
     };
-    let documents = match hub_engine::parse(&request.document) {
-        Ok(documents) => documents,
+    let file = match hub_engine::parse_file(&request.document) {
+        Ok(file) => file,
         Err(found) => return Ok(problems(found)),
     };
     let person = Person(allowed.name().to_owned());
     let stored = store
-        .fleet_rollout_apply(&documents, &person, request.dry_run)
+        .fleet_rollout_apply(&file, &person, request.dry_run)
         .await;
     match stored.map_err(|error| status::of(&error))? {
         Stored::Problems(found) => Ok(problems(found)),

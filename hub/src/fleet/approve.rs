@@ -2,8 +2,8 @@
 //! not start the wave: the deciding loop counts approvals.
 
 use hub_engine::name::Person;
-use hub_engine::release::{Wave, WavePhase};
-use hub_store::approval::{Approved, NewApproval};
+use hub_engine::release::{Stage, Wave, WavePhase};
+use hub_store::approval::{Approved, NewApproval, stage_of};
 use hub_store::release::ReleaseRow;
 use proto::v1::{ApproveRequest, ApproveResponse};
 use tonic::Status;
@@ -42,9 +42,8 @@ pub async fn run(
     let wave = choose(&row, &request.wave)?;
     let groups = row
         .release
-        .plan
-        .wave(wave.number)
-        .and_then(|wave| wave.approval.as_ref());
+        .approval_of(wave.number, stage_of(wave))
+        .or_else(|| row.release.approval_of(wave.number, Stage::Before));
     let action = ApproveWave {
         groups: groups.map(|spec| spec.groups.clone()).unwrap_or_default(),
     };
@@ -89,7 +88,13 @@ fn choose<'a>(row: &'a ReleaseRow, name: &str) -> Result<&'a Wave, Status> {
             ))
         });
     }
-    waves.iter().find(|wave| wave.phase == WavePhase::WaitingForApproval).ok_or_else(|| {
+    let asks = |wave: &&Wave| {
+        matches!(
+            wave.phase,
+            WavePhase::WaitingForApproval | WavePhase::WaitingToPass
+        )
+    };
+    waves.iter().find(asks).ok_or_else(|| {
         Status::failed_precondition(format!(
             "no wave of {id} waits for approval now; `groundswell explain {id}` says what it waits for",
             id = row.release.id

@@ -34,6 +34,8 @@ fn who_may_do_what() {
     check(|| MakeToken, [false, false, false, true, false]);
     check(|| StartRelease, [false, false, false, true, false]);
     check(|| Recover, [false, false, false, true, false]);
+    check(|| Act, [false, false, false, true, false]);
+    check(|| Stop, [false, false, false, true, false]);
     check(|| OpenLink, [false, true, false, false, false]);
     check(
         || ApproveWave { groups: Vec::new() },

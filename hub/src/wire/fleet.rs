@@ -2,7 +2,7 @@
 //! must not filter: who may read is decided before.
 
 use hub_engine::Reason;
-use hub_engine::release::{Release, Target, Wave};
+use hub_engine::release::{Release, Stage, Target, Wave};
 use hub_store::cluster::ClusterRow;
 use hub_store::fleet_rollout::{Applied, Change, FleetRolloutRow};
 use hub_store::history::Entry;
@@ -43,10 +43,11 @@ pub fn release(row: &ReleaseRow) -> v1::Release {
 #[must_use]
 pub fn wave(row: &ReleaseRow, wave: &Wave) -> v1::Wave {
     let release = &row.release;
+    // Once nobody has to agree that it starts any more, what is shown is that it passes.
+    let stage = hub_store::approval::stage_of(wave);
     let spec = release
-        .plan
-        .wave(wave.number)
-        .and_then(|planned| planned.approval.as_ref());
+        .approval_of(wave.number, stage)
+        .or_else(|| release.approval_of(wave.number, Stage::Before));
     let of_wave = row
         .reasons
         .iter()
@@ -68,9 +69,9 @@ pub fn wave(row: &ReleaseRow, wave: &Wave) -> v1::Wave {
 }
 
 fn approvals(release: &Release, wave: u32) -> Vec<v1::Approval> {
-    let counting: Vec<u64> = release
-        .approvals_that_count(wave)
-        .iter()
+    let counting: Vec<u64> = [Stage::Before, Stage::After]
+        .into_iter()
+        .flat_map(|stage| release.approvals_that_count(wave, stage))
         .map(|approval| approval.id)
         .collect();
     let of_wave = release
@@ -84,6 +85,7 @@ fn approvals(release: &Release, wave: u32) -> Vec<v1::Approval> {
             comment: approval.comment.clone(),
             at: Some(proto::time::to_wire(approval.at)),
             counts: counting.contains(&approval.id),
+            stage: approval.stage.as_str().to_owned(),
         })
         .collect()
 }
@@ -160,7 +162,8 @@ pub fn applied(applied: Applied) -> v1::Applied {
         Change::Unchanged => v1::applied::Change::Unchanged,
     };
     v1::Applied {
-        name: applied.name.0,
+        kind: applied.kind.to_owned(),
+        name: applied.name,
         change: change.into(),
         notes: applied.notes,
     }
@@ -204,5 +207,36 @@ pub fn reason(reason: &Reason) -> v1::Reason {
         code: reason.code().to_owned(),
         message: reason.message(),
         next: reason.next.clone(),
+    }
+}
+
+/// A release before it starts.
+#[must_use]
+pub fn preview(preview: hub_engine::preview::Preview) -> v1::PlannedRelease {
+    let wave = |(number, wave): (u32, hub_engine::preview::PreviewWave)| v1::PlannedWave {
+        name: wave.name,
+        number,
+        clusters: wave
+            .clusters
+            .into_iter()
+            .map(|cluster| v1::PlannedCluster {
+                name: cluster.name.0,
+                starts_at: Some(proto::time::to_wire(cluster.starts_at)),
+                serves_at: Some(proto::time::to_wire(cluster.serves_at)),
+                window: cluster.window,
+            })
+            .collect(),
+        policy: wave.policy,
+        starts_at: Some(proto::time::to_wire(wave.starts_at)),
+        passes_at: Some(proto::time::to_wire(wave.passes_at)),
+        exposed: wave.exposed,
+    };
+    v1::PlannedRelease {
+        fleet_rollout: preview.fleet_rollout,
+        plan_digest: preview.digest,
+        at: Some(proto::time::to_wire(preview.now)),
+        governed: preview.governed,
+        waves: (1..).zip(preview.waves).map(wave).collect(),
+        notes: preview.notes,
     }
 }

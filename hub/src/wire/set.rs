@@ -90,6 +90,7 @@ fn governance(governance: &Governance) -> v1::gate_entry::Governance {
         barred: texts(&terms.barred),
         first_deploy_free: terms.first_deploy_free,
         passed: texts(&terms.passed),
+        stopped: terms.stopped.clone().unwrap_or_default(),
     })
 }
 

@@ -2,6 +2,7 @@
 //! transaction. It must not choose: each action says all that it needs.
 
 pub(crate) mod gate;
+pub(crate) mod obey;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use crate::decide::PermitSigner;
 use crate::desired;
 use crate::error::one_row;
 use crate::history::{self, Fact};
+use crate::request::Settled;
 use crate::target::{self, Of, Place};
 use crate::time::to_db;
 use crate::{Epoch, Result, approval, request};
@@ -66,10 +68,16 @@ pub(crate) async fn plan(
         observed,
         fences,
         signer,
+        before: observed.clone(),
     };
+    let by_word = |one: &Decision| matches!(one.action, Action::Obey { .. });
+    let words = plan.actions.iter().any(by_word);
     for decision in &plan.actions {
         writer.write(&decision.action).await?;
         writer.tell(decision).await?;
+        if words {
+            writer.before.advance(&decision.action);
+        }
     }
     Ok(touched)
 }
@@ -80,6 +88,8 @@ struct Writer<'a> {
     observed: &'a Observed,
     fences: BTreeMap<ClusterName, Fence>,
     signer: &'a dyn PermitSigner,
+    /// As the plan has left it so far; kept only while it holds a person's word.
+    before: Observed,
 }
 
 /// What changes in a wave; a time that is not given stays.
@@ -111,8 +121,12 @@ impl Writer<'_> {
             | Action::SetWaiting { .. }
             | Action::GrantPermit { .. }
             | Action::RevokePermit { .. } => self.write_gate(action).await,
-            Action::RequestApproval { release, wave } => {
-                let asked = WaveChange::to(WavePhase::WaitingForApproval);
+            Action::RequestApproval {
+                release,
+                wave,
+                stage,
+            } => {
+                let asked = WaveChange::to(stage.asks());
                 self.wave(*release, *wave, asked).await
             }
             Action::StartWave { release, wave } => {
@@ -158,7 +172,7 @@ impl Writer<'_> {
             } => self.phase(*release, *phase, verdict).await,
             Action::SettleChange { change, .. } => self.settle_change(*change).await,
             Action::RefuseRequest { request, why } => {
-                request::settle(self.tx, *request, None, why).await
+                request::settle(self.tx, *request, Settled::Refused(why)).await
             }
             Action::JoinTarget { .. }
             | Action::BindContent { .. }
@@ -167,6 +181,7 @@ impl Writer<'_> {
             Action::VoidApprovals { approvals, why, .. } => self.void(approvals, why).await,
             Action::Bar { release, digest } => self.bar(*release, digest).await,
             Action::Unbar { digest, .. } => self.unbar(digest).await,
+            Action::Obey { .. } => self.obey(action).await,
         }
     }
 
@@ -328,7 +343,7 @@ impl Writer<'_> {
         match cause {
             Cause::Change { change, .. } => self.settle_change(*change).await,
             Cause::Person { request, .. } => {
-                request::settle(self.tx, *request, Some(*release), "").await
+                request::settle(self.tx, *request, Settled::Opened(*release)).await
             }
         }
     }
@@ -371,14 +386,15 @@ impl Writer<'_> {
 
     /// The action with what this transaction added to it, so that the history alone gives the tables.
     fn step(&self, action: &Action) -> Step {
-        let previous = match action {
+        let leaves = matches!(
+            action,
             Action::GrantPermit {
-                cluster,
                 direction: Direction::Forward,
                 ..
-            } => self.cluster(cluster).and_then(Cluster::serves),
-            _ => None,
-        };
+            }
+        );
+        let served = action.cluster().and_then(|name| self.cluster(name));
+        let previous = served.filter(|_| leaves).and_then(Cluster::serves);
         Step::Decided {
             action: action.clone(),
             fence: action
@@ -404,7 +420,11 @@ impl Writer<'_> {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
             kind: action.kind().to_owned(),
-            actor: "hub".to_owned(),
+            actor: if let Action::Obey { by, .. } = action {
+                by.person.to_string()
+            } else {
+                "hub".to_owned()
+            },
             message: action.to_string(),
             evidence: evidence.clone(),
             action: Some(self.step(action)),

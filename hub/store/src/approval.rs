@@ -4,7 +4,7 @@
 use ::time::OffsetDateTime;
 use hub_engine::ReleaseId;
 use hub_engine::name::Person;
-use hub_engine::release::{Approval, Release, Wave, WavePhase};
+use hub_engine::release::{Approval, Release, Stage, Wave, WavePhase};
 use hub_engine::replay::Step;
 
 use sqlx::PgConnection;
@@ -18,8 +18,8 @@ use crate::time::from_db;
 use crate::{Error, Result, Store, fleet_rollout, release};
 
 pub(crate) const INSERT: &str = "insert into approvals \
-     (fleet_rollout, release, wave, person, groups, comment, plan_digest, revision, images, evidence, approved_at) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now()) returning id, approved_at";
+     (fleet_rollout, release, wave, person, groups, comment, plan_digest, revision, images, evidence, approved_at, stage) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now(), $11) returning id, approved_at";
 pub(crate) const VOID: &str = "update approvals set voided = $2 where id = $1 and voided = ''";
 
 row! {
@@ -94,12 +94,13 @@ async fn add(tx: &mut PgConnection, approval: &NewApproval) -> Result<Approved> 
         .await?
         .ok_or_else(|| not_found(format!("release {id}")))?;
     let wave = wave(&release, approval)?;
-    let (spec_groups, required) = allowed(&release, wave, approval)?;
+    let stage = stage_of(wave);
+    let (spec_groups, required) = allowed(&release, wave, stage, approval)?;
     let count = |release: &Release| {
-        u32::try_from(release.approvals_that_count(wave.number).len()).unwrap_or(u32::MAX)
+        u32::try_from(release.approvals_that_count(wave.number, stage).len()).unwrap_or(u32::MAX)
     };
     let repeated = release
-        .approvals_that_count(wave.number)
+        .approvals_that_count(wave.number, stage)
         .iter()
         .any(|one| one.person == approval.person);
     let approved = |have| Approved {
@@ -121,15 +122,22 @@ async fn add(tx: &mut PgConnection, approval: &NewApproval) -> Result<Approved> 
         "WaveApproved",
         approval.person.as_str(),
         format!(
-            "{} approved wave {} ({}) of release {id}: {}",
-            approval.person, wave.number, wave.name, approval.comment
+            "{} approved that wave {} ({}) of release {id} {}: {}",
+            approval.person,
+            wave.number,
+            wave.name,
+            match stage {
+                Stage::Before => "starts",
+                Stage::After => "passes",
+            },
+            approval.comment
         ),
     );
     fact.stream = id.to_string();
     fact.release = id.to_string();
     fact.evidence = serde_json::json!({
         "planDigest": release.plan_digest, "revision": release.revision, "images": release.images_of_wave(wave.number),
-        "groups": approval.groups, "needed": spec_groups,
+        "groups": approval.groups, "needed": spec_groups, "stage": stage.as_str(),
     });
     fact.action = Some(Step::Approved {
         release: id.number,
@@ -146,10 +154,12 @@ fn wave<'a>(release: &'a Release, approval: &NewApproval) -> Result<&'a Wave> {
             found.ok_or_else(|| not_found(format!("wave {name} in release {}", release.id)))
         }
         None => {
-            let waiting = release
-                .waves
-                .iter()
-                .find(|wave| wave.phase == WavePhase::WaitingForApproval);
+            let waiting = release.waves.iter().find(|wave| {
+                matches!(
+                    wave.phase,
+                    WavePhase::WaitingForApproval | WavePhase::WaitingToPass
+                )
+            });
             waiting.ok_or_else(|| Error::Refused {
                 message: format!(
                     "no wave of {0} waits for approval now; see `groundswell release show {0}`",
@@ -160,34 +170,62 @@ fn wave<'a>(release: &'a Release, approval: &NewApproval) -> Result<&'a Wave> {
     }
 }
 
+/// What an approval given now is about: once a wave has started, that it passes.
+#[must_use]
+pub fn stage_of(wave: &Wave) -> Stage {
+    match wave.phase {
+        WavePhase::Pending | WavePhase::WaitingForApproval => Stage::Before,
+        WavePhase::Running
+        | WavePhase::Baking
+        | WavePhase::WaitingToPass
+        | WavePhase::Passed
+        | WavePhase::Failed
+        | WavePhase::Skipped => Stage::After,
+    }
+}
+
 /// The wave's groups and how many persons it needs, if this person may approve it now.
 fn allowed<'a>(
     release: &'a Release,
     wave: &Wave,
+    stage: Stage,
     approval: &NewApproval,
 ) -> Result<(&'a [String], u32)> {
     let refuse = |message: String| Err(Error::Refused { message });
     let (id, name) = (&release.id, &wave.name);
-    let Some(spec) = release
-        .plan
-        .wave(wave.number)
-        .and_then(|wave| wave.approval.as_ref())
-    else {
-        return refuse(format!("wave {name} of {id} needs no approval"));
-    };
     if release.phase.ended() {
         return refuse(format!(
             "release {id} has ended: {}",
             release.phase.as_str()
         ));
     }
+    let Some(spec) = release.approval_of(wave.number, stage) else {
+        let needs_other = release.approval_of(wave.number, Stage::Before).is_some();
+        return refuse(if needs_other {
+            format!("wave {name} of {id} is {} already", wave.phase.as_str())
+        } else {
+            format!("wave {name} of {id} needs no approval")
+        });
+    };
+    if spec.exclude_author && release.author() == Some(&approval.person) {
+        return refuse(format!(
+            "{} started {id}, and whoever did may not approve it (excludeAuthor); ask somebody else of {}",
+            approval.person,
+            spec.groups.join(" or ")
+        ));
+    }
     match wave.phase {
-        WavePhase::Pending | WavePhase::WaitingForApproval => {}
-        WavePhase::Running
+        WavePhase::Pending
+        | WavePhase::WaitingForApproval
         | WavePhase::Baking
-        | WavePhase::Passed
-        | WavePhase::Failed
-        | WavePhase::Skipped => {
+        | WavePhase::WaitingToPass => {}
+        // Nobody can have seen yet how it went.
+        WavePhase::Running => {
+            return refuse(format!(
+                "wave {name} of {id} is Running; that it passes can be approved once every cluster has ended"
+            ));
+        }
+        WavePhase::Passed | WavePhase::Failed | WavePhase::Skipped => {
             return refuse(format!(
                 "wave {name} of {id} is {} already",
                 wave.phase.as_str()
@@ -243,11 +281,13 @@ async fn insert(
         )
         .bind(Json(&images))
         .bind(Json(evidence))
+        .bind(stage_of(wave).as_str())
         .fetch_one(tx)
         .await?;
     Ok(Approval {
         id: row.id.unsigned_abs(),
         wave: wave.number,
+        stage: stage_of(wave),
         person: approval.person.clone(),
         groups: approval.groups.clone(),
         comment: approval.comment.clone(),

@@ -1,6 +1,8 @@
 //! FleetRollouts. In: checked documents. Out: stored ones. It must not store one document of a file that has a problem.
 
+use hub_engine::document::{File, KIND, WINDOW_KIND};
 use hub_engine::name::Person;
+use hub_engine::order;
 use hub_engine::overlap::{self, Labels};
 use hub_engine::plan::FleetRolloutStatus;
 use hub_engine::{Document, FleetRollout, FleetRolloutName, Problem, Reason};
@@ -10,7 +12,7 @@ use sqlx::types::Json;
 
 use crate::history::{self, Fact};
 use crate::row::row;
-use crate::{Result, Store, cluster};
+use crate::{Result, Store, cluster, fleet_window};
 
 /// Applies one after the other. Not the table's own lock: a decision holds its row before it writes to the table, and the
 /// two would wait for each other. The number is any that nothing else in this database takes.
@@ -56,8 +58,10 @@ pub struct FleetRolloutRow {
 /// What became of one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
+    /// `FleetRollout` or `FleetWindow`.
+    pub kind: &'static str,
     /// Its name.
-    pub name: FleetRolloutName,
+    pub name: String,
     /// What happened.
     pub change: Change,
     /// Sentences that the person should read.
@@ -92,10 +96,11 @@ impl Store {
     /// `Unavailable` and what the database refuses.
     pub async fn fleet_rollout_apply(
         &self,
-        documents: &[Document],
+        file: &File,
         person: &Person,
         dry_run: bool,
     ) -> Result<Apply> {
+        let documents = &file.documents;
         let mut tx = self.pool.begin().await?;
         sqlx::query(LOCK_APPLY).execute(&mut *tx).await?;
         let labels = cluster::labels(&mut tx).await?;
@@ -119,9 +124,19 @@ impl Store {
             }
             let notes = notes(document, &labels);
             applied.push(Applied {
-                name: document.fleet_rollout.name.clone(),
+                kind: KIND,
+                name: document.fleet_rollout.name.to_string(),
                 change,
                 notes,
+            });
+        }
+        let windows = fleet_window::list(&mut tx).await?;
+        for document in &file.windows {
+            applied.push(Applied {
+                kind: WINDOW_KIND,
+                name: document.window.name.clone(),
+                change: fleet_window::store(&mut tx, document, &windows, person).await?,
+                notes: document.notes.clone(),
             });
         }
         if dry_run {
@@ -211,12 +226,13 @@ fn check(documents: &[Document], stored: &[FleetRolloutRow], labels: &Labels) ->
             message: format!("{cluster} would no longer be governed, and nothing is freed by being left out; keep it selected"),
         }));
         problems.extend(overlap::problems(new, &others, labels));
+        problems.extend(overlap::budgets(new, labels));
+        problems.extend(order::problems(new, &others));
         for problem in &mut problems {
-            problem.line = if problem.line == 0 {
-                document.line
-            } else {
-                problem.line
-            };
+            if problem.line == 0 {
+                let known = document.line_of(&problem.path);
+                problem.line = if known == 0 { document.line } else { known };
+            }
         }
     }
     problems
@@ -229,6 +245,14 @@ fn notes(document: &Document, labels: &Labels) -> Vec<String> {
         let names: Vec<_> = homeless.iter().map(ToString::to_string).collect();
         notes.push(format!(
             "governed but in no wave, so never released to: {}",
+            names.join(", ")
+        ));
+    }
+    let strangers = overlap::strangers(&document.fleet_rollout, labels);
+    if !strangers.is_empty() {
+        let names: Vec<_> = strangers.iter().map(ToString::to_string).collect();
+        notes.push(format!(
+            "named by a wave, but not governed or not joined yet: {}",
             names.join(", ")
         ));
     }

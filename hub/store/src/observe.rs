@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ::time::OffsetDateTime;
 use hub_engine::name::{Digest, RolloutName};
-use hub_engine::observed::{Change, Cluster, Gate, PASSED_MAX, PastRelease, Rollout};
+use hub_engine::observed::{Change, Cluster, Gate, PASSED_MAX, PastRelease, Predecessor, Rollout};
 use hub_engine::release::{Content, Release, ReleasePhase};
 use hub_engine::{ClusterName, FleetRollout, FleetRolloutName, Observed, ReleaseId};
 use sqlx::PgConnection;
@@ -15,7 +15,7 @@ use crate::cluster::{self, ClusterRow};
 use crate::desired::{GateOfRow, OF_ROLLOUT};
 use crate::row::row;
 use crate::time::from_db;
-use crate::{Result, release, request, rollout};
+use crate::{Result, fleet_window, release, request, rollout, stop};
 
 /// Releases whose outline is remembered when content is compared: a digest older than all of these opens a new one.
 const PAST_MAX: i64 = 200;
@@ -26,7 +26,9 @@ pub(crate) const PAST: &str = "select r.number, r.revision, r.phase, r.overtook,
      coalesce((select jsonb_agg(distinct t.content->>'digest') from targets t where t.fleet_rollout = r.fleet_rollout \
      and t.release = r.number and t.content is not null), '[]') as digests, \
      exists (select 1 from targets t where t.fleet_rollout = r.fleet_rollout and t.release = r.number \
-     and t.state in ('RollingBack', 'Permitted', 'Progressing', 'Paused', 'Unknown')) as unfinished \
+     and t.state in ('RollingBack', 'Permitted', 'Progressing', 'Paused', 'Unknown')) as unfinished, \
+     exists (select 1 from targets t where t.fleet_rollout = r.fleet_rollout and t.release = r.number \
+     and t.permit is not null) as touched \
      from releases r where r.fleet_rollout = $1 order by r.number desc limit $2";
 pub(crate) const PASSED: &str = "select t.content->>'digest' as digest from targets t \
      join releases r on r.fleet_rollout = t.fleet_rollout and r.number = t.release \
@@ -37,11 +39,18 @@ pub(crate) const CHANGES: &str = "select id, cluster, was, now from changes \
 pub(crate) const BARRED: &str =
     "select digest, release from barred where fleet_rollout = $1 order by digest";
 
+pub(crate) const NEWEST: &str = "select number, phase from releases where fleet_rollout = $1 \
+     order by number desc limit 1";
+
+row! {
+    /// A FleetRollout's newest release.
+    NewestRow { number: i64, phase: String }
+}
 row! {
     /// A release's outline.
     PastRow {
         number: i64, revision: Option<String>, phase: String, overtook: i32, digests: Option<Json<Vec<Digest>>>,
-        unfinished: Option<bool>,
+        unfinished: Option<bool>, touched: Option<bool>,
     }
 }
 row! {
@@ -67,7 +76,12 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
     let clusters = clusters(tx, &fleet_rollout, &gates).await?;
     let past = past(tx, &name).await?;
     let mut releases = Vec::new();
-    for number in wanted(&past) {
+    let requests = request::open(tx, &name).await?;
+    let mut numbers = wanted(&past);
+    numbers.extend(requests.iter().filter_map(|request| request.release));
+    numbers.sort_unstable();
+    numbers.dedup();
+    for number in numbers {
         let id = ReleaseId {
             fleet_rollout: name.clone(),
             number,
@@ -82,12 +96,43 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
         releases: sorted(releases),
         past: past.into_iter().map(|(past, _)| past).collect(),
         changes,
-        requests: request::open(tx, &name).await?,
+        requests,
+        stopped: stop::of(tx, &name).await?,
+        went_on: stop::lifted(tx, &name).await?,
         barred: barred(tx, &name).await?,
         passed: passed(tx, &name).await?,
         conflicts,
+        windows: fleet_window::list(tx).await?,
+        before: before(tx, &fleet_rollout.after).await?,
         fleet_rollout,
     })
+}
+
+/// The newest release of each FleetRollout that this one comes after.
+async fn before(tx: &mut PgConnection, after: &[FleetRolloutName]) -> Result<Vec<Predecessor>> {
+    let mut all = Vec::new();
+    for name in after {
+        let row: Option<NewestRow> = sqlx::query_as(NEWEST)
+            .bind(name.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let newest = match row {
+            None => None,
+            Some(row) => {
+                let id = ReleaseId {
+                    fleet_rollout: name.clone(),
+                    number: row.number.unsigned_abs(),
+                };
+                let phase = release::named::<ReleasePhase>("the phase of a release", &row.phase)?;
+                Some((id, phase))
+            }
+        };
+        all.push(Predecessor {
+            name: name.clone(),
+            newest,
+        });
+    }
+    Ok(all)
 }
 
 type Gates = BTreeMap<ClusterName, (FleetRolloutName, Gate)>;
@@ -186,6 +231,7 @@ async fn past(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<Vec<(Pas
             phase: release::named::<ReleasePhase>("the phase of a release", &row.phase)?,
             digests,
             overtook: row.overtook.unsigned_abs(),
+            touched: row.touched == Some(true),
         };
         past.push((outline, row.unfinished == Some(true)));
     }

@@ -3,7 +3,8 @@
 
 use ::time::OffsetDateTime;
 use hub_engine::name::Revision;
-use hub_engine::release::{Approval, Cause, Release, ReleasePhase, Wave, WavePhase};
+use hub_engine::release::{Approval, Cause, Release, ReleasePhase, Stage, Wave, WavePhase};
+use hub_engine::verb::Word;
 use hub_engine::waves::ReleasePlan;
 use hub_engine::{ClusterName, FleetRolloutName, Reason, ReleaseId};
 
@@ -18,27 +19,27 @@ use crate::time::{from_db, from_db_opt};
 use crate::{Error, Result, Store, cluster, fleet_rollout, rollout, target};
 
 pub(crate) const RELEASE: &str = "select revision, images, cause, plan, plan_digest, phase, verdict, overtook, \
-     opened_at, started_at, ended_at from releases where fleet_rollout = $1 and number = $2";
+     opened_at, started_at, ended_at, word from releases where fleet_rollout = $1 and number = $2";
 pub(crate) const NUMBERS: &str =
     "select number from releases where fleet_rollout = $1 order by number desc limit $2";
-pub(crate) const WAVES: &str = "select number, name, phase, started_at, bake_until, ended_at, verdict from waves \
+pub(crate) const WAVES: &str = "select number, name, phase, started_at, bake_until, ended_at, verdict, promoted from waves \
      where fleet_rollout = $1 and release = $2 order by number";
 pub(crate) const APPROVALS: &str = "select id, wave, person, groups, comment, plan_digest, revision, images, approved_at, \
-     voided from approvals where fleet_rollout = $1 and release = $2 order by id";
+     voided, stage from approvals where fleet_rollout = $1 and release = $2 order by id";
 
 row! {
     /// A release without what is under it.
     OneRow {
         revision: Option<String>, images: Json<Vec<String>>, cause: Json<Cause>, plan: Json<ReleasePlan>,
         plan_digest: String, phase: String, verdict: String, overtook: i32, opened_at: OffsetDateTime,
-        started_at: Option<OffsetDateTime>, ended_at: Option<OffsetDateTime>,
+        started_at: Option<OffsetDateTime>, ended_at: Option<OffsetDateTime>, word: Json<Word>,
     }
 }
 row! {
     /// A wave.
     WaveRow {
         number: i32, name: String, phase: String, started_at: Option<OffsetDateTime>, bake_until: Option<OffsetDateTime>,
-        ended_at: Option<OffsetDateTime>, verdict: String,
+        ended_at: Option<OffsetDateTime>, verdict: String, promoted: bool,
     }
 }
 row! {
@@ -46,6 +47,7 @@ row! {
     ApprovalRow {
         id: i64, wave: i32, person: String, groups: Json<Vec<String>>, comment: String, plan_digest: String,
         revision: Option<String>, images: Json<Vec<String>>, approved_at: OffsetDateTime, voided: String,
+        stage: String,
     }
 }
 
@@ -211,7 +213,8 @@ pub(crate) async fn get(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<
         ended_at: from_db_opt(row.ended_at),
         waves: waves.into_iter().map(wave).collect::<Result<_>>()?,
         targets: target::of(tx, id).await?,
-        approvals: approvals.into_iter().map(approval).collect(),
+        approvals: approvals.into_iter().map(approval).collect::<Result<_>>()?,
+        word: row.word.0,
     }))
 }
 
@@ -224,11 +227,13 @@ fn wave(row: WaveRow) -> Result<Wave> {
         bake_until: from_db_opt(row.bake_until),
         ended_at: from_db_opt(row.ended_at),
         verdict: row.verdict,
+        promoted: row.promoted,
     })
 }
 
-fn approval(row: ApprovalRow) -> Approval {
-    Approval {
+fn approval(row: ApprovalRow) -> Result<Approval> {
+    Ok(Approval {
+        stage: named::<Stage>("the stage of an approval", &row.stage)?,
         id: row.id.unsigned_abs(),
         wave: row.wave.unsigned_abs(),
         person: row.person.into(),
@@ -239,7 +244,7 @@ fn approval(row: ApprovalRow) -> Approval {
         images: row.images.0,
         at: from_db(row.approved_at),
         voided: row.voided,
-    }
+    })
 }
 
 /// An enum by its stored name.

@@ -5,6 +5,8 @@ mod advance;
 mod applied;
 mod audit;
 mod fixture;
+mod policies;
 mod recovery;
 mod rules;
 mod statement;
+mod words;

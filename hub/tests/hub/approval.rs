@@ -256,6 +256,7 @@ async fn reading_takes_a_certificate_and_changing_takes_an_administrator() {
     let start = StartReleaseRequest {
         fleet_rollout: "checkout".into(),
         reason: "r".into(),
+        ..StartReleaseRequest::default()
     };
     assert_eq!(
         dan.start_release(start.clone()).await.unwrap_err().code(),

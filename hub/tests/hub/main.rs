@@ -17,3 +17,4 @@ mod outage;
 mod program;
 mod renewal;
 mod session;
+mod word;

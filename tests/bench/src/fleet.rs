@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tests_fleet::{Result, RunDir, eventually};
 
+use agent::Takes;
 use ledger::Ranks;
 use manifest::{Shape, ideal};
 use world::{Cost, World};
@@ -101,7 +102,12 @@ pub async fn tell(run: &RunDir, story: &Story, say: impl Fn(&str)) -> Result<Out
 
 /// Releases of a hundred clusters each, all at once.
 async fn many(run: &RunDir, clusters: usize, releases: usize, takes: Duration) -> Result<Staged> {
-    let mut world = World::up(run, Shape::groups(clusters, releases), takes).await?;
+    let mut world = World::up(
+        run,
+        Shape::groups(clusters, releases),
+        Takes::Exactly(takes),
+    )
+    .await?;
     world.gather(JOIN_LIMIT).await?;
     world.apply().await?;
     let mark = world.begin()?;
@@ -125,7 +131,7 @@ async fn many(run: &RunDir, clusters: usize, releases: usize, takes: Duration) -
 
 async fn connected(run: &RunDir, story: &Story, say: &impl Fn(&str)) -> Result<Connected> {
     let begin = Instant::now();
-    let mut world = World::up(run, Shape::whole(story.agents), story.takes).await?;
+    let mut world = World::up(run, Shape::whole(story.agents), Takes::About(story.takes)).await?;
     world.gather(JOIN_LIMIT).await?;
     let joined = begin.elapsed().as_secs_f64();
     say(&format!("all are there after {joined:.0} s"));

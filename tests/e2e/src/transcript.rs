@@ -10,7 +10,7 @@ use tests_fleet::plugin::Answer;
 use tests_fleet::{Cluster, Error, Plugin, Result, eventually, programs};
 
 use crate::object::{Kind, text};
-use crate::shop::{NAME, SOON, Shop};
+use crate::shop::{SOON, Shop};
 
 /// Where a command of the fixture begins.
 const PROMPT: &str = "$ kubectl argo rollouts ";
@@ -123,12 +123,16 @@ pub fn fixture(name: &str) -> PathBuf {
     folder.join(format!("{name}.txt"))
 }
 
-/// A ReplicaSet's hash, and the version that it runs.
+/// A ReplicaSet's name, and the name to be shown: with the version that it runs in the place of its hash.
 fn name(set: &Value) -> Option<(String, String)> {
     let hash = text(set, "/metadata/labels/rollouts-pod-template-hash");
-    let image = text(set, "/spec/template/spec/containers/0/image");
+    let (name, image) = (
+        text(set, "/metadata/name"),
+        text(set, "/spec/template/spec/containers/0/image"),
+    );
     let (_, version) = image.split_once(':')?;
-    (!hash.is_empty()).then(|| (hash.to_owned(), format!("<{version}>")))
+    let shown = name.replace(hash, &format!("<{version}>"));
+    (!hash.is_empty()).then(|| (name.to_owned(), shown))
 }
 
 /// The commands of a fixture with their answers.
@@ -180,13 +184,13 @@ fn cell(column: &str, names: &[(String, String)]) -> String {
         return String::from("AGE");
     }
     let mut column = column.to_owned();
-    for (hash, name) in names {
-        let Some((before, after)) = column.split_once(&format!("{NAME}-{hash}")) else {
+    for (name, shown) in names {
+        let Some((before, after)) = column.split_once(name) else {
             continue;
         };
         let pod = after.len() == 6 && after.starts_with('-');
         let after = if pod { "-…" } else { after };
-        column = format!("{before}{NAME}-{name}{after}");
+        column = format!("{before}{shown}{after}");
         break;
     }
     column
@@ -214,7 +218,11 @@ mod tests {
 
     #[test]
     fn what_the_cluster_chooses_is_taken_out() {
-        let names = [("5d8f9c".to_owned(), "<v1>".to_owned())];
+        let pair = |name: &str, shown: &str| (name.to_owned(), shown.to_owned());
+        let names = [
+            pair("checkout-5d8f9c", "checkout-<v1>"),
+            pair("compare-baseline", "compare-baseline"),
+        ];
         for (line, expected) in [
             ("Name:            checkout", "Name:  checkout"),
             ("  Step:          1/4", "  Step:  1/4"),
@@ -225,6 +233,10 @@ mod tests {
             (
                 "│     ├──□ checkout-5d8f9c-x2z9q  Pod         ✔ Running  7s     ready:1/1",
                 "│     ├──□ checkout-<v1>-…  Pod  ✔ Running  AGE  ready:1/1",
+            ),
+            (
+                "   └──□ compare-baseline-x2z9q  Pod  ✔ Running  7s",
+                "   └──□ compare-baseline-…  Pod  ✔ Running  AGE",
             ),
             ("a 7s pause is no age", "a 7s pause is no age"),
             ("", ""),

@@ -197,6 +197,30 @@ async fn cluster_template(shop: &Shop, address: &str) {
     .expect("a template of the cluster");
 }
 
+/// One value for each step of a range, of each series; a range that cannot be is the server's error.
+async fn ranges(shop: &Shop, address: &str) {
+    let metric = |query: &str, step: &str, good: &str| {
+        json!({
+            "name": "range", "count": 1, "consecutiveErrorLimit": 0, "successCondition": good,
+            "provider": {"prometheus": {
+                "address": address, "query": query,
+                "rangeQuery": {"start": "now() - duration('20s')", "end": "now()", "step": step},
+            }},
+        })
+    };
+    let five = "len(result) == 5 and all(result, # == 7)";
+    let good = json!({"metrics": [metric("vector(7)", "5s", five)]});
+    applied(shop, "range", good).await;
+    let run = phase_is(shop, "range", "Successful").await;
+    assert_eq!(first_measurement(&run, "value"), "[7,7,7,7,7]", "{run}");
+    // Prometheus gives 11,000 points at most.
+    let fine = json!({"metrics": [metric("vector(7)", "1ms", five)]});
+    applied(shop, "fine", fine).await;
+    let run = phase_is(shop, "fine", "Error").await;
+    let message = first_measurement(&run, "message");
+    assert!(message.contains("exceeded maximum resolution"), "{message}");
+}
+
 #[tokio::test]
 async fn templates_of_the_cluster_ask_a_real_prometheus() {
     let (shared, shop) = Shared::with("health").await.expect("a namespace");
@@ -237,6 +261,8 @@ async fn templates_of_the_cluster_ask_a_real_prometheus() {
         let result = |field: &str| format!("/status/metricResults/{index}/{field}");
         assert_eq!(number(&runs[0], &result("successful")), 3, "{:?}", runs[0]);
     }
+
+    ranges(&shop, &address).await;
 
     // The same by hand, as a trial: what would fail does not count.
     let trial = json!({

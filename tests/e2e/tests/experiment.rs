@@ -103,6 +103,21 @@ fn slow(mut manifest: Value) -> Value {
     manifest
 }
 
+/// Somebody begins the Experiment of a version anew that was taken back, as `kubectl argo rollouts retry experiment` does:
+/// its Rollout does not wait for it, and none of its pods comes up.
+async fn begin_anew(shop: &Shop) {
+    let all = shop.all(Kind::Experiment).await.expect("a list");
+    let name = text(all.first().expect("an experiment"), "/metadata/name").to_owned();
+    let cleared = json!({"status": null});
+    shop.patch_named(Kind::Experiment, &name, &cleared)
+        .await
+        .expect("cleared");
+    let ended = experiment_ends(shop, &name, "Inconclusive").await;
+    let ended = ended.expect("ended by its Rollout");
+    assert_eq!(ended.pointer("/status/templateStatuses"), None, "{ended}");
+    shop.serves(&[("v1", 5)]).await.expect("v1 alone");
+}
+
 #[tokio::test]
 async fn a_slow_canary_is_found_out_beside_the_stable_version_before_it_has_users() {
     let (shared, shop) = Shared::with("experiment-step").await.expect("a namespace");
@@ -169,6 +184,7 @@ async fn a_slow_canary_is_found_out_beside_the_stable_version_before_it_has_user
         .expect("its set");
     assert_eq!(number(&set, "/spec/replicas"), 0);
     shop.serves(&[("v1", 5)]).await.expect("v1 alone");
+    begin_anew(&shop).await;
     let answers = users.answers().expect("answers");
     assert!(answers.iter().all(|answer| answer.version != "v2"));
     shared.check().await.expect("no fault");

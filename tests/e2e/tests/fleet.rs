@@ -2,6 +2,7 @@
 //! cluster. Out: which pods ever started where, and what the releases ended as.
 
 mod blue_green;
+mod secrets;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -79,8 +80,13 @@ async fn releases_travel_in_waves_stop_at_a_failure_and_are_taken_back() {
         async |hub| Ok(hub.url()),
     );
     let mut fleet = fleet.await.expect("a fleet");
-    // Two FleetRollouts side by side, as in any fleet.
-    tokio::join!(canaries(&fleet), blue_green::switches(&fleet));
+    // Three FleetRollouts side by side, as in any fleet.
+    tokio::join!(
+        canaries(&fleet),
+        blue_green::switches(&fleet),
+        secrets::are_sent(&fleet)
+    );
+    secrets::are_told_to_nobody(&mut fleet).await;
     fleet.check().expect("no fault");
 }
 

@@ -203,6 +203,43 @@ async fn the_plugin_switches_blue_green() {
     shared.check().await.expect("no fault");
 }
 
+/// An Experiment by hand that runs until somebody ends it.
+fn experiment(shop: &Shop) -> Value {
+    let side = |name: &str, version: &str| {
+        let manifest = shop.manifest(version, &json!([]));
+        let pods = manifest.pointer("/spec/template").cloned();
+        json!({"name": name, "selector": {"matchLabels": {"app": NAME}}, "template": pods})
+    };
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Experiment",
+        "metadata": {"name": "compare", "namespace": shop.namespace()},
+        "spec": {
+            "scaleDownDelaySeconds": 0,
+            "templates": [side("baseline", "v1"), side("canary", "v2")],
+        },
+    })
+}
+
+#[tokio::test]
+async fn the_plugin_ends_an_experiment_and_begins_it_again() {
+    let (shared, shop, mut said) = session("experiment").await;
+    let (one, list) = (["get", "experiment", "compare"], ["list", "experiments"]);
+    shop.apply(&experiment(&shop)).await.expect("applied");
+    said.shows(&one).await.expect("two versions run");
+    said.shows(&list).await.expect("a row");
+    said.does(&["terminate", "experiment", "compare"])
+        .await
+        .expect("terminate");
+    said.shows(&one).await.expect("ended");
+    said.shows(&list).await.expect("a row");
+    said.does(&["retry", "experiment", "compare"])
+        .await
+        .expect("retry");
+    said.shows(&one).await.expect("ended is ended");
+    said.end().expect("no more");
+    shared.check().await.expect("no fault");
+}
+
 /// Manifests by name, each a good one with one thing changed.
 fn manifests() -> Vec<(&'static str, Value)> {
     let with = |change: &dyn Fn(&mut Value)| {

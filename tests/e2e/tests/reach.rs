@@ -22,25 +22,39 @@ async fn untouched(shop: &Shop, name: &str) {
     assert_eq!(rollout.pointer("/status/phase"), None, "{rollout}");
 }
 
-/// A run that belongs to nobody has its verdict.
+/// Runs that belong to nobody, measured by a server that nobody answers for and by real Jobs, have their verdicts.
 async fn measured(shop: &Shop) {
-    let provider = json!({"web": {"url": "http://[::1]:1/", "timeoutSeconds": 1}});
-    let metric = json!({"name": "up", "consecutiveErrorLimit": 0, "provider": provider});
-    let run = json!({
-        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
-        "metadata": {"name": "alone", "namespace": shop.namespace()},
-        "spec": {"metrics": [metric]},
-    });
-    shop.apply(&run).await.expect("a run");
-    let ended = eventually("a run has its verdict", SOON, async || {
-        let run = shop.named(Kind::AnalysisRun, "alone").await;
-        let run = run.map_err(|error| error.to_string())?;
-        match text(&run, "/status/phase") {
-            "Error" => Ok(()),
-            other => Err(other.to_owned()),
-        }
-    });
-    ended.await.expect("nobody answers there");
+    let nobody = json!({"web": {"url": "http://[::1]:1/", "timeoutSeconds": 1}});
+    let job = |script: &str| {
+        let container = json!({"name": "smoke", "image": "sh:1", "args": ["-c", script]});
+        let pod = json!({"restartPolicy": "Never", "containers": [container]});
+        json!({"job": {"spec": {"backoffLimit": 0, "template": {"spec": pod}}}})
+    };
+    let runs = [
+        ("alone", nobody, "Error"),
+        ("good", job("exit 0"), "Successful"),
+        ("bad", job("exit 1"), "Failed"),
+    ];
+    for (name, provider, _) in &runs {
+        let metric = json!({"name": "up", "consecutiveErrorLimit": 0, "provider": provider});
+        let run = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
+            "metadata": {"name": name, "namespace": shop.namespace()},
+            "spec": {"metrics": [metric]},
+        });
+        shop.apply(&run).await.expect("a run");
+    }
+    for (name, _, verdict) in runs {
+        let ended = eventually("a run has its verdict", SOON, async || {
+            let run = shop.named(Kind::AnalysisRun, name).await;
+            let run = run.map_err(|error| error.to_string())?;
+            match text(&run, "/status/phase") {
+                found if found == verdict => Ok(()),
+                _ => Err(run["status"].to_string()),
+            }
+        });
+        ended.await.expect(name);
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod clients;
 mod controller;
+mod experiments;
 mod refuse;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use agent_api::names::{
 };
 use agent_api::object::ObjectMeta;
 use agent_api::{Pod, ReplicaSet, ReplicaSetStatus, Service, Weights, Workload};
+use agent_engine::canary::experiment::stable_wanted;
 use agent_engine::{
     Action, Changes, GateRecord, Kept, Observed, Plan, Refusal, RefusedClaim, pods, services,
 };
@@ -25,6 +27,7 @@ pub use controller::delete;
 use controller::{ends, keep_pods, owned, readied, time};
 
 use crate::agent_fixture::{NAME, defaulted};
+use experiments::{Side, mark, written};
 
 /// Why a plan cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +66,8 @@ pub struct Cluster {
     pub refuses: bool,
     /// The workload that is named, while it is not there.
     pub lost: Option<Workload>,
+    /// What the Experiments have, by name.
+    sides: BTreeMap<String, Side>,
 }
 
 impl Cluster {
@@ -79,6 +84,7 @@ impl Cluster {
             blocked: false,
             refuses: false,
             lost: None,
+            sides: BTreeMap::new(),
         };
         for set in cluster.observed.replica_sets.clone() {
             cluster.store_form(&set);
@@ -130,7 +136,11 @@ impl Cluster {
 
     /// What an agent reads before it decides, beside its caches.
     pub fn look(&mut self) {
+        let stable = stable_wanted(&self.observed);
         let observed = &mut self.observed;
+        let mut sets = observed.replica_sets.iter();
+        let stable = sets.find(|set| stable.is_some() && set.metadata.name == stable);
+        observed.stable_template = stable.and_then(written);
         let needed = pods::needed(&observed.rollout, &observed.replica_sets, observed.now);
         observed.pods = needed.then(|| readied(&self.pods, &observed.replica_sets));
         let now = observed.now;
@@ -287,18 +297,21 @@ impl Cluster {
                     .analysis_runs
                     .iter_mut()
                     .find(|run| run.metadata.name.as_ref() == Some(name));
-                run.ok_or_else(|| Error::Missing(name.clone()))?
-                    .spec
-                    .terminate = Some(true);
+                let run = run.ok_or_else(|| Error::Missing(name.clone()))?;
+                run.spec.terminate = Some(true);
+                mark(&mut run.metadata);
             }
             Action::CreateExperiment { experiment } => {
-                self.observed.experiments.push((**experiment).clone());
+                let mut made = (**experiment).clone();
+                stamp(&mut made.metadata, self.observed.now);
+                self.observed.experiments.push(made);
             }
             Action::TerminateExperiment { name } => {
                 let all = &mut self.observed.experiments;
                 for one in all.iter_mut() {
                     if one.metadata.name.as_ref() == Some(name) {
                         one.spec.terminate = Some(true);
+                        mark(&mut one.metadata);
                     }
                 }
             }
@@ -436,6 +449,7 @@ impl Cluster {
                 ..ReplicaSetStatus::default()
             });
         }
+        self.tick_experiments();
         let names: Vec<_> = self.made_names();
         self.pods
             .retain(|pod| names.iter().any(|name| owned(pod, name)));

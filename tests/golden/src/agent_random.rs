@@ -10,6 +10,7 @@ use agent_api::Phase;
 use agent_api::names::{LABEL_POD_HASH, condition};
 use agent_engine::planted::Bug;
 use agent_engine::{Plan, audit, reconcile_with};
+use jiff::Timestamp;
 
 use crate::agent_cluster::Cluster;
 use begin::begin;
@@ -76,6 +77,8 @@ struct Life {
     bug: Bug,
     story: Vec<String>,
     fence: u64,
+    /// When an Experiment wants to be looked at again.
+    wake: Option<Timestamp>,
 }
 
 /// Lives one life.
@@ -91,6 +94,7 @@ pub fn live(seed: u64, bug: Bug) -> Result<u64, Failure> {
         bug,
         story: Vec::new(),
         fence: 1,
+        wake: None,
     };
     life.note("begins");
     if !life.dice.one_in(4) {
@@ -143,9 +147,25 @@ impl Life {
         if let Some(limit) = limit {
             self.note(&format!("cut off after {limit} writes"));
         }
-        self.cluster
+        let writes = self
+            .cluster
             .apply(&plan, limit)
-            .map_err(|error| self.fail(format!("applies: {error}")))
+            .map_err(|error| self.fail(format!("applies: {error}")))?;
+        Ok(writes + self.experiments()?)
+    }
+
+    /// One pass over each Experiment, with the word of the Rollout as it is now.
+    fn experiments(&mut self) -> Result<usize, Failure> {
+        self.wake = None;
+        if self.cluster.observed.experiments.is_empty() {
+            return Ok(0);
+        }
+        self.cluster.look();
+        let plan = reconcile_with(&self.cluster.observed, self.bug);
+        let passed = self.cluster.experiments(&plan);
+        let passed = passed.map_err(|what| self.fail(what))?;
+        self.wake = passed.wake;
+        Ok(passed.writes)
     }
 
     /// What is planned reads back as it was: whole seconds only.
@@ -183,6 +203,7 @@ impl Life {
             let writes = self.pass(false)?;
             self.cluster.look();
             let wake = reconcile_with(&self.cluster.observed, self.bug).wake;
+            let wake = wake.into_iter().chain(self.wake).min();
             let wait = wake.map_or(0, |wake| {
                 wake.duration_since(self.cluster.observed.now).as_secs()
             });

@@ -10,7 +10,7 @@ use agent_api::names::{ANNOTATION_EXPERIMENT_TEMPLATE, LABEL_POD_HASH};
 use agent_api::pod_hash::experiment_hash;
 use agent_api::{PodTemplate, Service};
 use agent_engine::experiment::names::ANNOTATION_AVAILABLE_AT;
-use agent_engine::experiment::{Observed, Refused};
+use agent_engine::experiment::{Leave, Observed, Refused};
 use agent_engine::{NamedKind, Taken, TemplateKey};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -56,6 +56,13 @@ struct Fixture {
     taken: Vec<String>,
     #[serde(default)]
     refused: BTreeMap<String, RefusedPart>,
+    #[serde(default)]
+    bad_conditions: BTreeMap<String, String>,
+    /// A Rollout made it.
+    #[serde(default)]
+    owned: bool,
+    /// Why its Rollout does not let it begin.
+    withheld: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -163,6 +170,10 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
         by: "somebody".to_owned(),
     });
     observed.taken.extend(taken);
+    observed.bad_conditions = fixture.bad_conditions;
+    if let Some(why) = fixture.withheld {
+        observed.leave = Leave::Withheld { why };
+    }
     for (template, part) in fixture.refused {
         let refused = Refused {
             message: part.message,
@@ -193,8 +204,14 @@ fn experiment(fixture: &Fixture) -> Result<Experiment, serde_json::Error> {
     let mut spec = Map::new();
     spec.insert("templates".to_owned(), Value::Array(templates));
     spec.extend(fixture.spec.clone());
+    let owners = fixture.owned.then(|| {
+        json!([{
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "web", "uid": "rollout-uid",
+            "controller": true,
+        }])
+    });
     serde_json::from_value(json!({
-        "metadata": {"name": NAME, "namespace": "shop", "uid": "experiment-uid"},
+        "metadata": {"name": NAME, "namespace": "shop", "uid": "experiment-uid", "ownerReferences": owners},
         "spec": spec, "status": fixture.status,
     }))
 }

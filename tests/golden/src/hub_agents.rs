@@ -40,6 +40,7 @@ impl Fleet {
             return;
         };
         let phase = self.random.pick(&["Progressing", "Progressing", "Paused"]);
+        let now = self.observed.now;
         let Some(real) = self.real.get_mut(name).filter(|real| !real.removed) else {
             return;
         };
@@ -57,6 +58,10 @@ impl Fleet {
         };
         real.permit_fence = Some(permit.fence);
         real.outcome = None;
+        // It refuses by its own clock, silently.
+        if permit.start_by.is_some_and(|start_by| start_by < now) {
+            return;
+        }
         let other_steps = real.delivery_of(&permit.digest) != Some(&permit.delivery);
         if permit.direction == Direction::Forward && other_steps {
             real.outcome = Some(Outcome {
@@ -89,7 +94,12 @@ impl Fleet {
         let Some(real) = self.real.get_mut(name) else {
             return;
         };
-        if real.outcome.is_some() || real.permit_fence != Some(permit.fence) || real.removed {
+        let started = real
+            .effect
+            .as_ref()
+            .is_some_and(|effect| effect.fence == permit.fence);
+        let ended = real.outcome.is_some() || real.permit_fence != Some(permit.fence);
+        if ended || real.removed || !started {
             return;
         }
         let mut result = result;

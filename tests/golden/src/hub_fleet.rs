@@ -10,8 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hub_engine::name::{Digest, Fence};
-use hub_engine::observed::{Change, Cluster, Observed, OutcomeResult, Request, Rollout};
-use hub_engine::release::{Approval, Content, TargetState, WavePhase};
+use hub_engine::observed::{Change, Cluster, Observed, OutcomeResult, Rollout};
+use hub_engine::release::{Content, Release, ReleasePhase, TargetState};
+use hub_engine::verb::Verb;
 use hub_engine::{ClusterName, Plan};
 use jiff::{SignedDuration, Timestamp};
 
@@ -29,8 +30,10 @@ pub struct Fleet {
     /// Kinds of actions and phases of releases that occurred.
     pub seen: BTreeSet<&'static str>,
     pub(crate) random: Random,
+    /// Releases that are not read any more, unless somebody names them.
+    archive: BTreeMap<u64, Release>,
     versions: u64,
-    rows: u64,
+    pub(crate) rows: u64,
 }
 
 /// The time at which every story starts.
@@ -62,11 +65,16 @@ impl Fleet {
                 barred: BTreeMap::new(),
                 passed: Vec::new(),
                 conflicts: BTreeMap::new(),
+                windows: Vec::new(),
+                before: Vec::new(),
+                stopped: None,
+                went_on: None,
             },
             real: BTreeMap::new(),
             served: BTreeSet::new(),
             seen: BTreeSet::new(),
             random,
+            archive: BTreeMap::new(),
             versions: 1,
             rows: 0,
         };
@@ -99,7 +107,9 @@ impl Fleet {
             .iter()
             .filter(|release| release.phase.ended());
         let newest = newest.map(|release| release.id.number).max();
+        let archive = &mut self.archive;
         self.observed.releases.retain(|release| {
+            archive.insert(release.id.number, release.clone());
             let going = release
                 .targets
                 .iter()
@@ -111,7 +121,7 @@ impl Fleet {
     /// One random thing happens.
     pub fn event(&mut self) -> String {
         let name = self.any_cluster();
-        let happened = match self.random.below(21) {
+        let happened = match self.random.below(28) {
             0..=2 => self.push(),
             3 => self.revert(),
             4..=10 => self.agents(),
@@ -122,6 +132,10 @@ impl Fleet {
             16 => self.ask(),
             17 => self.regress(&name),
             18 => self.edit_steps(&name),
+            19..=21 => self.say(),
+            22 => self.stop_or_go(),
+            23 => self.payments(),
+            24 => self.freeze(),
             _ => self.wait(),
         };
         self.report();
@@ -130,6 +144,7 @@ impl Fleet {
 
     /// Everybody is there, every agent finishes well, every approval is given, and time goes by.
     pub fn calm(&mut self) {
+        self.let_go();
         for cluster in &mut self.observed.clusters {
             cluster.connected = true;
             cluster.regressed = false;
@@ -139,13 +154,30 @@ impl Fleet {
             self.take_up(&name);
             self.finish(&name, OutcomeResult::Served);
         }
+        self.move_time(600);
+        // Of now: they must not have expired when they are looked at.
         self.approve_as("ada", "sre");
         self.approve_as("bob", "sre");
-        self.move_time(600);
+        self.set_payments(Some(ReleasePhase::Succeeded));
         self.report();
     }
 
-    fn any_cluster(&mut self) -> ClusterName {
+    pub(crate) fn next_row(&mut self) -> u64 {
+        self.rows += 1;
+        self.rows
+    }
+
+    /// A release that somebody names is read, too.
+    pub(crate) fn load(&mut self, number: u64) {
+        if let (None, Some(release)) = (self.observed.release(number), self.archive.get(&number)) {
+            self.observed.releases.push(release.clone());
+            self.observed
+                .releases
+                .sort_by_key(|release| release.id.number);
+        }
+    }
+
+    pub(crate) fn any_cluster(&mut self) -> ClusterName {
         let index = self.random.below(self.observed.clusters.len());
         self.observed.clusters[index].name.clone()
     }
@@ -326,54 +358,9 @@ impl Fleet {
     }
 
     fn ask(&mut self) -> String {
-        self.rows += 1;
-        self.observed.requests.push(Request {
-            id: self.rows,
-            person: "eve".into(),
-            reason: "because".to_owned(),
-        });
+        let expedite = self.random.percent(30);
+        self.request(Verb::Start { expedite }, None);
         "a person asks for a release".to_owned()
-    }
-
-    fn approve(&mut self) -> String {
-        let person = self.random.pick(&["ada", "bob"]);
-        let group = self.random.pick(&["sre", "sre", "dev"]);
-        self.approve_as(person, group);
-        format!("{person} of {group} approves")
-    }
-
-    fn approve_as(&mut self, person: &str, group: &str) {
-        let now = self.observed.now;
-        let id = self.rows + 1;
-        let Some(release) = self
-            .observed
-            .releases
-            .iter_mut()
-            .find(|release| !release.phase.ended())
-        else {
-            return;
-        };
-        let Some(wave) = release
-            .waves
-            .iter()
-            .find(|wave| wave.phase == WavePhase::WaitingForApproval)
-        else {
-            return;
-        };
-        let number = wave.number;
-        self.rows = id;
-        release.approvals.push(Approval {
-            id,
-            wave: number,
-            person: person.into(),
-            groups: vec![group.to_owned()],
-            comment: String::new(),
-            plan_digest: release.plan_digest.clone(),
-            revision: release.revision.clone(),
-            images: release.images_of_wave(number),
-            at: now,
-            voided: String::new(),
-        });
     }
 
     /// Connected agents tell what they have.

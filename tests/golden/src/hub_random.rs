@@ -2,6 +2,7 @@
 //! anything but its seed.
 
 #![allow(
+    clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a model for tests: a panic in it is a failed test"
 )]
@@ -11,10 +12,11 @@ use std::collections::BTreeMap;
 use hub_engine::FleetRollout;
 use hub_engine::amount::{Amount, Seconds};
 use hub_engine::document::{
-    ApprovalSpec, Enforcement, Membership, Missing, OnFailure, OnHubLoss, RollbackPhase, Selector,
-    Supersede, Unchanged, Unreachable, WaveSpec,
+    ApprovalSpec, Enforcement, Expedite, Membership, Missing, OnFailure, OnHubLoss, RollbackPhase,
+    Selector, Supersede, Unchanged, Unreachable, WaveSpec,
 };
 use hub_engine::name::RolloutName;
+use hub_engine::window::{Calendar, Effect, Freeze, Window, Zone};
 
 /// SplitMix64: small, seedable, and the same on every machine.
 #[derive(Debug, Clone)]
@@ -90,6 +92,68 @@ pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
         on_hub_loss: OnHubLoss::Finish,
         rollback_phase: RollbackPhase::Degraded,
         supersede: random.pick(&[Supersede::Finish, Supersede::Replace]),
+        after: if random.percent(20) {
+            vec!["payments".into()]
+        } else {
+            Vec::new()
+        },
+        max_failed: random
+            .percent(25)
+            .then(|| random.pick(&[Amount::Count(0), Amount::Count(1), Amount::Percent(50)])),
+        calendar: calendar(random),
+        expedite: random.percent(50).then_some(Expedite { bake: Seconds(60) }),
+    }
+}
+
+/// Sometimes windows that come every few hours, so that a story meets them.
+fn calendar(random: &mut Random) -> Calendar {
+    let mut calendar = Calendar {
+        rollback_waits: random.percent(30),
+        ..Calendar::default()
+    };
+    if random.percent(30) {
+        calendar
+            .windows
+            .push(window(Effect::Allow, "10 * * * *", 1_500));
+    }
+    if random.percent(20) {
+        calendar
+            .windows
+            .push(window(Effect::Deny, "40 */2 * * *", 1_800));
+    }
+    if random.percent(10) {
+        let freeze = Freeze {
+            from: moment("2026-01-01T02:00:00Z"),
+            to: moment("2026-01-01T04:30:00Z"),
+            reason: "a sale".to_owned(),
+        };
+        calendar.freezes.push(freeze);
+    }
+    calendar
+}
+
+/// A window by the clock of one zone.
+#[must_use]
+pub fn window(effect: Effect, cron: &str, seconds: u32) -> Window {
+    Window {
+        effect,
+        cron: cron.parse().expect("cron"),
+        duration: Seconds(seconds),
+        timezone: Zone::utc(),
+    }
+}
+
+fn moment(text: &str) -> jiff::Timestamp {
+    text.parse().expect("a moment")
+}
+
+/// One that expires needs two persons, so that the first word can grow old.
+fn approval(required: u32, expires: bool) -> ApprovalSpec {
+    ApprovalSpec {
+        required: if expires { 2 } else { required },
+        groups: vec!["sre".to_owned()],
+        exclude_author: true,
+        expires: expires.then_some(Seconds(600)),
     }
 }
 
@@ -100,11 +164,12 @@ fn wave(random: &mut Random, index: usize, last: bool) -> WaveSpec {
         match_expressions: Vec::new(),
     };
     let rest = last && random.percent(50);
-    let groups = vec!["sre".to_owned()];
     let required = if random.percent(80) { 1 } else { 2 };
     WaveSpec {
         name: format!("wave-{index}"),
         clusters: (!rest).then_some(selector),
+        names: Vec::new(),
+        take: (!rest && random.percent(10)).then_some(Amount::Percent(50)),
         max_concurrent: random.pick(&[
             Amount::Count(1),
             Amount::Count(2),
@@ -114,7 +179,8 @@ fn wave(random: &mut Random, index: usize, last: bool) -> WaveSpec {
         bake: random.pick(&[Seconds(0), Seconds(60), Seconds(1_800)]),
         approval: random
             .percent(30)
-            .then_some(ApprovalSpec { required, groups }),
+            .then(|| approval(required, random.percent(60))),
+        approval_after: random.percent(15).then(|| approval(1, false)),
         max_failed: random.pick(&[
             Amount::Count(0),
             Amount::Count(0),

@@ -8,4 +8,6 @@ pub mod agent_random;
 pub mod experiment_fixture;
 pub mod hub_agents;
 pub mod hub_fleet;
+mod hub_people;
 pub mod hub_random;
+pub mod hub_words;

@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use agent_engine::canary::experiment::stable_wanted;
+use agent_engine::canary::experiment::{leave, stable_wanted};
+use agent_engine::experiment::Leave;
 use agent_engine::{Action, Plan, Reason, audit, reconcile};
-use tests_golden::agent_fixture::{named, observed};
+use tests_golden::agent_fixture::{hash, named, observed};
 
 /// Cases that there have to be at least.
 const LEAST: usize = 40;
@@ -194,5 +195,50 @@ fn the_stable_template_is_read_for_a_step_that_needs_it_and_not_longer() {
     );
     for case in ["experiment_runs", "experiment_skipped", "at_rest"] {
         assert_eq!(wanted(case), None, "{case}");
+    }
+}
+
+#[test]
+fn an_experiment_may_begin_while_its_rollout_waits_for_it_and_not_else() {
+    let said = |case: &str, name: &str| {
+        let text = std::fs::read_to_string(folder().join(case).join("observed.yaml")).unwrap();
+        let observed = observed(&text).unwrap();
+        let name = name.replace("v2", hash("v2").as_str());
+        match leave(&reconcile(&observed), &name) {
+            Leave::Given => None,
+            Leave::Withheld { why } => Some(named(&why)),
+        }
+    };
+    let of_step = "web-v2-2-1";
+    assert_eq!(said("experiment_runs", of_step), None);
+    assert_eq!(said("experiment_runs_while_held", of_step), None);
+    for (case, why) in [
+        (
+            "experiment_waits_for_fleet",
+            "the lease has ended and the hub does not renew it",
+        ),
+        (
+            "experiment_begun_again_while_held",
+            "the lease has ended and the hub is silent",
+        ),
+    ] {
+        assert_eq!(said(case, of_step).as_deref(), Some(why), "{case}");
+    }
+    // Another of its Experiments, a pause of a person's, an abort, a step that is passed, a Rollout at rest.
+    let other = said("experiment_runs", "web-v2-2-1-1");
+    assert_eq!(
+        other.as_deref(),
+        Some("step 2 waits for experiment web-v2-2-1")
+    );
+    let aborted = said("experiment_begun_again_after_abort", of_step).unwrap();
+    assert!(aborted.starts_with("aborted:"), "{aborted}");
+    for case in [
+        "experiment_failed_in_pause",
+        "experiment_good",
+        "experiment_unclear",
+        "at_rest",
+        "abort",
+    ] {
+        assert!(said(case, of_step).is_some(), "{case}");
     }
 }

@@ -7,7 +7,7 @@
     clippy::panic
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use agent_api::{AnalysisPhase, AnalysisRun, MetricResult};
 use agent_engine::analysis::{Action, Finished, Observed, Plan, audit, reconcile};
@@ -83,8 +83,9 @@ impl Life {
                 now: at(0),
                 run: run(metrics),
                 finished: Vec::new(),
-                in_flight: BTreeSet::new(),
+                in_flight: BTreeMap::new(),
                 bad_conditions: BTreeMap::new(),
+                told: agent_engine::analysis::Told::NoOwner,
             },
             outcomes: outcomes
                 .map(|(index, text)| (format!("m{index}"), letters(text.trim())))
@@ -114,7 +115,8 @@ impl Life {
                 } => (&resolved.name, measurement.started_at.unwrap().timestamp()),
                 _ => continue,
             };
-            self.observed.in_flight.insert(name.clone());
+            let now = self.observed.now;
+            self.observed.in_flight.insert(name.clone(), Some(now));
             // With no outcome left it is never answered.
             if let Some(letter) = self.outcomes.get_mut(name).and_then(Vec::pop) {
                 self.asked.push((name.clone(), begun, letter));

@@ -62,6 +62,7 @@ fn words(plan: &Plan) -> BTreeSet<&'static str> {
     });
     let reasons = plan.reasons.iter().map(|reason| match reason {
         Reason::InvalidSpec { .. } => "InvalidSpec",
+        Reason::WaitsForLeave { .. } => "WaitsForLeave",
         Reason::TemplatePending { .. } => "TemplatePending",
         Reason::SetRefused { .. } => "SetRefused",
         Reason::NameTaken { .. } => "NameTaken",
@@ -74,7 +75,7 @@ fn words(plan: &Plan) -> BTreeSet<&'static str> {
     });
     actions.chain(reasons).collect()
 }
-const WORDS: usize = 17;
+const WORDS: usize = 18;
 
 #[test]
 fn every_action_and_reason_of_experiments_has_a_case() {

@@ -59,9 +59,10 @@ fn action_word(action: &Action) -> &'static str {
         Action::EndRelease { .. } => "EndRelease",
         Action::Bar { .. } => "Bar",
         Action::Unbar { .. } => "Unbar",
+        Action::Obey { .. } => "Obey",
     }
 }
-const ACTIONS: usize = 23;
+const ACTIONS: usize = 24;
 
 /// The word of a reason, likewise.
 fn reason_word(reason: &Reason) -> &'static str {
@@ -89,9 +90,13 @@ fn reason_word(reason: &Reason) -> &'static str {
         Why::RollbackQueued { .. } => "RollbackQueued",
         Why::RollbackUnreachable { .. } => "RollbackUnreachable",
         Why::NotTakenBack { .. } => "NotTakenBack",
+        Why::WindowClosed { .. } => "WindowClosed",
+        Why::WaitingForFleetRollout { .. } => "WaitingForFleetRollout",
+        Why::Paused { .. } => "Paused",
+        Why::Stopped { .. } => "Stopped",
     }
 }
-const REASONS: usize = 23;
+const REASONS: usize = 27;
 
 fn actions_text(plan: &Plan) -> String {
     let mut text = String::new();

@@ -11,7 +11,7 @@ use tests_golden::hub_fleet::Fleet;
 /// Random fleets and stories.
 const CASES: u64 = 10_000;
 /// Things that happen in a story.
-const EVENTS: usize = 14;
+const EVENTS: usize = 16;
 /// Rounds after which nothing is left to do when no fact changes.
 const ROUNDS_MAX: usize = 5;
 /// Ten-minute rounds in which every open release has to end once faults stop.
@@ -19,8 +19,8 @@ const CALM_MAX: usize = 80;
 /// A planted bug has to show within so many cases.
 const BUG_CASES: u64 = 3_000;
 /// Within so many stories everything below has to occur: a model that never gets there proves nothing.
-const REACH_CASES: u64 = 2_000;
-const EVERYTHING: [&str; 45] = [
+const REACH_CASES: u64 = 4_000;
+const EVERYTHING: [&str; 54] = [
     "GateGoverned",
     "GateWaiting",
     "ReleaseOpened",
@@ -66,6 +66,15 @@ const EVERYTHING: [&str; 45] = [
     "RolledBackPartially",
     "Superseded",
     "Withdrawn",
+    "Aborted",
+    "ReleasePaused",
+    "ReleaseResumed",
+    "ReleaseAborted",
+    "RollbackAsked",
+    "TargetRetried",
+    "TargetPassedOver",
+    "WavePassedOver",
+    "WavePromoted",
 ];
 /// The tests' machine has so few.
 const THREADS: u64 = 2;

@@ -77,7 +77,12 @@ impl<'a> Checks<'a> {
                 ..
             } => self.starts(&resolved.name, Some(measurement)),
             Action::Terminate { resolved, .. } => self.ends(&resolved.name),
-            Action::Cancel { metric } => self.ends(metric),
+            // What waits for its turn is given up as soon as the run is to end.
+            Action::Cancel { metric } => {
+                if self.observed.in_flight.get(metric) != Some(&None) {
+                    self.ends(metric);
+                }
+            }
             Action::DeleteRun => {
                 if !self.over() {
                     self.breaks("only-what-is-over-is-deleted", "");
@@ -93,13 +98,14 @@ impl<'a> Checks<'a> {
     }
 
     fn starts(&mut self, metric: &'a str, begun: Option<&Measurement>) {
-        if self.over() {
+        let mut actions = self.plan.actions.iter();
+        if self.over() || actions.any(|action| matches!(action, Action::Cancel { .. })) {
             self.breaks("no-measurement-after-the-end", metric);
         }
         if self.observed.run.spec.terminate == Some(true) {
             self.breaks("no-measurement-after-a-request-to-end", metric);
         }
-        if self.observed.in_flight.contains(metric) || self.started.contains(&metric) {
+        if self.observed.in_flight.contains_key(metric) || self.started.contains(&metric) {
             self.breaks("one-measurement-at-a-time", metric);
         }
         let mut results = self.plan.status.metric_results.iter();

@@ -11,6 +11,7 @@ use agent_api::{AnalysisRun, Metric, Rollout, RolloutStrategy, StepAnalysis, Ste
 
 use super::template::metrics;
 use crate::args;
+use crate::canary::experiment;
 use crate::observed::{Observed, Templates};
 
 /// Conditions that cannot be used, by their text, and why.
@@ -66,9 +67,21 @@ pub fn analyses(strategy: &RolloutStrategy) -> Vec<Used<'_>> {
 /// The conditions that the analyses of the spec will be judged by, as far as their arguments are known.
 pub fn of_rollout(observed: &Observed) -> BTreeSet<String> {
     let strategy = &observed.rollout.spec.strategy;
+    let of_experiments = experiment::analyses(strategy);
+    let own = analyses(strategy).into_iter().map(|used| used.analysis);
+    let all = own.chain(&of_experiments);
+    of_analyses(all, &observed.templates, &observed.rollout)
+}
+
+/// The conditions of analyses, as far as their arguments are known.
+pub(crate) fn of_analyses<'a>(
+    analyses: impl IntoIterator<Item = &'a StepAnalysis>,
+    templates: &Templates,
+    rollout: &Rollout,
+) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for used in analyses(strategy) {
-        let all = metrics(used.analysis, &observed.templates, &observed.rollout);
+    for analysis in analyses {
+        let all = metrics(analysis, templates, rollout);
         for metric in all.unwrap_or_default() {
             found.extend(of_metric(&metric).map(|(_, condition)| condition.to_owned()));
         }
@@ -91,7 +104,10 @@ pub fn of_run(run: &AnalysisRun) -> BTreeSet<String> {
     found
 }
 
-/// Conditions that are given and known; one with an argument from a Secret is read only when it is asked for.
+/// Beginnings of places that are filled in later: from a Secret, or by an Experiment that has pods.
+const LATER: [&str; 3] = ["{{args.", "{{templates.", "{{experiment."];
+
+/// Conditions that are given and known.
 fn of_metric(metric: &Metric) -> impl Iterator<Item = (&'static str, &str)> {
     let fields = [
         ("successCondition", metric.success_condition.as_deref()),
@@ -100,7 +116,8 @@ fn of_metric(metric: &Metric) -> impl Iterator<Item = (&'static str, &str)> {
     let given = fields
         .into_iter()
         .filter_map(|(field, text)| Some((field, text?)));
-    given.filter(|(_, text)| !text.trim().is_empty() && !text.contains("{{args."))
+    let known = |text: &str| !LATER.iter().any(|place| text.contains(place));
+    given.filter(move |(_, text)| !text.trim().is_empty() && known(text))
 }
 
 /// What is wrong with the conditions of metrics whose arguments are filled in; paths begin at the metrics.

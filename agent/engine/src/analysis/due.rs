@@ -2,9 +2,12 @@
 //!
 //! In: the planned status, the metrics, the time. Out: measure and resume actions, the wake. It must not judge.
 
+use std::collections::BTreeMap;
+
 use agent_api::StatusTime;
 use jiff::Timestamp;
 
+use super::end::give_up;
 use super::prepared::Prepared;
 use super::{Action, Observed, Plan, Reason, is_over, result, result_of};
 
@@ -18,7 +21,7 @@ pub(super) fn measure(observed: &Observed, plan: &mut Plan, metrics: &[Prepared]
         if known.is_some_and(is_over) {
             continue;
         }
-        if observed.in_flight.contains(&metric) {
+        if observed.in_flight.contains_key(&metric) {
             plan.reasons.push(Reason::Measuring { metric });
             continue;
         }
@@ -54,12 +57,17 @@ pub(super) fn measure(observed: &Observed, plan: &mut Plan, metrics: &[Prepared]
     }
 }
 
-/// The run is to end; answers that could change its verdict are still to come.
-pub(super) fn answers(observed: &Observed, plan: &mut Plan) {
-    for metric in &observed.in_flight {
-        plan.reasons.push(Reason::LastAnswer {
-            metric: metric.clone(),
-        });
+/// The run is to end: the answers that could change its verdict are waited for, each until its time. What was not asked yet
+/// is not asked any more.
+pub(super) fn answers(observed: &Observed, plan: &mut Plan, last: BTreeMap<String, Timestamp>) {
+    for (metric, asked) in &observed.in_flight {
+        if asked.is_none() {
+            give_up(plan, metric, None);
+        }
+    }
+    for (metric, until) in last {
+        plan.reasons.push(Reason::LastAnswer { metric, until });
+        wake_at(plan, until);
     }
 }
 

@@ -3,11 +3,14 @@
 //! In: the metrics' results, what is being measured, a request to end. Out: whether it is over and as what; the status of a
 //! run that is over; its deletion in time. It must not measure.
 
-use agent_api::{AnalysisPhase, AnalysisRunStatus, MetricResult, RunSummary};
-use jiff::SignedDuration;
+use std::collections::BTreeMap;
+
+use agent_api::{AnalysisPhase, AnalysisRunStatus, MetricResult, RunSummary, StatusTime};
+use jiff::{SignedDuration, Timestamp};
 
 use super::prepared::Prepared;
 use super::result::{self, TERMINATED};
+use super::told::Told;
 use super::{Action, Observed, Plan, Reason, is_over, result_of};
 
 /// Message of a metric that the run's end came before.
@@ -15,13 +18,22 @@ const ENDED_EARLY: &str = "ended with the run, before a verdict of its own";
 /// Message of a run that somebody ended.
 const RUN_TERMINATED: &str = "Run Terminated";
 
+/// How long the end of a run waits for answers that are still to come: what takes longer is no answer to a question whose
+/// other half is bad news already, and an abort waits for this.
+const LAST_ANSWERS: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long a run is kept whose owner does not name it: it may not have come to it yet, or be done with it.
+const UNNAMED: SignedDuration = SignedDuration::from_secs(120);
+/// When to look again whether a run's owner knows how it ended: nothing tells of that, and it takes no request.
+const OWNER_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
 /// How a run stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It goes on.
     GoesOn,
-    /// It is to end; answers that could change its verdict are still to come.
-    Ends,
+    /// It is to end; these answers, which could change its verdict, are still to come, each until its time.
+    Ends(BTreeMap<String, Timestamp>),
     /// It is over.
     Over {
         /// As what.
@@ -52,8 +64,14 @@ pub(super) fn standing(
     }
     let phase = bad.and_then(|bad| bad.phase);
     let phase = phase.unwrap_or(AnalysisPhase::Successful);
-    if metrics.iter().any(|metric| waits(observed, metric, phase)) {
-        return Standing::Ends;
+    let ended = began(status, metrics);
+    let last = metrics.iter().filter_map(|metric| {
+        let until = waits(observed, metric, phase, ended)?;
+        Some((metric.metric.name.clone(), until))
+    });
+    let last: BTreeMap<String, Timestamp> = last.collect();
+    if !last.is_empty() {
+        return Standing::Ends(last);
     }
     let message = bad.and_then(|bad| bad.message.clone());
     let by_request = message.is_none() && asked;
@@ -63,20 +81,47 @@ pub(super) fn standing(
     }
 }
 
-/// The answer that is under way is waited for. It could make the verdict worse; or it may leave a Job behind that has to be
-/// known to be ended. Each answer has its provider's time limit.
-fn waits(observed: &Observed, metric: &Prepared, phase: AnalysisPhase) -> bool {
+/// Until when the answer that is under way is waited for. It could make the verdict worse; or it may leave a Job behind that
+/// is better known to be ended. The time counts from the end, if that is known, and else from the question: a question that
+/// was not asked when the end came is given up.
+fn waits(
+    observed: &Observed,
+    metric: &Prepared,
+    phase: AnalysisPhase,
+    ended: Option<Timestamp>,
+) -> Option<Timestamp> {
     let could_be_worse = phase != AnalysisPhase::Failed && !metric.dry_run;
     let leaves_something = metric.metric.provider.job.is_some();
-    observed.in_flight.contains(&metric.metric.name) && (could_be_worse || leaves_something)
+    let asked = (*observed.in_flight.get(&metric.metric.name)?)?;
+    let from = ended.map_or(asked, |ended| ended.max(asked));
+    let until = from.checked_add(LAST_ANSWERS).ok()?;
+    ((could_be_worse || leaves_something) && observed.now < until).then_some(until)
+}
+
+/// When the end began: with the first metric that went wrong, which had its verdict at its last measurement.
+fn began(status: &AnalysisRunStatus, metrics: &[Prepared]) -> Option<Timestamp> {
+    let wrong = counting_and_over(status, metrics)
+        .filter(|result| result.phase != Some(AnalysisPhase::Successful));
+    let ends = wrong.filter_map(|result| {
+        let ends = result.measurements.iter().filter_map(|one| one.finished_at);
+        ends.map(StatusTime::timestamp).max()
+    });
+    ends.min()
 }
 
 /// The worst metric that counts and is over; of several the first.
 fn worst<'a>(status: &'a AnalysisRunStatus, metrics: &[Prepared]) -> Option<&'a MetricResult> {
+    let over = counting_and_over(status, metrics);
+    over.rev().max_by_key(|result| result.phase)
+}
+
+fn counting_and_over<'a>(
+    status: &'a AnalysisRunStatus,
+    metrics: &[Prepared],
+) -> impl DoubleEndedIterator<Item = &'a MetricResult> {
     let counting = metrics.iter().filter(|metric| !metric.dry_run);
     let results = counting.filter_map(|metric| result_of(status, &metric.metric.name));
-    let over = results.filter(|result| is_over(result));
-    over.rev().max_by_key(|result| result.phase)
+    results.filter(|result| is_over(result))
 }
 
 /// Every metric has its verdict. Dry runs are measured to their end too, unless they have none and another metric has.
@@ -97,10 +142,8 @@ pub(super) fn close(
     phase: AnalysisPhase,
     message: Option<String>,
 ) {
-    for metric in &observed.in_flight {
-        plan.actions.push(Action::Cancel {
-            metric: metric.clone(),
-        });
+    for (metric, asked) in &observed.in_flight {
+        give_up(plan, metric, *asked);
     }
     for (index, prepared) in metrics.iter().enumerate() {
         let known = result_of(&plan.status, &prepared.metric.name);
@@ -126,6 +169,17 @@ pub(super) fn close(
     plan.status.completed_at = Some(observed.now.into());
     plan.reasons.push(Reason::Over { phase });
     time_to_live(observed, plan);
+}
+
+/// A measurement that nobody waits for any more.
+pub(super) fn give_up(plan: &mut Plan, metric: &str, asked: Option<Timestamp>) {
+    plan.actions.push(Action::Cancel {
+        metric: metric.to_owned(),
+    });
+    plan.reasons.push(Reason::GivenUp {
+        metric: metric.to_owned(),
+        asked,
+    });
 }
 
 /// Counts metrics by outcome, those that count apart from those that do not.
@@ -155,7 +209,7 @@ fn summary(status: &AnalysisRunStatus, metrics: &[Prepared], dry_run: bool) -> R
     }
 }
 
-/// Deletes a run that has lived long enough after its end.
+/// Deletes a run that has lived long enough after its end, and whose owner knows of that.
 pub(super) fn time_to_live(observed: &Observed, plan: &mut Plan) {
     let Some(strategy) = &observed.run.spec.ttl_strategy else {
         return;
@@ -173,10 +227,27 @@ pub(super) fn time_to_live(observed: &Observed, plan: &mut Plan) {
     ) else {
         return;
     };
-    let at = over.saturating_add(SignedDuration::from_secs(i64::from(seconds)));
-    if at <= observed.now {
-        plan.actions.push(Action::DeleteRun);
-    } else {
-        plan.wake = Some(at);
+    let lives = SignedDuration::from_secs(i64::from(seconds));
+    let at = |after: SignedDuration| {
+        let at = over.timestamp().checked_add(after);
+        at.unwrap_or(Timestamp::MAX)
+    };
+    if at(lives) > observed.now {
+        plan.wake = Some(at(lives));
+        return;
+    }
+    let again = match observed.told {
+        Told::Named(known) if known != plan.status.phase => {
+            observed.now.checked_add(OWNER_AGAIN).ok()
+        }
+        Told::Unnamed => Some(at(lives.max(UNNAMED))).filter(|at| *at > observed.now),
+        Told::Named(_) | Told::NoOwner => None,
+    };
+    match again {
+        None => plan.actions.push(Action::DeleteRun),
+        Some(at) => {
+            plan.reasons.push(Reason::OwnerFirst { at });
+            plan.wake = Some(at);
+        }
     }
 }

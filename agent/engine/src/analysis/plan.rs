@@ -41,7 +41,8 @@ pub enum Action {
         measurement: Box<Measurement>,
     },
     /// Have the provider end a measurement for which it needed time, such as a Job. The planned status already says that it
-    /// is ended: this comes before the status is written, so that it is repeated when the program dies in between.
+    /// is ended: this comes before the plan is carried out or remembered, so that it is repeated when the program dies in
+    /// between, or a pass is cut off.
     Terminate {
         /// Its place in `spec.metrics`.
         metric: usize,
@@ -90,6 +91,15 @@ pub enum Reason {
     LastAnswer {
         /// The metric.
         metric: String,
+        /// Until then it is waited for.
+        until: Timestamp,
+    },
+    /// The run ends without this answer.
+    GivenUp {
+        /// The metric.
+        metric: String,
+        /// When it was asked; none when it was not its turn yet.
+        asked: Option<Timestamp>,
     },
     /// Somebody ended the run.
     Terminated,
@@ -97,6 +107,11 @@ pub enum Reason {
     Over {
         /// As what.
         phase: AnalysisPhase,
+    },
+    /// The run has lived its time; its owner is to know how it ended before it goes.
+    OwnerFirst {
+        /// When to look again.
+        at: Timestamp,
     },
 }
 
@@ -112,11 +127,30 @@ impl fmt::Display for Reason {
                     "metric {metric:?} waits for its provider, which is asked again at {at}"
                 )
             }
-            Self::LastAnswer { metric } => {
-                write!(f, "the run ends when metric {metric:?} is measured")
-            }
+            Self::LastAnswer { metric, until } => write!(
+                f,
+                "the run ends when metric {metric:?} is measured, at {until} at the latest"
+            ),
+            Self::GivenUp {
+                metric,
+                asked: Some(at),
+            } => write!(
+                f,
+                "the run ends without metric {metric:?}, which was asked at {at}"
+            ),
+            Self::GivenUp {
+                metric,
+                asked: None,
+            } => write!(
+                f,
+                "the run ends without metric {metric:?}, which was not asked yet"
+            ),
             Self::Terminated => f.write_str("the run was ended by request"),
             Self::Over { phase } => write!(f, "the run is over: {phase}"),
+            Self::OwnerFirst { at } => write!(
+                f,
+                "the run is kept: its owner does not know yet how it ended; looking again at {at}"
+            ),
         }
     }
 }

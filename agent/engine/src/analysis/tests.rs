@@ -45,8 +45,9 @@ pub(super) fn live(run: AnalysisRun, letters: &str) -> (AnalysisRun, i64, usize)
         now: at(0),
         run,
         finished: Vec::new(),
-        in_flight: BTreeSet::new(),
+        in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let mut letters = letters.chars();
     let mut measured = 0;
@@ -152,8 +153,9 @@ fn a_measurement_under_way_is_given_up() {
         now: at(1),
         run,
         finished: vec![finished],
-        in_flight: BTreeSet::from(["slow".into()]),
+        in_flight: BTreeMap::from([("slow".into(), Some(at(0)))]),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert_eq!(
@@ -174,8 +176,9 @@ fn ended_by_request() {
             json!({"terminate": true}),
         ),
         finished: Vec::new(),
-        in_flight: BTreeSet::new(),
+        in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert_eq!(
@@ -210,8 +213,9 @@ fn waiting(metrics: Value) -> AnalysisRun {
             metadata: BTreeMap::from([("id".to_owned(), "7".to_owned())]),
             ..finished("m", AnalysisPhase::Running)
         }],
-        in_flight: BTreeSet::new(),
+        in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     observed.run.status = Some(reconcile(&observed).status);
     observed.run
@@ -231,8 +235,9 @@ fn a_measurement_that_needs_time_is_gone_on_with() {
         now: at(29),
         run,
         finished: Vec::new(),
-        in_flight: BTreeSet::new(),
+        in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert_eq!((plan.actions.len(), plan.wake), (0, Some(at(30))));
@@ -269,8 +274,9 @@ fn the_end_of_a_run_ends_what_waits_for_its_provider() {
         now: at(2),
         run,
         finished: vec![finished("bad", AnalysisPhase::Failed)],
-        in_flight: BTreeSet::new(),
+        in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     for asked in [false, true] {
         if asked {
@@ -303,8 +309,9 @@ fn a_run_taken_over_is_gone_on_with() {
         now: at(5),
         run,
         finished: Vec::new(),
-        in_flight: BTreeSet::new(),
+        in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert!(
@@ -326,18 +333,19 @@ fn the_last_answer_is_waited_for() {
         now: at(0),
         run: run(metrics, more),
         finished: Vec::new(),
-        in_flight: BTreeSet::from(["a".into(), "dry".into()]),
+        in_flight: BTreeMap::from([("a".into(), Some(at(0))), ("dry".into(), Some(at(0)))]),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert_eq!(
         (plan.status.phase, plan.actions.len()),
         (Some(AnalysisPhase::Running), 0)
     );
-    assert!(
-        plan.reasons
-            .contains(&Reason::LastAnswer { metric: "a".into() })
-    );
+    assert!(plan.reasons.contains(&Reason::LastAnswer {
+        metric: "a".into(),
+        until: at(30)
+    }));
     observed.finished = vec![finished("a", AnalysisPhase::Failed)];
     observed.in_flight.remove("a");
     let plan = reconcile(&observed);
@@ -348,6 +356,80 @@ fn the_last_answer_is_waited_for() {
             metric: "dry".into()
         }]
     );
+}
+
+/// A run of metrics `bad`, which has this verdict at second 1, and `slow`, which was asked then, or waits for its turn.
+fn ending(phase: AnalysisPhase, terminate: bool, asked: Option<i64>) -> Observed {
+    let metrics = json!([
+        {"name": "bad", "interval": "10s", "consecutiveErrorLimit": 0, "provider": {"prometheus": {"query": "a"}}},
+        {"name": "slow", "interval": "10s", "provider": {"prometheus": {"query": "b"}}},
+    ]);
+    let mut observed = Observed {
+        now: at(1),
+        run: run(metrics, json!({"terminate": terminate})),
+        finished: vec![finished("bad", phase)],
+        in_flight: BTreeMap::from([("slow".into(), asked.map(at))]),
+        bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
+    };
+    let plan = reconcile(&observed);
+    observed.run.status = Some(plan.status);
+    observed.finished.clear();
+    observed
+}
+
+/// A metric that hangs must not hold back what another has found, nor the abort that waits for it.
+#[test]
+fn the_last_answer_is_waited_for_and_not_for_long() {
+    for (phase, terminate, asked, until) in [
+        (AnalysisPhase::Error, false, 0, 31),
+        (AnalysisPhase::Inconclusive, false, 0, 31),
+        (AnalysisPhase::Error, true, 0, 31),
+        // Nobody knows when the request came.
+        (AnalysisPhase::Successful, true, -10, 20),
+    ] {
+        let mut observed = ending(phase, terminate, Some(asked));
+        observed.now = at(until - 1);
+        let plan = reconcile(&observed);
+        assert_eq!(audit(&observed, &plan), Vec::new());
+        assert_eq!(plan.status.phase, Some(AnalysisPhase::Running), "{phase}");
+        assert_eq!((plan.actions.len(), plan.wake), (0, Some(at(until))));
+        let says = plan.reasons.last().unwrap().to_string();
+        assert!(says.contains("at the latest"), "{says}");
+        observed.now = at(until);
+        let plan = reconcile(&observed);
+        assert_eq!(audit(&observed, &plan), Vec::new());
+        assert_eq!(plan.status.phase, Some(phase));
+        let slow = || "slow".to_owned();
+        assert_eq!(plan.actions, [Action::Cancel { metric: slow() }]);
+        let given_up = Reason::GivenUp {
+            metric: slow(),
+            asked: Some(at(asked)),
+        };
+        assert!(plan.reasons.contains(&given_up), "{:?}", plan.reasons);
+    }
+}
+
+#[test]
+fn what_was_not_asked_when_the_run_is_to_end_is_not_asked_any_more() {
+    let mut observed = ending(AnalysisPhase::Error, false, None);
+    let status = observed.run.status.clone().unwrap();
+    assert_eq!(status.phase, Some(AnalysisPhase::Error), "at once");
+    // Beside one that is waited for it is given up all the same.
+    observed = ending(AnalysisPhase::Error, false, Some(0));
+    let more =
+        json!({"name": "more", "interval": "10s", "provider": {"prometheus": {"query": "c"}}});
+    let more: agent_api::Metric = serde_json::from_value(more).unwrap();
+    observed.run.spec.metrics.push(more);
+    observed.in_flight.insert("more".to_owned(), None);
+    let plan = reconcile(&observed);
+    assert_eq!(audit(&observed, &plan), Vec::new());
+    assert_eq!(plan.status.phase, Some(AnalysisPhase::Running));
+    let more = "more".to_owned();
+    assert_eq!(plan.actions, [Action::Cancel { metric: more }]);
+    // Nor may a plan give up what was asked, and go on.
+    observed.in_flight.insert("more".to_owned(), Some(at(0)));
+    assert_eq!(audit(&observed, &plan).len(), 1);
 }
 
 #[test]
@@ -392,8 +474,9 @@ fn time_to_live() {
         now: at(59),
         run,
         finished: Vec::new(),
-        in_flight: BTreeSet::new(),
+        in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: Told::NoOwner,
     };
     let plan = reconcile(&observed);
     assert_eq!((plan.actions.len(), plan.wake), (0, Some(at(60))));

@@ -12,6 +12,7 @@ fn args() -> Vec<Argument> {
         {"name": "quoted", "value": "\", \"evil\": \"1"},
         {"name": "braces", "value": "{{args.host}}"},
         {"name": "draws", "value": "x {{ args.token }}"},
+        {"name": "opens", "value": "{{args."}, {"name": "closes", "value": "token}}"},
         {"name": "token", "valueFrom": {"secretKeyRef": {"name": "api", "key": "token"}}},
         {"name": "unused", "valueFrom": {"secretKeyRef": {"name": "api", "key": "other"}}},
         {"name": "open"},
@@ -118,6 +119,14 @@ fn what_cannot_be_filled_is_named_with_its_place() {
         (
             json!({"successCondition": "{{args.draws}}"}),
             "names the Secret of {{args.token}}",
+        ),
+        (
+            json!({"provider": {"web": {"url": "http://x/{{args.opens}}{{args.closes}}"}}}),
+            "in provider.web.url that join to the Secret of {{args.token}}",
+        ),
+        (
+            json!({"successCondition": "{{args.opens}}token}} {{args.token}}"}),
+            "join to the Secret of {{args.token}}",
         ),
     ];
     for (fields, words) in table {

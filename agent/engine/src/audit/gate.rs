@@ -16,6 +16,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     record(view, found);
     if bound(view) {
         makes_nothing_held(view, found);
+        experiments_of_held(view, found);
         keeps_status(view, found);
         max_step(view, found);
         lease(view, found);
@@ -99,6 +100,16 @@ fn makes_nothing_held(view: &View<'_>, found: &mut Vec<Violation>) {
     }
 }
 
+/// An Experiment brings up pods of the version that is current.
+fn experiments_of_held(view: &View<'_>, found: &mut Vec<Violation>) {
+    let canary = view.canary().map(|one| &one.digest);
+    let held = canary.is_none_or(|digest| !allowed(view, digest));
+    for name in view.experiments_made().filter(|_| held) {
+        let detail = format!("{name} brings up pods and nobody permitted it");
+        breaks(found, "held-makes-no-set", detail);
+    }
+}
+
 /// G14: what waits changes neither version nor revision of what is served.
 fn keeps_status(view: &View<'_>, found: &mut Vec<Violation>) {
     let at_rest = view.facts.in_flight.is_none() && view.facts.served.is_some();
@@ -158,6 +169,10 @@ fn lease(view: &View<'_>, found: &mut Vec<Violation>) {
         && view.facts.succeeded.as_ref() != Some(&flight.digest)
     {
         bounded(view, flight.step, "lease-ends-raising", found);
+        for name in view.experiments_made() {
+            let detail = format!("{name} brings up pods of what is on its way");
+            breaks(found, "lease-ends-raising", detail);
+        }
     }
 }
 
@@ -203,6 +218,7 @@ fn record_first(view: &View<'_>, found: &mut Vec<Violation>) {
                 | Action::ScaleReplicaSet { .. }
                 | Action::SwitchService { .. }
                 | Action::CreateAnalysisRun { .. }
+                | Action::CreateExperiment { .. }
                 | Action::SetTraffic { .. }
         )
     });

@@ -12,11 +12,42 @@ use jiff::SignedDuration;
 use super::Violation;
 use super::view::{View, breaks};
 use crate::gate::facts::Verb;
+use crate::pass::ended;
+use crate::plan::Action;
 
 pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     abort_stays(view, found);
     progress(view, found);
     person(view, found);
+    experiments(view, found);
+}
+
+/// An Experiment is made by the step that the plan ends at, under a name of its own, while the version walks.
+fn experiments(view: &View<'_>, found: &mut Vec<Violation>) {
+    let status = &view.plan.status;
+    let index = status.current_step_index.unwrap_or(0);
+    let hash = status.current_pod_hash.as_ref();
+    let steps = view.steps();
+    let step = usize::try_from(index).ok().and_then(|at| steps.get(at));
+    let of_step = step.is_some_and(|step| step.experiment.is_some());
+    let walks = status.abort != Some(true)
+        && view.observed.rollout.spec.paused != Some(true)
+        && hash != status.stable_rs.as_ref();
+    for action in &view.plan.actions {
+        let Action::CreateExperiment { experiment } = action else {
+            continue;
+        };
+        let name = experiment.metadata.name.clone().unwrap_or_default();
+        let labels = experiment.metadata.labels.clone().unwrap_or_default();
+        let of_it = labels.get(LABEL_STEP_INDEX) == Some(&index.to_string())
+            && labels.get(LABEL_POD_HASH) == hash.map(|hash| &hash.0);
+        let mut known = view.observed.experiments.iter();
+        let there = known.any(|one| one.metadata.name.as_ref() == Some(&name));
+        if !(of_step && walks && of_it) || there {
+            let detail = format!("{name} is made at step {index}");
+            breaks(found, "experiment-of-the-step", detail);
+        }
+    }
 }
 
 fn abort_stays(view: &View<'_>, found: &mut Vec<Violation>) {
@@ -131,6 +162,7 @@ fn analysed(view: &View<'_>, index: i32) -> bool {
         let step = label(LABEL_STEP_INDEX).is_none_or(|step| step == index.to_string());
         let phase = run.status.as_ref().and_then(|status| status.phase);
         step && !background
+            && !ended::is_marked(&run.metadata)
             && label(LABEL_POD_HASH) == hash
             && phase == Some(AnalysisPhase::Successful)
     })
@@ -143,6 +175,7 @@ fn experimented(view: &View<'_>, index: i32) -> bool {
         let phase = one.status.as_ref().and_then(|status| status.phase);
         labels.get(LABEL_STEP_INDEX) == Some(&index.to_string())
             && labels.get(LABEL_POD_HASH) == hash.map(|hash| &hash.0)
+            && !ended::is_marked(&one.metadata)
             && phase == Some(AnalysisPhase::Successful)
     })
 }

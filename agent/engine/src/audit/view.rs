@@ -4,8 +4,8 @@
 
 use agent_api::names::{ANNOTATION_DIGEST, ANNOTATION_KEEP_STABLE, LABEL_POD_HASH};
 use agent_api::{
-    CanaryStep, CanaryStrategy, ContentDigest, Enforcement, GateStatus, PodHash, RolloutStatus,
-    Weights,
+    CanaryStep, CanaryStrategy, ContentDigest, Enforcement, GateStatus, OutcomeResult, Permit,
+    PodHash, RolloutStatus, Weights,
 };
 
 use super::Violation;
@@ -59,7 +59,7 @@ impl<'a> View<'a> {
         let current = moves
             .iter()
             .find(|one| Some(&one.hash) == plan.status.current_pod_hash.as_ref());
-        let running = current.map(|one| content(observed, &spec, &one.digest));
+        let running = current.map(|one| content(observed, plan, &spec, &one.digest));
         Self {
             facts: facts(observed, &spec, &sets, Bug::default()),
             before: observed.rollout.status.clone().unwrap_or_default(),
@@ -224,6 +224,16 @@ impl<'a> View<'a> {
         from < to && few && self.observed.rollout.spec.paused != Some(true)
     }
 
+    /// Names of the Experiments that are made.
+    pub fn experiments_made(&self) -> impl Iterator<Item = &str> {
+        self.plan.actions.iter().filter_map(|action| {
+            let Action::CreateExperiment { experiment } = action else {
+                return None;
+            };
+            experiment.metadata.name.as_deref()
+        })
+    }
+
     /// The same version was current before, in the same steps.
     pub fn same_version(&self) -> bool {
         self.before.current_pod_hash == self.plan.status.current_pod_hash
@@ -231,17 +241,17 @@ impl<'a> View<'a> {
     }
 
     pub fn recorded(&self) -> Option<&GateStatus> {
-        self.plan.actions.iter().find_map(|action| {
-            let Action::RecordGate { status, .. } = action else {
-                return None;
-            };
-            Some(&**status)
-        })
+        recorded(self.plan)
     }
 }
 
 /// The content with a digest, as the spec or a kept template has it.
-fn content(observed: &Observed, spec: &Effective, digest: &ContentDigest) -> Effective {
+fn content(
+    observed: &Observed,
+    plan: &Plan,
+    spec: &Effective,
+    digest: &ContentDigest,
+) -> Effective {
     let Some(kept) = observed
         .gate
         .kept
@@ -255,6 +265,7 @@ fn content(observed: &Observed, spec: &Effective, digest: &ContentDigest) -> Eff
     let governed = observed.gate.governance == Governance::Governed;
     let bound = gate.filter(|hub| governed && hub.policy.enforcement == Enforcement::Enforce);
     let permit = bound.and_then(|hub| hub.permit.as_ref());
+    let permit = permit.filter(|permit| !without_target(observed, plan, permit));
     let frozen = permit
         .is_some_and(|permit| permit.digest == *digest && permit.delivery_digest == kept.delivery);
     if *digest == spec.digest && !frozen {
@@ -267,6 +278,25 @@ fn content(observed: &Observed, spec: &Effective, digest: &ContentDigest) -> Eff
         digest: digest.clone(),
         ..spec.clone()
     }
+}
+
+/// A rollback that has nothing sound to go back to is over as soon as it is seen: it fixes no steps.
+fn without_target(observed: &Observed, plan: &Plan, permit: &Permit) -> bool {
+    let known = observed.gate.gate().and_then(|gate| gate.status.as_ref());
+    let recorded = recorded(plan).or(known);
+    let outcome = recorded.and_then(|record| record.outcome.as_ref());
+    outcome.is_some_and(|one| {
+        one.fence == permit.fence && one.result == OutcomeResult::NoRollbackTarget
+    })
+}
+
+fn recorded(plan: &Plan) -> Option<&GateStatus> {
+    plan.actions.iter().find_map(|action| {
+        let Action::RecordGate { status, .. } = action else {
+            return None;
+        };
+        Some(&**status)
+    })
 }
 
 fn moves(sets: &[SetView], plan: &Plan) -> Vec<Move> {

@@ -12,21 +12,23 @@ use agent_api::names::{
 };
 use agent_api::{
     AnalysisPhase, CanaryStep, Experiment, ExperimentAnalysis, ExperimentSpec, ExperimentStep,
-    ExperimentTemplate, ObjectMeta, PodTemplate, Rollout, StepKind, StepTemplate, TemplatePhase,
-    WeightDestination,
+    ExperimentTemplate, ObjectMeta, PodTemplate, Rollout, RolloutStrategy, StepAnalysis, StepKind,
+    StepTemplate, TemplatePhase, WeightDestination,
 };
 
 use jiff::SignedDuration;
 
 use super::steps::Done;
-use crate::analysis::template::{self, Error, check_background, check_step};
+use crate::analysis::conditions::{self, BadConditions};
+use crate::analysis::template::{self, check_background, check_step};
 use crate::claims::{self, NamedKind};
 use crate::effective::Effective;
-use crate::experiment::{phase, step_analysis};
+use crate::experiment::leave::has_begun;
+use crate::experiment::{Leave, phase, step_analysis};
 use crate::observed::Observed;
 use crate::pass::Pass;
 use crate::pass::current::owner;
-use crate::plan::{Action, EventKind};
+use crate::plan::{Action, EventKind, Plan};
 use crate::reason::Reason;
 
 /// What an Experiment is made of is there in the next pass, which the status of this one brings about; should it not be, it
@@ -67,12 +69,33 @@ pub fn stable_wanted(observed: &Observed) -> Option<String> {
     set.metadata.name.clone()
 }
 
+/// Whether a Rollout lets one of its Experiments begin, by the plan for the Rollout: while it waits for it, and for no
+/// other reason.
+pub fn leave(plan: &Plan, name: &str) -> Leave {
+    let of_it = plan.reasons.iter().find_map(|reason| {
+        if let Reason::ExperimentRunning { experiment, .. } = reason {
+            return (experiment == name).then_some(Leave::Given);
+        }
+        let Reason::ExperimentWaits { name: of, why } = reason else {
+            return None;
+        };
+        let why = why.clone();
+        (of == name).then_some(Leave::Withheld { why })
+    });
+    of_it.unwrap_or_else(|| {
+        let other = plan.reasons.first().map(Reason::to_string);
+        let why = other.unwrap_or_else(|| "it does not wait for this experiment".to_owned());
+        Leave::Withheld { why }
+    })
+}
+
 /// What is wrong with the analyses of a step that makes an Experiment: each by its place.
 pub fn problems(
     step: &ExperimentStep,
     effective: &Effective,
     rollout: &Rollout,
-) -> Vec<(usize, Error)> {
+    bad: &BadConditions,
+) -> Vec<(usize, String)> {
     let spec = ExperimentSpec {
         dry_run: step.dry_run.clone(),
         ..ExperimentSpec::default()
@@ -86,9 +109,22 @@ pub fn problems(
         } else {
             check_background(&analysis, &effective.templates, rollout)
         };
-        Some((index, found.err()?))
+        let problem = match found {
+            Err(error) => Some(error.to_string()),
+            Ok(()) => conditions::problem(&analysis, &effective.templates, rollout, bad),
+        };
+        Some((index, problem?))
     });
     wrong.collect()
+}
+
+/// The analyses of a strategy's steps that make an Experiment, in the form of a Rollout's own.
+pub(crate) fn analyses(strategy: &RolloutStrategy) -> Vec<StepAnalysis> {
+    let steps = strategy.canary.iter().flat_map(|canary| &canary.steps);
+    let steps = steps.filter_map(|step| step.experiment.as_ref());
+    let all = steps.flat_map(|step| &step.analyses);
+    all.map(|one| step_analysis(one, &ExperimentSpec::default()))
+        .collect()
 }
 
 impl Pass<'_> {
@@ -116,16 +152,18 @@ impl Pass<'_> {
     /// Makes the Experiment of the step, and acts on its verdict.
     pub(super) fn experiment_step(&mut self, step: &ExperimentStep) -> Done {
         let shown = self.index.saturating_add(1);
-        if self.resumed_after_experiment() {
+        let ended = self.experiment_was_ended(&self.experiment_name());
+        if ended || self.resumed_after_experiment() {
             self.clear_pauses();
             self.next_attempt();
         }
         let name = self.experiment_name();
         let found = self.find_experiment(&name).map(|one| {
             let status = one.status.clone().unwrap_or_default();
-            (phase(one), status.message.unwrap_or_default())
+            let begins = !has_begun(one);
+            (phase(one), begins, status.message.unwrap_or_default())
         });
-        let Some((phase, message)) = found else {
+        let Some((phase, begins, message)) = found else {
             self.clear_pauses();
             return self.make_experiment(step, name);
         };
@@ -134,6 +172,9 @@ impl Pass<'_> {
             AnalysisPhase::Successful => Done::Yes,
             AnalysisPhase::Running | AnalysisPhase::Pending => {
                 self.clear_pauses();
+                if begins && self.waits_for_fleet(&name) {
+                    return Done::No;
+                }
                 self.reasons.push(Reason::ExperimentRunning {
                     step: shown,
                     experiment: name,
@@ -174,7 +215,8 @@ impl Pass<'_> {
     /// While a person has paused no Experiment is begun, but one that failed takes the version back all the same.
     pub(super) fn hear_experiment_in_pause(&mut self) {
         let name = self.experiment_name();
-        let Some(one) = self.find_experiment(&name) else {
+        let ended = self.experiment_was_ended(&name);
+        let Some(one) = self.find_experiment(&name).filter(|_| !ended) else {
             return;
         };
         let found = phase(one);
@@ -208,12 +250,19 @@ impl Pass<'_> {
             .current_experiment = Some(name.to_owned());
     }
 
+    /// Pods of the new version are a raise like any other: not without the fleet's word.
+    fn waits_for_fleet(&mut self, name: &str) -> bool {
+        if self.decision.may_raise {
+            return false;
+        }
+        let (name, why) = (name.to_owned(), self.decision.message.clone());
+        let why = why.unwrap_or_else(|| "the fleet lets nothing grow now".to_owned());
+        self.reasons.push(Reason::ExperimentWaits { name, why });
+        true
+    }
+
     fn make_experiment(&mut self, step: &ExperimentStep, mut name: String) -> Done {
-        // Pods of the new version are a raise like any other: not without the fleet's word.
-        if !self.decision.may_raise {
-            let why = self.decision.message.clone();
-            let why = why.unwrap_or_else(|| "the fleet lets nothing grow now".to_owned());
-            self.reasons.push(Reason::ExperimentWaits { name, why });
+        if self.waits_for_fleet(&name) {
             return Done::No;
         }
         for _ in &self.observed.taken {

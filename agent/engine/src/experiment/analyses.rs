@@ -3,7 +3,7 @@
 //! In: the pass, the runs observed. Out: create and terminate actions, states of the runs. It must not judge measurements:
 //! the analysis engine does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::analysis::TemplateRef;
 use agent_api::names::LABEL_INSTANCE_ID;
@@ -17,6 +17,7 @@ use agent_api::{
 use super::names::{ANNOTATION_AVAILABLE_AT, name_of, owner, run_name};
 use super::pass::Pass;
 use super::{Action, Observed};
+use crate::analysis::conditions::{of_analyses, problem};
 use crate::analysis::news::news;
 use crate::analysis::template::{Error, check_background, check_step, run_spec, strict_annotation};
 use crate::claims::NamedKind;
@@ -48,13 +49,32 @@ pub(super) fn problems(observed: &Observed) -> Vec<Problem> {
         } else {
             check_background(&analysis, &observed.templates, &known)
         };
-        let error = found.err()?;
-        Some(Problem {
-            path: format!("spec.analyses[{index}]"),
-            message: error.to_string(),
-        })
+        let bad = &observed.bad_conditions;
+        let message = match found {
+            Err(error) => error.to_string(),
+            Ok(()) => problem(&analysis, &observed.templates, &known, bad)?,
+        };
+        let path = format!("spec.analyses[{index}]");
+        Some(Problem { path, message })
     });
     wrong.collect()
+}
+
+/// The conditions that it will be judged by, as far as their arguments are known; none any more once it measures.
+pub fn conditions(observed: &Observed) -> BTreeSet<String> {
+    if is_available(observed) {
+        return BTreeSet::new();
+    }
+    let spec = &observed.experiment.spec;
+    let analyses = spec.analyses.iter();
+    let analyses: Vec<_> = analyses.map(|one| step_analysis(one, spec)).collect();
+    of_analyses(&analyses, &observed.templates, &fields_of(observed))
+}
+
+/// Its pods were there: from then on what is measured is its runs' own.
+pub(super) fn is_available(observed: &Observed) -> bool {
+    let status = observed.experiment.status.as_ref();
+    status.is_some_and(|status| status.available_at.is_some())
 }
 
 /// The object whose fields an argument may name: the Experiment's metadata stands where a Rollout's would.

@@ -6,11 +6,11 @@ use agent_api::AnalysisPhase;
 use agent_api::names::{LABEL_POD_HASH, condition};
 use agent_api::pod_hash::pod_hash;
 
-use super::{Action, Observed, Plan};
+use super::{Action, Leave, Observed, Plan};
 use crate::audit::Violation;
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 8] = [
+pub const RULES: [&str; 10] = [
     "verdict-is-final",
     "no-success-over-a-run",
     "no-success-without-a-required-run",
@@ -19,6 +19,8 @@ pub const RULES: [&str; 8] = [
     "names-are-new",
     "hash-is-its-own",
     "available-once",
+    "owner-lets-it-begin",
+    "no-success-of-nothing",
 ];
 
 /// Checks a plan against the invariants.
@@ -62,10 +64,20 @@ fn verdict(observed: &Observed, plan: &Plan, found: &mut Vec<Violation>) {
             breaks("no-success-over-a-run", format!("{name} is {phase:?}"));
         }
     }
+    let owned = observed.experiment.metadata.owner_references.is_some();
+    if owned && plan.status.available_at.is_none() {
+        breaks("no-success-of-nothing", "its pods never were".to_owned());
+    }
     for analysis in &observed.experiment.spec.analyses {
         let mut runs = plan.status.analysis_runs.iter();
         let good = runs
             .any(|one| one.name == analysis.name && one.phase == Some(AnalysisPhase::Successful));
+        let measured = |name: &str| plan.status.analysis_runs.iter().any(|one| one.name == name);
+        let ended = observed.experiment.spec.terminate == Some(true);
+        let mut all = observed.experiment.spec.analyses.iter();
+        if ended && !all.any(|one| measured(&one.name)) {
+            breaks("no-success-of-nothing", analysis.name.clone());
+        }
         if analysis.required_for_completion == Some(true) && !good {
             breaks("no-success-without-a-required-run", analysis.name.clone());
         }
@@ -78,6 +90,15 @@ fn made(observed: &Observed, plan: &Plan, found: &mut Vec<Violation>) {
     let was = observed.experiment.status.as_ref();
     let was_over = was.and_then(|status| status.phase);
     let was_over = was_over.is_some_and(AnalysisPhase::is_completed);
+    // By what is written: no template was known, nothing was available, and it was at most waiting.
+    let fresh = was.is_none_or(|was| {
+        was.template_statuses.is_empty()
+            && was.available_at.is_none()
+            && was
+                .phase
+                .is_none_or(|phase| phase == AnalysisPhase::Pending)
+    });
+    let withheld = fresh && observed.leave != Leave::Given;
     let mut conditions = plan.status.conditions.iter();
     let invalid = conditions.any(|one| one.r#type == condition::INVALID_SPEC);
     for action in &plan.actions {
@@ -113,6 +134,9 @@ fn made(observed: &Observed, plan: &Plan, found: &mut Vec<Violation>) {
         };
         if was_over {
             breaks("nothing-is-made-after-the-end", name.clone());
+        }
+        if withheld {
+            breaks("owner-lets-it-begin", name.clone());
         }
         if invalid && over {
             breaks("nothing-is-made-of-an-invalid-spec", name);

@@ -4,11 +4,14 @@
 //! any more that could still speak against it; then pods and Services go after a while. It must not make anything.
 
 use agent_api::names::condition;
-use agent_api::{AnalysisPhase, ExperimentRunStatus, StatusTime, TemplatePhase, duration};
+use agent_api::{
+    AnalysisPhase, ExperimentAnalysis, ExperimentRunStatus, StatusTime, TemplatePhase, duration,
+};
 use jiff::SignedDuration;
 
 use super::pass::Pass;
 use super::{Action, Reason};
+use crate::claims::controller;
 use crate::experiment::names::name_of;
 
 impl Pass<'_> {
@@ -40,7 +43,7 @@ impl Pass<'_> {
             return self.reasons.extend(waits);
         }
         if let Some(missing) = self.never_begun() {
-            let message = format!("was ended by request before analysis {missing} began");
+            let message = format!("was ended by request before {missing}");
             return self.conclude(AnalysisPhase::Inconclusive, Some(message));
         }
         let message = self.terminated().then(|| "was ended by request".to_owned());
@@ -82,11 +85,23 @@ impl Pass<'_> {
             .map(|one| one.analysis_run.as_str())
     }
 
-    /// An analysis that it cannot be complete without, and that has not begun.
-    fn never_begun(&self) -> Option<&str> {
-        let mut all = self.observed.experiment.spec.analyses.iter();
-        let missing = all.find(|one| one.is_required() && self.run_status(&one.name).is_none());
-        missing.map(|one| one.name.as_str())
+    /// What it cannot be successful without, and what has not begun: an analysis that it requires; else, when somebody has
+    /// ended it, any analysis at all; and for an owner who waits for its word without any, its pods.
+    fn never_begun(&self) -> Option<String> {
+        let experiment = &self.observed.experiment;
+        let analyses = &experiment.spec.analyses;
+        let begun = |one: &&ExperimentAnalysis| self.run_status(&one.name).is_some();
+        let mut required = analyses.iter().filter(|one| one.is_required());
+        let required = required.find(|one| !begun(one));
+        let none = self.terminated() && !analyses.iter().any(|one| begun(&one));
+        let missing = required.or(analyses.first().filter(|_| none));
+        if let Some(missing) = missing {
+            return Some(format!("analysis {} began", missing.name));
+        }
+        let waited_for = controller(&experiment.metadata).is_some();
+        let without_pods = self.status.available_at.is_none();
+        let ended = self.terminated() && waited_for && without_pods;
+        ended.then(|| "its pods were available".to_owned())
     }
 
     fn run_status(&self, analysis: &str) -> Option<&ExperimentRunStatus> {

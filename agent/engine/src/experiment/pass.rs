@@ -110,6 +110,8 @@ impl<'a> Pass<'a> {
         if self.status.phase.is_none() {
             self.status.phase = Some(AnalysisPhase::Pending);
         }
+        // What it waited for before it began.
+        self.status.message = None;
     }
 
     /// Nothing is made of what is wrong; of what was made before, the pods go.

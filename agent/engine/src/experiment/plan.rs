@@ -7,9 +7,9 @@ use std::fmt;
 use agent_api::{AnalysisPhase, AnalysisRun, ExperimentStatus, ReplicaSet, Service, TemplatePhase};
 use jiff::Timestamp;
 
-use crate::claims::NamedKind;
+use crate::claims::Taken;
 use crate::plan::Event;
-use crate::render::head;
+use crate::render::{head, strictly};
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +76,11 @@ pub enum Reason {
         /// Path and fault.
         message: String,
     },
+    /// Its Rollout does not let it begin.
+    WaitsForLeave {
+        /// The Rollout's reason.
+        why: String,
+    },
     /// Pods of a template are not all available.
     TemplatePending {
         /// The template.
@@ -96,12 +101,8 @@ pub enum Reason {
     },
     /// A name is another's.
     NameTaken {
-        /// Of which kind.
-        kind: NamedKind,
-        /// The name.
-        name: String,
-        /// Whose it is.
-        by: String,
+        /// The name, and whose it is.
+        taken: Taken,
         /// What is made in its place.
         instead: String,
     },
@@ -137,6 +138,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidSpec { message } => write!(f, "cannot be carried out: {message}"),
+            Self::WaitsForLeave { why } => write!(f, "waits for its Rollout: {why}"),
             Self::TemplatePending {
                 template,
                 available,
@@ -149,15 +151,7 @@ impl fmt::Display for Reason {
             Self::SetRefused { template, message } => {
                 write!(f, "pods of template {template} cannot be made: {message}")
             }
-            Self::NameTaken {
-                kind,
-                name,
-                by,
-                instead,
-            } => write!(
-                f,
-                "{kind} {name} is there and belongs to {by}: {instead} is made instead"
-            ),
+            Self::NameTaken { taken, instead } => f.write_str(&taken.sentence(instead)),
             Self::RunsUntil { until } => write!(f, "runs until {until}"),
             Self::WaitsForRun { run } => write!(f, "waits for analysis {run}"),
             Self::RunsUntilTerminated => f.write_str("runs until somebody ends it"),
@@ -191,7 +185,7 @@ impl fmt::Display for Action {
             }
             Self::DeleteService { name } => write!(f, "delete  service {name}"),
             Self::CreateAnalysisRun { run } => {
-                write!(f, "analyse {}", name(&run.metadata))?;
+                write!(f, "analyse {}{}", name(&run.metadata), strictly(run))?;
                 run.spec.args.iter().try_for_each(|one| {
                     let value = one.value.as_deref().unwrap_or("from elsewhere");
                     write!(f, " {}={value}", one.name)

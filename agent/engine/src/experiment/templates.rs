@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use super::names::{name_of, owner, set_name};
 use super::pass::Pass;
 use super::{Action, Reason};
-use crate::claims::{NamedKind, Taken};
+use crate::claims::{NAME_TAKEN, NamedKind, Taken};
 use crate::plan::EventKind;
 
 impl Pass<'_> {
@@ -212,16 +212,12 @@ impl Pass<'_> {
     }
 
     pub(super) fn say_taken(&mut self, taken: &Taken, instead: String) {
-        let Taken { kind, name, by } = taken.clone();
-        let reason = Reason::NameTaken {
-            kind,
-            name,
-            by,
+        let message = taken.sentence(&instead);
+        self.event(EventKind::Warning, NAME_TAKEN, message, taken.name.clone());
+        self.reasons.push(Reason::NameTaken {
+            taken: taken.clone(),
             instead,
-        };
-        let message = reason.to_string();
-        self.event(EventKind::Warning, "NameTaken", message, taken.name.clone());
-        self.reasons.push(reason);
+        });
     }
 
     /// A state of a template, told of when it is another one.

@@ -87,6 +87,26 @@ fn every_bad_plan_of_an_experiment_is_named() {
         replica_set.metadata.labels = None;
     }
     broken.extend(seen(&start, &plan));
+    // A success of an owned one that was ended at once.
+    let mut owned = start.clone();
+    let owner = json!([{"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "web", "uid": "r", "controller": true}]);
+    owned.experiment.metadata.owner_references = serde_json::from_value(owner).unwrap();
+    owned.experiment.spec.terminate = Some(true);
+    let mut plan = reconcile(&owned);
+    assert_eq!(
+        plan.status.phase,
+        Some(AnalysisPhase::Inconclusive),
+        "{plan}"
+    );
+    plan.status.phase = Some(AnalysisPhase::Successful);
+    broken.extend(seen(&owned, &plan));
+    let mut withheld = start.clone();
+    withheld.leave = Leave::Withheld {
+        why: "no".to_owned(),
+    };
+    let found = seen(&withheld, &good);
+    assert!(!found.is_empty());
+    broken.extend(found);
     assert_eq!(broken, audit::RULES.into_iter().collect());
 }
 

@@ -177,6 +177,8 @@ pub struct Facts {
     pub first_deploy_free: bool,
     /// Digests whose release has passed (G10).
     pub passed: BTreeSet<ContentDigest>,
+    /// A person stopped the fleet: what is shown (G30).
+    pub stopped: Option<String>,
     /// Git has moved on since the permit's release: the hub speaks of another one.
     pub moved_on: bool,
     /// What somebody asked for.

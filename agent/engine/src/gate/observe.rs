@@ -83,6 +83,7 @@ pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView], bug: Bug)
             .collect(),
         first_deploy_free: observed.gate.first_deploy_free,
         passed: observed.gate.passed.clone(),
+        stopped: observed.gate.stopped.clone(),
         moved_on: hub.is_some_and(moved_on),
         waits_for: hub.and_then(waits_for),
     }

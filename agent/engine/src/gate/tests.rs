@@ -16,7 +16,7 @@ const RULES: [&str; 19] = [
     "G1", "G2", "G4", "G5", "G6", "G7", "G8", "G9", "G10", "G11", "G13", "G14", "G15", "G17",
     "G18", "G19", "G20", "G21", "G22",
 ];
-const RULES_TOO: [&str; 1] = ["G23"];
+const RULES_TOO: [&str; 2] = ["G23", "G30"];
 
 fn content(name: &str) -> ContentDigest {
     ContentDigest(format!("v1:{name}"))
@@ -61,6 +61,7 @@ fn base() -> Facts {
         gone: BTreeSet::new(),
         first_deploy_free: false,
         passed: BTreeSet::new(),
+        stopped: None,
         moved_on: false,
         verb: None,
         waits_for: Some("waiting for wave 2 of 3 (europe) of release checkout#42".into()),
@@ -132,6 +133,7 @@ fn facts(words: &str) -> Facts {
             "healthy" => facts.healthy = set(value),
             "gone" => facts.gone = set(value),
             "passed" => facts.passed = set(value),
+            "stopped" => facts.stopped = Some("stopped by ann: alarm".to_owned()),
             "free" => facts.first_deploy_free = true,
             "movedon" => facts.moved_on = true,
             "silent" => facts.waits_for = None,

@@ -124,7 +124,7 @@ impl Pass<'_> {
         }
     }
 
-    fn find_run(&self, name: &str) -> Option<&AnalysisRun> {
+    pub(super) fn find_run(&self, name: &str) -> Option<&AnalysisRun> {
         let mut all = self.observed.analysis_runs.iter();
         all.find(|run| run.metadata.name.as_deref() == Some(name))
     }
@@ -181,6 +181,9 @@ impl Pass<'_> {
         let Some(run) = self.find_run(&name).map(view) else {
             return;
         };
+        if self.was_ended(kind) {
+            return;
+        }
         self.note_run(kind, &run);
         match run.phase {
             AnalysisPhase::Failed | AnalysisPhase::Error => {

@@ -44,10 +44,10 @@ impl Pass<'_> {
         }
     }
 
-    /// Somebody has let an unclear run pass: the next one is another. The background leaves the sign of it to the present
-    /// step, whose pause was lifted with this one.
+    /// Somebody has let an unclear run pass, or what is there was ended while nothing waited for it: the next one is
+    /// another. The background leaves the sign of it to the present step, whose pause was lifted with this one.
     pub fn resume_run(&mut self, kind: RunKind) {
-        if !self.resumed_after_inconclusive(kind) {
+        if !self.was_ended(kind) && !self.resumed_after_inconclusive(kind) {
             return;
         }
         match kind {

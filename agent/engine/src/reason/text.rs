@@ -92,7 +92,7 @@ impl fmt::Display for Reason {
                 "experiment {experiment} is inconclusive: somebody has to decide"
             ),
             Self::ExperimentWaits { name, why } => {
-                write!(f, "experiment {name} is not made yet: {why}")
+                write!(f, "experiment {name} does not begin yet: {why}")
             }
             Self::FastRollback => {
                 f.write_str("the version was stable a moment ago and still has its pods")
@@ -184,17 +184,7 @@ impl fmt::Display for Reason {
             Self::StaysUntil { name, until } => {
                 write!(f, "{name} keeps its pods without traffic until {until}")
             }
-            Self::NameTaken {
-                kind,
-                name,
-                by,
-                instead,
-            } => {
-                write!(
-                    f,
-                    "{kind} {name} is there and belongs to {by}: {instead} is made instead; delete the other if nobody needs it"
-                )
-            }
+            Self::NameTaken { taken, instead } => f.write_str(&taken.sentence(instead)),
             Self::ServiceWaits {
                 service,
                 name,

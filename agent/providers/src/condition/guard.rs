@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::element::owned;
+use super::fields;
 use super::functions::{INSIDE, is_function};
 use super::samples::FIELDS;
 use super::token::{Kind, Token, split};
@@ -88,7 +89,9 @@ pub fn guard(source: &str, numeric: bool) -> Result<String, Refusal> {
         return Err(Refusal::TooDeep);
     }
     check_names(&tokens)?;
-    check_fields(&tokens, &partners)?;
+    if let Some(field) = fields::unknown(&tokens, &partners) {
+        return Err(Refusal::UnknownField(field));
+    }
     check_ranges(&tokens)?;
     if numeric {
         check_kinds(&tokens, &partners)?;
@@ -131,7 +134,7 @@ fn partners(tokens: &[Token<'_>]) -> Result<Vec<Option<usize>>, Refusal> {
     }
 }
 
-fn text_at<'a>(tokens: &[Token<'a>], at: Option<usize>) -> &'a str {
+pub(super) fn text_at<'a>(tokens: &[Token<'a>], at: Option<usize>) -> &'a str {
     at.and_then(|at| tokens.get(at))
         .map_or("", |token| token.text)
 }
@@ -159,25 +162,6 @@ fn check_names(tokens: &[Token<'_>]) -> Result<(), Refusal> {
             }
         } else {
             return Err(Refusal::UnknownName(token.text.to_owned()));
-        }
-    }
-    Ok(())
-}
-
-/// A misspelled field would be nil, and nil is unequal to everything.
-fn check_fields(tokens: &[Token<'_>], partners: &[Option<usize>]) -> Result<(), Refusal> {
-    for (index, _) in tokens
-        .iter()
-        .enumerate()
-        .filter(|(_, token)| token.text == "mannWhitney")
-    {
-        let close = partners.get(index.saturating_add(1)).copied().flatten();
-        let Some(dot) = close.map(|close| close.saturating_add(1)) else {
-            continue;
-        };
-        let field = text_at(tokens, Some(dot.saturating_add(1)));
-        if matches!(text_at(tokens, Some(dot)), "." | "?.") && !FIELDS.contains(&field) {
-            return Err(Refusal::UnknownField(field.to_owned()));
         }
     }
     Ok(())
@@ -305,7 +289,7 @@ fn gap<'a>(source: &'a str, tokens: &[Token<'_>], index: usize) -> &'a str {
 }
 
 /// Where the operand of a bracket at `index` begins; `None` when the bracket makes a list.
-fn operand(
+pub(super) fn operand(
     tokens: &[Token<'_>],
     partners: &[Option<usize>],
     index: usize,

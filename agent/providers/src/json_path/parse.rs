@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Filter, MAX_BYTES, MAX_DEPTH, Node, Operator, Step};
+use crate::rest::take;
 
 type Parsed<T> = Result<T, &'static str>;
 
@@ -299,17 +300,9 @@ impl<'a> Cursor<'a> {
         self.rest = self.rest.trim_start_matches([' ', '\t']);
     }
 
-    fn take(&mut self, length: usize) -> &'a str {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .unwrap_or((self.rest, ""));
-        self.rest = rest;
-        taken
-    }
-
     fn take_until(&mut self, ends: impl Fn(char) -> bool) -> &'a str {
-        self.take(self.rest.find(ends).unwrap_or(self.rest.len()))
+        let length = self.rest.find(ends).unwrap_or(self.rest.len());
+        take(&mut self.rest, length)
     }
 
     /// Up to a character outside of quotes.
@@ -325,12 +318,12 @@ impl<'a> Cursor<'a> {
             } else if open.is_none() && matches!(c, '"' | '\'') {
                 open = Some(c);
             } else if open.is_none() && ends(c) {
-                return Ok(self.take(at));
+                return Ok(take(&mut self.rest, at));
             }
         }
         if open.is_some() {
             return Err("a quote is not closed");
         }
-        Ok(self.take(self.rest.len()))
+        Ok(std::mem::take(&mut self.rest))
     }
 }

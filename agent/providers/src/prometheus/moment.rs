@@ -7,6 +7,8 @@
 use agent_api::duration;
 use jiff::{SignedDuration, Timestamp, civil};
 
+use crate::rest::take;
+
 /// Longest expression.
 const MAX_BYTES: usize = 512;
 /// Deepest nesting.
@@ -173,16 +175,8 @@ impl<'a> Reader<'a> {
     fn word(&mut self) -> &'a str {
         self.blank();
         let length = self.rest.find(|c: char| !c.is_ascii_alphanumeric());
-        self.take(length.unwrap_or(self.rest.len()))
-    }
-
-    fn take(&mut self, length: usize) -> &'a str {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .unwrap_or((self.rest, ""));
-        self.rest = rest;
-        taken
+        let length = length.unwrap_or(self.rest.len());
+        take(&mut self.rest, length)
     }
 
     fn text(&mut self) -> Result<&'a str, Error> {
@@ -190,8 +184,8 @@ impl<'a> Reader<'a> {
         let quote = ["\"", "'", "`"].into_iter().find(|quote| self.eat(quote));
         let quote = quote.ok_or_else(|| unclosed.clone())?;
         let length = self.rest.find(quote).ok_or(unclosed)?;
-        let text = self.take(length);
-        self.take(quote.len());
+        let text = take(&mut self.rest, length);
+        take(&mut self.rest, quote.len());
         Ok(text)
     }
 }

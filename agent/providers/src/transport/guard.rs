@@ -11,6 +11,8 @@ use std::sync::Arc;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::names::Names;
+
 /// What may be asked beyond public and private addresses. Link-local addresses, where clouds keep their credentials,
 /// multicast and unspecified ones never may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -207,13 +209,13 @@ impl Lookup for System {
 pub(super) struct Filtered {
     /// What may be asked.
     pub guard: Guard,
-    /// Where names are looked up.
-    pub lookup: Arc<dyn Lookup>,
+    /// Look-ups under way.
+    pub names: Arc<Names>,
 }
 
 impl Resolve for Filtered {
     fn resolve(&self, name: Name) -> Resolving {
-        let (guard, found) = (self.guard, self.lookup.lookup(name.as_str()));
+        let (guard, found) = (self.guard, self.names.find(name.as_str()));
         Box::pin(async move {
             let mut refused = None;
             let mut allowed = Vec::new();

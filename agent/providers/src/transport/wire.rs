@@ -14,10 +14,14 @@ use reqwest::{Certificate, Response};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::guard::{Filtered, Guard};
+use super::names::Names;
+use super::room::{FREE, Full, Room};
 use super::{Answer, Body, Error, Method, Request, Settings, host};
 
 /// Largest answer, in bytes after decompression: the value of a metric is a few numbers.
 pub(super) const MAX_BODY: usize = 1 << 20;
+/// By how much the room for an answer grows at a time; what is free is the first step.
+const STEP: usize = FREE;
 /// Most redirects inside one origin.
 const MAX_REDIRECTS: usize = 3;
 /// How long a connection may take to come up, within the request's own limit.
@@ -71,6 +75,8 @@ impl Purpose {
 pub(crate) struct Wire {
     settings: Settings,
     authorities: Vec<Certificate>,
+    names: Arc<Names>,
+    pub(super) room: Room,
     /// Each made when first needed; a handful, as purposes are.
     clients: Mutex<HashMap<Purpose, reqwest::Client>>,
 }
@@ -87,6 +93,8 @@ impl Wire {
             return Err(Error::Authorities("it has no certificate".to_owned()));
         }
         Ok(Self {
+            names: Arc::new(Names::new(Arc::clone(&settings.lookup))),
+            room: Room::default(),
             settings,
             authorities,
             clients: Mutex::default(),
@@ -113,7 +121,7 @@ impl Wire {
                 Err(error) => return Err(failed(request, error)),
             }
         };
-        read(request, response).await
+        self.read(request, response).await
     }
 
     fn guard(&self, purpose: Purpose) -> Guard {
@@ -138,7 +146,7 @@ impl Wire {
             })
             .dns_resolver(Arc::new(Filtered {
                 guard,
-                lookup: Arc::clone(&self.settings.lookup),
+                names: Arc::clone(&self.names),
             }))
             .tls_certs_merge(self.authorities.clone())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -148,6 +156,41 @@ impl Wire {
             .map_err(|error| Error::Client(chain(error)))?;
         clients.insert(purpose, client.clone());
         Ok(client)
+    }
+
+    /// The room is the body's until it is whole. It is parsed within the same step of its task, of which as many go at a time
+    /// as there are cores.
+    async fn read(&self, request: &Request, mut response: Response) -> Result<Answer, Error> {
+        let too_large = || Error::TooLarge {
+            host: host(&request.url),
+        };
+        let status = response.status().as_u16();
+        let announced = response.content_length().unwrap_or(0);
+        if usize::try_from(announced).map_or(true, |length| length > MAX_BODY) {
+            return Err(too_large());
+        }
+        let mut room = self.room.answer(request.timeout);
+        let mut body = Vec::new();
+        loop {
+            let chunk = response.chunk().await;
+            let Some(chunk) = chunk.map_err(|error| failed(request, error))? else {
+                return Ok(Answer { status, body });
+            };
+            let size = body.len().saturating_add(chunk.len());
+            if size > MAX_BODY {
+                return Err(too_large());
+            }
+            if size > body.capacity() {
+                // In steps, or an answer of one byte a chunk would be copied as often as it has bytes.
+                let capacity = size.next_multiple_of(STEP);
+                let grown = room.grow_to(capacity).await;
+                grown.map_err(|Full| Error::NoRoom {
+                    host: host(&request.url),
+                })?;
+                body.reserve_exact(capacity.saturating_sub(body.len()));
+            }
+            body.extend_from_slice(&chunk);
+        }
     }
 }
 
@@ -169,28 +212,6 @@ fn build(
         }
     };
     builder.headers(headers)
-}
-
-async fn read(request: &Request, mut response: Response) -> Result<Answer, Error> {
-    let too_large = || Error::TooLarge {
-        host: host(&request.url),
-    };
-    let status = response.status().as_u16();
-    let announced = response.content_length().unwrap_or(0);
-    if usize::try_from(announced).map_or(true, |length| length > MAX_BODY) {
-        return Err(too_large());
-    }
-    let mut body = Vec::new();
-    loop {
-        let chunk = response.chunk().await;
-        let Some(chunk) = chunk.map_err(|error| failed(request, error))? else {
-            return Ok(Answer { status, body });
-        };
-        if body.len().saturating_add(chunk.len()) > MAX_BODY {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
-    }
 }
 
 /// Whether the request changes nothing and the connection was closed before a byte of an answer.

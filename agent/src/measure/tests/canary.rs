@@ -180,6 +180,7 @@ async fn repeated(provider: &Value) -> bool {
         finished,
         in_flight,
         bad_conditions: BTreeMap::new(),
+        told: agent_engine::analysis::Told::NoOwner,
     });
     holds_none("the plan", &format!("{plan:?}"));
     let status = serde_json::to_string(&plan.status).unwrap();

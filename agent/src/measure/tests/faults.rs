@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 
-const GOOD: &str = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"0.98"]}]}}"#;
+pub const GOOD: &str = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"0.98"]}]}}"#;
 
 /// F46. As many as one server may be asked at a time, and some more, wait for it; a run that asks another is on time.
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn scripted(script: Vec<(u16, String)>) -> String {
 }
 
 /// Leads a run to its end; the clock goes on to whatever time the engine asks for.
-async fn led(world: &World, metric: serde_json::Value) -> AnalysisRunStatus {
+pub async fn led(world: &World, metric: serde_json::Value) -> AnalysisRunStatus {
     let mut run: AnalysisRun = serde_json::from_value(json!({
         "metadata": {"name": "run", "namespace": "shop", "uid": "uid"},
         "spec": {"metrics": [metric]},
@@ -81,6 +81,7 @@ async fn led(world: &World, metric: serde_json::Value) -> AnalysisRunStatus {
             finished,
             in_flight,
             bad_conditions: BTreeMap::new(),
+            told: agent_engine::analysis::Told::NoOwner,
         });
         world.measurer.settle(&world.run, count);
         if plan.status.phase.is_some_and(AnalysisPhase::is_completed) {

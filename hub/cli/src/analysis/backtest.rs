@@ -19,7 +19,7 @@ use super::subject::{Loaded, load};
 use super::{NAMESPACE, asker};
 use crate::args::Look;
 use crate::args::analysis::Backtest;
-use crate::failure::{Answer, Failure};
+use crate::failure::{Answer, Failure, UNKNOWN};
 
 /// Time between two starts when no metric has an interval.
 const DEFAULT_STEP: SignedDuration = SignedDuration::from_secs(60);
@@ -32,18 +32,17 @@ const FEWEST_POINTS: usize = 10;
 pub async fn run(look: Look, args: &Backtest) -> Result<Answer, Failure> {
     let Loaded { run, secrets } = load(&args.subject)?;
     let mut spec = run.spec;
-    secrets.check(&spec)?;
-    let mut left_out = Vec::new();
-    let mut metrics = Vec::new();
+    let (mut left_out, mut metrics) = (Vec::new(), Vec::new());
     let strict = is_strict(&run.metadata).then_some(true);
     for metric in &spec.metrics {
+        if let Some(why) = why_not(metric) {
+            left_out.push((metric.name.clone(), why));
+            continue;
+        }
         let mut metric =
             resolved(metric, &spec.args).map_err(|error| Failure::Problems(error.to_string()))?;
         metric.strict = metric.strict.or(strict);
-        match why_not(&metric) {
-            Some(why) => left_out.push((metric.name, why)),
-            None => metrics.push(metric),
-        }
+        metrics.push(metric);
     }
     if metrics.is_empty() {
         let lines: Vec<String> = left_out
@@ -55,6 +54,9 @@ pub async fn run(look: Look, args: &Backtest) -> Result<Answer, Failure> {
             lines.join("; ")
         )));
     }
+    // Of a metric that has no history no secret is needed.
+    spec.metrics.retain(|metric| why_not(metric).is_none());
+    secrets.check(&spec)?;
     override_conditions(&mut metrics, args)?;
     let grid = grid(&metrics, args, Timestamp::now())?;
     let asker = asker(&args.subject, &secrets);
@@ -88,9 +90,11 @@ pub async fn run(look: Look, args: &Backtest) -> Result<Answer, Failure> {
     };
     let endings = replay.all();
     let name = run.metadata.name.unwrap_or_default();
-    Ok(Answer::ok(
-        Report::new(name, grid, &endings, reports, left_out).print(look),
-    ))
+    let report = Report::new(name, grid, &endings, reports, left_out);
+    Ok(Answer {
+        text: report.print(look),
+        code: if report.is_empty() { UNKNOWN } else { 0 },
+    })
 }
 
 /// Why a metric has no history to replay.
@@ -163,9 +167,15 @@ fn grid(metrics: &[Metric], args: &Backtest, now: Timestamp) -> Result<Grid, Fai
         }
     };
     if step > since {
-        return Err(Failure::Usage(
-            "--step is longer than --since: take a shorter step".to_owned(),
-        ));
+        let [step, since] = [step, since].map(SignedDuration::from_secs);
+        return Err(Failure::Usage(match args.step {
+            Some(_) => {
+                format!("--step {step:#} is longer than --since {since:#}: take a shorter step")
+            }
+            None => format!(
+                "--since {since:#} is shorter than the {step:#} between two measurements: look back further, or add a shorter --step"
+            ),
+        }));
     }
     let from = to.as_second().saturating_sub(since);
     Ok(Grid::new(from, to.as_second(), step))
@@ -190,7 +200,7 @@ async fn history(
     let first = transport
         .send(&request)
         .await
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| unanswered(&request, &error))?;
     let (kind, _) =
         prometheus::parse(first.status, &first.body).map_err(|error| error.to_string())?;
     let scalar = matches!(kind, MetricValue::Scalar(_));
@@ -206,10 +216,21 @@ async fn history(
                 let halves = part.parts(part.count.div_ceil(2));
                 open.extend(halves.into_iter().rev());
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(unanswered(&request, &error)),
         }
     }
     Ok(history)
+}
+
+/// Why there is no answer: of a server that is not reached only the last cause says something to a person.
+fn unanswered(request: &Request, error: &transport::Error) -> String {
+    let transport::Error::Failed { host, reason } = error else {
+        return error.to_string();
+    };
+    let port = request.url.port_or_known_default();
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    let cause = reason.rsplit(": ").next().unwrap_or(reason);
+    format!("{host}{port} cannot be reached: {cause}; look whether it runs and at the address")
 }
 
 /// The same question over a range.

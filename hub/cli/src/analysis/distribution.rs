@@ -56,11 +56,57 @@ impl Distribution {
     }
 }
 
-/// Numbers that a condition compares something with: those right after `<`, `<=`, `>` or `>=`, each once.
+/// Functions that only read the value as a number.
+const READS: [&str; 4] = ["", "asFloat", "asInt", "default"];
+
+/// Whether a condition's text ends with the value itself, or an element of it: not with its length or a sum.
+fn ends_with_value(text: &str) -> bool {
+    let text = text.trim_end();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '#';
+    let (before, last) = match text.char_indices().next_back() {
+        Some((_, ']')) => (text.rfind('['), ']'),
+        Some((_, ')')) => (opening(text), ')'),
+        Some(_) => (Some(text.len()), ' '),
+        None => return false,
+    };
+    let Some(head) = before.and_then(|at| text.get(..at)) else {
+        return false;
+    };
+    let start = head.trim_end_matches(is_word).len();
+    let word = head.get(start..).unwrap_or_default();
+    if last != ')' {
+        return word == "result" || word == "#";
+    }
+    let inner = text.get(head.len()..).unwrap_or_default();
+    let inner = inner.trim_start_matches('(').trim_end_matches(')');
+    let first = inner.split(',').next().unwrap_or_default();
+    READS.contains(&word) && ends_with_value(first)
+}
+
+/// Where the bracket begins that a text ends with.
+fn opening(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices().rev() {
+        match c {
+            ')' => depth = depth.saturating_add(1),
+            '(' => depth = depth.saturating_sub(1),
+            _ => continue,
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// Numbers that a condition compares the value with: those right after `<`, `<=`, `>` or `>=`, each once.
 pub fn thresholds(condition: &str) -> Vec<f64> {
     let mut found = Vec::new();
     for (at, _) in condition.match_indices(['<', '>']) {
-        let rest = condition.get(at..).unwrap_or_default();
+        let (left, rest) = condition.split_at_checked(at).unwrap_or_default();
+        if !ends_with_value(left) {
+            continue;
+        }
         let rest = rest.trim_start_matches(['<', '>', '=']).trim_start();
         let end = rest
             .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | 'e' | '_')))
@@ -98,7 +144,17 @@ mod tests {
     fn numbers_in_conditions() {
         for (condition, found) in [
             ("result[0] < 0.3", vec![0.3]),
-            ("result[0]>=-1e-3 and len(result) > 0", vec![-0.001, 0.0]),
+            ("result[0]>=-1e-3 and len(result) > 0", vec![-0.001]),
+            ("len(result) > 0 && result[0] < 0.95", vec![0.95]),
+            (
+                "max(result) > 3 or sum(result) > 4 or len(result)>1",
+                vec![],
+            ),
+            (
+                "asFloat(result.p) < 2 and default(result[0], 0) > 1",
+                vec![1.0],
+            ),
+            ("result > 7", vec![7.0]),
             ("all(result, # <= 1_000) || result[0] <= 1000", vec![1000.0]),
             ("result[0] == 5", vec![]),
             ("result[0] > result[1]", vec![]),

@@ -79,7 +79,7 @@ pub enum Error {
         quote: String,
     },
     /// It cannot be read.
-    #[error("prometheus' answer cannot be read: {0}")]
+    #[error("prometheus' answer cannot be read: {0}; look at what answers at its address")]
     Unreadable(String),
     /// Too much.
     #[error(
@@ -133,7 +133,11 @@ impl History {
         let ok = (200..300).contains(&status);
         let reply: Reply = match serde_json::from_slice(body) {
             Ok(reply) => reply,
-            Err(error) if ok => return Err(Error::Unreadable(error.to_string())),
+            Err(_) if ok => {
+                return Err(Error::Unreadable(
+                    "it is not the JSON of a Prometheus".to_owned(),
+                ));
+            }
             Err(_) => return Err(refused(status, &String::from_utf8_lossy(body))),
         };
         let Some(data) = reply.data.filter(|_| ok && reply.status == "success") else {

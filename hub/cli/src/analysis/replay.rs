@@ -1,7 +1,7 @@
 //! Runs replayed over a history. In: a run's spec, the history of its metrics. Out: how a run started at each moment would have
 //! ended, and why. It must not decide: the agent's engine does, told the time of the history.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunSpec, Metric};
 use agent_engine::analysis::{Action, Finished, Observed, reconcile};
@@ -137,8 +137,9 @@ impl Replay<'_> {
                 now,
                 run: run.clone(),
                 finished: std::mem::take(&mut finished),
-                in_flight: BTreeSet::new(),
+                in_flight: BTreeMap::new(),
                 bad_conditions: BTreeMap::new(),
+                told: agent_engine::analysis::Told::NoOwner,
             });
             run.status = Some(plan.status);
             if let Some(ending) = self.ending(&run, started, now) {

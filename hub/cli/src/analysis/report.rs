@@ -81,7 +81,10 @@ impl MetricReport {
             let below = self.distribution.below(*number);
             let below = below.map_or_else(
                 || "-".to_owned(),
-                |below| format!("{} %", rounded(below * 100.0)),
+                |below| {
+                    let below = below * 100.0;
+                    format!("{below:.1} % of {}", self.distribution.count())
+                },
             );
             vec![
                 self.name.clone(),
@@ -154,6 +157,11 @@ impl Report {
         }
     }
 
+    /// Whether it says nothing: no run ended within the history, or no metric has a value anywhere.
+    pub fn is_empty(&self) -> bool {
+        self.runs == 0 || self.metrics.iter().all(|one| one.empty == one.moments)
+    }
+
     /// For people or for programs.
     pub fn print(&self, look: Look) -> String {
         match look.output {
@@ -172,18 +180,7 @@ impl Report {
             SignedDuration::from_secs(self.every),
             SignedDuration::from_secs(self.grid.step),
         );
-        for (name, why) in &self.left_out {
-            text.push_str(&format!("metric {name:?} {why}: left out\n"));
-        }
-        if self.runs == 0 {
-            text.push_str("no run would have ended within the history: take a longer --since or a shorter --run-for\n");
-        }
-        for metric in self.metrics.iter().filter(|one| one.empty == one.moments) {
-            text.push_str(&format!(
-                "metric {:?} has no value anywhere in this history: look at its query and its arguments\n",
-                metric.name
-            ));
-        }
+        text.push_str(&self.hints());
         let verdicts = PHASES.iter().zip(self.verdicts).map(|(phase, count)| {
             vec![
                 phase.to_string(),
@@ -223,6 +220,31 @@ impl Report {
         if !places.is_empty() {
             let header = ["METRIC", "CONDITION", "THRESHOLD", "VALUES BELOW IT"];
             text.push_str(&format!("\n{}", table(look, &header, places)));
+        }
+        text
+    }
+
+    /// What has to be known before the numbers are read.
+    fn hints(&self) -> String {
+        let mut text = String::new();
+        for (name, why) in &self.left_out {
+            text.push_str(&format!("metric {name:?} {why}: left out\n"));
+        }
+        if self.runs == 0 {
+            text.push_str("no run would have ended within the history: take a longer --since or a shorter --run-for\n");
+        }
+        for metric in self.metrics.iter().filter(|one| one.empty == one.moments) {
+            text.push_str(&format!(
+                "metric {:?} has no value anywhere in this history: look at its query and its arguments\n",
+                metric.name
+            ));
+        }
+        let partly = |one: &&MetricReport| one.empty > 0 && one.empty < one.moments;
+        for metric in self.metrics.iter().filter(partly) {
+            text.push_str(&format!(
+                "metric {:?} has no value at {} of {} points: these are judged too, but count in no quantile and no share of values\n",
+                metric.name, metric.empty, metric.moments
+            ));
         }
         text
     }

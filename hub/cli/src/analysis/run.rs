@@ -1,7 +1,7 @@
 //! `groundswell analysis run`. In: a run, the clock, providers' answers. Out: each measurement as it is made, and the verdict.
 //! It must not decide what to measure or how it ends: the agent's engine does.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use agent_api::analysis::{Argument, DryRun, SecretKeyRef};
@@ -14,12 +14,13 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::show::{Show, verdict};
+use super::show::{Show, verdict, warn};
 use super::subject::{Loaded, load};
 use super::{NAMESPACE, asker};
 use crate::args::Look;
 use crate::args::analysis::Run;
 use crate::failure::{Answer, Failure};
+use crate::lint::analysis::cannot_fail;
 
 /// Finished measurements that wait to be looked at: one for each metric is under way at most.
 const WAITING: usize = 64;
@@ -30,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub async fn run(look: Look, args: &Run) -> Result<Answer, Failure> {
     let Loaded { mut run, secrets } = load(&args.subject)?;
     change(&mut run, args);
-    check(&run)?;
+    let doubts = check(&run)?;
     secrets.check(&run.spec)?;
     let (sender, finished) = mpsc::channel(WAITING);
     let measuring = Measuring {
@@ -39,9 +40,54 @@ pub async fn run(look: Look, args: &Run) -> Result<Answer, Failure> {
         sender,
         tasks: HashMap::new(),
     };
+    for doubt in doubts {
+        warn(&doubt);
+    }
     let mut show = Show::new(look, &run);
-    let interrupted = lead(&mut run, measuring, finished, &mut show).await;
-    Ok(verdict(look, &run, interrupted))
+    let open = lead(&mut run, measuring, finished, &mut show).await;
+    let unfinished = open.is_some_and(|open| reopen(&mut run, &open));
+    Ok(verdict(look, &run, unfinished))
+}
+
+/// The engine takes a metric that was ended from outside for successful, as in a cluster, where the step that asked is over
+/// too. Here a person asked, and there is no verdict: the phase of such a metric, and of the run, stays Running. Whether
+/// that is so.
+fn reopen(run: &mut AnalysisRun, open: &BTreeSet<String>) -> bool {
+    // The object that is printed can be measured again.
+    run.spec.terminate = None;
+    let Some(status) = &mut run.status else {
+        return true;
+    };
+    if status.phase != Some(AnalysisPhase::Successful) {
+        return false;
+    }
+    let mut unfinished = false;
+    for result in &mut status.metric_results {
+        if open.contains(&result.name) && result.phase == Some(AnalysisPhase::Successful) {
+            result.phase = Some(AnalysisPhase::Running);
+            result.message = Some("interrupted".to_owned());
+            unfinished = true;
+        }
+    }
+    let measured = |name: &String| status.metric_results.iter().any(|one| one.name == *name);
+    unfinished |= !open.iter().all(measured);
+    if unfinished {
+        status.phase = Some(AnalysisPhase::Running);
+        status.message = Some("interrupted before the verdict".to_owned());
+        status.run_summary = None;
+    }
+    unfinished
+}
+
+/// The metrics that have no verdict of their own yet.
+fn open(run: &AnalysisRun) -> BTreeSet<String> {
+    let status = run.status.iter().flat_map(|status| &status.metric_results);
+    let done: BTreeSet<&String> = status
+        .filter(|result| result.phase.is_some_and(AnalysisPhase::is_completed))
+        .map(|result| &result.name)
+        .collect();
+    let names = run.spec.metrics.iter().map(|metric| &metric.name);
+    names.filter(|name| !done.contains(name)).cloned().collect()
 }
 
 /// What the command line says otherwise.
@@ -65,9 +111,9 @@ fn change(run: &mut AnalysisRun, args: &Run) {
     }));
 }
 
-/// Refuses what the engine would, and what needs a cluster.
-fn check(run: &AnalysisRun) -> Result<(), Failure> {
-    let mut filled = Vec::new();
+/// Refuses what the engine would, and what needs a cluster; says what is probably not meant.
+fn check(run: &AnalysisRun) -> Result<Vec<String>, Failure> {
+    let (mut filled, mut doubts) = (Vec::new(), Vec::new());
     for metric in &run.spec.metrics {
         if metric.provider.job.is_some() {
             return Err(Failure::Usage(format!(
@@ -77,11 +123,13 @@ fn check(run: &AnalysisRun) -> Result<(), Failure> {
         }
         let metric = resolved(metric, &run.spec.args)
             .map_err(|error| Failure::Problems(error.to_string()))?;
+        let doubt = cannot_fail(&metric);
+        doubts.extend(doubt.map(|why| format!("metric {:?} {why}", metric.name)));
         filled.push(metric);
     }
     let problems = validate_metrics(&filled, Ending::MayRunOn);
     if problems.is_empty() {
-        return Ok(());
+        return Ok(doubts);
     }
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     Err(Failure::Problems(lines.join("\n")))
@@ -93,26 +141,28 @@ struct Measuring {
     /// Some of them come from Secrets.
     args: Vec<Argument>,
     sender: mpsc::Sender<Finished>,
-    tasks: HashMap<String, AbortHandle>,
+    /// Each with the time at which it was asked.
+    tasks: HashMap<String, (AbortHandle, Timestamp)>,
 }
 
-/// Goes on until the run is over; whether it was ended from the keyboard.
+/// Goes on until the run is over; the metrics without a verdict when it was ended from the keyboard.
 async fn lead(
     run: &mut AnalysisRun,
     mut measuring: Measuring,
     mut finished: mpsc::Receiver<Finished>,
     show: &mut Show,
-) -> bool {
+) -> Option<BTreeSet<String>> {
     let mut fresh = Vec::new();
-    let mut interrupted = false;
+    let mut interrupted = None;
     loop {
         let now = Timestamp::now();
         let observed = Observed {
             now,
             run: run.clone(),
             finished: std::mem::take(&mut fresh),
-            in_flight: measuring.tasks.keys().cloned().collect::<BTreeSet<_>>(),
+            in_flight: measuring.in_flight(),
             bad_conditions: condition::refused(conditions::of_run(run)),
+            told: agent_engine::analysis::Told::NoOwner,
         };
         let Plan {
             actions,
@@ -141,8 +191,8 @@ async fn lead(
                 }
             }
             () = tokio::time::sleep(wait) => {}
-            _ = tokio::signal::ctrl_c(), if !interrupted => {
-                interrupted = true;
+            _ = tokio::signal::ctrl_c(), if interrupted.is_none() => {
+                interrupted = Some(open(run));
                 run.spec.terminate = Some(true);
             }
         }
@@ -151,6 +201,13 @@ async fn lead(
 }
 
 impl Measuring {
+    fn in_flight(&self) -> BTreeMap<String, Option<Timestamp>> {
+        let tasks = self.tasks.iter();
+        tasks
+            .map(|(metric, (_, asked))| (metric.clone(), Some(*asked)))
+            .collect()
+    }
+
     fn act(&mut self, action: Action) {
         match action {
             Action::Measure { resolved, .. } => self.start(*resolved, None),
@@ -160,7 +217,7 @@ impl Measuring {
                 ..
             } => self.start(*resolved, Some(*measurement)),
             Action::Cancel { metric } => {
-                if let Some(task) = self.tasks.remove(&metric) {
+                if let Some((task, _)) = self.tasks.remove(&metric) {
                     task.abort();
                 }
             }
@@ -178,7 +235,8 @@ impl Measuring {
             // Nobody listens any more when the run is over.
             let _ = sender.send(finished).await;
         });
-        self.tasks.insert(name, task.abort_handle());
+        let begun = (task.abort_handle(), Timestamp::now());
+        self.tasks.insert(name, begun);
     }
 }
 

@@ -77,9 +77,10 @@ fn texts(manifest: &Manifest, field: &str) -> Vec<(String, String)> {
 
 fn content(name: &str, source: &str) -> Result<SecretString, Failure> {
     if let Some(path) = source.strip_prefix('@') {
-        let read = std::fs::read_to_string(path).map_err(|source| Failure::File {
-            path: path.to_owned(),
-            source,
+        let read = std::fs::read_to_string(path).map_err(|error| {
+            Failure::Usage(format!(
+                "--secret {name}: cannot read {path}: {error}; name the file that holds the secret after @"
+            ))
         })?;
         // Editors end files with a line feed, which no key has.
         return Ok(read.trim_end_matches(['\n', '\r']).to_owned().into());

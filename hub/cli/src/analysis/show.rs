@@ -81,8 +81,14 @@ fn short(value: &str) -> String {
     format!("{kept}…")
 }
 
-/// The end of a run.
-pub fn verdict(look: Look, run: &AnalysisRun, interrupted: bool) -> Answer {
+/// Says what is probably not meant, beside the output.
+pub fn warn(what: &str) {
+    // Nobody reads it when stderr is closed.
+    let _ = std::io::stderr().write_all(format!("warning: {what}\n").as_bytes());
+}
+
+/// The end of a run; `unfinished` when it was ended from the keyboard before there was a verdict.
+pub fn verdict(look: Look, run: &AnalysisRun, unfinished: bool) -> Answer {
     let status = run.status.clone().unwrap_or_default();
     let phase = status.phase.unwrap_or_default();
     let text = match look.output {
@@ -100,6 +106,13 @@ pub fn verdict(look: Look, run: &AnalysisRun, interrupted: bool) -> Answer {
                 "MESSAGE",
             ];
             let mut text = format!("\n{}", table(look, &header, rows));
+            if unfinished {
+                text.push_str("\nno verdict: interrupted before there was one\n");
+                return Answer {
+                    text,
+                    code: failure::INTERRUPTED,
+                };
+            }
             let why = status
                 .message
                 .map(|why| format!(": {why}"))
@@ -109,7 +122,7 @@ pub fn verdict(look: Look, run: &AnalysisRun, interrupted: bool) -> Answer {
         }
     };
     let code = match phase {
-        AnalysisPhase::Successful if interrupted => failure::INTERRUPTED,
+        AnalysisPhase::Running if unfinished => failure::INTERRUPTED,
         AnalysisPhase::Successful => 0,
         AnalysisPhase::Failed => failure::DEGRADED,
         AnalysisPhase::Inconclusive => failure::NEEDS_APPROVAL,

@@ -179,12 +179,21 @@ fn roots(templates: &Templates, wanted: &[String]) -> Result<Vec<TemplateKey>, F
         if found.len() == before {
             let names: Vec<&str> = templates.keys().map(|key| key.name.as_str()).collect();
             return Err(Failure::Usage(format!(
-                "--template {name}: the files have {}",
-                names.join(", ")
+                "--template {name}: there is no template {name}; {}",
+                there_are(&names)
             )));
         }
     }
     Ok(found)
+}
+
+/// The names that could have been meant.
+fn there_are(names: &[&str]) -> String {
+    match names {
+        [] => "there is none".to_owned(),
+        [one] => format!("there is {one}"),
+        [_, ..] => format!("there are {}", names.join(", ")),
+    }
 }
 
 /// All arguments of the templates.
@@ -276,8 +285,8 @@ fn choose(spec: &mut AnalysisRunSpec, wanted: &[String]) -> Result<(), Failure> 
         if !spec.metrics.iter().any(|metric| metric.name == *name) {
             let names: Vec<&str> = spec.metrics.iter().map(|one| one.name.as_str()).collect();
             return Err(Failure::Usage(format!(
-                "--metric {name}: there are {}",
-                names.join(", ")
+                "--metric {name}: there is no metric {name}; {}",
+                there_are(&names)
             )));
         }
     }

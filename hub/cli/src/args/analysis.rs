@@ -23,6 +23,10 @@ pub enum AnalysisCommand {
     )]
     Run(Run),
     /// Replay a Prometheus' history: when would it have failed?
+    #[command(
+        after_help = "Exit codes: 0 the history was replayed, whatever the verdicts (a program reads them with -o json), 1 it could \
+                      not be read, 2 usage, 4 no value or no run in this history"
+    )]
     Backtest(Backtest),
 }
 
@@ -63,7 +67,7 @@ pub struct Run {
     #[arg(long, value_name = "NAME")]
     pub dry_run_metric: Vec<String>,
     /// How many measurements of each metric, instead of what is written.
-    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_parser = at_least_one)]
     pub count: Option<i32>,
     /// Time between measurements, instead of what is written.
     #[arg(long, value_name = "DURATION", value_parser = text_of_duration)]
@@ -79,15 +83,15 @@ pub struct Backtest {
     /// What is measured.
     #[command(flatten)]
     pub subject: Subject,
-    /// How far back; days are d.
+    /// How far back: 90s, 1h30m or 7d; a number alone is seconds.
     #[arg(long, value_name = "DURATION", value_parser = span)]
     pub since: SignedDuration,
     /// Time between two starts of a run, and between two points of the history; without it, the shortest interval of the
     /// metrics, and not more points than can be looked at.
     #[arg(long, value_name = "DURATION", value_parser = span)]
     pub step: Option<SignedDuration>,
-    /// Where the history ends; without it, now.
-    #[arg(long, value_name = "TIME")]
+    /// Where the history ends, such as 2026-11-25T12:00:00Z; without it, now.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<jiff::Timestamp>,
     /// How long a run lasts whose metrics have no count.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = span)]
@@ -115,16 +119,41 @@ fn text_of_duration(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+fn at_least_one(text: &str) -> Result<i32, String> {
+    let number = text.parse().ok().filter(|number| *number >= 1);
+    number.ok_or_else(|| "must be a whole number of at least 1".to_owned())
+}
+
+fn moment(text: &str) -> Result<jiff::Timestamp, String> {
+    text.parse()
+        .map_err(|_| "is no time: write for example 2026-11-25T12:00:00Z".to_owned())
+}
+
+/// Longest span: no Prometheus looks back further than ten years.
+const MAX_DAYS: i64 = 3650;
+
 /// `90s`, `1h30m`, `7d`.
 fn span(text: &str) -> Result<SignedDuration, String> {
     const HOURS_A_DAY: i64 = 24;
-    let days: Option<u16> = text.strip_suffix('d').and_then(|days| days.parse().ok());
+    let days = text
+        .strip_suffix('d')
+        .filter(|days| !days.is_empty() && days.chars().all(|digit| digit.is_ascii_digit()));
+    let most = SignedDuration::from_hours(HOURS_A_DAY.saturating_mul(MAX_DAYS));
     let span = match days {
-        Some(days) => SignedDuration::from_hours(HOURS_A_DAY.saturating_mul(i64::from(days))),
-        None => agent_api::duration::parse(text).map_err(|error| error.to_string())?,
+        // So many digits that they are no number are too many days.
+        Some(days) => days.parse::<i64>().map_or(SignedDuration::MAX, |days| {
+            SignedDuration::from_hours(
+                HOURS_A_DAY.saturating_mul(days.min(MAX_DAYS.saturating_add(1))),
+            )
+        }),
+        None => agent_api::duration::parse(text)
+            .map_err(|_| "is no duration: write for example 30s, 1h30m or 7d".to_owned())?,
     };
     if span.as_secs() < 1 {
-        return Err("expected at least one second".to_owned());
+        return Err("must be at least 1s".to_owned());
+    }
+    if span > most {
+        return Err(format!("must be at most {MAX_DAYS}d"));
     }
     Ok(span)
 }
@@ -137,9 +166,24 @@ mod tests {
     fn spans_and_pairs() {
         assert_eq!(span("7d").unwrap(), SignedDuration::from_hours(168));
         assert_eq!(span("90s").unwrap(), SignedDuration::from_secs(90));
-        for bad in ["0s", "-1h", "soon", "d", "1.5d"] {
+        for bad in [
+            "0s",
+            "-1h",
+            "soon",
+            "d",
+            "1.5d",
+            "99999d",
+            "99999999999999999999d",
+        ] {
             assert!(span(bad).is_err(), "{bad}");
         }
+        assert_eq!(span("99999d").unwrap_err(), "must be at most 3650d");
+        assert!(span("soon").unwrap_err().contains("7d"));
+        assert_eq!(
+            (at_least_one("2"), at_least_one("-1").is_err()),
+            (Ok(2), true)
+        );
+        assert!(moment("yesterday").unwrap_err().contains("T12:00:00Z"));
         assert_eq!(pair("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
         assert!(pair("=b").is_err() && pair("a").is_err());
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use agent_api::analysis::Argument;
 use agent_api::validate_analysis::{Ending, validate_metrics};
-use agent_api::{AnalysisRun, AnalysisTemplateSpec, ClusterAnalysisTemplate, Metric};
+use agent_api::{AnalysisRun, AnalysisTemplateSpec, ClusterAnalysisTemplate, IntOrString, Metric};
 use agent_engine::observed::TemplateKey;
 use agent_providers::condition;
 
@@ -160,6 +160,7 @@ fn metrics(manifest: &Manifest, spec: &AnalysisTemplateSpec) -> Vec<Finding> {
     let mut filled = Vec::new();
     for (index, metric) in spec.metrics.iter().enumerate() {
         let path = format!("spec.metrics[{index}]");
+        findings.extend(cannot_fail(metric).map(|why| Finding::warning(&path, why)));
         match agent_engine::args::resolved(metric, &args) {
             Ok(metric) => {
                 findings.extend(conditions(manifest, &path, &metric));
@@ -181,6 +182,27 @@ fn metrics(manifest: &Manifest, spec: &AnalysisTemplateSpec) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Why no value at all can make a metric fail: it may fail as often as it is measured. Nothing when a number is not known.
+pub fn cannot_fail(metric: &Metric) -> Option<String> {
+    let number = |value: &Option<IntOrString>, otherwise: Option<i32>| match value {
+        Some(IntOrString::Int(number)) => Some(*number),
+        Some(IntOrString::String(text)) => text.trim().parse().ok(),
+        None => otherwise,
+    };
+    let judged = metric.success_condition.is_some() || metric.failure_condition.is_some();
+    let once = metric.interval.is_none().then_some(1);
+    let count = number(&metric.count, once)?;
+    let limit = number(&metric.failure_limit, Some(0))?;
+    let ends_early = metric.consecutive_success_limit.is_some();
+    (judged && count > 0 && count <= limit && !ends_early).then(|| {
+        let measured = if count == 1 { "1 measurement" } else { "so few measurements" };
+        format!(
+            "cannot fail: with {measured} (count {count}) and failureLimit {limit} no value is enough; take a count of at least {} or a smaller failureLimit",
+            limit.saturating_add(1)
+        )
+    })
 }
 
 fn conditions(manifest: &Manifest, path: &str, metric: &Metric) -> Vec<Finding> {

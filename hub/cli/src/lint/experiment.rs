@@ -1,45 +1,31 @@
-//! Experiments. In: one, and the templates beside it. Out: what is wrong with the analyses it names. It must not ask a
-//! cluster.
+//! Experiments. In: one, and the templates beside it. Out: what is wrong with it, as the agent finds it, and with the
+//! analyses it names. It must not ask a cluster.
 
-use std::collections::BTreeSet;
-
+use agent_api::Experiment;
 use agent_api::analysis::TemplateRef;
-use serde_json::Value;
+use agent_api::validate_experiment::validate_experiment;
 
-use super::Finding;
 use super::set::Set;
+use super::{Finding, decode};
 use crate::manifest::Manifest;
 
 /// Everything that is wrong with it.
 pub fn check(set: &Set<'_>, manifest: &Manifest) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let list = |field: &str| -> Vec<Value> {
-        let found = manifest.value.pointer(&format!("/spec/{field}"));
-        found.and_then(Value::as_array).cloned().unwrap_or_default()
+    let experiment: Experiment = match decode(manifest) {
+        Ok(experiment) => experiment,
+        Err(finding) => return vec![finding],
     };
-    if list("templates").is_empty() {
-        findings.push(Finding::error(
-            "spec.templates",
-            "is missing: describe at least one set of pods",
-        ));
-    }
-    for field in ["templates", "analyses"] {
-        let mut names = BTreeSet::new();
-        for (index, item) in list(field).iter().enumerate() {
-            let path = format!("spec.{field}[{index}].name");
-            match item.get("name").and_then(Value::as_str) {
-                None | Some("") => findings.push(Finding::error(&path, "is missing: name it")),
-                Some(name) if !names.insert(name.to_owned()) => {
-                    let message = format!("is {name:?} a second time: names are unique");
-                    findings.push(Finding::error(&path, message));
-                }
-                Some(_) => {}
-            }
-        }
-    }
-    let references: Vec<TemplateRef> = list("analyses")
+    let mut findings: Vec<Finding> = validate_experiment(&experiment)
         .into_iter()
-        .map(|item| serde_json::from_value(item).unwrap_or_default())
+        .map(|problem| Finding::error(&problem.path, problem.message))
+        .collect();
+    let analyses = experiment.spec.analyses.into_iter();
+    let references: Vec<TemplateRef> = analyses
+        .map(|one| TemplateRef {
+            template_name: one.template_name,
+            cluster_scope: one.cluster_scope,
+            ..TemplateRef::default()
+        })
         .collect();
     findings.extend(set.missing(manifest, "spec.analyses", &references));
     findings

@@ -34,8 +34,17 @@ pub(super) fn parse(text: &str) -> Result<Tree, (usize, String)> {
         let first = message.lines().next().unwrap_or("it cannot be read");
         // Its own place counts from the document's beginning, not from the file's.
         let first = first.split(" at line ").next().unwrap_or(first);
-        (usize::try_from(line).unwrap_or(0), first.to_owned())
+        (usize::try_from(line).unwrap_or(0), plain(first).to_owned())
     })
+}
+
+/// The reader's words, but for those about its own types.
+fn plain(words: &str) -> &str {
+    if words.contains("deserialize") || words.contains("Option<") {
+        "a key or a value is missing; write `name: value`"
+    } else {
+        words
+    }
 }
 
 impl Tree {

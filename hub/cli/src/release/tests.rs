@@ -4,6 +4,7 @@ use super::*;
 const PLAIN: Look = Look {
     output: Output::Table,
     colour: false,
+    width: None,
 };
 
 fn waiting() -> Release {

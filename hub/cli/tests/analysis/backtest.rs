@@ -96,6 +96,9 @@ fn other_thresholds_and_long_histories_are_tried() {
         (&metric["moments"], &metric["empty"]),
         (&17_281.into(), &0.into())
     );
-    let text = history.text(&["--arg", "service=nowhere", "--since", "1h"]);
+    let args = ["backtest", "-f", "t.yaml", "--until", &history.until];
+    let nowhere = ["--arg", "service=nowhere", "--since", "1h"];
+    let (code, text, _) = history.world.run(&[&args[..], &nowhere].concat());
+    assert_eq!(code, 4, "nothing was found out");
     assert!(text.contains("has no value anywhere"), "{text}");
 }

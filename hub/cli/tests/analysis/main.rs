@@ -41,6 +41,21 @@ spec:
       prometheus: {query: 'last_over_time(latency{service="{{args.service}}"}[2d])'}
 "#;
 
+/// Asks the web, with a Secret.
+const WEB: &str = r#"
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: web}
+spec:
+  args:
+  - {name: token, valueFrom: {secretKeyRef: {name: quality, key: token}}}
+  metrics:
+  - name: web
+    successCondition: result == 1
+    provider:
+      web: {url: 'http://127.0.0.1:1/', jsonPath: '{$.a}', headers: [{key: x-token, value: '{{args.token}}'}]}
+"#;
+
 struct World {
     prometheus: Prometheus,
     folder: tempfile::TempDir,
@@ -293,7 +308,56 @@ fn an_interrupt_ends_the_run_with_what_is_known() {
     let mut rest = String::new();
     out.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
-    assert!(rest.contains("verdict: Successful: "), "{rest}");
+    assert!(rest.contains("no verdict: interrupted"), "{rest}");
+    assert!(!rest.contains("verdict: Successful"), "{rest}");
+    assert!(rest.contains("latency  Running"), "{rest}");
+}
+
+#[test]
+fn an_interrupted_run_is_no_pass_for_programs_either() {
+    let world = world();
+    world.write("t.yaml", TEMPLATE);
+    let address = ["--prometheus-address", &world.prometheus.url, "-o", "json"];
+    let run = ["run", "-f", "t.yaml", "--arg", "service=web", "--interval"];
+    let mut child = groundswell(world.folder.path(), &[&run[..], &["1h"], &address].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(shown.any(|line| line.unwrap().contains("[0.2]")));
+    kill(
+        Pid::from_raw(i32::try_from(child.id()).unwrap()),
+        Signal::SIGINT,
+    )
+    .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (code, out, _) = text(&output);
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let status = &found["status"];
+    assert_eq!((code, &status["phase"]), (130, &"Running".into()), "{out}");
+    assert_eq!(status["metricResults"][0]["phase"], "Running");
+    assert!(status["runSummary"].is_null(), "{out}");
+    // It can be measured again, now to its end.
+    world.write("again.yaml", &out);
+    let again = world.run(&["run", "-f", "again.yaml", "--interval", "1ms"]);
+    assert_eq!(again.0, 0, "{again:?}");
+}
+
+#[test]
+fn a_count_that_lets_nothing_fail_is_said() {
+    let world = world();
+    let lax = TEMPLATE.replace("count:", "failureLimit: 1\n    count:");
+    world.write("t.yaml", &lax.replace("0.5", "0.1").replace("0.3", "0.1"));
+    let run = ["run", "-f", "t.yaml", "--arg", "service=web", "--count"];
+    let (code, out, err) = world.run(&[&run[..], &["1"]].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        err.contains("warning: metric \"latency\" cannot fail"),
+        "{err}"
+    );
+    let (code, _, err) = world.run(&[&run[..], &["2"]].concat());
+    assert_eq!((code, err.as_str()), (3, ""));
 }
 
 #[test]
@@ -302,6 +366,12 @@ fn what_cannot_be_measured_is_said_before_anything_is() {
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("t.yaml", TEMPLATE);
     write("syntax.yaml", "a: [\n");
+    write("null.yaml", ": : [\n");
+    write(
+        "slow.yaml",
+        &TEMPLATE.replace("interval: 1s", "interval: 1m"),
+    );
+    write("web.yaml", WEB);
     write(
         "pod.yaml",
         "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n",

@@ -53,7 +53,7 @@ apiVersion: argoproj.io/v1alpha1
 kind: Experiment
 metadata: {name: both}
 spec:
-  templates: [{name: a, selector: {}, template: {}}]
+  templates: [{name: a, selector: {matchLabels: {app: a}}, template: {metadata: {labels: {app: a}}, spec: {containers: [{name: a, image: a}]}}}]
   analyses: [{name: smoke, templateName: smoke}]
 "#;
 

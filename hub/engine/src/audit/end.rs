@@ -8,6 +8,7 @@ use crate::name::Digest;
 use crate::observed::{Observed, OutcomeResult};
 use crate::reconcile::OVERTAKEN_MAX;
 use crate::release::{Direction, Release, ReleasePhase, TargetState, WavePhase};
+use crate::verb::Verb;
 
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
     let Some(release) = action.release().and_then(|number| state.release(number)) else {
@@ -17,6 +18,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         .waves
         .iter()
         .any(|wave| wave.phase == WavePhase::Failed);
+    let by_word = release.word.back.as_ref();
     match action {
         Action::HaltRelease { .. } => {
             let good = failed && release.plan.on_failure == OnFailure::Halt;
@@ -30,7 +32,13 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
                 format!("release {} goes back without cause", release.id)
             });
         }
-        Action::EndRelease { phase, .. } => end(findings, state, release, *phase, failed),
+        Action::EndRelease { phase, .. } => end(
+            findings,
+            state,
+            release,
+            *phase,
+            failed || by_word.is_some(),
+        ),
         Action::Bar { digest, .. } => {
             let word = failed_by_word(state, release, digest);
             findings.need(word, "G17", || {
@@ -42,6 +50,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         | Action::OpenRelease { .. }
         | Action::SettleChange { .. }
         | Action::RefuseRequest { .. }
+        | Action::Obey { .. }
         | Action::StartRelease { .. }
         | Action::JoinTarget { .. }
         | Action::BindContent { .. }
@@ -86,10 +95,7 @@ fn end(
     failed: bool,
 ) {
     let id = &release.id;
-    let passed = release
-        .waves
-        .iter()
-        .all(|wave| wave.phase == WavePhase::Passed);
+    let passed = release.waves.iter().all(|wave| wave.phase.behind());
     let flying = release
         .targets
         .iter()
@@ -145,6 +151,24 @@ fn end(
             });
             findings.need(failed && !left && !flying, "G22", || {
                 format!("release {id} is not back everywhere")
+            });
+        }
+        ReleasePhase::Aborted => {
+            let asked = state.requests.iter().any(|request| {
+                request.release == Some(release.id.number)
+                    && matches!(request.verb, Verb::Abort { .. } | Verb::Rollback)
+            });
+            let back = release.word.back.is_some();
+            let waited = release.phase == ReleasePhase::Waiting && asked;
+            findings.need((back || waited) && !flying, "S19", || {
+                format!("release {id} is aborted without a person's word, or in flight")
+            });
+            let going = release
+                .targets
+                .iter()
+                .any(|target| target.state == TargetState::RollingBack);
+            findings.need(!going, "G22", || {
+                format!("release {id} is still going back")
             });
         }
         ReleasePhase::RolledBackPartially => {

@@ -1,12 +1,18 @@
 //! Permits (S1, S20, G17, G22). In: a grant or revocation. Out: whether the facts allow it. It must not take the target's
 //! state for the facts about its cluster.
 
+use jiff::Timestamp;
+
 use super::{Findings, wave};
 use crate::action::Action;
+use crate::amount::Amount;
 use crate::document::OnFailure;
 use crate::name::Digest;
 use crate::observed::{Cluster, Observed};
-use crate::release::{Direction, Release, ReleasePhase, Target, TargetState, WavePhase};
+use crate::reconcile::standing;
+use crate::release::{Direction, Release, ReleasePhase, Stage, Target, TargetState, WavePhase};
+use crate::verb::Scope;
+use crate::window::Standing;
 
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
     let Some(release) = action.release().and_then(|number| state.release(number)) else {
@@ -23,6 +29,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         direction,
         digest,
         delivery,
+        start_by,
         ..
     } = action
     else {
@@ -40,6 +47,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
     match direction {
         Direction::Forward => {
             forward(findings, state, release, target, cluster, digest);
+            in_window(findings, state, cluster, *start_by);
             let bound = target
                 .content
                 .as_ref()
@@ -48,7 +56,39 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
                 format!("{delivery} is not how {} delivers", cluster.name)
             });
         }
-        Direction::Rollback => rollback(findings, state, release, target, cluster, digest),
+        Direction::Rollback => {
+            rollback(findings, state, release, target, cluster, digest);
+            if state.fleet_rollout.calendar.rollback_waits {
+                let standing = standing(state, &cluster.name);
+                let open = matches!(standing, Standing::Open { .. });
+                findings.need(open, "S12", || {
+                    format!("{} goes back while no window is open", cluster.name)
+                });
+            }
+        }
+    }
+}
+
+/// S12: nothing starts outside a window, nor may it start later than the window's end.
+fn in_window(
+    findings: &mut Findings,
+    state: &Observed,
+    cluster: &Cluster,
+    start_by: Option<Timestamp>,
+) {
+    let name = &cluster.name;
+    match standing(state, name) {
+        Standing::Open { until: None } => {}
+        Standing::Open { until: Some(until) } => {
+            findings.need(
+                start_by.is_some_and(|moment| moment <= until),
+                "S12",
+                || format!("{name} may start after its window closes at {until}"),
+            );
+        }
+        Standing::Closed { until, why } => findings.need(false, "S12", || {
+            format!("{name} starts while it is closed until {until}: {why}")
+        }),
     }
 }
 
@@ -61,12 +101,13 @@ fn forward(
     digest: &Digest,
 ) {
     let name = &cluster.name;
+    super::verb::may_start(findings, state, release);
     // A straggler of a release whose every wave has passed follows it; everything else is bound to its wave's turn.
     let straggler =
         release.phase == ReleasePhase::Succeeded && state.newest_number() == release.id.number;
     if !straggler {
         wave::in_turn(findings, release, target.wave);
-        wave::approved(findings, release, target.wave);
+        wave::approved(findings, state, release, (target.wave, Stage::Before));
         let running = release
             .wave(target.wave)
             .is_some_and(|wave| wave.phase == WavePhase::Running);
@@ -153,6 +194,13 @@ fn rollback(
     findings.need(before, "S20", || {
         format!("{digest} is not what {name} served before")
     });
+    let by_word = release.word.back.as_ref();
+    let stays = by_word.is_some_and(|back| back.scope == Scope::Unfinished);
+    findings.need(
+        !stays || target.state != TargetState::Succeeded,
+        "S20",
+        || format!("{name} goes back although a person said that what had finished stays"),
+    );
     let moving = |other: &&Target| {
         let late = other.permit.as_ref().is_some_and(|permit| {
             state.now >= release.plan.progress_deadline.after(permit.granted_at)
@@ -162,8 +210,9 @@ fn rollback(
             .is_some_and(|cluster| cluster.connected);
         other.state == TargetState::RollingBack && connected && !late
     };
-    let untouched_yet =
-        |other: &&Target| other.state == TargetState::Succeeded || other.state.in_flight();
+    let untouched_yet = |other: &&Target| {
+        (other.state == TargetState::Succeeded && !stays) || other.state.in_flight()
+    };
     let mut later = release
         .targets
         .iter()
@@ -172,7 +221,7 @@ fn rollback(
     findings.need(!later, "G22", || {
         format!("{name} goes back before a later wave has")
     });
-    if let OnFailure::Rollback { max_concurrent } = release.plan.on_failure {
+    if let Some(max_concurrent) = at_once(release) {
         let touched = release
             .targets
             .iter()
@@ -188,5 +237,13 @@ fn rollback(
         findings.need(false, "G22", || {
             format!("the plan of release {} takes nothing back", release.id)
         });
+    }
+}
+
+/// How many may go back at once; none: neither the plan nor a person takes anything back.
+fn at_once(release: &Release) -> Option<Amount> {
+    match release.plan.on_failure {
+        OnFailure::Rollback { max_concurrent } => Some(max_concurrent),
+        OnFailure::Halt => release.word.back.as_ref().map(|_| Amount::Percent(100)),
     }
 }

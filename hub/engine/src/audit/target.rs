@@ -4,8 +4,9 @@ use super::Findings;
 use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence};
 use crate::observed::{Observed, OutcomeResult};
-use crate::reconcile::carries;
+use crate::reconcile::{carries, missed_at};
 use crate::release::{Content, Direction, ReleasePhase, Target, TargetState};
+use crate::verb::Verb;
 
 #[allow(clippy::too_many_lines, reason = "one arm a variant")]
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
@@ -81,6 +82,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         | Action::OpenRelease { .. }
         | Action::SettleChange { .. }
         | Action::RefuseRequest { .. }
+        | Action::Obey { .. }
         | Action::StartRelease { .. }
         | Action::RequestApproval { .. }
         | Action::StartWave { .. }
@@ -168,19 +170,7 @@ fn set(
                 format!("{cluster} is in flight without a permit")
             });
         }
-        TargetState::Held => {
-            findings.need(target.content.is_some(), "G25", || {
-                format!("{cluster} is held without content")
-            });
-            let refused = outcome(state, target) == Some(OutcomeResult::Refused);
-            // A straggler that never had a permit may catch up.
-            let never = target.permit.is_none();
-            findings.need(
-                target.state.before_permit() || never || refused,
-                "S9",
-                || format!("{cluster} is held again and did not refuse its permit"),
-            );
-        }
+        TargetState::Held => held(findings, state, target),
         TargetState::Pending | TargetState::WaitingForContent | TargetState::Behind => {
             let before = target.state.before_permit();
             findings.need(before, "S9", || {
@@ -194,7 +184,13 @@ fn set(
         TargetState::Skipped | TargetState::Removed => {
             // A Rollout that was deleted since needs no rollback.
             let gone = wanted == TargetState::Removed && phase == ReleasePhase::RollingBack;
-            let served = target.state == TargetState::Succeeded && !gone;
+            // One that serves something else by now has nothing to give back.
+            let own = target.content.as_ref().map(|content| &content.digest);
+            let serves = state
+                .cluster(cluster)
+                .and_then(|cluster| cluster.rollout.as_ref()?.served.as_ref());
+            let elsewhere = phase == ReleasePhase::RollingBack && serves.is_some() && serves != own;
+            let served = target.state == TargetState::Succeeded && !gone && !elsewhere;
             findings.need(!served, "S9", || {
                 format!("{cluster} has succeeded and is {}", wanted.as_str())
             });
@@ -204,6 +200,46 @@ fn set(
             findings.need(!late, "S9", || format!("{cluster} has succeeded and fails"));
         }
     }
+}
+
+fn missed(state: &Observed, target: &Target) -> bool {
+    let (Some(permit), Some(cluster)) = (&target.permit, state.cluster(&target.cluster)) else {
+        return false;
+    };
+    let heard = permit.start_by.is_some() && cluster.last_seen >= permit.start_by;
+    let over = missed_at(permit, cluster).is_some_and(|missed| state.now >= missed);
+    cluster.connected && heard && over
+}
+
+fn held(findings: &mut Findings, state: &Observed, target: &Target) {
+    let cluster = &target.cluster;
+    findings.need(target.content.is_some(), "G25", || {
+        format!("{cluster} is held without content")
+    });
+    let refused = outcome(state, target) == Some(OutcomeResult::Refused);
+    // A straggler that never had a permit may catch up, unless a person passed over it.
+    let over = target.state == TargetState::Skipped
+        && target.message.starts_with(crate::advance::obey::SKIPPED_BY);
+    findings.need(!over, "G17", || {
+        format!("{cluster} is held again although a person passed over it")
+    });
+    let never = target.permit.is_none();
+    let retried = target.state == TargetState::Failed && asked(state, cluster);
+    // Its agent is in contact and had not started when its permit's time was over.
+    let missed = missed(state, target);
+    findings.need(
+        target.state.before_permit() || never || refused || retried || missed,
+        "S9",
+        || format!("{cluster} is held again and did not refuse its permit"),
+    );
+}
+
+/// Whether a person asked for this target again.
+fn asked(state: &Observed, cluster: &ClusterName) -> bool {
+    state
+        .requests
+        .iter()
+        .any(|request| matches!(&request.verb, Verb::Retry { cluster: own } if own == cluster))
 }
 
 /// What its agent said about exactly this permit.

@@ -3,8 +3,9 @@
 use super::Findings;
 use crate::action::Action;
 use crate::observed::Observed;
-use crate::reconcile::counts_as_failed;
-use crate::release::{Release, ReleasePhase, TargetState, WavePhase};
+use crate::planted::Bug;
+use crate::reconcile::{counts_as_failed, over_release_budget};
+use crate::release::{Cause, Release, ReleasePhase, Stage, TargetState};
 
 #[allow(clippy::too_many_lines, reason = "one arm a variant")]
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
@@ -12,16 +13,25 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         return;
     };
     match action {
-        Action::RequestApproval { wave, .. } => {
-            let asked = release
-                .plan
-                .wave(*wave)
-                .is_some_and(|planned| planned.approval.is_some());
+        Action::RequestApproval { wave, stage, .. } => {
+            let asked = release.approval_of(*wave, *stage).is_some();
             findings.need(asked, "S1", || format!("wave {wave} needs no approval"));
         }
         Action::StartWave { wave, .. } => {
             in_turn(findings, release, *wave);
-            approved(findings, release, *wave);
+            approved(findings, state, release, (*wave, Stage::Before));
+            let before = state
+                .before
+                .iter()
+                .find(|other| other.waits_for().is_some());
+            findings.need(before.is_none(), "S1", || {
+                let name = before.map(|other| other.name.to_string());
+                format!(
+                    "wave {wave} starts before {} has passed",
+                    name.unwrap_or_default()
+                )
+            });
+            super::verb::may_start(findings, state, release);
         }
         Action::VoidApprovals {
             wave, approvals, ..
@@ -32,10 +42,14 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
                 .iter()
                 .filter(|approval| approvals.contains(&approval.id));
             let stale = all
-                .filter(|approval| images.iter().any(|image| !approval.images.contains(image)))
+                .filter(|approval| {
+                    let expires = release.expires_at(approval);
+                    images.iter().any(|image| !approval.images.contains(image))
+                        || expires.is_some_and(|end| state.now >= end)
+                })
                 .count();
             findings.need(stale == approvals.len(), "S19", || {
-                format!("an approval of wave {wave} covers every image")
+                format!("an approval of wave {wave} covers every image and has not expired")
             });
         }
         Action::StartBake { wave, until, .. } => {
@@ -48,7 +62,8 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         Action::PassWave { wave, .. } => {
             in_turn(findings, release, *wave);
             landed(findings, release, *wave);
-            let over = over(release, *wave);
+            let promoted = release.wave(*wave).is_some_and(|own| own.promoted);
+            let over = over(release, *wave).filter(|_| !promoted);
             findings.need(over.is_none_or(|over| state.now >= over), "S1", || {
                 format!("wave {wave} passes before its bake is over")
             });
@@ -56,10 +71,16 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
             findings.need(failed <= most, "S1", || {
                 format!("wave {wave} passes with {failed} failures, {most} may")
             });
+            approved(findings, state, release, (*wave, Stage::After));
+            let over = over_release_budget(release, Bug::default());
+            findings.need(over.is_none(), "S1", || {
+                format!("wave {wave} passes in a release with more failures than it may have")
+            });
         }
         Action::FailWave { wave, .. } => {
             let (failed, most) = budget(release, *wave);
-            findings.need(failed > most, "S1", || {
+            let over = over_release_budget(release, Bug::default()).is_some();
+            findings.need(failed > most || over, "S1", || {
                 format!("wave {wave} fails with {failed} failures, {most} may")
             });
         }
@@ -68,6 +89,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         | Action::OpenRelease { .. }
         | Action::SettleChange { .. }
         | Action::RefuseRequest { .. }
+        | Action::Obey { .. }
         | Action::StartRelease { .. }
         | Action::JoinTarget { .. }
         | Action::BindContent { .. }
@@ -92,26 +114,37 @@ pub(super) fn in_turn(findings: &mut Findings, release: &Release, wave: u32) {
     let early = release
         .waves
         .iter()
-        .find(|other| other.number < wave && other.phase != WavePhase::Passed);
+        .find(|other| other.number < wave && !other.phase.behind());
     findings.need(early.is_none(), "S1", || {
         format!("wave {wave} before an earlier one has passed")
     });
 }
 
 /// So many persons of the right groups, each once, for this plan and revision, and for every image.
-pub(super) fn approved(findings: &mut Findings, release: &Release, wave: u32) {
-    let Some(spec) = release
-        .plan
-        .wave(wave)
-        .and_then(|planned| planned.approval.as_ref())
-    else {
+pub(super) fn approved(
+    findings: &mut Findings,
+    state: &Observed,
+    release: &Release,
+    (wave, stage): (u32, Stage),
+) {
+    let Some(spec) = release.approval_of(wave, stage) else {
         return;
     };
     let images = release.images_of_wave(wave);
     let mut persons: Vec<&str> = release
         .approvals
         .iter()
-        .filter(|approval| approval.wave == wave && approval.voided.is_empty())
+        .filter(|approval| {
+            approval.wave == wave && approval.stage == stage && approval.voided.is_empty()
+        })
+        .filter(|approval| {
+            let expires = release.expires_at(approval);
+            expires.is_none_or(|end| state.now < end)
+        })
+        .filter(|approval| match &release.cause {
+            Cause::Person { person, .. } => !spec.exclude_author || *person != approval.person,
+            Cause::Change { .. } => true,
+        })
         .filter(|approval| {
             approval.plan_digest == release.plan_digest && approval.revision == release.revision
         })
@@ -128,9 +161,10 @@ pub(super) fn approved(findings: &mut Findings, release: &Release, wave: u32) {
     let enough = u32::try_from(persons.len()).unwrap_or(u32::MAX) >= spec.required;
     findings.need(enough, "S1", || {
         format!(
-            "wave {wave} has {} of {} approvals",
+            "wave {wave} has {} of {} approvals ({})",
             persons.len(),
-            spec.required
+            spec.required,
+            stage.as_str()
         )
     });
 }
@@ -164,7 +198,13 @@ fn over(release: &Release, wave: u32) -> Option<jiff::Timestamp> {
         .targets_of(wave)
         .filter_map(|target| target.succeeded_at)
         .max()?;
-    Some(release.plan.wave(wave)?.bake.after(last))
+    let planned = release.plan.wave(wave)?.bake;
+    let shorter = release
+        .plan
+        .expedite
+        .filter(|_| release.expedited() && wave != 1);
+    let bake = shorter.map_or(planned, |expedite| planned.min(expedite.bake));
+    Some(bake.after(last))
 }
 
 /// (failed, may fail)

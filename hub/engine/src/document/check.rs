@@ -96,12 +96,23 @@ pub(super) fn waves(reader: &mut Reader, waves: &[(Node<'_>, WaveSpec)]) {
                 format!("there is a wave {} already; names are used once", wave.name),
             );
         }
+        let named = wave.names.iter().find_map(|name| {
+            let other = earlier
+                .iter()
+                .find(|(_, other)| other.names.contains(name))?;
+            Some((name, &other.1.name))
+        });
+        if let Some((name, other)) = named {
+            let path = format!("{}.names", node.path);
+            reader.problem(
+                &path,
+                node.tree.line,
+                format!("{name} is in wave {other} already; a cluster is in one wave only"),
+            );
+        }
         match &wave.clusters {
-            None if index + 1 < waves.len() => {
-                let rests = waves
-                    .iter()
-                    .filter(|(_, other)| other.clusters.is_none())
-                    .count();
+            None if wave.is_rest() && index + 1 < waves.len() => {
+                let rests = waves.iter().filter(|(_, other)| other.is_rest()).count();
                 let message = if rests > 1 {
                     "more than one wave has no selector; only the last one may take every cluster that is left"
                 } else {
@@ -112,7 +123,8 @@ pub(super) fn waves(reader: &mut Reader, waves: &[(Node<'_>, WaveSpec)]) {
             None => {}
             Some(selector) => {
                 let wider = earlier.iter().find(|(_, other)| {
-                    other
+                    let all = other.take.is_none();
+                    all && other
                         .clusters
                         .as_ref()
                         .is_some_and(|own| covers(own, selector))
@@ -127,6 +139,22 @@ pub(super) fn waves(reader: &mut Reader, waves: &[(Node<'_>, WaveSpec)]) {
                 }
             }
         }
+    }
+}
+
+/// A wave that survives more failures than it has clusters can never fail: nobody means that.
+pub(super) fn budget(reader: &mut Reader, node: &Node<'_>, wave: &WaveSpec) {
+    let size = match wave.take {
+        Some(Amount::Count(count)) => usize::try_from(count).unwrap_or(usize::MAX),
+        Some(Amount::Percent(_)) => return,
+        None => wave.names.len(),
+    };
+    if size > 0 && wave.max_failed.of(size) > size {
+        let message = format!(
+            "{} failures are more than the {size} clusters of the wave, so it could never fail",
+            wave.max_failed
+        );
+        reader.problem(&format!("{}.maxFailed", node.path), node.tree.line, message);
     }
 }
 

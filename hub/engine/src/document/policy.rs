@@ -3,10 +3,12 @@
 use super::reader::{Fields, Node, Reader};
 use super::tree::Value;
 use super::{
-    Enforcement, Membership, Missing, OnFailure, OnHubLoss, RollbackPhase, Supersede, Unchanged,
-    Unreachable, check,
+    Enforcement, Expedite, OnFailure, OnHubLoss, RollbackPhase, Supersede, check, membership,
+    window,
 };
 use crate::amount::{Amount, Seconds};
+use crate::name::FleetRolloutName;
+use crate::window::Calendar;
 
 pub(super) fn rollback_phase(reader: &mut Reader, node: &Node<'_>) -> Option<RollbackPhase> {
     let choices = [
@@ -22,6 +24,19 @@ pub(super) fn supersede(reader: &mut Reader, node: &Node<'_>) -> Option<Supersed
         ("Replace", Supersede::Replace),
     ];
     reader.choice(node, &choices)
+}
+
+pub(super) fn expedite(reader: &mut Reader, node: &Node<'_>) -> Option<Expedite> {
+    let mut fields = reader.fields(node)?;
+    let bake = reader
+        .need(
+            &mut fields,
+            "bake",
+            "write how long a wave after the first bakes at most, e.g. 5m",
+        )
+        .and_then(|node| reader.written(&node));
+    reader.finish(fields);
+    Some(Expedite { bake: bake? })
 }
 
 /// Observe is the default of gate.md G13; until it is built a document has to say Enforce, so that none changes its
@@ -120,43 +135,33 @@ pub(super) fn on_failure(reader: &mut Reader, node: &Node<'_>) -> Option<OnFailu
     }
 }
 
-pub(super) fn membership(reader: &mut Reader, node: &Node<'_>) -> Option<Membership> {
-    let mut fields = reader.fields(node)?;
-    let mut membership = Membership::default();
-    if let Some(node) = fields.take("lateJoin") {
-        reader.choice(&node, &[("CatchUp", ())]);
-    }
-    if let Some(node) = fields.take("missing")
-        && let Some(missing) =
-            reader.choice(&node, &[("Fail", Missing::Fail), ("Skip", Missing::Skip)])
-    {
-        membership.missing = missing;
-    }
-    if let Some(node) = fields.take("unchanged")
-        && let Some(unchanged) = reader.choice(
-            &node,
-            &[("Wait", Unchanged::Wait), ("Skip", Unchanged::Skip)],
-        )
-    {
-        membership.unchanged = unchanged;
-    }
-    let unreachable = fields.take("unreachable");
-    reader.finish(fields);
-    if let Some(node) = unreachable {
-        let mut fields = reader.fields(&node)?;
-        if let Some(node) = fields.take("after") {
-            membership.unreachable_after = check::longer_than_nothing(reader, &node)?;
+/// `after`, `budget`, and everything about windows.
+pub(super) fn order_budget_calendar(
+    reader: &mut Reader,
+    fields: &mut Fields<'_>,
+) -> (Vec<FleetRolloutName>, Option<Amount>, Calendar) {
+    let names = fields.take("after").and_then(|node| after(reader, &node));
+    let max_failed = fields
+        .take("budget")
+        .and_then(|node| membership::budget(reader, &node));
+    let calendar = window::of_spec(reader, fields);
+    (names.unwrap_or_default(), max_failed, calendar)
+}
+
+/// FleetRollouts that have to have passed; whether they are there, and in no circle, only the hub can tell.
+fn after(reader: &mut Reader, node: &Node<'_>) -> Option<Vec<FleetRolloutName>> {
+    let mut names: Vec<FleetRolloutName> = Vec::new();
+    for node in reader.list(node)? {
+        let Some(name) = check::name(reader, &node) else {
+            continue;
+        };
+        if names.iter().any(|other| other.as_str() == name) {
+            reader.at(&node, format!("{name} is written twice; keep one"));
+        } else {
+            names.push(name.into());
         }
-        if let Some(node) = fields.take("action") {
-            let choices = [
-                ("CountAsFailed", Unreachable::CountAsFailed),
-                ("Wait", Unreachable::Wait),
-            ];
-            membership.unreachable = reader.choice(&node, &choices)?;
-        }
-        reader.finish(fields);
     }
-    Some(membership)
+    Some(names)
 }
 
 pub(super) fn on_hub_loss(reader: &mut Reader, node: &Node<'_>) -> Option<OnHubLoss> {

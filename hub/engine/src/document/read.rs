@@ -3,26 +3,21 @@
 
 use std::collections::BTreeMap;
 
-use super::reader::{Node, Reader};
+use super::reader::{Fields, Node, Reader};
 use super::selector::{Expression, Operator, Selector};
 use super::tree::{self, TEXT_BYTES_MAX, Tree, Value};
 use super::{
-    API_VERSION, ApprovalSpec, Document, FleetRollout, KIND, Problem, WaveSpec, check, policy,
+    API_VERSION, Document, File, FleetRollout, KIND, Problem, WaveSpec, approval, check,
+    membership, policy, window,
 };
-use crate::amount::{Amount, Seconds};
+use crate::amount::Seconds;
 use crate::name::RolloutName;
 
 /// Fields of the design that nothing acts on yet.
-const NOT_BUILT: [&str; 5] = [
-    "after",
-    "source",
-    "analysis",
-    "windows",
-    "rollbackIgnoresWindows",
-];
+const NOT_BUILT: [&str; 2] = ["source", "analysis"];
 
 /// Every document of a file, split at its `---` lines.
-pub(super) fn file(text: &str) -> Result<Vec<Document>, Vec<Problem>> {
+pub(super) fn file(text: &str) -> Result<File, Vec<Problem>> {
     let whole = |message: String| {
         vec![Problem {
             path: String::new(),
@@ -36,24 +31,26 @@ pub(super) fn file(text: &str) -> Result<Vec<Document>, Vec<Problem>> {
             text.len()
         )));
     }
-    let mut documents = Vec::new();
+    let mut file = File::default();
     let mut problems = Vec::new();
     for (offset, part) in parts(text) {
         match document(&part, offset) {
-            Ok(Some(document)) => documents.push(document),
+            Ok(Some(One::FleetRollout(document))) => file.documents.push(document),
+            Ok(Some(One::FleetWindow(document))) => file.windows.push(document),
             Ok(None) => {}
             Err(found) => problems.extend(found),
         }
     }
-    check::names(&documents, &mut problems);
-    if problems.is_empty() && documents.is_empty() {
+    check::names(&file.documents, &mut problems);
+    window::names(&file.windows, &mut problems);
+    if problems.is_empty() && file.documents.is_empty() && file.windows.is_empty() {
         return Err(whole(format!(
             "the file is empty; a FleetRollout starts with `apiVersion: {API_VERSION}`"
         )));
     }
     problems.sort_by(|a, b| (a.line, &a.path).cmp(&(b.line, &b.path)));
     if problems.is_empty() {
-        Ok(documents)
+        Ok(file)
     } else {
         Err(problems)
     }
@@ -75,7 +72,13 @@ fn parts(text: &str) -> Vec<(u32, String)> {
     parts
 }
 
-fn document(text: &str, offset: u32) -> Result<Option<Document>, Vec<Problem>> {
+/// A document by its kind.
+enum One {
+    FleetRollout(Document),
+    FleetWindow(window::WindowDocument),
+}
+
+fn document(text: &str, offset: u32) -> Result<Option<One>, Vec<Problem>> {
     let blank = text
         .lines()
         .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
@@ -90,24 +93,32 @@ fn document(text: &str, offset: u32) -> Result<Option<Document>, Vec<Problem>> {
         offset,
         ..Reader::default()
     };
-    let fleet_rollout = root(
-        &mut reader,
-        &Node {
-            path: String::new(),
-            tree: &tree,
-        },
-    );
+    let node = Node {
+        path: String::new(),
+        tree: &tree,
+    };
     let line = first_line(&tree) + offset;
+    if window::is_one(&tree) {
+        let window = window::root(&mut reader, &node);
+        return match window {
+            Some(window) if reader.problems.is_empty() => {
+                let document = window::WindowDocument::new(window, text, line);
+                Ok(Some(One::FleetWindow(document)))
+            }
+            Some(_) | None => Err(reader.problems),
+        };
+    }
+    let fleet_rollout = root(&mut reader, &node);
     match fleet_rollout {
         Some(fleet_rollout) if reader.problems.is_empty() => {
             let notes = check::notes(&fleet_rollout);
-            Ok(Some(Document {
+            Ok(Some(One::FleetRollout(Document {
                 fleet_rollout,
                 text: text.to_owned(),
                 line,
                 notes,
                 lines: reader.lines,
-            }))
+            })))
         }
         Some(_) | None => Err(reader.problems),
     }
@@ -125,16 +136,26 @@ fn first_line(tree: &Tree) -> u32 {
     }
 }
 
-fn root(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
-    let mut fields = reader.fields(node)?;
-    for (name, only) in [("apiVersion", API_VERSION), ("kind", KIND)] {
-        if let Some(node) = reader.need(&mut fields, name, &format!("write {name}: {only}"))
+/// What every document starts with.
+pub(super) fn version(
+    reader: &mut Reader,
+    fields: &mut Fields<'_>,
+    kind: &'static str,
+    only_kind: &str,
+) {
+    for (name, only) in [("apiVersion", API_VERSION), (kind, only_kind)] {
+        if let Some(node) = reader.need(fields, name, &format!("write {name}: {only}"))
             && let Some(text) = reader.text(&node)
             && text != only
         {
             reader.at(&node, format!("{text:?} is not known; write {only}"));
         }
     }
+}
+
+fn root(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
+    let mut fields = reader.fields(node)?;
+    version(reader, &mut fields, "kind", KIND);
     let metadata = reader.need(&mut fields, "metadata", "write metadata: {name: checkout}");
     let spec = reader.need(
         &mut fields,
@@ -149,10 +170,10 @@ fn root(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
     Some(built)
 }
 
-fn metadata_name(reader: &mut Reader, node: &Node<'_>) -> Option<String> {
+pub(super) fn metadata_name(reader: &mut Reader, node: &Node<'_>) -> Option<String> {
     let mut fields = reader.fields(node)?;
     let name = reader
-        .need(&mut fields, "name", "every FleetRollout has one")
+        .need(&mut fields, "name", "every document has one")
         .and_then(|node| check::name(reader, &node));
     reader.finish(fields);
     name
@@ -186,7 +207,7 @@ fn spec_of(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
         .unwrap_or_else(super::default_progress_deadline);
     let membership = fields
         .take("membership")
-        .and_then(|node| policy::membership(reader, &node))
+        .and_then(|node| membership::membership(reader, &node))
         .unwrap_or_default();
     let on_hub_loss = fields
         .take("onHubLoss")
@@ -201,7 +222,11 @@ fn spec_of(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
         .take("supersede")
         .and_then(|node| policy::supersede(reader, &node))
         .unwrap_or_default();
+    let expedite = fields
+        .take("expedite")
+        .and_then(|node| policy::expedite(reader, &node));
     policy::lockstep(reader, &mut fields);
+    let (after, max_failed, calendar) = policy::order_budget_calendar(reader, &mut fields);
     for name in NOT_BUILT {
         reader.not_built(&mut fields, name);
     }
@@ -218,6 +243,10 @@ fn spec_of(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
         on_hub_loss,
         rollback_phase,
         supersede,
+        after,
+        max_failed,
+        calendar,
+        expedite,
     })
 }
 
@@ -365,9 +394,7 @@ fn wave(reader: &mut Reader, node: &Node<'_>) -> Option<WaveSpec> {
     let name = reader
         .need(&mut fields, "name", "every wave has one")
         .and_then(|node| check::name(reader, &node));
-    let clusters = fields
-        .take("clusters")
-        .map(|node| check::some_selector(reader, &node));
+    let members = membership::members(reader, &mut fields);
     let max_concurrent = fields
         .take("maxConcurrent")
         .and_then(|node| check::not_zero(reader, &node));
@@ -375,81 +402,33 @@ fn wave(reader: &mut Reader, node: &Node<'_>) -> Option<WaveSpec> {
         .take("bake")
         .and_then(|node| reader.written::<Seconds>(&node))
         .unwrap_or_default();
-    let approval = fields
+    let (approval, approval_after) = fields
         .take("approval")
-        .and_then(|node| approval(reader, &node));
-    let max_failed = fields.take("budget").and_then(|node| budget(reader, &node));
+        .and_then(|node| approval::both(reader, &node))
+        .unwrap_or_default();
+    let budget = fields.take("budget");
+    let max_failed = budget
+        .as_ref()
+        .and_then(|node| membership::budget(reader, node));
     for name in ["analysis", "windows", "lockstep"] {
         reader.not_built(&mut fields, name);
     }
     reader.finish(fields);
-    // A selector that cannot be read is not a missing one: the wave is left out of the checks between waves.
-    let clusters = match clusters {
-        Some(None) => return None,
-        Some(Some(selector)) => Some(selector),
-        None => None,
-    };
-    Some(WaveSpec {
+    // Members that cannot be read are not missing ones: the wave is left out of the checks between waves.
+    let members = members?;
+    let wave = WaveSpec {
         name: name?,
-        clusters,
+        clusters: members.clusters,
+        names: members.names,
+        take: members.take,
         max_concurrent: max_concurrent.unwrap_or_else(super::default_max_concurrent),
         bake,
         approval,
+        approval_after,
         max_failed: max_failed.unwrap_or_else(super::default_max_failed),
-    })
-}
-
-fn budget(reader: &mut Reader, node: &Node<'_>) -> Option<Amount> {
-    let mut fields = reader.fields(node)?;
-    let max_failed = reader
-        .need(&mut fields, "maxFailed", "write a number or a percentage")
-        .and_then(|node| reader.written(&node));
-    reader.finish(fields);
-    max_failed
-}
-
-fn approval(reader: &mut Reader, node: &Node<'_>) -> Option<ApprovalSpec> {
-    let mut fields = reader.fields(node)?;
-    reader.not_built(&mut fields, "after");
-    let before = reader.need(
-        &mut fields,
-        "before",
-        "write before: {required: 1, groups: [sre]}",
-    );
-    reader.finish(fields);
-    let before = before?;
-    let mut fields = reader.fields(&before)?;
-    let required = match fields.take("required") {
-        Some(node) => check::approvers(reader, &node),
-        None => Some(1),
     };
-    let listed = reader.need(
-        &mut fields,
-        "groups",
-        "name the groups whose members may approve",
-    );
-    reader.finish(fields);
-    let listed = listed?;
-    let mut groups = Vec::new();
-    for node in reader.list(&listed)? {
-        let Some(group) = reader.text(&node) else {
-            continue;
-        };
-        if group.trim().is_empty() || groups.contains(&group) {
-            reader.at(&node, "a group is written once and is not empty");
-        } else {
-            groups.push(group);
-        }
+    if let Some(node) = budget {
+        check::budget(reader, &node, &wave);
     }
-    if groups.is_empty() {
-        reader.at(
-            &listed,
-            "at least one group is needed: there is no approval without an identity",
-        );
-        return None;
-    }
-    Some(ApprovalSpec {
-        required: required?,
-        groups,
-    })
+    Some(wave)
 }

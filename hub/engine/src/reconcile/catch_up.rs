@@ -8,10 +8,11 @@ use serde_json::json;
 use super::join::{bind_one, follow_delivery, held_content};
 use super::matching::carries;
 use super::planner::Planner;
-use super::waves::grant;
+use super::waves::{grant, passed_over};
 use crate::action::Action;
 use crate::observed::Cluster;
-use crate::release::{Release, ReleasePhase, TargetState};
+use crate::planted::Planted;
+use crate::release::{Release, ReleasePhase, Target, TargetState};
 
 /// Lets the stragglers of the newest release through, a few at once, as in its last wave.
 pub(super) fn newest(planner: &mut Planner) {
@@ -89,7 +90,8 @@ fn take_in(planner: &mut Planner, release: &Release, cluster: &Cluster) {
     let target = now
         .as_ref()
         .and_then(|release| release.target(&cluster.name));
-    let Some(target) = target.filter(|target| target.content.is_none()) else {
+    let may = |target: &&Target| !passed_over(target) || planner.bug.is(Planted::SkipForgotten);
+    let Some(target) = target.filter(|target| target.content.is_none()).filter(may) else {
         return;
     };
     if let Some(content) = held_content(release, target, cluster) {

@@ -71,7 +71,8 @@ fn may_be_permitted_again(planner: &Planner, release: &Release) -> bool {
         | ReleasePhase::RolledBack
         | ReleasePhase::RolledBackPartially
         | ReleasePhase::Superseded
-        | ReleasePhase::Withdrawn => false,
+        | ReleasePhase::Withdrawn
+        | ReleasePhase::Aborted => false,
     }
 }
 
@@ -125,7 +126,8 @@ fn ended(planner: &mut Planner, number: u64, target: &Target, outcome: &Outcome)
             | ReleasePhase::RolledBack
             | ReleasePhase::RolledBackPartially
             | ReleasePhase::Superseded
-            | ReleasePhase::Withdrawn,
+            | ReleasePhase::Withdrawn
+            | ReleasePhase::Aborted,
         ) => bar(planner, number, target),
     }
 }
@@ -178,15 +180,20 @@ fn under_way(
         );
         return;
     }
-    let deadline = release.plan.progress_deadline.after(permit.granted_at);
-    if now >= deadline {
+    // What a stop holds cannot finish: its time counts anew from the end of the stop (gate.md G14, G30).
+    let since = planner
+        .state
+        .went_on
+        .map_or(permit.granted_at, |on| on.max(permit.granted_at));
+    let deadline = release.plan.progress_deadline.after(since);
+    if now >= deadline && planner.state.stopped.is_none() {
         let message = format!("did not finish within {}", release.plan.progress_deadline);
         give_up(
             planner,
             number,
             &target.cluster,
             message,
-            json!({"granted_at": permit.granted_at, "now": now}),
+            json!({"granted_at": permit.granted_at, "since": since, "now": now}),
         );
         return;
     }
@@ -203,6 +210,11 @@ fn under_way(
             message,
             json!({"removed": true}),
         );
+        return;
+    }
+    if may_be_permitted_again(planner, release)
+        && super::windows::give_back(planner, number, permit, cluster)
+    {
         return;
     }
     if cluster.connected {

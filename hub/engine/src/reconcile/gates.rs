@@ -5,12 +5,14 @@ use serde_json::json;
 
 use super::matching::carries;
 use super::planner::Planner;
+use super::waves::passed_over;
 use crate::action::Action;
 use crate::name::{ClusterName, Digest};
 use crate::observed::{Cluster, Observed, Terms, Waiting};
 use crate::planted::Planted;
 use crate::reason::waiting_sentence;
 use crate::release::{Direction, Permit, Release};
+use crate::verb::Stop;
 
 fn wanted(state: &Observed) -> Terms {
     Terms {
@@ -19,6 +21,7 @@ fn wanted(state: &Observed) -> Terms {
         barred: state.barred.keys().cloned().collect(),
         first_deploy_free: state.newest_number() == 0,
         passed: sorted(&state.passed),
+        stopped: state.stopped.as_ref().map(Stop::message),
     }
 }
 
@@ -40,6 +43,9 @@ pub(super) fn terms(planner: &mut Planner) {
     let wanted = wanted(&planner.state);
     for cluster in planner.state.clusters.clone() {
         let conflict = planner.state.conflicts.contains_key(&cluster.name);
+        if !cluster.selected {
+            stop_the_left(planner, &cluster, wanted.stopped.clone());
+        }
         if !cluster.selected
             || conflict
             || cluster
@@ -57,6 +63,24 @@ pub(super) fn terms(planner: &mut Planner) {
             },
             evidence,
         );
+    }
+}
+
+/// A cluster that is no longer selected stays governed, so it is stopped, too (gate.md G9, G30).
+fn stop_the_left(planner: &mut Planner, cluster: &Cluster, stopped: Option<String>) {
+    let Some(gate) = cluster.gate.as_ref() else {
+        return;
+    };
+    if gate.terms.stopped != stopped {
+        let terms = Terms {
+            stopped,
+            ..gate.terms.clone()
+        };
+        let action = Action::Govern {
+            cluster: cluster.name.clone(),
+            terms,
+        };
+        planner.act(action, json!({"selected": false}));
     }
 }
 
@@ -134,19 +158,7 @@ fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
         });
     };
     let ended = release.phase.ended();
-    let message = if ended {
-        format!(
-            "release {} ended {}; waiting for the next one",
-            release.id,
-            release.phase.as_str()
-        )
-    } else {
-        format!(
-            "release {} is {}; waiting for the next one",
-            release.id,
-            release.phase.as_str()
-        )
-    };
+    let message = after(release, cluster);
     let next = if ended {
         start
     } else {
@@ -160,6 +172,20 @@ fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
         message,
         next,
     })
+}
+
+/// What a cluster shows that has had its turn in the release, or lost it.
+fn after(release: &Release, cluster: &Cluster) -> String {
+    let (id, phase) = (&release.id, release.phase.as_str());
+    let target = release.target(&cluster.name);
+    if let Some(target) = target.filter(|target| passed_over(target)) {
+        let why = &target.message;
+        format!("release {id} passed this cluster over ({why}); waiting for the next one")
+    } else if release.phase.ended() {
+        format!("release {id} ended {phase}; waiting for the next one")
+    } else {
+        format!("release {id} is {phase}; waiting for the next one")
+    }
 }
 
 /// Whether the permit has no outcome yet.

@@ -13,6 +13,7 @@ use crate::document::Supersede;
 use crate::name::{ClusterName, Digest};
 use crate::observed::{Change, Observed, Request};
 use crate::release::{Cause, Content, Release, ReleasePhase};
+use crate::verb::Verb;
 use crate::waves::{ReleasePlan, plan_waves};
 
 /// After so many releases overtaken in a row the next one finishes (gate.md G26).
@@ -117,6 +118,20 @@ fn older(state: &Observed, change: &Change) -> Option<u64> {
 
 pub(super) fn requests(planner: &mut Planner) {
     for request in planner.state.requests.clone() {
+        let Verb::Start { expedite } = request.verb else {
+            super::verbs::obey(planner, &request);
+            continue;
+        };
+        if expedite && planner.state.fleet_rollout.expedite.is_none() {
+            let why =
+                "its document has no spec.expedite, which says what may be shortened".to_owned();
+            let request = request.id;
+            planner.act(
+                Action::RefuseRequest { request, why },
+                json!({"expedite": true}),
+            );
+            continue;
+        }
         let plan = plan(&planner.state);
         let Some((cluster, content)) = candidate(&planner.state, &plan) else {
             let why = "no cluster holds content that it does not serve already".to_owned();
@@ -148,6 +163,7 @@ pub(super) fn requests(planner: &mut Planner) {
             person: request.person.clone(),
             reason: request.reason.clone(),
             request: request.id,
+            expedite,
         };
         open(
             planner,

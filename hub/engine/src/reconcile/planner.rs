@@ -89,7 +89,7 @@ impl Planner {
                 .unwrap_or(u32::MAX),
         };
         let reasons = reasons::all(&self.state);
-        let wake = reasons::wake(&self.state);
+        let wake = super::wake::wake(&self.state);
         Plan {
             actions: self.actions,
             status,

@@ -1,15 +1,16 @@
 //! What is waited for, after every step. In: the state that the plan leads to. Out: reasons, and the next moment at which
 //! time alone changes something. It must not act.
 
-use jiff::Timestamp;
+mod wave;
+mod word;
 
 use super::join::held_content;
 use super::matching::carries;
-use super::rollback::{Need, need};
-use crate::document::{OnFailure, Unreachable};
+use super::rollback::{Need, at_once, need};
 use crate::observed::{Cluster, Observed};
 use crate::reason::{Reason, Why};
-use crate::release::{Release, ReleasePhase, Target, TargetState, Wave, WavePhase};
+use crate::release::{Release, ReleasePhase, Target, TargetState, WavePhase};
+use crate::window::Standing;
 
 struct List<'a> {
     state: &'a Observed,
@@ -30,6 +31,7 @@ pub(super) fn all(state: &Observed) -> Vec<Reason> {
             "groundswell get clusters".to_owned(),
         );
     }
+    list.stop();
     for release in &state.releases {
         list.release(release);
     }
@@ -58,6 +60,7 @@ impl List<'_> {
     }
 
     fn release(&mut self, release: &Release) {
+        self.word(release);
         match release.phase {
             ReleasePhase::Waiting => {
                 if let Some(active) = self.state.active() {
@@ -74,11 +77,7 @@ impl List<'_> {
                 }
             }
             ReleasePhase::Progressing => {
-                if let Some(wave) = release
-                    .waves
-                    .iter()
-                    .find(|wave| wave.phase != WavePhase::Passed)
-                {
+                if let Some(wave) = release.waves.iter().find(|wave| !wave.phase.behind()) {
                     self.wave(release, wave);
                 }
             }
@@ -110,7 +109,8 @@ impl List<'_> {
             | ReleasePhase::RolledBack
             | ReleasePhase::RolledBackPartially
             | ReleasePhase::Superseded
-            | ReleasePhase::Withdrawn => {}
+            | ReleasePhase::Withdrawn
+            | ReleasePhase::Aborted => {}
         }
         for target in &release.targets {
             self.target(release, target);
@@ -120,41 +120,11 @@ impl List<'_> {
     fn remaining(&self, release: &Release) -> u32 {
         let open = release.targets.iter().filter(|target| {
             matches!(
-                need(target, self.state.cluster(&target.cluster)),
+                need(release, target, self.state.cluster(&target.cluster)),
                 Need::Permit | Need::Outcome
             )
         });
         u32::try_from(open.count()).unwrap_or(u32::MAX)
-    }
-
-    fn wave(&mut self, release: &Release, wave: &Wave) {
-        if let (WavePhase::Baking, Some(until)) = (wave.phase, wave.bake_until) {
-            let why = Why::Baking {
-                wave: wave.number,
-                name: wave.name.clone(),
-                until,
-            };
-            self.add(Some(release), Some(wave.number), None, why, String::new());
-        }
-        let spec = release
-            .plan
-            .wave(wave.number)
-            .and_then(|planned| planned.approval.as_ref());
-        if let (WavePhase::WaitingForApproval, Some(spec)) = (wave.phase, spec) {
-            let why = Why::WaitingForApproval {
-                wave: wave.number,
-                name: wave.name.clone(),
-                have: u32::try_from(release.approvals_that_count(wave.number).len())
-                    .unwrap_or(u32::MAX),
-                required: spec.required,
-                groups: spec.groups.clone(),
-            };
-            let next = format!(
-                "groundswell approve {} --wave {} --comment TEXT",
-                release.id, wave.name
-            );
-            self.add(Some(release), Some(wave.number), None, why, next);
-        }
     }
 
     fn target(&mut self, release: &Release, target: &Target) {
@@ -275,6 +245,11 @@ impl List<'_> {
                 other: other.clone(),
             });
         }
+        if let Some(why) =
+            word::held_back(self.state, release).or_else(|| closed(self.state, target))
+        {
+            return Some(why);
+        }
         let planned = release.plan.wave(wave.number)?;
         let in_flight = release
             .targets_of(wave.number)
@@ -297,7 +272,7 @@ impl List<'_> {
         ) {
             return;
         }
-        let why = match need(target, Some(cluster)) {
+        let why = match need(release, target, Some(cluster)) {
             Need::Nothing => return,
             Need::Lost => Why::NotTakenBack {
                 message: target.message.clone(),
@@ -320,8 +295,17 @@ impl List<'_> {
                 },
                 None => return,
             },
+            Need::Permit
+                if self.state.fleet_rollout.calendar.rollback_waits
+                    && closed(self.state, target).is_some() =>
+            {
+                match closed(self.state, target) {
+                    Some(why) => why,
+                    None => return,
+                }
+            }
             Need::Permit => {
-                let OnFailure::Rollback { max_concurrent } = release.plan.on_failure else {
+                let Some(max_concurrent) = at_once(release) else {
                     return;
                 };
                 let touched = release
@@ -418,55 +402,10 @@ impl List<'_> {
     }
 }
 
-/// The next moment at which time alone may change something.
-pub(super) fn wake(state: &Observed) -> Option<Timestamp> {
-    let mut moments: Vec<Timestamp> = Vec::new();
-    for release in &state.releases {
-        let open = !release.phase.ended();
-        moments.extend(
-            release
-                .waves
-                .iter()
-                .filter(|_| open)
-                .filter_map(|wave| wave.bake_until),
-        );
-        for target in &release.targets {
-            let cluster = state.cluster(&target.cluster);
-            target_moments(release, target, cluster, &mut moments);
-        }
-    }
-    moments
-        .into_iter()
-        .filter(|moment| *moment > state.now)
-        .min()
-}
-
-fn target_moments(
-    release: &Release,
-    target: &Target,
-    cluster: Option<&Cluster>,
-    moments: &mut Vec<Timestamp>,
-) {
-    let waits = target.state.in_flight() || target.state == TargetState::RollingBack;
-    let started = release
-        .wave(target.wave)
-        .filter(|wave| wave.phase == WavePhase::Running)
-        .and_then(|wave| wave.started_at);
-    let turn = started.filter(|_| target.state.before_permit() && !release.phase.ended());
-    let since = match (&target.permit, turn) {
-        (Some(permit), _) if waits => permit.granted_at,
-        (_, Some(started)) => started,
-        (Some(_) | None, None) => return,
-    };
-    moments.push(release.plan.progress_deadline.after(since));
-    let membership = release.plan.membership;
-    let silent = cluster
-        .filter(|cluster| !cluster.connected)
-        .map(|cluster| cluster.last_seen.unwrap_or(since).max(since));
-    if let Some(silent) = silent
-        && (membership.unreachable == Unreachable::CountAsFailed
-            || target.state == TargetState::RollingBack)
-    {
-        moments.push(membership.unreachable_after.after(silent));
+/// The window or freeze that keeps a cluster from starting.
+fn closed(state: &Observed, target: &Target) -> Option<Why> {
+    match super::windows::standing(state, &target.cluster) {
+        Standing::Closed { until, why } => Some(Why::WindowClosed { until, why }),
+        Standing::Open { .. } => None,
     }
 }

@@ -7,10 +7,12 @@ use super::flight::{end, outcome_of, standing};
 use super::gates::before_permit;
 use super::planner::Planner;
 use crate::action::Action;
+use crate::amount::Amount;
 use crate::document::OnFailure;
 use crate::observed::{Cluster, OutcomeResult};
 use crate::planted::Planted;
 use crate::release::{Direction, Previous, Release, ReleasePhase, Target, TargetState};
+use crate::verb::Scope;
 
 /// What stands in front of a target's message that has nothing to go back to.
 pub(crate) const NO_TARGET: &str = "NoRollbackTarget";
@@ -29,7 +31,7 @@ pub(crate) enum Need {
 }
 
 /// What a target of a release that is taken back still needs.
-pub(crate) fn need(target: &Target, cluster: Option<&Cluster>) -> Need {
+pub(crate) fn need(release: &Release, target: &Target, cluster: Option<&Cluster>) -> Need {
     let Some(permit) = &target.permit else {
         return Need::Nothing;
     };
@@ -43,6 +45,8 @@ pub(crate) fn need(target: &Target, cluster: Option<&Cluster>) -> Need {
     }
     match target.state {
         TargetState::RolledBack | TargetState::Skipped | TargetState::Removed => Need::Nothing,
+        // A person ended the release: what had finished stays.
+        TargetState::Succeeded if stays(release) => Need::Nothing,
         TargetState::RollingBack => Need::Outcome,
         TargetState::Failed if !forward || target.message.starts_with(NO_TARGET) => Need::Lost,
         TargetState::Failed => match cluster
@@ -64,6 +68,30 @@ pub(crate) fn need(target: &Target, cluster: Option<&Cluster>) -> Need {
         | TargetState::Behind
         | TargetState::Unknown => Need::Permit,
     }
+}
+
+/// Whether clusters that had finished keep the release's content.
+fn stays(release: &Release) -> bool {
+    let back = release.word.back.as_ref();
+    back.is_some_and(|back| back.scope == Scope::Unfinished)
+}
+
+/// How many go back at once; none: the plan takes nothing back and no person said so.
+pub(crate) fn at_once(release: &Release) -> Option<Amount> {
+    match (release.plan.on_failure, &release.word.back) {
+        (OnFailure::Rollback { max_concurrent }, _) => Some(max_concurrent),
+        (OnFailure::Halt, Some(_)) => Some(Amount::Percent(100)),
+        (OnFailure::Halt, None) => None,
+    }
+}
+
+/// [`need`], with the planner's bug.
+fn wants(planner: &Planner, release: &Release, target: &Target) -> Need {
+    let ignored = planner.bug.is(Planted::ScopeIgnored);
+    if ignored && stays(release) && target.state == TargetState::Succeeded {
+        return Need::Permit;
+    }
+    need(release, target, planner.cluster(&target.cluster))
 }
 
 /// Takes a release that goes back as far as the facts allow.
@@ -146,7 +174,7 @@ fn grant(planner: &mut Planner, number: u64) {
     let Some(release) = planner.release(number) else {
         return;
     };
-    let OnFailure::Rollback { max_concurrent } = release.plan.on_failure else {
+    let Some(max_concurrent) = at_once(&release) else {
         return;
     };
     let touched = release
@@ -161,8 +189,9 @@ fn grant(planner: &mut Planner, number: u64) {
         numbers.sort_unstable_by(|a, b| b.cmp(a));
     }
     for wave in numbers {
+        let mut closed = false;
         for target in release.targets_of(wave) {
-            if need(target, planner.cluster(&target.cluster)) != Need::Permit {
+            if wants(planner, &release, target) != Need::Permit {
                 continue;
             }
             let connected = planner
@@ -170,6 +199,11 @@ fn grant(planner: &mut Planner, number: u64) {
                 .is_some_and(|cluster| cluster.connected);
             if in_flight >= most && connected {
                 return;
+            }
+            // Closed for this one: it waits, and earlier waves wait for it.
+            if !super::windows::rollback_may(planner, target) {
+                closed = true;
+                continue;
             }
             if one(planner, &release, target) && connected {
                 in_flight += 1;
@@ -180,7 +214,7 @@ fn grant(planner: &mut Planner, number: u64) {
         let busy = release
             .targets_of(wave)
             .any(|target| reachable_and_going(planner, &release, target));
-        if busy {
+        if busy || closed {
             return;
         }
     }
@@ -212,6 +246,22 @@ pub(crate) fn back_to<'a>(target: &'a Target, cluster: Option<&Cluster>) -> Opti
     good.then_some(previous)
 }
 
+/// Whether a cluster that had finished has gone on to something else since: a person's rollback comes long after.
+pub(crate) fn served_elsewhere(
+    release: &Release,
+    target: &Target,
+    cluster: Option<&Cluster>,
+) -> bool {
+    let served = cluster
+        .and_then(|cluster| cluster.rollout.as_ref())
+        .and_then(|rollout| rollout.served.as_ref());
+    let own = target.content.as_ref().map(|content| &content.digest);
+    release.word.back.is_some()
+        && target.state == TargetState::Succeeded
+        && served.is_some()
+        && served != own
+}
+
 /// True: it got a permit.
 fn one(planner: &mut Planner, release: &Release, target: &Target) -> bool {
     let number = release.id.number;
@@ -233,7 +283,28 @@ fn one(planner: &mut Planner, release: &Release, target: &Target) -> bool {
         );
         return false;
     }
+    if served_elsewhere(release, target, cluster) {
+        let message = "serves other content than this release's";
+        planner.set_target(
+            number,
+            &target.cluster,
+            TargetState::Skipped,
+            message,
+            evidence,
+        );
+        return false;
+    }
     let Some(previous) = back_to(target, cluster) else {
+        // It must not go on either.
+        if target.state.in_flight() {
+            let why = format!("{}; there is nothing to go back to", release.verdict);
+            let action = Action::RevokePermit {
+                release: number,
+                cluster: target.cluster.clone(),
+                why,
+            };
+            planner.act(action, evidence.clone());
+        }
         let message = format!("{NO_TARGET}: nothing that was healthy in this cluster is kept");
         planner.set_target(
             number,
@@ -274,7 +345,7 @@ fn finish(planner: &mut Planner, number: u64) {
     };
     let open = release.targets.iter().any(|target| {
         let cluster = planner.cluster(&target.cluster);
-        match need(target, cluster) {
+        match wants(planner, &release, target) {
             Need::Nothing | Need::Lost => false,
             Need::Permit => true,
             Need::Outcome => !given_up(planner, &release, target, cluster),
@@ -315,7 +386,7 @@ fn verdict(planner: &Planner, release: &Release) -> (String, ReleasePhase) {
         let targets = release
             .targets
             .iter()
-            .filter(|target| wanted.contains(&need(target, planner.cluster(&target.cluster))));
+            .filter(|target| wanted.contains(&wants(planner, release, target)));
         targets.map(|target| target.cluster.to_string()).collect()
     };
     let why = release
@@ -336,12 +407,11 @@ fn verdict(planner: &Planner, release: &Release) -> (String, ReleasePhase) {
             ReleasePhase::RolledBackPartially,
         );
     }
-    (
-        why,
-        if back > 0 {
-            ReleasePhase::RolledBack
-        } else {
-            ReleasePhase::Failed
-        },
-    )
+    let phase = match &release.word.back {
+        Some(own) if own.scope == Scope::Unfinished || back == 0 => ReleasePhase::Aborted,
+        Some(_) => ReleasePhase::RolledBack,
+        None if back > 0 => ReleasePhase::RolledBack,
+        None => ReleasePhase::Failed,
+    };
+    (why, phase)
 }

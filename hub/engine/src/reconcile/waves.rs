@@ -1,15 +1,22 @@
 //! Waves in their order (S1, gate.md G25). In: how targets stand, approvals, the database's time. Out: permits, wave by wave.
 //! A wave passes when every target has ended, failures are within its budget and its bake is over since the last success.
 
+use jiff::Timestamp;
 use serde_json::json;
 
+use super::approvals::{self, approved};
 use super::flight::{end, standing};
 use super::gates::before_permit;
 use super::planner::Planner;
+use super::{turn, windows};
 use crate::action::Action;
+use crate::advance::obey::SKIPPED_BY;
+use crate::amount::Seconds;
 use crate::document::{Missing, OnFailure};
-use crate::planted::Planted;
-use crate::release::{Direction, Release, ReleasePhase, Target, TargetState, Wave, WavePhase};
+use crate::planted::{Bug, Planted};
+use crate::release::{
+    Direction, Release, ReleasePhase, Stage, Target, TargetState, Wave, WavePhase,
+};
 
 /// What is left to do in this round.
 enum Step {
@@ -25,7 +32,7 @@ pub(super) fn go_on(planner: &mut Planner, number: u64) {
         return;
     };
     for wave in &release.waves {
-        if wave.phase == WavePhase::Passed {
+        if wave.phase.behind() {
             continue;
         }
         match one_wave(planner, number, wave.number) {
@@ -43,7 +50,8 @@ fn succeed(planner: &mut Planner, number: u64) {
     let withdrawn = release
         .targets
         .iter()
-        .filter(|target| target.state == TargetState::Skipped && target.content.is_some());
+        .filter(|target| target.state == TargetState::Skipped && target.content.is_some())
+        .filter(|target| !passed_over(target));
     let withdrawn: Vec<String> = withdrawn.map(|target| target.cluster.to_string()).collect();
     let good = release
         .targets
@@ -52,7 +60,12 @@ fn succeed(planner: &mut Planner, number: u64) {
         .count();
     let evidence = json!({"targets": standing(&release)});
     if withdrawn.is_empty() {
-        let verdict = format!("served in {good} of {} clusters", release.targets.len());
+        let mut verdict = format!("served in {good} of {} clusters", release.targets.len());
+        let skipped = release.targets.iter().filter(|target| passed_over(target));
+        let skipped: Vec<&str> = skipped.map(|target| target.cluster.as_str()).collect();
+        if !skipped.is_empty() {
+            verdict.push_str(&format!("; skipped by hand: {}", skipped.join(", ")));
+        }
         end(planner, number, ReleasePhase::Succeeded, verdict, evidence);
     } else {
         let verdict = format!(
@@ -63,20 +76,35 @@ fn succeed(planner: &mut Planner, number: u64) {
     }
 }
 
+/// Whether a person passed over it.
+pub(super) fn passed_over(target: &Target) -> bool {
+    target.state == TargetState::Skipped && target.message.starts_with(SKIPPED_BY)
+}
+
+/// Whether a person keeps it from starting anything (gate.md G30).
+pub(super) fn held_back(planner: &Planner, release: &Release) -> bool {
+    let stopped = planner.state.stopped.is_some() && !planner.bug.is(Planted::StopIgnored);
+    stopped || (release.word.paused.is_some() && !planner.bug.is(Planted::PauseIgnored))
+}
+
 fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
     if fail_if_over_budget(planner, number, wave) {
         return Step::Wait;
     }
-    void_approvals(planner, number, wave);
+    approvals::void(planner, number, wave);
     let Some((release, now_wave)) = look(planner, number, wave) else {
         return Step::Wait;
     };
-    if all_ended(planner, &release, wave) && now_wave.phase != WavePhase::Baking {
+    let watched = matches!(now_wave.phase, WavePhase::Baking | WavePhase::WaitingToPass);
+    if all_ended(planner, &release, wave) && !watched {
         return landed(planner, &release, &now_wave);
     }
     match now_wave.phase {
         WavePhase::Pending | WavePhase::WaitingForApproval => {
-            if !approved(planner, &release, &now_wave) {
+            if !turn::has_come(planner)
+                || !approved(planner, &release, &now_wave, Stage::Before)
+                || held_back(planner, &release)
+            {
                 return Step::Wait;
             }
             start(planner, &release, wave);
@@ -89,14 +117,15 @@ fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
             one_more_look(planner, number, wave)
         }
         WavePhase::Running => {
-            if approved(planner, &release, &now_wave) {
+            if approved(planner, &release, &now_wave, Stage::Before) {
                 grant(planner, number, wave);
             }
             one_more_look(planner, number, wave)
         }
         WavePhase::Baking => bake(planner, &now_wave, number),
-        WavePhase::Passed => Step::Next,
-        WavePhase::Failed | WavePhase::Skipped => Step::Wait,
+        WavePhase::WaitingToPass => pass(planner, &release, &now_wave, json!(now_wave.bake_until)),
+        WavePhase::Passed | WavePhase::Skipped => Step::Next,
+        WavePhase::Failed => Step::Wait,
     }
 }
 
@@ -166,18 +195,25 @@ fn fail_if_over_budget(planner: &mut Planner, number: u64, wave: u32) -> bool {
         .collect();
     let all = release.targets_of(wave).count();
     let most = planned.max_failed.of(all);
-    if failed.len() <= most || planner.bug.is(Planted::BudgetIgnored) {
+    let over = over_release_budget(&release, planner.bug);
+    if (failed.len() <= most && over.is_none()) || planner.bug.is(Planted::BudgetIgnored) {
         return false;
     }
     let first = failed
         .first()
-        .map(|target| format!("{}: {}", target.cluster, target.message))
+        .map(|target| format!("; {}: {}", target.cluster, target.message))
         .unwrap_or_default();
-    let why = format!(
-        "{} of {all} failed in wave {wave} ({}), {most} may; {first}",
-        failed.len(),
-        planned.name
-    );
+    let why = match over.filter(|_| failed.len() <= most) {
+        Some((failed, most)) => {
+            let all = release.targets.len();
+            format!("{failed} of {all} failed in the release, {most} may{first}")
+        }
+        None => format!(
+            "{} of {all} failed in wave {wave} ({}), {most} may{first}",
+            failed.len(),
+            planned.name
+        ),
+    };
     let evidence = json!({"failed": failed.len(), "most": most, "targets": standing(&release)});
     planner.act(
         Action::FailWave {
@@ -209,65 +245,19 @@ fn fail_if_over_budget(planner: &mut Planner, number: u64, wave: u32) -> bool {
     true
 }
 
-/// A digest bound after an approval, with images that the approval did not cover, voids it (gate.md G25).
-fn void_approvals(planner: &mut Planner, number: u64, wave: u32) {
-    let Some(release) = planner.release(number) else {
-        return;
-    };
-    let images = release.images_of_wave(wave);
-    let counting = release.approvals_that_count(wave).into_iter();
-    let stale =
-        counting.filter(|approval| !images.iter().all(|image| approval.images.contains(image)));
-    let approvals: Vec<u64> = stale.map(|approval| approval.id).collect();
-    if !approvals.is_empty() {
-        let why = "a cluster reported other images than were approved".to_owned();
-        planner.act(
-            Action::VoidApprovals {
-                release: number,
-                wave,
-                approvals,
-                why,
-            },
-            json!({"images": images}),
-        );
-    }
-}
-
-/// Whether persons have agreed; asks for it once if not.
-fn approved(planner: &mut Planner, release: &Release, wave: &Wave) -> bool {
-    let number = release.id.number;
-    let Some(spec) = release
-        .plan
-        .wave(wave.number)
-        .and_then(|wave| wave.approval.as_ref())
-    else {
-        return true;
-    };
-    let have = release.approvals_that_count(wave.number).len();
-    if have >= usize::try_from(spec.required).unwrap_or(usize::MAX)
-        || planner.bug.is(Planted::ApprovalIgnored)
-    {
-        return true;
-    }
-    if wave.phase != WavePhase::WaitingForApproval {
-        let evidence = json!({"have": have, "required": spec.required, "groups": spec.groups});
-        planner.act(
-            Action::RequestApproval {
-                release: number,
-                wave: wave.number,
-            },
-            evidence,
-        );
-    }
-    false
+/// (failed, may fail) in the release as a whole, if that is over its own budget.
+pub(crate) fn over_release_budget(release: &Release, bug: Bug) -> Option<(usize, usize)> {
+    let most = release.plan.max_failed?.of(release.targets.len());
+    let failed = release
+        .targets
+        .iter()
+        .filter(|target| counts_as_failed(release, target))
+        .count();
+    (failed > most && !bug.is(Planted::ReleaseBudgetIgnored)).then_some((failed, most))
 }
 
 fn start(planner: &mut Planner, release: &Release, wave: u32) {
-    let approvals: Vec<_> = release
-        .approvals_that_count(wave)
-        .into_iter()
-        .map(|approval| (approval.id, approval.person.clone()))
-        .collect();
+    let approvals = approvals::named(release, wave, Stage::Before);
     let before: Vec<_> = release
         .waves
         .iter()
@@ -291,11 +281,7 @@ fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
         .targets_of(wave.number)
         .filter_map(|target| target.succeeded_at)
         .max();
-    let bake = release
-        .plan
-        .wave(wave.number)
-        .map(|planned| planned.bake)
-        .unwrap_or_default();
+    let bake = bake_of(release, wave.number);
     match last {
         Some(last) => {
             let until = bake.after(last);
@@ -310,24 +296,40 @@ fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
                 );
                 return Step::Wait;
             }
-            pass(planner, release, wave.number, json!(last))
+            pass(planner, release, wave, json!(last))
         }
-        None => pass(planner, release, wave.number, json!(null)),
+        None => pass(planner, release, wave, json!(null)),
+    }
+}
+
+/// How long a wave bakes: as planned, or shorter in an expedited release; its first wave never (gate.md G30).
+fn bake_of(release: &Release, wave: u32) -> Seconds {
+    let planned = release.plan.wave(wave).map(|planned| planned.bake);
+    let planned = planned.unwrap_or_default();
+    match release.plan.expedite {
+        Some(expedite) if release.expedited() && wave > 1 => planned.min(expedite.bake),
+        Some(_) | None => planned,
     }
 }
 
 fn bake(planner: &mut Planner, wave: &Wave, number: u64) -> Step {
-    let over = wave
-        .bake_until
-        .is_some_and(|until| planner.state.now >= until);
+    let over = wave.promoted
+        || wave
+            .bake_until
+            .is_some_and(|until| planner.state.now >= until);
     let Some(release) = planner.release(number).filter(|_| over) else {
         return Step::Wait;
     };
-    pass(planner, &release, wave.number, json!(wave.bake_until))
+    pass(planner, &release, wave, json!(wave.bake_until))
 }
 
-fn pass(planner: &mut Planner, release: &Release, wave: u32, baked: serde_json::Value) -> Step {
-    let evidence = json!({"baked": baked, "now": planner.state.now, "targets": standing(release)});
+fn pass(planner: &mut Planner, release: &Release, wave: &Wave, baked: serde_json::Value) -> Step {
+    if !approved(planner, release, wave, Stage::After) {
+        return Step::Wait;
+    }
+    let approvals = approvals::named(release, wave.number, Stage::After);
+    let evidence = json!({"baked": baked, "now": planner.state.now, "targets": standing(release), "approvals": approvals});
+    let wave = wave.number;
     planner.act(
         Action::PassWave {
             release: release.id.number,
@@ -346,6 +348,9 @@ pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
     let Some(planned) = release.plan.wave(wave) else {
         return;
     };
+    if held_back(planner, &release) {
+        return;
+    }
     let all = release.targets_of(wave).count();
     let most = planned.max_concurrent.at_least_one_of(all);
     let mut in_flight = release
@@ -356,8 +361,11 @@ pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
         if in_flight >= most && !planner.bug.is(Planted::ConcurrencyIgnored) {
             return;
         }
+        let Some(until) = windows::open_until(planner, target) else {
+            continue;
+        };
         if may_start(planner, target) {
-            permit(planner, &release, target, in_flight, most);
+            permit(planner, &release, target, until, (in_flight, most));
             in_flight += 1;
         }
     }
@@ -391,8 +399,8 @@ fn permit(
     planner: &mut Planner,
     release: &Release,
     target: &Target,
-    in_flight: usize,
-    most: usize,
+    until: Option<Timestamp>,
+    (in_flight, most): (usize, usize),
 ) {
     let Some(content) = &target.content else {
         return;
@@ -402,14 +410,14 @@ fn permit(
         .wave(target.wave)
         .map(|wave| wave.name.clone())
         .unwrap_or_default();
-    let evidence = json!({"in_flight": in_flight, "most": most, "held": content.digest, "now": planner.state.now});
+    let evidence = json!({"in_flight": in_flight, "most": most, "held": content.digest, "now": planner.state.now, "window_until": until});
     let action = Action::GrantPermit {
         release: number,
         cluster: target.cluster.clone(),
         direction: Direction::Forward,
         digest: content.digest.clone(),
         delivery: content.delivery.clone(),
-        start_by: Some(release.plan.progress_deadline.after(planner.state.now)),
+        start_by: Some(windows::start_by(planner, release, until)),
         max_step: None,
         why: format!(
             "wave {} of {} ({name}) of release {}",

@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 use hub_engine::name::{Person, ReleaseId};
 use hub_engine::plan::Plan;
 use hub_engine::release::{Release, WavePhase};
+use hub_engine::verb::Verb;
 use hub_engine::{FleetRolloutName, Observed};
 
 use self::plans::{Random, kind, nothing, plan};
 use super::fixture;
 use crate::approval::NewApproval;
+use crate::request::NewRequest;
 use crate::{Epoch, Store, UnsignedPermit, apply, release};
 
 const DOCUMENT: &str = "
@@ -28,7 +30,7 @@ spec:
   - {name: rest, approval: {before: {required: 1, groups: [sre]}}}
 ";
 /// Plans a run; every kind of action comes in each run many times.
-const PLANS: usize = 400;
+const PLANS: usize = 600;
 
 struct Signer;
 
@@ -64,12 +66,12 @@ async fn world() -> (Store, FleetRolloutName) {
         sqlx::query("insert into rollouts (cluster, namespace, rollout, state, session, sequence) values ($1, 'shop', 'checkout', $2, 1, 1)")
             .bind(name).bind(state).execute(&store.pool).await.unwrap();
     }
-    let documents = hub_engine::parse(DOCUMENT).unwrap();
+    let file = hub_engine::parse_file(DOCUMENT).unwrap();
     store
-        .fleet_rollout_apply(&documents, &"ann".into(), false)
+        .fleet_rollout_apply(&file, &"ann".into(), false)
         .await
         .unwrap();
-    (store, documents[0].fleet_rollout.name.clone())
+    (store, file.documents[0].fleet_rollout.name.clone())
 }
 
 /// What agents and persons bring in between; the model takes it from the tables.
@@ -89,10 +91,37 @@ async fn input(store: &Store, random: &mut Random, model: &mut Observed) {
     .execute(&store.pool)
     .await
     .unwrap();
-    store
-        .request_add(&model.fleet_rollout.name, &"ann".into(), "why not")
+    let start = NewRequest {
+        fleet_rollout: model.fleet_rollout.name.clone(),
+        release: None,
+        verb: Verb::default(),
+        person: "ann".into(),
+        reason: "why not".to_owned(),
+        key: String::new(),
+    };
+    store.request_add(&start).await.unwrap();
+    // What it says is the plans' to choose.
+    let word = NewRequest {
+        release: Some(model.newest_number()),
+        verb: Verb::Pause,
+        ..start
+    };
+    store.request_add(&word).await.unwrap();
+    approve(store, random, model).await;
+    let seen = store
+        .observe(&model.fleet_rollout.name)
         .await
+        .unwrap()
         .unwrap();
+    model.changes = seen.changes;
+    model.requests = seen.requests;
+    for release in &mut model.releases {
+        release.approvals = stored(store, &release.id).await.approvals;
+    }
+}
+
+/// A person agrees that the last wave of a release starts, or that it passes.
+async fn approve(store: &Store, random: &mut Random, model: &Observed) {
     let waiting = model
         .releases
         .iter()
@@ -101,7 +130,10 @@ async fn input(store: &Store, random: &mut Random, model: &mut Observed) {
             one.wave(2).is_some_and(|wave| {
                 matches!(
                     wave.phase,
-                    WavePhase::Pending | WavePhase::WaitingForApproval
+                    WavePhase::Pending
+                        | WavePhase::WaitingForApproval
+                        | WavePhase::Baking
+                        | WavePhase::WaitingToPass
                 )
             })
         });
@@ -115,16 +147,6 @@ async fn input(store: &Store, random: &mut Random, model: &mut Observed) {
             comment: random.text(),
         };
         store.approval_add(&approval).await.unwrap();
-    }
-    let seen = store
-        .observe(&model.fleet_rollout.name)
-        .await
-        .unwrap()
-        .unwrap();
-    model.changes = seen.changes;
-    model.requests = seen.requests;
-    for release in &mut model.releases {
-        release.approvals = stored(store, &release.id).await.approvals;
     }
 }
 
@@ -205,8 +227,8 @@ async fn check(seed: u64) {
     }
 }
 
-/// Kinds of actions; a new one has to be among `possible`.
-const ACTIONS: usize = 23;
+/// Kinds of actions, a person's word by its verb and a request for approval by its stage; a new one has to be among `possible`.
+const ACTIONS: usize = 32;
 
 #[tokio::test]
 async fn the_tables_say_what_advance_says_and_the_history_alone_gives_both() {

@@ -42,13 +42,13 @@ async fn somebody_waits(store: &Store) {
 async fn an_apply_and_a_decision_do_not_wait_for_each_other() {
     let store = fixture::store().await;
     let person = hub_engine::name::Person("ann".into());
-    let documents = |text: &str| hub_engine::parse(text).unwrap();
+    let documents = |text: &str| hub_engine::parse_file(text).unwrap();
     let first = documents(DOCUMENT);
     store
         .fleet_rollout_apply(&first, &person, false)
         .await
         .unwrap();
-    let name = first[0].fleet_rollout.name.clone();
+    let name = first.documents[0].fleet_rollout.name.clone();
     let mut decision = store.pool.begin().await.unwrap();
     let row = crate::fleet_rollout::get(&mut decision, &name, true)
         .await

@@ -12,7 +12,7 @@ static SERVER: OnceCell<(Embedded, tempfile::TempDir)> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Databases of the same name as these statements, one a test.
-const CREATE: [&str; 20] = [
+const CREATE: [&str; 32] = [
     "create database test0",
     "create database test1",
     "create database test2",
@@ -33,6 +33,18 @@ const CREATE: [&str; 20] = [
     "create database test17",
     "create database test18",
     "create database test19",
+    "create database test20",
+    "create database test21",
+    "create database test22",
+    "create database test23",
+    "create database test24",
+    "create database test25",
+    "create database test26",
+    "create database test27",
+    "create database test28",
+    "create database test29",
+    "create database test30",
+    "create database test31",
 ];
 
 /// Where the database of a store answers.

@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
+use hub_engine::verb::Verb;
 use hub_engine::{ClusterName, Fence, FleetRolloutName};
 
 use crate::embedded::Embedded;
+use crate::request::NewRequest;
 use crate::session::{Hello, Opened};
 use crate::{Epoch, Error, Store, UnsignedPermit};
 
@@ -69,6 +71,17 @@ async fn stop(server: Embedded, store: Store) {
     server.stop().await.unwrap();
 }
 
+fn start_release() -> NewRequest {
+    NewRequest {
+        fleet_rollout: "checkout".into(),
+        release: None,
+        verb: Verb::default(),
+        person: "ann".into(),
+        reason: "x".to_owned(),
+        key: String::new(),
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
@@ -78,7 +91,10 @@ fn copy(from: &Path, to: &Path) {
 async fn decide(store: &Store) -> Result<(), String> {
     let name = FleetRolloutName("checkout".into());
     match store.decide(Epoch(0), &name, &Signer).await {
-        Ok(decided) => Ok(drop(decided.unwrap())),
+        Ok(decided) => {
+            assert!(decided.is_some());
+            Ok(())
+        }
         Err(Error::Held { why }) => Err(why),
         Err(other) => panic!("{other}"),
     }
@@ -110,7 +126,7 @@ async fn restored(dir: &Path) -> (Embedded, Store, (u64, Vec<u8>)) {
         }
         open(&store, &hello(name, (1, 0), None)).await;
     }
-    let documents = hub_engine::parse(DOCUMENT).unwrap();
+    let documents = hub_engine::parse_file(DOCUMENT).unwrap();
     store
         .fleet_rollout_apply(&documents, &"ann".into(), false)
         .await
@@ -120,16 +136,13 @@ async fn restored(dir: &Path) -> (Embedded, Store, (u64, Vec<u8>)) {
     stop(server, store).await;
     copy(&data, &dir.join("backup"));
     let (server, store) = start(&folder).await;
-    store
-        .request_add(&FleetRolloutName("checkout".into()), &"ann".into(), "x")
-        .await
-        .unwrap();
+    store.request_add(&start_release()).await.unwrap();
     for _ in 0..5 {
         raise(&store, "a").await;
     }
     store
         .fleet_rollout_apply(
-            &hub_engine::parse(&DOCUMENT.replace("name: all", "name: every")).unwrap(),
+            &hub_engine::parse_file(&DOCUMENT.replace("name: all", "name: every")).unwrap(),
             &"ann".into(),
             false,
         )
@@ -227,7 +240,7 @@ async fn f9_a_head_that_is_not_in_the_history_is_a_restore() {
 #[tokio::test]
 async fn another_timeline_is_a_restore() {
     let store = super::fixture::store().await;
-    let documents = hub_engine::parse(DOCUMENT).unwrap();
+    let documents = hub_engine::parse_file(DOCUMENT).unwrap();
     store
         .fleet_rollout_apply(&documents, &"ann".into(), false)
         .await

@@ -13,7 +13,7 @@ use proto::v1::{
     Ack, AgentMessage, DesiredSet, Fence, GateEntry, Heartbeat, Hello, Report, ReportBatch, ack,
 };
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -37,7 +37,7 @@ pub struct Agent {
     /// When a permit that was taken up will have been carried out.
     due: BTreeMap<String, Instant>,
     /// How long that takes.
-    takes: Duration,
+    takes: Takes,
     entries: BTreeMap<String, GateEntry>,
     fence: Option<Fence>,
     set_hash: String,
@@ -51,6 +51,15 @@ pub struct Agent {
     seed: u64,
 }
 
+/// How long a target takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Takes {
+    /// Each of them so long: those that start together end together.
+    Exactly(Duration),
+    /// Between half and one and a half of it, as clusters differ.
+    About(Duration),
+}
+
 /// A session's end.
 struct Ended;
 
@@ -59,7 +68,7 @@ impl Agent {
     pub fn new(
         member: Member,
         rollouts: &[String],
-        takes: Duration,
+        takes: Takes,
         ledger: Ledger,
         seed: u64,
     ) -> Self {
@@ -95,7 +104,7 @@ impl Agent {
             let whole = RECONNECT_FIRST
                 .saturating_mul(1 << failures.min(10))
                 .min(RECONNECT_MOST);
-            sleep(whole.mul_f64(0.5 + self.jitter() / 2.0)).await;
+            comes(Instant::now() + whole.mul_f64(0.5 + self.jitter() / 2.0)).await;
         }
     }
 
@@ -105,6 +114,13 @@ impl Agent {
         self.seed ^= self.seed >> 7;
         self.seed ^= self.seed << 17;
         (self.seed % 1_000_000) as f64 / 1_000_000.0
+    }
+
+    fn takes(&mut self) -> Duration {
+        match self.takes {
+            Takes::Exactly(time) => time,
+            Takes::About(time) => time.mul_f64(0.5 + self.jitter()),
+        }
     }
 
     fn hello(&self) -> Hello {
@@ -154,7 +170,7 @@ impl Agent {
                     self.want(*wanted.borrow_and_update());
                 }
                 _ = beat.tick() => tell(&say, Say::Heartbeat(Heartbeat { at: None })).await?,
-                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => self.carried_out(),
+                () = comes(next.unwrap_or_else(Instant::now)), if next.is_some() => self.carried_out(),
             }
         }
     }
@@ -257,7 +273,8 @@ impl Agent {
             let said = rollout.permit(&permit);
             if !said.is_empty() {
                 self.ledger.permitted(&name);
-                self.due.insert(name, Instant::now() + self.takes);
+                let takes = self.takes();
+                self.due.insert(name, Instant::now() + takes);
                 self.say(said);
             }
         }
@@ -308,6 +325,11 @@ impl Agent {
             }
         }
     }
+}
+
+/// A moment of the play: a canary is through, an agent tries again. Nothing is tested by waiting for it.
+async fn comes(at: Instant) {
+    interval_at(at, RECONNECT_MOST).tick().await;
 }
 
 async fn tell(say: &mpsc::Sender<AgentMessage>, body: Say) -> Result<(), Ended> {

@@ -9,7 +9,7 @@ use tests_fleet::{Error, Hub, HubOptions, Result, RunDir, eventually};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::agent::Agent;
+use super::agent::{Agent, Takes};
 use super::identity::Admin;
 use super::ledger::{Ledger, Ranks};
 use super::manifest::Shape;
@@ -25,7 +25,7 @@ pub struct World {
     hub: Hub,
     admin: Admin,
     shape: Shape,
-    takes: Duration,
+    takes: Takes,
     /// Times.
     pub ledger: Ledger,
     wanted: watch::Sender<u64>,
@@ -63,7 +63,7 @@ pub struct Mark {
 
 impl World {
     /// Starts a hub; nobody has joined.
-    pub async fn up(run: &RunDir, shape: Shape, takes: Duration) -> Result<Self> {
+    pub async fn up(run: &RunDir, shape: Shape, takes: Takes) -> Result<Self> {
         let logs = RunDir::named(&run.join(&format!("{}-agents", shape.clusters.len())))?;
         let hub = Hub::start(&logs, &HubOptions::default()).await?;
         let admin = Admin::read(&hub.data().join("admin.yaml"))?;

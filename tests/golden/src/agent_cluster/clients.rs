@@ -45,7 +45,8 @@ impl Cluster {
 
     /// Ends every run that is under way.
     pub fn finish_runs(&mut self, phase: AnalysisPhase) {
-        for run in &mut self.observed.analysis_runs {
+        let sides = self.sides.values_mut().flat_map(|side| &mut side.runs);
+        for run in self.observed.analysis_runs.iter_mut().chain(sides) {
             let known = run.status.as_ref().and_then(|status| status.phase);
             if known.is_some_and(AnalysisPhase::is_completed) {
                 continue;

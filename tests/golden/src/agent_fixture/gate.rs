@@ -31,6 +31,7 @@ pub(super) struct GatePart {
     first_deploy_free: bool,
     #[serde(default)]
     passed: Vec<String>,
+    stopped: Option<String>,
     #[serde(default)]
     kept: Vec<String>,
     #[serde(default)]
@@ -95,6 +96,7 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
         first_contact: FirstContact::Hold,
         first_deploy_free: part.first_deploy_free,
         passed: part.passed.iter().map(|version| digest(version)).collect(),
+        stopped: part.stopped,
         kept: part.kept.iter().map(kept).collect(),
         missing_config: part
             .missing_config

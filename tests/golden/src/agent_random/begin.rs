@@ -153,17 +153,39 @@ fn routed_step(dice: &mut Dice) -> Value {
     }
 }
 
+/// A step that makes an Experiment.
+fn experiment_step(dice: &mut Dice) -> Value {
+    let mut step = json!({
+        "templates": [{"name": "canary", "specRef": "canary"}],
+        "scaleDownDelaySeconds": dice.below(20),
+    });
+    let mut set = |one_in: u64, key: &str, value: Value, dice: &mut Dice| {
+        if let Some(fields) = step.as_object_mut().filter(|_| dice.one_in(one_in)) {
+            fields.insert(key.to_owned(), value);
+        }
+    };
+    let both =
+        json!([{"name": "baseline", "specRef": "stable"}, {"name": "canary", "specRef": "canary"}]);
+    set(2, "templates", both, dice);
+    let analysis = json!([{"name": "errors", "templateName": "errors", "requiredForCompletion": dice.one_in(2)}]);
+    set(2, "analyses", analysis, dice);
+    let seconds = format!("{}s", dice.below(40));
+    set(2, "duration", json!(seconds), dice);
+    step
+}
+
 pub(super) fn steps(dice: &mut Dice, routed: bool) -> Vec<Value> {
     let count = dice.below(5);
     let mut weight = 0;
     let mut steps = Vec::new();
     for _ in 0..count {
-        steps.push(match dice.below(6) {
+        steps.push(match dice.below(7) {
             3 if routed && dice.one_in(2) => routed_step(dice),
             // Some steps go back.
             4 if routed => json!({"setWeight": dice.below(101)}),
             0 => json!({"pause": {}}),
             1 => json!({"pause": {"duration": dice.below(60)}}),
+            6 => experiment_step(dice),
             2 => json!({"analysis": {"templates": [{"templateName": "errors"}]}}),
             _ => {
                 weight = (weight + dice.below(45)).min(100);

@@ -15,6 +15,7 @@ use crate::agent_fixture::{VERSIONS, defaulted, digest, hash, template};
 impl Life {
     pub(super) fn happens(&mut self) {
         match self.dice.below(20) {
+            17 if self.dice.one_in(2) => self.experiment(),
             18 => self.orphan(),
             19 => self.workload(),
             16 if self.dice.one_in(2) => self.service(),
@@ -163,7 +164,7 @@ impl Life {
         let Some(status) = rollout.status.as_mut() else {
             return;
         };
-        let what = match self.dice.below(7) {
+        let what = match self.dice.below(8) {
             0 => {
                 status.abort = Some(true);
                 "abort"
@@ -180,6 +181,11 @@ impl Life {
                 rollout.spec.paused = Some(rollout.spec.paused != Some(true));
                 self.edited("pause or resume");
                 return;
+            }
+            4 => {
+                let back = status.current_step_index.map(|index| (index - 1).max(0));
+                status.current_step_index = back;
+                "back by a step"
             }
             _ => {
                 if status.pause_conditions.is_empty() {
@@ -200,6 +206,24 @@ impl Life {
             }
         };
         self.note(what);
+    }
+
+    /// `kubectl argo rollouts retry experiment`, or `terminate experiment`, of any.
+    fn experiment(&mut self) {
+        let count = u64::try_from(self.cluster.observed.experiments.len()).unwrap_or(0);
+        let index = usize::try_from(self.dice.below(count.max(1))).unwrap_or(0);
+        let again = self.dice.one_in(2);
+        let Some(one) = self.cluster.observed.experiments.get_mut(index) else {
+            return;
+        };
+        if again {
+            one.status = None;
+        } else {
+            one.spec.terminate = Some(true);
+        }
+        let name = one.metadata.name.clone().unwrap_or_default();
+        let what = if again { "retry" } else { "terminate" };
+        self.note(&format!("{what} experiment {name}"));
     }
 
     /// Somebody edits or makes anew the Service that users come through.

@@ -8,8 +8,10 @@
 )]
 
 mod clusters;
+mod policies;
 mod releases;
 mod waves;
+mod words;
 
 use std::path::Path;
 
@@ -125,6 +127,8 @@ fn every_planted_bad_plan_is_found() {
         .iter()
         .chain(&clusters::CLUSTERS)
         .chain(&releases::RELEASES)
+        .chain(&policies::POLICIES)
+        .chain(&words::WORDS)
         .collect();
     assert!(
         all.len() >= LEAST,

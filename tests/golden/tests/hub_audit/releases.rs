@@ -44,6 +44,7 @@ pub const RELEASES: [Bad; 12] = [
                 person: "ada".into(),
                 reason: "because".to_owned(),
                 request: 99,
+                expedite: false,
             };
             vec![open(observed, 2, person)]
         },

@@ -1,7 +1,7 @@
 //! What waits and what does not, as a table; and whole runs, whose outcome does not depend on it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use agent_api::AnalysisRun;
 use serde_json::{Value, json};
@@ -70,8 +70,12 @@ fn only_measurements_wait() {
             now: at(now),
             run: run(status),
             finished,
-            in_flight: busy.iter().map(|name| (*name).to_owned()).collect(),
+            in_flight: busy
+                .iter()
+                .map(|name| ((*name).to_owned(), Some(at(now))))
+                .collect(),
             bad_conditions: <_>::default(),
+            told: crate::analysis::Told::NoOwner,
         };
         found(&observed, runs)
     };
@@ -117,8 +121,9 @@ fn only_measurements_wait() {
                 now: at(10),
                 run: run(Some(known())),
                 finished: good(),
-                in_flight: BTreeSet::new(),
+                in_flight: BTreeMap::new(),
                 bad_conditions: <_>::default(),
+                told: crate::analysis::Told::NoOwner,
             })
             .status
         ),
@@ -132,8 +137,9 @@ fn live(letters: [&[AnalysisPhase]; 2], runs: usize) -> (AnalysisRunStatus, usiz
         now: at(0),
         run: run(None),
         finished: Vec::new(),
-        in_flight: BTreeSet::new(),
+        in_flight: BTreeMap::new(),
         bad_conditions: <_>::default(),
+        told: crate::analysis::Told::NoOwner,
     };
     let (mut next, mut writes, mut stored) = ([0_usize; 2], 0, None);
     loop {

@@ -1,7 +1,7 @@
 //! Runs that cannot be carried out: an error with its path, before anything is measured.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use agent_api::AnalysisPhase;
 use serde_json::json;
@@ -29,8 +29,9 @@ fn what_cannot_be_carried_out_is_an_error() {
             now: at(0),
             run: run(metrics.clone(), json!({})),
             finished: Vec::new(),
-            in_flight: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
             bad_conditions: BadConditions::new(),
+            told: crate::analysis::Told::NoOwner,
         };
         let plan = reconcile(&observed);
         assert_eq!(plan.status.phase, Some(AnalysisPhase::Error), "{metrics}");
@@ -113,9 +114,10 @@ fn a_run_is_an_error_before_its_first_measurement() {
     for (metrics, words) in table {
         let observed = Observed {
             now: at(0),
+            told: crate::analysis::Told::NoOwner,
             run: run(metrics.clone(), json!({})),
             finished: Vec::new(),
-            in_flight: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
             bad_conditions: BadConditions::from([(
                 "result >".to_owned(),
                 "ends too soon".to_owned(),
@@ -135,8 +137,9 @@ fn a_strict_run_hands_out_strict_metrics() {
         now: at(0),
         run: run(json!([metric(json!({}))]), json!({})),
         finished: Vec::new(),
-        in_flight: BTreeSet::new(),
+        in_flight: BTreeMap::new(),
         bad_conditions: BadConditions::new(),
+        told: crate::analysis::Told::NoOwner,
     };
     for (value, strict) in [("true", Some(true)), ("false", None)] {
         let annotation = (

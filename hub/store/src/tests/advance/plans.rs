@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use hub_engine::name::Digest;
-use hub_engine::observed::{Terms, Waiting};
+use hub_engine::observed::{Request, Terms, Waiting};
 use hub_engine::plan::{FleetRolloutStatus, Plan};
-use hub_engine::release::{Cause, Content, Direction, Release, ReleasePhase, TargetState};
+use hub_engine::release::{
+    Cause, Content, Direction, Release, ReleasePhase, Stage, TargetState,
+};
+use hub_engine::verb::{By, Scope, Verb};
 use hub_engine::{Action, ClusterName, Decision, Observed};
 
 /// SplitMix64.
@@ -47,6 +50,7 @@ fn possible(state: &Observed, random: &mut Random) -> Vec<Action> {
         let terms = Terms {
             barred: vec![digest],
             first_deploy_free: random.below(2) == 0,
+            stopped: (random.below(2) == 0).then(|| "stopped by ann: alarm".to_owned()),
             ..Terms::default()
         };
         all.push(Action::Govern {
@@ -83,23 +87,77 @@ fn possible(state: &Observed, random: &mut Random) -> Vec<Action> {
         all.extend(open(state, random, number, cause));
     }
     for request in &state.requests {
-        all.push(Action::RefuseRequest {
-            request: request.id,
-            why: random.text(),
-        });
-        all.push(Action::Unbar {
-            request: request.id,
-            digest: random.digest(),
-        });
+        of_request(state, request, random, &mut all);
+    }
+    for release in &state.releases {
+        of_release(state, release, random, &mut all);
+    }
+    all
+}
+
+fn of_request(state: &Observed, request: &Request, random: &mut Random, all: &mut Vec<Action>) {
+    all.push(Action::RefuseRequest {
+        request: request.id,
+        why: random.text(),
+    });
+    all.push(Action::Unbar {
+        request: request.id,
+        digest: random.digest(),
+    });
+    if matches!(request.verb, Verb::Start { .. }) {
         let cause = Cause::Person {
             person: request.person.clone(),
             reason: request.reason.clone(),
             request: request.id,
+            expedite: random.below(2) == 0,
         };
-        all.extend(open(state, random, number, cause));
+        all.extend(open(state, random, state.newest_number() + 1, cause));
+        return;
     }
     for release in &state.releases {
-        of_release(state, release, random, &mut all);
+        let by = By {
+            person: request.person.clone(),
+            reason: random.text(),
+            at: state.now,
+        };
+        let obey = |verb| Action::Obey {
+            request: request.id,
+            release: release.id.number,
+            verb,
+            by: by.clone(),
+        };
+        all.extend(verbs(state, release, random).into_iter().map(obey));
+    }
+}
+
+/// What a person could say about a release.
+fn verbs(state: &Observed, one: &Release, random: &mut Random) -> Vec<Verb> {
+    if one.phase.ended() {
+        // One that is aborted while it waits has ended before the word takes effect.
+        let mut all = vec![Verb::Abort { scope: None }];
+        if state.active().is_none() {
+            all.push(Verb::Rollback);
+        }
+        return all;
+    }
+    let mut all = vec![Verb::Pause, Verb::Resume];
+    if one.phase == ReleasePhase::Waiting {
+        return all;
+    }
+    all.push(Verb::Abort {
+        scope: random.pick(&[None, Some(Scope::Touched), Some(Scope::Unfinished)]),
+    });
+    for wave in &one.waves {
+        let wave = wave.name.clone();
+        all.push(Verb::SkipWave { wave: wave.clone() });
+        all.push(Verb::Promote { wave: Some(wave) });
+    }
+    for target in &one.targets {
+        let cluster = target.cluster.clone();
+        all.push(Verb::Retry {
+            cluster: cluster.clone(),
+        });
+        all.push(Verb::SkipTarget { cluster });
     }
     all
 }
@@ -113,6 +171,7 @@ fn open(state: &Observed, random: &mut Random, release: u64, cause: Cause) -> Op
     let wave = |name: &str, clusters: &[&str]| {
         serde_json::json!({
             "name": name, "clusters": clusters, "approval": {"required": 1, "groups": ["sre"]},
+            "approvalAfter": {"required": 2, "groups": ["sre"]},
         })
     };
     // Two join late.
@@ -157,6 +216,7 @@ fn of_release(state: &Observed, one: &Release, random: &mut Random, all: &mut Ve
         ReleasePhase::RolledBackPartially,
         ReleasePhase::Superseded,
         ReleasePhase::Withdrawn,
+        ReleasePhase::Aborted,
     ]);
     all.push(Action::EndRelease {
         release,
@@ -185,7 +245,11 @@ fn of_waves(state: &Observed, one: &Release, random: &mut Random, all: &mut Vec<
     let (release, why) = (one.id.number, random.text());
     for wave in &one.waves {
         let wave = wave.number;
-        all.push(Action::RequestApproval { release, wave });
+        all.push(Action::RequestApproval {
+            release,
+            wave,
+            stage: random.pick(&[Stage::Before, Stage::After]),
+        });
         all.push(Action::StartWave { release, wave });
         all.push(Action::StartBake {
             release,
@@ -300,7 +364,12 @@ fn of_permit(
 
 pub(super) fn kind(action: &Action) -> String {
     let value = serde_json::to_value(action).unwrap();
-    value["action"].as_str().unwrap().to_owned()
+    let name = value["action"].as_str().unwrap();
+    let more = value.pointer("/verb/verb").or_else(|| value.get("stage"));
+    match more {
+        Some(more) => format!("{name} {}", more.as_str().unwrap()),
+        None => name.to_owned(),
+    }
 }
 
 pub(super) fn nothing() -> Plan {
@@ -327,7 +396,7 @@ pub(super) fn plan(state: &Observed, random: &mut Random) -> Plan {
         let chosen = random.pick(&kinds);
         let of_kind: Vec<Action> = all.into_iter().filter(|one| kind(one) == chosen).collect();
         // A release lives long enough for something to happen in it.
-        if chosen == "EndRelease" && random.below(5) > 0 {
+        if chosen == "EndRelease" && random.below(3) > 0 {
             continue;
         }
         let action = random.pick(&of_kind);

@@ -1,6 +1,8 @@
 //! Bad plans: each is a good one with one thing changed, and `audit` names what is wrong with it.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+mod experiments;
+
 use std::collections::BTreeSet;
 
 use agent_api::names::ANNOTATION_REVISION;
@@ -470,7 +472,8 @@ const BAD_STATUS: [(&str, &str, Change); 3] = [
 #[test]
 fn every_bad_plan_is_named() {
     let mut seen = BTreeSet::new();
-    for (index, (rule, case, change)) in BAD.iter().chain(&BAD_STATUS).enumerate() {
+    let all = BAD.iter().chain(&BAD_STATUS).chain(&experiments::BAD);
+    for (index, (rule, case, change)) in all.enumerate() {
         let (observed, mut plan) = good(case);
         change(&observed, &mut plan);
         let found = audit(&observed, &plan);

@@ -1,0 +1,96 @@
+//! An agent that has just become the leader, with a watch of runs that lags behind that of Experiments. In: an Experiment
+//! whose status names a run, a cache without it, an API server that has it or not. Out: what the Experiment's status becomes.
+
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use serde_json::Value;
+
+use super::*;
+
+const NAMESPACE: &str = "shop";
+
+fn experiment() -> Value {
+    let pods = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}});
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Experiment",
+        "metadata": {"name": "compare", "namespace": NAMESPACE, "uid": "experiment-uid", "resourceVersion": "1"},
+        "spec": {
+            "templates": [{"name": "one", "selector": {"matchLabels": {"app": "web"}}, "template": pods}],
+            "analyses": [{"name": "p95", "templateName": "p95", "requiredForCompletion": true}],
+        },
+        "status": {
+            "phase": "Running", "availableAt": "2026-01-01T00:00:00Z",
+            "templateStatuses": [{"name": "one", "status": "Successful"}],
+            "analysisRuns": [{"name": "p95", "analysisRun": "compare-p95", "phase": "Running"}],
+        },
+    })
+}
+
+fn run(owner: &str) -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
+        "metadata": {
+            "name": "compare-p95", "namespace": NAMESPACE, "uid": "run-uid", "resourceVersion": "1",
+            "ownerReferences": [{
+                "apiVersion": "argoproj.io/v1alpha1", "kind": "Experiment", "name": "compare", "uid": owner, "controller": true,
+            }],
+        },
+        "spec": {"metrics": []},
+        "status": {"phase": "Running"},
+    })
+}
+
+/// Reads of the run are answered with this; writes as they were sent, and kept.
+fn client(run: Option<Value>, written: &Arc<Mutex<Vec<Value>>>) -> Client {
+    let written = Arc::clone(written);
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let (written, run) = (Arc::clone(&written), run.clone());
+        async move {
+            let read = request.method() == http::Method::GET;
+            let sent = request.into_body().collect().await.unwrap().to_bytes();
+            let missing = json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": ""});
+            let (code, answer) = match (read, run) {
+                (true, Some(run)) => (200, run),
+                (true, None) => (404, missing),
+                (false, _) => {
+                    let mut sent: Value = serde_json::from_slice(&sent).unwrap();
+                    written.lock().unwrap().push(sent.clone());
+                    sent["metadata"]["uid"] = json!("experiment-uid");
+                    (200, sent)
+                }
+            };
+            let body = Body::from(answer.to_string().into_bytes());
+            let answer = http::Response::builder().status(code).body(body);
+            Ok::<_, std::io::Error>(answer.unwrap())
+        }
+    });
+    Client::new(service, "default")
+}
+
+/// The phase that one pass writes, if it writes one.
+async fn phase_written(of_server: Option<Value>) -> Option<String> {
+    let (written, caches) = (Arc::default(), Arc::new(Caches::default()));
+    caches
+        .experiments
+        .show(serde_json::from_value(experiment()).unwrap());
+    let (client, metrics) = (client(of_server, &written), Metrics::new().unwrap());
+    let (events, _) = Events::new(Writer::new(client.clone()), metrics.clone());
+    let controller = ExperimentController::new(caches, client, Arc::default(), events, metrics);
+    let key = ObjectKey::new(NAMESPACE, "compare");
+    let outcome = controller.reconcile(&key, Leave::Given).await;
+    assert!(matches!(outcome, Ok(Outcome::Done(_))));
+    let written = written.lock().unwrap().clone();
+    let phase = written
+        .iter()
+        .find_map(|body| body.pointer("/status/phase")?.as_str());
+    phase.map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_run_that_the_cache_does_not_show_yet_is_not_taken_for_a_deleted_one() {
+    assert_eq!(phase_written(Some(run("experiment-uid"))).await, None);
+    // Gone for good, or another's under its name.
+    for of_server in [None, Some(run("another"))] {
+        assert_eq!(phase_written(of_server).await.as_deref(), Some("Error"));
+    }
+}

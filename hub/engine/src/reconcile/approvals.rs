@@ -1,0 +1,97 @@
+//! Agreement to waves (gate.md G25, S19). In: approvals as stored, the database's time. Out: whether persons have agreed,
+//! and which approvals stop counting. It must not take silence for agreement.
+
+use serde_json::json;
+
+use super::planner::Planner;
+use crate::action::Action;
+use crate::name::Person;
+use crate::planted::Planted;
+use crate::release::{Release, Stage, Wave, WavePhase};
+
+/// Approvals that stop counting: a digest bound since has images that they did not cover (gate.md G25), or they are too old.
+pub(super) fn void(planner: &mut Planner, number: u64, wave: u32) {
+    for stage in [Stage::Before, Stage::After] {
+        let Some(release) = planner.release(number) else {
+            return;
+        };
+        let images = release.images_of_wave(wave);
+        let now = planner.state.now;
+        let mut stale = Vec::new();
+        let mut old = Vec::new();
+        for approval in release.approvals_that_count(wave, stage) {
+            if !images.iter().all(|image| approval.images.contains(image)) {
+                stale.push(approval.id);
+            } else if release.expires_at(approval).is_some_and(|end| now >= end)
+                && !planner.bug.is(Planted::ExpiryIgnored)
+            {
+                old.push(approval.id);
+            }
+        }
+        let reasons = [
+            (stale, "a cluster reported other images than were approved"),
+            (old, "it expired before it was used"),
+        ];
+        for (approvals, why) in reasons {
+            if approvals.is_empty() {
+                continue;
+            }
+            planner.act(
+                Action::VoidApprovals {
+                    release: number,
+                    wave,
+                    approvals,
+                    why: why.to_owned(),
+                },
+                json!({"images": images, "now": now}),
+            );
+        }
+    }
+}
+
+/// Whether persons have agreed; asks for it once if not.
+pub(super) fn approved(
+    planner: &mut Planner,
+    release: &Release,
+    wave: &Wave,
+    stage: Stage,
+) -> bool {
+    let Some(spec) = release.approval_of(wave.number, stage) else {
+        return true;
+    };
+    // Voided in this very round.
+    let now = planner
+        .release(release.id.number)
+        .unwrap_or_else(|| release.clone());
+    let have = now.approvals_that_count(wave.number, stage).len();
+    if have >= usize::try_from(spec.required).unwrap_or(usize::MAX)
+        || planner.bug.is(Planted::ApprovalIgnored)
+    {
+        return true;
+    }
+    let asked = match stage {
+        Stage::Before => WavePhase::WaitingForApproval,
+        Stage::After => WavePhase::WaitingToPass,
+    };
+    if wave.phase != asked {
+        let evidence = json!({"have": have, "required": spec.required, "groups": spec.groups});
+        planner.act(
+            Action::RequestApproval {
+                release: release.id.number,
+                wave: wave.number,
+                stage,
+            },
+            evidence,
+        );
+    }
+    false
+}
+
+/// The approvals that count, for evidence.
+pub(super) fn named(release: &Release, wave: u32, stage: Stage) -> Vec<(u64, Person)> {
+    release
+        .approvals_that_count(wave, stage)
+        .into_iter()
+        .map(|approval| (approval.id, approval.person.clone()))
+        .collect()
+}

@@ -1,0 +1,89 @@
+//! Windows and freezes at work (S12, F59). In: the database's time, clusters' labels, the documents. Out: whether a permit
+//! may be granted and until when it may start, and permits that missed that. It must not stop what is on its way.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::planner::Planner;
+use crate::action::Action;
+use crate::amount::Seconds;
+use crate::name::ClusterName;
+use crate::observed::{Cluster, Observed};
+use crate::planted::Planted;
+use crate::release::{Permit, Release, Target, TargetState};
+use crate::window::{Standing, Windows};
+
+/// An agent's word that it has started may be under way so long after the start-by.
+pub(crate) const LATE: Seconds = Seconds(60);
+/// What a target shows whose agent did not start in time.
+pub(crate) const TOO_LATE: &str = "its agent had not started when its permit's time was over";
+
+/// Whether something may start in a cluster now.
+pub(crate) fn standing(state: &Observed, cluster: &ClusterName) -> Standing {
+    let Some(cluster) = state.cluster(cluster) else {
+        return Standing::Open { until: None };
+    };
+    Windows::of(&state.fleet_rollout, &state.windows, &cluster.labels).at(state.now)
+}
+
+/// None: closed. Else until when it is open, if it ever closes.
+pub(super) fn open_until(planner: &Planner, target: &Target) -> Option<Option<Timestamp>> {
+    match standing(&planner.state, &target.cluster) {
+        Standing::Open { until } => Some(until),
+        Standing::Closed { .. } if planner.bug.is(Planted::WindowIgnored) => Some(None),
+        Standing::Closed { .. } => None,
+    }
+}
+
+/// Whether a rollback may start in a cluster now; it never waits unless the document says so.
+pub(super) fn rollback_may(planner: &Planner, target: &Target) -> bool {
+    !planner.state.fleet_rollout.calendar.rollback_waits || open_until(planner, target).is_some()
+}
+
+/// No later than the window's end, so that an agent that hears of it late starts nothing outside.
+pub(super) fn start_by(
+    planner: &Planner,
+    release: &Release,
+    until: Option<Timestamp>,
+) -> Timestamp {
+    let deadline = release.plan.progress_deadline.after(planner.state.now);
+    let until = until.filter(|_| !planner.bug.is(Planted::StartByOutsideWindow));
+    until.map_or(deadline, |until| until.min(deadline))
+}
+
+/// When it is known that an agent has not started in time; none: it has started, or may at any time.
+pub(crate) fn missed_at(permit: &Permit, cluster: &Cluster) -> Option<Timestamp> {
+    let rollout = cluster.rollout.as_ref();
+    let effect = rollout.and_then(|rollout| rollout.effect.as_ref());
+    let taken_up = effect.is_some_and(|effect| effect.fence == permit.fence);
+    permit
+        .start_by
+        .filter(|_| !taken_up)
+        .map(|start_by| LATE.after(start_by))
+}
+
+/// An agent in contact that has not started in time never will (it refuses by its own clock): the target waits again.
+pub(super) fn give_back(
+    planner: &mut Planner,
+    number: u64,
+    permit: &Permit,
+    cluster: &Cluster,
+) -> bool {
+    let now = planner.state.now;
+    let missed = missed_at(permit, cluster).is_some_and(|missed| now >= missed);
+    let heard = permit.start_by.is_some() && cluster.last_seen >= permit.start_by;
+    if !missed || !heard || !cluster.connected {
+        return false;
+    }
+    let evidence = json!({"start_by": permit.start_by, "now": now, "last_seen": cluster.last_seen});
+    planner.act(
+        Action::RevokePermit {
+            release: number,
+            cluster: cluster.name.clone(),
+            why: TOO_LATE.to_owned(),
+        },
+        evidence.clone(),
+    );
+    planner.set_target(number, &cluster.name, TargetState::Held, TOO_LATE, evidence);
+    true
+}

@@ -1,0 +1,67 @@
+//! FleetWindows. In: checked documents. Out: stored ones. It must not ask whether they are open: that is `hub_engine::window`.
+
+use hub_engine::document::WindowDocument;
+use hub_engine::name::Person;
+use hub_engine::window::FleetWindow;
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::Result;
+use crate::fleet_rollout::Change;
+use crate::history::{self, Fact};
+use crate::row::row;
+
+pub(crate) const LIST: &str = "select document from fleet_windows order by name";
+pub(crate) const UPSERT: &str = "insert into fleet_windows (name, document, source, version, applied_by, applied_at) \
+     values ($1, $2, $3, 1, $4, now()) on conflict (name) do update \
+     set document = excluded.document, source = excluded.source, version = fleet_windows.version + 1, \
+     applied_by = excluded.applied_by, applied_at = excluded.applied_at";
+
+row! {
+    /// A stored FleetWindow.
+    WindowRow { document: Json<FleetWindow> }
+}
+
+/// Every FleetWindow, by name.
+pub(crate) async fn list(tx: &mut PgConnection) -> Result<Vec<FleetWindow>> {
+    let rows: Vec<WindowRow> = sqlx::query_as(LIST).fetch_all(tx).await?;
+    Ok(rows.into_iter().map(|row| row.document.0).collect())
+}
+
+/// Stores a document if it says something else than the stored one, and says in the history who did.
+pub(crate) async fn store(
+    tx: &mut PgConnection,
+    document: &WindowDocument,
+    stored: &[FleetWindow],
+    person: &Person,
+) -> Result<Change> {
+    let new = &document.window;
+    let change = match stored.iter().find(|old| old.name == new.name) {
+        None => Change::Created,
+        Some(old) if old == new => return Ok(Change::Unchanged),
+        Some(_) => Change::Configured,
+    };
+    sqlx::query(UPSERT)
+        .bind(&new.name)
+        .bind(Json(new))
+        .bind(&document.text)
+        .bind(person.as_str())
+        .execute(&mut *tx)
+        .await?;
+    let verb = if change == Change::Created {
+        "created"
+    } else {
+        "changed"
+    };
+    let mut fact = Fact::of_hub(
+        None,
+        "FleetWindowApplied",
+        person.as_str(),
+        format!("{person} {verb} FleetWindow {}", new.name),
+    );
+    fact.stream = format!("fleetwindow/{}", new.name);
+    fact.evidence = serde_json::json!({ "document": new });
+    history::add_now(tx, fact).await?;
+    Ok(change)
+}

@@ -1,0 +1,231 @@
+//! One cluster and the agent in it. In: messages of the hub, what the API server has. Out: plans carried out on the model
+//! cluster, messages to the hub. The shell here follows `agent/src`: the queue of reports, leases, sets, the permit's
+//! signature and every conversion are the agent's own; what only does I/O there is a few lines here. It must not decide.
+
+mod pass;
+mod records;
+
+use std::time::{Duration, Instant};
+
+use agent::key::ObjectKey;
+use agent::lease_clock::{LeaseClock, Moment};
+use agent::link::report::Reports;
+use agent::link::set::Held;
+use agent_api::{FleetMemberStatus, RolloutStatus};
+use agent_engine::{GateRecord, HubContact, Observed};
+use hub_engine::ClusterName;
+use proto::v1;
+use tests_golden::agent_cluster::Cluster;
+
+use crate::event::Ms;
+use crate::world::stamp;
+
+pub use pass::Passed;
+pub use records::Cut;
+
+/// What the watches have brought.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    observed: Observed,
+    member: Option<FleetMemberStatus>,
+    rollout_version: u64,
+    gate_version: u64,
+    own_writes: u64,
+}
+
+/// What is gone with the process.
+#[derive(Debug)]
+pub struct Process {
+    /// What the hub is to be told.
+    pub reports: Reports,
+    leases: LeaseClock,
+    /// Contact with the hub.
+    pub contact: HubContact,
+    held: Held,
+    cache: Option<Cache>,
+    /// Every Rollout had its first whole pass: the hub may be dialled.
+    pub first_done: bool,
+    /// The connection and, once Welcome was said, the session.
+    pub link: Option<(u64, Option<u64>)>,
+}
+
+impl Process {
+    fn new() -> Self {
+        Self {
+            reports: Reports::new(true),
+            leases: LeaseClock::default(),
+            contact: HubContact::Never,
+            held: Held::default(),
+            cache: None,
+            first_done: false,
+            link: None,
+        }
+    }
+}
+
+/// The cluster and its agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// The name in its certificate.
+    pub name: ClusterName,
+    /// Of the kube-system namespace.
+    pub uid: String,
+    /// What the API server has: Rollout, ReplicaSets, Gate, kept contents.
+    pub cluster: Cluster,
+    /// The FleetMember's status.
+    pub member: Option<FleetMemberStatus>,
+    /// Versions of the Rollout that others than the agent wrote.
+    pub rollout_version: u64,
+    /// Versions of the Gate.
+    pub gate_version: u64,
+    /// Writes of the agent.
+    pub own_writes: u64,
+    /// The process, while it runs.
+    pub process: Option<Process>,
+    /// Rises with every start.
+    pub life: u64,
+    /// The wall clock against the true time.
+    pub skew: Ms,
+    /// Where the monotonic clock begins.
+    pub base: Instant,
+}
+
+impl Agent {
+    /// The process starts, with nothing but what the API server has.
+    pub fn start(&mut self) {
+        self.life += 1;
+        self.process = Some(Process::new());
+    }
+
+    /// The process dies.
+    pub fn die(&mut self) {
+        self.process = None;
+    }
+
+    /// Both clocks.
+    #[must_use]
+    pub fn moment(&self, now: Ms, by_wall: bool) -> Moment {
+        let wall = now + self.skew;
+        let mono = if by_wall { wall } else { now };
+        // An hour before the beginning, so that a clock that is set back stays in range.
+        let since = u64::try_from(mono + 3 * 3_600_000).unwrap_or(0);
+        Moment {
+            now: stamp(wall),
+            mono: self
+                .base
+                .checked_add(Duration::from_millis(since))
+                .unwrap_or(self.base),
+        }
+    }
+
+    /// The one Rollout.
+    #[must_use]
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey::of(&self.cluster.observed.rollout.metadata)
+    }
+
+    /// The Gate, if it is there.
+    #[must_use]
+    pub fn gate(&self) -> Option<&agent_api::Gate> {
+        self.cluster.observed.gate.gate()
+    }
+
+    /// A client or the applier has written the Rollout.
+    pub fn rollout_written(&mut self) {
+        self.rollout_version += 1;
+    }
+
+    /// Somebody deletes the Gate.
+    pub fn delete_gate(&mut self) -> bool {
+        let there = self.gate().is_some();
+        self.cluster.observed.gate.record = GateRecord::Missing;
+        self.gate_version += 1;
+        there
+    }
+
+    /// The watches bring what there is.
+    pub fn watch(&mut self, now: Ms) {
+        self.cluster.observed.now = stamp(now);
+        self.cluster.look();
+        let cache = Cache {
+            observed: self.cluster.observed.clone(),
+            member: self.member.clone(),
+            rollout_version: self.rollout_version,
+            gate_version: self.gate_version,
+            own_writes: self.own_writes,
+        };
+        if let Some(process) = &mut self.process {
+            process.cache = Some(cache);
+        }
+    }
+
+    /// What it says first.
+    #[must_use]
+    pub fn hello(&self) -> v1::Hello {
+        let stored = self.member.as_ref();
+        let rollouts = self
+            .process
+            .as_ref()
+            .map(|process| process.reports.begin())
+            .unwrap_or_default();
+        v1::Hello {
+            kube_system_uid: self.uid.clone(),
+            fence: Some(agent::wire::fence_to_wire(
+                stored.map(|status| status.fence).unwrap_or_default(),
+            )),
+            set_hash: stored
+                .and_then(|status| status.set_hash.clone())
+                .unwrap_or_default(),
+            rollouts,
+            ..v1::Hello::default()
+        }
+    }
+
+    /// The stream is up.
+    pub fn welcome(&mut self, connection: u64, session: u64) {
+        if let Some(process) = &mut self.process {
+            process.contact = HubContact::Connected;
+            process.held = Held::default();
+            process.link = Some((connection, Some(session)));
+        }
+    }
+
+    /// The stream is down, if it was this one.
+    pub fn lost(&mut self, connection: u64, now: Ms) -> bool {
+        let since = stamp(now + self.skew);
+        let Some(process) = &mut self.process else {
+            return false;
+        };
+        if process.link.is_none_or(|(known, _)| known != connection) {
+            return false;
+        }
+        process.link = None;
+        if process.contact == HubContact::Connected {
+            process.contact = HubContact::Lost { since };
+        }
+        true
+    }
+
+    /// Leases up to a fence are renewed.
+    pub fn renew(&mut self, fence: &v1::Fence, moment: Moment) {
+        if let Some(process) = &mut self.process {
+            process
+                .leases
+                .renew(agent::wire::fence(Some(fence)), moment);
+        }
+    }
+
+    /// The next batch of reports for the session.
+    #[must_use]
+    pub fn batch(&self) -> Option<(u64, v1::ReportBatch)> {
+        let process = self.process.as_ref()?;
+        let (connection, session) = process.link?;
+        Some((connection, process.reports.batch(session?)?))
+    }
+
+    /// The status, the default before the first pass.
+    #[must_use]
+    pub fn status(&self) -> RolloutStatus {
+        self.cluster.status()
+    }
+}

@@ -1,0 +1,334 @@
+//! One pass of the agent over its Rollout. In: what the watches brought, the clocks. Out: the plan, carried out write by
+//! write; a conflict or a death ends it in the middle. It must not choose anything: `agent_engine::reconcile` does.
+
+use agent::gate_store::reported;
+use agent::lease_clock::Moment;
+use agent::link::state;
+use agent_api::{FirstContact, GateStatus, Uid};
+use agent_engine::{
+    Action, GateChange, GateObserved, GateRecord, Governance, Observed, Plan, Violation, audit,
+    reconcile_with,
+};
+use jiff::Timestamp;
+use proto::v1;
+
+use super::{Agent, Cache};
+use crate::event::Ms;
+use crate::keys::Keys;
+use crate::planted::{Bugs, Planted};
+use crate::world::stamp;
+
+/// How a pass ended.
+#[derive(Debug)]
+pub enum Passed {
+    /// The cache lacks the agent's own writes.
+    Behind,
+    /// To its end; look again then.
+    Whole(Option<Timestamp>),
+    /// Somebody else wrote first.
+    Conflict,
+    /// The process died after some writes.
+    Died,
+}
+
+/// What a pass did, beside how it ended.
+#[derive(Debug)]
+pub struct Done {
+    /// How it ended.
+    pub passed: Passed,
+    /// What the plan breaks.
+    pub violations: Vec<Violation>,
+    /// Writes, in order, for the trace.
+    pub writes: Vec<String>,
+    /// What could not be written although nobody else writes it.
+    pub wrong: Option<String>,
+}
+
+impl Done {
+    fn nothing(passed: Passed) -> Self {
+        Self {
+            passed,
+            violations: Vec::new(),
+            writes: Vec::new(),
+            wrong: None,
+        }
+    }
+}
+
+impl Agent {
+    /// One pass; `cut`: the process dies after so many writes.
+    pub fn pass(&mut self, now: Ms, cut: Option<usize>, keys: &Keys, bugs: Bugs) -> Done {
+        let moment = self.moment(now, bugs.has(Planted::LeaseByWallClock));
+        let Some(cache) = self
+            .process
+            .as_ref()
+            .and_then(|process| process.cache.clone())
+        else {
+            return Done::nothing(Passed::Behind);
+        };
+        if cache.own_writes != self.own_writes && !bugs.has(Planted::OwnWriteUnseen) {
+            return Done::nothing(Passed::Behind);
+        }
+        let observed = self.view(&cache, moment, keys, bugs);
+        let plan = reconcile_with(&observed, bugs.agent);
+        let mut done = Done::nothing(Passed::Conflict);
+        done.violations = audit(&observed, &plan);
+        self.carry_out(now, &cache, &observed, plan, cut, &mut done);
+        done
+    }
+
+    fn view(&mut self, cache: &Cache, moment: Moment, keys: &Keys, bugs: Bugs) -> Observed {
+        let mut observed = cache.observed.clone();
+        observed.now = moment.now;
+        let key = self.key();
+        let status = cache.member.as_ref();
+        let stored = status.map(|status| status.fence);
+        let mut record = observed.gate.record.clone();
+        if let GateRecord::Present(gate) = &mut record {
+            let unfenced = bugs.has(Planted::FenceAfterEffect);
+            gate.spec.permit =
+                gate.spec.permit.take().filter(|permit| {
+                    unfenced || stored.is_some_and(|stored| permit.fence <= stored)
+                });
+            if bugs.has(Planted::PermitSpentTwice)
+                && let Some(status) = &mut gate.status
+            {
+                status.outcome = None;
+            }
+        }
+        let selector = status.and_then(|status| {
+            let named = |one: &&agent_api::GovernedSelector| {
+                one.namespace == key.namespace && one.name == key.name
+            };
+            status.governed.iter().find(named)
+        });
+        let missing = matches!(record, GateRecord::Missing);
+        let free = selector.is_none() || (missing && bugs.has(Planted::AbsenceFrees));
+        let gate = match &record {
+            GateRecord::Present(gate) => Some(gate.as_ref()),
+            GateRecord::Missing | GateRecord::Undecodable(_) => None,
+        };
+        let permit = gate.and_then(|gate| gate.spec.permit.as_ref());
+        let rollout_uid = Uid(observed.rollout.metadata.uid.clone().unwrap_or_default());
+        let cluster_uid = Uid(self.uid.clone());
+        let distrust = permit.and_then(|permit| {
+            agent::permit::verify(permit, Some(&keys.public), &cluster_uid, &rollout_uid)
+                .err()
+                .map(|error| error.to_string())
+        });
+        let rest = gate.map(|gate| &gate.spec.rest);
+        let passed = gate.map(passed).unwrap_or_default();
+        let first_deploy_free =
+            rest.is_some_and(|rest| rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into()));
+        let lease_live = gate.is_some_and(|gate| self.lease_live(gate, moment));
+        let contact = self.process.as_ref().map(|process| process.contact);
+        observed.gate = GateObserved {
+            governance: if free {
+                Governance::Free
+            } else {
+                Governance::Governed
+            },
+            governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
+            distrust,
+            hub: contact.unwrap_or(agent_engine::HubContact::Never),
+            lease_live,
+            first_contact_done: status.is_some_and(|status| status.first_contact_done),
+            first_contact: FirstContact::Hold,
+            first_deploy_free,
+            passed,
+            stopped: rest
+                .and_then(|rest| rest.get(agent::wire::STOPPED)?.as_str())
+                .map(str::to_owned),
+            kept: std::mem::take(&mut observed.gate.kept),
+            missing_config: std::collections::BTreeMap::new(),
+            record,
+        };
+        observed
+    }
+
+    /// As `observe::lease_live`: the lease of an earlier permit says nothing of this one.
+    fn lease_live(&mut self, gate: &agent_api::Gate, moment: Moment) -> bool {
+        let key = self.key();
+        let (Some(permit), Some(process)) = (&gate.spec.permit, &mut self.process) else {
+            return false;
+        };
+        let record = gate.status.as_ref().and_then(|status| {
+            let started = status
+                .effective
+                .as_ref()
+                .is_some_and(|effective| effective.fence == permit.fence);
+            status.lease.as_ref().filter(|_| started)
+        });
+        let leases = &mut process.leases;
+        leases.restore(&key, permit.fence, record, moment);
+        leases.know_length(&key, std::time::Duration::from_secs(permit.lease_seconds));
+        leases.is_live(&key, permit.fence, moment)
+    }
+
+    /// When the lease of the permit ends, by the true time.
+    #[must_use]
+    pub fn lease_ends(&self, now: Ms, bugs: Bugs) -> Option<Ms> {
+        let moment = self.moment(now, bugs.has(Planted::LeaseByWallClock));
+        let ends = self
+            .process
+            .as_ref()?
+            .leases
+            .ends(&self.key(), moment)?
+            .saturating_duration_since(moment.mono);
+        Some(now + i64::try_from(ends.as_millis()).unwrap_or(i64::MAX / 2))
+    }
+
+    fn carry_out(
+        &mut self,
+        now: Ms,
+        cache: &Cache,
+        observed: &Observed,
+        plan: Plan,
+        cut: Option<usize>,
+        done: &mut Done,
+    ) {
+        self.cluster.observed.now = stamp(now);
+        let mut record = observed.gate.gate().and_then(|gate| gate.status.clone());
+        let Plan {
+            actions,
+            status,
+            reasons,
+            wake,
+        } = plan;
+        for action in actions {
+            if matches!(action, Action::Event(_)) {
+                continue;
+            }
+            if cut == Some(done.writes.len()) {
+                self.die();
+                done.passed = Passed::Died;
+                return;
+            }
+            if let Action::RecordGate { status, .. } = &action {
+                if cache.gate_version != self.gate_version {
+                    return;
+                }
+                record = Some((**status).clone());
+            }
+            let others = matches!(action, Action::PatchRollout { .. });
+            if others && cache.rollout_version != self.rollout_version {
+                return;
+            }
+            if let Err(error) = self.write(&action, &status, done) {
+                done.wrong = Some(format!("{error} ({action:?})"));
+                return;
+            }
+            if let Action::RecordGate { changes, .. } = &action {
+                self.report_record(observed, record.as_ref(), changes);
+            }
+        }
+        if self.cluster.observed.rollout.status.as_ref() != Some(&status) {
+            if cut == Some(done.writes.len()) {
+                self.die();
+                done.passed = Passed::Died;
+                return;
+            }
+            if cache.rollout_version != self.rollout_version {
+                return;
+            }
+            done.writes.push(format!(
+                "status {:?} {}",
+                status.phase,
+                status.message.clone().unwrap_or_default()
+            ));
+            self.cluster.observed.rollout.status = Some(status.clone());
+            self.cluster.observed.status_written = Some(stamp(now));
+            self.own_writes += 1;
+        }
+        self.report(observed, &status, record.as_ref(), &reasons);
+        done.passed = Passed::Whole(wake);
+    }
+
+    fn write(
+        &mut self,
+        action: &Action,
+        status: &agent_api::RolloutStatus,
+        done: &mut Done,
+    ) -> Result<(), tests_golden::agent_cluster::Error> {
+        let one = Plan {
+            actions: vec![action.clone()],
+            status: status.clone(),
+            reasons: Vec::new(),
+            wake: None,
+        };
+        // The limit keeps the status back: it is the last write of a pass.
+        self.cluster.apply(&one, Some(1))?;
+        self.own_writes += 1;
+        self.gate_version += u64::from(matches!(action, Action::RecordGate { .. }));
+        done.writes.push(action.to_string().replace('\n', " | "));
+        Ok(())
+    }
+
+    /// As `apply::gate`: effects and outcomes are told when the record has them.
+    fn report_record(
+        &self,
+        observed: &Observed,
+        record: Option<&GateStatus>,
+        changes: &[GateChange],
+    ) {
+        let (Some(process), Some(record)) = (&self.process, record) else {
+            return;
+        };
+        let key = self.key();
+        for change in changes {
+            if let (GateChange::Effective(_), Some(effective)) = (change, &record.effective) {
+                let effect = state::effect(observed, effective);
+                process.reports.effect(&key, effect);
+            }
+            if let (GateChange::Outcome(_), Some(outcome)) = (change, &record.outcome) {
+                let outcome = state::outcome(observed, outcome);
+                process.reports.outcome(&key, outcome);
+            }
+        }
+    }
+
+    fn report(
+        &self,
+        observed: &Observed,
+        status: &agent_api::RolloutStatus,
+        record: Option<&GateStatus>,
+        reasons: &[agent_engine::Reason],
+    ) {
+        let Some(process) = &self.process else { return };
+        let key = self.key();
+        let told = state::rollout_state(observed, status, record, reasons);
+        if let (Some(gate), Some(now)) = (observed.gate.gate(), &told.spec) {
+            let known = reported(&gate.metadata);
+            let was = known.as_ref().map(|(digest, generation)| v1::Content {
+                digest: digest.clone(),
+                generation: *generation,
+                ..v1::Content::default()
+            });
+            let is_new = known.is_none_or(|(digest, generation)| {
+                digest != now.digest && now.generation > generation
+            });
+            if gate.spec.governed && is_new {
+                let change = v1::ContentChanged {
+                    rollout: Some(state::reference(observed)),
+                    was,
+                    now: Some(now.clone()),
+                };
+                process.reports.content_changed(&key, change);
+            }
+        }
+        process.reports.state(&key, told);
+    }
+}
+
+/// Digests whose first deploy is free.
+fn passed(gate: &agent_api::Gate) -> std::collections::BTreeSet<agent_api::ContentDigest> {
+    let listed = gate.spec.rest.get(agent::wire::PASSED);
+    let texts = listed
+        .and_then(|listed| listed.as_array())
+        .into_iter()
+        .flatten();
+    texts
+        .filter_map(|one| one.as_str())
+        .map(agent_api::ContentDigest::from)
+        .collect()
+}

@@ -1,0 +1,165 @@
+//! The records that the hub's words become: Gate and FleetMember. In: sets. Out: records, answers. The fence is written last
+//! of all, and nothing acts on a permit above it (gate.md L1). It must not choose: `Held::judge` does.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use agent::gate_store::{ANNOTATION_REPORTED, member_status, reported};
+use agent::lease_clock::Moment;
+use agent::link::report::Told;
+use agent::link::set::{Taken, Verdict};
+use agent_api::digest::content_digest;
+use agent_api::names::gate_name;
+use agent_api::{Gate, GateSpec, ObjectMeta};
+use agent_engine::GateRecord;
+use proto::v1::{self, ack};
+
+use super::Agent;
+use crate::planted::{Bugs, Planted};
+
+/// After which write of a set the process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// It does not.
+    Never,
+    /// After the Gates, before the fence.
+    BeforeFence,
+    /// After the fence, before the answer.
+    BeforeAnswer,
+}
+
+impl Agent {
+    /// Takes a set. None: the process died on the way.
+    pub fn take(
+        &mut self,
+        set: &v1::DesiredSet,
+        moment: Moment,
+        cut: Cut,
+        bugs: Bugs,
+    ) -> Option<v1::Ack> {
+        let stored = self.member.as_ref().map(|status| status.fence);
+        let known = stored.filter(|_| !bugs.has(Planted::FenceUnchecked));
+        let verdict = self.process.as_mut()?.held.judge(known, set);
+        let taken = match verdict {
+            Verdict::Answer(result) => return Some(self.has(result)),
+            Verdict::Take(taken) => taken,
+        };
+        for entry in &taken.entries {
+            self.store_gate(entry, taken.fence, moment);
+        }
+        if cut == Cut::BeforeFence {
+            self.die();
+            return None;
+        }
+        self.store_member(&taken);
+        if cut == Cut::BeforeAnswer {
+            self.die();
+            return None;
+        }
+        Some(self.has(ack::Result::Stored))
+    }
+
+    fn has(&self, result: ack::Result) -> v1::Ack {
+        let stored = self.member.clone().unwrap_or_default();
+        v1::Ack {
+            fence: Some(agent::wire::fence_to_wire(stored.fence)),
+            set_hash: stored.set_hash.unwrap_or_default(),
+            problems: Vec::new(),
+            result: result.into(),
+        }
+    }
+
+    fn store_member(&mut self, taken: &Taken) {
+        let session = self
+            .process
+            .as_ref()
+            .and_then(|process| process.link?.1)
+            .unwrap_or_default();
+        self.member = Some(member_status(self.member.as_ref(), taken, session));
+        self.own_writes += 1;
+    }
+
+    fn store_gate(&mut self, entry: &v1::GateEntry, set: agent_api::Fence, moment: Moment) -> bool {
+        let Ok(spec) = agent::wire::gate_spec(entry, set) else {
+            return false;
+        };
+        let before = self.gate().map(|gate| gate.spec.clone());
+        if before.as_ref().is_some_and(|before| {
+            (before.incarnation, before.version) >= (spec.incarnation, spec.version)
+        }) {
+            return false;
+        }
+        self.grant(&spec, before.as_ref(), moment);
+        let fresh = Gate {
+            metadata: ObjectMeta {
+                name: Some(gate_name(&entry.namespace, &entry.name)),
+                annotations: self.first_reported(),
+                ..ObjectMeta::default()
+            },
+            ..Gate::default()
+        };
+        let mut gate = self.gate().cloned().unwrap_or(fresh);
+        gate.spec = spec;
+        self.cluster.observed.gate.record = GateRecord::Present(Box::new(gate));
+        self.gate_version += 1;
+        self.own_writes += 1;
+        true
+    }
+
+    /// What is there when governance begins is no change (G24).
+    fn first_reported(&self) -> Option<BTreeMap<String, String>> {
+        let rollout = &self.cluster.observed.rollout;
+        let generation = rollout.metadata.generation.unwrap_or(0);
+        let digest = content_digest(rollout.spec.template.as_ref()?);
+        let text = format!("{generation} {digest}");
+        Some(BTreeMap::from([(ANNOTATION_REPORTED.to_owned(), text)]))
+    }
+
+    fn grant(&mut self, spec: &GateSpec, before: Option<&GateSpec>, moment: Moment) {
+        let key = self.key();
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        let known = before.and_then(|before| before.permit.as_ref());
+        match &spec.permit {
+            Some(permit) if Some(permit.fence) != known.map(|known| known.fence) => {
+                let length = Duration::from_secs(permit.lease_seconds);
+                process.leases.grant(&key, permit.fence, length, moment);
+            }
+            Some(_) => {}
+            None => process.leases.forget(&key),
+        }
+    }
+
+    /// Writes a Gate that is missing or older than what is held. An answer, if it wrote.
+    pub fn catch_up(&mut self, moment: Moment) -> Option<v1::Ack> {
+        let process = self.process.as_ref()?;
+        let entries: Vec<v1::GateEntry> = process.held.entries().cloned().collect();
+        let fence = process.held.fence();
+        let mut any = false;
+        for entry in &entries {
+            any |= self.store_gate(entry, fence, moment);
+        }
+        any.then(|| self.has(ack::Result::Already))
+    }
+
+    /// The hub has these contents now.
+    pub fn note_told(&mut self, told: &[Told]) {
+        for one in told {
+            let GateRecord::Present(gate) = &mut self.cluster.observed.gate.record else {
+                continue;
+            };
+            let annotations = gate.metadata.annotations.get_or_insert_default();
+            let text = format!("{} {}", one.generation, one.digest);
+            annotations.insert(ANNOTATION_REPORTED.to_owned(), text);
+            self.gate_version += 1;
+            self.own_writes += 1;
+        }
+    }
+
+    /// The content that the hub was told of last.
+    #[must_use]
+    pub fn told(&self) -> Option<(String, i64)> {
+        reported(&self.gate()?.metadata)
+    }
+}

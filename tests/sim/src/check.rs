@@ -1,0 +1,275 @@
+//! What must hold after every event, from what really happened. In: the whole, before and after. Out: the first thing that
+//! is wrong. It knows the truth of every cluster and every commit, and uses none of the engines' rules; their own audits run
+//! on every plan beside it.
+
+mod committed;
+mod end;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use agent_api::names::ANNOTATION_DIGEST;
+use agent_api::{Fence, OutcomeResult, ReplicaSet};
+use hub_engine::ClusterName;
+
+use crate::event::Ms;
+use crate::store::LEASE_SECONDS;
+use crate::world::World;
+
+/// A renewal is on its way no longer than this.
+const RENEWAL_DELAY: Ms = 5_000;
+
+/// What the hub has said of a cluster from one version of its set on.
+#[derive(Debug, Clone)]
+pub(crate) struct Word {
+    version: u64,
+    /// The content that may start; none: nothing may.
+    digest: Option<String>,
+}
+
+/// What really happened.
+#[derive(Debug, Default)]
+pub(crate) struct Ghost {
+    timers: BTreeMap<usize, Ms>,
+    words: BTreeMap<ClusterName, Vec<Word>>,
+    /// Content whose pods run or ran, by agent.
+    running: BTreeMap<usize, BTreeSet<String>>,
+    /// Content that was served at some time, by agent.
+    served: BTreeMap<usize, BTreeSet<String>>,
+    /// The end of every permit, and when.
+    outcomes: BTreeMap<(ClusterName, u64), (OutcomeResult, Ms)>,
+    fences: BTreeMap<usize, Fence>,
+    /// Changes that are committed.
+    changes: BTreeSet<(ClusterName, String)>,
+    /// When a cluster's session last committed a heartbeat.
+    renewed: BTreeMap<ClusterName, Ms>,
+    /// When a permit was last stored in the cluster.
+    granted: BTreeMap<usize, Ms>,
+    steps: BTreeMap<(usize, u64), i64>,
+}
+
+impl Ghost {
+    /// Whether a timer has to be set: an earlier one will do.
+    pub(crate) fn timer(&mut self, agent: usize, now: Ms, due: Ms) -> bool {
+        let known = self.timers.get(&agent).copied().unwrap_or(0);
+        if known > now && known <= due {
+            return false;
+        }
+        self.timers.insert(agent, due);
+        true
+    }
+
+    pub(crate) fn started(&mut self, agent: usize) {
+        self.timers.remove(&agent);
+    }
+
+    pub(crate) fn renewed(&mut self, cluster: &ClusterName, now: Ms) {
+        self.renewed.insert(cluster.clone(), now);
+    }
+
+    pub(crate) fn granted_here(&mut self, agent: usize, now: Ms) {
+        self.granted.insert(agent, now);
+    }
+}
+
+/// The digest that a ReplicaSet carries.
+fn carried(set: &ReplicaSet) -> Option<String> {
+    set.metadata
+        .annotations
+        .as_ref()?
+        .get(ANNOTATION_DIGEST)
+        .cloned()
+}
+
+impl World {
+    /// After every event: what is cheap enough to be looked at always.
+    pub(crate) fn check(&mut self) {
+        for agent in 0..self.agents.len() {
+            let own = &self.agents[agent];
+            let fence = own.member.as_ref().map(|member| member.fence);
+            let known = self.ghost.fences.get(&agent).copied();
+            if let (Some(fence), Some(known)) = (fence, known)
+                && fence < known
+            {
+                let message = format!("{} stored {fence} after {known}", own.name);
+                return self.fail("S3", message);
+            }
+            if let Some(fence) = fence {
+                self.ghost.fences.insert(agent, fence);
+            }
+        }
+    }
+
+    /// An agent has written something.
+    pub(crate) fn passed(&mut self, agent: usize) {
+        self.starts(agent);
+        self.outcome(agent);
+        self.raises(agent);
+        self.capacity(agent);
+    }
+
+    /// S2, S3, G14, G17: what starts has been allowed by a committed word whose fence is stored here.
+    fn starts(&mut self, agent: usize) {
+        let own = &self.agents[agent];
+        let wanted: BTreeSet<String> = own
+            .cluster
+            .observed
+            .replica_sets
+            .iter()
+            .filter(|set| set.desired() > 0)
+            .filter_map(carried)
+            .collect();
+        let running = self.ghost.running.insert(agent, wanted.clone());
+        let served = self.ghost.served.get(&agent);
+        let nothing_served = served.is_none_or(BTreeSet::is_empty);
+        let stored = own.member.as_ref().map(|member| member.fence);
+        let words = self.ghost.words.get(&own.name);
+        let word = words.and_then(|words| {
+            let known = |word: &&Word| stored.is_some_and(|fence| word.version <= fence.version);
+            words.iter().rev().find(known)
+        });
+        let mut wrong = None;
+        for digest in wanted {
+            let goes_on = running.as_ref().is_some_and(|all| all.contains(&digest));
+            let was_served = served.is_some_and(|all| all.contains(&digest));
+            if goes_on || was_served || nothing_served {
+                continue;
+            }
+            let allowed = word.filter(|word| word.digest.as_ref() == Some(&digest));
+            let spent = allowed.and_then(|word| {
+                let key = (own.name.clone(), word.version);
+                self.ghost.outcomes.get(&key)
+            });
+            let what = match (allowed, spent) {
+                (Some(_), None | Some((OutcomeResult::Served, _))) => continue,
+                (Some(_), Some((result, _))) => format!("its permit has ended {result:?}"),
+                (None, _) => format!("the last word stored here is {word:?}"),
+            };
+            wrong = Some(format!("{} starts {digest}: {what}", own.name));
+        }
+        if let Some(wrong) = wrong {
+            self.fail("S3", wrong);
+        }
+    }
+
+    /// S4, G18: a permit ends once, and Served is the truth.
+    fn outcome(&mut self, agent: usize) {
+        let own = &self.agents[agent];
+        let Some(status) = own.gate().and_then(|gate| gate.status.clone()) else {
+            return;
+        };
+        let replicas = own.cluster.observed.rollout.spec.replicas();
+        let sets = &own.cluster.observed.replica_sets;
+        let available = |digest: &str| -> i32 {
+            sets.iter()
+                .filter(|set| carried(set).as_deref() == Some(digest))
+                .map(ReplicaSet::available)
+                .sum()
+        };
+        let name = own.name.clone();
+        if let Some(served) = &status.served {
+            let all = self.ghost.served.entry(agent).or_default();
+            if all.insert(served.digest.to_string()) && available(served.digest.as_str()) < replicas
+            {
+                let message = format!("{name} says that it serves {}", served.digest);
+                return self.fail("G18", message);
+            }
+        }
+        let Some(outcome) = status.outcome else {
+            return;
+        };
+        let key = (name.clone(), outcome.fence.version);
+        match self.ghost.outcomes.get(&key) {
+            Some((result, _)) if *result != outcome.result => {
+                let message = format!(
+                    "the permit {} in {name} ended {result:?} and then {:?}",
+                    outcome.fence, outcome.result
+                );
+                self.fail("S4", message);
+            }
+            Some(_) => {}
+            None => {
+                let there = available(outcome.digest.as_str());
+                if outcome.result == OutcomeResult::Served && there < replicas {
+                    let message = format!("{name}: Served with {there} of {replicas}");
+                    return self.fail("G18", message);
+                }
+                self.ghost.outcomes.insert(key, (outcome.result, self.now));
+            }
+        }
+    }
+
+    /// S7, S12, G20, G21: no step is begun after the lease, but where the FleetRollout says so.
+    fn raises(&mut self, agent: usize) {
+        let own = &self.agents[agent];
+        let Some(gate) = own.gate() else { return };
+        let status = gate.status.as_ref();
+        let Some(effective) = status.and_then(|status| status.effective.as_ref()) else {
+            return;
+        };
+        let version = effective.fence.version;
+        let step = agent_engine::gate::record::recorded_step(effective).map_or(0, i64::from);
+        let known = self.ghost.steps.insert((agent, version), step);
+        let permit = gate.spec.permit.as_ref();
+        let forward = permit.is_some_and(|permit| {
+            permit.fence == effective.fence && permit.direction == agent_api::Direction::Forward
+        });
+        let raised = known.is_some_and(|known| step > known);
+        if !raised || !forward {
+            return;
+        }
+        let finish = gate.spec.policy.on_hub_loss.action == agent_api::HubLossAction::Finish;
+        let connected = own
+            .process
+            .as_ref()
+            .is_some_and(|process| process.contact == agent_engine::HubContact::Connected);
+        let renewed = self.ghost.renewed.get(&own.name).copied().unwrap_or(0) + RENEWAL_DELAY;
+        let granted = self.ghost.granted.get(&agent).copied().unwrap_or(0);
+        let ends = renewed.max(granted) + Ms::from(LEASE_SECONDS) * 1_000;
+        if self.now > ends && (connected || !finish) {
+            let late = self.now - ends;
+            let message = format!("{} begins step {step} {late} ms after its lease", own.name);
+            self.fail("S7", message);
+        }
+    }
+
+    /// S13: what serves keeps its pods.
+    fn capacity(&mut self, agent: usize) {
+        let own = &self.agents[agent];
+        if self.ghost.served.get(&agent).is_none_or(BTreeSet::is_empty) {
+            return;
+        }
+        let replicas = own.cluster.observed.rollout.spec.replicas();
+        let sets = &own.cluster.observed.replica_sets;
+        let wanted: i32 = sets.iter().map(ReplicaSet::desired).sum();
+        if wanted < replicas {
+            let message = format!("{} wants {wanted} pods of {replicas}", own.name);
+            self.fail("S13", message);
+        }
+    }
+
+    /// An agent has taken, or refused, a set.
+    pub(crate) fn stored(&mut self, agent: usize) {
+        let own = &self.agents[agent];
+        let (Some(member), Some(row)) = (&own.member, self.store.tables.cluster(&own.name)) else {
+            return;
+        };
+        let desired = row.desired.version;
+        if member.fence.version > desired {
+            let message = format!("{} holds {} of {desired}", own.name, member.fence);
+            self.fail("S2", message);
+        }
+    }
+
+    /// An agent has noted that the hub has a change (L3: acknowledged only when committed).
+    pub(crate) fn noted(&mut self, agent: usize) {
+        let own = &self.agents[agent];
+        let Some((digest, generation)) = own.told() else {
+            return;
+        };
+        let key = (own.name.clone(), digest);
+        if !self.ghost.changes.contains(&key) {
+            let message = format!("{key:?} at {generation} was never committed");
+            self.fail("L3", message);
+        }
+    }
+}

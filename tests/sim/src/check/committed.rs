@@ -1,0 +1,168 @@
+//! What must hold of every commit. In: a draft that was committed, the tables after it. Out: the first thing that is wrong.
+//! It must not ask the engine: what it compares with is what really happened in the clusters.
+
+use agent_api::OutcomeResult;
+use hub_engine::release::{Direction, ReleasePhase, Target, TargetState, WavePhase};
+use hub_engine::{Action, ClusterName};
+use jiff::Timestamp;
+
+use super::Word;
+use crate::event::Draft;
+use crate::world::{World, stamp};
+
+impl World {
+    /// A deciding transaction has committed.
+    pub(crate) fn committed(&mut self, draft: &Draft, epoch: i64) {
+        if draft.epoch != epoch {
+            let message = format!("epoch {} wrote in epoch {epoch}", draft.epoch);
+            return self.fail("S5", message);
+        }
+        for decision in &draft.plan.actions {
+            if !decision.evidence.is_object() {
+                return self.fail("S22", format!("no evidence: {}", decision.action));
+            }
+            self.action_committed(&decision.action);
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not named changes nothing that a cluster sees"
+    )]
+    fn action_committed(&mut self, action: &Action) {
+        match action {
+            Action::GrantPermit {
+                cluster,
+                digest,
+                direction,
+                release,
+                ..
+            } => {
+                self.said(cluster, Some(digest.to_string()));
+                if *direction == Direction::Forward {
+                    self.in_turn(*release, cluster);
+                } else {
+                    self.taken_back(cluster, digest.as_str());
+                }
+            }
+            Action::RevokePermit { cluster, .. } => self.said(cluster, None),
+            Action::PassWave { release, wave } => self.baked(*release, *wave),
+            Action::SetTargetState {
+                release,
+                cluster,
+                state: TargetState::Succeeded | TargetState::RolledBack,
+                ..
+            } => self.really(*release, cluster),
+            _ => {}
+        }
+    }
+
+    fn said(&mut self, cluster: &ClusterName, digest: Option<String>) {
+        let own = self.store.tables.cluster(cluster);
+        let version = own.map_or(0, |own| own.desired.version);
+        let words = self.ghost.words.entry(cluster.clone()).or_default();
+        words.push(Word { version, digest });
+    }
+
+    /// S1, S19: every earlier wave has passed, and the release goes forward.
+    fn in_turn(&mut self, number: u64, cluster: &ClusterName) {
+        let Some(release) = self.store.tables.release(number) else {
+            return;
+        };
+        let wave = release.target(cluster).map_or(0, |target| target.wave);
+        let earlier = release.waves.iter().filter(|other| other.number < wave);
+        let open = earlier
+            .filter(|other| other.phase != WavePhase::Passed)
+            .map(|other| other.number)
+            .next();
+        let forward = matches!(
+            release.phase,
+            ReleasePhase::Progressing | ReleasePhase::Succeeded
+        );
+        let phase = release.phase;
+        if let Some(open) = open {
+            self.fail("S1", format!("{cluster} starts before wave {open} passed"));
+        } else if !forward {
+            let message = format!("{cluster} starts while release #{number} is {phase:?}");
+            self.fail("S19", message);
+        }
+    }
+
+    /// S20: only to what was served there.
+    fn taken_back(&mut self, cluster: &ClusterName, digest: &str) {
+        let agent = self.agents.iter().position(|own| &own.name == cluster);
+        let served = agent.and_then(|agent| self.ghost.served.get(&agent));
+        if !served.is_some_and(|all| all.contains(digest)) {
+            let message = format!("{cluster} goes back to {digest}, which it never served");
+            self.fail("S20", message);
+        }
+    }
+
+    /// When a target's permit really came to its end well.
+    fn served_at(&self, target: &Target) -> Option<Timestamp> {
+        let permit = target.permit.as_ref()?;
+        let key = (target.cluster.clone(), permit.fence.version);
+        let (result, at) = self.ghost.outcomes.get(&key)?;
+        (*result == OutcomeResult::Served).then(|| stamp(*at))
+    }
+
+    /// S1, S12: the whole bake lies between the last real success and now.
+    fn baked(&mut self, number: u64, wave: u32) {
+        let Some(release) = self.store.tables.release(number) else {
+            return;
+        };
+        let Some(planned) = release.plan.wave(wave) else {
+            return;
+        };
+        let good = release
+            .targets_of(wave)
+            .filter(|target| target.state == TargetState::Succeeded);
+        let last = good.filter_map(|target| self.served_at(target)).max();
+        let bake = i64::from(planned.bake.0);
+        let passed = last.is_none_or(|last| {
+            let since = last.duration_until(stamp(self.now));
+            since.as_secs() >= bake
+        });
+        if !passed {
+            let message = format!("wave {wave} of #{number} passed before {bake} s were over");
+            self.fail("S12", message);
+        }
+    }
+
+    /// S1, G18: a target has ended well only if its cluster says so of this permit.
+    fn really(&mut self, number: u64, cluster: &ClusterName) {
+        let target = self
+            .store
+            .tables
+            .release(number)
+            .and_then(|release| release.target(cluster));
+        let Some(target) = target.cloned() else {
+            return;
+        };
+        if target.permit.is_some() && self.served_at(&target).is_none() {
+            let message = format!("{cluster} has not come to the end of its permit in #{number}");
+            self.fail("G18", message);
+        }
+    }
+
+    /// A session was opened (L4).
+    pub(crate) fn session_opened(&mut self, cluster: &ClusterName, uid: &str) {
+        let bound = self.store.rows.get(cluster).map(|row| row.uid.clone());
+        if bound.as_deref() != Some(uid) {
+            self.fail("L4", format!("{uid} has a session as {cluster}"));
+        }
+    }
+
+    /// Reports were committed (L3, S9, S10: by the current session only).
+    pub(crate) fn reports_stored(&mut self, cluster: &ClusterName, session: u64) {
+        for change in &self.store.tables.changes {
+            let key = (change.cluster.clone(), change.now.digest.to_string());
+            self.ghost.changes.insert(key);
+        }
+        let current = self.store.rows.get(cluster).map(|row| row.session);
+        if current != Some(session) {
+            let message = format!("session {session} of {cluster} wrote in {current:?}");
+            self.fail("S9", message);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What must come to pass once nothing breaks any more (faults.md L1, L2, L4, L5, L6). In: the whole. Out: whether the life is
+//! over, and what is missing. It must not change anything.
+
+use hub_engine::reconcile;
+
+use crate::event::Ms;
+use crate::world::World;
+
+/// Everything has ended so long after the last fault.
+const ENDS_WITHIN: Ms = 1_500_000;
+/// Nothing is written for so long once everything has ended.
+const QUIET: Ms = 70_000;
+
+impl World {
+    /// Whether nothing more is to be seen.
+    pub(crate) fn over(&mut self) -> bool {
+        if self.chaos || self.now < self.config.chaos {
+            return false;
+        }
+        let open = self
+            .store
+            .tables
+            .releases
+            .iter()
+            .any(|release| !release.phase.ended());
+        let quiet = self.now - self.quiet_since > QUIET;
+        if quiet && !open {
+            self.at_the_end();
+            return true;
+        }
+        if self.now > self.config.chaos + ENDS_WITHIN {
+            let why = self.reasons();
+            let rule = if open { "L1" } else { "L5" };
+            self.fail(rule, format!("it does not come to rest: {why}"));
+            return true;
+        }
+        false
+    }
+
+    fn reasons(&self) -> String {
+        let Ok(observed) = self.store.observe(self.now) else {
+            return "the database is away".to_owned();
+        };
+        let reasons = reconcile(&observed).reasons;
+        let texts: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        texts.join("; ")
+    }
+
+    fn at_the_end(&mut self) {
+        let led = self
+            .hubs
+            .iter()
+            .any(|hub| hub.held.is_some_and(|(_, until)| until >= self.now));
+        if !led {
+            return self.fail("L6", "no hub decides".to_owned());
+        }
+        for agent in 0..self.agents.len() {
+            if let Some(wrong) = self.view_differs(agent) {
+                return self.fail("L2", wrong);
+            }
+        }
+    }
+
+    /// The hub's view is the cluster's truth.
+    fn view_differs(&self, agent: usize) -> Option<String> {
+        let own = &self.agents[agent];
+        let name = &own.name;
+        let linked = own
+            .process
+            .as_ref()
+            .and_then(|process| process.link)
+            .is_some_and(|(_, session)| session.is_some());
+        if !linked {
+            return Some(format!("{name} is not connected"));
+        }
+        let row = self.store.rows.get(name)?;
+        let Some(state) = &row.state else {
+            return Some(format!("nothing is known of {name}"));
+        };
+        let status = own.gate().and_then(|gate| gate.status.as_ref());
+        let served = status.and_then(|status| status.served.as_ref());
+        let served = served.map(|served| served.digest.to_string());
+        let seen = state.served.as_ref().map(ToString::to_string);
+        if served.is_some() && served != seen {
+            return Some(format!("{name} serves {served:?}, the hub has {seen:?}"));
+        }
+        let outcome = status.and_then(|status| status.outcome.as_ref());
+        let outcome = outcome.map(|outcome| outcome.fence.version);
+        let seen = state.outcome.as_ref().map(|outcome| outcome.fence.version);
+        if outcome.is_some() && outcome != seen {
+            return Some(format!("{name} ended {outcome:?}, the hub has {seen:?}"));
+        }
+        let held = status.and_then(|status| status.held.as_ref());
+        let held = held.map(|held| held.digest.to_string());
+        let seen = state.held.as_ref().map(ToString::to_string);
+        if held != seen {
+            return Some(format!("{name} holds {held:?}, the hub has {seen:?}"));
+        }
+        let desired = self.store.tables.cluster(name)?.desired.version;
+        let stored = own.member.as_ref().map(|member| member.fence.version);
+        if stored != Some(desired) {
+            return Some(format!("{name} has stored {stored:?} of {desired}"));
+        }
+        None
+    }
+}

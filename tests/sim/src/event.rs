@@ -1,0 +1,174 @@
+//! What is still to happen. In: events with their time. Out: the next one; of two at one time the one that was put first.
+//! It must not draw random numbers.
+
+use std::collections::BTreeMap;
+
+use hub_engine::{Observed, Plan};
+use proto::v1;
+
+/// Milliseconds since the beginning.
+pub type Ms = i64;
+
+/// Something that is to happen.
+#[derive(Debug)]
+pub enum Event {
+    /// A hub's clock ticks.
+    HubTick {
+        /// Which hub, in which of its lives.
+        hub: usize,
+        life: u64,
+    },
+    /// A deciding transaction reaches its commit.
+    Commit {
+        /// Which hub, in which of its lives.
+        hub: usize,
+        life: u64,
+        /// What was decided, on what.
+        draft: Box<Draft>,
+    },
+    /// A process starts.
+    HubStart(usize),
+    /// A process starts.
+    AgentStart(usize),
+    /// An agent looks at its Rollout.
+    Pass {
+        /// Which agent, in which of its lives.
+        agent: usize,
+        life: u64,
+    },
+    /// A watch brings an agent what its API server has.
+    Watch {
+        /// Which agent, in which of its lives.
+        agent: usize,
+        life: u64,
+    },
+    /// An agent dials a hub.
+    Dial {
+        /// Which agent, in which of its lives.
+        agent: usize,
+        life: u64,
+    },
+    /// A heartbeat is due.
+    Beat {
+        /// Which agent, on which connection.
+        agent: usize,
+        connection: u64,
+    },
+    /// A message reaches a hub.
+    Up {
+        /// On which connection.
+        connection: u64,
+        message: Up,
+    },
+    /// A message reaches an agent.
+    Down {
+        /// On which connection.
+        connection: u64,
+        message: Down,
+    },
+    /// An end of a connection learns that the other is gone.
+    Broken {
+        /// Which connection.
+        connection: u64,
+        /// The agent's end.
+        agent_end: bool,
+    },
+    /// Pods come and go in a cluster.
+    Kubelet(usize),
+    /// Analysis runs of a cluster end.
+    RunsEnd(usize),
+    /// Git gets something new.
+    Push,
+    /// The applier brings one cluster what Git has.
+    Applied {
+        /// Which cluster.
+        agent: usize,
+        /// The version.
+        version: String,
+        revision: String,
+    },
+    /// A person does something.
+    Person,
+    /// Something breaks.
+    Fault,
+    /// Postgres answers again.
+    DatabaseUp,
+    /// Nothing breaks any more.
+    Calm,
+}
+
+/// A decision on its way to the commit.
+#[derive(Debug)]
+pub struct Draft {
+    /// In which epoch it was made.
+    pub epoch: i64,
+    /// The number of commits that its snapshot has.
+    pub snapshot: u64,
+    /// What it was made from.
+    pub observed: Observed,
+    /// What it is.
+    pub plan: Plan,
+}
+
+/// From agent to hub.
+#[derive(Debug, Clone)]
+pub enum Up {
+    /// First.
+    Hello(Box<v1::Hello>),
+    /// Reports.
+    Reports(v1::ReportBatch),
+    /// A set was stored, or not.
+    Ack(v1::Ack),
+    /// A heartbeat.
+    Beat,
+}
+
+/// From hub to agent.
+#[derive(Debug, Clone)]
+pub enum Down {
+    /// First.
+    Welcome(u64),
+    /// What should be held.
+    Set(v1::DesiredSet),
+    /// Reports are committed.
+    ReportAck(u64),
+    /// Leases are renewed.
+    Renewal(v1::Fence),
+    /// The stream ends; later: not before a while.
+    Refusal {
+        /// It will be refused again.
+        later: bool,
+    },
+}
+
+/// Everything that is still to happen.
+#[derive(Debug, Default)]
+pub struct Queue {
+    events: BTreeMap<(Ms, u64), Event>,
+    count: u64,
+}
+
+impl Queue {
+    /// Puts an event.
+    pub fn put(&mut self, at: Ms, event: Event) {
+        self.count += 1;
+        self.events.insert((at, self.count), event);
+    }
+
+    /// Takes the next one.
+    pub fn take(&mut self) -> Option<(Ms, Event)> {
+        self.events.pop_first().map(|((at, _), event)| (at, event))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether nothing is to happen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}

@@ -1,0 +1,60 @@
+//! One hub process. In: nothing. Out: its sessions and its leadership. What it does with them is `world::hubs`. It must not
+//! hold what the database does not have.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use hub_engine::{ClusterName, Fence};
+
+use crate::event::{Ms, Up};
+
+/// An agent's stream.
+#[derive(Debug)]
+pub struct Session {
+    /// Whose, by its certificate.
+    pub cluster: ClusterName,
+    /// Given by the database.
+    pub number: u64,
+    /// The set that was sent last.
+    pub sent: Option<Fence>,
+    /// What the agent has stored.
+    pub stored: Fence,
+    /// It came back with less than it had.
+    pub regressed: bool,
+    /// Heard, and not yet done: the database is away.
+    pub inbox: VecDeque<Up>,
+}
+
+/// The process.
+#[derive(Debug, Default)]
+pub struct Hub {
+    /// Whether it runs.
+    pub alive: bool,
+    /// Rises with every start.
+    pub life: u64,
+    /// Stopped by its machine until then; everything that concerns it waits.
+    pub frozen_until: Ms,
+    /// The epoch that it may decide in, and until when.
+    pub held: Option<(i64, Ms)>,
+    /// When it last asked for the lease.
+    pub asked: Ms,
+    /// A decision is on its way to the commit.
+    pub deciding: bool,
+    /// Something has changed.
+    pub hinted: bool,
+    /// By connection.
+    pub sessions: BTreeMap<u64, Session>,
+    /// Its clock against the database's.
+    pub skew: Ms,
+}
+
+impl Hub {
+    /// It starts with nothing.
+    pub fn start(&mut self) {
+        *self = Self {
+            alive: true,
+            life: self.life + 1,
+            skew: self.skew,
+            ..Self::default()
+        };
+    }
+}

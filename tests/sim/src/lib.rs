@@ -1,0 +1,50 @@
+//! The fleet, simulated: both real engines, hubs, a model of their database, clusters with agents, and everything that can go
+//! wrong between them, in virtual time out of one seed.
+//!
+//! In: a seed. Out: the first thing that went wrong, and a trace that is the same bit for bit each time. It must not look at a
+//! clock or draw a random number elsewhere, and must not be used outside tests.
+//!
+//! | Invariant (faults.md) | Where it is checked |
+//! |---|---|
+//! | S1 wave gate | the hub's audit on every plan; `check::committed`: every earlier wave passed, a success is the cluster's own word |
+//! | S2 history first | `check::starts`: what starts follows a committed word; `check::stored`: no set above what is committed |
+//! | S3 fencing | `check::check`: the stored fence never falls; `check::starts`: nothing runs on a permit above it |
+//! | S4 one effect, one outcome | `check::outcome` |
+//! | S5 one writer | `check::committed`: no commit of another epoch than the current one |
+//! | S6 restored database | not yet: the hub has no rule for it (gate.md L5), so databases are not restored here |
+//! | S7, S12 silence, leases, bake | `check::raises`, `check::baked`, by the true time; clocks of agents and hubs are wrong |
+//! | S8 the primary, in the transaction | by construction: a draft's snapshot is compared at its commit |
+//! | S9, S10 sessions | `check::reports_stored`, `check::session_opened` |
+//! | S11 bounds | the queue of the whole; the agent's own queue is bounded by its own tests |
+//! | S13 capacity | `check::capacity`; the agent's audit on every plan |
+//! | S15 stale caches | the agent's audit; a write that meets another state than it was planned from |
+//! | S16, S17 | the agent's audit; providers are not here: verdicts of runs are chance |
+//! | S19 verbs | approvals and requests are single commits; `check::in_turn`: nothing starts in a release that has halted |
+//! | S20 rollback | `check::taken_back`, the hub's audit |
+//! | S22 evidence | `check::committed`: every action has its evidence and its row |
+//! | S14, S18, S21, S23 | not here: versions, Git, ApplicationSets and secrets have no part in the model |
+//! | L1, L2, L4, L5, L6 | `check::end`, once nothing breaks any more |
+//! | L3, L7, L8 | not here: one tenant, no abort from the hub yet, no certificates |
+//!
+//! Order within one stream holds, as HTTP/2 has it; messages are late, doubled, lost with their stream, and overtaken by those
+//! of newer streams.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a model for tests: a panic in it is a failed test"
+)]
+
+pub mod agent;
+mod check;
+pub mod event;
+pub mod hub;
+pub mod keys;
+pub mod planted;
+pub mod store;
+pub mod trace;
+pub mod world;
+
+pub use planted::{Bugs, Planted};
+pub use world::{Config, Told, live};

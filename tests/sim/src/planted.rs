@@ -1,0 +1,75 @@
+//! Bugs that tests plant in the simulation's shell, where the programs' own code between engine and I/O is.
+//!
+//! In: nothing. Out: which bug this life has. The engines' own bugs come beside these. It must not be used but in tests.
+
+/// One bug of the shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// An agent takes a set below the fence that it has stored.
+    FenceUnchecked,
+    /// An agent acts on a permit before its fence is stored.
+    FenceAfterEffect,
+    /// The hub acknowledges reports before they are committed.
+    AckBeforeStoring,
+    /// The hub decides by its own clock.
+    HubClock,
+    /// An agent takes a missing Gate for a Rollout that is free.
+    AbsenceFrees,
+    /// The hub takes the phase Healthy for the proof.
+    PhaseIsProof,
+    /// A deciding transaction does not look at its epoch.
+    EpochUnchecked,
+    /// The hub renews leases although it cannot commit.
+    RenewedBlindly,
+    /// Reports of an older session are stored.
+    OldSessionStored,
+    /// An agent forgets that a permit is spent.
+    PermitSpentTwice,
+    /// Another cluster's certificate opens a session.
+    CloneAccepted,
+    /// An agent decides from a cache that lacks its own writes.
+    OwnWriteUnseen,
+    /// A lease is measured by the wall clock.
+    LeaseByWallClock,
+    /// A change counts as told as soon as it is sent.
+    ToldWhenSent,
+}
+
+impl Planted {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::FenceUnchecked,
+        Self::FenceAfterEffect,
+        Self::AckBeforeStoring,
+        Self::HubClock,
+        Self::AbsenceFrees,
+        Self::PhaseIsProof,
+        Self::EpochUnchecked,
+        Self::RenewedBlindly,
+        Self::OldSessionStored,
+        Self::PermitSpentTwice,
+        Self::CloneAccepted,
+        Self::OwnWriteUnseen,
+        Self::LeaseByWallClock,
+        Self::ToldWhenSent,
+    ];
+}
+
+/// The bugs of one life: at most one of each part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bugs {
+    /// In the hub's engine.
+    pub hub: hub_engine::planted::Bug,
+    /// In the agents' engine.
+    pub agent: agent_engine::planted::Bug,
+    /// In the shell.
+    pub shell: Option<Planted>,
+}
+
+impl Bugs {
+    /// Whether the shell has this one.
+    #[must_use]
+    pub fn has(&self, bug: Planted) -> bool {
+        self.shell == Some(bug)
+    }
+}

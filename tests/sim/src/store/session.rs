@@ -1,0 +1,194 @@
+//! Sessions and reports, as `hub_store` keeps them. In: what agents say. Out: the session's number, how far reports are
+//! stored. It must not commit for a session that is over (gate.md L3).
+
+use hub_engine::observed::{Change, Rollout};
+use hub_engine::{ClusterName, Fence};
+use hub_store::report::{Body, Report};
+
+use super::{Error, Row, Store};
+use crate::event::Ms;
+
+/// How Hello ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// The session's number, what should be held, whether it came back with less than it had.
+    Session(u64, Fence, bool),
+    /// Another cluster has this certificate.
+    Duplicate,
+}
+
+impl Store {
+    /// Opens a session and stores what the agent brought.
+    ///
+    /// # Errors
+    /// `Away`.
+    pub fn session_open(
+        &mut self,
+        cluster: &ClusterName,
+        uid: &str,
+        fence: Fence,
+        brought: Option<Rollout>,
+        now: Ms,
+    ) -> Result<Opened, Error> {
+        self.answers()?;
+        let desired = self.desired_fence(cluster)?;
+        let Some(row) = self.rows.get_mut(cluster) else {
+            return Ok(Opened::Duplicate);
+        };
+        if row.uid != uid {
+            return Ok(Opened::Duplicate);
+        }
+        let regressed = fence < row.stored;
+        row.session += 1;
+        row.open = true;
+        row.last_seen = Some(now);
+        row.stored = fence;
+        row.regressed = regressed && fence < desired;
+        row.reported = 0;
+        let key = (row.session, 0);
+        match brought {
+            Some(state) => upsert(row, key, state),
+            None if row.key.0 < row.session => {
+                row.key = key;
+                if let Some(state) = &mut row.state {
+                    state.removed = true;
+                }
+            }
+            None => {}
+        }
+        Ok(Opened::Session(row.session, desired, regressed))
+    }
+
+    fn current(
+        &mut self,
+        cluster: &ClusterName,
+        session: u64,
+        checked: bool,
+    ) -> Result<Option<&mut Row>, Error> {
+        self.answers()?;
+        let row = self.rows.get_mut(cluster);
+        Ok(row.filter(|row| !checked || row.session == session))
+    }
+
+    /// The agent was heard. False: the session is over.
+    ///
+    /// # Errors
+    /// `Away`.
+    pub fn session_seen(
+        &mut self,
+        cluster: &ClusterName,
+        session: u64,
+        now: Ms,
+    ) -> Result<bool, Error> {
+        let Some(row) = self.current(cluster, session, true)? else {
+            return Ok(false);
+        };
+        row.open = true;
+        row.last_seen = Some(now);
+        Ok(true)
+    }
+
+    /// The stream ended.
+    ///
+    /// # Errors
+    /// `Away`.
+    pub fn session_close(&mut self, cluster: &ClusterName, session: u64) -> Result<(), Error> {
+        if let Some(row) = self.current(cluster, session, true)? {
+            row.open = false;
+        }
+        Ok(())
+    }
+
+    /// The agent stored a set. False: the session is over.
+    ///
+    /// # Errors
+    /// `Away`.
+    pub fn session_ack(
+        &mut self,
+        cluster: &ClusterName,
+        session: u64,
+        fence: Fence,
+        now: Ms,
+    ) -> Result<bool, Error> {
+        let desired = self.desired_fence(cluster)?;
+        let Some(row) = self.current(cluster, session, true)? else {
+            return Ok(false);
+        };
+        row.open = true;
+        row.last_seen = Some(now);
+        row.stored = fence;
+        row.regressed &= fence < desired;
+        Ok(true)
+    }
+
+    /// Stores a batch. None: the session is over.
+    ///
+    /// # Errors
+    /// `Away`.
+    pub fn report_store(
+        &mut self,
+        cluster: &ClusterName,
+        session: u64,
+        reports: &[Report],
+        now: Ms,
+        checked: bool,
+    ) -> Result<Option<u64>, Error> {
+        let mut changes = Vec::new();
+        let Some(row) = self.current(cluster, session, checked)? else {
+            return Ok(None);
+        };
+        let mut highest = row.reported;
+        for report in reports {
+            if report.sequence <= highest {
+                continue;
+            }
+            highest = report.sequence;
+            let key = (session, report.sequence);
+            match &report.body {
+                Body::State(state) => upsert(row, key, state.clone()),
+                Body::Changed { was, now } => changes.push((was.clone(), now.clone())),
+                Body::Effect { effect, .. } => {
+                    amend(row, key, |state| state.effect = Some(effect.clone()));
+                }
+                Body::Outcome(outcome) => {
+                    amend(row, key, |state| state.outcome = Some(outcome.clone()));
+                }
+                Body::Removed => amend(row, key, |state| state.removed = true),
+                Body::Verb { .. } => {}
+            }
+        }
+        row.reported = highest;
+        row.open = true;
+        row.last_seen = Some(now);
+        for (was, now) in changes {
+            self.serial += 1;
+            self.tables.changes.push(Change {
+                id: self.serial,
+                cluster: cluster.clone(),
+                was,
+                now,
+            });
+        }
+        Ok(Some(highest))
+    }
+}
+
+/// An outcome stays until another replaces it.
+fn upsert(row: &mut Row, key: (u64, u64), mut state: Rollout) {
+    if row.state.is_some() && row.key > key {
+        return;
+    }
+    let known = row.state.take();
+    state.outcome = state
+        .outcome
+        .or_else(|| known.and_then(|known| known.outcome));
+    row.key = key;
+    row.state = Some(state);
+}
+
+fn amend(row: &mut Row, key: (u64, u64), change: impl FnOnce(&mut Rollout)) {
+    if let Some(mut state) = row.state.clone() {
+        change(&mut state);
+        upsert(row, key, state);
+    }
+}

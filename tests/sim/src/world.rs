@@ -1,0 +1,205 @@
+//! The whole: hubs, store, clusters, what is on its way between them, virtual time. In: a seed, bugs. Out: the first thing that
+//! went wrong, and the trace. Everything random comes from the seed. It must not look at a clock.
+
+mod agents;
+mod begin;
+mod faults;
+mod hubs;
+mod people;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use tests_golden::hub_random::Random;
+
+use crate::agent::Agent;
+use crate::check::Ghost;
+use crate::event::{Event, Ms, Queue};
+use crate::hub::Hub;
+use crate::keys::Keys;
+use crate::planted::Bugs;
+use crate::store::Store;
+use crate::trace::Trace;
+
+pub use begin::Config;
+
+/// When every life begins.
+const START: Timestamp = Timestamp::constant(1_767_225_600, 0);
+/// Events in one life; more is a loop that does not end.
+const EVENTS_MAX: u64 = 200_000;
+/// Most events that may wait: everything in the model has a bound.
+const WAITING_MAX: usize = 2_000;
+
+/// A moment of the true time, which is the database's.
+#[must_use]
+pub fn stamp(at: Ms) -> Timestamp {
+    START
+        .checked_add(SignedDuration::from_millis(at))
+        .unwrap_or(START)
+}
+
+/// A stream between an agent and a hub.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Connection {
+    pub(crate) agent: usize,
+    pub(crate) agent_life: u64,
+    pub(crate) hub: usize,
+    pub(crate) hub_life: u64,
+    /// Nothing passes any more.
+    pub(crate) cut: bool,
+    /// What was sent later arrives later.
+    pub(crate) up_after: Ms,
+    pub(crate) down_after: Ms,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The rule and what breaks it.
+    pub what: String,
+    /// When.
+    pub at: Ms,
+}
+
+/// What came of one life.
+#[derive(Debug)]
+pub struct Told {
+    /// The first thing that went wrong.
+    pub failure: Option<Failure>,
+    /// Of the trace.
+    pub hash: u64,
+    /// The trace.
+    pub lines: Vec<String>,
+    /// Kinds of actions that were committed, for reach.
+    pub kinds: BTreeSet<&'static str>,
+    /// Events that happened.
+    pub events: u64,
+}
+
+/// The whole.
+pub struct World {
+    pub(crate) now: Ms,
+    pub(crate) random: Random,
+    pub(crate) queue: Queue,
+    pub(crate) store: Store,
+    pub(crate) hubs: Vec<Hub>,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) connections: BTreeMap<u64, Connection>,
+    pub(crate) opened: u64,
+    pub(crate) chaos: bool,
+    pub(crate) config: Config,
+    pub(crate) versions: u64,
+    pub(crate) git: (String, String),
+    pub(crate) bad: BTreeSet<String>,
+    pub(crate) keys: Keys,
+    pub(crate) bugs: Bugs,
+    pub(crate) ghost: Ghost,
+    pub(crate) trace: Trace,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) quiet_since: Ms,
+}
+
+/// Lives one life.
+#[must_use]
+pub fn live(config: Config, bugs: Bugs) -> Told {
+    let mut world = World::new(config, bugs);
+    let mut events = 0;
+    while world.failure.is_none() {
+        let Some((at, event)) = world.queue.take() else {
+            break;
+        };
+        events += 1;
+        world.now = world.now.max(at);
+        if world.over() {
+            break;
+        }
+        world.handle(event);
+        world.check();
+        if events > EVENTS_MAX {
+            world.fail("L5", "it goes on and on".to_owned());
+        }
+        if world.queue.len() > WAITING_MAX {
+            world.fail("S11", "more and more waits".to_owned());
+        }
+    }
+    let kinds = world.store.history.iter().map(|fact| fact.action.kind());
+    Told {
+        kinds: kinds.collect(),
+        failure: world.failure,
+        hash: world.trace.hash(),
+        lines: world.trace.lines().to_vec(),
+        events,
+    }
+}
+
+impl World {
+    pub(crate) fn fail(&mut self, rule: &str, message: String) {
+        self.tell(format!("WRONG {rule}: {message}"));
+        if self.failure.is_none() {
+            self.failure = Some(Failure {
+                what: format!("{rule}: {message}"),
+                at: self.now,
+            });
+        }
+    }
+
+    pub(crate) fn tell(&mut self, line: String) {
+        let (seconds, millis) = (self.now / 1_000, self.now % 1_000);
+        self.trace.add(format!("{seconds:>5}.{millis:03} {line}"));
+    }
+
+    pub(crate) fn put(&mut self, after: Ms, event: Event) {
+        self.queue.put(self.now + after, event);
+    }
+
+    /// So many milliseconds, from `least` up to `most`.
+    pub(crate) fn some(&mut self, least: Ms, most: Ms) -> Ms {
+        let span = usize::try_from(most - least).unwrap_or(0);
+        least + Ms::try_from(self.random.below(span + 1)).unwrap_or(0)
+    }
+
+    /// A chance that there is only while things break.
+    pub(crate) fn mishap(&mut self, per_thousand: usize) -> bool {
+        self.chaos && self.random.below(1_000) < per_thousand
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::HubTick { hub, life } => self.hub_tick(hub, life),
+            Event::Commit { hub, life, draft } => self.commit(hub, life, draft),
+            Event::HubStart(hub) => self.hub_start(hub),
+            Event::AgentStart(agent) => self.agent_start(agent),
+            Event::Pass { agent, life } => self.pass(agent, life),
+            Event::Watch { agent, life } => self.watch(agent, life),
+            Event::Dial { agent, life } => self.dial(agent, life),
+            Event::Beat { agent, connection } => self.beat(agent, connection),
+            Event::Up {
+                connection,
+                message,
+            } => self.up(connection, message),
+            Event::Down {
+                connection,
+                message,
+            } => self.down(connection, message),
+            Event::Broken {
+                connection,
+                agent_end,
+            } => self.broken(connection, agent_end),
+            Event::Kubelet(agent) => self.kubelet(agent),
+            Event::RunsEnd(agent) => self.runs_end(agent),
+            Event::Push => self.push(),
+            Event::Applied {
+                agent,
+                version,
+                revision,
+            } => self.applied(agent, &version, &revision),
+            Event::Person => self.person(),
+            Event::Fault => self.fault(),
+            Event::DatabaseUp => {
+                self.store.up = true;
+                self.tell("Postgres answers again".to_owned());
+            }
+            Event::Calm => self.calm(),
+        }
+    }
+}

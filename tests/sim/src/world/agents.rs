@@ -1,0 +1,343 @@
+//! What agents do with starts, watches, timers and messages, as `agent/src` does. In: events. Out: passes, messages, the
+//! next events. It must not choose: `agent_engine::reconcile` does.
+
+use proto::v1;
+
+use super::{Connection, World};
+use crate::agent::{Cut, Passed};
+use crate::event::{Down, Event, Ms, Up};
+use crate::planted::Planted;
+
+/// What Welcome asks for.
+const HEARTBEAT: Ms = 5_000;
+/// An agent looks at every Rollout so often.
+const RESYNC: Ms = 60_000;
+/// After a refusal that will come again.
+const REFUSED: Ms = 15_000;
+
+impl World {
+    pub(super) fn agent_start(&mut self, agent: usize) {
+        if self.agents[agent].process.is_some() {
+            return;
+        }
+        self.agents[agent].start();
+        let name = self.agents[agent].name.clone();
+        self.tell(format!("{name} starts"));
+        self.ghost.started(agent);
+        self.agents[agent].watch(self.now);
+        self.pass_soon(agent, 50);
+        // In a cluster that was found with pods on their way they go on coming.
+        self.put(1_000, Event::Kubelet(agent));
+    }
+
+    pub(super) fn kill_agent(&mut self, agent: usize) {
+        if self.agents[agent].process.is_some() {
+            self.agents[agent].die();
+        }
+        let name = self.agents[agent].name.clone();
+        self.tell(format!("{name} dies"));
+        self.break_connections(|link| link.agent == agent);
+        let after = self.some(500, 20_000);
+        self.put(after, Event::AgentStart(agent));
+    }
+
+    fn lives(&self, agent: usize, life: u64) -> bool {
+        self.agents[agent].life == life && self.agents[agent].process.is_some()
+    }
+
+    pub(super) fn pass_soon(&mut self, agent: usize, after: Ms) {
+        let life = self.agents[agent].life;
+        self.put(after, Event::Pass { agent, life });
+    }
+
+    /// Something in the API server has changed: the watch brings it, sooner or later.
+    pub(super) fn changed(&mut self, agent: usize) {
+        let most = if self.mishap(100) { 5_000 } else { 300 };
+        let after = self.some(10, most);
+        let life = self.agents[agent].life;
+        self.put(after, Event::Watch { agent, life });
+    }
+
+    pub(super) fn watch(&mut self, agent: usize, life: u64) {
+        if self.lives(agent, life) {
+            self.agents[agent].watch(self.now);
+            self.pass_soon(agent, 10);
+        }
+    }
+
+    pub(super) fn pass(&mut self, agent: usize, life: u64) {
+        if !self.lives(agent, life) {
+            return;
+        }
+        let cut = self.mishap(30).then(|| self.random.below(5));
+        let (now, bugs) = (self.now, self.bugs);
+        let done = self.agents[agent].pass(now, cut, &self.keys, bugs);
+        let name = self.agents[agent].name.clone();
+        // A clock that was set back shows what was written before as the future; nothing follows from that.
+        let past = |rule: &str| rule == "times-are-of-the-past";
+        for violation in done.violations.into_iter().filter(|one| !past(one.rule)) {
+            self.fail(violation.rule, format!("{name}: {}", violation.detail));
+        }
+        let wrote = !done.writes.is_empty();
+        for write in done.writes {
+            self.tell(format!("{name}: {write}"));
+        }
+        if let Some(wrong) = done.wrong {
+            self.fail("S15", format!("{name}: {wrong}"));
+        }
+        if wrote {
+            self.quiet_since = now;
+            self.passed(agent);
+            self.changed(agent);
+            self.put(200, Event::Kubelet(agent));
+            let runs = self.some(2_000, 8_000);
+            self.put(runs, Event::RunsEnd(agent));
+        }
+        match done.passed {
+            Passed::Behind | Passed::Conflict => {
+                self.changed(agent);
+            }
+            Passed::Died => self.kill_agent(agent),
+            Passed::Whole(wake) => self.passed_whole(agent, wake, wrote),
+        }
+        self.send_reports(agent);
+    }
+
+    fn passed_whole(&mut self, agent: usize, wake: Option<jiff::Timestamp>, wrote: bool) {
+        let (now, bugs) = (self.now, self.bugs);
+        if let Some(process) = &mut self.agents[agent].process
+            && !process.first_done
+        {
+            process.first_done = true;
+            let life = self.agents[agent].life;
+            self.put(100, Event::Dial { agent, life });
+        }
+        let skew = self.agents[agent].skew;
+        let wall = super::stamp(now + skew);
+        let wake = wake.map(|wake| {
+            let left = wall.duration_until(wake).as_millis();
+            Ms::try_from(left).unwrap_or(Ms::MAX / 4).max(1_000)
+        });
+        let lease = self.agents[agent]
+            .lease_ends(now, bugs)
+            .map(|at| (at - now).max(1_000));
+        let next = [wake, lease, Some(RESYNC)].into_iter().flatten().min();
+        // What it wrote comes back by the watch.
+        if !wrote {
+            self.pass_later(agent, next.unwrap_or(RESYNC).min(RESYNC));
+        }
+    }
+
+    fn pass_later(&mut self, agent: usize, after: Ms) {
+        let due = self.now + after;
+        // One timer is enough: a later one finds nothing to do.
+        if self.ghost.timer(agent, self.now, due) {
+            self.pass_soon(agent, after);
+        }
+    }
+
+    pub(super) fn dial(&mut self, agent: usize, life: u64) {
+        if !self.lives(agent, life) {
+            return;
+        }
+        let up = self.agents[agent]
+            .process
+            .as_ref()
+            .is_some_and(|process| process.link.is_some());
+        if up {
+            return;
+        }
+        let hub = self.random.below(self.hubs.len());
+        if !self.hubs[hub].alive {
+            let after = self.some(250, 5_000);
+            return self.put(after, Event::Dial { agent, life });
+        }
+        let hello = self.agents[agent].hello();
+        let connection = self.connect(agent, hub);
+        if let Some(process) = &mut self.agents[agent].process {
+            process.link = Some((connection, None));
+        }
+        self.send_up(connection, Up::Hello(Box::new(hello)));
+        // Without a Welcome in time it tries again.
+        self.put(15_000, Event::Beat { agent, connection });
+    }
+
+    pub(super) fn connect(&mut self, agent: usize, hub: usize) -> u64 {
+        self.opened += 1;
+        let link = Connection {
+            agent,
+            agent_life: self.agents[agent].life,
+            hub,
+            hub_life: self.hubs[hub].life,
+            cut: false,
+            up_after: self.now,
+            down_after: self.now,
+        };
+        self.connections.insert(self.opened, link);
+        self.opened
+    }
+
+    pub(super) fn beat(&mut self, agent: usize, connection: u64) {
+        let link = self.agents[agent]
+            .process
+            .as_ref()
+            .and_then(|process| process.link);
+        match link {
+            Some((own, Some(_))) if own == connection => {
+                self.send_up(connection, Up::Beat);
+                self.put(HEARTBEAT, Event::Beat { agent, connection });
+                let moment = self.agents[agent].moment(self.now, false);
+                if let Some(ack) = self.agents[agent].catch_up(moment) {
+                    let name = self.agents[agent].name.clone();
+                    self.tell(format!("{name}: the Gate is written again"));
+                    self.changed(agent);
+                    self.send_up(connection, Up::Ack(ack));
+                }
+            }
+            Some((own, None)) if own == connection => self.hang_up(agent, connection, 250),
+            Some(_) | None => {}
+        }
+    }
+
+    /// The agent's end is over; it dials again.
+    fn hang_up(&mut self, agent: usize, connection: u64, least: Ms) {
+        if !self.agents[agent].lost(connection, self.now) {
+            return;
+        }
+        if let Some(link) = self.connections.get_mut(&connection) {
+            link.cut = true;
+        }
+        let event = Event::Broken {
+            connection,
+            agent_end: false,
+        };
+        let noticed = self.some(10, 5_000);
+        self.put(noticed, event);
+        self.pass_soon(agent, 10);
+        let (after, life) = (self.some(least, least + 5_000), self.agents[agent].life);
+        self.put(after, Event::Dial { agent, life });
+    }
+
+    pub(super) fn broken(&mut self, connection: u64, agent_end: bool) {
+        let Some(link) = self.connections.get(&connection).copied() else {
+            return;
+        };
+        if agent_end {
+            if self.lives(link.agent, link.agent_life) {
+                self.hang_up(link.agent, connection, 250);
+            }
+            return;
+        }
+        if self.hubs[link.hub].life == link.hub_life && self.hubs[link.hub].alive {
+            self.end_session(link.hub, connection);
+        }
+        // The other end learns it, too.
+        if let Some(link) = self.connections.get_mut(&connection) {
+            let known = std::mem::replace(&mut link.cut, true);
+            if !known {
+                let after = self.some(10, 5_000);
+                let agent_end = true;
+                self.put(
+                    after,
+                    Event::Broken {
+                        connection,
+                        agent_end,
+                    },
+                );
+            }
+        }
+    }
+
+    pub(super) fn down(&mut self, connection: u64, message: Down) {
+        let Some(link) = self.connections.get(&connection).copied() else {
+            return;
+        };
+        let agent = link.agent;
+        let known = self.agents[agent]
+            .process
+            .as_ref()
+            .and_then(|process| process.link);
+        let own = known.is_some_and(|(known, _)| known == connection);
+        if link.cut || !own || !self.lives(agent, link.agent_life) {
+            return;
+        }
+        match message {
+            Down::Welcome(session) => {
+                self.agents[agent].welcome(connection, session);
+                self.put(HEARTBEAT, Event::Beat { agent, connection });
+                self.pass_soon(agent, 10);
+            }
+            Down::Set(set) => self.take(agent, connection, &set),
+            Down::ReportAck(sequence) => self.told(agent, sequence),
+            Down::Renewal(fence) => {
+                let by_wall = self.bugs.has(Planted::LeaseByWallClock);
+                let moment = self.agents[agent].moment(self.now, by_wall);
+                self.agents[agent].renew(&fence, moment);
+            }
+            Down::Refusal { later } => {
+                let least = if later { REFUSED } else { 250 };
+                self.hang_up(agent, connection, least);
+            }
+        }
+        self.send_reports(agent);
+    }
+
+    fn take(&mut self, agent: usize, connection: u64, set: &v1::DesiredSet) {
+        let cut = if self.mishap(40) {
+            self.random.pick(&[Cut::BeforeFence, Cut::BeforeAnswer])
+        } else {
+            Cut::Never
+        };
+        let by_wall = self.bugs.has(Planted::LeaseByWallClock);
+        let moment = self.agents[agent].moment(self.now, by_wall);
+        let before = self.agents[agent].gate_version;
+        let answer = self.agents[agent].take(set, moment, cut, self.bugs);
+        let name = self.agents[agent].name.clone();
+        let fence = agent::wire::fence(set.fence.as_ref());
+        let said = answer.as_ref().map(v1::Ack::result);
+        self.tell(format!("{name}: set {fence} full {} is {said:?}", set.full));
+        if self.agents[agent].gate_version != before {
+            self.ghost.granted_here(agent, self.now);
+        }
+        self.stored(agent);
+        match answer {
+            Some(ack) => {
+                self.changed(agent);
+                self.send_up(connection, Up::Ack(ack));
+            }
+            None => self.kill_agent(agent),
+        }
+    }
+
+    fn told(&mut self, agent: usize, sequence: u64) {
+        let Some(process) = &self.agents[agent].process else {
+            return;
+        };
+        let told = process.reports.acknowledged(sequence);
+        if told.is_empty() {
+            return;
+        }
+        if self.mishap(40) {
+            return self.kill_agent(agent);
+        }
+        self.agents[agent].note_told(&told);
+        self.noted(agent);
+        self.changed(agent);
+    }
+
+    pub(super) fn send_reports(&mut self, agent: usize) {
+        while let Some((connection, batch)) = self.agents[agent].batch() {
+            let last = batch.reports.iter().map(|report| report.sequence).max();
+            self.send_up(connection, Up::Reports(batch));
+            if self.bugs.has(Planted::ToldWhenSent)
+                && let (Some(process), Some(last)) = (&self.agents[agent].process, last)
+            {
+                let told = process.reports.acknowledged(last);
+                self.agents[agent].note_told(&told);
+                if !told.is_empty() {
+                    self.noted(agent);
+                }
+            }
+        }
+    }
+}

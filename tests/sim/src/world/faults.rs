@@ -1,0 +1,232 @@
+//! The network between hubs and agents, and what breaks. In: messages, the chance of the moment. Out: deliveries that are
+//! late, doubled or never come; processes that die. Within one stream order holds, as HTTP/2 has it: what overtakes is what
+//! another stream brings. It must not know what messages mean.
+
+use super::{Connection, World};
+use crate::event::{Down, Event, Ms, Up};
+
+/// A message on its way, at most, while things break.
+const DELAY_MAX: Ms = 1_500;
+
+impl World {
+    fn delay(&mut self) -> Ms {
+        let most = if self.mishap(80) { DELAY_MAX } else { 60 };
+        self.some(1, most)
+    }
+
+    pub(super) fn send_up(&mut self, connection: u64, message: Up) {
+        let delay = self.delay();
+        let twice = self.mishap(20) && !matches!(message, Up::Hello(_));
+        if self.mishap(4) {
+            self.cut(connection);
+        }
+        let Some(link) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        link.up_after = link.up_after.max(self.now + delay);
+        let at = link.up_after;
+        if twice {
+            let message = message.clone();
+            self.queue.put(
+                at,
+                Event::Up {
+                    connection,
+                    message,
+                },
+            );
+        }
+        self.queue.put(
+            at,
+            Event::Up {
+                connection,
+                message,
+            },
+        );
+    }
+
+    pub(super) fn send_down(&mut self, connection: u64, message: Down) {
+        let delay = self.delay();
+        let twice = self.mishap(20) && !matches!(message, Down::Welcome(_));
+        if self.mishap(4) {
+            self.cut(connection);
+        }
+        let Some(link) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        link.down_after = link.down_after.max(self.now + delay);
+        let at = link.down_after;
+        if twice {
+            let message = message.clone();
+            self.queue.put(
+                at,
+                Event::Down {
+                    connection,
+                    message,
+                },
+            );
+        }
+        self.queue.put(
+            at,
+            Event::Down {
+                connection,
+                message,
+            },
+        );
+    }
+
+    /// Nothing passes any more; each end learns it at its own time.
+    fn cut(&mut self, connection: u64) {
+        let Some(link) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        if link.cut {
+            return;
+        }
+        // What is on its way already still arrives at the hub now and then: an old stream's last words.
+        let late = self.random.percent(50);
+        if !late && let Some(link) = self.connections.get_mut(&connection) {
+            link.cut = true;
+        }
+        for agent_end in [true, false] {
+            let after = self.some(10, 25_000);
+            self.put(
+                after,
+                Event::Broken {
+                    connection,
+                    agent_end,
+                },
+            );
+        }
+    }
+
+    pub(super) fn break_connections(&mut self, which: impl Fn(&Connection) -> bool) {
+        let broken: Vec<u64> = self
+            .connections
+            .iter()
+            .filter(|(_, link)| which(link))
+            .map(|(connection, _)| *connection)
+            .collect();
+        for connection in broken {
+            for agent_end in [true, false] {
+                let after = self.some(10, 20_000);
+                self.put(
+                    after,
+                    Event::Broken {
+                        connection,
+                        agent_end,
+                    },
+                );
+            }
+        }
+    }
+
+    pub(super) fn kill_hub(&mut self, hub: usize) {
+        if !self.hubs[hub].alive {
+            return;
+        }
+        self.tell(format!("hub {hub} dies"));
+        self.hubs[hub].alive = false;
+        self.hubs[hub].held = None;
+        self.hubs[hub].sessions.clear();
+        self.break_connections(|link| link.hub == hub);
+        let after = self.some(500, 15_000);
+        self.put(after, Event::HubStart(hub));
+    }
+
+    pub(super) fn fault(&mut self) {
+        if !self.chaos {
+            return;
+        }
+        let next = self.some(1_000, 12_000);
+        self.put(next, Event::Fault);
+        let agent = self.random.below(self.agents.len());
+        let hub = self.random.below(self.hubs.len());
+        match self.random.below(12) {
+            0 | 1 => self.kill_hub(hub),
+            2 | 3 => self.kill_agent(agent),
+            4 | 5 => self.freeze(hub),
+            6 => self.database_away(),
+            7 | 8 => {
+                let all: Vec<u64> = self.connections.keys().copied().collect();
+                if !all.is_empty() {
+                    let connection = self.random.pick(&all);
+                    self.tell(format!("stream {connection} is cut"));
+                    self.cut(connection);
+                }
+            }
+            9 => {
+                // Open: a Gate that is rebuilt has forgotten that its permit is spent, and starts it again.
+                let own = &self.agents[agent];
+                let permitted = own.gate().is_some_and(|gate| gate.spec.permit.is_some());
+                if !permitted && self.agents[agent].delete_gate() {
+                    let name = self.agents[agent].name.clone();
+                    self.tell(format!("the Gate in {name} is deleted"));
+                    self.changed(agent);
+                }
+            }
+            10 => {
+                let skew = self.random.pick(&[-3_600_000, 0, 3_600_000, 120_000]);
+                self.agents[agent].skew = skew;
+                let name = self.agents[agent].name.clone();
+                self.tell(format!("the clock of {name} is {skew} ms off"));
+                self.pass_soon(agent, 10);
+            }
+            _ => self.clone_comes(agent, hub),
+        }
+    }
+
+    fn freeze(&mut self, hub: usize) {
+        let until = self.now + self.some(2_000, 20_000);
+        self.hubs[hub].frozen_until = until;
+        self.tell(format!("hub {hub} is stopped until {until}"));
+    }
+
+    fn database_away(&mut self) {
+        if !self.store.up {
+            return;
+        }
+        self.store.up = false;
+        self.tell("Postgres is away".to_owned());
+        let after = self.some(500, 25_000);
+        self.put(after, Event::DatabaseUp);
+    }
+
+    /// A copy of a cluster, secrets and all, says Hello: an empty one with another UID.
+    fn clone_comes(&mut self, agent: usize, hub: usize) {
+        if !self.hubs[hub].alive {
+            return;
+        }
+        let connection = self.connect(agent, hub);
+        let hello = proto::v1::Hello {
+            kube_system_uid: "uid-of-a-copy".to_owned(),
+            ..proto::v1::Hello::default()
+        };
+        let name = self.agents[agent].name.clone();
+        self.tell(format!("a copy of {name} dials"));
+        self.send_up(connection, Up::Hello(Box::new(hello)));
+        self.put(
+            10_000,
+            Event::Broken {
+                connection,
+                agent_end: false,
+            },
+        );
+    }
+
+    /// Nothing breaks any more: everything runs again.
+    pub(super) fn calm(&mut self) {
+        self.tell("nothing breaks any more".to_owned());
+        self.chaos = false;
+        self.store.up = true;
+        for hub in 0..self.hubs.len() {
+            self.hubs[hub].frozen_until = 0;
+            self.hub_start(hub);
+        }
+        for agent in 0..self.agents.len() {
+            self.agents[agent].skew = 0;
+            self.agent_start(agent);
+            self.changed(agent);
+        }
+        self.quiet_since = self.now;
+    }
+}

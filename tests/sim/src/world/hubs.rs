@@ -1,0 +1,415 @@
+//! What hubs do with ticks, messages and their database, as `hub/src` does: leadership, deciding, sessions. In: events. Out:
+//! transactions, messages. It must not choose: `hub_engine::reconcile` does.
+
+use hub_engine::{audit, reconcile_with};
+use hub_store::report::{Body, Report};
+use proto::v1;
+
+use super::{Connection, World};
+use crate::event::{Down, Draft, Event, Ms, Up};
+use crate::hub::Session;
+use crate::planted::Planted;
+use crate::store::{Error, Opened};
+
+/// As `leader::LEASE`, `RENEW_EVERY` and `MARGIN`.
+const LEASE: Ms = 6_000;
+const RENEW_EVERY: Ms = 2_000;
+const MARGIN: Ms = 1_000;
+/// As the loops' `POLL`.
+const POLL: Ms = 1_000;
+/// Beside hints, every so many polls everything is looked at.
+const LOOK_EVERY: i64 = 5;
+
+impl World {
+    pub(super) fn hub_start(&mut self, hub: usize) {
+        if self.hubs[hub].alive {
+            return;
+        }
+        self.hubs[hub].start();
+        self.tell(format!("hub {hub} starts"));
+        let life = self.hubs[hub].life;
+        self.put(100, Event::HubTick { hub, life });
+    }
+
+    /// Stopped by its machine: the event waits.
+    fn frozen(&self, hub: usize) -> Option<Ms> {
+        let left = self.hubs[hub].frozen_until - self.now;
+        (left > 0).then_some(left)
+    }
+
+    pub(super) fn hub_tick(&mut self, hub: usize, life: u64) {
+        if !self.hubs[hub].alive || self.hubs[hub].life != life {
+            return;
+        }
+        if let Some(left) = self.frozen(hub) {
+            return self.put(left, Event::HubTick { hub, life });
+        }
+        self.put(POLL, Event::HubTick { hub, life });
+        self.lead(hub);
+        self.decide(hub);
+        for connection in self.hubs[hub].sessions.keys().copied().collect::<Vec<_>>() {
+            self.work_off(hub, connection);
+            self.send_set(hub, connection);
+        }
+    }
+
+    /// As `leader::keep` and `attempt`.
+    fn lead(&mut self, hub: usize) {
+        let now = self.now;
+        let own = &mut self.hubs[hub];
+        if now - own.asked < RENEW_EVERY && own.asked != 0 {
+            return;
+        }
+        own.asked = now;
+        let until = now + LEASE - MARGIN;
+        let still = own.held.filter(|(_, until)| now < *until);
+        let answer = match still {
+            Some((epoch, _)) => self
+                .store
+                .lease_renew(hub, epoch, now, LEASE)
+                .map(|kept| kept.then_some(epoch)),
+            None => self.store.epoch_take(hub, now, LEASE),
+        };
+        let before = self.hubs[hub].held;
+        self.hubs[hub].held = match answer {
+            Ok(epoch) => epoch.map(|epoch| (epoch, until)),
+            Err(_) => still,
+        };
+        if before.map(|(epoch, _)| epoch) != self.hubs[hub].held.map(|(epoch, _)| epoch) {
+            let held = self.hubs[hub].held;
+            self.hubs[hub].hinted = true;
+            self.tell(format!("hub {hub} leads: {held:?}"));
+        }
+    }
+
+    /// As `decide::settle`: one transaction at a time; its snapshot is taken now, its commit comes later.
+    fn decide(&mut self, hub: usize) {
+        let now = self.now;
+        let look = (now / POLL) % LOOK_EVERY == 0;
+        let own = &mut self.hubs[hub];
+        let leads = own.held.filter(|(_, until)| now < *until);
+        let Some((epoch, _)) = leads.filter(|_| (own.hinted || look) && !own.deciding) else {
+            return;
+        };
+        own.hinted = false;
+        let skew = own.skew;
+        let Ok(mut observed) = self.store.observe(now) else {
+            return;
+        };
+        if self.bugs.has(Planted::HubClock) {
+            observed.now = super::stamp(now + skew);
+        }
+        let plan = reconcile_with(&observed, self.bugs.hub);
+        let violation = audit(&observed, &plan).into_iter().next();
+        if let Some(violation) = violation {
+            return self.fail(violation.rule, violation.message);
+        }
+        if plan.actions.is_empty() {
+            return;
+        }
+        self.hubs[hub].deciding = true;
+        let life = self.hubs[hub].life;
+        let draft = Box::new(Draft {
+            epoch,
+            snapshot: self.store.commits,
+            observed,
+            plan,
+        });
+        let most = if self.chaos { 400 } else { 20 };
+        let after = self.some(1, most);
+        self.put(after, Event::Commit { hub, life, draft });
+    }
+
+    pub(super) fn commit(&mut self, hub: usize, life: u64, draft: Box<Draft>) {
+        if !self.hubs[hub].alive || self.hubs[hub].life != life {
+            return;
+        }
+        if let Some(left) = self.frozen(hub) {
+            return self.put(left, Event::Commit { hub, life, draft });
+        }
+        self.hubs[hub].deciding = false;
+        self.hubs[hub].hinted = true;
+        let guarded = !self.bugs.has(Planted::EpochUnchecked);
+        let before = self.store.epoch;
+        match self.store.commit(&draft, &self.keys, guarded) {
+            Ok(()) => {
+                for decision in &draft.plan.actions {
+                    self.tell(format!("hub {hub}: {}", decision.action));
+                }
+                self.quiet_since = self.now;
+                self.committed(&draft, before);
+                if self.mishap(10) {
+                    self.kill_hub(hub);
+                    return;
+                }
+                for hub in &mut self.hubs {
+                    hub.hinted = true;
+                }
+                self.decide(hub);
+                self.wake_sessions();
+            }
+            Err(Error::Fenced) => {
+                self.tell(format!("hub {hub} is fenced"));
+                self.hubs[hub].held = None;
+            }
+            Err(Error::Busy | Error::Away) => {}
+        }
+    }
+
+    /// A hint to every session: hints can be lost.
+    pub(super) fn wake_sessions(&mut self) {
+        for hub in 0..self.hubs.len() {
+            if !self.hubs[hub].alive || self.frozen(hub).is_some() || self.mishap(200) {
+                continue;
+            }
+            for connection in self.hubs[hub].sessions.keys().copied().collect::<Vec<_>>() {
+                self.send_set(hub, connection);
+            }
+        }
+    }
+
+    pub(super) fn up(&mut self, connection: u64, message: Up) {
+        let Some(link) = self.connections.get(&connection).copied() else {
+            return;
+        };
+        let hub = link.hub;
+        if link.cut || !self.hubs[hub].alive || self.hubs[hub].life != link.hub_life {
+            return;
+        }
+        if let Some(left) = self.frozen(hub) {
+            let event = Event::Up {
+                connection,
+                message,
+            };
+            return self.put(left, event);
+        }
+        if let Up::Hello(hello) = message {
+            return self.hello(link, connection, &hello);
+        }
+        if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
+            session.inbox.push_back(message);
+        }
+        self.work_off(hub, connection);
+    }
+
+    fn hello(&mut self, link: Connection, connection: u64, hello: &v1::Hello) {
+        let (now, hub) = (self.now, link.hub);
+        let cluster = self.agents[link.agent].name.clone();
+        let brought = hello.rollouts.first().cloned();
+        let brought = brought.and_then(|state| hub::wire::report::rollout_state(state).ok());
+        let fence = hub::wire::fence(hello.fence.as_ref());
+        let mut uid = hello.kube_system_uid.clone();
+        if self.bugs.has(Planted::CloneAccepted) {
+            uid.clone_from(&self.agents[link.agent].uid);
+        }
+        let state = brought.map(|(_, state)| state);
+        match self.store.session_open(&cluster, &uid, fence, state, now) {
+            Ok(Opened::Session(number, desired, regressed)) => {
+                self.tell(format!(
+                    "hub {hub}: session {number} of {cluster} at {fence}, desired {desired}, regressed {regressed}"
+                ));
+                self.session_opened(&cluster, &hello.kube_system_uid);
+                let session = Session {
+                    cluster,
+                    number,
+                    sent: None,
+                    stored: fence,
+                    regressed,
+                    inbox: std::collections::VecDeque::new(),
+                };
+                self.hubs[hub].sessions.insert(connection, session);
+                self.hubs[hub].hinted = true;
+                self.send_down(connection, Down::Welcome(number));
+                self.send_set(hub, connection);
+            }
+            Ok(Opened::Duplicate) => {
+                self.tell(format!("hub {hub}: DuplicateIdentity for {cluster}"));
+                self.refuse(connection, true);
+            }
+            Err(_) => self.refuse(connection, false),
+        }
+    }
+
+    fn refuse(&mut self, connection: u64, later: bool) {
+        self.send_down(connection, Down::Refusal { later });
+        if let Some(link) = self.connections.get(&connection) {
+            let hub = link.hub;
+            self.end_session(hub, connection);
+        }
+    }
+
+    /// The stream is over for the hub.
+    pub(super) fn end_session(&mut self, hub: usize, connection: u64) {
+        if let Some(session) = self.hubs[hub].sessions.remove(&connection)
+            && self
+                .store
+                .session_close(&session.cluster, session.number)
+                .is_err()
+        {
+            self.tell(format!(
+                "hub {hub}: the end of session {} was not stored",
+                session.number
+            ));
+        }
+    }
+
+    /// Hears what waits, until the database is away: nothing more is read before that is stored.
+    fn work_off(&mut self, hub: usize, connection: u64) {
+        loop {
+            let Some(session) = self.hubs[hub].sessions.get(&connection) else {
+                return;
+            };
+            let (cluster, number) = (session.cluster.clone(), session.number);
+            let Some(message) = session.inbox.front().cloned() else {
+                return;
+            };
+            let current = match message {
+                Up::Hello(_) => Ok(true),
+                Up::Beat => {
+                    let seen = self.store.session_seen(&cluster, number, self.now);
+                    self.renew(hub, connection, seen);
+                    // A heartbeat that was not stored is not stored later: the next one is.
+                    Ok(seen.unwrap_or(true))
+                }
+                Up::Ack(ack) => self.hear_ack(hub, connection, &ack),
+                Up::Reports(batch) => self.hear_reports(connection, &cluster, number, batch),
+            };
+            match current {
+                Ok(true) => {
+                    if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
+                        session.inbox.pop_front();
+                    }
+                }
+                Ok(false) => return self.refuse(connection, true),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// A heartbeat is a commit of this session: whoever can write it may renew leases.
+    fn renew(&mut self, hub: usize, connection: u64, seen: Result<bool, Error>) {
+        let Some(session) = self.hubs[hub].sessions.get(&connection) else {
+            return;
+        };
+        let ahead = session.sent.is_none_or(|sent| session.stored > sent);
+        let (stored, regressed) = (session.stored, session.regressed);
+        let cluster = session.cluster.clone();
+        let blindly = self.bugs.has(Planted::RenewedBlindly);
+        if (seen == Ok(true) || blindly) && !regressed && !ahead {
+            if seen == Ok(true) {
+                self.ghost.renewed(&cluster, self.now);
+            }
+            let fence = hub::wire::wire_fence(stored);
+            self.send_down(connection, Down::Renewal(fence));
+        }
+    }
+
+    fn hear_ack(&mut self, hub: usize, connection: u64, ack: &v1::Ack) -> Result<bool, Error> {
+        use v1::ack::Result as Answer;
+        let Some(session) = self.hubs[hub].sessions.get_mut(&connection) else {
+            return Ok(true);
+        };
+        match ack.result() {
+            Answer::NeedFull => {
+                session.sent = None;
+                return Ok(true);
+            }
+            Answer::Unspecified => return Ok(true),
+            Answer::Stored | Answer::Already | Answer::Stale => {}
+        }
+        let fence = hub::wire::fence(ack.fence.as_ref());
+        let (cluster, number) = (session.cluster.clone(), session.number);
+        let current = self.store.session_ack(&cluster, number, fence, self.now)?;
+        if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
+            session.stored = fence;
+            if Some(fence) == session.sent {
+                session.regressed = false;
+            }
+        }
+        self.hint();
+        Ok(current)
+    }
+
+    fn hear_reports(
+        &mut self,
+        connection: u64,
+        cluster: &hub_engine::ClusterName,
+        number: u64,
+        batch: v1::ReportBatch,
+    ) -> Result<bool, Error> {
+        if batch.session != number {
+            return Ok(false);
+        }
+        let last = batch.reports.iter().map(|report| report.sequence).max();
+        if self.bugs.has(Planted::AckBeforeStoring) {
+            self.send_down(connection, Down::ReportAck(last.unwrap_or(0)));
+        }
+        let mut reports: Vec<Report> = batch
+            .reports
+            .into_iter()
+            .filter_map(|report| hub::wire::report::report(report).ok().flatten())
+            .collect();
+        if self.bugs.has(Planted::PhaseIsProof) {
+            reports.iter_mut().for_each(proven_by_phase);
+        }
+        let checked = !self.bugs.has(Planted::OldSessionStored);
+        let stored = self
+            .store
+            .report_store(cluster, number, &reports, self.now, checked)?;
+        let Some(_) = stored else { return Ok(false) };
+        self.reports_stored(cluster, number);
+        self.hint();
+        self.send_down(connection, Down::ReportAck(last.unwrap_or(0)));
+        Ok(true)
+    }
+
+    /// The deciding hub hears of a commit: or not, hints can be lost.
+    pub(super) fn hint(&mut self) {
+        for hub in 0..self.hubs.len() {
+            if !self.mishap(200) {
+                self.hubs[hub].hinted = true;
+            }
+        }
+    }
+
+    /// As `session::send_set`.
+    fn send_set(&mut self, hub: usize, connection: u64) {
+        let Some(session) = self.hubs[hub].sessions.get(&connection) else {
+            return;
+        };
+        let Ok(newest) = self.store.desired_fence(&session.cluster) else {
+            return;
+        };
+        if session.sent.is_some_and(|sent| sent >= newest) {
+            return;
+        }
+        let Ok(set) = self.store.desired_set(&session.cluster) else {
+            return;
+        };
+        let base = session
+            .sent
+            .filter(|sent| sent.incarnation == set.fence.incarnation && *sent < set.fence);
+        let wire = hub::wire::set::desired(&set, base);
+        if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
+            session.sent = Some(set.fence);
+        }
+        self.send_down(connection, Down::Set(wire));
+    }
+}
+
+/// The planted bug: what shows Healthy has served its permit.
+fn proven_by_phase(report: &mut Report) {
+    if let Body::State(state) = &mut report.body
+        && state.phase == "Healthy"
+        && let (Some(effect), None) = (&state.effect, &state.outcome)
+    {
+        state.outcome = Some(hub_engine::observed::Outcome {
+            fence: effect.fence,
+            release: String::new(),
+            digest: effect.digest.clone(),
+            result: hub_engine::observed::OutcomeResult::Served,
+            message: String::new(),
+            generation: effect.generation,
+        });
+    }
+}
