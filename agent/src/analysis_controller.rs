@@ -140,6 +140,10 @@ impl AnalysisController {
         let (in_flight, mut finished) = self.measurer.under_way(uid);
         let measured = finished.len();
         finished.extend(self.jobs_over(&run, &in_flight, &finished));
+        // That a Job was deleted is no news of it when it is we who do that.
+        finished.retain(|one| {
+            !job_of(&one.metadata).is_some_and(|job| self.measurer.ends.ends(key, &job))
+        });
         let observed = Observed {
             now: Timestamp::now(),
             bad_conditions: condition::refused(conditions::of_run(&run)),

@@ -77,6 +77,16 @@ impl Ends {
         false
     }
 
+    /// Whether the Job of a run ends because we end it: what it says from then on is no measurement.
+    #[must_use]
+    pub fn ends(&self, run: &ObjectKey, job: &ObjectKey) -> bool {
+        let state = self.lock();
+        state
+            .ends
+            .get(run)
+            .is_some_and(|ends| ends.contains_key(job))
+    }
+
     /// Ends a Job that no run waits for.
     pub fn end(self: &Arc<Self>, job: ObjectKey) {
         let this = Arc::clone(self);

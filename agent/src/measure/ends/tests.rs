@@ -139,3 +139,16 @@ async fn jobs_elsewhere_end_with_a_run_that_is_deleted() {
     ends.holds(&world.run, std::iter::once(ObjectKey::new("shop", "j")));
     assert!(ends.lock().unowned.is_empty(), "its run owns it");
 }
+
+/// A look at a Job that we delete found it deleted, and made an Error of a run that was only asked to end.
+#[tokio::test]
+async fn it_is_known_which_jobs_end_by_us() {
+    let world = World::new(&[Some(200)]);
+    let other = ObjectKey::new("jobs", "uid.smoke.2");
+    assert!(!world.ends.ends(&world.run, &world.job));
+    world.ended().await;
+    assert!(world.ends.ends(&world.run, &world.job));
+    assert!(!world.ends.ends(&world.run, &other));
+    world.ends.forget(&world.run);
+    assert!(!world.ends.ends(&world.run, &world.job));
+}
