@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use hub_engine::name::Digest;
 use hub_engine::observed::{Request, Terms, Waiting};
 use hub_engine::plan::{FleetRolloutStatus, Plan};
-use hub_engine::release::{
-    Cause, Content, Direction, Release, ReleasePhase, Stage, TargetState,
-};
+use hub_engine::release::{Cause, Content, Direction, Release, ReleasePhase, Stage, TargetState};
 use hub_engine::verb::{By, Scope, Verb};
 use hub_engine::{Action, ClusterName, Decision, Observed};
 
