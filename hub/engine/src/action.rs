@@ -2,10 +2,16 @@
 //! Each becomes table changes and one history row in one transaction. It must not hold choices: whoever writes an action
 //! decides nothing.
 
+mod fate;
+mod member;
+
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use fate::ChangeFate;
+pub use member::MemberChange;
 
 use crate::name::{ClusterName, Digest, Revision};
 use crate::observed::{Terms, Waiting};
@@ -150,43 +156,8 @@ pub enum Action {
     Bar { release: u64, digest: Digest },
     /// A person said so.
     Unbar { request: u64, digest: Digest },
-}
-
-/// Why a change opened no release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all_fields = "camelCase", tag = "fate", deny_unknown_fields)]
-#[allow(missing_docs, reason = "the fields are named like what they hold")]
-pub enum ChangeFate {
-    /// It is content of an open release (gate.md G25).
-    Joined { release: u64 },
-    /// It is what the cluster serves (gate.md G19).
-    Withdrawn,
-    /// A first deploy, free (gate.md G10).
-    FirstDeploy,
-    /// It is content of a release that has ended, and the cluster had nothing newer.
-    Older { release: u64 },
-    /// It failed before (gate.md G17).
-    Barred { release: u64 },
-    /// Its generation is not higher than before (gate.md G24).
-    NotNewer,
-    /// The cluster is not selected (any more).
-    NotSelected,
-}
-
-impl fmt::Display for ChangeFate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Joined { release } => write!(f, "it belongs to release #{release}"),
-            Self::Withdrawn => f.write_str("it is what the cluster serves"),
-            Self::FirstDeploy => f.write_str("a first deploy is free"),
-            Self::Older { release } => {
-                write!(f, "it belongs to release #{release}, which has ended")
-            }
-            Self::Barred { release } => write!(f, "it failed in release #{release}"),
-            Self::NotNewer => f.write_str("its generation is not higher than before"),
-            Self::NotSelected => f.write_str("the cluster is not selected"),
-        }
-    }
+    /// Governance ends or begins, or a target begins again.
+    Member { change: MemberChange },
 }
 
 impl Action {
@@ -218,6 +189,7 @@ impl Action {
             Self::Bar { .. } => "DigestBarred",
             Self::Unbar { .. } => "DigestUnbarred",
             Self::Obey { verb, .. } => verb.kind(),
+            Self::Member { change } => change.kind(),
         }
     }
 
@@ -244,6 +216,7 @@ impl Action {
             | Self::EndRelease { release, .. }
             | Self::Bar { release, .. }
             | Self::Obey { release, .. } => Some(*release),
+            Self::Member { change } => change.release(),
             Self::Govern { .. }
             | Self::SetWaiting { .. }
             | Self::SettleChange { .. }
@@ -273,8 +246,11 @@ impl Action {
                 | Verb::Abort { .. }
                 | Verb::Rollback
                 | Verb::SkipWave { .. }
-                | Verb::Promote { .. } => None,
+                | Verb::Promote { .. }
+                | Verb::Ungovern { .. }
+                | Verb::Govern { .. } => None,
             },
+            Self::Member { change } => change.cluster(),
             Self::OpenRelease { .. }
             | Self::RefuseRequest { .. }
             | Self::StartRelease { .. }
@@ -300,6 +276,7 @@ impl Action {
             | Self::SetWaiting { cluster, .. }
             | Self::GrantPermit { cluster, .. }
             | Self::RevokePermit { cluster, .. } => Some(cluster),
+            Self::Member { change } => change.touches(),
             Self::OpenRelease { .. }
             | Self::SettleChange { .. }
             | Self::RefuseRequest { .. }
@@ -493,6 +470,7 @@ impl fmt::Display for Action {
             } => write!(f, "release #{release} ended {}: {verdict}", phase.as_str()),
             Self::Bar { digest, .. } => write!(f, "{digest} is barred"),
             Self::Unbar { digest, .. } => write!(f, "{digest} is barred no more"),
+            Self::Member { change } => change.fmt(f),
         }
     }
 }

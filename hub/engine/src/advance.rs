@@ -2,6 +2,7 @@
 //! snapshot would show it. The planner, the audit, the properties and the store's own tests all use this one; it must not
 //! choose anything.
 
+mod member;
 pub(crate) mod obey;
 
 use crate::action::Action;
@@ -35,7 +36,9 @@ impl Observed {
         match action {
             Action::Govern { cluster, terms } => {
                 if let Some(own) = self.own(cluster) {
-                    own.gate.get_or_insert_with(Gate::default).terms = terms.clone();
+                    let gate = own.gate.get_or_insert_with(Gate::default);
+                    gate.terms = terms.clone();
+                    gate.let_go = None;
                 }
             }
             Action::SetWaiting { cluster, waiting } => {
@@ -178,6 +181,7 @@ impl Observed {
                 self.barred.remove(digest);
             }
             Action::Obey { .. } => self.obey(action),
+            Action::Member { change } => self.member(change),
         }
         self.outline();
     }

@@ -2,6 +2,7 @@
 //! the planner's steps: it replays the plan and asks, before each action, whether the facts allow it.
 
 mod end;
+mod member;
 mod permit;
 mod target;
 mod verb;
@@ -10,7 +11,7 @@ mod wave;
 use std::fmt;
 
 use crate::action::{Action, ChangeFate};
-use crate::observed::{Observed, Terms};
+use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::release::{Cause, ReleasePhase};
 use crate::verb::Stop;
@@ -87,18 +88,13 @@ fn one(findings: &mut Findings, state: &Observed, action: &Action) {
     match action {
         Action::Govern { cluster, terms } => {
             let own = state.cluster(cluster);
-            let left = own
-                .and_then(|own| own.gate.as_ref())
-                .map(|gate| &gate.terms);
-            let stopped_alone = left.is_some_and(|left| {
-                let stopped = terms.stopped.clone();
-                Terms {
-                    stopped,
-                    ..left.clone()
-                } == *terms
-            });
             let selected = own.is_some_and(|own| own.selected);
-            findings.need(selected || stopped_alone, "G9", || {
+            let gone = own.is_some_and(|own| own.gone.is_some());
+            findings.need(!gone, "G9", || {
+                format!("{cluster} is governed again without a person's word")
+            });
+            let governed = own.is_some_and(|own| own.gate.is_some());
+            findings.need(selected || governed, "G9", || {
                 format!("{cluster} is not selected")
             });
             let stopped = state.stopped.as_ref().map(Stop::message);
@@ -179,6 +175,7 @@ fn one(findings: &mut Findings, state: &Observed, action: &Action) {
             end::check(findings, state, action);
         }
         Action::Obey { .. } => verb::check(findings, state, action),
+        Action::Member { .. } => member::check(findings, state, action),
     }
 }
 

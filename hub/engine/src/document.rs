@@ -5,6 +5,7 @@ mod approval;
 mod check;
 mod membership;
 mod policy;
+mod presence;
 mod read;
 mod reader;
 mod selector;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use presence::{LateJoin, Left, Relabelled, Replaced, Restored};
 pub use selector::{Expression, Operator, Selector};
 pub use window::{WINDOW_KIND, WindowDocument};
 
@@ -267,6 +269,21 @@ pub struct Membership {
     /// … this.
     #[serde(default)]
     pub unreachable: Unreachable,
+    /// A cluster that joins late.
+    #[serde(default, skip_serializing_if = "presence::is_default")]
+    pub late_join: LateJoin,
+    /// A target whose cluster is not in the fleet any more.
+    #[serde(default, skip_serializing_if = "presence::is_default")]
+    pub left: Left,
+    /// A target whose cluster is not selected any more.
+    #[serde(default, skip_serializing_if = "presence::is_default")]
+    pub relabelled: Relabelled,
+    /// A target whose name is another cluster's now.
+    #[serde(default, skip_serializing_if = "presence::is_default")]
+    pub replaced: Replaced,
+    /// A target whose cluster came out of a backup.
+    #[serde(default, skip_serializing_if = "presence::is_default")]
+    pub restored: Restored,
 }
 
 impl Default for Membership {
@@ -276,6 +293,11 @@ impl Default for Membership {
             unchanged: Unchanged::default(),
             unreachable_after: default_unreachable_after(),
             unreachable: Unreachable::default(),
+            late_join: LateJoin::default(),
+            left: Left::default(),
+            relabelled: Relabelled::default(),
+            replaced: Replaced::default(),
+            restored: Restored::default(),
         }
     }
 }
@@ -314,6 +336,8 @@ pub enum Unreachable {
     CountAsFailed,
     /// Is waited for until its deadline.
     Wait,
+    /// Does not count.
+    Skip,
 }
 
 /// What an agent does when its lease ends (gate.md G21).

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::document::{FleetRollout, OnHubLoss, RollbackPhase};
+use crate::member::{Gone, LetGo};
 use crate::name::{ClusterName, Digest, Fence, FleetRolloutName, Person, ReleaseId, Revision};
 use crate::release::{Content, Permit, Previous, Release, ReleasePhase};
 use crate::verb::{Stop, Verb};
@@ -141,6 +142,15 @@ pub struct Cluster {
     /// It came back with a lower fence than it had (gate.md L4): starts nothing until equal.
     #[serde(default)]
     pub regressed: bool,
+    /// Nothing starts there any more, by a person's word; never selected then.
+    #[serde(default)]
+    pub gone: Option<Gone>,
+    /// Since then another cluster has this name, by a person's word (gate.md L4).
+    #[serde(default)]
+    pub replaced: Option<Timestamp>,
+    /// When it last came back with a lower fence than it had: out of a backup (gate.md L4).
+    #[serde(default)]
+    pub restored: Option<Timestamp>,
     /// Its gate as last written.
     #[serde(default)]
     pub gate: Option<Gate>,
@@ -165,6 +175,9 @@ pub struct Gate {
     /// The newest permit, until another replaces it or it is taken away.
     #[serde(default)]
     pub permit: Option<Permit>,
+    /// Governance has ended there (gate.md G9).
+    #[serde(default)]
+    pub let_go: Option<LetGo>,
 }
 
 /// The lasting part of a gate entry.

@@ -45,11 +45,17 @@ pub enum Planted {
     ScopeIgnored,
     /// A cluster that a person passed over catches up.
     SkipForgotten,
+    /// A target whose cluster left goes on as if it were there.
+    GoneCounts,
+    /// What another cluster of the same name had reached counts.
+    FormerCounts,
+    /// A target that cannot start is waited for without end.
+    HinderedForEver,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::UnknownCountsAsDone,
         Self::BakeIgnored,
         Self::ApprovalIgnored,
@@ -70,6 +76,9 @@ impl Planted {
         Self::StopIgnored,
         Self::ScopeIgnored,
         Self::SkipForgotten,
+        Self::GoneCounts,
+        Self::FormerCounts,
+        Self::HinderedForEver,
     ];
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::member::LetGo;
 use crate::name::{ClusterName, Digest, FleetRolloutName, Person, ReleaseId};
 use crate::release::{ReleasePhase, Stage};
 
@@ -122,6 +123,19 @@ pub enum Why {
     Stopped {
         message: String,
     },
+    LeftTheFleet {
+        by: Person,
+        reason: String,
+    },
+    LetGo {
+        by: Person,
+        reason: String,
+        mode: LetGo,
+    },
+    BeganAgain {
+        what: String,
+        until: Timestamp,
+    },
 }
 
 impl Why {
@@ -156,6 +170,9 @@ impl Why {
             Self::WaitingForFleetRollout { .. } => "WaitingForFleetRollout",
             Self::Paused { .. } => "Paused",
             Self::Stopped { .. } => "Stopped",
+            Self::LeftTheFleet { .. } => "LeftTheFleet",
+            Self::LetGo { .. } => "LetGo",
+            Self::BeganAgain { .. } => "BeganAgain",
         }
     }
 }
@@ -233,6 +250,9 @@ impl fmt::Display for Why {
                 write!(f, "comes after {}, whose release {release} is {}", release.fleet_rollout, phase.as_str())
             }
             Self::Paused { by, reason } => write!(f, "paused by {by}: {reason}"),
+            Self::LeftTheFleet { by, reason } => write!(f, "left the fleet, by {by}: {reason}"),
+            Self::LetGo { by, reason, mode } => write!(f, "governed no more ({}), by {by}: {reason}", mode.as_str()),
+            Self::BeganAgain { what, until } => write!(f, "{what}; it is waited for until {until}"),
             Self::Stopped { message } => write!(f, "nothing starts, and what is in flight holds at its step: {message}"),
         }
     }

@@ -5,13 +5,16 @@ mod approvals;
 mod catch_up;
 mod flight;
 mod gates;
+mod hindrance;
 mod join;
 mod matching;
+mod membership;
 mod opening;
 mod planner;
 mod reasons;
 mod rollback;
 mod turn;
+mod ungovern;
 mod verbs;
 mod wake;
 mod waves;
@@ -49,12 +52,14 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
     }
     start_the_waiting_one(&mut planner);
     catch_up::newest(&mut planner);
+    membership::forget(&mut planner);
     gates::terms(&mut planner);
     gates::waiting(&mut planner);
     planner.finish()
 }
 
 fn one_release(planner: &mut Planner, number: u64) {
+    membership::settle(planner, number);
     join::bind(planner, number);
     flight::outcomes(planner, number);
     if phase(planner, number) == Some(ReleasePhase::Progressing) {
@@ -85,4 +90,14 @@ fn start_the_waiting_one(planner: &mut Planner) {
 
 fn phase(planner: &Planner, number: u64) -> Option<ReleasePhase> {
     planner.state.release(number).map(|release| release.phase)
+}
+
+/// From when on the time of what is in flight counts: what a stop holds, or came out of a backup, has its time anew.
+fn flight_since(
+    state: &Observed,
+    permit: &crate::release::Permit,
+    cluster: &crate::observed::Cluster,
+) -> jiff::Timestamp {
+    let anew = state.went_on.max(cluster.restored);
+    anew.map_or(permit.granted_at, |on| on.max(permit.granted_at))
 }

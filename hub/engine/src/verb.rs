@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::member::LetGo;
 use crate::name::{ClusterName, Person};
 
 /// A person's word.
@@ -48,6 +49,20 @@ pub enum Verb {
         /// Its name; none: the one that bakes.
         #[serde(default)]
         wave: Option<String>,
+    },
+    /// End governance (gate.md G9).
+    Ungovern {
+        /// Where; none: everywhere.
+        #[serde(default)]
+        cluster: Option<ClusterName>,
+        /// What becomes of held content.
+        mode: LetGo,
+    },
+    /// Govern again what was let go.
+    Govern {
+        /// Where; none: everywhere.
+        #[serde(default)]
+        cluster: Option<ClusterName>,
     },
 }
 
@@ -135,6 +150,8 @@ impl Verb {
             Self::SkipTarget { .. } => "TargetPassedOver",
             Self::SkipWave { .. } => "WavePassedOver",
             Self::Promote { .. } => "WavePromoted",
+            Self::Ungovern { .. } => "GovernanceEnded",
+            Self::Govern { .. } => "GovernanceResumed",
         }
     }
 
@@ -161,6 +178,21 @@ impl Verb {
                 format!("ends the bake of wave {wave} of release #{release}")
             }
             Self::Promote { wave: None } => format!("ends a bake of release #{release}"),
+            Self::Ungovern { cluster, mode } => {
+                format!(
+                    "ends governance {} ({})",
+                    place(cluster.as_ref()),
+                    mode.as_str()
+                )
+            }
+            Self::Govern { cluster } => format!("governs again {}", place(cluster.as_ref())),
         }
     }
+}
+
+fn place(cluster: Option<&ClusterName>) -> String {
+    cluster.map_or_else(
+        || "in every cluster".to_owned(),
+        |name| format!("in {name}"),
+    )
 }

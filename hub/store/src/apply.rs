@@ -2,6 +2,7 @@
 //! transaction. It must not choose: each action says all that it needs.
 
 pub(crate) mod gate;
+mod member;
 pub(crate) mod obey;
 
 use std::collections::BTreeMap;
@@ -70,7 +71,8 @@ pub(crate) async fn plan(
         signer,
         before: observed.clone(),
     };
-    let by_word = |one: &Decision| matches!(one.action, Action::Obey { .. });
+    let by_word =
+        |one: &Decision| matches!(one.action, Action::Obey { .. } | Action::Member { .. });
     let words = plan.actions.iter().any(by_word);
     for decision in &plan.actions {
         writer.write(&decision.action).await?;
@@ -114,8 +116,8 @@ impl WaveChange<'_> {
     }
 }
 
-impl Writer<'_> {
-    async fn write(&mut self, action: &Action) -> Result<()> {
+impl<'a> Writer<'a> {
+    async fn write(&mut self, action: &'a Action) -> Result<()> {
         match action {
             Action::Govern { .. }
             | Action::SetWaiting { .. }
@@ -182,6 +184,7 @@ impl Writer<'_> {
             Action::Bar { release, digest } => self.bar(*release, digest).await,
             Action::Unbar { digest, .. } => self.unbar(digest).await,
             Action::Obey { .. } => self.obey(action).await,
+            Action::Member { change } => self.member(action, change).await,
         }
     }
 
@@ -420,11 +423,9 @@ impl Writer<'_> {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
             kind: action.kind().to_owned(),
-            actor: if let Action::Obey { by, .. } = action {
-                by.person.to_string()
-            } else {
-                "hub".to_owned()
-            },
+            actor: action
+                .by()
+                .map_or_else(|| "hub".to_owned(), |by| by.person.to_string()),
             message: action.to_string(),
             evidence: evidence.clone(),
             action: Some(self.step(action)),

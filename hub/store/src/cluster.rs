@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use ::time::OffsetDateTime;
+use hub_engine::member::{Departure, Gone};
 use hub_engine::overlap::Labels;
+use hub_engine::verb::By;
 use hub_engine::{ClusterName, Fence};
 use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::row::row;
-use crate::time::from_db_opt;
+use crate::time::{from_db, from_db_opt};
 use crate::{Result, Store};
 
 pub(crate) const UPSERT: &str = "insert into clusters (name, labels) values ($1, $2) \
@@ -21,11 +23,12 @@ pub(crate) const SET_UPSERT: &str = "insert into cluster_sets (cluster, incarnat
 pub(crate) const SESSION_UPSERT: &str =
     "insert into cluster_sessions (cluster) values ($1) on conflict (cluster) do nothing";
 pub(crate) const BIND: &str =
-    "update clusters set kube_system_uid = $2, joined_at = now() where name = $1";
-pub(crate) const LABELS: &str = "select name, labels from clusters order by name";
+    "update clusters set kube_system_uid = $2, joined_at = now(), left_at = null where name = $1";
+pub(crate) const LABELS: &str =
+    "select name, labels from clusters where left_at is null order by name";
 pub(crate) const LIST: &str = "select c.name, c.labels, c.kube_system_uid, c.note, \
      s.open and s.last_seen_at > now() - $1 * interval '1 second' as connected, \
-     s.last_seen_at, s.agent_version, s.regressed, \
+     s.last_seen_at, s.agent_version, s.regressed, c.left_at, c.left_by, c.left_reason, c.replaced_at, s.restored_at, \
      d.incarnation, d.version, s.stored_incarnation, s.stored_version, \
      (select count(*) from rollouts r where r.cluster = c.name) as rollouts \
      from clusters c join cluster_sets d on d.cluster = c.name join cluster_sessions s on s.cluster = c.name order by c.name";
@@ -39,6 +42,8 @@ row! {
     ListRow {
         name: String, labels: Json<BTreeMap<String, String>>, kube_system_uid: Option<String>, note: String,
         connected: Option<bool>, last_seen_at: Option<OffsetDateTime>, agent_version: String, regressed: bool,
+        left_at: Option<OffsetDateTime>, left_by: String, left_reason: String, replaced_at: Option<OffsetDateTime>,
+        restored_at: Option<OffsetDateTime>,
         incarnation: i64, version: i64, stored_incarnation: i64, stored_version: i64, rollouts: Option<i64>,
     }
 }
@@ -68,16 +73,33 @@ pub struct ClusterRow {
     pub rollouts: u32,
     /// One sentence: regressed, another identity seen, waiting for its join.
     pub note: String,
+    /// Who made it leave the fleet, if it left.
+    pub left: Option<By>,
+    /// Since when another cluster has this name.
+    pub replaced: Option<Timestamp>,
+    /// When it last came back with a lower fence.
+    pub restored: Option<Timestamp>,
+}
+
+impl ClusterRow {
+    /// It left the fleet.
+    #[must_use]
+    pub fn gone(&self) -> Option<Gone> {
+        let how = Departure::Left;
+        self.left.clone().map(|by| Gone { how, by })
+    }
 }
 
 impl Store {
-    /// Every cluster, by name.
+    /// Every member of the fleet, by name; not those that left.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
     pub async fn cluster_list(&self) -> Result<Vec<ClusterRow>> {
         let mut connection = self.pool.acquire().await?;
-        list(&mut connection).await
+        let mut all = list(&mut connection).await?;
+        all.retain(|cluster| cluster.left.is_none());
+        Ok(all)
     }
 
     /// The labels of every cluster.
@@ -140,11 +162,19 @@ fn cluster(row: ListRow) -> ClusterRow {
     } else {
         row.note
     };
+    let left = row.left_at.map(|at| By {
+        person: row.left_by.into(),
+        reason: row.left_reason,
+        at: from_db(at),
+    });
     ClusterRow {
         name: row.name.into(),
         labels: row.labels.0,
         kube_system_uid: row.kube_system_uid,
         note,
+        left,
+        replaced: from_db_opt(row.replaced_at),
+        restored: from_db_opt(row.restored_at),
         connected: row.connected.unwrap_or(false),
         last_seen: from_db_opt(row.last_seen_at),
         agent_version: row.agent_version,

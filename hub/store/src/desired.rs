@@ -1,6 +1,7 @@
 //! What each cluster should hold. In: nothing but what deciding transactions wrote. Out: the committed set with its fence.
 //! It must not show a part of a transaction.
 
+use hub_engine::member::LetGo;
 use hub_engine::observed::{Terms, Waiting};
 use hub_engine::release::Permit;
 use hub_engine::{ClusterName, Fence, FleetRolloutName, RolloutName};
@@ -21,12 +22,16 @@ pub(crate) const RAISE: &str = "update cluster_sets set version = version + 1 wh
 pub(crate) const OF_CLUSTER: &str = "select namespace, rollout, fleet_rollout, version, governance, terms, waiting, permit, \
      lease_seconds, steps_backwards, cluster_uid, rollout_uid, signature, traceparent \
      from gates where cluster = $1 order by namespace, rollout";
-pub(crate) const OF_ROLLOUT: &str = "select cluster, fleet_rollout, terms, waiting, permit from gates \
+pub(crate) const OF_ROLLOUT: &str = "select cluster, fleet_rollout, governance, terms, waiting, permit from gates \
      where namespace = $1 and rollout = $2";
 pub(crate) const TERMS: &str = "insert into gates (cluster, namespace, rollout, fleet_rollout, version, terms) \
      values ($1, $2, $3, $4, $5, $6) on conflict (cluster, namespace, rollout) do update \
-     set version = excluded.version, terms = excluded.terms, governance = 'Governed' \
-     where gates.fleet_rollout = excluded.fleet_rollout";
+     set version = excluded.version, terms = excluded.terms, governance = 'Governed', \
+     fleet_rollout = excluded.fleet_rollout \
+     where gates.fleet_rollout = excluded.fleet_rollout or gates.governance <> 'Governed'";
+pub(crate) const LET_GO: &str = "update gates set version = $5, governance = $6, permit = null, waiting = null, \
+     lease_seconds = 0, steps_backwards = false, cluster_uid = '', rollout_uid = '', signature = '', traceparent = '' \
+     where cluster = $1 and namespace = $2 and rollout = $3 and fleet_rollout = $4";
 pub(crate) const WAITING: &str = "update gates set version = $5, waiting = $6 \
      where cluster = $1 and namespace = $2 and rollout = $3 and fleet_rollout = $4";
 pub(crate) const PERMIT: &str = "update gates set version = $5, permit = $6, lease_seconds = $7, steps_backwards = $8, \
@@ -52,8 +57,8 @@ row! {
 row! {
     /// The entries of one Rollout in every cluster.
     GateOfRow {
-        cluster: String, fleet_rollout: String, terms: Json<Terms>, waiting: Option<Json<Waiting>>,
-        permit: Option<Json<Permit>>,
+        cluster: String, fleet_rollout: String, governance: String, terms: Json<Terms>,
+        waiting: Option<Json<Waiting>>, permit: Option<Json<Permit>>,
     }
 }
 
@@ -242,6 +247,14 @@ pub(crate) async fn set_waiting(
         .bind(waiting.map(Json))
         .execute(tx)
         .await?;
+    one_row(&done, || {
+        format!("the gate of {} in {}", entry.rollout, entry.cluster)
+    })
+}
+
+/// The explicit end of governance (gate.md G9): no permit, and nothing to wait for.
+pub(crate) async fn let_go(tx: &mut PgConnection, entry: At<'_>, mode: LetGo) -> Result<()> {
+    let done = at(LET_GO, entry).bind(mode.as_str()).execute(tx).await?;
     one_row(&done, || {
         format!("the gate of {} in {}", entry.rollout, entry.cluster)
     })

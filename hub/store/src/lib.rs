@@ -17,6 +17,8 @@ mod fleet_window;
 pub mod hint;
 pub mod history;
 pub mod join;
+mod let_go;
+pub mod membership;
 mod observe;
 mod passwd;
 pub mod preview;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use ::time::OffsetDateTime;
+use hub_engine::member::LetGo;
 use hub_engine::name::{Digest, RolloutName};
 use hub_engine::observed::{Change, Cluster, Gate, PASSED_MAX, PastRelease, Predecessor, Rollout};
 use hub_engine::release::{Content, Release, ReleasePhase};
@@ -15,7 +16,7 @@ use crate::cluster::{self, ClusterRow};
 use crate::desired::{GateOfRow, OF_ROLLOUT};
 use crate::row::row;
 use crate::time::from_db;
-use crate::{Result, fleet_window, release, request, rollout, stop};
+use crate::{Result, fleet_window, let_go, release, request, rollout, stop};
 
 /// Releases whose outline is remembered when content is compared: a digest older than all of these opens a new one.
 const PAST_MAX: i64 = 200;
@@ -73,7 +74,6 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
         .fetch_one(&mut *tx)
         .await?;
     let gates = gates(tx, &fleet_rollout.rollout).await?;
-    let clusters = clusters(tx, &fleet_rollout, &gates).await?;
     let past = past(tx, &name).await?;
     let mut releases = Vec::new();
     let requests = request::open(tx, &name).await?;
@@ -88,6 +88,7 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
         };
         releases.extend(release::get(tx, &id).await?);
     }
+    let clusters = clusters(tx, &fleet_rollout, &gates, &releases).await?;
     let changes = changes(tx, &fleet_rollout.rollout).await?;
     let conflicts = conflicts(&fleet_rollout, &clusters, &gates);
     Ok(Observed {
@@ -143,26 +144,32 @@ async fn gates(tx: &mut PgConnection, rollout: &RolloutName) -> Result<Gates> {
         .bind(&rollout.name)
         .fetch_all(tx)
         .await?;
-    let gate = |row: GateOfRow| {
+    let mut gates = Gates::new();
+    for row in rows {
+        let let_go = match row.governance.as_str() {
+            "Governed" => None,
+            other => Some(release::named::<LetGo>("governance of a gate", other)?),
+        };
         let gate = Gate {
             terms: row.terms.0,
             waiting: row.waiting.map(|json| json.0),
             permit: row.permit.map(|json| json.0),
+            let_go,
         };
-        (
-            ClusterName(row.cluster),
-            (FleetRolloutName(row.fleet_rollout), gate),
-        )
-    };
-    Ok(rows.into_iter().map(gate).collect())
+        let own = (FleetRolloutName(row.fleet_rollout), gate);
+        gates.insert(ClusterName(row.cluster), own);
+    }
+    Ok(gates)
 }
 
-/// Every cluster that it selects, and every one whose gate it still holds.
+/// Every cluster that it selects, every one whose gate it still holds, and every one that takes part in what is read.
 async fn clusters(
     tx: &mut PgConnection,
     fleet_rollout: &FleetRollout,
     gates: &Gates,
+    releases: &[Release],
 ) -> Result<Vec<Cluster>> {
+    let let_go = let_go::of(tx, &fleet_rollout.name).await?;
     let mut rollouts: BTreeMap<String, Rollout> = rollout::of(tx, fleet_rollout)
         .await?
         .into_iter()
@@ -170,29 +177,38 @@ async fn clusters(
         .collect();
     let mut clusters = Vec::new();
     for row in cluster::list(tx).await? {
-        let selected = fleet_rollout.clusters.selects(&row.labels);
+        let gone = row.gone().or_else(|| let_go.get(&row.name).cloned());
+        let selected = gone.is_none() && fleet_rollout.clusters.selects(&row.labels);
+        let named = releases.iter().any(|one| one.target(&row.name).is_some());
         let own = gates
             .get(&row.name)
             .filter(|(owner, _)| owner == &fleet_rollout.name)
             .map(|(_, gate)| gate.clone());
-        if selected || own.is_some() {
+        if selected || own.is_some() || named || let_go.contains_key(&row.name) {
             let rollout = rollouts.remove(row.name.as_str());
-            clusters.push(view(row, selected, own, rollout));
+            clusters.push(Cluster {
+                selected,
+                gone,
+                ..view(row, own, rollout)
+            });
         }
     }
     Ok(clusters)
 }
 
-fn view(row: ClusterRow, selected: bool, gate: Option<Gate>, rollout: Option<Rollout>) -> Cluster {
+fn view(row: ClusterRow, gate: Option<Gate>, rollout: Option<Rollout>) -> Cluster {
     Cluster {
         name: row.name,
         labels: row.labels,
-        selected,
+        selected: false,
         connected: row.connected,
         last_seen: row.last_seen,
         desired: row.desired,
         stored: row.stored,
         regressed: row.regressed,
+        gone: None,
+        replaced: row.replaced,
+        restored: row.restored,
         gate,
         rollout,
     }
@@ -204,8 +220,9 @@ fn conflicts(
     gates: &Gates,
 ) -> BTreeMap<ClusterName, FleetRolloutName> {
     let other = |cluster: &Cluster| {
-        let (owner, _) = gates.get(&cluster.name)?;
-        (owner != &fleet_rollout.name).then(|| (cluster.name.clone(), owner.clone()))
+        let (owner, gate) = gates.get(&cluster.name)?;
+        (owner != &fleet_rollout.name && gate.let_go.is_none())
+            .then(|| (cluster.name.clone(), owner.clone()))
     };
     clusters
         .iter()

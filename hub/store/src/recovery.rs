@@ -22,7 +22,7 @@ pub(crate) const LIFT: &str =
 pub(crate) const HEARD: &str = "select count(*) as known, \
      count(*) filter (where greatest(s.last_seen_at, c.joined_at) >= pg_postmaster_start_time()) as heard \
      from clusters c join cluster_sessions s on s.cluster = c.name \
-     where c.kube_system_uid is not null and (c.revoked_at is null or c.joined_at > c.revoked_at)";
+     where c.left_at is null and c.kube_system_uid is not null and (c.revoked_at is null or c.joined_at > c.revoked_at)";
 pub(crate) const INCARNATION: &str = "update hub_incarnation set incarnation = 1 + greatest(incarnation, \
      (select coalesce(max(stored_incarnation), 0) from cluster_sessions)) returning incarnation";
 pub(crate) const SETS: &str = "update cluster_sets set incarnation = $1";

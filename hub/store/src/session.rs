@@ -17,7 +17,8 @@ pub(crate) const LOCK: &str = "select c.kube_system_uid, s.stored_incarnation, s
      where c.name = $1 for update of s";
 pub(crate) const OPEN: &str = "update cluster_sessions set session = session + 1, open = true, last_seen_at = now(), \
      agent_version = $2, stored_incarnation = $3, stored_version = $4, set_hash = $5, regressed = $6, reported = 0, \
-     hub = $7, audit_head = $8 where cluster = $1 returning session";
+     hub = $7, audit_head = $8, \
+     restored_at = case when $9 then now() else restored_at end where cluster = $1 returning session";
 pub(crate) const CLOSE: &str =
     "update cluster_sessions set open = false where cluster = $1 and session = $2";
 pub(crate) const SEEN: &str = "update cluster_sessions set last_seen_at = now(), open = true \
@@ -136,6 +137,7 @@ impl Store {
             .bind(regressed && hello.fence < desired)
             .bind(&hello.hub)
             .bind(&hello.audit_head)
+            .bind(regressed)
             .fetch_one(&mut *tx)
             .await?;
         rollout::replace_all(&mut tx, name, session, &hello.rollouts).await?;

@@ -23,6 +23,8 @@ pub(crate) const INSERT: &str = "insert into targets (fleet_rollout, release, cl
 pub(crate) const STATE: &str = "update targets set state = $4, message = $5, since = $6, \
      succeeded_at = case when $4 = 'Succeeded' then $6 else succeeded_at end \
      where fleet_rollout = $1 and release = $2 and cluster = $3";
+pub(crate) const REWRITE: &str = "update targets set state = $4, message = $5, since = $6, succeeded_at = $7, \
+     content = $8, previous = $9, permit = $10 where fleet_rollout = $1 and release = $2 and cluster = $3";
 pub(crate) const CONTENT: &str =
     "update targets set content = $4 where fleet_rollout = $1 and release = $2 and cluster = $3";
 pub(crate) const PERMIT: &str = "update targets set permit = $4, previous = coalesce($5, previous) \
@@ -145,6 +147,21 @@ pub(crate) async fn set_permit(
     let done = bind(PERMIT, of)
         .bind(Json(permit))
         .bind(previous.map(Json))
+        .execute(tx)
+        .await?;
+    one_row(&done, || of.to_string())
+}
+
+/// The whole of it: one that begins again.
+pub(crate) async fn rewrite(tx: &mut PgConnection, of: Of<'_>, target: &Target) -> Result<()> {
+    let done = bind(REWRITE, of)
+        .bind(target.state.as_str())
+        .bind(&target.message)
+        .bind(target.since.map(to_db))
+        .bind(target.succeeded_at.map(to_db))
+        .bind(target.content.as_ref().map(Json))
+        .bind(target.previous.as_ref().map(Json))
+        .bind(target.permit.as_ref().map(Json))
         .execute(tx)
         .await?;
     one_row(&done, || of.to_string())

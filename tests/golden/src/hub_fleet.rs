@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hub_engine::name::{Digest, Fence};
 use hub_engine::observed::{Change, Cluster, Observed, OutcomeResult, Rollout};
-use hub_engine::release::{Content, Release, ReleasePhase, TargetState};
+use hub_engine::release::{Content, Release, ReleasePhase, Target, TargetState, WavePhase};
 use hub_engine::verb::Verb;
 use hub_engine::{ClusterName, Plan};
 use jiff::{SignedDuration, Timestamp};
@@ -27,6 +27,8 @@ pub struct Fleet {
     pub real: BTreeMap<ClusterName, Rollout>,
     /// Permits under which a cluster really came to serve their digest.
     pub served: BTreeSet<(ClusterName, Fence)>,
+    /// … of which nothing is left, for the cluster is another one or came out of a backup.
+    pub(crate) former: BTreeSet<(ClusterName, Fence)>,
     /// Kinds of actions and phases of releases that occurred.
     pub seen: BTreeSet<&'static str>,
     pub(crate) random: Random,
@@ -72,6 +74,7 @@ impl Fleet {
             },
             real: BTreeMap::new(),
             served: BTreeSet::new(),
+            former: BTreeSet::new(),
             seen: BTreeSet::new(),
             random,
             archive: BTreeMap::new(),
@@ -121,7 +124,7 @@ impl Fleet {
     /// One random thing happens.
     pub fn event(&mut self) -> String {
         let name = self.any_cluster();
-        let happened = match self.random.below(28) {
+        let happened = match self.random.below(30) {
             0..=2 => self.push(),
             3 => self.revert(),
             4..=10 => self.agents(),
@@ -136,6 +139,7 @@ impl Fleet {
             22 => self.stop_or_go(),
             23 => self.payments(),
             24 => self.freeze(),
+            25..=26 => self.membership(),
             _ => self.wait(),
         };
         self.report();
@@ -146,7 +150,7 @@ impl Fleet {
     pub fn calm(&mut self) {
         self.let_go();
         for cluster in &mut self.observed.clusters {
-            cluster.connected = true;
+            cluster.connected = cluster.gone.is_none();
             cluster.regressed = false;
         }
         let names: Vec<ClusterName> = self.real.keys().cloned().collect();
@@ -182,7 +186,7 @@ impl Fleet {
         self.observed.clusters[index].name.clone()
     }
 
-    fn move_time(&mut self, seconds: i64) {
+    pub(crate) fn move_time(&mut self, seconds: i64) {
         self.observed.now = self
             .observed
             .now
@@ -329,7 +333,7 @@ impl Fleet {
             .iter_mut()
             .filter(|cluster| &cluster.name == name)
         {
-            cluster.connected = true;
+            cluster.connected = cluster.gone.is_none();
             cluster.regressed = false;
         }
         format!("{name} is back")
@@ -386,9 +390,9 @@ impl Fleet {
                 let Some(permit) = &target.permit else {
                     continue;
                 };
-                let really = self
-                    .served
-                    .contains(&(target.cluster.clone(), permit.fence));
+                let proof = (target.cluster.clone(), permit.fence);
+                let really = self.served.contains(&proof)
+                    || self.former.contains(&proof) && !self.judged_now(release, target);
                 if target.state == TargetState::Succeeded && !really {
                     lies.push(format!(
                         "{} has not succeeded in {}",
@@ -404,7 +408,21 @@ impl Fleet {
     }
 }
 
-fn cluster(random: &mut Random, index: usize, waves: usize, now: Timestamp) -> Cluster {
+impl Fleet {
+    /// Whether what a target reached still decides something, and its agent has been heard since it lost it.
+    fn judged_now(&self, release: &Release, target: &Target) -> bool {
+        let over = release
+            .wave(target.wave)
+            .is_none_or(|wave| wave.phase.behind() || wave.phase == WavePhase::Failed);
+        let heard = self
+            .observed
+            .cluster(&target.cluster)
+            .is_some_and(|own| own.gone.is_none() && own.connected && !own.regressed);
+        release.phase == ReleasePhase::Progressing && !over && heard
+    }
+}
+
+pub(crate) fn cluster(random: &mut Random, index: usize, waves: usize, now: Timestamp) -> Cluster {
     Cluster {
         name: format!("c{index}").into(),
         labels: BTreeMap::from([(LABEL.to_owned(), random.below(waves).to_string())]),
@@ -420,13 +438,16 @@ fn cluster(random: &mut Random, index: usize, waves: usize, now: Timestamp) -> C
             version: 0,
         },
         regressed: false,
+        gone: None,
+        replaced: None,
+        restored: None,
         gate: None,
         rollout: None,
     }
 }
 
 /// What a cluster starts with: version 1, served, or not yet deployed.
-fn rollout(name: &ClusterName, empty: bool) -> Rollout {
+pub(crate) fn rollout(name: &ClusterName, empty: bool) -> Rollout {
     let digest = Digest("v1".to_owned());
     let served = (!empty).then(|| digest.clone());
     Rollout {

@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use hub_engine::FleetRollout;
 use hub_engine::amount::{Amount, Seconds};
 use hub_engine::document::{
-    ApprovalSpec, Enforcement, Expedite, Membership, Missing, OnFailure, OnHubLoss, RollbackPhase,
-    Selector, Supersede, Unchanged, Unreachable, WaveSpec,
+    ApprovalSpec, Enforcement, Expedite, LateJoin, Left, Membership, Missing, OnFailure, OnHubLoss,
+    Relabelled, Replaced, Restored, RollbackPhase, Selector, Supersede, Unchanged, Unreachable,
+    WaveSpec,
 };
 use hub_engine::name::RolloutName;
 use hub_engine::window::{Calendar, Effect, Freeze, Window, Zone};
@@ -87,7 +88,16 @@ pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
             missing: random.pick(&[Missing::Fail, Missing::Skip]),
             unchanged: random.pick(&[Unchanged::Wait, Unchanged::Wait, Unchanged::Skip]),
             unreachable_after: random.pick(&[Seconds(300), Seconds(900)]),
-            unreachable: random.pick(&[Unreachable::CountAsFailed, Unreachable::Wait]),
+            unreachable: random.pick(&[
+                Unreachable::CountAsFailed,
+                Unreachable::Wait,
+                Unreachable::Skip,
+            ]),
+            late_join: random.pick(&[LateJoin::CatchUp, LateJoin::CatchUp, LateJoin::NextRelease]),
+            left: random.pick(&[Left::Skip, Left::Fail]),
+            relabelled: random.pick(&[Relabelled::Keep, Relabelled::Skip, Relabelled::Fail]),
+            replaced: random.pick(&[Replaced::Restart, Replaced::Skip, Replaced::Fail]),
+            restored: random.pick(&[Restored::Wait, Restored::Fail]),
         },
         on_hub_loss: OnHubLoss::Finish,
         rollback_phase: RollbackPhase::Degraded,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use hub_engine::action::MemberChange;
 use hub_engine::reason::{Reason, Why};
 use hub_engine::{Action, Observed, Plan, audit, reconcile};
 
@@ -60,9 +61,16 @@ fn action_word(action: &Action) -> &'static str {
         Action::Bar { .. } => "Bar",
         Action::Unbar { .. } => "Unbar",
         Action::Obey { .. } => "Obey",
+        Action::Member { change } => match change {
+            MemberChange::Ungovern { .. } => "Ungovern",
+            MemberChange::Govern { .. } => "GovernAgain",
+            MemberChange::Answer { .. } => "Answer",
+            MemberChange::Forget { .. } => "Forget",
+            MemberChange::Restart { .. } => "Restart",
+        },
     }
 }
-const ACTIONS: usize = 24;
+const ACTIONS: usize = 29;
 
 /// The word of a reason, likewise.
 fn reason_word(reason: &Reason) -> &'static str {
@@ -94,9 +102,12 @@ fn reason_word(reason: &Reason) -> &'static str {
         Why::WaitingForFleetRollout { .. } => "WaitingForFleetRollout",
         Why::Paused { .. } => "Paused",
         Why::Stopped { .. } => "Stopped",
+        Why::LeftTheFleet { .. } => "LeftTheFleet",
+        Why::LetGo { .. } => "LetGo",
+        Why::BeganAgain { .. } => "BeganAgain",
     }
 }
-const REASONS: usize = 27;
+const REASONS: usize = 30;
 
 fn actions_text(plan: &Plan) -> String {
     let mut text = String::new();

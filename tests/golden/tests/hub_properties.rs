@@ -20,7 +20,7 @@ const CALM_MAX: usize = 80;
 const BUG_CASES: u64 = 3_000;
 /// Within so many stories everything below has to occur: a model that never gets there proves nothing.
 const REACH_CASES: u64 = 4_000;
-const EVERYTHING: [&str; 54] = [
+const EVERYTHING: [&str; 60] = [
     "GateGoverned",
     "GateWaiting",
     "ReleaseOpened",
@@ -75,6 +75,12 @@ const EVERYTHING: [&str; 54] = [
     "TargetPassedOver",
     "WavePassedOver",
     "WavePromoted",
+    "GateUngoverned",
+    "GateGovernedAgain",
+    "GovernanceEnded",
+    "GovernanceResumed",
+    "PermitForgotten",
+    "TargetRestarted",
 ];
 /// The tests' machine has so few.
 const THREADS: u64 = 2;

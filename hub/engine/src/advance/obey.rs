@@ -21,7 +21,10 @@ impl Observed {
         self.requests.retain(|other| other.id != *request);
         let number = *release;
         match verb {
-            Verb::Start { .. } | Verb::SkipTarget { .. } => {}
+            Verb::Start { .. }
+            | Verb::SkipTarget { .. }
+            | Verb::Ungovern { .. }
+            | Verb::Govern { .. } => {}
             Verb::Pause => {
                 let paused = Some(by.clone());
                 self.change(number, |release| release.word.paused = paused);
@@ -82,7 +85,7 @@ impl Observed {
     }
 
     /// A wave with a target that starts again runs again, and with it a release that had halted.
-    fn reopen_wave(&mut self, number: u64, wave: u32) {
+    pub(super) fn reopen_wave(&mut self, number: u64, wave: u32) {
         self.change(number, |release| {
             if release.phase == ReleasePhase::Halted {
                 release.phase = ReleasePhase::Progressing;

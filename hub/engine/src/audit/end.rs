@@ -64,7 +64,8 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         | Action::StartBake { .. }
         | Action::PassWave { .. }
         | Action::FailWave { .. }
-        | Action::Unbar { .. } => {}
+        | Action::Unbar { .. }
+        | Action::Member { .. } => {}
     }
 }
 

@@ -144,6 +144,9 @@ fn forward(
     findings.need(!state.barred.contains_key(digest), "G17", || {
         format!("{digest} is barred")
     });
+    findings.need(cluster.gone.is_none(), "G9", || {
+        format!("{name} starts although it is not governed any more")
+    });
     findings.need(cluster.connected, "S7", || {
         format!("{name} is out of contact")
     });

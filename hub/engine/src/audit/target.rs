@@ -96,7 +96,8 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         | Action::StartRollback { .. }
         | Action::EndRelease { .. }
         | Action::Bar { .. }
-        | Action::Unbar { .. } => {}
+        | Action::Unbar { .. }
+        | Action::Member { .. } => {}
     }
 }
 
@@ -169,6 +170,10 @@ fn set(
             findings.need(direction == Some(Direction::Forward), "G17", || {
                 format!("{cluster} is in flight without a permit")
             });
+            let lost = target.state == TargetState::Succeeded;
+            findings.need(!lost, "S9", || {
+                format!("{cluster} has succeeded and is in flight")
+            });
         }
         TargetState::Held => held(findings, state, target),
         TargetState::Pending | TargetState::WaitingForContent | TargetState::Behind => {
@@ -190,16 +195,30 @@ fn set(
                 .cluster(cluster)
                 .and_then(|cluster| cluster.rollout.as_ref()?.served.as_ref());
             let elsewhere = phase == ReleasePhase::RollingBack && serves.is_some() && serves != own;
-            let served = target.state == TargetState::Succeeded && !gone && !elsewhere;
+            let served = target.state == TargetState::Succeeded
+                && !gone
+                && !elsewhere
+                && !began_again(state, target);
             findings.need(!served, "S9", || {
                 format!("{cluster} has succeeded and is {}", wanted.as_str())
             });
         }
         TargetState::Failed => {
-            let late = target.state == TargetState::Succeeded && phase == ReleasePhase::Progressing;
+            let late = target.state == TargetState::Succeeded
+                && phase == ReleasePhase::Progressing
+                && !began_again(state, target);
             findings.need(!late, "S9", || format!("{cluster} has succeeded and fails"));
         }
     }
+}
+
+/// Whether its cluster is another one since, or came out of a backup.
+fn began_again(state: &Observed, target: &Target) -> bool {
+    let cluster = state.cluster(&target.cluster);
+    cluster.is_some_and(|cluster| {
+        let anew = cluster.replaced.max(cluster.restored);
+        anew.is_some_and(|at| target.since.is_none_or(|since| since < at))
+    })
 }
 
 fn missed(state: &Observed, target: &Target) -> bool {

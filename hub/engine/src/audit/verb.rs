@@ -29,10 +29,8 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
     });
     let ended = release.phase.ended();
     match verb {
-        Verb::Start { .. } => {
-            findings.need(false, "S19", || {
-                "a start is a release of its own".to_owned()
-            });
+        Verb::Start { .. } | Verb::Ungovern { .. } | Verb::Govern { .. } => {
+            findings.need(false, "S19", || format!("it is about no release: {action}"));
         }
         Verb::Pause | Verb::SkipTarget { .. } => going(findings, release),
         // A paused one whose wave failed goes back all the same.

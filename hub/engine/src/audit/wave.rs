@@ -101,7 +101,8 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         | Action::StartRollback { .. }
         | Action::EndRelease { .. }
         | Action::Bar { .. }
-        | Action::Unbar { .. } => {}
+        | Action::Unbar { .. }
+        | Action::Member { .. } => {}
     }
 }
 

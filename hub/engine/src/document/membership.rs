@@ -2,8 +2,11 @@
 //! not look at clusters.
 
 use super::reader::{Fields, Node, Reader};
-use super::{Membership, Missing, Selector, Unchanged, Unreachable, check};
-use crate::amount::Amount;
+use super::{
+    LateJoin, Left, Membership, Missing, Relabelled, Replaced, Restored, Selector, Unchanged,
+    Unreachable, check,
+};
+use crate::amount::{Amount, Seconds};
 use crate::name::ClusterName;
 
 /// The clusters of a wave, as written.
@@ -103,9 +106,6 @@ pub(super) fn budget(reader: &mut Reader, node: &Node<'_>) -> Option<Amount> {
 pub(super) fn membership(reader: &mut Reader, node: &Node<'_>) -> Option<Membership> {
     let mut fields = reader.fields(node)?;
     let mut membership = Membership::default();
-    if let Some(node) = fields.take("lateJoin") {
-        reader.choice(&node, &[("CatchUp", ())]);
-    }
     if let Some(node) = fields.take("missing")
         && let Some(missing) =
             reader.choice(&node, &[("Fail", Missing::Fail), ("Skip", Missing::Skip)])
@@ -120,21 +120,85 @@ pub(super) fn membership(reader: &mut Reader, node: &Node<'_>) -> Option<Members
     {
         membership.unchanged = unchanged;
     }
+    presence(reader, &mut fields, &mut membership);
     let unreachable = fields.take("unreachable");
     reader.finish(fields);
     if let Some(node) = unreachable {
         let mut fields = reader.fields(&node)?;
-        if let Some(node) = fields.take("after") {
-            membership.unreachable_after = check::longer_than_nothing(reader, &node)?;
+        let after = fields.take("after");
+        if let Some(node) = &after {
+            membership.unreachable_after = check::longer_than_nothing(reader, node)?;
         }
         if let Some(node) = fields.take("action") {
             let choices = [
                 ("CountAsFailed", Unreachable::CountAsFailed),
                 ("Wait", Unreachable::Wait),
+                ("Skip", Unreachable::Skip),
             ];
             membership.unreachable = reader.choice(&node, &choices)?;
         }
         reader.finish(fields);
     }
     Some(membership)
+}
+
+/// Clusters that come, go, change or come back.
+fn presence(reader: &mut Reader, fields: &mut Fields<'_>, membership: &mut Membership) {
+    fn of<T: Copy>(
+        reader: &mut Reader,
+        fields: &mut Fields<'_>,
+        name: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
+        let node = fields.take(name)?;
+        reader.choice(&node, choices)
+    }
+    let late = [
+        ("CatchUp", LateJoin::CatchUp),
+        ("NextRelease", LateJoin::NextRelease),
+    ];
+    let left = [("Skip", Left::Skip), ("Fail", Left::Fail)];
+    let relabelled = [
+        ("Keep", Relabelled::Keep),
+        ("Skip", Relabelled::Skip),
+        ("Fail", Relabelled::Fail),
+    ];
+    let replaced = [
+        ("Restart", Replaced::Restart),
+        ("Skip", Replaced::Skip),
+        ("Fail", Replaced::Fail),
+    ];
+    let restored = [("Wait", Restored::Wait), ("Fail", Restored::Fail)];
+    let old = *membership;
+    *membership = Membership {
+        late_join: of(reader, fields, "lateJoin", &late).unwrap_or(old.late_join),
+        left: of(reader, fields, "left", &left).unwrap_or(old.left),
+        relabelled: of(reader, fields, "relabelled", &relabelled).unwrap_or(old.relabelled),
+        replaced: of(reader, fields, "replaced", &replaced).unwrap_or(old.replaced),
+        restored: of(reader, fields, "restored", &restored).unwrap_or(old.restored),
+        ..old
+    };
+}
+
+/// A policy that can never come into force is a typing error.
+pub(super) fn beside_deadline(
+    reader: &mut Reader,
+    node: Option<&Node<'_>>,
+    membership: &Membership,
+    deadline: Seconds,
+) {
+    let after = membership.unreachable_after;
+    let Some(node) = node.filter(|_| membership.unreachable != Unreachable::Wait) else {
+        return;
+    };
+    if after > deadline {
+        let message = format!(
+            "a target fails after {deadline} (progressDeadline), so nothing is ever unreachable for {after}; write less, or a longer progressDeadline"
+        );
+        reader.problem(
+            &format!("{}.unreachable.after", node.path),
+            node.tree.line,
+            message,
+        );
+    }
 }

@@ -12,41 +12,49 @@ use crate::release::{Release, Stage, Wave, WavePhase};
 /// Approvals that stop counting: a digest bound since has images that they did not cover (gate.md G25), or they are too old.
 pub(super) fn void(planner: &mut Planner, number: u64, wave: u32) {
     for stage in [Stage::Before, Stage::After] {
-        let Some(release) = planner.release(number) else {
-            return;
-        };
-        let images = release.images_of_wave(wave);
-        let now = planner.state.now;
-        let mut stale = Vec::new();
-        let mut old = Vec::new();
-        for approval in release.approvals_that_count(wave, stage) {
-            if !images.iter().all(|image| approval.images.contains(image)) {
-                stale.push(approval.id);
-            } else if release.expires_at(approval).is_some_and(|end| now >= end)
-                && !planner.bug.is(Planted::ExpiryIgnored)
-            {
-                old.push(approval.id);
-            }
-        }
-        let reasons = [
-            (stale, "a cluster reported other images than were approved"),
-            (old, "it expired before it was used"),
-        ];
-        for (approvals, why) in reasons {
-            if approvals.is_empty() {
-                continue;
-            }
-            planner.act(
-                Action::VoidApprovals {
-                    release: number,
-                    wave,
-                    approvals,
-                    why: why.to_owned(),
-                },
-                json!({"images": images, "now": now}),
-            );
+        // Behind a person's voided word an earlier one of the same person may come to light.
+        while void_those(planner, number, wave, stage) {}
+    }
+}
+
+/// False: there was none.
+fn void_those(planner: &mut Planner, number: u64, wave: u32, stage: Stage) -> bool {
+    let Some(release) = planner.release(number) else {
+        return false;
+    };
+    let images = release.images_of_wave(wave);
+    let now = planner.state.now;
+    let mut stale = Vec::new();
+    let mut old = Vec::new();
+    for approval in release.approvals_that_count(wave, stage) {
+        if !images.iter().all(|image| approval.images.contains(image)) {
+            stale.push(approval.id);
+        } else if release.expires_at(approval).is_some_and(|end| now >= end)
+            && !planner.bug.is(Planted::ExpiryIgnored)
+        {
+            old.push(approval.id);
         }
     }
+    let any = !stale.is_empty() || !old.is_empty();
+    let reasons = [
+        (stale, "a cluster reported other images than were approved"),
+        (old, "it expired before it was used"),
+    ];
+    for (approvals, why) in reasons {
+        if approvals.is_empty() {
+            continue;
+        }
+        planner.act(
+            Action::VoidApprovals {
+                release: number,
+                wave,
+                approvals,
+                why: why.to_owned(),
+            },
+            json!({"images": images, "now": now}),
+        );
+    }
+    any
 }
 
 /// Whether persons have agreed; asks for it once if not.

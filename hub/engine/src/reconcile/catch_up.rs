@@ -7,9 +7,12 @@ use serde_json::json;
 
 use super::join::{bind_one, follow_delivery, held_content};
 use super::matching::carries;
+use super::membership::begin_again;
 use super::planner::Planner;
 use super::waves::{grant, passed_over};
 use crate::action::Action;
+use crate::document::LateJoin;
+use crate::member::{left_out, replaced_sentence, replaced_since};
 use crate::observed::Cluster;
 use crate::planted::Planted;
 use crate::release::{Release, ReleasePhase, Target, TargetState};
@@ -77,7 +80,18 @@ fn take_in(planner: &mut Planner, release: &Release, cluster: &Cluster) {
     if !cluster.selected || !holds || !carries(release, spec) || kept_out {
         return;
     }
+    let joins = release.plan.membership.late_join == LateJoin::CatchUp;
+    let former = release
+        .target(&cluster.name)
+        .and_then(|target| Some((target, replaced_since(target, cluster)?)));
+    if let Some((target, at)) = former.filter(|_| joins) {
+        let (why, evidence) = (replaced_sentence(at), json!({"replaced": at}));
+        begin_again(planner, release, target, false, why, evidence);
+    }
     if release.target(&cluster.name).is_none() {
+        if !joins {
+            return;
+        }
         let wave = release.plan.len();
         let action = Action::JoinTarget {
             release: number,
@@ -91,9 +105,19 @@ fn take_in(planner: &mut Planner, release: &Release, cluster: &Cluster) {
         .as_ref()
         .and_then(|release| release.target(&cluster.name));
     let may = |target: &&Target| !passed_over(target) || planner.bug.is(Planted::SkipForgotten);
-    let Some(target) = target.filter(|target| target.content.is_none()).filter(may) else {
+    let Some(target) = target.filter(may) else {
         return;
     };
+    // It was out of reach in its turn, and holds what it held then.
+    let bound = target.content.as_ref().map(|content| &content.digest);
+    if left_out(target) && bound == Some(&spec.digest) && target.permit.is_none() {
+        let evidence = json!({"held": spec.digest, "was": target.message});
+        planner.set_target(number, &cluster.name, TargetState::Held, "", evidence);
+        return;
+    }
+    if bound.is_some() {
+        return;
+    }
     if let Some(content) = held_content(release, target, cluster) {
         bind_one(planner, number, target, content);
     }

@@ -7,6 +7,7 @@ use super::join::{follow_delivery, other_delivery};
 use super::planner::Planner;
 use crate::action::Action;
 use crate::document::Unreachable;
+use crate::member::UNREACHABLE;
 use crate::name::ClusterName;
 use crate::observed::{Cluster, Outcome, OutcomeResult};
 use crate::planted::Planted;
@@ -181,10 +182,7 @@ fn under_way(
         return;
     }
     // What a stop holds cannot finish: its time counts anew from the end of the stop (gate.md G14, G30).
-    let since = planner
-        .state
-        .went_on
-        .map_or(permit.granted_at, |on| on.max(permit.granted_at));
+    let since = super::flight_since(&planner.state, permit, cluster);
     let deadline = release.plan.progress_deadline.after(since);
     if now >= deadline && planner.state.stopped.is_none() {
         let message = format!("did not finish within {}", release.plan.progress_deadline);
@@ -234,8 +232,8 @@ fn silent(planner: &mut Planner, release: &Release, permit: &Permit, cluster: &C
         .max(permit.granted_at);
     let evidence = json!({"last_seen": cluster.last_seen, "now": now});
     let over = now >= membership.unreachable_after.after(since);
-    if membership.unreachable == Unreachable::CountAsFailed && over {
-        let message = format!("unreachable for {}", membership.unreachable_after);
+    if membership.unreachable != Unreachable::Wait && over {
+        let message = format!("{UNREACHABLE} {}", membership.unreachable_after);
         give_up(planner, number, &cluster.name, message, evidence);
     } else {
         planner.set_target(number, &cluster.name, TargetState::Unknown, "", evidence);
@@ -258,7 +256,7 @@ fn started(planner: &mut Planner, number: u64, permit: &Permit, cluster: &Cluste
 }
 
 /// Failed without its agent's word: it may not start or raise any more.
-fn give_up(
+pub(super) fn give_up(
     planner: &mut Planner,
     number: u64,
     cluster: &ClusterName,

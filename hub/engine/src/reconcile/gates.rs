@@ -43,15 +43,16 @@ pub(super) fn terms(planner: &mut Planner) {
     let wanted = wanted(&planner.state);
     for cluster in planner.state.clusters.clone() {
         let conflict = planner.state.conflicts.contains_key(&cluster.name);
-        if !cluster.selected {
-            stop_the_left(planner, &cluster, wanted.stopped.clone());
+        if cluster.gone.is_some() {
+            continue;
         }
-        if !cluster.selected
+        // One that is no longer selected stays governed, by the terms of now (gate.md G9).
+        if !cluster.selected && cluster.gate.is_none()
             || conflict
             || cluster
                 .gate
                 .as_ref()
-                .is_some_and(|gate| gate.terms == wanted)
+                .is_some_and(|gate| gate.terms == wanted && gate.let_go.is_none())
         {
             continue;
         }
@@ -66,24 +67,6 @@ pub(super) fn terms(planner: &mut Planner) {
     }
 }
 
-/// A cluster that is no longer selected stays governed, so it is stopped, too (gate.md G9, G30).
-fn stop_the_left(planner: &mut Planner, cluster: &Cluster, stopped: Option<String>) {
-    let Some(gate) = cluster.gate.as_ref() else {
-        return;
-    };
-    if gate.terms.stopped != stopped {
-        let terms = Terms {
-            stopped,
-            ..gate.terms.clone()
-        };
-        let action = Action::Govern {
-            cluster: cluster.name.clone(),
-            terms,
-        };
-        planner.act(action, json!({"selected": false}));
-    }
-}
-
 fn sorted(digests: &[Digest]) -> Vec<Digest> {
     let mut digests = digests.to_vec();
     digests.sort();
@@ -93,7 +76,8 @@ fn sorted(digests: &[Digest]) -> Vec<Digest> {
 /// The sentence, wherever it differs from what is written.
 pub(super) fn waiting(planner: &mut Planner) {
     for cluster in planner.state.clusters.clone() {
-        let Some(gate) = &cluster.gate else { continue };
+        let governed = cluster.gate.as_ref().filter(|gate| gate.let_go.is_none());
+        let Some(gate) = governed else { continue };
         let mut wanted = sentence(&planner.state, &cluster);
         if let (Some(waiting), true) = (&mut wanted, planner.bug.is(Planted::SentenceNeverSettles))
         {

@@ -3,10 +3,12 @@
 
 use serde_json::json;
 
+use super::hindrance;
 use super::matching::{carries, past_carries};
 use super::planner::Planner;
 use crate::action::Action;
-use crate::document::{Missing, Unchanged, Unreachable};
+use crate::document::{LateJoin, Missing, Unchanged, Unreachable};
+use crate::member::UNREACHABLE;
 use crate::observed::{Cluster, Observed, Rollout};
 use crate::planted::{Bug, Planted};
 use crate::release::{Content, Release, ReleasePhase, Target, TargetState, WavePhase};
@@ -15,13 +17,13 @@ use crate::release::{Content, Release, ReleasePhase, Target, TargetState, WavePh
 pub(crate) const WITHDRAWN: &str = "Withdrawn: Git went back to what the cluster serves";
 
 /// Where a target without permit should stand, and why.
-struct Standing {
+pub(super) struct Standing {
     state: TargetState,
     message: String,
     evidence: serde_json::Value,
 }
 
-fn standing(
+pub(super) fn standing(
     state: TargetState,
     message: impl Into<String>,
     evidence: serde_json::Value,
@@ -138,7 +140,8 @@ fn late_ones(planner: &mut Planner, release: &Release) {
         last.phase,
         WavePhase::Pending | WavePhase::WaitingForApproval | WavePhase::Running
     );
-    if !open || release.phase != ReleasePhase::Progressing {
+    let waits = release.plan.membership.late_join == LateJoin::NextRelease;
+    if !open || waits || release.phase != ReleasePhase::Progressing {
         return;
     }
     for cluster in planner.state.clusters.clone() {
@@ -180,7 +183,9 @@ fn judge(
             return removed(membership.missing);
         }
         if let Some(content) = &target.content {
+            let recovering = recovering(state, release, rollout, content, cluster);
             return bound(rollout, content)
+                .filter(|_| !recovering)
                 .or_else(|| {
                     barred(
                         state,
@@ -191,6 +196,10 @@ fn judge(
                 })
                 .or_else(|| {
                     turn.then(|| unreachable(state, release, target, cluster))
+                        .flatten()
+                })
+                .or_else(|| {
+                    turn.then(|| hindrance::of(state, release, target, cluster, recovering, bug))
                         .flatten()
                 });
         }
@@ -208,9 +217,11 @@ fn judge(
     if !turn {
         return None;
     }
-    let deadline = wave
-        .started_at
-        .map(|started| release.plan.progress_deadline.after(started));
+    let anew = cluster.restored.max(cluster.replaced);
+    let deadline = wave.started_at.map(|started| {
+        let since = anew.map_or(started, |anew| anew.max(started));
+        release.plan.progress_deadline.after(since)
+    });
     if let Some(gone) = unreachable(state, release, target, cluster) {
         return Some(gone);
     }
@@ -232,6 +243,21 @@ fn judge(
         return standing(TargetState::WaitingForContent, "", json!({"rollout": null}));
     };
     without_content(state, release, cluster, rollout)
+}
+
+/// Out of a backup, and Git's content is not there again yet: what its spec says is of the day of the backup, and no word of
+/// Git's.
+fn recovering(
+    state: &Observed,
+    release: &Release,
+    rollout: &Rollout,
+    content: &Content,
+    cluster: &Cluster,
+) -> bool {
+    let again = rollout.spec.as_ref().map(|spec| &spec.digest) == Some(&content.digest);
+    let deadline = release.plan.progress_deadline;
+    let lately = |at: jiff::Timestamp| at > release.opened_at && state.now < deadline.after(at);
+    !again && cluster.restored.is_some_and(lately)
 }
 
 fn removed(missing: Missing) -> Option<Standing> {
@@ -342,15 +368,20 @@ fn unreachable(
     cluster: &Cluster,
 ) -> Option<Standing> {
     let membership = release.plan.membership;
-    if cluster.connected || membership.unreachable != Unreachable::CountAsFailed {
+    let state_after = match membership.unreachable {
+        Unreachable::CountAsFailed => TargetState::Failed,
+        Unreachable::Skip => TargetState::Skipped,
+        Unreachable::Wait => return None,
+    };
+    if cluster.connected {
         return None;
     }
     let started = release.wave(target.wave)?.started_at?;
     let silent = cluster.last_seen.unwrap_or(started);
     let until = membership.unreachable_after.after(silent.max(started));
-    let message = format!("unreachable for {}", membership.unreachable_after);
+    let message = format!("{UNREACHABLE} {}", membership.unreachable_after);
     let evidence = json!({"last_seen": cluster.last_seen, "now": state.now});
     (state.now >= until)
-        .then(|| standing(TargetState::Failed, message, evidence))
+        .then(|| standing(state_after, message, evidence))
         .flatten()
 }

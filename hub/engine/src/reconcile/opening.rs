@@ -118,6 +118,9 @@ fn older(state: &Observed, change: &Change) -> Option<u64> {
 
 pub(super) fn requests(planner: &mut Planner) {
     for request in planner.state.requests.clone() {
+        if super::ungovern::obey(planner, &request) {
+            continue;
+        }
         let Verb::Start { expedite } = request.verb else {
             super::verbs::obey(planner, &request);
             continue;

@@ -1,6 +1,7 @@
 //! What is waited for, after every step. In: the state that the plan leads to. Out: reasons, and the next moment at which
 //! time alone changes something. It must not act.
 
+mod member;
 mod wave;
 mod word;
 
@@ -219,6 +220,9 @@ impl List<'_> {
                 since: cluster.last_seen,
             });
         }
+        if let Some(why) = member::began_again(self.state, release, target, cluster) {
+            return Some(why);
+        }
         if target.content.is_none() {
             if let (TargetState::Behind, Some(digest)) = (
                 target.state,
@@ -349,6 +353,11 @@ impl List<'_> {
                 },
                 next,
             );
+        }
+        if let Some(gone) = &cluster.gone {
+            let (why, next) = member::gone(self.state, cluster, gone);
+            self.add(None, None, Some(cluster), why, next);
+            return;
         }
         if !cluster.selected {
             self.add(

@@ -9,6 +9,7 @@ use super::planner::Planner;
 use crate::action::Action;
 use crate::amount::Amount;
 use crate::document::OnFailure;
+use crate::member::{replaced_sentence, replaced_since};
 use crate::observed::{Cluster, OutcomeResult};
 use crate::planted::Planted;
 use crate::release::{Direction, Previous, Release, ReleasePhase, Target, TargetState};
@@ -279,6 +280,28 @@ fn one(planner: &mut Planner, release: &Release, target: &Target) -> bool {
             &target.cluster,
             TargetState::Removed,
             "the Rollout is not there",
+            evidence,
+        );
+        return false;
+    }
+    if let Some(gone) = cluster.and_then(|cluster| cluster.gone.as_ref()) {
+        let message = gone.sentence();
+        planner.set_target(
+            number,
+            &target.cluster,
+            TargetState::Removed,
+            message,
+            evidence,
+        );
+        return false;
+    }
+    if let Some(at) = cluster.and_then(|cluster| replaced_since(target, cluster)) {
+        let message = replaced_sentence(at);
+        planner.set_target(
+            number,
+            &target.cluster,
+            TargetState::Skipped,
+            message,
             evidence,
         );
         return false;

@@ -53,7 +53,9 @@ fn effect(state: &Observed, request: &Request) -> Result<(u64, Verb), String> {
         ));
     }
     let verb = match &request.verb {
-        Verb::Start { .. } => return Err("a release is started without a number".to_owned()),
+        Verb::Start { .. } | Verb::Ungovern { .. } | Verb::Govern { .. } => {
+            return Err("it is about no release".to_owned());
+        }
         Verb::Pause => pause(release)?,
         Verb::Resume => resume(release)?,
         Verb::Abort { scope } => abort(release, *scope)?,
@@ -350,7 +352,9 @@ fn take_effect(planner: &mut Planner, request: &Request, number: u64, verb: Verb
         | Verb::Resume
         | Verb::Abort { .. }
         | Verb::Rollback
-        | Verb::Promote { .. } => {}
+        | Verb::Promote { .. }
+        | Verb::Ungovern { .. }
+        | Verb::Govern { .. } => {}
     }
     let action = Action::Obey {
         request: request.id,

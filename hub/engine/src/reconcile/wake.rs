@@ -48,22 +48,33 @@ fn target_moments(
         .filter(|wave| wave.phase == WavePhase::Running)
         .and_then(|wave| wave.started_at);
     let turn = started.filter(|_| target.state.before_permit() && !release.phase.ended());
+    let restored = cluster.and_then(|cluster| cluster.restored);
     let since = match (&target.permit, turn) {
-        (Some(permit), _) if target.state.in_flight() => state
-            .went_on
-            .map_or(permit.granted_at, |on| on.max(permit.granted_at)),
+        (Some(permit), _) if target.state.in_flight() => {
+            let anew = state.went_on.max(restored);
+            anew.map_or(permit.granted_at, |on| on.max(permit.granted_at))
+        }
         (Some(permit), _) if waits => permit.granted_at,
         (_, Some(started)) => started,
         (Some(_) | None, None) => return,
     };
-    moments.push(release.plan.progress_deadline.after(since));
+    let deadline = release.plan.progress_deadline;
+    moments.push(deadline.after(since));
+    if turn.is_some() {
+        let hindered = target.since.filter(|_| super::hindrance::waits(target));
+        let anew = [hindered, restored, hindered.and(state.went_on)];
+        moments.extend(
+            anew.into_iter()
+                .flatten()
+                .map(|since| deadline.after(since)),
+        );
+    }
     let membership = release.plan.membership;
     let silent = cluster
         .filter(|cluster| !cluster.connected)
         .map(|cluster| cluster.last_seen.unwrap_or(since).max(since));
     if let Some(silent) = silent
-        && (membership.unreachable == Unreachable::CountAsFailed
-            || target.state == TargetState::RollingBack)
+        && (membership.unreachable != Unreachable::Wait || target.state == TargetState::RollingBack)
     {
         moments.push(membership.unreachable_after.after(silent));
     }

@@ -13,6 +13,7 @@ use crate::action::Action;
 use crate::advance::obey::SKIPPED_BY;
 use crate::amount::Seconds;
 use crate::document::{Missing, OnFailure};
+use crate::member::{excused, left_out};
 use crate::planted::{Bug, Planted};
 use crate::release::{
     Direction, Release, ReleasePhase, Stage, Target, TargetState, Wave, WavePhase,
@@ -51,7 +52,7 @@ fn succeed(planner: &mut Planner, number: u64) {
         .targets
         .iter()
         .filter(|target| target.state == TargetState::Skipped && target.content.is_some())
-        .filter(|target| !passed_over(target));
+        .filter(|target| !passed_over(target) && !left_out(target));
     let withdrawn: Vec<String> = withdrawn.map(|target| target.cluster.to_string()).collect();
     let good = release
         .targets
@@ -65,6 +66,16 @@ fn succeed(planner: &mut Planner, number: u64) {
         let skipped: Vec<&str> = skipped.map(|target| target.cluster.as_str()).collect();
         if !skipped.is_empty() {
             verdict.push_str(&format!("; skipped by hand: {}", skipped.join(", ")));
+        }
+        let out = release
+            .targets
+            .iter()
+            .filter(|target| left_out(target) || excused(&release, target));
+        let out: Vec<String> = out
+            .map(|target| format!("{} ({})", target.cluster, target.message))
+            .collect();
+        if !out.is_empty() {
+            verdict.push_str(&format!("; does not count: {}", out.join(", ")));
         }
         end(planner, number, ReleasePhase::Succeeded, verdict, evidence);
     } else {
@@ -165,7 +176,7 @@ fn ended(target: &Target) -> bool {
 /// Whether a target counts against its wave's budget.
 pub(crate) fn counts_as_failed(release: &Release, target: &Target) -> bool {
     match target.state {
-        TargetState::Failed => true,
+        TargetState::Failed => !excused(release, target),
         TargetState::Removed => release.plan.membership.missing == Missing::Fail,
         TargetState::Pending
         | TargetState::WaitingForContent
@@ -385,6 +396,7 @@ fn may_start(planner: &Planner, target: &Target) -> bool {
             .as_ref()
             .is_some_and(|spec| spec.digest == content.digest);
     target.state == TargetState::Held
+        && (cluster.gone.is_none() || planner.bug.is(Planted::GoneCounts))
         && (cluster.connected || planner.bug.is(Planted::ContactIgnored))
         && !cluster.regressed
         && !rollout.undecodable_gate

@@ -41,7 +41,7 @@ impl Writer<'_> {
         request::settle(self.tx, *request, Settled::Obeyed(&answer)).await
     }
 
-    async fn write_word(&mut self, release: &Release) -> Result<()> {
+    pub(super) async fn write_word(&mut self, release: &Release) -> Result<()> {
         let ended = release.ended_at.filter(|_| release.phase.ended());
         sqlx::query(RELEASE)
             .bind(release.id.fleet_rollout.as_str())
@@ -55,7 +55,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn write_wave(&mut self, release: u64, wave: &Wave) -> Result<()> {
+    pub(super) async fn write_wave(&mut self, release: u64, wave: &Wave) -> Result<()> {
         sqlx::query(WAVE)
             .bind(self.observed.fleet_rollout.name.as_str())
             .bind(number(release))

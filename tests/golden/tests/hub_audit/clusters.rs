@@ -180,7 +180,11 @@ pub const CLUSTERS: [Bad; 17] = [
     (
         "a gate where nothing is selected",
         "change-where-nothing-is-selected-any-more",
-        NOTHING,
+        |observed| {
+            let own = observed.clusters.iter_mut();
+            own.filter(|own| own.name.as_str() == "us-1")
+                .for_each(|own| own.gate = None);
+        },
         |_| {
             vec![Action::Govern {
                 cluster: "us-1".into(),

@@ -8,6 +8,7 @@
 )]
 
 mod clusters;
+mod members;
 mod policies;
 mod releases;
 mod waves;
@@ -129,6 +130,7 @@ fn every_planted_bad_plan_is_found() {
         .chain(&releases::RELEASES)
         .chain(&policies::POLICIES)
         .chain(&words::WORDS)
+        .chain(&members::MEMBERS)
         .collect();
     assert!(
         all.len() >= LEAST,

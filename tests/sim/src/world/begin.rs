@@ -172,6 +172,9 @@ fn empty(name: &ClusterName) -> Cluster {
         desired: fence,
         stored: Fence::default(),
         regressed: false,
+        gone: None,
+        replaced: None,
+        restored: None,
         gate: None,
         rollout: None,
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use hub_engine::action::MemberChange;
+use hub_engine::member::LetGo;
 use hub_engine::name::Digest;
 use hub_engine::observed::{Request, Terms, Waiting};
 use hub_engine::plan::{FleetRolloutStatus, Plan};
@@ -56,6 +58,7 @@ fn possible(state: &Observed, random: &mut Random) -> Vec<Action> {
             terms,
         });
         if cluster.gate.is_some() {
+            all.extend(of_member(state, &name, random));
             let waiting = Waiting {
                 release: None,
                 wave: 1,
@@ -112,6 +115,17 @@ fn of_request(state: &Observed, request: &Request, random: &mut Random, all: &mu
         all.extend(open(state, random, state.newest_number() + 1, cause));
         return;
     }
+    let by = By {
+        person: request.person.clone(),
+        reason: random.text(),
+        at: state.now,
+    };
+    let answer = MemberChange::Answer {
+        request: request.id,
+        verb: Verb::Govern { cluster: None },
+        by,
+    };
+    all.push(Action::Member { change: answer });
     for release in &state.releases {
         let by = By {
             person: request.person.clone(),
@@ -321,6 +335,14 @@ fn of_target(
         TargetState::Behind,
         TargetState::Unknown,
     ]);
+    all.push(Action::Member {
+        change: MemberChange::Restart {
+            release,
+            cluster: cluster.clone(),
+            keep: random.below(2) == 0,
+            why: random.text(),
+        },
+    });
     all.push(Action::SetTargetState {
         release,
         cluster: cluster.clone(),
@@ -363,6 +385,13 @@ fn of_permit(
 pub(super) fn kind(action: &Action) -> String {
     let value = serde_json::to_value(action).unwrap();
     let name = value["action"].as_str().unwrap();
+    if let Action::Member { change } = action {
+        let change = serde_json::to_value(change).unwrap();
+        return format!(
+            "{name} {}",
+            change.as_object().unwrap().keys().next().unwrap()
+        );
+    }
     let more = value.pointer("/verb/verb").or_else(|| value.get("stage"));
     match more {
         Some(more) => format!("{name} {}", more.as_str().unwrap()),
@@ -405,4 +434,39 @@ pub(super) fn plan(state: &Observed, random: &mut Random) -> Plan {
         });
     }
     plan
+}
+
+/// Governance ends, begins again, and permits of another cluster are forgotten.
+fn of_member(
+    state: &Observed,
+    cluster: &hub_engine::ClusterName,
+    random: &mut Random,
+) -> Vec<Action> {
+    let (request, cluster) = (0, cluster.clone());
+    let by = By {
+        person: "ann".into(),
+        reason: random.text(),
+        at: state.now,
+    };
+    let mode = random.pick(&[LetGo::KeepServing, LetGo::ReleaseHeld]);
+    let all = [
+        MemberChange::Ungovern {
+            request,
+            cluster: cluster.clone(),
+            mode,
+            by: by.clone(),
+        },
+        MemberChange::Govern {
+            request,
+            cluster: cluster.clone(),
+            by,
+        },
+        MemberChange::Forget {
+            cluster,
+            why: random.text(),
+        },
+    ];
+    all.into_iter()
+        .map(|change| Action::Member { change })
+        .collect()
 }
