@@ -13,6 +13,8 @@ use crate::leader::{Fenced, Leadership};
 
 /// How often everything is looked at although nobody hinted: hints can be lost.
 const POLL: Duration = Duration::from_secs(1);
+/// Idempotency keys are kept for weeks, so that it does not matter when one goes.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// Rounds without a pause for one FleetRollout before the others have their turn again.
 const ROUNDS: usize = 16;
 
@@ -42,7 +44,16 @@ impl std::fmt::Debug for Decider {
 /// Decides until it is told to stop. Postgres away: it says so once, and goes on by itself.
 pub async fn run(mut decider: Decider, stop: CancellationToken) {
     let mut away = false;
+    let mut pruned: Option<tokio::time::Instant> = None;
     loop {
+        if decider.leadership.epoch().is_some()
+            && pruned.is_none_or(|last| last.elapsed() >= PRUNE_EVERY)
+        {
+            pruned = Some(tokio::time::Instant::now());
+            if let Err(error) = decider.store.keys_prune().await {
+                tracing::debug!(%error, "old idempotency keys stay until the next time");
+            }
+        }
         match decider.round().await {
             Ok(()) => {
                 if std::mem::take(&mut away) {

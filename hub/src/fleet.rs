@@ -5,6 +5,8 @@ pub mod act;
 pub mod apply;
 pub mod approve;
 pub mod audit;
+pub mod delete;
+pub mod member;
 pub mod plan;
 pub mod read;
 pub mod recover;
@@ -12,6 +14,7 @@ pub mod revoke;
 pub mod start;
 pub mod stop;
 pub mod token;
+pub mod ungovern;
 
 use std::sync::Arc;
 
@@ -20,12 +23,14 @@ use hub_store::Store;
 use proto::v1::fleet_server::Fleet as FleetService;
 use proto::v1::{
     ActRequest, ActResponse, ApplyRequest, ApplyResponse, ApproveRequest, ApproveResponse,
-    CreateTokenRequest, CreateTokenResponse, GetAuditRequest, GetAuditResponse, GetReleaseRequest,
-    ListClustersRequest, ListClustersResponse, ListFleetRolloutsRequest, ListFleetRolloutsResponse,
-    ListHistoryRequest, ListHistoryResponse, ListRefusalsRequest, ListRefusalsResponse,
-    ListReleasesRequest, ListReleasesResponse, PlanRequest, PlanResponse, RecoverHubRequest,
-    RecoverHubResponse, Release, RevokeClusterRequest, RevokeClusterResponse, StartReleaseRequest,
-    StartReleaseResponse, StopRequest, StopResponse,
+    ChangeMemberRequest, ChangeMemberResponse, CreateTokenRequest, CreateTokenResponse,
+    DeleteDocumentRequest, DeleteDocumentResponse, GetAuditRequest, GetAuditResponse,
+    GetReleaseRequest, ListClustersRequest, ListClustersResponse, ListFleetRolloutsRequest,
+    ListFleetRolloutsResponse, ListHistoryRequest, ListHistoryResponse, ListRefusalsRequest,
+    ListRefusalsResponse, ListReleasesRequest, ListReleasesResponse, PlanRequest, PlanResponse,
+    RecoverHubRequest, RecoverHubResponse, Release, RevokeClusterRequest, RevokeClusterResponse,
+    StartReleaseRequest, StartReleaseResponse, StopRequest, StopResponse, UngovernRequest,
+    UngovernResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -33,8 +38,8 @@ use crate::acceptor::peer_of;
 use crate::authority::Authority;
 use crate::hints::Hints;
 use crate::identity::{
-    Act, Action, Apply, Authorized, Denied, MakeToken, Peer, Read, Recover, Revoke, StartRelease,
-    Stop, authorize,
+    Act, Action, Apply, Authorized, ChangeMember, Denied, MakeToken, Peer, Read, Recover, Revoke,
+    StartRelease, Stop, Ungovern, authorize,
 };
 
 /// What every call works with.
@@ -236,6 +241,36 @@ impl FleetService for Fleet {
     async fn stop(&self, request: Request<StopRequest>) -> Result<Response<StopResponse>, Status> {
         let allowed = self.allow(&peer_of(&request), Stop).await?;
         stop::run(&self.store, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn change_member(
+        &self,
+        request: Request<ChangeMemberRequest>,
+    ) -> Result<Response<ChangeMemberResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), ChangeMember).await?;
+        member::run(&self.store, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn ungovern(
+        &self,
+        request: Request<UngovernRequest>,
+    ) -> Result<Response<UngovernResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Ungovern).await?;
+        ungovern::run(self, &allowed, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn delete_document(
+        &self,
+        request: Request<DeleteDocumentRequest>,
+    ) -> Result<Response<DeleteDocumentResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Apply).await?;
+        delete::run(&self.store, &allowed, request.into_inner())
             .await
             .map(Response::new)
     }

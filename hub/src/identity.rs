@@ -172,6 +172,12 @@ pub struct Stop;
 /// Deny a cluster's certificates.
 #[derive(Debug)]
 pub struct Revoke;
+/// Change a cluster's labels, name or identity, or remove it.
+#[derive(Debug)]
+pub struct ChangeMember;
+/// End governance, or begin it again.
+#[derive(Debug)]
+pub struct Ungovern;
 /// Decide again after a restored database.
 #[derive(Debug)]
 pub struct Recover;
@@ -242,6 +248,22 @@ impl Action for Stop {
 impl Action for Revoke {
     fn words(&self) -> String {
         "revoke certificates of clusters".to_owned()
+    }
+    fn rule(&self) -> Rule<'_> {
+        Rule::PersonIn(vec![ADMINS_GROUP])
+    }
+}
+impl Action for ChangeMember {
+    fn words(&self) -> String {
+        "change who is a member of the fleet".to_owned()
+    }
+    fn rule(&self) -> Rule<'_> {
+        Rule::PersonIn(vec![ADMINS_GROUP])
+    }
+}
+impl Action for Ungovern {
+    fn words(&self) -> String {
+        "end governance".to_owned()
     }
     fn rule(&self) -> Rule<'_> {
         Rule::PersonIn(vec![ADMINS_GROUP])

@@ -3,6 +3,7 @@
 
 pub mod analysis;
 pub mod history;
+pub mod member;
 pub mod word;
 
 use std::io::IsTerminal as _;
@@ -92,8 +93,14 @@ pub enum Command {
     Stop(word::Stop),
     /// Let go on what was stopped.
     Unstop(word::Stop),
-    /// Bring a cluster into the fleet, or shut it out.
+    /// Bring a cluster into the fleet, change it, or take it out.
     Cluster(Cluster),
+    /// End the governance of a FleetRollout, explicitly (the only way in which it ends).
+    Ungovern(member::Ungovern),
+    /// Govern again what was let go.
+    Govern(member::Govern),
+    /// Delete a document.
+    Delete(member::Delete),
     /// Check Rollouts, analyses and experiments without a hub.
     Lint(Lint),
     /// Try an analysis from here: against its providers, or against a Prometheus' history.
@@ -266,6 +273,14 @@ pub enum ClusterCommand {
     Token(Token),
     /// Deny every certificate that the cluster has; what runs there goes on.
     Revoke(Revoke),
+    /// Give it other labels.
+    Relabel(member::Relabel),
+    /// Give it another name; its identity stays.
+    Rename(member::Rename),
+    /// Say that another cluster takes its place under its name.
+    Rebind(member::Rebind),
+    /// Take it out of the fleet; what runs there goes on.
+    Remove(member::Remove),
 }
 
 /// Options of `cluster revoke`.
@@ -356,6 +371,15 @@ mod tests {
             "groundswell lint -f a.yaml --live --context staging",
             "groundswell lint -f a.yaml b.yaml -f folder -o json",
             "groundswell cluster revoke prod-eu --reason sold",
+            "groundswell cluster relabel prod-eu ring=1 canary- --reason moved",
+            "groundswell cluster rename prod-eu prod-eu-1 --reason more",
+            "groundswell cluster rebind prod-eu --uid 1-2-3 --reason rebuilt",
+            "groundswell cluster remove prod-eu --reason sold",
+            "groundswell ungovern checkout --cluster prod-eu --keep-serving --reason moved",
+            "groundswell ungovern checkout --release-held --reason moved --key k",
+            "groundswell govern checkout --reason back",
+            "groundswell delete fleetwindow sale --reason over",
+            "groundswell delete fleetrollout checkout --reason gone",
             "groundswell cluster token prod-eu --label region=eu --label tier=prod --ttl 30m",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -370,6 +394,10 @@ mod tests {
             "groundswell release skip checkout#2 --reason neither",
             "groundswell release skip checkout#2 --wave a --cluster b --reason both",
             "groundswell stop --reason nothing",
+            "groundswell ungovern checkout --reason neither",
+            "groundswell ungovern checkout --keep-serving --release-held --reason both",
+            "groundswell cluster relabel prod-eu",
+            "groundswell cluster remove prod-eu",
             "groundswell stop --all --fleetrollout checkout --reason both",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

@@ -111,6 +111,7 @@ fn fleet_rollouts(look: Look, fleet_rollouts: &[FleetRollout]) -> String {
         "CLUSTERS",
         "RELEASE",
         "PHASE",
+        "STOPPED",
     ];
     listing(look, fleet_rollouts, json::fleet_rollout, &header, |one| {
         vec![
@@ -121,6 +122,7 @@ fn fleet_rollouts(look: Look, fleet_rollouts: &[FleetRollout]) -> String {
             one.clusters.to_string(),
             or_dash(&one.release),
             or_dash(&one.phase),
+            or_dash(&one.stopped),
         ]
     })
 }

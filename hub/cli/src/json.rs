@@ -50,6 +50,7 @@ pub fn fleet_rollout(fleet_rollout: &FleetRollout) -> Value {
         "clusters": fleet_rollout.clusters,
         "release": fleet_rollout.release,
         "phase": fleet_rollout.phase,
+        "stopped": fleet_rollout.stopped,
         "document": fleet_rollout.document,
     })
 }

@@ -17,6 +17,7 @@ mod hub;
 mod json;
 mod lint;
 mod manifest;
+mod member;
 mod plan;
 mod release;
 mod table;
@@ -70,6 +71,9 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
         | Command::Rollback(_)
         | Command::Stop(_)
         | Command::Unstop(_)
+        | Command::Ungovern(_)
+        | Command::Govern(_)
+        | Command::Delete(_)
         | Command::Cluster(_) => ask(cli, look).await,
     }
 }
@@ -107,6 +111,13 @@ async fn ask(cli: &Cli, look: Look) -> Result<Answer, Failure> {
         Command::Cluster(args) => match &args.command {
             ClusterCommand::Token(args) => cluster::token(&mut client, look, args).await,
             ClusterCommand::Revoke(args) => cluster::revoke(&mut client, look, args).await,
+            ClusterCommand::Relabel(args) => member::relabel(&mut client, look, args).await,
+            ClusterCommand::Rename(args) => member::rename(&mut client, look, args).await,
+            ClusterCommand::Rebind(args) => member::rebind(&mut client, look, args).await,
+            ClusterCommand::Remove(args) => member::remove(&mut client, look, args).await,
         },
+        Command::Ungovern(args) => member::ungovern(&mut client, look, args).await,
+        Command::Govern(args) => member::govern(&mut client, look, args).await,
+        Command::Delete(args) => member::delete(&mut client, look, args).await,
     }
 }

@@ -114,7 +114,8 @@ pub async fn stop(
     Ok(said(look, &message, "groundswell get releases"))
 }
 
-fn said(look: Look, message: &str, next: &str) -> Answer {
+/// A sentence of the hub's and what shows more.
+pub fn said(look: Look, message: &str, next: &str) -> Answer {
     Answer::ok(match look.output {
         Output::Json => json::print(&json!({"message": message})),
         Output::Table => format!("{message}\nnext:\n  {next}\n"),

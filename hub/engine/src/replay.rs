@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
 use crate::document::FleetRollout;
-use crate::name::Fence;
+use crate::name::{ClusterName, Fence};
 use crate::observed::{Cluster, Observed};
 use crate::release::{Approval, Previous};
 
@@ -36,6 +36,13 @@ pub enum Step {
         release: u64,
         /// As stored.
         approval: Approval,
+    },
+    /// A cluster has another name; what was written before keeps the old one.
+    Renamed {
+        /// It had.
+        from: ClusterName,
+        /// It has.
+        to: ClusterName,
     },
 }
 
@@ -108,6 +115,7 @@ impl Observed {
     fn step(&mut self, step: Step) {
         match step {
             Step::Applied { .. } => {}
+            Step::Renamed { from, to } => self.rename(&from, &to),
             Step::Approved { release, approval } => {
                 let release = self
                     .releases
@@ -136,8 +144,18 @@ impl Observed {
         }
     }
 
+    fn rename(&mut self, from: &ClusterName, to: &ClusterName) {
+        let clusters = self.clusters.iter_mut().map(|one| &mut one.name);
+        let targets = self.releases.iter_mut().flat_map(|one| &mut one.targets);
+        let names = clusters.chain(targets.map(|one| &mut one.cluster));
+        for name in names.filter(|name| *name == from) {
+            name.clone_from(to);
+        }
+        self.clusters.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+
     /// A cluster is known from the first action that touches its set.
-    fn met(&mut self, name: crate::name::ClusterName, desired: Fence) {
+    fn met(&mut self, name: ClusterName, desired: Fence) {
         let place = self.clusters.binary_search_by(|one| one.name.cmp(&name));
         match place {
             Ok(place) => {

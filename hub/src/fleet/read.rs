@@ -41,8 +41,20 @@ pub async fn fleet_rollouts(
     _allowed: &Authorized<Read>,
 ) -> Result<ListFleetRolloutsResponse, Status> {
     let rows = store.fleet_rollout_list().await.map_err(refused)?;
+    let stops = store.stop_list().await.map_err(refused)?;
+    let one = |row: hub_store::fleet_rollout::FleetRolloutRow| {
+        let name = row.fleet_rollout.name.clone();
+        // One of the whole fleet comes first.
+        let stop = stops
+            .iter()
+            .find(|(own, _)| own.as_ref().is_none_or(|own| *own == name));
+        proto::v1::FleetRollout {
+            stopped: stop.map(|(_, stop)| stop.message()).unwrap_or_default(),
+            ..wire::fleet::fleet_rollout(row)
+        }
+    };
     Ok(ListFleetRolloutsResponse {
-        fleet_rollouts: rows.into_iter().map(wire::fleet::fleet_rollout).collect(),
+        fleet_rollouts: rows.into_iter().map(one).collect(),
     })
 }
 

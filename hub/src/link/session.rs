@@ -186,13 +186,14 @@ async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outb
         let _turn = link.hellos.acquire().await;
         link.store.session_open(&hello).await
     };
-    let (session, desired, regressed, head) = match opened {
+    let (cluster, session, desired, regressed, head) = match opened {
         Ok(Opened::Session {
+            cluster,
             session,
             desired,
             regressed,
             head,
-        }) => (session, desired, regressed, head),
+        }) => (cluster, session, desired, regressed, head),
         Ok(Opened::DuplicateIdentity) => return Err((outbox, duplicate_identity())),
         Ok(Opened::UnknownCluster) => return Err((outbox, unknown_cluster())),
         Ok(Opened::Revoked) => return Err((outbox, revoked(&hello.cluster))),
@@ -206,7 +207,6 @@ async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outb
             ));
         }
     };
-    let cluster = hello.cluster;
     tracing::info!(%cluster, session, fence = %hello.fence, %desired, regressed, "agent connected");
     outbox.welcome(Welcome {
         session,

@@ -150,6 +150,7 @@ pub fn fleet_rollout(row: FleetRolloutRow) -> v1::FleetRollout {
             .map(|phase| phase.as_str().to_owned())
             .unwrap_or_default(),
         document: row.text,
+        stopped: String::new(),
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) const INSERT: &str = "insert into certificates (fingerprint, cluster,
 pub(crate) const REVOKED: &str = "select coalesce( \
      (select revoked_at is not null from certificates where fingerprint = $2), \
      (select revoked_at is not null from clusters where name = $1), false)";
+pub(crate) const OWNER: &str = "select cluster from certificates where fingerprint = $1";
 pub(crate) const REVOKE: &str =
     "update certificates set revoked_at = now() where cluster = $1 and revoked_at is null";
 pub(crate) const REVOKE_UNLISTED: &str =
@@ -107,10 +108,11 @@ async fn renew(
     issuer: &dyn CertificateIssuer,
 ) -> Result<String> {
     let Renewal {
-        cluster,
         fingerprint,
         kube_system_uid,
+        ..
     } = renewal;
+    let cluster = &owner(tx, &renewal.cluster, fingerprint).await?;
     let bound: Option<Option<String>> = sqlx::query_scalar(join::BOUND)
         .bind(cluster.as_str())
         .fetch_optional(&mut *tx)
@@ -142,6 +144,19 @@ async fn renew(
     };
     history::add_now(tx, fact).await?;
     Ok(certificate.pem)
+}
+
+/// The cluster to which a certificate was given, by its name of now: the certificate keeps the name of its day.
+pub(crate) async fn owner(
+    tx: &mut PgConnection,
+    name: &ClusterName,
+    fingerprint: &str,
+) -> Result<ClusterName> {
+    let owner: Option<String> = sqlx::query_scalar(OWNER)
+        .bind(fingerprint)
+        .fetch_optional(tx)
+        .await?;
+    Ok(owner.map_or_else(|| name.clone(), Into::into))
 }
 
 /// One that is let out is listed.

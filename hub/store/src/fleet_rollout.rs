@@ -5,30 +5,28 @@ use hub_engine::name::Person;
 use hub_engine::order;
 use hub_engine::overlap::{self, Labels};
 use hub_engine::plan::FleetRolloutStatus;
-use hub_engine::{Document, FleetRollout, FleetRolloutName, Problem, Reason};
+use hub_engine::{ClusterName, Document, FleetRollout, FleetRolloutName, Problem, Reason};
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::history::{self, Fact};
 use crate::row::row;
-use crate::{Result, Store, cluster, fleet_window};
+use crate::{Result, Store, cluster, document, fleet_window, let_go};
 
 /// Applies one after the other. Not the table's own lock: a decision holds its row before it writes to the table, and the
 /// two would wait for each other. The number is any that nothing else in this database takes.
 pub(crate) const LOCK_APPLY: &str = "select pg_advisory_xact_lock(7065541)";
-pub(crate) const LIST: &str =
-    "select document, source, version, status, reasons from fleet_rollouts order by name";
-pub(crate) const NAMES: &str = "select name from fleet_rollouts order by name";
-pub(crate) const GET: &str =
-    "select document, source, version, status, reasons from fleet_rollouts where name = $1";
-pub(crate) const LOCK: &str = "select document, source, version, status, reasons from fleet_rollouts where name = $1 for update";
+pub(crate) const LIST: &str = "select document, source, version, status, reasons from fleet_rollouts where deleted_at is null order by name";
+pub(crate) const NAMES: &str =
+    "select name from fleet_rollouts where deleted_at is null order by name";
+pub(crate) const GET: &str = "select document, source, version, status, reasons from fleet_rollouts where name = $1 and deleted_at is null";
+pub(crate) const LOCK: &str = "select document, source, version, status, reasons from fleet_rollouts where name = $1 and deleted_at is null for update";
 pub(crate) const UPSERT: &str = "insert into fleet_rollouts \
      (name, namespace, rollout, document, source, version, applied_by, applied_at, status, reasons) \
      values ($1, $2, $3, $4, $5, 1, $6, now(), $7, '[]') on conflict (name) do update \
      set namespace = excluded.namespace, rollout = excluded.rollout, document = excluded.document, \
      source = excluded.source, version = fleet_rollouts.version + 1, applied_by = excluded.applied_by, \
-     applied_at = excluded.applied_at";
+     applied_at = excluded.applied_at, deleted_at = null";
 pub(crate) const STATUS: &str =
     "update fleet_rollouts set status = $2, reasons = $3 where name = $1";
 
@@ -105,7 +103,8 @@ impl Store {
         sqlx::query(LOCK_APPLY).execute(&mut *tx).await?;
         let labels = cluster::labels(&mut tx).await?;
         let stored = list(&mut tx).await?;
-        let problems = check(documents, &stored, &labels);
+        let let_go = let_go::all(&mut tx).await?;
+        let problems = check(documents, &stored, &labels, &let_go);
         if !problems.is_empty() {
             return Ok(Apply::Problems(problems));
         }
@@ -167,7 +166,7 @@ impl Store {
     }
 }
 
-async fn list(tx: &mut PgConnection) -> Result<Vec<FleetRolloutRow>> {
+pub(crate) async fn list(tx: &mut PgConnection) -> Result<Vec<FleetRolloutRow>> {
     let rows: Vec<StoredRow> = sqlx::query_as(LIST).fetch_all(tx).await?;
     Ok(rows.into_iter().map(stored).collect())
 }
@@ -196,7 +195,12 @@ fn stored(row: StoredRow) -> FleetRolloutRow {
 }
 
 /// Every problem that only the clusters and the other documents can tell; lines are those of the documents.
-fn check(documents: &[Document], stored: &[FleetRolloutRow], labels: &Labels) -> Vec<Problem> {
+fn check(
+    documents: &[Document],
+    stored: &[FleetRolloutRow],
+    labels: &Labels,
+    let_go: &[(FleetRolloutName, ClusterName)],
+) -> Vec<Problem> {
     let replaced = |name: &FleetRolloutName| {
         documents
             .iter()
@@ -220,10 +224,17 @@ fn check(documents: &[Document], stored: &[FleetRolloutRow], labels: &Labels) ->
         let leavers = old
             .map(|old| overlap::leavers(&old.fleet_rollout, new, labels))
             .unwrap_or_default();
-        problems.extend(leavers.into_iter().map(|cluster| Problem {
+        let leavers = leavers
+            .into_iter()
+            .filter(|cluster| !let_go.contains(&(new.name.clone(), cluster.clone())));
+        problems.extend(leavers.map(|cluster| Problem {
             path: "spec.clusters".to_owned(),
             line: 0,
-            message: format!("{cluster} would no longer be governed, and nothing is freed by being left out; keep it selected"),
+            message: format!(
+                "{cluster} would no longer be governed, and nothing is freed by being left out; keep it selected, or first \
+                 `groundswell ungovern {} --cluster {cluster} --keep-serving --reason WHY`",
+                new.name
+            ),
         }));
         problems.extend(overlap::problems(new, &others, labels));
         problems.extend(overlap::budgets(new, labels));
@@ -276,20 +287,19 @@ async fn store(
         .bind(Json(FleetRolloutStatus::default()))
         .execute(&mut *tx)
         .await?;
-    let verb = if change == Change::Created {
-        "created"
-    } else {
-        "changed"
-    };
-    let mut fact = Fact::of_hub(
-        None,
-        "FleetRolloutApplied",
-        person.as_str(),
-        format!("{person} {verb} FleetRollout {}", new.name),
-    );
-    fact.stream = format!("fleetrollout/{}", new.name);
-    fact.evidence = serde_json::json!({ "document": new });
-    history::add_now(tx, fact).await
+    if change == Change::Created {
+        // Of one that was deleted: whoever applies it again means its clusters.
+        let_go::forget(tx, &new.name).await?;
+    }
+    document::applied(
+        tx,
+        KIND,
+        new.name.as_str(),
+        change,
+        person,
+        serde_json::json!(new),
+    )
+    .await
 }
 
 /// What the newest plan says, for people; written only when it changed.

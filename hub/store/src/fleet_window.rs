@@ -1,16 +1,15 @@
 //! FleetWindows. In: checked documents. Out: stored ones. It must not ask whether they are open: that is `hub_engine::window`.
 
-use hub_engine::document::WindowDocument;
+use hub_engine::document::{WINDOW_KIND, WindowDocument};
 use hub_engine::name::Person;
 use hub_engine::window::FleetWindow;
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::Result;
 use crate::fleet_rollout::Change;
-use crate::history::{self, Fact};
 use crate::row::row;
+use crate::{Result, document};
 
 pub(crate) const LIST: &str = "select document from fleet_windows order by name";
 pub(crate) const UPSERT: &str = "insert into fleet_windows (name, document, source, version, applied_by, applied_at) \
@@ -49,19 +48,14 @@ pub(crate) async fn store(
         .bind(person.as_str())
         .execute(&mut *tx)
         .await?;
-    let verb = if change == Change::Created {
-        "created"
-    } else {
-        "changed"
-    };
-    let mut fact = Fact::of_hub(
-        None,
-        "FleetWindowApplied",
-        person.as_str(),
-        format!("{person} {verb} FleetWindow {}", new.name),
-    );
-    fact.stream = format!("fleetwindow/{}", new.name);
-    fact.evidence = serde_json::json!({ "document": new });
-    history::add_now(tx, fact).await?;
+    document::applied(
+        tx,
+        WINDOW_KIND,
+        &new.name,
+        change,
+        person,
+        serde_json::json!(new),
+    )
+    .await?;
     Ok(change)
 }

@@ -14,7 +14,7 @@ use crate::certificate::{self, CertificateIssuer};
 use crate::history::{self, Fact};
 use crate::row::row;
 use crate::time::from_db;
-use crate::{Error, Result, Store, cluster};
+use crate::{Error, Result, Store, cluster, membership, stop};
 
 /// The longest life of a token.
 pub const TOKEN_SECONDS_MAX: u32 = 3_600;
@@ -29,6 +29,8 @@ pub(crate) const LOCK: &str = "select secret_hash, cluster, labels, expires_at, 
 pub(crate) const SPEND: &str =
     "update join_tokens set spent_at = now(), csr_hash = $2, certificate = $3 where id = $1";
 pub(crate) const BOUND: &str = "select kube_system_uid from clusters where name = $1 for update";
+pub(crate) const LEFT: &str =
+    "select exists (select 1 from clusters where name = $1 and left_at is not null)";
 
 row! {
     /// A token, locked.
@@ -147,13 +149,26 @@ async fn spend(
         .bind(name.as_str())
         .fetch_optional(&mut *tx)
         .await?;
-    if bound
+    let other = bound
         .flatten()
-        .is_some_and(|bound| bound != join.kube_system_uid)
-    {
+        .is_some_and(|bound| bound != join.kube_system_uid);
+    let left: bool = sqlx::query_scalar(LEFT)
+        .bind(name.as_str())
+        .fetch_one(&mut *tx)
+        .await?;
+    if other && !left {
         return Err(refused(format!(
-            "cluster {name} is bound to another kube-system namespace; join this one under a name of its own"
+            "cluster {name} is bound to another kube-system namespace; join this one under a name of its own, or say that it \
+             takes its place: `groundswell cluster rebind {name} --uid {} --reason WHY`",
+            join.kube_system_uid
         )));
+    }
+    if other {
+        sqlx::query(stop::TOUCH).bind("").execute(&mut *tx).await?;
+        let now: OffsetDateTime = sqlx::query_scalar(membership::CLOCK)
+            .fetch_one(&mut *tx)
+            .await?;
+        membership::replace(tx, name, &join.kube_system_uid, from_db(now)).await?;
     }
     let certificate = issuer.issue(name).map_err(refused)?;
     cluster::upsert(tx, name.as_str(), &labels).await?;

@@ -21,6 +21,13 @@ pub(crate) const ADD: &str = "insert into let_go (fleet_rollout, cluster, mode, 
      person = excluded.person, reason = excluded.reason, since = excluded.since";
 pub(crate) const REMOVE: &str = "delete from let_go where fleet_rollout = $1 and cluster = $2";
 
+pub(crate) const ALL: &str = "select fleet_rollout, cluster from let_go";
+pub(crate) const FORGET: &str = "delete from let_go where fleet_rollout = $1";
+
+row! {
+    /// A FleetRollout and a cluster that it let go.
+    PairRow { fleet_rollout: String, cluster: String }
+}
 row! {
     /// A cluster that was let go.
     LetGoRow { cluster: String, mode: String, person: String, reason: String, since: OffsetDateTime }
@@ -75,5 +82,18 @@ pub(crate) async fn remove(
         .bind(cluster.as_str())
         .execute(tx)
         .await?;
+    Ok(())
+}
+
+/// Every FleetRollout with every cluster that it let go.
+pub(crate) async fn all(tx: &mut PgConnection) -> Result<Vec<(FleetRolloutName, ClusterName)>> {
+    let rows: Vec<PairRow> = sqlx::query_as(ALL).fetch_all(tx).await?;
+    let pair = |row: PairRow| (row.fleet_rollout.into(), row.cluster.into());
+    Ok(rows.into_iter().map(pair).collect())
+}
+
+/// Nothing is let go any more.
+pub(crate) async fn forget(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<()> {
+    sqlx::query(FORGET).bind(name.as_str()).execute(tx).await?;
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod cluster;
 mod connection;
 pub mod decide;
 pub mod desired;
+mod document;
 pub mod embedded;
 pub mod epoch;
 pub mod error;

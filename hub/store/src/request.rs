@@ -13,7 +13,7 @@ use crate::{Error, Result, Store};
 
 pub(crate) const INSERT: &str = "insert into requests \
      (fleet_rollout, person, reason, verb, release, settled, undecided, key) \
-     select name, $2, $3, $4, $5, $6, $6, $7 from fleet_rollouts where name = $1 \
+     select name, $2, $3, $4, $5, $6, $6, $7 from fleet_rollouts where name = $1 and deleted_at is null \
      on conflict (key) where key <> '' do nothing returning id";
 pub(crate) const KEYED: &str = "select id, fleet_rollout, person, reason, verb, release from requests where key = $1 and key <> ''";
 pub(crate) const GET: &str = "select fleet_rollout, (settled and not undecided) as settled, opened, refused, answer \

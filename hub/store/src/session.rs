@@ -71,6 +71,8 @@ pub struct Hello {
 pub enum Opened {
     /// Go on.
     Session {
+        /// Whose, by its name of now: its certificate may have an older one.
+        cluster: ClusterName,
         /// Raised by one; older sessions of this cluster are over.
         session: u64,
         /// What it should hold.
@@ -94,8 +96,12 @@ impl Store {
     /// # Errors
     /// `Unavailable` and what the database refuses.
     pub async fn session_open(&self, hello: &Hello) -> Result<Opened> {
-        let name = &hello.cluster;
         let mut tx = self.pool.begin().await?;
+        let hello = &Hello {
+            cluster: certificate::owner(&mut tx, &hello.cluster, &hello.fingerprint).await?,
+            ..hello.clone()
+        };
+        let name = &hello.cluster;
         let row: Option<LockRow> = sqlx::query_as(LOCK)
             .bind(name.as_str())
             .fetch_optional(&mut *tx)
@@ -149,6 +155,7 @@ impl Store {
         crate::hint::notify(&mut tx).await?;
         tx.commit().await?;
         Ok(Opened::Session {
+            cluster: hello.cluster.clone(),
             session: session.unsigned_abs(),
             desired,
             regressed,
@@ -232,8 +239,9 @@ impl Store {
     async fn refuse_identity(&self, hello: &Hello, bound: &str) -> Result<Opened> {
         let message = format!(
             "{} is bound to the kube-system namespace {bound}; the one that came with its certificate has {}; \
-             join that cluster under a name of its own",
-            hello.cluster, hello.kube_system_uid
+             join that cluster under a name of its own, or say that it takes its place: \
+             `groundswell cluster rebind {} --uid {} --reason WHY`",
+            hello.cluster, hello.kube_system_uid, hello.cluster, hello.kube_system_uid
         );
         self.refusal_add("DuplicateIdentity", hello.cluster.as_str(), &message)
             .await?;

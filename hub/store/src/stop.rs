@@ -28,6 +28,12 @@ pub(crate) const OF: &str = "select fleet_rollout, person, reason, since from st
      where (fleet_rollout = $1 or fleet_rollout = '') and lifted_at is null order by fleet_rollout limit 1";
 pub(crate) const KEY: &str = "insert into stop_keys (key, person, request, answer) values ($1, $2, $3, $4) \
      on conflict (key) do nothing";
+pub(crate) const ALL: &str = "select fleet_rollout, person, reason, since from stops where lifted_at is null \
+     order by fleet_rollout";
+pub(crate) const PRUNE: &str = "delete from stop_keys where at < now() - $1 * interval '1 day'";
+/// The request stays; only its key is free again.
+pub(crate) const PRUNE_REQUESTS: &str =
+    "update requests set key = '' where key <> '' and asked_at < now() - $1 * interval '1 day'";
 pub(crate) const KEYED: &str = "select person, request, answer from stop_keys where key = $1";
 
 row! {
@@ -38,6 +44,9 @@ row! {
     /// What was answered to the same key.
     KeyedRow { person: String, request: String, answer: String }
 }
+
+/// A key is asked again within minutes, after a lost reply; a month later nobody means the same request.
+pub const KEY_DAYS: i32 = 30;
 
 /// A stop of everything locks every row, and may meet an apply that locks them in another order.
 const TRIES: usize = 5;
@@ -94,6 +103,35 @@ impl Store {
             }
         }
         Err(last)
+    }
+
+    /// What is stopped, the whole fleet first.
+    ///
+    /// # Errors
+    /// `Unavailable` and what the database refuses.
+    pub async fn stop_list(&self) -> Result<Vec<(Option<FleetRolloutName>, Stop)>> {
+        let rows: Vec<StopRow> = sqlx::query_as(ALL).fetch_all(&self.pool).await?;
+        let one = |row: StopRow| {
+            let name = Some(row.fleet_rollout.clone()).filter(|name| !name.is_empty());
+            (name.map(Into::into), stopped(row))
+        };
+        Ok(rows.into_iter().map(one).collect())
+    }
+
+    /// Forgets idempotency keys older than `KEY_DAYS`. Answers how many.
+    ///
+    /// # Errors
+    /// `Unavailable` and what the database refuses.
+    pub async fn keys_prune(&self) -> Result<u64> {
+        let mut pruned = 0;
+        for statement in [PRUNE, PRUNE_REQUESTS] {
+            let done = sqlx::query(statement)
+                .bind(f64::from(KEY_DAYS))
+                .execute(&self.pool)
+                .await?;
+            pruned += done.rows_affected();
+        }
+        Ok(pruned)
     }
 
     async fn stop_once(&self, new: &NewStop) -> Result<String> {
@@ -217,12 +255,16 @@ pub(crate) async fn of(tx: &mut PgConnection, name: &FleetRolloutName) -> Result
         .bind(name.as_str())
         .fetch_optional(tx)
         .await?;
-    Ok(row.map(|row| Stop {
+    Ok(row.map(stopped))
+}
+
+fn stopped(row: StopRow) -> Stop {
+    Stop {
         all: row.fleet_rollout.is_empty(),
         by: By {
             person: row.person.into(),
             reason: row.reason,
             at: from_db(row.since),
         },
-    }))
+    }
 }

@@ -306,9 +306,16 @@ fn promote(release: &Release, name: Option<&str>) -> Result<Verb, String> {
         None => release
             .waves
             .iter()
-            .find(|wave| baking(wave))
+            .find(|wave| baking(wave) || wave.phase == WavePhase::WaitingToPass)
             .ok_or_else(|| format!("no wave of release {} bakes now", release.id))?,
     };
+    if found.phase == WavePhase::WaitingToPass {
+        return Err(format!(
+            "the bake of wave {} of release {} is over, and persons have to agree that it passes, which a promotion does not \
+             replace; `groundswell approve {1} --wave {0} --comment TEXT`",
+            found.name, release.id
+        ));
+    }
     if release.phase != ReleasePhase::Progressing || !baking(found) {
         return Err(format!(
             "wave {} of release {} is {}, and does not bake",
