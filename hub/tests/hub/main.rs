@@ -13,6 +13,7 @@ mod approval;
 mod document;
 mod fixture;
 mod join;
+mod member;
 mod outage;
 mod program;
 mod renewal;

@@ -3,9 +3,9 @@
 
 use crate::action::MemberChange;
 use crate::member::{Departure, Gone};
-use crate::name::ClusterName;
+use crate::name::{ClusterName, Digest};
 use crate::observed::Observed;
-use crate::release::TargetState;
+use crate::release::{Target, TargetState};
 
 impl Observed {
     pub(super) fn member(&mut self, change: &MemberChange) {
@@ -71,6 +71,26 @@ impl Observed {
         });
         if let Some(wave) = reopened {
             self.reopen_wave(number, wave);
+        }
+        self.recount(number);
+    }
+
+    /// What is remembered of a release follows from its targets, also when one of them has begun from nothing.
+    fn recount(&mut self, number: u64) {
+        let Some(release) = self.release(number) else {
+            return;
+        };
+        let touched = release.targets.iter().any(Target::touched);
+        let bound = release
+            .targets
+            .iter()
+            .filter_map(|target| target.content.as_ref());
+        let mut digests: Vec<Digest> = bound.map(|content| content.digest.clone()).collect();
+        digests.sort();
+        digests.dedup();
+        for past in self.past.iter_mut().filter(|past| past.number == number) {
+            past.digests.clone_from(&digests);
+            past.touched = touched;
         }
     }
 }
