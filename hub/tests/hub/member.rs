@@ -7,7 +7,7 @@ use proto::v1::{
 };
 use tonic::Code;
 
-use crate::agent::{Agent, Request, join};
+use crate::agent::{Agent, Request, Stream, join};
 use crate::fixture::{World, document, eventually};
 
 fn change(cluster: &str, change: Change) -> ChangeMemberRequest {
@@ -267,6 +267,18 @@ async fn one_that_left_is_no_member_and_may_join_again_as_another() {
     assert_eq!(shown.clusters.len(), 1);
 }
 
+/// Until its agent is told that it is let go, or governed.
+async fn told(stream: &mut Stream, let_go: bool) {
+    eventually("the agent is told", async || {
+        let set = stream.set().await;
+        stream.store(&set).await;
+        let entry = stream.entries.first()?;
+        let ended = matches!(entry.governance, Some(gate_entry::Governance::Ungovern(_)));
+        (ended == let_go).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn governance_ends_by_a_word_and_only_then_a_document_narrows_or_goes() {
     let world = World::start().await;
@@ -310,19 +322,7 @@ async fn governance_ends_by_a_word_and_only_then_a_document_narrows_or_goes() {
     );
     let again = admin.ungovern(word).await.unwrap().into_inner();
     assert_eq!(again, answer, "asked again by the same key");
-    let let_go = |entry: &proto::v1::GateEntry| {
-        matches!(entry.governance, Some(gate_entry::Governance::Ungovern(_)))
-    };
-    eventually("its agent is told", async || {
-        let set = stream.set().await;
-        stream.store(&set).await;
-        stream
-            .entries
-            .first()
-            .filter(|entry| let_go(entry))
-            .map(|_| ())
-    })
-    .await;
+    told(&mut stream, true).await;
     assert!(world.apply(&narrow).await.problems.is_empty());
     assert!(world.apply(&wide).await.problems.is_empty());
     // Selecting it again is no word: it stays let go.
@@ -334,6 +334,21 @@ async fn governance_ends_by_a_word_and_only_then_a_document_narrows_or_goes() {
             .count(),
         1
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_let_go_is_governed_again_by_a_word_or_by_a_new_document() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "eu-1", &[("tier", "prod")]).await;
+    let wide = document("checkout", "checkout", "prod", "name: all");
+    world.apply(&wide).await;
+    let (mut stream, _) = agent.open(&world).await;
+    let mut admin = world.admin().await;
+    admin
+        .ungovern(ungovern("eu-1", Mode::KeepServing, ""))
+        .await
+        .unwrap();
+    told(&mut stream, true).await;
     let answer = admin
         .ungovern(ungovern("eu-1", Mode::Govern, ""))
         .await
@@ -343,16 +358,7 @@ async fn governance_ends_by_a_word_and_only_then_a_document_narrows_or_goes() {
         answer.message.contains("governs again in eu-1"),
         "{answer:?}"
     );
-    eventually("it is governed again", async || {
-        let set = stream.set().await;
-        stream.store(&set).await;
-        stream
-            .entries
-            .first()
-            .filter(|entry| !let_go(entry))
-            .map(|_| ())
-    })
-    .await;
+    told(&mut stream, false).await;
     admin
         .ungovern(ungovern("", Mode::ReleaseHeld, ""))
         .await
@@ -377,16 +383,7 @@ async fn governance_ends_by_a_word_and_only_then_a_document_narrows_or_goes() {
     assert_eq!(gone.code(), Code::NotFound);
     // Whoever applies it again means its clusters.
     assert!(world.apply(&wide).await.problems.is_empty());
-    eventually("it is governed once more", async || {
-        let set = stream.set().await;
-        stream.store(&set).await;
-        stream
-            .entries
-            .first()
-            .filter(|entry| !let_go(entry))
-            .map(|_| ())
-    })
-    .await;
+    told(&mut stream, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -103,7 +103,11 @@ pub(super) fn budget(reader: &mut Reader, node: &Node<'_>) -> Option<Amount> {
     max_failed
 }
 
-pub(super) fn membership(reader: &mut Reader, node: &Node<'_>) -> Option<Membership> {
+pub(super) fn membership(
+    reader: &mut Reader,
+    node: &Node<'_>,
+    deadline: Seconds,
+) -> Option<Membership> {
     let mut fields = reader.fields(node)?;
     let mut membership = Membership::default();
     if let Some(node) = fields.take("missing")
@@ -138,6 +142,17 @@ pub(super) fn membership(reader: &mut Reader, node: &Node<'_>) -> Option<Members
             membership.unreachable = reader.choice(&node, &choices)?;
         }
         reader.finish(fields);
+        let waits = membership.unreachable == Unreachable::Wait;
+        let after = after.filter(|_| !waits && membership.unreachable_after > deadline);
+        // A policy that can never come into force is a typing error.
+        if let Some(node) = after {
+            let message = format!(
+                "a target fails after {deadline} (progressDeadline), so nothing is ever unreachable for {}; write less, or a \
+                 longer progressDeadline",
+                membership.unreachable_after
+            );
+            reader.at(&node, message);
+        }
     }
     Some(membership)
 }
@@ -178,27 +193,4 @@ fn presence(reader: &mut Reader, fields: &mut Fields<'_>, membership: &mut Membe
         restored: of(reader, fields, "restored", &restored).unwrap_or(old.restored),
         ..old
     };
-}
-
-/// A policy that can never come into force is a typing error.
-pub(super) fn beside_deadline(
-    reader: &mut Reader,
-    node: Option<&Node<'_>>,
-    membership: &Membership,
-    deadline: Seconds,
-) {
-    let after = membership.unreachable_after;
-    let Some(node) = node.filter(|_| membership.unreachable != Unreachable::Wait) else {
-        return;
-    };
-    if after > deadline {
-        let message = format!(
-            "a target fails after {deadline} (progressDeadline), so nothing is ever unreachable for {after}; write less, or a longer progressDeadline"
-        );
-        reader.problem(
-            &format!("{}.unreachable.after", node.path),
-            node.tree.line,
-            message,
-        );
-    }
 }

@@ -205,12 +205,10 @@ fn spec_of(reader: &mut Reader, node: &Node<'_>) -> Option<FleetRollout> {
         .take("progressDeadline")
         .and_then(|node| check::longer_than_nothing(reader, &node))
         .unwrap_or_else(super::default_progress_deadline);
-    let node = fields.take("membership");
-    let membership = node
-        .as_ref()
-        .and_then(|node| membership::membership(reader, node))
+    let membership = fields
+        .take("membership")
+        .and_then(|node| membership::membership(reader, &node, progress_deadline))
         .unwrap_or_default();
-    membership::beside_deadline(reader, node.as_ref(), &membership, progress_deadline);
     let on_hub_loss = fields
         .take("onHubLoss")
         .and_then(|node| policy::on_hub_loss(reader, &node))

@@ -183,25 +183,7 @@ fn judge(
             return removed(membership.missing);
         }
         if let Some(content) = &target.content {
-            let recovering = recovering(state, release, rollout, content, cluster);
-            return bound(rollout, content)
-                .filter(|_| !recovering)
-                .or_else(|| {
-                    barred(
-                        state,
-                        release,
-                        content,
-                        turn && !bug.is(Planted::BarIgnored),
-                    )
-                })
-                .or_else(|| {
-                    turn.then(|| unreachable(state, release, target, cluster))
-                        .flatten()
-                })
-                .or_else(|| {
-                    turn.then(|| hindrance::of(state, release, target, cluster, recovering, bug))
-                        .flatten()
-                });
+            return judge_bound(state, release, (target, content), cluster, turn, bug);
         }
         if let Some(spec) = &rollout.spec
             && carries(release, spec)
@@ -243,6 +225,28 @@ fn judge(
         return standing(TargetState::WaitingForContent, "", json!({"rollout": null}));
     };
     without_content(state, release, cluster, rollout)
+}
+
+/// Its content is bound.
+fn judge_bound(
+    state: &Observed,
+    release: &Release,
+    (target, content): (&Target, &Content),
+    cluster: &Cluster,
+    turn: bool,
+    bug: Bug,
+) -> Option<Standing> {
+    let rollout = cluster.rollout.as_ref()?;
+    let recovering = recovering(state, release, rollout, content, cluster);
+    let bars = turn && !bug.is(Planted::BarIgnored);
+    let waits = || {
+        unreachable(state, release, target, cluster)
+            .or_else(|| hindrance::of(state, release, target, cluster, recovering, bug))
+    };
+    bound(rollout, content)
+        .filter(|_| !recovering)
+        .or_else(|| barred(state, release, content, bars))
+        .or_else(|| turn.then(waits).flatten())
 }
 
 /// Out of a backup, and Git's content is not there again yet: what its spec says is of the day of the backup, and no word of

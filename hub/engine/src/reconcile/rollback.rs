@@ -263,6 +263,27 @@ pub(crate) fn served_elsewhere(
         && served != own
 }
 
+/// Why a cluster that was touched needs no permit to go back.
+fn nothing_to_do(
+    release: &Release,
+    target: &Target,
+    cluster: Option<&Cluster>,
+) -> Option<(TargetState, String)> {
+    let rollout = cluster.and_then(|cluster| cluster.rollout.as_ref());
+    if rollout.is_some_and(|rollout| rollout.removed) {
+        return Some((TargetState::Removed, "the Rollout is not there".to_owned()));
+    }
+    if let Some(gone) = cluster.and_then(|cluster| cluster.gone.as_ref()) {
+        return Some((TargetState::Removed, gone.sentence()));
+    }
+    if let Some(at) = cluster.and_then(|cluster| replaced_since(target, cluster)) {
+        return Some((TargetState::Skipped, replaced_sentence(at)));
+    }
+    let elsewhere = served_elsewhere(release, target, cluster);
+    let message = "serves other content than this release's";
+    elsewhere.then(|| (TargetState::Skipped, message.to_owned()))
+}
+
 /// True: it got a permit.
 fn one(planner: &mut Planner, release: &Release, target: &Target) -> bool {
     let number = release.id.number;
@@ -274,47 +295,8 @@ fn one(planner: &mut Planner, release: &Release, target: &Target) -> bool {
         "healthy": rollout.map(|rollout| &rollout.healthy),
         "state": target.state,
     });
-    if rollout.is_some_and(|rollout| rollout.removed) {
-        planner.set_target(
-            number,
-            &target.cluster,
-            TargetState::Removed,
-            "the Rollout is not there",
-            evidence,
-        );
-        return false;
-    }
-    if let Some(gone) = cluster.and_then(|cluster| cluster.gone.as_ref()) {
-        let message = gone.sentence();
-        planner.set_target(
-            number,
-            &target.cluster,
-            TargetState::Removed,
-            message,
-            evidence,
-        );
-        return false;
-    }
-    if let Some(at) = cluster.and_then(|cluster| replaced_since(target, cluster)) {
-        let message = replaced_sentence(at);
-        planner.set_target(
-            number,
-            &target.cluster,
-            TargetState::Skipped,
-            message,
-            evidence,
-        );
-        return false;
-    }
-    if served_elsewhere(release, target, cluster) {
-        let message = "serves other content than this release's";
-        planner.set_target(
-            number,
-            &target.cluster,
-            TargetState::Skipped,
-            message,
-            evidence,
-        );
+    if let Some((state, message)) = nothing_to_do(release, target, cluster) {
+        planner.set_target(number, &target.cluster, state, message, evidence);
         return false;
     }
     let Some(previous) = back_to(target, cluster) else {
