@@ -18,11 +18,16 @@ async fn push(shop: &Shop, version: &str) {
     shop.apply(&manifest).await.expect("applied");
 }
 
+/// Kinds and rights of an agent.
+async fn install(fleet: &Fleet, index: usize) -> AgentAccess {
+    let cluster = &fleet.bed.sandbox.clusters()[index];
+    let access = AgentAccess::install(&fleet.bed.run, cluster).await;
+    access.expect("rights")
+}
+
 /// The agent of a cluster joins the fleet.
-async fn join(fleet: &mut Fleet, index: usize) {
+async fn join(fleet: &mut Fleet, index: usize, access: AgentAccess) {
     let cluster = fleet.bed.sandbox.clusters()[index].clone();
-    let access = AgentAccess::install(&fleet.bed.run, &cluster).await;
-    let access = access.expect("rights");
     let label = format!("name={}", cluster.name());
     let token = ["cluster", "token", cluster.name(), "--label", &label];
     let token = fleet.admin.run(&token).await.expect("a token");
@@ -67,8 +72,10 @@ async fn up() -> Fleet {
 #[tokio::test]
 async fn a_cluster_leaves_and_another_joins_in_the_middle_of_a_release() {
     let mut fleet = up().await;
-    join(&mut fleet, 0).await;
-    join(&mut fleet, 1).await;
+    for index in 0..2 {
+        let access = install(&fleet, index).await;
+        join(&mut fleet, index, access).await;
+    }
     fleet.connected(2).await.expect("two of three");
     let mut intent = in_two_waves(NAME, NAME);
     let rest = intent["spec"]["waves"][1].as_object_mut().expect("a wave");
@@ -90,8 +97,9 @@ async fn a_cluster_leaves_and_another_joins_in_the_middle_of_a_release() {
     fleet.asks_for_approval(name).await.expect("in the middle");
 
     // Another one joins, with the new version in its manifests from the start.
+    let access = install(&fleet, 2).await;
     push(&shops[2], "v2").await;
-    join(&mut fleet, 2).await;
+    join(&mut fleet, 2, access).await;
     fleet.connected(3).await.expect("all three");
     let held = |release: &Value| state(release, "three") == "Held";
     let held = fleet.release_until(name, "takes it in", held).await;
