@@ -23,6 +23,11 @@ pub(crate) const SESSION_UPSERT: &str =
 pub(crate) const BIND: &str =
     "update clusters set kube_system_uid = $2, joined_at = now() where name = $1";
 pub(crate) const LABELS: &str = "select name, labels from clusters order by name";
+pub(crate) const UIDS: &str = "select name, coalesce(kube_system_uid, '') as kube_system_uid from clusters where name = any($1)";
+pub(crate) const MEMBERS: &str = "select c.name, c.labels, \
+     s.open and s.last_seen_at > now() - $1 * interval '1 second' as connected, s.last_seen_at, s.regressed, \
+     d.incarnation, d.version, s.stored_incarnation, s.stored_version from clusters c \
+     join cluster_sets d on d.cluster = c.name join cluster_sessions s on s.cluster = c.name order by c.name collate \"C\"";
 pub(crate) const LIST: &str = "select c.name, c.labels, c.kube_system_uid, c.note, \
      s.open and s.last_seen_at > now() - $1 * interval '1 second' as connected, \
      s.last_seen_at, s.agent_version, s.regressed, \
@@ -33,6 +38,18 @@ pub(crate) const LIST: &str = "select c.name, c.labels, c.kube_system_uid, c.not
 row! {
     /// A cluster's labels.
     LabelsRow { name: String, labels: Json<BTreeMap<String, String>> }
+}
+row! {
+    /// Whose kube-system namespace has which UID.
+    UidRow { name: String, kube_system_uid: Option<String> }
+}
+row! {
+    /// A cluster as decisions see it.
+    MemberRow {
+        name: String, labels: Json<BTreeMap<String, String>>, connected: Option<bool>,
+        last_seen_at: Option<OffsetDateTime>, regressed: bool, incarnation: i64, version: i64, stored_incarnation: i64,
+        stored_version: i64,
+    }
 }
 row! {
     /// A cluster with its set's number and its session.
@@ -104,6 +121,28 @@ pub(crate) async fn list(tx: &mut PgConnection) -> Result<Vec<ClusterRow>> {
         .fetch_all(tx)
         .await?;
     Ok(rows.into_iter().map(cluster).collect())
+}
+
+/// Every cluster by the bytes of its name, as decisions look it up.
+pub(crate) async fn members(tx: &mut PgConnection) -> Result<Vec<MemberRow>> {
+    Ok(sqlx::query_as(MEMBERS)
+        .bind(f64::from(crate::session::CONNECTED_SECONDS))
+        .fetch_all(tx)
+        .await?)
+}
+
+/// UIDs of kube-system; empty where nobody joined yet.
+pub(crate) async fn uids(
+    tx: &mut PgConnection,
+    clusters: &[ClusterName],
+) -> Result<BTreeMap<ClusterName, String>> {
+    if clusters.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let names: Vec<&str> = clusters.iter().map(ClusterName::as_str).collect();
+    let rows: Vec<UidRow> = sqlx::query_as(UIDS).bind(&names).fetch_all(tx).await?;
+    let uid = |row: UidRow| (row.name.into(), row.kube_system_uid.unwrap_or_default());
+    Ok(rows.into_iter().map(uid).collect())
 }
 
 /// A cluster by the name that its token was made for, with its labels.

@@ -1,6 +1,8 @@
 //! What can go wrong with the store. In: sqlx's errors. Out: the few kinds that callers treat differently. It must not hide
 //! a kind: unavailable is never "nothing there".
 
+use std::collections::BTreeSet;
+
 /// Why a call to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -158,5 +160,21 @@ pub(crate) fn one_row(
     match done.rows_affected() {
         1 => Ok(()),
         rows => Err(Error::Astray { what: what(), rows }),
+    }
+}
+
+/// The same for many rows: what was changed is exactly what was wanted.
+pub(crate) fn every_row<'a>(
+    wanted: impl Iterator<Item = &'a str>,
+    done: &[String],
+    what: impl Fn(&str) -> String,
+) -> Result<(), Error> {
+    let done: BTreeSet<&str> = done.iter().map(String::as_str).collect();
+    match wanted.into_iter().find(|one| !done.contains(one)) {
+        Some(one) => Err(Error::Astray {
+            what: what(one),
+            rows: 0,
+        }),
+        None => Ok(()),
     }
 }
