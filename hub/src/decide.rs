@@ -1,18 +1,19 @@
 //! The deciding loop. In: hints, time, this hub's epoch. Out: plans committed by the store, one transaction a FleetRollout.
 //! It must not choose anything: `hub_engine::reconcile` does, inside that transaction.
 
+mod due;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hub_engine::FleetRolloutName;
-use hub_store::{Error, PermitSigner, Store};
+use hub_store::{Decided, Error, PermitSigner, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::hints::Hints;
 use crate::leader::{Fenced, Leadership};
+use due::{Due, Settled};
 
-/// How often everything is looked at although nobody hinted: hints can be lost.
-const POLL: Duration = Duration::from_secs(1);
 /// Rounds without a pause for one FleetRollout before the others have their turn again.
 const ROUNDS: usize = 16;
 
@@ -42,14 +43,17 @@ impl std::fmt::Debug for Decider {
 /// Decides until it is told to stop. Postgres away: it says so once, and goes on by itself.
 pub async fn run(mut decider: Decider, stop: CancellationToken) {
     let mut away = false;
+    let mut due = Due::new(Instant::now());
     loop {
-        match decider.round().await {
+        match decider.round(&mut due).await {
             Ok(()) => {
                 if std::mem::take(&mut away) {
                     tracing::info!("the database answers again; deciding goes on");
                 }
             }
             Err(error) => {
+                // What was not decided is not settled, whatever was known before.
+                due = Due::new(Instant::now() + due::SWEEP_MIN);
                 if !std::mem::replace(&mut away, true) {
                     tracing::error!(%error, "nothing can be decided; streams are kept, permits are not renewed");
                 }
@@ -58,28 +62,36 @@ pub async fn run(mut decider: Decider, stop: CancellationToken) {
         tokio::select! {
             () = decider.hints.changed() => {}
             () = decider.leadership.changed() => {}
-            () = tokio::time::sleep(POLL) => {}
+            () = tokio::time::sleep(due.sleep(Instant::now())) => {}
             () = stop.cancelled() => return,
         }
     }
 }
 
 impl Decider {
-    /// Each FleetRollout until its plan has nothing more to do.
-    async fn round(&mut self) -> Result<(), Error> {
+    /// Each FleetRollout whose turn it is, until its plan has nothing more to do.
+    async fn round(&mut self, due: &mut Due) -> Result<(), Error> {
+        let begin = Instant::now();
         if self.leadership.epoch().is_none() {
+            *due = Due::new(begin + due::SWEEP_MIN);
             return Ok(());
         }
+        let news = self.hints.take();
+        let sweeps = due.sweeps(&news, begin);
         for name in self.store.fleet_rollout_names().await? {
-            if !self.settle(&name).await? {
+            if due.is(&name, &news, begin) && !self.settle(&name, due).await? {
                 return Ok(());
             }
+        }
+        if sweeps {
+            due.swept(begin.elapsed(), Instant::now());
         }
         Ok(())
     }
 
     /// False: this hub may not decide any more.
-    async fn settle(&self, name: &FleetRolloutName) -> Result<bool, Error> {
+    async fn settle(&self, name: &FleetRolloutName, due: &mut Due) -> Result<bool, Error> {
+        due.unsettle(name);
         for _ in 0..ROUNDS {
             let Some(epoch) = self.leadership.epoch() else {
                 return Ok(false);
@@ -90,7 +102,11 @@ impl Decider {
                         tracing::info!(fleet_rollout = %name, kind = decision.action.kind(), "{}", decision.action);
                     }
                 }
-                Ok(Some(_) | None) => return Ok(true),
+                Ok(Some(decided)) => {
+                    due.settle(name, settled(decided, Instant::now()));
+                    return Ok(true);
+                }
+                Ok(None) => return Ok(true),
                 Err(Error::Fenced { epoch }) => {
                     tracing::warn!(epoch, "fenced: another hub decides");
                     self.fenced.tell();
@@ -110,5 +126,18 @@ impl Decider {
             }
         }
         Ok(true)
+    }
+}
+
+/// The database's moment by this machine's monotonic clock.
+fn settled(decided: Decided, now: Instant) -> Settled {
+    let left = |wake: jiff::Timestamp| {
+        let left = wake.duration_since(decided.now);
+        now + Duration::try_from(left).unwrap_or_default()
+    };
+    Settled {
+        wake: decided.plan.wake.map(left),
+        rollout: decided.rollout,
+        after: decided.after,
     }
 }

@@ -127,8 +127,13 @@ impl Writer<'_> {
             Action::Govern { .. }
             | Action::SetWaiting { .. }
             | Action::GrantPermit { .. }
-            | Action::RevokePermit { .. } => {
-                self.write_gate(action);
+            | Action::RevokePermit { .. }
+            | Action::SettleChange { .. }
+            | Action::JoinTarget { .. }
+            | Action::BindContent { .. }
+            | Action::BindDelivery { .. }
+            | Action::SetTargetState { .. } => {
+                self.gather(action);
                 Ok(())
             }
             Action::RequestApproval {
@@ -140,24 +145,18 @@ impl Writer<'_> {
                 self.wave(*release, *wave, asked).await
             }
             Action::StartWave { release, wave } => {
-                let started = Some(self.observed.now);
-                let change = WaveChange {
-                    started,
-                    ..WaveChange::to(WavePhase::Running)
-                };
-                self.wave(*release, *wave, change).await
+                let mut running = WaveChange::to(WavePhase::Running);
+                running.started = Some(self.observed.now);
+                self.wave(*release, *wave, running).await
             }
             Action::StartBake {
                 release,
                 wave,
                 until,
             } => {
-                let bake_until = Some(*until);
-                let change = WaveChange {
-                    bake_until,
-                    ..WaveChange::to(WavePhase::Baking)
-                };
-                self.wave(*release, *wave, change).await
+                let mut baking = WaveChange::to(WavePhase::Baking);
+                baking.bake_until = Some(*until);
+                self.wave(*release, *wave, baking).await
             }
             Action::PassWave { release, wave } => {
                 self.end_wave(*release, *wave, WavePhase::Passed, "").await
@@ -180,24 +179,24 @@ impl Writer<'_> {
                 phase,
                 verdict,
             } => self.phase(*release, *phase, verdict).await,
-            Action::SettleChange { change, .. } => {
-                self.pending.settled.push(*change);
-                Ok(())
-            }
             Action::RefuseRequest { request, why } => {
                 request::settle(self.tx, *request, Settled::Refused(why)).await
-            }
-            Action::JoinTarget { .. }
-            | Action::BindContent { .. }
-            | Action::BindDelivery { .. }
-            | Action::SetTargetState { .. } => {
-                self.write_target(action);
-                Ok(())
             }
             Action::VoidApprovals { approvals, why, .. } => self.void(approvals, why).await,
             Action::Bar { release, digest } => self.bar(*release, digest).await,
             Action::Unbar { digest, .. } => self.unbar(digest).await,
             Action::Obey { .. } => self.obey(action).await,
+        }
+    }
+
+    /// What every cluster may have one of: written at the end, all at once.
+    fn gather(&mut self, action: &Action) {
+        if let Action::SettleChange { change, .. } = action {
+            self.pending.settled.push(*change);
+        } else if action.touches().is_some() {
+            self.write_gate(action);
+        } else {
+            self.write_target(action);
         }
     }
 

@@ -1,11 +1,16 @@
 //! The deciding transaction. In: an epoch, a FleetRollout's name, a signer. Out: the plan, committed whole or not at all.
 //! It must not write for an epoch that is over, nor anything that the plan does not say.
 
+use std::collections::BTreeSet;
+
 use hub_engine::release::Direction;
-use hub_engine::{ClusterName, Digest, Fence, FleetRolloutName, Observed, Plan, ReleaseId};
+use hub_engine::{
+    ClusterName, Digest, Fence, FleetRolloutName, Observed, Plan, ReleaseId, RolloutName,
+};
 use jiff::Timestamp;
 
 use crate::epoch::{self, Epoch};
+use crate::hint::{self, Hint};
 use crate::{Error, Result, Store, apply, fleet_rollout, observe, recovery};
 
 /// So often a transaction that met others is tried again at once.
@@ -46,6 +51,12 @@ pub struct Decided {
     pub plan: Plan,
     /// Clusters whose set changed.
     pub clusters: Vec<ClusterName>,
+    /// The database's time of the decision.
+    pub now: Timestamp,
+    /// What the FleetRollout governs.
+    pub rollout: RolloutName,
+    /// Which ones it comes after.
+    pub after: Vec<FleetRolloutName>,
 }
 
 impl Store {
@@ -102,10 +113,16 @@ impl Store {
             fleet_rollout::set_status(&mut tx, name, &plan.status, &plan.reasons).await?;
         }
         if !plan.actions.is_empty() {
-            crate::hint::notify(&mut tx).await?;
+            hint::notify_of(&mut tx, BTreeSet::from([Hint::Decided(name.clone())])).await?;
         }
         tx.commit().await?;
-        Ok(Some(Decided { plan, clusters }))
+        Ok(Some(Decided {
+            plan,
+            clusters,
+            now: observed.now,
+            rollout: observed.fleet_rollout.rollout,
+            after: observed.fleet_rollout.after,
+        }))
     }
 
     /// What `decide` would see now, in one snapshot; for people. None: there is no such FleetRollout.

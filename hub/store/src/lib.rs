@@ -39,7 +39,7 @@ pub use connection::{ROLE_BY_HAND, Store};
 pub use decide::{Decided, PermitSigner, UnsignedPermit};
 pub use epoch::Epoch;
 pub use error::Error;
-pub use hint::Hints;
+pub use hint::{Hint, Hints};
 
 /// What the store's functions answer.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::cluster::number;
+use crate::hint::{self, Hint};
 use crate::history::{self, Fact};
 use crate::{Result, Store, rollout};
 
@@ -117,7 +118,8 @@ impl Store {
             .bind(number(highest))
             .execute(&mut *tx)
             .await?;
-        crate::hint::notify(&mut tx).await?;
+        let about = |report: &Report| Hint::Rollout(report.rollout.clone());
+        hint::notify_of(&mut tx, reports.iter().map(about).collect()).await?;
         tx.commit().await?;
         Ok(Stored::UpTo(highest))
     }
