@@ -14,8 +14,9 @@ use crate::hints::Hints;
 use crate::leader::{Fenced, Leadership};
 use due::{Due, Settled};
 
-/// Rounds without a pause for one FleetRollout before the others have their turn again.
-const ROUNDS: usize = 16;
+/// A plan goes as far as the facts allow. Whatever it led to is looked at once more so much later, when nothing else makes
+/// it: in the midst of a big release something always does.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What the loop works with.
 #[derive(Clone)]
@@ -69,7 +70,7 @@ pub async fn run(mut decider: Decider, stop: CancellationToken) {
 }
 
 impl Decider {
-    /// Each FleetRollout whose turn it is, until its plan has nothing more to do.
+    /// Each FleetRollout whose turn it is, one plan each.
     async fn round(&mut self, due: &mut Due) -> Result<(), Error> {
         let begin = Instant::now();
         if self.leadership.epoch().is_none() {
@@ -92,40 +93,35 @@ impl Decider {
     /// False: this hub may not decide any more.
     async fn settle(&self, name: &FleetRolloutName, due: &mut Due) -> Result<bool, Error> {
         due.unsettle(name);
-        for _ in 0..ROUNDS {
-            let Some(epoch) = self.leadership.epoch() else {
-                return Ok(false);
-            };
-            match self.store.decide(epoch, name, self.signer.as_ref()).await {
-                Ok(Some(decided)) if !decided.plan.actions.is_empty() => {
-                    for decision in &decided.plan.actions {
-                        tracing::info!(fleet_rollout = %name, kind = decision.action.kind(), "{}", decision.action);
-                    }
+        let Some(epoch) = self.leadership.epoch() else {
+            return Ok(false);
+        };
+        match self.store.decide(epoch, name, self.signer.as_ref()).await {
+            Ok(Some(decided)) => {
+                for decision in &decided.plan.actions {
+                    tracing::info!(fleet_rollout = %name, kind = decision.action.kind(), "{}", decision.action);
                 }
-                Ok(Some(decided)) => {
-                    due.settle(name, settled(decided, Instant::now()));
-                    return Ok(true);
-                }
-                Ok(None) => return Ok(true),
-                Err(Error::Fenced { epoch }) => {
-                    tracing::warn!(epoch, "fenced: another hub decides");
-                    self.fenced.tell();
-                    return Ok(false);
-                }
-                // One FleetRollout's trouble must not keep the others waiting.
-                Err(
-                    error @ (Error::Busy { .. }
-                    | Error::Audit { .. }
-                    | Error::Corrupt { .. }
-                    | Error::Astray { .. }),
-                ) => {
-                    tracing::error!(fleet_rollout = %name, %error, "this FleetRollout was not decided");
-                    return Ok(true);
-                }
-                Err(error) => return Err(error),
+                due.settle(name, settled(decided, Instant::now()));
+                Ok(true)
             }
+            Ok(None) => Ok(true),
+            Err(Error::Fenced { epoch }) => {
+                tracing::warn!(epoch, "fenced: another hub decides");
+                self.fenced.tell();
+                Ok(false)
+            }
+            // One FleetRollout's trouble must not keep the others waiting.
+            Err(
+                error @ (Error::Busy { .. }
+                | Error::Audit { .. }
+                | Error::Corrupt { .. }
+                | Error::Astray { .. }),
+            ) => {
+                tracing::error!(fleet_rollout = %name, %error, "this FleetRollout was not decided");
+                Ok(true)
+            }
+            Err(error) => Err(error),
         }
-        Ok(true)
     }
 }
 
@@ -135,8 +131,9 @@ fn settled(decided: Decided, now: Instant) -> Settled {
         let left = wake.duration_since(decided.now);
         now + Duration::try_from(left).unwrap_or_default()
     };
+    let again = (!decided.plan.actions.is_empty()).then(|| now + LOOK_AGAIN);
     Settled {
-        wake: decided.plan.wake.map(left),
+        wake: decided.plan.wake.map(left).into_iter().chain(again).min(),
         rollout: decided.rollout,
         after: decided.after,
     }

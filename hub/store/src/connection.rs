@@ -13,8 +13,13 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 use crate::Result;
 
-/// Deciding, sessions and the API together; a hub has no use for more at once, and Postgres' default is 100 in all.
+/// Sessions and the API together; a hub has no use for more at once, and Postgres' default is 100 in all.
 const CONNECTIONS_MAX: u32 = 16;
+/// For deciding, its lease and the fences, so that neither ever waits behind the reports of a whole fleet.
+const DECIDING_MAX: u32 = 3;
+/// A connection that was not used for so long is asked first whether it is still there; asking each time costs a round trip
+/// in every transaction.
+const ASK_AFTER: Duration = Duration::from_secs(1);
 /// How long a call waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Each below the lease, so that a hung transaction ends before another hub may take over (faults.md section 5).
@@ -38,6 +43,8 @@ pub const ROLE_BY_HAND: &str =
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    /// Beside it: see `DECIDING_MAX`.
+    pub(crate) deciding: PgPool,
     options: PgConnectOptions,
     /// New connections take the role that cannot change the history.
     bound: Arc<AtomicBool>,
@@ -62,23 +69,9 @@ impl Store {
                 ),
             ]);
         let bound = Arc::new(AtomicBool::new(false));
-        let binds = Arc::clone(&bound);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(true)
-            .after_connect(move |connection, _| {
-                let binds = binds.load(Ordering::SeqCst);
-                Box::pin(async move {
-                    if binds {
-                        sqlx::query(ROLE_TAKE).execute(connection).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(options.clone());
         Ok(Self {
-            pool,
+            pool: pool(CONNECTIONS_MAX, &options, &bound),
+            deciding: pool(DECIDING_MAX, &options, &bound),
             options,
             bound,
             heard: Arc::default(),
@@ -133,7 +126,34 @@ impl Store {
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.deciding.close().await;
     }
+}
+
+fn pool(most: u32, options: &PgConnectOptions, bound: &Arc<AtomicBool>) -> PgPool {
+    let binds = Arc::clone(bound);
+    PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, usage| {
+            Box::pin(async move {
+                if usage.idle_for > ASK_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .after_connect(move |connection, _| {
+            let binds = binds.load(Ordering::SeqCst);
+            Box::pin(async move {
+                if binds {
+                    sqlx::query(ROLE_TAKE).execute(connection).await?;
+                }
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options.clone())
 }
 
 fn micros(time: OffsetDateTime) -> i64 {

@@ -2,6 +2,7 @@
 //! It must not write for an epoch that is over, nor anything that the plan does not say.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use hub_engine::release::Direction;
 use hub_engine::{
@@ -59,6 +60,29 @@ pub struct Decided {
     pub after: Vec<FleetRolloutName>,
 }
 
+/// Engine and audit, beside the threads that serve agents: with ten thousand clusters they take a while.
+async fn planned(observed: Observed) -> Result<(Observed, Plan)> {
+    let work = move || {
+        let plan = hub_engine::reconcile(&observed);
+        let violations = hub_engine::audit(&observed, &plan);
+        (observed, plan, violations)
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    let (observed, plan, violations) = done.map_err(|error| Error::Audit {
+        violations: format!("no plan came out: {error}"),
+    })?;
+    if violations.is_empty() {
+        return Ok((observed, plan));
+    }
+    let texts: Vec<_> = violations
+        .iter()
+        .map(|one| format!("{}: {}", one.rule, one.message))
+        .collect();
+    Err(Error::Audit {
+        violations: texts.join("; "),
+    })
+}
+
 impl Store {
     /// One round for one FleetRollout: guard, observe, reconcile, audit, write, commit; repeated a few times when other
     /// transactions are in the way. None: the FleetRollout is gone.
@@ -89,25 +113,18 @@ impl Store {
         name: &FleetRolloutName,
         signer: &dyn PermitSigner,
     ) -> Result<Option<Decided>> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.deciding.begin().await?;
         sqlx::query(REPEATABLE).execute(&mut *tx).await?;
         epoch::guard(&mut tx, epoch).await?;
         recovery::guard(self, &mut tx).await?;
         let Some(stored) = fleet_rollout::get(&mut tx, name, true).await? else {
             return Ok(None);
         };
+        let begin = Instant::now();
         let observed = observe::all(&mut tx, stored.fleet_rollout).await?;
-        let plan = hub_engine::reconcile(&observed);
-        let violations = hub_engine::audit(&observed, &plan);
-        if !violations.is_empty() {
-            let texts: Vec<_> = violations
-                .iter()
-                .map(|one| format!("{}: {}", one.rule, one.message))
-                .collect();
-            return Err(Error::Audit {
-                violations: texts.join("; "),
-            });
-        }
+        let seen = begin.elapsed();
+        let (observed, plan) = planned(observed).await?;
+        let thought = begin.elapsed();
         let clusters = apply::plan(&mut tx, epoch, &observed, &plan, signer).await?;
         if plan.status != stored.status || plan.reasons != stored.reasons {
             fleet_rollout::set_status(&mut tx, name, &plan.status, &plan.reasons).await?;
@@ -116,6 +133,10 @@ impl Store {
             hint::notify_of(&mut tx, BTreeSet::from([Hint::Decided(name.clone())])).await?;
         }
         tx.commit().await?;
+        tracing::debug!(
+            fleet_rollout = %name, clusters = observed.clusters.len(), actions = plan.actions.len(),
+            observed = ?seen, planned = ?(thought - seen), written = ?(begin.elapsed() - thought), "decided"
+        );
         Ok(Some(Decided {
             plan,
             clusters,

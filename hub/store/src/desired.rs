@@ -163,7 +163,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` and what the database refuses.
     pub async fn desired_fences(&self) -> Result<Vec<(ClusterName, Fence)>> {
-        let rows: Vec<FencesRow> = sqlx::query_as(FENCES).fetch_all(&self.pool).await?;
+        let rows: Vec<FencesRow> = sqlx::query_as(FENCES).fetch_all(&self.deciding).await?;
         Ok(rows
             .into_iter()
             .map(|row| (row.cluster.into(), fence(row.incarnation, row.version)))
