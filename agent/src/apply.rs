@@ -29,6 +29,7 @@ use crate::link::report::Reports;
 use crate::link::state;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
+use crate::spent::Spent;
 use crate::status_times::StatusTimes;
 use crate::workloads::Workloads;
 use crate::writer::{self, Writer};
@@ -102,6 +103,8 @@ pub struct Applier {
     pub status_times: Arc<StatusTimes>,
     /// Names that others have.
     pub claims: Arc<Claims>,
+    /// What ended permits leave behind.
+    pub spent: Arc<Spent>,
     /// What was said of Rollouts that cannot be decoded.
     pub undecodable: Undecodable,
 }

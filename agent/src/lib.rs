@@ -42,6 +42,7 @@ pub mod renewal;
 pub mod revision;
 pub mod run_owner;
 pub mod secrets;
+pub mod spent;
 pub mod start;
 pub mod status_patch;
 pub mod status_times;

@@ -29,7 +29,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 48] = [
+pub const RULES: [&str; 50] = [
     "held-makes-no-set",
     "refused-waits",
     "held-keeps-status",
@@ -37,6 +37,8 @@ pub const RULES: [&str; 48] = [
     "lease-ends-raising",
     "record-before-effect",
     "outcome-rises",
+    "spent-stays-spent",
+    "lease-is-not-lengthened",
     "served-is-complete",
     "enough-available",
     "not-too-many",

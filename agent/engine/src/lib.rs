@@ -104,6 +104,7 @@ fn decided(observed: &Observed, views: Vec<SetView>, bug: Bug) -> (Plan, Decisio
         spec: &spec,
         effective: effective.as_ref(),
         progress: progress.as_ref(),
+        bug,
     };
     let mut recorded = recorder.actions();
     tell(observed, &decision, &recorded, &mut plan);

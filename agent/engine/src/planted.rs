@@ -9,6 +9,10 @@ pub enum Planted {
     GateOpen,
     /// The lease is taken for endless.
     LeaseEndless,
+    /// A step lengthens the lease.
+    LeaseByStep,
+    /// What the member record remembers of a spent permit is not looked at.
+    SpentForgotten,
     /// The permitted step is not looked at.
     MaxStepIgnored,
     /// A latched abort is forgotten.
@@ -45,9 +49,11 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::GateOpen,
         Self::LeaseEndless,
+        Self::LeaseByStep,
+        Self::SpentForgotten,
         Self::MaxStepIgnored,
         Self::AbortForgotten,
         Self::AvailabilityIgnored,

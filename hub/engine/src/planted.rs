@@ -45,11 +45,13 @@ pub enum Planted {
     ScopeIgnored,
     /// A cluster that a person passed over catches up.
     SkipForgotten,
+    /// A permit stays in its set after its outcome.
+    SpentStays,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::UnknownCountsAsDone,
         Self::BakeIgnored,
         Self::ApprovalIgnored,
@@ -70,6 +72,7 @@ impl Planted {
         Self::StopIgnored,
         Self::ScopeIgnored,
         Self::SkipForgotten,
+        Self::SpentStays,
     ];
 }
 

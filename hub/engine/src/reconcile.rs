@@ -11,6 +11,7 @@ mod opening;
 mod planner;
 mod reasons;
 mod rollback;
+mod spent;
 mod turn;
 mod verbs;
 mod wake;
@@ -19,6 +20,7 @@ mod windows;
 
 pub(crate) use matching::carries;
 pub(crate) use opening::OVERTAKEN_MAX;
+pub(crate) use spent::ended;
 pub(crate) use waves::{counts_as_failed, over_release_budget};
 pub(crate) use windows::{missed_at, standing};
 
@@ -49,6 +51,7 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
     }
     start_the_waiting_one(&mut planner);
     catch_up::newest(&mut planner);
+    spent::permits(&mut planner);
     gates::terms(&mut planner);
     gates::waiting(&mut planner);
     planner.finish()

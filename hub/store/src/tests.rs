@@ -8,5 +8,6 @@ mod fixture;
 mod policies;
 mod recovery;
 mod rules;
+mod spent;
 mod statement;
 mod words;

@@ -18,6 +18,12 @@ pub enum Event {
         hub: usize,
         life: u64,
     },
+    /// A hub that was stopped by its machine goes on.
+    Thaw {
+        /// Which hub, in which of its lives.
+        hub: usize,
+        life: u64,
+    },
     /// A deciding transaction reaches its commit.
     Commit {
         /// Which hub, in which of its lives.

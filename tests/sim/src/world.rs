@@ -166,6 +166,7 @@ impl World {
     fn handle(&mut self, event: Event) {
         match event {
             Event::HubTick { hub, life } => self.hub_tick(hub, life),
+            Event::Thaw { hub, life } => self.thaw(hub, life),
             Event::Commit { hub, life, draft } => self.commit(hub, life, draft),
             Event::HubStart(hub) => self.hub_start(hub),
             Event::AgentStart(agent) => self.agent_start(agent),

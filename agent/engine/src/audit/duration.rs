@@ -23,7 +23,10 @@ fn wrong(
     after: &RolloutDuration,
 ) -> Option<&'static str> {
     let now = StatusTime::from(view.observed.now);
-    let same_update = before.rollout_started_at == after.rollout_started_at;
+    // Times are whole seconds: one update may end and the next begin within the same.
+    let begins = after.rollout_started_at == Some(now) && after.finished_at.is_none();
+    let again = begins && before.finished_at == Some(now);
+    let same_update = before.rollout_started_at == after.rollout_started_at && !again;
     if after.finished_at.is_some() != after.completion_status.is_some() {
         return Some("an end without a word for it, or a word without an end");
     }

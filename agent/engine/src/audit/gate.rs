@@ -2,7 +2,7 @@
 //!
 //! In: the view. Out: violations. It must not ask `gate::decide`.
 
-use agent_api::{ContentDigest, Enforcement, OutcomeResult};
+use agent_api::{ContentDigest, Enforcement, Outcome, OutcomeResult, StatusTime};
 
 use super::Violation;
 use super::view::{Move, View, breaks};
@@ -14,6 +14,8 @@ use crate::services;
 pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     record_first(view, found);
     record(view, found);
+    spent(view, found);
+    lease_record(view, found);
     if bound(view) {
         makes_nothing_held(view, found);
         experiments_of_held(view, found);
@@ -264,10 +266,11 @@ fn record(view: &View<'_>, found: &mut Vec<Violation>) {
     if old.is_some() && status.outcome.is_none() {
         breaks(found, "outcome-rises", "an outcome is forgotten");
     }
-    let fresh = status
-        .outcome
-        .as_ref()
-        .filter(|outcome| old != Some(outcome));
+    // What the member record remembers was judged when it was recorded first.
+    let known = |outcome: &&Outcome| {
+        old == Some(*outcome) || view.observed.gate.spent.as_ref() == Some(*outcome)
+    };
+    let fresh = status.outcome.as_ref().filter(|outcome| !known(outcome));
     let served = fresh
         .filter(|outcome| outcome.result == OutcomeResult::Served)
         .map(|outcome| &outcome.digest);
@@ -304,5 +307,49 @@ fn record(view: &View<'_>, found: &mut Vec<Violation>) {
                 "success is recorded before every pod is of that version and available",
             );
         }
+    }
+}
+
+/// G17: what the member record remembers as spent takes no effect again, and a rebuilt Gate is told.
+fn spent(view: &View<'_>, found: &mut Vec<Violation>) {
+    let (Some(status), Some(spent)) = (view.recorded(), &view.observed.gate.spent) else {
+        return;
+    };
+    let told = status.outcome.as_ref().map(|outcome| outcome.fence);
+    let before = view
+        .observed
+        .gate
+        .gate()
+        .and_then(|gate| gate.status.as_ref());
+    let old = before.and_then(|record| record.effective.as_ref());
+    let effective = status
+        .effective
+        .as_ref()
+        .filter(|new| new.fence <= spent.fence && old.is_none_or(|old| old.fence != new.fence));
+    if told.is_none_or(|told| told < spent.fence) || effective.is_some() {
+        let detail = format!("the permit with fence {} has ended", spent.fence);
+        breaks(found, "spent-stays-spent", detail);
+    }
+}
+
+/// G20: only a grant or a renewal lengthens a lease.
+fn lease_record(view: &View<'_>, found: &mut Vec<Violation>) {
+    let before = view
+        .observed
+        .gate
+        .gate()
+        .and_then(|gate| gate.status.as_ref());
+    let old = before.and_then(|record| record.lease.as_ref());
+    let new = view.recorded().and_then(|status| status.lease.as_ref());
+    let Some(new) = new.filter(|new| old != Some(*new)) else {
+        return;
+    };
+    let until = view.observed.gate.lease_until.map(StatusTime::from);
+    if until.is_none_or(|until| new.deadline > until) {
+        let detail = format!(
+            "{} is recorded, it ends {until:?}",
+            new.deadline.timestamp()
+        );
+        breaks(found, "lease-is-not-lengthened", detail);
     }
 }

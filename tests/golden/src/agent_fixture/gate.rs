@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use agent_api::{DeliveryDigest, FirstContact, Gate};
 use agent_engine::{GateObserved, GateRecord, Governance, HubContact, Kept, Observed, effective};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -25,6 +25,10 @@ pub(super) struct GatePart {
     never: bool,
     #[serde(default = "yes")]
     lease_live: bool,
+    /// Where the lease ends, if not one length from now.
+    lease_until: Option<Timestamp>,
+    /// What the member record remembers of the last permit.
+    spent: Option<Value>,
     #[serde(default = "yes")]
     first_contact_done: bool,
     #[serde(default)]
@@ -76,6 +80,14 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
         (None, Some(why)) => GateRecord::Undecodable(why),
         (None, None) => GateRecord::Missing,
     };
+    let length = match &record {
+        GateRecord::Present(gate) => gate.spec.permit.as_ref().map(|one| one.lease_seconds),
+        GateRecord::Missing | GateRecord::Undecodable(_) => None,
+    };
+    let length = SignedDuration::from_secs(length.unwrap_or(0).try_into().unwrap_or(0));
+    let until = part.lease_until.or(observed.now.checked_add(length).ok());
+    let spent = part.spent.map(serde_json::from_value).transpose();
+    let spent = spent.map_err(|error| Error::Part("gate.spent", error))?;
     Ok(GateObserved {
         governance: match part.governance.as_str() {
             "Free" => Governance::Free,
@@ -92,6 +104,8 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
             None => HubContact::Connected,
         },
         lease_live: part.lease_live,
+        lease_until: until.filter(|_| part.lease_live),
+        spent,
         first_contact_done: part.first_contact_done,
         first_contact: FirstContact::Hold,
         first_deploy_free: part.first_deploy_free,

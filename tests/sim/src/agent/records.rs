@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agent::gate_store::{ANNOTATION_REPORTED, member_status, reported};
+use agent::gate_store::{ANNOTATION_REPORTED, is_new, member_status, reported};
 use agent::lease_clock::Moment;
 use agent::link::report::Told;
 use agent::link::set::{Taken, Verdict};
@@ -45,7 +45,7 @@ impl Agent {
             Verdict::Take(taken) => taken,
         };
         for entry in &taken.entries {
-            self.store_gate(entry, taken.fence, moment);
+            self.store_gate(entry, taken.fence, taken.before, moment);
         }
         if cut == Cut::BeforeFence {
             self.die();
@@ -79,7 +79,13 @@ impl Agent {
         self.own_writes += 1;
     }
 
-    fn store_gate(&mut self, entry: &v1::GateEntry, set: agent_api::Fence, moment: Moment) -> bool {
+    fn store_gate(
+        &mut self,
+        entry: &v1::GateEntry,
+        set: agent_api::Fence,
+        stored: Option<agent_api::Fence>,
+        moment: Moment,
+    ) -> bool {
         let Ok(spec) = agent::wire::gate_spec(entry, set) else {
             return false;
         };
@@ -89,7 +95,7 @@ impl Agent {
         }) {
             return false;
         }
-        self.grant(&spec, before.as_ref(), moment);
+        self.grant(&spec, stored, moment);
         let fresh = Gate {
             metadata: ObjectMeta {
                 name: Some(gate_name(&entry.namespace, &entry.name)),
@@ -115,19 +121,17 @@ impl Agent {
         Some(BTreeMap::from([(ANNOTATION_REPORTED.to_owned(), text)]))
     }
 
-    fn grant(&mut self, spec: &GateSpec, before: Option<&GateSpec>, moment: Moment) {
+    fn grant(&mut self, spec: &GateSpec, before: Option<agent_api::Fence>, moment: Moment) {
         let key = self.key();
         let Some(process) = &mut self.process else {
             return;
         };
-        let known = before.and_then(|before| before.permit.as_ref());
-        match &spec.permit {
-            Some(permit) if Some(permit.fence) != known.map(|known| known.fence) => {
-                let length = Duration::from_secs(permit.lease_seconds);
-                process.leases.grant(&key, permit.fence, length, moment);
-            }
-            Some(_) => {}
-            None => process.leases.forget(&key),
+        let Some(permit) = &spec.permit else {
+            return process.leases.forget(&key);
+        };
+        if is_new(permit.fence, before) {
+            let length = Duration::from_secs(permit.lease_seconds);
+            process.leases.grant(&key, permit.fence, length, moment);
         }
     }
 
@@ -138,7 +142,7 @@ impl Agent {
         let fence = process.held.fence();
         let mut any = false;
         for entry in &entries {
-            any |= self.store_gate(entry, fence, moment);
+            any |= self.store_gate(entry, fence, Some(fence), moment);
         }
         any.then(|| self.has(ack::Result::Already))
     }

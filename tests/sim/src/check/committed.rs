@@ -3,7 +3,7 @@
 
 use agent_api::OutcomeResult;
 use hub_engine::release::{Direction, ReleasePhase, Target, TargetState, WavePhase};
-use hub_engine::{Action, ClusterName};
+use hub_engine::{Action, ClusterName, Observed};
 use jiff::Timestamp;
 
 use super::Word;
@@ -21,7 +21,7 @@ impl World {
             if !decision.evidence.is_object() {
                 return self.fail("S22", format!("no evidence: {}", decision.action));
             }
-            self.action_committed(&decision.action);
+            self.action_committed(&draft.observed, &decision.action);
         }
     }
 
@@ -29,7 +29,7 @@ impl World {
         clippy::wildcard_enum_match_arm,
         reason = "what is not named changes nothing that a cluster sees"
     )]
-    fn action_committed(&mut self, action: &Action) {
+    fn action_committed(&mut self, before: &Observed, action: &Action) {
         match action {
             Action::GrantPermit {
                 cluster,
@@ -52,7 +52,7 @@ impl World {
                 cluster,
                 state: TargetState::Succeeded | TargetState::RolledBack,
                 ..
-            } => self.really(*release, cluster),
+            } => self.really(before, *release, cluster),
             _ => {}
         }
     }
@@ -129,11 +129,10 @@ impl World {
         }
     }
 
-    /// S1, G18: a target has ended well only if its cluster says so of this permit.
-    fn really(&mut self, number: u64, cluster: &ClusterName) {
-        let target = self
-            .store
-            .tables
+    /// S1, G18: a target has ended well only if its cluster says so of this permit: the one it had before the plan, which
+    /// may give it another.
+    fn really(&mut self, before: &Observed, number: u64, cluster: &ClusterName) {
+        let target = before
             .release(number)
             .and_then(|release| release.target(cluster));
         let Some(target) = target.cloned() else {

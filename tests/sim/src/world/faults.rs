@@ -155,10 +155,7 @@ impl World {
                 }
             }
             9 => {
-                // Open: a Gate that is rebuilt has forgotten that its permit is spent, and starts it again.
-                let own = &self.agents[agent];
-                let permitted = own.gate().is_some_and(|gate| gate.spec.permit.is_some());
-                if !permitted && self.agents[agent].delete_gate() {
+                if self.agents[agent].delete_gate() {
                     let name = self.agents[agent].name.clone();
                     self.tell(format!("the Gate in {name} is deleted"));
                     self.changed(agent);
@@ -177,7 +174,10 @@ impl World {
 
     fn freeze(&mut self, hub: usize) {
         let until = self.now + self.some(2_000, 20_000);
+        let until = until.max(self.hubs[hub].frozen_until);
         self.hubs[hub].frozen_until = until;
+        let life = self.hubs[hub].life;
+        self.put(until - self.now, Event::Thaw { hub, life });
         self.tell(format!("hub {hub} is stopped until {until}"));
     }
 
@@ -220,6 +220,8 @@ impl World {
         self.store.up = true;
         for hub in 0..self.hubs.len() {
             self.hubs[hub].frozen_until = 0;
+            let life = self.hubs[hub].life;
+            self.thaw(hub, life);
             self.hub_start(hub);
         }
         for agent in 0..self.agents.len() {

@@ -177,12 +177,28 @@ impl World {
             return;
         }
         if let Some(left) = self.frozen(hub) {
-            let event = Event::Up {
-                connection,
-                message,
-            };
-            return self.put(left, event);
+            self.hubs[hub].kept.push_back((connection, message));
+            let life = link.hub_life;
+            return self.put(left, Event::Thaw { hub, life });
         }
+        self.thaw(hub, link.hub_life);
+        self.hear(link, connection, message);
+    }
+
+    /// What came while the hub was stopped is heard in its order.
+    pub(super) fn thaw(&mut self, hub: usize, life: u64) {
+        if self.hubs[hub].life != life || self.frozen(hub).is_some() {
+            return;
+        }
+        for (connection, message) in std::mem::take(&mut self.hubs[hub].kept) {
+            if let Some(link) = self.connections.get(&connection).copied() {
+                self.hear(link, connection, message);
+            }
+        }
+    }
+
+    fn hear(&mut self, link: Connection, connection: u64, message: Up) {
+        let hub = link.hub;
         if let Up::Hello(hello) = message {
             return self.hello(link, connection, &hello);
         }
