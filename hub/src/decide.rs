@@ -6,6 +6,7 @@ mod due;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::stream::{self, StreamExt as _};
 use hub_engine::FleetRolloutName;
 use hub_store::{Decided, Error, PermitSigner, Store};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,20 @@ use due::{Due, Settled};
 /// A plan goes as far as the facts allow. Whatever it led to is looked at once more so much later, when nothing else makes
 /// it: in the midst of a big release something always does.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// FleetRollouts decided at the same time: while one waits for the disk another is worked out. Those that meet in a cluster
+/// wait for each other there, and look again.
+const AT_ONCE: usize = 4;
+
+/// How a turn ended.
+enum Turn {
+    /// Nothing more is to be done before news or its wake-up.
+    Settled(Settled),
+    /// It was not decided, or is gone.
+    Again,
+    /// This hub may not decide any more.
+    Over,
+}
 
 /// What the loop works with.
 #[derive(Clone)]
@@ -79,9 +94,23 @@ impl Decider {
         }
         let news = self.hints.take();
         let sweeps = due.sweeps(&news, begin);
-        for name in self.store.fleet_rollout_names().await? {
-            if due.is(&name, &news, begin) && !self.settle(&name, due).await? {
-                return Ok(());
+        let names = self.store.fleet_rollout_names().await?;
+        let turn: Vec<_> = names
+            .into_iter()
+            .filter(|name| due.is(name, &news, begin))
+            .collect();
+        for name in &turn {
+            due.unsettle(name);
+        }
+        let decider = &*self;
+        let mut turns = stream::iter(turn)
+            .map(|name| async move { decider.settle(&name).await.map(|end| (name, end)) })
+            .buffer_unordered(AT_ONCE);
+        while let Some(end) = turns.next().await {
+            match end? {
+                (name, Turn::Settled(settled)) => due.settle(&name, settled),
+                (_, Turn::Again) => {}
+                (_, Turn::Over) => return Ok(()),
             }
         }
         if sweeps {
@@ -90,25 +119,22 @@ impl Decider {
         Ok(())
     }
 
-    /// False: this hub may not decide any more.
-    async fn settle(&self, name: &FleetRolloutName, due: &mut Due) -> Result<bool, Error> {
-        due.unsettle(name);
+    async fn settle(&self, name: &FleetRolloutName) -> Result<Turn, Error> {
         let Some(epoch) = self.leadership.epoch() else {
-            return Ok(false);
+            return Ok(Turn::Over);
         };
         match self.store.decide(epoch, name, self.signer.as_ref()).await {
             Ok(Some(decided)) => {
                 for decision in &decided.plan.actions {
                     tracing::info!(fleet_rollout = %name, kind = decision.action.kind(), "{}", decision.action);
                 }
-                due.settle(name, settled(decided, Instant::now()));
-                Ok(true)
+                Ok(Turn::Settled(settled(decided, Instant::now())))
             }
-            Ok(None) => Ok(true),
+            Ok(None) => Ok(Turn::Again),
             Err(Error::Fenced { epoch }) => {
                 tracing::warn!(epoch, "fenced: another hub decides");
                 self.fenced.tell();
-                Ok(false)
+                Ok(Turn::Over)
             }
             // One FleetRollout's trouble must not keep the others waiting.
             Err(
@@ -118,7 +144,7 @@ impl Decider {
                 | Error::Astray { .. }),
             ) => {
                 tracing::error!(fleet_rollout = %name, %error, "this FleetRollout was not decided");
-                Ok(true)
+                Ok(Turn::Again)
             }
             Err(error) => Err(error),
         }

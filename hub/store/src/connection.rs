@@ -16,7 +16,7 @@ use crate::Result;
 /// Sessions and the API together; a hub has no use for more at once, and Postgres' default is 100 in all.
 const CONNECTIONS_MAX: u32 = 16;
 /// For deciding, its lease and the fences, so that neither ever waits behind the reports of a whole fleet.
-const DECIDING_MAX: u32 = 3;
+const DECIDING_MAX: u32 = 6;
 /// A connection that was not used for so long is asked first whether it is still there; asking each time costs a round trip
 /// in every transaction.
 const ASK_AFTER: Duration = Duration::from_secs(1);

@@ -14,6 +14,9 @@ use crate::epoch::{self, Epoch};
 use crate::hint::{self, Hint};
 use crate::{Error, Result, Store, apply, fleet_rollout, observe, recovery};
 
+/// Of more reasons than these only the first are stored; whoever asks for all has them worked out. Writing ten thousand anew
+/// would be most of a decision's work.
+pub(crate) const REASONS_STORED: usize = 200;
 /// So often a transaction that met others is tried again at once.
 const TRIES: usize = 5;
 
@@ -126,8 +129,9 @@ impl Store {
         let (observed, plan) = planned(observed).await?;
         let thought = begin.elapsed();
         let clusters = apply::plan(&mut tx, epoch, &observed, &plan, signer).await?;
-        if plan.status != stored.status || plan.reasons != stored.reasons {
-            fleet_rollout::set_status(&mut tx, name, &plan.status, &plan.reasons).await?;
+        let reasons = plan.reasons.get(..REASONS_STORED).unwrap_or(&plan.reasons);
+        if plan.status != stored.status || reasons != stored.reasons {
+            fleet_rollout::set_status(&mut tx, name, &plan.status, reasons).await?;
         }
         if !plan.actions.is_empty() {
             hint::notify_of(&mut tx, BTreeSet::from([Hint::Decided(name.clone())])).await?;

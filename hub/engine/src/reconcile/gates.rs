@@ -40,48 +40,50 @@ pub(super) fn before_permit(planner: &mut Planner, name: &ClusterName) {
 
 /// The lasting part, wherever it differs from what is written.
 pub(super) fn terms(planner: &mut Planner) {
-    let wanted = wanted(&planner.state);
-    for cluster in planner.state.clusters.clone() {
-        let conflict = planner.state.conflicts.contains_key(&cluster.name);
+    let state = &planner.state;
+    let (wanted, releases) = (wanted(state), state.newest_number());
+    let differs = |cluster: &Cluster| {
+        let gate = cluster.gate.as_ref();
+        gate.is_none_or(|gate| gate.terms != wanted)
+    };
+    let mut acts = Vec::new();
+    for cluster in &state.clusters {
         if !cluster.selected {
-            stop_the_left(planner, &cluster, wanted.stopped.clone());
-        }
-        if !cluster.selected
-            || conflict
-            || cluster
-                .gate
-                .as_ref()
-                .is_some_and(|gate| gate.terms == wanted)
-        {
-            continue;
-        }
-        let evidence = json!({"labels": cluster.labels, "releases": planner.state.newest_number()});
-        planner.act(
-            Action::Govern {
-                cluster: cluster.name,
+            acts.extend(stop_the_left(cluster, wanted.stopped.as_ref()));
+        } else if !state.conflicts.contains_key(&cluster.name) && differs(cluster) {
+            let action = Action::Govern {
+                cluster: cluster.name.clone(),
                 terms: wanted.clone(),
-            },
-            evidence,
-        );
+            };
+            acts.push((
+                action,
+                json!({"labels": cluster.labels, "releases": releases}),
+            ));
+        }
+    }
+    for (action, evidence) in acts {
+        planner.act(action, evidence);
     }
 }
 
 /// A cluster that is no longer selected stays governed, so it is stopped, too (gate.md G9, G30).
-fn stop_the_left(planner: &mut Planner, cluster: &Cluster, stopped: Option<String>) {
-    let Some(gate) = cluster.gate.as_ref() else {
-        return;
-    };
-    if gate.terms.stopped != stopped {
-        let terms = Terms {
-            stopped,
-            ..gate.terms.clone()
-        };
-        let action = Action::Govern {
-            cluster: cluster.name.clone(),
-            terms,
-        };
-        planner.act(action, json!({"selected": false}));
+fn stop_the_left(
+    cluster: &Cluster,
+    stopped: Option<&String>,
+) -> Option<(Action, serde_json::Value)> {
+    let gate = cluster.gate.as_ref()?;
+    if gate.terms.stopped.as_ref() == stopped {
+        return None;
     }
+    let terms = Terms {
+        stopped: stopped.cloned(),
+        ..gate.terms.clone()
+    };
+    let action = Action::Govern {
+        cluster: cluster.name.clone(),
+        terms,
+    };
+    Some((action, json!({"selected": false})))
 }
 
 fn sorted(digests: &[Digest]) -> Vec<Digest> {
@@ -92,9 +94,10 @@ fn sorted(digests: &[Digest]) -> Vec<Digest> {
 
 /// The sentence, wherever it differs from what is written.
 pub(super) fn waiting(planner: &mut Planner) {
-    for cluster in planner.state.clusters.clone() {
+    let mut acts = Vec::new();
+    for cluster in &planner.state.clusters {
         let Some(gate) = &cluster.gate else { continue };
-        let mut wanted = sentence(&planner.state, &cluster);
+        let mut wanted = sentence(&planner.state, cluster);
         if let (Some(waiting), true) = (&mut wanted, planner.bug.is(Planted::SentenceNeverSettles))
         {
             waiting
@@ -106,15 +109,15 @@ pub(super) fn waiting(planner: &mut Planner) {
                 .rollout
                 .as_ref()
                 .and_then(|rollout| rollout.held.as_ref());
-            let evidence = json!({"held": held});
-            planner.act(
-                Action::SetWaiting {
-                    cluster: cluster.name,
-                    waiting: wanted,
-                },
-                evidence,
-            );
+            let action = Action::SetWaiting {
+                cluster: cluster.name.clone(),
+                waiting: wanted,
+            };
+            acts.push((action, json!({"held": held})));
         }
+    }
+    for (action, evidence) in acts {
+        planner.act(action, evidence);
     }
 }
 
