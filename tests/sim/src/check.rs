@@ -98,9 +98,16 @@ impl Ghost {
     }
 
     /// The cluster has forgotten what happened since.
-    pub(crate) fn cluster_put_back(&mut self, agent: usize, name: &ClusterName, at: Ms) {
+    pub(crate) fn cluster_put_back(
+        &mut self,
+        agent: usize,
+        name: &ClusterName,
+        at: Ms,
+        runs: BTreeSet<String>,
+    ) {
         self.fences.remove(&agent);
-        self.running.remove(&agent);
+        // What its API server has goes on.
+        self.running.insert(agent, runs);
         self.fresh.insert(agent);
         self.steps.retain(|(one, _), _| *one != agent);
         let all = std::mem::take(&mut self.outcomes);
@@ -175,6 +182,13 @@ fn carried(set: &ReplicaSet) -> Option<String> {
         .cloned()
 }
 
+/// Content that has pods, or is to have some.
+pub(crate) fn runs(own: &crate::agent::Agent) -> BTreeSet<String> {
+    let sets = own.cluster.observed.replica_sets.iter();
+    let wanted = sets.filter(|set| set.desired() > 0);
+    wanted.filter_map(carried).collect()
+}
+
 /// Whether the hub has said that a first deploy of this content needs nobody's word.
 fn free(own: &crate::agent::Agent, digest: &str) -> bool {
     let Some(gate) = own.gate() else { return false };
@@ -220,14 +234,7 @@ impl World {
     /// S2, S3, G14, G17: what starts has been allowed by a committed word whose fence is stored here.
     fn starts(&mut self, agent: usize) {
         let own = &self.agents[agent];
-        let wanted: BTreeSet<String> = own
-            .cluster
-            .observed
-            .replica_sets
-            .iter()
-            .filter(|set| set.desired() > 0)
-            .filter_map(carried)
-            .collect();
+        let wanted = runs(own);
         let running = self.ghost.running.insert(agent, wanted.clone());
         let served = self.ghost.served.get(&agent);
         let nothing_served = served.is_none_or(BTreeSet::is_empty);

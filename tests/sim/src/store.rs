@@ -306,9 +306,9 @@ impl Store {
 
     /// A stop, or its end: a transaction that decides at the same time has to begin anew.
     pub fn stop(&mut self, stop: Option<hub_engine::verb::Stop>, now: Ms) {
-        if stop.is_none() && self.tables.stopped.is_some() {
-            self.tables.went_on = Some(stamp(now));
-        }
+        // A new stop takes the row of the one before it, and with it when that was lifted.
+        let lifted = stop.is_none() && self.tables.stopped.is_some();
+        self.tables.went_on = lifted.then(|| stamp(now));
         self.tables.stopped = stop;
         self.commits += 1;
     }

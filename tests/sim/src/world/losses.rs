@@ -44,7 +44,8 @@ impl World {
         self.kill_agent(agent);
         self.tell(format!("{name} is put back from its copy of {at}"));
         self.agents[agent].put_back(*copy);
-        self.ghost.cluster_put_back(agent, &name, at);
+        let runs = crate::check::runs(&self.agents[agent]);
+        self.ghost.cluster_put_back(agent, &name, at, runs);
         let (version, revision) = self.git.clone();
         let after = self.some(1_000, 30_000);
         self.put(
