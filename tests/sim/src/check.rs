@@ -121,9 +121,21 @@ impl Ghost {
         }
     }
 
+    fn said_to(&mut self, name: &ClusterName) -> &mut Vec<Word> {
+        self.words.entry(name.clone()).or_default()
+    }
+
     /// What persons said since is lost, and so is what was permitted: the numbers of releases are given again.
-    pub(crate) fn put_back(&mut self, store: &Store) {
+    pub(crate) fn put_back(&mut self, store: &Store, agents: &[crate::agent::Agent]) {
         self.restored = true;
+        // What was lost before any agent stored it was never said: its number is given again.
+        for own in agents {
+            let stored = own.member.as_ref().map(|member| at(member.fence));
+            let desired = store.tables.cluster(&own.name).map(|row| row.desired);
+            let known = desired.map(|fence| (fence.incarnation, fence.version));
+            let words = self.said_to(&own.name);
+            words.retain(|word| Some(word.fence) <= known || Some(word.fence) <= stored);
+        }
         self.paused.clear();
         self.aborted.clear();
         self.touched.clear();

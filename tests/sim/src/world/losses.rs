@@ -26,7 +26,7 @@ impl World {
         };
         self.tell(format!("the database is put back from its copy of {at}"));
         self.store.put_back(*copy, self.now);
-        self.ghost.put_back(&self.store);
+        self.ghost.put_back(&self.store, &self.agents);
         for hub in 0..self.hubs.len() {
             self.hubs[hub].held = None;
             self.hubs[hub].deciding = false;
