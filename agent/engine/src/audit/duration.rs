@@ -23,9 +23,9 @@ fn wrong(
     after: &RolloutDuration,
 ) -> Option<&'static str> {
     let now = StatusTime::from(view.observed.now);
-    // Times are whole seconds: one update may end and the next begin within the same.
+    // Times are whole seconds, and clocks are set back: the next update may begin at the same time as the one before it.
     let begins = after.rollout_started_at == Some(now) && after.finished_at.is_none();
-    let again = begins && before.finished_at == Some(now);
+    let again = begins && before.finished_at.is_some();
     let same_update = before.rollout_started_at == after.rollout_started_at && !again;
     if after.finished_at.is_some() != after.completion_status.is_some() {
         return Some("an end without a word for it, or a word without an end");

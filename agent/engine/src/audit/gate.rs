@@ -59,7 +59,10 @@ pub(super) fn allowed(view: &View<'_>, digest: &ContentDigest) -> bool {
             && permit.content == *digest
             && facts
                 .consumed
-                .is_none_or(|consumed| consumed < permit.fence);
+                .is_none_or(|consumed| consumed < permit.fence)
+            && facts
+                .effective
+                .is_none_or(|effective| effective <= permit.fence);
         let back = matches!(permit.kind, PermitKind::Rollback { .. });
         let in_time = facts.lease_live && (permit.started || !permit.start_by_passed);
         // G2: a permit is for the steps and templates that it names, too.

@@ -163,6 +163,8 @@ pub struct Facts {
     pub permit: Option<PermitFacts>,
     /// The fence of the last permit that an outcome consumed.
     pub consumed: Option<Fence>,
+    /// The highest fence of a permit that took effect here.
+    pub effective: Option<Fence>,
     /// Digests that the hub bars.
     pub barred: BTreeSet<ContentDigest>,
     /// The digest that failed under the consumed permit.

@@ -49,6 +49,9 @@ pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView], bug: Bug)
         succeeded: succeeded(record, outcome),
         permit: gate.and_then(|gate| permit(observed, gate, bug)),
         consumed: outcome.map(|outcome| outcome.fence),
+        effective: record
+            .and_then(|record| record.effective.as_ref())
+            .map(|effective| effective.fence),
         barred: hub
             .map(|hub| hub.barred.iter().cloned().collect())
             .unwrap_or_default(),

@@ -33,6 +33,12 @@ pub(super) fn standing(facts: &Facts) -> Standing<'_> {
         }
         Some(_) | None => {}
     }
+    // A database that was put back from a copy names a permit again that a newer one had replaced here.
+    if let Some(newer) = facts.effective.filter(|newer| *newer > permit.fence) {
+        return Standing::Ignored(format!(
+            "a permit with the higher fence {newer} has taken effect since"
+        ));
+    }
     if let PermitKind::Rollback { .. } = permit.kind {
         return Standing::Rollback(permit, &permit.kind);
     }

@@ -51,6 +51,7 @@ fn base() -> Facts {
         succeeded: Some(content("A")),
         permit: None,
         consumed: None,
+        effective: None,
         barred: BTreeSet::new(),
         failed: None,
         kept: ["A", "B"]
@@ -121,6 +122,7 @@ fn facts(words: &str) -> Facts {
             "flight" => facts.in_flight = Some(flight(value)),
             "permit" => facts.permit = Some(permit(value)),
             "consumed" => facts.consumed = Some(fence(value)),
+            "effective" => facts.effective = Some(fence(value)),
             "barred" => facts.barred = set(value),
             "failed" => facts.failed = maybe(value),
             "kept" => {

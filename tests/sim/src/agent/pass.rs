@@ -70,6 +70,9 @@ impl Agent {
         if cache.own_writes != self.own_writes && !bugs.has(Planted::OwnWriteUnseen) {
             return Done::nothing(Passed::Behind);
         }
+        if self.gone {
+            return Done::nothing(Passed::Whole(None));
+        }
         let observed = self.view(&cache, moment, keys, bugs);
         let plan = reconcile_with(&observed, bugs.agent);
         let mut done = Done::nothing(Passed::Conflict);

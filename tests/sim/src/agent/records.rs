@@ -1,7 +1,7 @@
 //! The records that the hub's words become: Gate and FleetMember. In: sets. Out: records, answers. The fence is written last
 //! of all, and nothing acts on a permit above it (gate.md L1). It must not choose: `Held::judge` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use agent::gate_store::{ANNOTATION_REPORTED, is_new, member_status, reported};
@@ -14,14 +14,16 @@ use agent_api::{Gate, GateSpec, ObjectMeta};
 use agent_engine::GateRecord;
 use proto::v1::{self, ack};
 
-use super::Agent;
+use super::{Agent, Pending};
 use crate::planted::{Bugs, Planted};
 
-/// After which write of a set the process dies.
+/// After which write of a set the process dies, or pauses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// It does not.
     Never,
+    /// Time passes after the Gates, before the fence.
+    Pause,
     /// After the Gates, before the fence.
     BeforeFence,
     /// After the fence, before the answer.
@@ -29,10 +31,10 @@ pub enum Cut {
 }
 
 impl Agent {
-    /// Takes a set. None: the process died on the way.
+    /// Takes a set. None: the process died on the way, or the fence comes later.
     pub fn take(
         &mut self,
-        set: &v1::DesiredSet,
+        (connection, set): (u64, &v1::DesiredSet),
         moment: Moment,
         cut: Cut,
         bugs: Bugs,
@@ -47,6 +49,15 @@ impl Agent {
         for entry in &taken.entries {
             self.store_gate(entry, taken.fence, taken.before, moment);
         }
+        if cut == Cut::Pause {
+            let later = VecDeque::new();
+            self.pending = Some(Pending {
+                connection,
+                taken,
+                later,
+            });
+            return None;
+        }
         if cut == Cut::BeforeFence {
             self.die();
             return None;
@@ -57,6 +68,13 @@ impl Agent {
             return None;
         }
         Some(self.has(ack::Result::Stored))
+    }
+
+    /// The fence of a set whose Gates are written. The answer, and what came meanwhile.
+    pub fn finish(&mut self) -> Option<(v1::Ack, Pending)> {
+        let pending = self.pending.take()?;
+        self.store_member(&pending.taken);
+        Some((self.has(ack::Result::Stored), pending))
     }
 
     fn has(&self, result: ack::Result) -> v1::Ack {
@@ -159,6 +177,21 @@ impl Agent {
             self.gate_version += 1;
             self.own_writes += 1;
         }
+    }
+
+    /// The hub's history has come so far.
+    pub fn note_head(&mut self, (at, hash): (usize, u64)) {
+        if let Some(member) = &mut self.member {
+            member.audit_head = Some(format!("{at} {hash}"));
+        }
+    }
+
+    /// What it was handed of the history; a copy of the cluster has nothing.
+    #[must_use]
+    pub fn handed(&self, uid: &str) -> Option<(usize, u64)> {
+        let member = self.member.as_ref().filter(|_| uid == self.uid)?;
+        let (at, hash) = member.audit_head.as_ref()?.split_once(' ')?;
+        Some((at.parse().ok()?, hash.parse().ok()?))
     }
 
     /// The content that the hub was told of last.
