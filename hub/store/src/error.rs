@@ -110,6 +110,13 @@ impl From<sqlx::Error> for Error {
             }
             return Self::Database { message };
         }
+        // JSON of another version: the one who needs this row cannot go on, and everybody else can.
+        if let sqlx::Error::ColumnDecode { index, source } = &error {
+            return Self::Corrupt {
+                what: format!("a row's {}", index.trim_matches('"')),
+                message: source.to_string(),
+            };
+        }
         if is_ours(&error) {
             Self::Database { message }
         } else {
@@ -122,8 +129,7 @@ impl From<sqlx::Error> for Error {
 fn is_ours(error: &sqlx::Error) -> bool {
     matches!(
         error,
-        sqlx::Error::ColumnDecode { .. }
-            | sqlx::Error::ColumnNotFound(_)
+        sqlx::Error::ColumnNotFound(_)
             | sqlx::Error::TypeNotFound { .. }
             | sqlx::Error::Decode(_)
             | sqlx::Error::Encode(_)
