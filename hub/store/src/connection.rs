@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
+use crate::error::POOLED;
 use crate::{Error, Result};
 
 /// Deciding, sessions and the API together; a hub has no use for more at once, and Postgres' default is 100 in all.
@@ -105,16 +106,17 @@ impl Store {
     /// What a session sets has to hold for all of it: limits, the role, prepared statements, the lock under which it migrates.
     async fn whole_sessions(&self, owner: &mut PgConnection) -> Result<()> {
         let mut other = PgConnection::connect_with(&self.options).await?;
-        let one: Option<i32> = sqlx::query_scalar(PROCESS).fetch_one(&mut *owner).await?;
-        let two: Option<i32> = sqlx::query_scalar(PROCESS).fetch_one(&mut other).await?;
+        // Not prepared: a name that is there already is what is looked for.
+        let ask = || sqlx::query_scalar::<_, Option<i32>>(PROCESS).persistent(false);
+        let one = ask().fetch_one(&mut *owner).await?;
+        let two = ask().fetch_one(&mut other).await?;
         other.close().await?;
         if one != two {
             return Ok(());
         }
-        let message = "a pooler with transaction pooling is before the database, which a hub cannot use: connect to the \
-                       database itself, or set pool_mode = session"
-            .to_owned();
-        Err(Error::Refused { message })
+        Err(Error::Refused {
+            message: POOLED.to_owned(),
+        })
     }
 
     /// Whether the hub's connections may add to the history and not change it; else only the trigger guards it.
