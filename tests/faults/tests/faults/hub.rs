@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use hub_engine::release::{Release, ReleasePhase, TargetState};
+use hub_engine::release::{Release, ReleasePhase, TargetState, WavePhase};
 use nix::sys::signal::Signal;
+use proto::v1::ApproveRequest;
 use tests_faults::history::kinds;
 use tests_faults::world::{SOON, Setting, World};
 use tests_fleet::eventually;
@@ -163,6 +164,57 @@ async fn f01_a_hub_killed_before_each_commit_of_a_rollback() {
 #[tokio::test]
 async fn f01_a_hub_killed_after_each_commit_of_a_rollback() {
     back("f01-back-after", Moment::AfterReply).await;
+}
+
+async fn at_an_approval(test: &'static str, moment: Moment) {
+    let setting = Setting {
+        waves: vec![1],
+        wave_fields: vec![", approval: {before: {required: 1, groups: [groundswell-admins]}}"],
+        ..Setting::of(test)
+    };
+    let mut world = World::up(setting).await.expect("a world");
+    world.want(2);
+    let waits = |release: &Release| release.waves[0].phase == WavePhase::WaitingForApproval;
+    let release = world.until(1, "asks", SOON, waits).await.expect("asks");
+    let request = ApproveRequest {
+        release: "app#1".to_owned(),
+        plan_digest: release.plan_digest,
+        ..ApproveRequest::default()
+    };
+    let station = &mut world.hubs[0];
+    let point = KillPoint {
+        number: 1,
+        moment,
+        pid: station.hub.process().pid(),
+    };
+    station.commits.trigger().arm_at("WaveApproved", point);
+    let mut person = world.person(0).await.expect("a person");
+    let unheard = person.approve(request.clone()).await;
+    unheard.expect_err("its hub is gone");
+    let station = &mut world.hubs[0];
+    station.hub.process().killed(SOON).await.expect("killed");
+    station.commits.trigger().release();
+    station.again().await.expect("the next life");
+    // Whether it counted is in the database; a person asks again, and it counts once.
+    let mut person = world.person(0).await.expect("a person");
+    let again = person.approve(request).await;
+    if moment == Moment::BeforeForward {
+        again.expect("the first was never there");
+    }
+    world.ends(1, ReleasePhase::Succeeded).await.expect("L1");
+    let given = kinds(&world.store, "app#1").await;
+    assert_eq!(given.get("WaveApproved"), Some(&1));
+    world.check().await;
+}
+
+#[tokio::test]
+async fn f01_a_hub_killed_before_an_approval_is_stored() {
+    at_an_approval("f01-approval-before", Moment::BeforeForward).await;
+}
+
+#[tokio::test]
+async fn f01_a_hub_killed_after_an_approval_is_stored() {
+    at_an_approval("f01-approval-after", Moment::AfterReply).await;
 }
 
 #[tokio::test]

@@ -177,11 +177,7 @@ async fn f08_a_failover_that_lost_transactions_waits_for_a_person() {
     let run = RunDir::temporary("f08-standby").expect("a folder");
     let server = world.database.own_server();
     server.restore_as_standby(&run).await.expect("a standby");
-    // F13: nothing is decided on a standby.
     world.want(4);
-    let refused = "cannot execute";
-    let said = world.hubs[0].hub.process().said(refused, SOON).await;
-    said.expect("it cannot write");
     server_promoted(&mut world).await;
     held(&world, "restored").await;
     let permits = permits(&world);
@@ -321,6 +317,36 @@ async fn f11_a_database_that_refuses_to_write_stops_every_start() {
 
 fn renewals(world: &World) -> usize {
     world.agents.iter().map(Player::renewals).sum()
+}
+
+#[tokio::test]
+async fn f13_on_a_standby_people_are_answered_and_nothing_is_decided() {
+    let setting = Setting {
+        own_server: true,
+        ..Setting::of("f13")
+    };
+    let mut world = World::up(setting).await.expect("a world");
+    world.database.own_server().backup().await.expect("a copy");
+    let run = RunDir::temporary("f13-standby").expect("a folder");
+    let server = world.database.own_server();
+    server.restore_as_standby(&run).await.expect("a standby");
+    world.want(2);
+    let said = world.hubs[0].hub.process();
+    let said = said.said("in a read-only transaction", SOON).await;
+    said.expect("it cannot write");
+    eventually("people are answered", SOON, async || {
+        let mut person = world.person(0).await.map_err(|error| error.to_string())?;
+        let listed = person.list_clusters(ListClustersRequest {}).await;
+        let listed = listed.map_err(|status| status.to_string())?;
+        match listed.into_inner().clusters.len() {
+            3 => Ok(()),
+            count => Err(format!("{count} clusters")),
+        }
+    })
+    .await
+    .expect("S21");
+    assert!(world.release(1).await.is_none(), "S8");
+    assert_eq!(permits(&world), 0, "S8");
 }
 
 #[tokio::test]
