@@ -38,8 +38,7 @@ pub(crate) const OF_FLEET_ROLLOUT: &str = "select sequence, stream, position, at
 pub(crate) const HASH: &str = "select hash from history where sequence = $1";
 pub(crate) const HEADS: &str =
     "select stream, position, hash from history_heads where position > 0 order by stream";
-pub(crate) const ANCHORS: &str =
-    "select cluster, audit_head from cluster_sessions where audit_head <> '' order by cluster";
+pub(crate) const ANCHORS: &str = "select cluster, audit_head from cluster_sessions where audit_head not in ('', '-') order by cluster";
 pub(crate) const NEWEST: &str = "select sequence, hash from history order by sequence desc limit 1";
 
 row! {
