@@ -32,7 +32,7 @@ spec:
           templates:
           - templateName: linted-here
           - {templateName: linted-everywhere, clusterScope: true}
-          - templateName: linted-nowhere
+          - templateName: absent
 ---
 apiVersion: argoproj.io/v1alpha1
 kind: AnalysisTemplate
@@ -107,7 +107,7 @@ async fn what_a_real_cluster_lacks_is_said_until_it_is_there() {
     let (code, lines) = lint(&file, &kubeconfig);
     let expected = [
         "12: spec.strategy.canary.canaryService: names the Service linted/checkout-canary, which the cluster does not have: create it",
-        "19: spec.strategy.canary.steps[1].analysis.templates[2].templateName: names AnalysisTemplate/linted-nowhere, which neither the files nor the cluster has: create it",
+        "19: spec.strategy.canary.steps[1].analysis.templates[2].templateName: names AnalysisTemplate/absent, which neither the files nor the cluster has: create it",
         "29: spec.args[1].valueFrom.secretKeyRef.key: names the key \"later\", which the Secret linted/keys does not have: it has api",
         "2 documents checked: 3 errors",
     ];
@@ -117,7 +117,7 @@ async fn what_a_real_cluster_lacks_is_said_until_it_is_there() {
     );
 
     shop.service("checkout-canary").await.expect("a Service");
-    template(&shop, "AnalysisTemplate", "linted-nowhere").await;
+    template(&shop, "AnalysisTemplate", "absent").await;
     secret(&shop, json!({"api": CONTENT, "later": CONTENT})).await;
     let (code, lines) = lint(&file, &kubeconfig);
     assert_eq!((code, lines.len()), (Some(0), 1), "{lines:?}");

@@ -304,14 +304,19 @@ pub(super) fn steps_stand(facts: &Facts, digest: &ContentDigest) -> bool {
     (unknown || flight.permission == Permission::Fleet && !ended) && !for_spec
 }
 
-/// A permit for a content that counts.
+/// A permit for a content that counts; one back to what was never healthy here leads nowhere (G23).
 pub(super) fn live_permit<'a>(facts: &'a Facts, digest: &ContentDigest) -> Option<&'a PermitFacts> {
     let permit = facts.permit.as_ref()?;
     let spent = facts
         .consumed
         .is_some_and(|consumed| consumed >= permit.fence);
-    let barred = permit.kind == PermitKind::Forward && facts.barred.contains(digest);
-    let counts = permit.content == *digest && permit.distrust.is_none() && !spent && !barred;
+    let leads = match permit.kind {
+        PermitKind::Forward => !facts.barred.contains(digest),
+        PermitKind::Rollback { .. } => {
+            facts.healthy.contains(digest) && !facts.gone.contains(digest)
+        }
+    };
+    let counts = permit.content == *digest && permit.distrust.is_none() && !spent && leads;
     counts.then_some(permit)
 }
 
