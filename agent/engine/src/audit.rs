@@ -29,7 +29,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 50] = [
+pub const RULES: [&str; 51] = [
     "held-makes-no-set",
     "refused-waits",
     "held-keeps-status",
@@ -66,6 +66,7 @@ pub const RULES: [&str; 50] = [
     "workload-gives-way-to-ready-pods",
     "workload-generation-is-noted",
     "duration-adds-up",
+    "taken-back-grows-nothing",
     "active-has-pods",
     "active-keeps-pods",
     "stable-keeps-pods",

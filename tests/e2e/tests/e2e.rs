@@ -21,6 +21,7 @@ mod experiment;
 mod faults;
 mod fleet;
 mod kills;
+mod lint;
 mod plugin;
 mod pods;
 mod poison;

@@ -5,7 +5,7 @@
 use agent_api::{ContentDigest, Enforcement, Outcome, OutcomeResult, StatusTime};
 
 use super::Violation;
-use super::view::{Move, View, breaks};
+use super::view::{Move, View, breaks, live_permit};
 use crate::gate::facts::{Contact, FirstWord, OnHubLoss, Permission, PermitKind, Record};
 use crate::observed::Governance;
 use crate::plan::Action;
@@ -22,6 +22,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
         keeps_status(view, found);
         max_step(view, found);
         lease(view, found);
+        taken_back(view, found);
     }
 }
 
@@ -178,6 +179,31 @@ fn lease(view: &View<'_>, found: &mut Vec<Violation>) {
             let detail = format!("{name} brings up pods of what is on its way");
             breaks(found, "lease-ends-raising", detail);
         }
+    }
+}
+
+/// G2, G14: what is on its way by a permit that counts no more stays within the steps that it came by, whatever list Git has
+/// by now; where those are lost, at the pods that it has.
+fn taken_back(view: &View<'_>, found: &mut Vec<Violation>) {
+    let facts = &view.facts;
+    let flight = facts.in_flight.as_ref();
+    let flight = flight.filter(|flight| flight.permission == Permission::Fleet && !flight.aborted);
+    let (Some(flight), Some(canary)) = (flight, view.canary()) else {
+        return;
+    };
+    let ended = facts.succeeded.as_ref() == Some(&flight.digest);
+    let other = canary.digest != flight.digest || ended || view.stable().is_none();
+    if other || live_permit(facts, &flight.digest).is_some() {
+        return;
+    }
+    if view.observed.gate.kept.contains_key(&flight.digest) {
+        return bounded(view, flight.step, "taken-back-grows-nothing", found);
+    }
+    let set = view.sets.iter().find(|set| set.name == canary.name);
+    let same_replicas = set.is_some_and(|set| set.desired_annotation == Some(view.replicas()));
+    if canary.to > canary.from && same_replicas {
+        let detail = format!("{} grows to {} without steps", canary.name, canary.to);
+        breaks(found, "taken-back-grows-nothing", detail);
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) struct GatePart {
     stopped: Option<String>,
     #[serde(default)]
     kept: Vec<String>,
+    kept_steps: Option<Value>,
     #[serde(default)]
     missing_config: BTreeMap<String, Vec<String>>,
 }
@@ -51,7 +52,14 @@ fn yes() -> bool {
 
 pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateObserved, Error> {
     let content = effective::of_spec(observed);
-    // `v1:other` was kept with steps that are not the present ones.
+    let other_steps = |mut strategy: Value| {
+        let steps = strategy.pointer_mut("/canary/steps");
+        if let (Some(steps), Some(kept)) = (steps, &part.kept_steps) {
+            *steps = kept.clone();
+        }
+        strategy
+    };
+    // `v1:other` was kept with steps that are not the present ones, but those of `keptSteps`.
     let kept = |entry: &String| {
         let (version, other) = entry
             .split_once(':')
@@ -62,7 +70,10 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
         );
         let kept = Kept {
             template: template(version),
-            strategy: effective::strategy_value(&content.strategy),
+            strategy: match other {
+                Some(_) => other_steps(effective::strategy_value(&content.strategy)),
+                None => effective::strategy_value(&content.strategy),
+            },
             templates: content.templates.clone(),
             delivery,
         };

@@ -108,7 +108,7 @@ fn later() -> StatusTime {
 type Change = fn(&Observed, &mut Plan);
 
 /// Rule, case, what is changed.
-const BAD: [(&str, &str, Change); 71] = [
+const BAD: [(&str, &str, Change); 73] = [
     ("claims-by-selector", "at_rest", |observed, plan| {
         let set = observed.replica_sets.first().unwrap().metadata.clone();
         plan.actions.push(Action::ClaimReplicaSet {
@@ -196,6 +196,16 @@ const BAD: [(&str, &str, Change); 71] = [
     ("lease-ends-raising", "gate_hub_lost_hold", |_, plan| {
         scale(plan, "v2", 1, 3)
     }),
+    (
+        "taken-back-grows-nothing",
+        "gate_taken_back_edited",
+        |_, plan| scale(plan, "v2", 1, 4),
+    ),
+    (
+        "taken-back-grows-nothing",
+        "gate_taken_back_steps_lost",
+        |_, plan| scale(plan, "v2", 1, 2),
+    ),
     ("record-before-effect", "gate_permit_starts", |_, plan| {
         let at = plan
             .actions
