@@ -41,11 +41,15 @@ pub enum Planted {
     PauseIgnored,
     /// A stable version that is to keep all its pods is drained.
     StableNotKept,
+    /// A person's word to do without the fleet's counts again.
+    GlassTwice,
+    /// It counts for whatever Git wants.
+    GlassForAny,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::MaxStepIgnored,
@@ -64,6 +68,8 @@ impl Planted {
         Self::BackgroundIgnored,
         Self::PauseIgnored,
         Self::StableNotKept,
+        Self::GlassTwice,
+        Self::GlassForAny,
     ];
 }
 

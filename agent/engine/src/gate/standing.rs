@@ -33,6 +33,12 @@ pub(super) fn standing(facts: &Facts) -> Standing<'_> {
         }
         Some(_) | None => {}
     }
+    let glass = facts.glass.broken.as_ref();
+    if let (PermitKind::Rollback { .. }, Some(broken)) = (&permit.kind, glass)
+        && permit.fence <= broken.over
+    {
+        return Standing::Ignored("a person broke the glass over it".to_owned());
+    }
     if let PermitKind::Rollback { .. } = permit.kind {
         return Standing::Rollback(permit, &permit.kind);
     }

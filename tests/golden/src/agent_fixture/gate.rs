@@ -36,6 +36,8 @@ pub(super) struct GatePart {
     kept: Vec<String>,
     #[serde(default)]
     missing_config: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    break_glass_admitted: bool,
 }
 
 fn governed() -> String {
@@ -103,5 +105,6 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
             .into_iter()
             .map(|(version, names)| (digest(&version), names))
             .collect(),
+        break_glass_admitted: part.break_glass_admitted,
     })
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod experiments;
+mod people;
 
 use std::collections::BTreeSet;
 
@@ -473,6 +474,7 @@ const BAD_STATUS: [(&str, &str, Change); 3] = [
 fn every_bad_plan_is_named() {
     let mut seen = BTreeSet::new();
     let all = BAD.iter().chain(&BAD_STATUS).chain(&experiments::BAD);
+    let all = all.chain(&people::BAD);
     for (index, (rule, case, change)) in all.enumerate() {
         let (observed, mut plan) = good(case);
         change(&observed, &mut plan);
