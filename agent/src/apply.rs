@@ -303,6 +303,9 @@ impl Pass<'_> {
         {
             reports.verb(verb);
         }
+        for glass in state::broken_glass(self.observed, self.record.as_ref()) {
+            reports.broken_glass(&self.key, glass);
+        }
         let told = state::rollout_state(self.observed, status, self.record.as_ref(), reasons);
         self.report_change(told.spec.as_ref());
         reports.state(&self.key, told);

@@ -10,6 +10,7 @@ pub mod apply;
 pub mod args;
 pub mod asking;
 pub mod backoff;
+pub mod break_glass;
 pub mod cache;
 pub mod claims;
 pub mod config;

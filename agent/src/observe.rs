@@ -14,6 +14,7 @@ use agent_api::{
 };
 use agent_engine::analysis::conditions;
 use agent_engine::canary::experiment::stable_wanted;
+use agent_engine::gate::glass;
 use agent_engine::{
     GateObserved, GateRecord, Governance, Kept, Observed, Settings, StoredDigests, Templates,
     effective, pods, services,
@@ -23,6 +24,7 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::api::ListParams;
 
+use crate::break_glass;
 use crate::cache::Caches;
 use crate::claims::Claims;
 use crate::config;
@@ -63,6 +65,9 @@ pub enum Error {
         /// Why.
         source: Box<kube::Error>,
     },
+    /// Whether a break-glass was admitted is not known.
+    #[error(transparent)]
+    BreakGlass(#[from] crate::break_glass::Error),
     /// How the API server stored a template is not known.
     #[error(transparent)]
     Stored(#[from] crate::stored::Error),
@@ -287,6 +292,7 @@ impl Observer {
                 .and_then(serde_json::Value::as_str)
                 .map(str::to_owned),
             missing_config: self.missing_config(gate, key, &kept).await?,
+            break_glass_admitted: self.break_glass_admitted(observed, gate).await?,
             kept,
             record,
         })
@@ -383,6 +389,22 @@ impl Observer {
         let names = content.template.config_names();
         let missing = config::missing(&self.client, &key.namespace, names).await?;
         Ok(BTreeMap::from([(permit.digest.clone(), missing)]))
+    }
+}
+
+impl Observer {
+    /// Asked only for a word that is not recorded yet (G16).
+    async fn break_glass_admitted(
+        &self,
+        observed: &Observed,
+        gate: Option<&Gate>,
+    ) -> Result<bool, Error> {
+        let record = gate.and_then(|gate| gate.status.as_ref());
+        let annotations = observed.rollout.metadata.annotations.as_ref();
+        if !glass::is_fresh(annotations, record) {
+            return Ok(false);
+        }
+        Ok(break_glass::admitted(&self.client).await?)
     }
 }
 

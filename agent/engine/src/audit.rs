@@ -8,6 +8,7 @@ mod claims;
 mod duration;
 mod evictions;
 mod gate;
+mod glass;
 mod objects;
 mod pods;
 mod steps;
@@ -29,7 +30,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 51] = [
+pub const RULES: [&str; 53] = [
     "held-makes-no-set",
     "refused-waits",
     "held-keeps-status",
@@ -81,6 +82,8 @@ pub const RULES: [&str; 51] = [
     "background-is-heard",
     "claims-by-selector",
     "experiment-of-the-step",
+    "break-glass-once",
+    "stop-holds-the-step",
 ];
 
 /// Checks a plan against the invariants.
@@ -92,6 +95,7 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
     let view = View::of(observed, plan);
     let mut found = Vec::new();
     gate::check(&view, &mut found);
+    glass::check(&view, &mut found);
     pods::check(&view, &mut found);
     steps::check(&view, &mut found);
     traffic::check(&view, &mut found);

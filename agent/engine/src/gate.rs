@@ -5,6 +5,8 @@
 
 pub mod decision;
 pub mod facts;
+pub mod glass;
+mod glass_record;
 mod keep;
 pub mod observe;
 pub mod record;
@@ -17,16 +19,23 @@ mod tests;
 use agent_api::{ContentDigest, Enforcement};
 
 use crate::observed::Governance;
+use crate::planted::Bug;
 use crate::reason::short;
 use decision::{AbortCause, Content, Decision, GateOutcome, Mode, PermitUse};
 use facts::{
     Contact, Facts, FirstWord, InFlight, OnHubLoss, Permission, PermitFacts, PermitKind, Record,
 };
+use glass::GlassUse;
 use refuse::refuse;
 use standing::{Standing, needs_no_permit, standing, stands};
 
 /// Decides what may run. Total: there is a decision for every combination of facts.
 pub fn decide(facts: &Facts) -> Decision {
+    decide_with(facts, Bug::default())
+}
+
+/// [`decide`] with a bug; for tests.
+pub(crate) fn decide_with(facts: &Facts, bug: Bug) -> Decision {
     if cfg!(feature = "gate-off") {
         return open();
     }
@@ -43,8 +52,11 @@ pub fn decide(facts: &Facts) -> Decision {
             FirstWord::Hold => in_place(facts, "waiting for the first contact with the hub", true),
         },
         Governance::Governed => match facts.enforcement {
-            Enforcement::Observe => on_paper(facts),
-            Enforcement::Enforce => refuse(facts, stop::hold(facts, governed(facts))),
+            Enforcement::Observe => glass::spend(facts, on_paper(facts)),
+            Enforcement::Enforce => {
+                let bound = stop::hold(facts, governed(facts));
+                refuse(facts, glass::lift(facts, bound, bug))
+            }
         },
     }
 }
@@ -65,6 +77,7 @@ fn open() -> Decision {
         adopt: false,
         refuse_verb: None,
         outcome: None,
+        glass: GlassUse::Untouched,
     }
 }
 

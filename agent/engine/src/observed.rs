@@ -272,6 +272,8 @@ pub struct GateObserved {
     pub kept: BTreeMap<ContentDigest, Kept>,
     /// ConfigMaps and Secrets that kept content names and that are gone.
     pub missing_config: BTreeMap<ContentDigest, Vec<String>>,
+    /// The policy that lets only those with the right break the glass is in force (G16); asked only where somebody did.
+    pub break_glass_admitted: bool,
 }
 
 impl GateObserved {
@@ -293,6 +295,7 @@ impl GateObserved {
             stopped: None,
             kept: BTreeMap::new(),
             missing_config: BTreeMap::new(),
+            break_glass_admitted: false,
         }
     }
 

@@ -45,11 +45,15 @@ pub enum Planted {
     PauseIgnored,
     /// A stable version that is to keep all its pods is drained.
     StableNotKept,
+    /// A person's word to do without the fleet's counts again.
+    GlassTwice,
+    /// It counts for whatever Git wants.
+    GlassForAny,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::LeaseByStep,
@@ -70,6 +74,8 @@ impl Planted {
         Self::BackgroundIgnored,
         Self::PauseIgnored,
         Self::StableNotKept,
+        Self::GlassTwice,
+        Self::GlassForAny,
     ];
 }
 

@@ -78,6 +78,7 @@ impl Pass<'_> {
             | GateChange::Served(_)
             | GateChange::Kept
             | GateChange::LocalPermit
+            | GateChange::BreakGlass
             | GateChange::Observed => {}
         }
     }

@@ -4,6 +4,7 @@
 
 mod apply;
 pub mod approval;
+pub mod broken_glass;
 pub mod certificate;
 pub mod cluster;
 mod connection;

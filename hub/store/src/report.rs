@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use crate::broken_glass::{self, BrokenGlass};
 use crate::cluster::number;
 use crate::hint::{self, Hint};
 use crate::history::{self, Fact};
@@ -72,6 +73,8 @@ pub enum Body {
         /// The same when it is sent again; older agents send none.
         id: String,
     },
+    /// A person in the cluster did without the fleet's word (gate.md G16).
+    BrokenGlass(BrokenGlass),
     /// The object is gone.
     Removed,
 }
@@ -159,6 +162,7 @@ async fn store(
             rollout::amend(tx, key, |state| state.outcome = Some(outcome.clone())).await
         }
         Body::Verb { .. } => tell_verb(tx, cluster, report).await,
+        Body::BrokenGlass(glass) => broken_glass::tell(tx, cluster, &report.rollout, glass).await,
         Body::Removed => rollout::amend(tx, key, |state| state.removed = true).await,
     }
 }

@@ -4,6 +4,7 @@
 mod advance;
 mod applied;
 mod audit;
+mod broken_glass;
 mod fixture;
 mod policies;
 mod recovery;

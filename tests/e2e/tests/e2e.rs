@@ -12,6 +12,7 @@
 mod adoption;
 mod analysis;
 mod blue_green;
+mod break_glass;
 mod canary;
 mod commits;
 mod crds;

@@ -5,6 +5,7 @@
 
 mod begin;
 mod events;
+mod people;
 
 use agent_api::Phase;
 use agent_api::names::{LABEL_POD_HASH, condition};

@@ -5,6 +5,7 @@
 use agent_api::{ContentDigest, Enforcement, Outcome, OutcomeResult, StatusTime};
 
 use super::Violation;
+use super::glass;
 use super::view::{Move, View, breaks, live_permit};
 use crate::gate::facts::{Contact, FirstWord, OnHubLoss, Permission, PermitKind, Record};
 use crate::observed::Governance;
@@ -23,6 +24,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
         max_step(view, found);
         lease(view, found);
         taken_back(view, found);
+        stopped(view, found);
     }
 }
 
@@ -45,6 +47,7 @@ pub(super) fn allowed(view: &View<'_>, digest: &ContentDigest) -> bool {
             .as_ref()
             .is_some_and(|flight| flight.digest == *digest)
         || facts.succeeded.as_ref() == Some(digest);
+    let there = there || glass::lets(view, digest);
     if there || facts.governance != Governance::Governed || facts.record != Record::Present {
         return there;
     }
@@ -144,6 +147,9 @@ fn max_step(view: &View<'_>, found: &mut Vec<Violation>) {
     let (true, Some(max)) = (forward, permit.max_step) else {
         return;
     };
+    if glass::lets(view, &canary.digest) {
+        return;
+    }
     let reached = view
         .facts
         .in_flight
@@ -173,6 +179,7 @@ fn lease(view: &View<'_>, found: &mut Vec<Violation>) {
         && canary
         && view.facts.served.is_some()
         && view.facts.succeeded.as_ref() != Some(&flight.digest)
+        && !glass::lets(view, &flight.digest)
     {
         bounded(view, flight.step, "lease-ends-raising", found);
         for name in view.experiments_made() {
@@ -193,7 +200,8 @@ fn taken_back(view: &View<'_>, found: &mut Vec<Violation>) {
     };
     let ended = facts.succeeded.as_ref() == Some(&flight.digest);
     let other = canary.digest != flight.digest || ended || view.stable().is_none();
-    if other || live_permit(facts, &flight.digest).is_some() {
+    let lets = live_permit(facts, &flight.digest).is_some() || glass::lets(view, &flight.digest);
+    if other || lets {
         return;
     }
     if view.observed.gate.kept.contains_key(&flight.digest) {
@@ -204,6 +212,26 @@ fn taken_back(view: &View<'_>, found: &mut Vec<Violation>) {
     if canary.to > canary.from && same_replicas {
         let detail = format!("{} grows to {} without steps", canary.name, canary.to);
         breaks(found, "taken-back-grows-nothing", detail);
+    }
+}
+
+/// G30: while a person has stopped the fleet, what is on its way grows no further than its step, whoever let it start.
+fn stopped(view: &View<'_>, found: &mut Vec<Violation>) {
+    let facts = &view.facts;
+    let flight = facts.in_flight.as_ref().filter(|flight| !flight.aborted);
+    let (Some(flight), true) = (flight, facts.stopped.is_some()) else {
+        return;
+    };
+    let on_its_way = view
+        .canary()
+        .is_some_and(|canary| canary.digest == flight.digest);
+    let back = facts.permit.as_ref().is_some_and(|permit| {
+        matches!(permit.kind, PermitKind::Rollback { .. }) && permit.content == flight.digest
+    });
+    let governed = facts.governance == Governance::Governed && facts.record == Record::Present;
+    let exempt = back || glass::lets(view, &flight.digest) || facts.served.is_none();
+    if on_its_way && governed && !exempt {
+        bounded(view, flight.step, "stop-holds-the-step", found);
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::{ContentDigest, DeliveryDigest, Enforcement, Fence, RollbackPhase};
 
+use super::glass::Glass;
 use crate::observed::Governance;
 
 /// What the hub has said so far about what is governed (G8).
@@ -187,4 +188,6 @@ pub struct Facts {
     pub verb: Option<Verb>,
     /// The hub's words for what the target waits for.
     pub waits_for: Option<String>,
+    /// A person's word to do without the fleet's (G16).
+    pub glass: Glass,
 }

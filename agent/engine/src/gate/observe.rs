@@ -12,6 +12,7 @@ use super::facts::{
     Contact, Facts, FirstWord, InFlight, OnHubLoss, Permission, PermitFacts, PermitKind, Record,
     Verb,
 };
+use super::glass::{self, Glass};
 use super::record::recorded_step;
 use crate::bluegreen;
 use crate::effective::Effective;
@@ -87,6 +88,7 @@ pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView], bug: Bug)
         stopped: observed.gate.stopped.clone(),
         moved_on: hub.is_some_and(moved_on),
         waits_for: hub.and_then(waits_for),
+        glass: glass_of(observed, bug),
     }
 }
 
@@ -113,6 +115,19 @@ fn last_outcome(observed: &Observed, bug: Bug) -> Option<&Outcome> {
         .into_iter()
         .flatten()
         .max_by_key(|outcome| outcome.fence)
+}
+
+fn glass_of(observed: &Observed, bug: Bug) -> Glass {
+    // What cannot be recorded cannot count once.
+    let Some(gate) = observed.gate.gate() else {
+        return Glass::default();
+    };
+    glass::observe(
+        observed.rollout.metadata.annotations.as_ref(),
+        gate.status.as_ref(),
+        observed.gate.break_glass_admitted,
+        bug,
+    )
 }
 
 fn first_word(observed: &Observed) -> FirstWord {

@@ -12,6 +12,7 @@ use jiff::SignedDuration;
 
 use super::decision::{Decision, GateOutcome, Mode, PermitUse};
 use super::facts::Facts;
+use super::glass::GlassUse;
 use crate::effective::Effective;
 use crate::observed::{Governance, Observed};
 use crate::pass::Progress;
@@ -69,6 +70,7 @@ impl Recorder<'_> {
         self.held(&mut status);
         self.effective(&mut status, permit);
         self.local(&mut status);
+        self.glass(&mut status);
         self.served(&mut status, permit);
         let refused = self.decision.outcome == Some(GateOutcome::RefusedOtherSteps);
         let answered = gate.spec.permit.as_ref().filter(|_| refused).or(permit);
@@ -188,7 +190,10 @@ impl Recorder<'_> {
         let first = self.facts.served.is_none()
             && self.facts.in_flight.is_none()
             && self.decision.mode == Mode::Open;
-        let origin = if self.decision.adopt {
+        let by_word = matches!(self.decision.glass, GlassUse::Breaks(_) | GlassUse::GoesOn);
+        let origin = if by_word {
+            Some(LocalPermitOrigin::BreakGlass)
+        } else if self.decision.adopt {
             Some(LocalPermitOrigin::Adopted)
         } else if first && self.progress.is_some() {
             Some(LocalPermitOrigin::FirstDeploy)
@@ -361,6 +366,9 @@ fn changes(before: &GateStatus, after: &GateStatus) -> Vec<GateChange> {
     }
     if before.local_permit != after.local_permit {
         changes.push(GateChange::LocalPermit);
+    }
+    if before.break_glass != after.break_glass {
+        changes.push(GateChange::BreakGlass);
     }
     if before.observed_digest != after.observed_digest {
         changes.push(GateChange::Observed);

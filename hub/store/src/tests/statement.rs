@@ -126,6 +126,7 @@ const WRITING: &[&str] = &[
     report::WATERMARK,
     report::CHANGE,
     report::VERB_TOLD,
+    broken_glass::INSERT,
     rollout::UPSERT,
     rollout::REMOVE_OTHERS,
     rollout::GET,

@@ -46,7 +46,11 @@ async fn f27_what_a_newer_agent_says_is_never_taken_for_something_else() {
                 state.phase = "Levitating".to_owned();
                 Some(Body::State(state))
             }
-            Body::Changed(_) | Body::Effect(_) | Body::Verb(_) | Body::Removed(_) => None,
+            Body::Changed(_)
+            | Body::Effect(_)
+            | Body::Verb(_)
+            | Body::BrokenGlass(_)
+            | Body::Removed(_) => None,
         })
         .collect();
     assert_eq!(newer.len(), 2);

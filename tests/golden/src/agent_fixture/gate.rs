@@ -41,6 +41,8 @@ pub(super) struct GatePart {
     kept_steps: Option<Value>,
     #[serde(default)]
     missing_config: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    break_glass_admitted: bool,
 }
 
 fn governed() -> String {
@@ -48,6 +50,26 @@ fn governed() -> String {
 }
 fn yes() -> bool {
     true
+}
+
+/// `"delivery"` in a record is what the fixture's strategy gives.
+fn record(
+    record: Option<Value>,
+    undecodable: Option<String>,
+    delivery: &DeliveryDigest,
+) -> Result<GateRecord, Error> {
+    Ok(match (record, undecodable) {
+        (Some(record), _) => {
+            let text = record
+                .to_string()
+                .replace("\"delivery\"", &format!("\"{delivery}\""));
+            let gate: Gate =
+                serde_json::from_str(&text).map_err(|error| Error::Part("gate.record", error))?;
+            GateRecord::Present(Box::new(gate))
+        }
+        (None, Some(why)) => GateRecord::Undecodable(why),
+        (None, None) => GateRecord::Missing,
+    })
 }
 
 pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateObserved, Error> {
@@ -79,18 +101,7 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
         };
         (digest(version), kept)
     };
-    let record = match (part.record, part.undecodable) {
-        (Some(record), _) => {
-            let text = record
-                .to_string()
-                .replace("\"delivery\"", &format!("\"{}\"", content.delivery));
-            let gate: Gate =
-                serde_json::from_str(&text).map_err(|error| Error::Part("gate.record", error))?;
-            GateRecord::Present(Box::new(gate))
-        }
-        (None, Some(why)) => GateRecord::Undecodable(why),
-        (None, None) => GateRecord::Missing,
-    };
+    let record = record(part.record, part.undecodable, &content.delivery)?;
     let length = match &record {
         GateRecord::Present(gate) => gate.spec.permit.as_ref().map(|one| one.lease_seconds),
         GateRecord::Missing | GateRecord::Undecodable(_) => None,
@@ -128,5 +139,6 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
             .into_iter()
             .map(|(version, names)| (digest(&version), names))
             .collect(),
+        break_glass_admitted: part.break_glass_admitted,
     })
 }

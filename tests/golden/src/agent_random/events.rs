@@ -14,7 +14,9 @@ use crate::agent_fixture::{VERSIONS, defaulted, digest, hash, template};
 
 impl Life {
     pub(super) fn happens(&mut self) {
-        match self.dice.below(20) {
+        match self.dice.below(22) {
+            20 => self.glass(),
+            21 => self.stop(),
             17 if self.dice.one_in(2) => self.experiment(),
             18 => self.orphan(),
             19 => self.workload(),

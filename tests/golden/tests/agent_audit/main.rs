@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod experiments;
+mod people;
 mod spent;
 
 use std::collections::BTreeSet;
@@ -487,7 +488,8 @@ fn every_bad_plan_is_named() {
         .iter()
         .chain(&BAD_STATUS)
         .chain(&experiments::BAD)
-        .chain(&spent::BAD);
+        .chain(&spent::BAD)
+        .chain(&people::BAD);
     for (index, (rule, case, change)) in all.enumerate() {
         let (observed, mut plan) = good(case);
         change(&observed, &mut plan);

@@ -144,6 +144,7 @@ impl Agent {
                 .map(str::to_owned),
             kept: std::mem::take(&mut observed.gate.kept),
             missing_config: std::collections::BTreeMap::new(),
+            break_glass_admitted: false,
             record,
         };
         observed

@@ -161,7 +161,8 @@ impl Store {
                     amend(row, key, |state| state.outcome = Some(outcome.clone()));
                 }
                 Body::Removed => amend(row, key, |state| state.removed = true),
-                Body::Verb { .. } => {}
+                // Facts of the history alone.
+                Body::Verb { .. } | Body::BrokenGlass(_) => {}
             }
         }
         row.reported = highest;
