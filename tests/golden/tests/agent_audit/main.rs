@@ -4,6 +4,7 @@
 mod experiments;
 mod people;
 mod spent;
+mod status;
 
 use std::collections::BTreeSet;
 
@@ -468,25 +469,12 @@ fn asks(plan: &mut Plan, canary: (&str, i32), stable: (&str, i32)) {
     });
 }
 
-/// Two more that change the status only.
-const BAD_STATUS: [(&str, &str, Change); 3] = [
-    ("status-is-whole", "at_rest", |_, plan| {
-        plan.status.observed_generation = Some("0".into())
-    }),
-    ("duration-adds-up", "new_version", |_, plan| {
-        plan.status.duration.as_mut().unwrap().completion_status = Some("Promoted".into())
-    }),
-    ("times-are-of-the-past", "abort", |_, plan| {
-        plan.status.aborted_at = Some(later())
-    }),
-];
-
 #[test]
 fn every_bad_plan_is_named() {
     let mut seen = BTreeSet::new();
     let all = BAD
         .iter()
-        .chain(&BAD_STATUS)
+        .chain(&status::BAD)
         .chain(&experiments::BAD)
         .chain(&spent::BAD)
         .chain(&people::BAD);
