@@ -36,6 +36,9 @@ has_postgres || packages+=(postgresql)
 has prometheus || packages+=(prometheus)
 # Only a test needs it: the Graphite provider is asked against the real one.
 has graphite-manage || packages+=(graphite-web)
+# So do these: a pooler before the hub's database, and a hub whose clock is wrong.
+has pgbouncer || [ -x /usr/sbin/pgbouncer ] || packages+=(pgbouncer)
+has faketime || packages+=(faketime)
 
 # Rust and Go come from their own installers: distributions carry older ones than we are written for.
 wrong=()
@@ -79,6 +82,7 @@ This system has no apt-get. Please install, with its own package manager:
   PostgreSQL 14 or newer, the server programs (initdb, postgres)   Debian: postgresql   Fedora: postgresql-server   Homebrew: postgresql
   Prometheus 2.40 or newer (the program prometheus in PATH)         Debian: prometheus   Fedora: golang-github-prometheus   Homebrew: prometheus
   Graphite's web application (the program graphite-manage, a test)   Debian: graphite-web   elsewhere: pip install graphite-web whisper
+  PgBouncer 1.18 or newer and libfaketime (the program faketime), for tests   Debian: pgbouncer, faketime
   git, GNU make, a C compiler (cc)
 Missing here, by Debian's names: ${packages[*]}
 TEXT

@@ -29,6 +29,7 @@ use crate::link::report::Reports;
 use crate::link::state;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
+use crate::spent::Spent;
 use crate::status_times::StatusTimes;
 use crate::workloads::Workloads;
 use crate::writer::{self, Writer};
@@ -102,6 +103,8 @@ pub struct Applier {
     pub status_times: Arc<StatusTimes>,
     /// Names that others have.
     pub claims: Arc<Claims>,
+    /// What ended permits leave behind.
+    pub spent: Arc<Spent>,
     /// What was said of Rollouts that cannot be decoded.
     pub undecodable: Undecodable,
 }
@@ -299,6 +302,9 @@ impl Pass<'_> {
             .filter_map(|reason| state::verb(self.observed, reason))
         {
             reports.verb(verb);
+        }
+        for glass in state::broken_glass(self.observed, self.record.as_ref()) {
+            reports.broken_glass(&self.key, glass);
         }
         let told = state::rollout_state(self.observed, status, self.record.as_ref(), reasons);
         self.report_change(told.spec.as_ref());

@@ -105,6 +105,11 @@ impl ExperimentController {
         let mut observed = self.observe(experiment, key);
         observed.leave = leave;
         observed.bad_conditions = condition::refused(conditions(&observed));
+        if let Some(run) = self.unread_run(&observed, key) {
+            self.metrics.undecodable();
+            tracing::warn!(experiment = %key, %run, "AnalysisRun cannot be decoded and its Experiment is left alone: correct it or delete it");
+            return Ok(Outcome::Done(None));
+        }
         self.look_again(&mut observed, key).await?;
         let plan = reconcile(&observed);
         for violation in audit(&observed, &plan) {
@@ -149,20 +154,28 @@ impl ExperimentController {
         observed
     }
 
+    /// A run of its own that it waits for and that cannot be decoded. It is there, so that asking the API server for it
+    /// says nothing more: with its next change the Experiment is looked at again.
+    fn unread_run(&self, observed: &Observed, key: &ObjectKey) -> Option<ObjectKey> {
+        let uid = uid_of(&observed.experiment.metadata);
+        let mut named = named_runs(observed);
+        named.find_map(|name| {
+            let run = ObjectKey::new(key.namespace.clone(), name);
+            let found = self.caches.runs.get(&run)?;
+            let own = controller(found.metadata()).is_some_and(|owner| owner.uid == uid.as_str());
+            (own && found.object.is_err()).then_some(run)
+        })
+    }
+
     /// A run that the status names and the cache does not show may have been made by another agent a moment ago: that it
     /// is gone, and its verdict with it, only the API server can say.
     async fn look_again(&self, observed: &mut Observed, key: &ObjectKey) -> Result<(), Error> {
-        let status = observed.experiment.status.as_ref();
-        let named = status.iter().flat_map(|status| &status.analysis_runs);
-        let open = named.filter(|one| !one.phase.is_some_and(AnalysisPhase::is_completed));
         let known = |name: &str| {
             let mut runs = observed.analysis_runs.iter();
             runs.any(|run| run.metadata.name.as_deref() == Some(name))
         };
-        let missing: Vec<String> = open
-            .map(|one| one.analysis_run.clone())
-            .filter(|name| !known(name))
-            .collect();
+        let missing = named_runs(observed).filter(|name| !known(name));
+        let missing: Vec<String> = missing.map(str::to_owned).collect();
         let uid = uid_of(&observed.experiment.metadata);
         let api: Api<AnalysisRun> = Api::namespaced(self.client.clone(), &key.namespace);
         for name in missing {
@@ -385,6 +398,15 @@ impl ExperimentController {
     fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Learned>> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Names of the runs that the status waits for.
+fn named_runs(observed: &Observed) -> impl Iterator<Item = &str> {
+    let status = observed.experiment.status.as_ref();
+    let named = status.into_iter().flat_map(|status| &status.analysis_runs);
+    named
+        .filter(|one| !one.phase.is_some_and(AnalysisPhase::is_completed))
+        .map(|one| one.analysis_run.as_str())
 }
 
 #[cfg(test)]

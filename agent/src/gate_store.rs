@@ -22,6 +22,7 @@ use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
 use crate::link::report::Told;
 use crate::link::set::Taken;
+use crate::spent;
 use crate::status_patch::difference;
 use crate::wire;
 use crate::workloads::Workloads;
@@ -102,7 +103,7 @@ impl GateStore {
     pub async fn store(&self, taken: &Taken, session: u64) -> Result<Vec<v1::GateProblem>, Error> {
         let mut problems = Vec::new();
         for entry in &taken.entries {
-            if let Err(error) = self.store_gate(entry, taken.fence).await {
+            if let Err(error) = self.store_gate(entry, taken.fence, taken.before).await {
                 tracing::warn!(rollout = %format!("{}/{}", entry.namespace, entry.name), %error, "gate not written");
                 problems.push(v1::GateProblem {
                     namespace: entry.namespace.clone(),
@@ -136,7 +137,7 @@ impl GateStore {
             if current {
                 continue;
             }
-            match self.store_gate(entry, set).await {
+            match self.store_gate(entry, set, Some(set)).await {
                 Ok(()) => {
                     any = true;
                     tracing::warn!(%rollout, "the Gate was missing or old and is written again");
@@ -187,7 +188,12 @@ impl GateStore {
         )
     }
 
-    async fn store_gate(&self, entry: &v1::GateEntry, set: Fence) -> Result<(), Error> {
+    async fn store_gate(
+        &self,
+        entry: &v1::GateEntry,
+        set: Fence,
+        before: Option<Fence>,
+    ) -> Result<(), Error> {
         let spec = wire::gate_spec(entry, set)?;
         let rollout = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
         let key = self.gate_key(&rollout);
@@ -198,14 +204,17 @@ impl GateStore {
             .map(|found| found.object.clone());
         for _ in 0..TRIES {
             let written = match known {
-                None => self.create_gate(&key, &rollout, &spec).await,
+                None => self.create_gate(&key, &rollout, &spec, before).await,
                 Some(Err(unread)) => {
                     return Err(Error::Undecodable {
                         name: key.name,
                         why: unread.why,
                     });
                 }
-                Some(Ok(gate)) => self.change_gate(&key, &rollout, &gate, &spec).await,
+                Some(Ok(gate)) => {
+                    self.change_gate(&key, &rollout, &gate, (&spec, before))
+                        .await
+                }
             };
             match written {
                 Ok(()) => return Ok(()),
@@ -223,8 +232,9 @@ impl GateStore {
         key: &ObjectKey,
         rollout: &ObjectKey,
         spec: &GateSpec,
+        before: Option<Fence>,
     ) -> Result<(), writer::Error> {
-        self.grant(rollout, spec, None);
+        self.grant(rollout, spec, before);
         let gate = Gate {
             metadata: ObjectMeta {
                 name: Some(key.name.clone()),
@@ -265,7 +275,7 @@ impl GateStore {
         key: &ObjectKey,
         rollout: &ObjectKey,
         gate: &Gate,
-        spec: &GateSpec,
+        (spec, before): (&GateSpec, Option<Fence>),
     ) -> Result<(), writer::Error> {
         if (gate.spec.incarnation, gate.spec.version) >= (spec.incarnation, spec.version) {
             return Ok(());
@@ -274,26 +284,23 @@ impl GateStore {
         let Some(change) = difference(&version(&gate.spec), &version(spec)) else {
             return Ok(());
         };
-        self.grant(rollout, spec, Some(&gate.spec));
+        self.grant(rollout, spec, before);
         let patch = json!({"metadata": {"resourceVersion": gate.metadata.resource_version}, "spec": change});
         let stored = self.writer.merge::<Gate>(key, &patch).await?;
         self.wrote(Kind::Gate, &stored, rollout);
         Ok(())
     }
 
-    /// The lease of a new permit runs from the moment that it is stored.
-    fn grant(&self, rollout: &ObjectKey, spec: &GateSpec, before: Option<&GateSpec>) {
-        let known = before
-            .and_then(|before| before.permit.as_ref())
-            .map(|permit| permit.fence);
-        match &spec.permit {
-            Some(permit) if Some(permit.fence) != known => {
-                let length = Duration::from_secs(permit.lease_seconds);
-                self.fleet
-                    .leases(|leases| leases.grant(rollout, permit.fence, length, Moment::read()));
-            }
-            Some(_) => {}
-            None => self.fleet.leases(|leases| leases.forget(rollout)),
+    /// The lease of a new permit runs from the moment that it is stored; one that was stored before has its own (G20), and
+    /// a Gate that somebody deleted lengthens none.
+    fn grant(&self, rollout: &ObjectKey, spec: &GateSpec, before: Option<Fence>) {
+        let Some(permit) = &spec.permit else {
+            return self.fleet.leases(|leases| leases.forget(rollout));
+        };
+        if is_new(permit.fence, before) {
+            let length = Duration::from_secs(permit.lease_seconds);
+            self.fleet
+                .leases(|leases| leases.grant(rollout, permit.fence, length, Moment::read()));
         }
     }
 
@@ -389,6 +396,12 @@ impl GateStore {
     }
 }
 
+/// Whether a permit came with this set.
+#[must_use]
+pub fn is_new(permit: Fence, before: Option<Fence>) -> bool {
+    before.is_none_or(|before| permit > before)
+}
+
 /// The member record after a set. What the set does not name stays governed: absence never frees (G9).
 #[must_use]
 pub fn member_status(
@@ -422,6 +435,7 @@ pub fn member_status(
     governed.sort_by(|a, b| {
         (&a.namespace, &a.name, &a.fleet_rollout).cmp(&(&b.namespace, &b.name, &b.fleet_rollout))
     });
+    status.spent = spent::after_set(std::mem::take(&mut status.spent), &taken.entries);
     status.fence = taken.fence;
     status.set_hash = Some(taken.set_hash.clone());
     status.governed = governed;

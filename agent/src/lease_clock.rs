@@ -40,6 +40,8 @@ struct Lease {
     fence: Fence,
     length: Duration,
     ends: Instant,
+    /// The same by the wall clock, as of the grant, the renewal or the record.
+    until: Timestamp,
     since: Moment,
     /// A jump was seen; only the hub can start it again.
     ended: bool,
@@ -76,12 +78,11 @@ impl LeaseClock {
         let (length, left) = record.map_or((Duration::ZERO, Duration::ZERO), |record| {
             let length = Duration::from_secs(record.granted_seconds);
             let left = at.now.duration_until(record.deadline.timestamp());
-            (
-                length,
-                Duration::try_from(left)
-                    .unwrap_or(Duration::ZERO)
-                    .min(length),
-            )
+            let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
+            // No lease is longer than its length: this much more means that the wall clock was set back since.
+            let set_back = left.saturating_sub(length) > MAX_JUMP.unsigned_abs();
+            let left = if set_back { Duration::ZERO } else { left };
+            (length, left.min(length))
         });
         self.leases
             .insert(rollout.clone(), running(fence, length, left, at));
@@ -132,6 +133,13 @@ impl LeaseClock {
         lease.runs(at)
     }
 
+    /// Where the lease of the permit with this fence ends by the wall clock, if it runs: what a step writes down.
+    pub fn until(&mut self, rollout: &ObjectKey, fence: Fence, at: Moment) -> Option<Timestamp> {
+        let live = self.is_live(rollout, fence, at);
+        let lease = self.leases.get(rollout)?;
+        live.then_some(lease.until)
+    }
+
     /// When to look again: the end of the lease, if it runs.
     pub fn ends(&self, rollout: &ObjectKey, at: Moment) -> Option<Instant> {
         self.leases
@@ -147,6 +155,10 @@ fn running(fence: Fence, length: Duration, left: Duration, at: Moment) -> Lease 
         fence,
         length,
         ends,
+        until: SignedDuration::try_from(left)
+            .ok()
+            .and_then(|left| at.now.checked_add(left).ok())
+            .unwrap_or(at.now),
         since: at,
         ended: left.is_zero(),
     }

@@ -14,14 +14,17 @@ use agent_api::{
 };
 use agent_engine::analysis::conditions;
 use agent_engine::canary::experiment::stable_wanted;
+use agent_engine::gate::glass;
 use agent_engine::{
     GateObserved, GateRecord, Governance, Kept, Observed, Settings, StoredDigests, Templates,
     effective, pods, services,
 };
 use agent_providers::condition;
+use jiff::Timestamp;
 use kube::Client;
 use kube::api::ListParams;
 
+use crate::break_glass;
 use crate::cache::Caches;
 use crate::claims::Claims;
 use crate::config;
@@ -32,6 +35,7 @@ use crate::permit;
 use crate::pod_list;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
+use crate::spent::Spent;
 use crate::status_times::StatusTimes;
 use crate::store::Found;
 use crate::stored::{StoredForms, carried};
@@ -61,6 +65,9 @@ pub enum Error {
         /// Why.
         source: Box<kube::Error>,
     },
+    /// Whether a break-glass was admitted is not known.
+    #[error(transparent)]
+    BreakGlass(#[from] crate::break_glass::Error),
     /// How the API server stored a template is not known.
     #[error(transparent)]
     Stored(#[from] crate::stored::Error),
@@ -89,6 +96,8 @@ pub struct Observer {
     pub status_times: Arc<StatusTimes>,
     /// What could be a Rollout's, and names that others have.
     pub claims: Arc<Claims>,
+    /// What ended permits left behind.
+    pub spent: Arc<Spent>,
     /// What holds for all Rollouts.
     pub settings: Settings,
     /// Templates as it has stored them.
@@ -259,6 +268,7 @@ impl Observer {
         let spec = effective::spec_digest(observed);
         let keeps_serving = gate.is_some_and(|gate| still_holds(gate, &spec));
         let governed = selector.is_some() || keeps_serving;
+        let lease_until = gate.and_then(|gate| self.lease_until(gate, key, at));
         Ok(GateObserved {
             governance: if governed {
                 Governance::Governed
@@ -268,7 +278,9 @@ impl Observer {
             governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
             distrust: gate.and_then(|gate| self.distrust(gate, uid)),
             hub: self.fleet.contact(),
-            lease_live: gate.is_some_and(|gate| self.lease_live(gate, key, at)),
+            lease_live: lease_until.is_some(),
+            lease_until,
+            spent: self.spent.last(status, uid),
             first_contact_done: !self.fleet.has_hub
                 || status.is_some_and(|status| status.first_contact_done),
             first_contact: self.fleet.first_contact,
@@ -280,6 +292,7 @@ impl Observer {
                 .and_then(serde_json::Value::as_str)
                 .map(str::to_owned),
             missing_config: self.missing_config(gate, key, &kept).await?,
+            break_glass_admitted: self.break_glass_admitted(observed, gate).await?,
             kept,
             record,
         })
@@ -320,10 +333,8 @@ impl Observer {
             .map(|error| error.to_string())
     }
 
-    fn lease_live(&self, gate: &Gate, key: &ObjectKey, at: Moment) -> bool {
-        let Some(permit) = &gate.spec.permit else {
-            return false;
-        };
+    fn lease_until(&self, gate: &Gate, key: &ObjectKey, at: Moment) -> Option<Timestamp> {
+        let permit = gate.spec.permit.as_ref()?;
         let record = gate.status.as_ref().and_then(|status| {
             // The lease of an earlier permit says nothing of this one.
             let started = status
@@ -335,7 +346,7 @@ impl Observer {
         self.fleet.leases(|leases| {
             leases.restore(key, permit.fence, record, at);
             leases.know_length(key, std::time::Duration::from_secs(permit.lease_seconds));
-            leases.is_live(key, permit.fence, at)
+            leases.until(key, permit.fence, at)
         })
     }
 
@@ -378,6 +389,22 @@ impl Observer {
         let names = content.template.config_names();
         let missing = config::missing(&self.client, &key.namespace, names).await?;
         Ok(BTreeMap::from([(permit.digest.clone(), missing)]))
+    }
+}
+
+impl Observer {
+    /// Asked only for a word that is not recorded yet (G16).
+    async fn break_glass_admitted(
+        &self,
+        observed: &Observed,
+        gate: Option<&Gate>,
+    ) -> Result<bool, Error> {
+        let record = gate.and_then(|gate| gate.status.as_ref());
+        let annotations = observed.rollout.metadata.annotations.as_ref();
+        if !glass::is_fresh(annotations, record) {
+            return Ok(false);
+        }
+        Ok(break_glass::admitted(&self.client).await?)
     }
 }
 

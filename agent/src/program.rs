@@ -36,6 +36,7 @@ use crate::queue::Queue;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
 use crate::secrets::ClusterSecrets;
+use crate::spent::Spent;
 use crate::start;
 use crate::status_times::StatusTimes;
 use crate::stored::StoredForms;
@@ -237,8 +238,10 @@ fn controller(
         events.clone(),
         shared.metrics.clone(),
     );
+    let spent = Arc::new(Spent::new(Arc::clone(&shared.caches)));
     Controller {
         observer: Observer {
+            spent: Arc::clone(&spent),
             caches: Arc::clone(&shared.caches),
             fleet: Arc::clone(&shared.fleet),
             namespace: shared.namespace.clone(),
@@ -252,6 +255,7 @@ fn controller(
             stored: StoredForms::new(shared.client.clone()),
         },
         applier: Applier {
+            spent,
             writer: shared.writer.clone(),
             written: Arc::clone(&shared.written),
             workloads: Arc::clone(&shared.workloads),

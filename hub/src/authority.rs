@@ -30,9 +30,9 @@ const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const PERSON_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The server's certificate is made anew at every start.
 const SERVER_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Certificates are valid a little before they are made, for clients whose clocks are behind; short-lived ones by a tenth of
-/// their life, so that they are not old from the start.
-const CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// Certificates are valid from a day before they are made, for a hub whose clock jumps and for clients whose clocks are
+/// behind (F52); short-lived ones from a tenth of their life, so that they are not old from the start.
+const CLOCK_SKEW: Duration = Duration::from_secs(24 * 3600);
 const SKEW_PART: u32 = 10;
 /// Only the hub's own user may read a key.
 const KEY_MODE: u32 = 0o600;

@@ -1,19 +1,56 @@
-//! Wake-ups. In: the database's notifications. Out: any number of waiters woken, one wake-up for many notifications. Nobody
-//! may rely on it: whoever waits here also polls.
+//! Wake-ups. In: the database's notifications. Out: any number of waiters woken, one wake-up for many notifications, and what
+//! they were about. Nobody may rely on it: whoever waits here also polls.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hub_store::Store;
+use hub_engine::{FleetRolloutName, RolloutName};
+use hub_store::{Hint, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Between two tries to listen again; until then everybody polls.
 const RETRY: Duration = Duration::from_secs(1);
+/// Names that are remembered until somebody takes them; with more of them everything is looked at.
+const NAMES_MAX: usize = 1_000;
+
+/// What was committed since somebody took it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct News {
+    /// Everything may be another than before.
+    pub anything: bool,
+    /// Rollouts of which an agent reported something.
+    pub rollouts: BTreeSet<RolloutName>,
+    /// FleetRollouts of which a plan was written.
+    pub decided: BTreeSet<FleetRolloutName>,
+}
+
+impl News {
+    fn add(&mut self, hint: Hint) {
+        match hint {
+            Hint::Anything => self.anything = true,
+            Hint::Rollout(rollout) => {
+                self.rollouts.insert(rollout);
+            }
+            Hint::Decided(name) => {
+                self.decided.insert(name);
+            }
+        }
+        if self.anything || self.rollouts.len() + self.decided.len() > NAMES_MAX {
+            *self = Self {
+                anything: true,
+                ..Self::default()
+            };
+        }
+    }
+}
 
 /// One waiter.
 #[derive(Debug, Clone)]
 pub struct Hints {
     count: watch::Receiver<u64>,
+    news: Arc<Mutex<News>>,
 }
 
 impl Hints {
@@ -23,32 +60,65 @@ impl Hints {
             std::future::pending::<()>().await;
         }
     }
+
+    /// What was committed since the last call by any waiter: there is one that decides.
+    #[must_use]
+    pub fn take(&self) -> News {
+        std::mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Listens until it is told to stop; a lost connection is made again.
 pub fn start(store: Store, stop: CancellationToken) -> Hints {
     let (sender, count) = watch::channel(0);
+    let news = Arc::new(Mutex::new(News::default()));
+    let hints = Hints {
+        count,
+        news: news.clone(),
+    };
     tokio::spawn(async move {
         tokio::select! {
-            () = listen(store, sender) => {}
+            () = listen(store, sender, news) => {}
             () = stop.cancelled() => {}
         }
     });
-    Hints { count }
+    hints
 }
 
-async fn listen(store: Store, sender: watch::Sender<u64>) {
+async fn listen(store: Store, sender: watch::Sender<u64>, news: Arc<Mutex<News>>) {
+    let tell = |hint| {
+        news.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(hint);
+        sender.send_modify(|count| *count = count.wrapping_add(1));
+    };
     loop {
         match store.hints().await {
             Ok(mut hints) => {
                 // Something may have been committed while nobody listened.
-                sender.send_modify(|count| *count = count.wrapping_add(1));
-                while hints.next().await.is_ok() {
-                    sender.send_modify(|count| *count = count.wrapping_add(1));
+                tell(Hint::Anything);
+                while let Ok(hint) = hints.next().await {
+                    tell(hint);
                 }
             }
             Err(error) => tracing::debug!(%error, "cannot listen for hints"),
         }
         tokio::time::sleep(RETRY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_names_are_anything() {
+        let mut news = News::default();
+        for index in 0..NAMES_MAX {
+            news.add(Hint::Decided(FleetRolloutName(format!("a{index}"))));
+        }
+        assert!(!news.anything && news.decided.len() == NAMES_MAX);
+        news.add(Hint::Decided("b".into()));
+        assert!(news.anything && news.decided.is_empty());
     }
 }

@@ -9,6 +9,10 @@ use hub::{descriptors, person, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// A decision copies what it works on several times over, in small pieces: what the C library takes longest for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let ended = match Cli::parse().command {

@@ -28,6 +28,8 @@ record! {
         pub local_permit: Option<LocalPermit>,
         /// Digest of the spec as last seen.
         pub observed_digest: Option<ContentDigest>,
+        /// Every time that a person let held content start without the fleet's word, the newest last.
+        pub break_glass: Vec<BreakGlassRecord>,
     }
 }
 
@@ -167,6 +169,8 @@ words! {
         Adopted,
         /// The first deploy, while the FleetRollout has no release.
         FirstDeploy,
+        /// A person broke the glass for it (G16).
+        BreakGlass,
     }
 }
 
@@ -179,5 +183,42 @@ record! {
         required
         /// The content.
         pub digest: ContentDigest,
+    }
+}
+
+words! {
+    /// What became of a person's word for held content (G16).
+    pub enum BreakGlassEnd {
+        /// The content is served.
+        Served,
+        /// It was aborted, or its analysis failed.
+        Failed,
+        /// Other content, or a newer word of the hub, took its place.
+        Replaced,
+        /// The content was not held: the word was spent for nothing.
+        NotNeeded,
+    }
+}
+
+record! {
+    /// A person's word that held content may start without the fleet's (G16). It counts once.
+    pub struct BreakGlassRecord {
+        required
+        /// The content.
+        pub digest: ContentDigest,
+        required
+        /// Who, as the API server knew them.
+        pub by: String,
+        required
+        /// Why.
+        pub reason: String,
+        /// Permits up to this one do not take it back.
+        pub over: Fence,
+        /// The release that it did not wait for.
+        pub release: Option<ReleaseName>,
+        /// When.
+        pub at: StatusTime,
+        /// How it ended; absent: it counts.
+        pub ended: Option<BreakGlassEnd>,
     }
 }

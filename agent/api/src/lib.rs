@@ -62,8 +62,8 @@ pub use gate::{
     Policy, RollbackPhase, RolloutRef, Waiting,
 };
 pub use gate_status::{
-    EffectiveRecord, GateStatus, HeldRecord, KeptTemplate, LeaseRecord, LocalPermit,
-    LocalPermitOrigin, Outcome, OutcomeResult, ServedRecord,
+    BreakGlassEnd, BreakGlassRecord, EffectiveRecord, GateStatus, HeldRecord, KeptTemplate,
+    LeaseRecord, LocalPermit, LocalPermitOrigin, Outcome, OutcomeResult, ServedRecord,
 };
 pub use intstr::IntOrString;
 pub use job::{Job, JobCondition, JobStatus};

@@ -2,7 +2,10 @@
 //!
 //! In: the object's JSON. Out: what is governed, the fence, the first contact. Must not touch: single Rollouts.
 
+use std::collections::BTreeMap;
+
 use crate::gate::Fence;
+use crate::gate_status::Outcome;
 use crate::names::{FLEET_GROUP, VERSION};
 use crate::object::{ApiVersionOf, KindOf, Namespaced, ObjectMeta, Trim, kind, trim_metadata};
 use crate::record::record;
@@ -66,6 +69,8 @@ record! {
         pub session: u64,
         /// The newest row of the hub's history when it was last heard, signed by it.
         pub audit_head: Option<String>,
+        /// By UID of a Rollout: what its last permit ended as. It outlives the Gate; `agent::spent` bounds it.
+        pub spent: BTreeMap<String, Outcome>,
     }
 }
 

@@ -65,6 +65,11 @@ pub const ANNOTATION_KEEP_STABLE: &str = "fleet.groundswell.dev/keep-stable";
 /// Annotation on Rollouts: `<digest> <reason>`, lets one held content start without the hub.
 pub const ANNOTATION_BREAK_GLASS: &str = "fleet.groundswell.dev/break-glass";
 
+/// Annotation on Rollouts: who wrote [`ANNOTATION_BREAK_GLASS`]. Admission lets nobody write another name than its own.
+pub const ANNOTATION_BREAK_GLASS_BY: &str = "fleet.groundswell.dev/break-glass-by";
+/// ValidatingAdmissionPolicy, and its binding, without which no [`ANNOTATION_BREAK_GLASS`] counts.
+pub const BREAK_GLASS_POLICY: &str = "groundswell-break-glass";
+
 /// Annotation on analysis templates and runs: `true` lets NaN, infinity, null and an empty result be inconclusive, whatever
 /// the conditions make of them.
 pub const ANNOTATION_STRICT: &str = "analysis.groundswell.dev/strict";

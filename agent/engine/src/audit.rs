@@ -8,6 +8,7 @@ mod claims;
 mod duration;
 mod evictions;
 mod gate;
+mod glass;
 mod objects;
 mod pods;
 mod steps;
@@ -29,7 +30,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 48] = [
+pub const RULES: [&str; 53] = [
     "held-makes-no-set",
     "refused-waits",
     "held-keeps-status",
@@ -37,6 +38,8 @@ pub const RULES: [&str; 48] = [
     "lease-ends-raising",
     "record-before-effect",
     "outcome-rises",
+    "spent-stays-spent",
+    "lease-is-not-lengthened",
     "served-is-complete",
     "enough-available",
     "not-too-many",
@@ -64,6 +67,7 @@ pub const RULES: [&str; 48] = [
     "workload-gives-way-to-ready-pods",
     "workload-generation-is-noted",
     "duration-adds-up",
+    "taken-back-grows-nothing",
     "active-has-pods",
     "active-keeps-pods",
     "stable-keeps-pods",
@@ -78,6 +82,8 @@ pub const RULES: [&str; 48] = [
     "background-is-heard",
     "claims-by-selector",
     "experiment-of-the-step",
+    "break-glass-once",
+    "stop-holds-the-step",
 ];
 
 /// Checks a plan against the invariants.
@@ -89,6 +95,7 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
     let view = View::of(observed, plan);
     let mut found = Vec::new();
     gate::check(&view, &mut found);
+    glass::check(&view, &mut found);
     pods::check(&view, &mut found);
     steps::check(&view, &mut found);
     traffic::check(&view, &mut found);

@@ -5,6 +5,8 @@
 
 pub mod decision;
 pub mod facts;
+pub mod glass;
+mod glass_record;
 mod keep;
 pub mod observe;
 pub mod record;
@@ -17,16 +19,23 @@ mod tests;
 use agent_api::{ContentDigest, Enforcement};
 
 use crate::observed::Governance;
+use crate::planted::Bug;
 use crate::reason::short;
 use decision::{AbortCause, Content, Decision, GateOutcome, Mode, PermitUse};
 use facts::{
     Contact, Facts, FirstWord, InFlight, OnHubLoss, Permission, PermitFacts, PermitKind, Record,
 };
+use glass::GlassUse;
 use refuse::refuse;
 use standing::{Standing, needs_no_permit, standing, stands};
 
 /// Decides what may run. Total: there is a decision for every combination of facts.
 pub fn decide(facts: &Facts) -> Decision {
+    decide_with(facts, Bug::default())
+}
+
+/// [`decide`] with a bug; for tests.
+pub(crate) fn decide_with(facts: &Facts, bug: Bug) -> Decision {
     if cfg!(feature = "gate-off") {
         return open();
     }
@@ -43,8 +52,11 @@ pub fn decide(facts: &Facts) -> Decision {
             FirstWord::Hold => in_place(facts, "waiting for the first contact with the hub", true),
         },
         Governance::Governed => match facts.enforcement {
-            Enforcement::Observe => on_paper(facts),
-            Enforcement::Enforce => refuse(facts, stop::hold(facts, governed(facts))),
+            Enforcement::Observe => glass::spend(facts, on_paper(facts)),
+            Enforcement::Enforce => {
+                let bound = stop::hold(facts, governed(facts));
+                refuse(facts, glass::lift(facts, bound, bug))
+            }
         },
     }
 }
@@ -65,6 +77,7 @@ fn open() -> Decision {
         adopt: false,
         refuse_verb: None,
         outcome: None,
+        glass: GlassUse::Untouched,
     }
 }
 
@@ -79,7 +92,11 @@ fn on_paper(facts: &Facts) -> Decision {
 
 /// What runs goes on running; nothing else starts.
 fn in_place(facts: &Facts, message: &str, may_raise: bool) -> Decision {
-    let content = running(facts);
+    let content = if may_raise {
+        running(facts)
+    } else {
+        frozen(facts)
+    };
     let held = held(facts, &content);
     let step = facts
         .in_flight
@@ -113,6 +130,25 @@ fn running(facts: &Facts) -> Content {
         .as_ref()
         .filter(|digest| facts.kept.contains_key(*digest)));
     digest.map_or(Content::HoldNothing, |digest| run(facts, digest))
+}
+
+/// The same where nothing may grow: the steps are those that it has come so far by, whatever list Git has by now (G2).
+/// What was permitted and is not kept goes on without steps.
+fn frozen(facts: &Facts) -> Content {
+    let content = running(facts);
+    let flight = facts.in_flight.as_ref().filter(|flight| !flight.aborted);
+    let Some(flight) = flight.filter(|flight| flight.digest == facts.spec) else {
+        return content;
+    };
+    let other_steps = match facts.kept.get(&flight.digest) {
+        Some(kept) => *kept != facts.spec_delivery,
+        None => flight.permission == Permission::Fleet,
+    };
+    if other_steps {
+        Content::RunKept(flight.digest.clone())
+    } else {
+        content
+    }
 }
 
 fn run(facts: &Facts, digest: &ContentDigest) -> Content {
@@ -359,20 +395,23 @@ fn hold(facts: &Facts, permit: PermitUse) -> Decision {
     if first && free && facts.in_flight.is_none() && !facts.barred.contains(&facts.spec) {
         return Decision { permit, ..open() }; // G10
     }
-    let mut decision = in_place(facts, &waits_for(facts), false);
+    let by_local_policy = facts.in_flight.as_ref().is_some_and(|flight| {
+        // Both are recorded, and a pass was cut off before the status said so.
+        let served = facts.succeeded.as_ref() == Some(&flight.digest);
+        flight.permission != Permission::Fleet || served
+    });
+    let mut decision = in_place(facts, &waits_for(facts), by_local_policy);
     decision.permit = permit;
     let Some(flight) = facts.in_flight.as_ref() else {
         return decision;
     };
+    if by_local_policy {
+        // G11: what nobody let start goes on, and is recorded outside any release.
+        decision.adopt = flight.permission == Permission::Nobody && !flight.aborted;
+        return decision;
+    }
     match flight.permission {
-        // G11: goes on by local policy, recorded outside any release.
-        Permission::Nobody => Decision {
-            adopt: !flight.aborted,
-            ..local(decision)
-        },
-        Permission::Local => local(decision),
-        // Both are recorded, and a pass was cut off before the status said so.
-        Permission::Fleet if facts.succeeded.as_ref() == Some(&flight.digest) => local(decision),
+        Permission::Nobody | Permission::Local => decision,
         Permission::Fleet if facts.failed.as_ref() == Some(&flight.digest) && !flight.aborted => {
             Decision {
                 abort_in_flight: Some(AbortCause::Recorded),
@@ -388,16 +427,6 @@ fn hold(facts: &Facts, permit: PermitUse) -> Decision {
             message: Some("the permit of what is on its way was taken back".to_owned()),
             ..decision
         },
-    }
-}
-
-/// Local policy alone bounds what is on its way.
-fn local(decision: Decision) -> Decision {
-    Decision {
-        may_raise: true,
-        max_step: None,
-        message: decision.message.filter(|_| decision.held.is_some()),
-        ..decision
     }
 }
 

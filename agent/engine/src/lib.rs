@@ -44,6 +44,7 @@ pub use reason::Reason;
 use effective::Effective;
 use gate::decision::{Decision, GateOutcome, Mode};
 use gate::facts::Facts;
+use gate::glass::GlassUse;
 use gate::record::Recorder;
 use pass::{Progress, Strategy};
 use planted::{Bug, Planted};
@@ -104,6 +105,7 @@ fn decided(observed: &Observed, views: Vec<SetView>, bug: Bug) -> (Plan, Decisio
         spec: &spec,
         effective: effective.as_ref(),
         progress: progress.as_ref(),
+        bug,
     };
     let mut recorded = recorder.actions();
     tell(observed, &decision, &recorded, &mut plan);
@@ -123,7 +125,7 @@ fn decide(facts: &Facts, bug: Bug) -> Decision {
             ..facts.clone()
         });
     }
-    gate::decide(facts)
+    gate::decide_with(facts, bug)
 }
 
 fn run(
@@ -233,6 +235,22 @@ fn tell(observed: &Observed, decision: &Decision, actions: &[Action], plan: &mut
             format!("content {} is held: {message}", reason::short(held)),
             held.as_str(),
         );
+    }
+    match &decision.glass {
+        GlassUse::Breaks(word) if recorded => {
+            let digest = reason::short(&word.content);
+            let message = format!(
+                "{} broke the glass: content {digest} starts without the fleet's word: {}",
+                word.by, word.reason
+            );
+            event(EventKind::Warning, message, "break-glass");
+        }
+        GlassUse::Refused(why) => event(
+            EventKind::Warning,
+            format!("break-glass does not count: {why}"),
+            "break-glass-refused",
+        ),
+        GlassUse::Breaks(_) | GlassUse::Untouched | GlassUse::GoesOn | GlassUse::Spent(_) => {}
     }
     if decision.outcome == Some(GateOutcome::FailedNoRollbackTarget) && recorded {
         let message = decision.message.clone().unwrap_or_default();

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::analysis::AnalysisTemplateSpec;
 use agent_api::{
-    AnalysisRun, ContentDigest, DeliveryDigest, Experiment, FirstContact, Gate, LabelSelector, Pod,
-    PodTemplate, ReplicaSet, Rollout, Service, Uid, Weights, Workload,
+    AnalysisRun, ContentDigest, DeliveryDigest, Experiment, FirstContact, Gate, LabelSelector,
+    Outcome, Pod, PodTemplate, ReplicaSet, Rollout, Service, Uid, Weights, Workload,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -253,6 +253,11 @@ pub struct GateObserved {
     pub hub: HubContact,
     /// The lease runs, by the monotonic clock (after a restart: by the recorded deadline).
     pub lease_live: bool,
+    /// Where the lease ends by the wall clock: one length after the grant or the last renewal that was received, after a
+    /// restart no later than recorded. Absent: it does not run.
+    pub lease_until: Option<Timestamp>,
+    /// The last outcome of a permit for this very Rollout that the member record remembers: it outlives the Gate.
+    pub spent: Option<Outcome>,
     /// Whether the hub was ever heard, or there is none.
     pub first_contact_done: bool,
     /// What to do before it was heard.
@@ -267,6 +272,8 @@ pub struct GateObserved {
     pub kept: BTreeMap<ContentDigest, Kept>,
     /// ConfigMaps and Secrets that kept content names and that are gone.
     pub missing_config: BTreeMap<ContentDigest, Vec<String>>,
+    /// The policy that lets only those with the right break the glass is in force (G16); asked only where somebody did.
+    pub break_glass_admitted: bool,
 }
 
 impl GateObserved {
@@ -279,6 +286,8 @@ impl GateObserved {
             distrust: None,
             hub: HubContact::Never,
             lease_live: false,
+            lease_until: None,
+            spent: None,
             first_contact_done: true,
             first_contact: FirstContact::Hold,
             first_deploy_free: false,
@@ -286,6 +295,7 @@ impl GateObserved {
             stopped: None,
             kept: BTreeMap::new(),
             missing_config: BTreeMap::new(),
+            break_glass_admitted: false,
         }
     }
 

@@ -325,4 +325,6 @@ pub enum GateChange {
     LocalPermit,
     /// The spec as last seen.
     Observed,
+    /// A person did without the fleet's word, or that came to an end (G16).
+    BreakGlass,
 }

@@ -9,6 +9,10 @@ pub enum Planted {
     GateOpen,
     /// The lease is taken for endless.
     LeaseEndless,
+    /// A step lengthens the lease.
+    LeaseByStep,
+    /// What the member record remembers of a spent permit is not looked at.
+    SpentForgotten,
     /// The permitted step is not looked at.
     MaxStepIgnored,
     /// A latched abort is forgotten.
@@ -41,13 +45,19 @@ pub enum Planted {
     PauseIgnored,
     /// A stable version that is to keep all its pods is drained.
     StableNotKept,
+    /// A person's word to do without the fleet's counts again.
+    GlassTwice,
+    /// It counts for whatever Git wants.
+    GlassForAny,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::GateOpen,
         Self::LeaseEndless,
+        Self::LeaseByStep,
+        Self::SpentForgotten,
         Self::MaxStepIgnored,
         Self::AbortForgotten,
         Self::AvailabilityIgnored,
@@ -64,6 +74,8 @@ impl Planted {
         Self::BackgroundIgnored,
         Self::PauseIgnored,
         Self::StableNotKept,
+        Self::GlassTwice,
+        Self::GlassForAny,
     ];
 }
 

@@ -219,6 +219,11 @@ pub enum Reason {
         /// What, and who may.
         text: String,
     },
+    /// A person did without the fleet's word, or tried to (G16).
+    BreakGlass {
+        /// Who, or why it does not count.
+        text: String,
+    },
     /// A restart is under way.
     Restarting {
         /// Pods that are older than it.

@@ -283,6 +283,7 @@ impl fmt::Display for GateChange {
             Self::Kept => f.write_str("kept templates"),
             Self::LocalPermit => f.write_str("local permit"),
             Self::Observed => f.write_str("spec as seen"),
+            Self::BreakGlass => f.write_str("break-glass"),
         }
     }
 }

@@ -221,11 +221,11 @@ pub fn by_hash<'a>(views: &'a [SetView], hash: Option<&PodHash>) -> Option<&'a S
 /// Annotations of the Rollout that its ReplicaSets carry too: all but those that speak of the Rollout itself.
 pub fn copied_annotations(observed: &Observed) -> BTreeMap<String, String> {
     use agent_api::names::{
-        ANNOTATION_BREAK_GLASS, ANNOTATION_FLEET_REVISION, ANNOTATION_KEEP_STABLE,
-        ANNOTATION_LAST_APPLIED, ANNOTATION_NOTIFIED, ANNOTATION_RELEASE,
+        ANNOTATION_BREAK_GLASS, ANNOTATION_BREAK_GLASS_BY, ANNOTATION_FLEET_REVISION,
+        ANNOTATION_KEEP_STABLE, ANNOTATION_LAST_APPLIED, ANNOTATION_NOTIFIED, ANNOTATION_RELEASE,
         ANNOTATION_REVISION_HISTORY, ANNOTATION_WORKLOAD_GENERATION,
     };
-    const OWN: [&str; 10] = [
+    const OWN: [&str; 11] = [
         ANNOTATION_LAST_APPLIED,
         ANNOTATION_REVISION,
         ANNOTATION_REVISION_HISTORY,
@@ -234,6 +234,7 @@ pub fn copied_annotations(observed: &Observed) -> BTreeMap<String, String> {
         ANNOTATION_NOTIFIED,
         ANNOTATION_RELEASE,
         ANNOTATION_BREAK_GLASS,
+        ANNOTATION_BREAK_GLASS_BY,
         ANNOTATION_FLEET_REVISION,
         ANNOTATION_KEEP_STABLE,
     ];

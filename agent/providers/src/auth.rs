@@ -97,6 +97,15 @@ pub fn credentials(given: &Authentication, service: &str) -> Result<Option<Crede
     }
 }
 
+/// The credentials that a metric asks for, if it says anything of them.
+pub(crate) fn asked_for(
+    given: Option<&Authentication>,
+    service: &str,
+) -> Result<Option<Credentials>, Error> {
+    let found = given.map(|given| credentials(given, service));
+    Ok(found.transpose()?.flatten())
+}
+
 fn text(given: Option<&String>) -> Option<&String> {
     given.filter(|text| !text.is_empty())
 }

@@ -8,6 +8,7 @@ mod element;
 mod fields;
 mod functions;
 mod guard;
+mod maps;
 pub mod samples;
 mod token;
 

@@ -10,14 +10,14 @@ use std::time::Duration;
 use agent_api::PrometheusMetric;
 use agent_api::provider::RangeQuery;
 use jiff::Timestamp;
-use secrecy::SecretString;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::address;
-use crate::auth::{self, Credentials, credentials};
+use crate::auth::{self, asked_for};
 use crate::question::{Asked, Environment, Next, Reading};
-use crate::quote::quote;
-use crate::transport::{Body, Method, Request};
+use crate::quote::{quote, quote_bytes};
+use crate::transport::{Body, Method, Request, secret_headers};
 use crate::value::MetricValue;
 use crate::window;
 
@@ -142,14 +142,12 @@ pub fn request(
         None => form.append_pair("time", &seconds(now)),
         Some(range) => form.extend_pairs(points(range, now)?),
     };
-    let headers = metric.headers.iter();
-    let headers = headers.map(|one| (one.key.clone(), SecretString::from(one.value.clone())));
     Ok(Request {
         method: Method::Post,
         url,
-        headers: headers.collect(),
+        headers: secret_headers(&metric.headers),
         body: Body::Form(form.finish().into()),
-        authentication: authentication(metric)?,
+        authentication: asked_for(metric.authentication.as_ref(), AMAZON_SERVICE)?,
         timeout: window::seconds(metric.timeout, DEFAULT_TIMEOUT),
         insecure: metric.insecure.unwrap_or(false),
     })
@@ -157,12 +155,6 @@ pub fn request(
 
 /// Amazon's name of its managed Prometheus.
 const AMAZON_SERVICE: &str = "aps";
-
-fn authentication(metric: &PrometheusMetric) -> Result<Option<Credentials>, Error> {
-    let given = metric.authentication.as_ref();
-    let found = given.map(|given| credentials(given, AMAZON_SERVICE));
-    Ok(found.transpose()?.flatten())
-}
 
 /// A time as Prometheus takes it: seconds, with milliseconds.
 fn seconds(time: Timestamp) -> String {
@@ -202,9 +194,9 @@ fn points(range: &RangeQuery, now: Timestamp) -> Result<[(&'static str, String);
 }
 
 #[derive(Deserialize)]
-struct Reply {
+struct Reply<T> {
     status: String,
-    data: Option<Data>,
+    data: Option<T>,
     error: Option<String>,
     warnings: Option<Vec<String>>,
 }
@@ -230,16 +222,16 @@ struct Track {
 /// Most warnings kept: they stand in the run's status.
 const MAX_WARNINGS: usize = 10;
 
-/// The value in an answer, with the server's warnings. The values of a range are one list, series after series.
-pub fn parse(status: u16, body: &[u8]) -> Result<(MetricValue, Option<String>), Error> {
-    let read: Result<Reply, _> = serde_json::from_slice(body);
+/// The data in an answer, and the server's warnings.
+pub fn data<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<(T, Vec<String>), Error> {
+    let read: Result<Reply<T>, _> = serde_json::from_slice(body);
     let ok = (200..300).contains(&status);
     let body = match read {
         Ok(read) => read,
         Err(_) if !ok => {
             return Err(Error::Refused {
                 status,
-                quote: quote(&String::from_utf8_lossy(body)),
+                quote: quote_bytes(body),
             });
         }
         Err(_) => {
@@ -253,16 +245,21 @@ pub fn parse(status: u16, body: &[u8]) -> Result<(MetricValue, Option<String>), 
             quote: quote(&body.error.unwrap_or(body.status)),
         });
     }
-    let warnings = body.warnings.unwrap_or_default();
+    let data = body
+        .data
+        .ok_or_else(|| Error::Unreadable("it has no data".to_owned()))?;
+    Ok((data, body.warnings.unwrap_or_default()))
+}
+
+/// The value in an answer, with the server's warnings. The values of a range are one list, series after series.
+pub fn parse(status: u16, body: &[u8]) -> Result<(MetricValue, Option<String>), Error> {
+    let (data, warnings) = data(status, body)?;
     let warnings: Vec<String> = warnings
         .iter()
         .take(MAX_WARNINGS)
         .map(|one| format!("\"{}\"", quote(one)))
         .collect();
     let warnings = (!warnings.is_empty()).then(|| warnings.join(", "));
-    let data = body
-        .data
-        .ok_or_else(|| Error::Unreadable("it has no data".to_owned()))?;
     Ok((value(data)?, warnings))
 }
 

@@ -156,7 +156,11 @@ mod tests {
                 "answered 401, look at its credentials: a b",
             ),
             (403, "no", "answered 403, look at its credentials: no"),
-            (502, "<html>down</html>", "answered 502: <html>down</html>"),
+            (
+                502,
+                "<html><title>down</title></html>",
+                "answered 502: a page of HTML, \"down\"",
+            ),
             (302, "", "answered 302: "),
         ] {
             let error = good("it", status, body.as_bytes()).unwrap_err().to_string();

@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use agent_api::provider::Header;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
@@ -83,6 +84,12 @@ impl fmt::Debug for Request {
     }
 }
 
+/// A metric's headers as they are sent: any of them may hold a secret.
+pub(crate) fn secret_headers(given: &[Header]) -> Vec<(String, SecretString)> {
+    let pair = |one: &Header| (one.key.clone(), SecretString::from(one.value.clone()));
+    given.iter().map(pair).collect()
+}
+
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -117,11 +124,11 @@ pub enum Error {
     #[error("cannot make an http client: {0}")]
     Client(String),
     /// The request failed.
-    #[error("request to {host} failed: {reason}")]
+    #[error("{address} cannot be reached: {reason}; look whether it runs and at the address")]
     Failed {
-        /// The host.
-        host: String,
-        /// What went wrong.
+        /// Host and port.
+        address: String,
+        /// What went wrong, without the layers that it came through.
         reason: String,
     },
     /// It took too long.
@@ -293,6 +300,14 @@ fn set(headers: &mut HeaderMap, name: http::HeaderName, value: &SecretString) ->
 
 fn host(url: &Url) -> String {
     url.host_str().unwrap_or("the server").to_owned()
+}
+
+/// The same with the port.
+fn address(url: &Url) -> String {
+    match url.port_or_known_default() {
+        Some(port) => format!("{}:{port}", host(url)),
+        None => host(url),
+    }
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ impl Trial {
             (404, r#"{"message":"no such page"}"#, "404: no such page"),
             (429, r#"{"error":"slow down"}"#, "429: slow down"),
             (500, "", "500"),
-            (503, "<html>down</html>", "503: <html>down"),
+            (503, "<html>down</html>", "503: a page of HTML"),
         ] {
             self.check(status, body, Err(part));
         }

@@ -9,15 +9,14 @@ use std::time::Duration;
 
 use agent_api::provider::WebMetric;
 use reqwest::Url;
-use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::address;
-use crate::auth::{self, Credentials, credentials};
+use crate::auth::{self, asked_for};
 use crate::json_path::{self, JsonPath};
 use crate::question::{Asked, Next};
 use crate::quote::{quote, quote_bytes};
-use crate::transport::{Body, Method, Request};
+use crate::transport::{Body, Method, Request, secret_headers};
 use crate::value::MetricValue;
 use crate::window;
 
@@ -129,28 +128,24 @@ pub fn request(metric: &WebMetric) -> Result<Request, Error> {
     if method == Method::Get && !matches!(body, Body::Empty) {
         return Err(Error::BodyOfGet);
     }
-    let headers = metric.headers.iter();
-    let headers = headers.map(|one| (one.key.clone(), SecretString::from(one.value.clone())));
     Ok(Request {
         method,
-        headers: headers.collect(),
+        headers: secret_headers(&metric.headers),
         body,
-        authentication: authentication(metric, &url)?,
+        authentication: asked_for(metric.authentication.as_ref(), service(&url))?,
         url,
         timeout: window::seconds(metric.timeout_seconds, DEFAULT_TIMEOUT),
         insecure: metric.insecure.unwrap_or(false),
     })
 }
 
-fn authentication(metric: &WebMetric, url: &Url) -> Result<Option<Credentials>, Error> {
+/// Amazon's name of the service behind an address.
+fn service(url: &Url) -> &'static str {
     let labels: Vec<&str> = url.host_str().unwrap_or_default().split('.').collect();
-    let service = AMAZON_SERVICES
+    AMAZON_SERVICES
         .iter()
         .find(|(label, _)| labels.contains(label))
-        .map_or(AMAZON_GATEWAY, |(_, service)| service);
-    let found = metric.authentication.as_ref();
-    let found = found.map(|given| credentials(given, service));
-    Ok(found.transpose()?.flatten())
+        .map_or(AMAZON_GATEWAY, |(_, service)| service)
 }
 
 fn path(metric: &WebMetric) -> Result<(&str, JsonPath), Error> {

@@ -1,8 +1,8 @@
 //! The providers' pages: each one's template is parsed, validated and measured.
 //!
 //! In: agent/docs/providers/*.md. Out: every metric of every template Successful, asked of a fake that speaks the
-//! provider's documented API on loopback and checks what it is asked. Job's page is parsed and validated: its run needs a
-//! cluster. It must not reach anything but loopback.
+//! provider's documented API on loopback and checks what it is asked. Job's page is parsed, validated and made the Job that a
+//! measurement would make: its run needs a cluster. It must not reach anything but loopback.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -19,8 +19,9 @@ use std::sync::Arc;
 
 use agent_api::analysis::Argument;
 use agent_api::validate_analysis::{Ending, validate_metrics};
-use agent_api::{AnalysisPhase, Metric, PROVIDERS};
+use agent_api::{AnalysisPhase, Job, Metric, PROVIDERS};
 use agent_engine::args::{resolved, secrets_of};
+use agent_providers::job::{LABEL_RUN_UID, Place, manifest};
 use agent_providers::question::ReadSecret;
 use agent_providers::{
     Asker, Environment, Filled, Outcome, SecretData, SecretNeed, Secrets, Settings, Transport,
@@ -126,6 +127,47 @@ fn the_job_is_whole() {
         assert_eq!(pod["restartPolicy"], "Never");
         assert!(pod["containers"][0]["image"].is_string());
         assert!(spec["activeDeadlineSeconds"].as_u64().unwrap() > 0);
+    }
+}
+
+#[test]
+fn the_job_is_made() {
+    let run = RUNS.iter().find(|run| run.provider == "job").unwrap();
+    let page = &pages()["job"];
+    for metric in filled(page, run, "http://127.0.0.1:1") {
+        let place = Place {
+            namespace: NAMESPACE.to_owned(),
+            run: "checkout-1".to_owned(),
+            run_namespace: NAMESPACE.to_owned(),
+            cluster: None,
+            uid: "uid".to_owned(),
+            metric: metric.name.clone(),
+            number: 1,
+            owned: true,
+        };
+        let job = metric.provider.job.as_ref().unwrap();
+        let made = manifest(job, &place).unwrap();
+        let text = made.to_string();
+        assert!(!text.contains("{{"), "{text}");
+        assert_eq!(
+            (&made["apiVersion"], &made["kind"]),
+            (&"batch/v1".into(), &"Job".into())
+        );
+        assert_eq!(made["metadata"]["name"], format!("uid.{}.1", metric.name));
+        assert_eq!(made["metadata"]["labels"][LABEL_RUN_UID], "uid");
+        // What the page says of the Job is in it, unchanged; its arguments have their values.
+        let written = job.spec.as_ref().unwrap();
+        for field in ["backoffLimit", "activeDeadlineSeconds", "template"] {
+            assert_eq!(made["spec"][field], written[field], "{field}");
+        }
+        let values = run.args.iter().map(|(_, value)| value);
+        assert!(values.clone().count() > 0);
+        for value in values {
+            assert!(text.contains(value), "{value}: {text}");
+        }
+        // The agent reads back what it made.
+        let read: Job = serde_json::from_value(made).unwrap();
+        assert_eq!(read.metadata.namespace.as_deref(), Some(NAMESPACE));
     }
 }
 

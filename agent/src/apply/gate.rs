@@ -27,6 +27,16 @@ impl Pass<'_> {
             .gate
             .gate()
             .ok_or_else(|| self.unobserved("Gate", &name))?;
+        // G17: first where it outlives the Gate.
+        let is_new = |change: &GateChange| matches!(change, GateChange::Outcome(_));
+        if let Some(outcome) = planned
+            .outcome
+            .as_ref()
+            .filter(|_| changes.iter().any(is_new))
+        {
+            let (spent, writer) = (&self.applier.spent, &self.applier.writer);
+            spent.remember(writer, &self.uid, outcome).await?;
+        }
         let version = gate.metadata.resource_version.clone().unwrap_or_default();
         let key = ObjectKey::new(self.applier.namespace.clone(), name);
         if let Some(patch) = status_patch(&version, gate.status.as_ref(), &planned)? {
@@ -68,6 +78,7 @@ impl Pass<'_> {
             | GateChange::Served(_)
             | GateChange::Kept
             | GateChange::LocalPermit
+            | GateChange::BreakGlass
             | GateChange::Observed => {}
         }
     }

@@ -20,6 +20,8 @@ const SOON: Duration = Duration::from_secs(8);
 /// An API server that accepts what has this in its path, and hangs until it is let go on.
 struct Server {
     hangs: &'static str,
+    /// How many requests hang, or hung.
+    hanging: watch::Sender<usize>,
     goes_on: watch::Sender<bool>,
     /// Paths that were answered.
     answered: watch::Sender<Vec<String>>,
@@ -29,6 +31,7 @@ impl Server {
     fn new(hangs: &'static str) -> Arc<Self> {
         Arc::new(Self {
             hangs,
+            hanging: watch::Sender::default(),
             goes_on: watch::Sender::new(false),
             answered: watch::Sender::default(),
         })
@@ -38,6 +41,7 @@ impl Server {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().to_owned();
         if path.contains(self.hangs) {
+            self.hanging.send_modify(|hanging| *hanging += 1);
             let mut goes_on = self.goes_on.subscribe();
             goes_on.wait_for(|goes_on| *goes_on).await.unwrap();
         }
@@ -56,6 +60,14 @@ impl Server {
             async move { Ok::<_, std::io::Error>(answer.await) }
         });
         Client::new(service, "default")
+    }
+
+    /// Waits until so many requests hang.
+    async fn hang(&self, wanted: usize) {
+        let mut hanging = self.hanging.subscribe();
+        let enough = hanging.wait_for(|hanging| *hanging >= wanted);
+        let waited = tokio::time::timeout(SOON, enough).await.is_ok();
+        assert!(waited, "{} hang", *self.hanging.borrow());
     }
 
     fn count(&self, kind: &str) -> usize {
@@ -100,8 +112,8 @@ fn run(number: usize) -> Decoded<AnalysisRun> {
     serde_json::from_value(object).unwrap()
 }
 
-/// A controller with all these runs under way, and then a Rollout.
-async fn stalls_no_rollout(server: &Arc<Server>) -> tokio::task::JoinHandle<()> {
+/// A controller with all these runs under way, and, when so many requests of theirs hang, a Rollout.
+async fn stalls_no_rollout(server: &Arc<Server>, hang: usize) -> tokio::task::JoinHandle<()> {
     let caches = Arc::new(Caches::default());
     caches.rollouts.show(rollout("shop"));
     let controller = Arc::new(controller(&server.client(), Arc::clone(&caches)));
@@ -110,9 +122,10 @@ async fn stalls_no_rollout(server: &Arc<Server>) -> tokio::task::JoinHandle<()> 
         let key = ObjectKey::new("shop", format!("run-{number}"));
         controller.queue.add(Work::Run(key));
     }
+    let running = tokio::spawn(Arc::clone(&controller).run());
+    server.hang(hang).await;
     let work = Work::Rollout(ObjectKey::new("shop", "web"));
     controller.queue.add(work);
-    let running = tokio::spawn(Arc::clone(&controller).run());
     server.until("/rollouts/web/status", 1).await;
     assert_eq!(server.count("/analysisruns/"), 0, "none is over yet");
     running
@@ -121,7 +134,7 @@ async fn stalls_no_rollout(server: &Arc<Server>) -> tokio::task::JoinHandle<()> 
 #[tokio::test]
 async fn a_job_cluster_that_accepts_and_hangs_stalls_no_rollout() {
     let server = Server::new("/apis/batch/");
-    let running = stalls_no_rollout(&server).await;
+    let running = stalls_no_rollout(&server, 1).await;
     server.goes_on.send_replace(true);
     server.until("/analysisruns/", RUNS).await;
     assert_eq!(server.count("/jobs/"), RUNS, "each Job was ended, and once");
@@ -142,7 +155,8 @@ async fn a_job_cluster_that_accepts_and_hangs_stalls_no_rollout() {
 #[tokio::test]
 async fn runs_that_are_written_slowly_stall_no_rollout() {
     let server = Server::new("/analysisruns/");
-    let running = stalls_no_rollout(&server).await;
+    // Every worker that runs may have has one: what is named after that needs one of the others.
+    let running = stalls_no_rollout(&server, WORKERS_FOR_RUNS).await;
     server.goes_on.send_replace(true);
     server.until("/analysisruns/", RUNS).await;
     running.abort();

@@ -149,8 +149,10 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
         events.clone(),
         metrics.clone(),
     );
+    let spent = Arc::new(crate::spent::Spent::new(Arc::clone(&caches)));
     Controller {
         observer: Observer {
+            spent: Arc::clone(&spent),
             caches: Arc::clone(&caches),
             fleet,
             namespace: "groundswell".to_owned(),
@@ -164,6 +166,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
             stored: StoredForms::new(client.clone()),
         },
         applier: Applier {
+            spent,
             writer: writer.clone(),
             written: Arc::clone(&written),
             workloads,

@@ -40,13 +40,16 @@ fn run(owner: &str) -> Value {
     })
 }
 
-/// Reads of the run are answered with this; writes as they were sent, and kept.
+/// Reads of the run are answered with this, and kept as `null`; writes as they were sent, and kept.
 fn client(run: Option<Value>, written: &Arc<Mutex<Vec<Value>>>) -> Client {
     let written = Arc::clone(written);
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let (written, run) = (Arc::clone(&written), run.clone());
         async move {
             let read = request.method() == http::Method::GET;
+            if read {
+                written.lock().unwrap().push(Value::Null);
+            }
             let sent = request.into_body().collect().await.unwrap().to_bytes();
             let missing = json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": ""});
             let (code, answer) = match (read, run) {
@@ -69,7 +72,19 @@ fn client(run: Option<Value>, written: &Arc<Mutex<Vec<Value>>>) -> Client {
 
 /// The phase that one pass writes, if it writes one.
 async fn phase_written(of_server: Option<Value>) -> Option<String> {
+    let asked = asked(of_server, None).await;
+    let phase = asked
+        .iter()
+        .find_map(|body| body.pointer("/status/phase")?.as_str());
+    phase.map(str::to_owned)
+}
+
+/// What one pass asks of the API server.
+async fn asked(of_server: Option<Value>, cached: Option<Value>) -> Vec<Value> {
     let (written, caches) = (Arc::default(), Arc::new(Caches::default()));
+    if let Some(run) = cached {
+        caches.runs.show(serde_json::from_value(run).unwrap());
+    }
     caches
         .experiments
         .show(serde_json::from_value(experiment()).unwrap());
@@ -79,11 +94,22 @@ async fn phase_written(of_server: Option<Value>) -> Option<String> {
     let key = ObjectKey::new(NAMESPACE, "compare");
     let outcome = controller.reconcile(&key, Leave::Given).await;
     assert!(matches!(outcome, Ok(Outcome::Done(_))));
-    let written = written.lock().unwrap().clone();
-    let phase = written
-        .iter()
-        .find_map(|body| body.pointer("/status/phase")?.as_str());
-    phase.map(str::to_owned)
+    let written: &Mutex<Vec<Value>> = &written;
+    written.lock().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_is_not_read_again() {
+    let unreadable = |owner: &str| {
+        let mut run = run(owner);
+        run["spec"]["metrics"] = json!("many");
+        run
+    };
+    let own = unreadable("experiment-uid");
+    assert_eq!(asked(Some(own.clone()), Some(own)).await, [Value::Null; 0]);
+    // Another's under its name is none of its business.
+    let other = asked(Some(run("another")), Some(unreadable("another"))).await;
+    assert!(other.len() > 1, "{other:?}");
 }
 
 #[tokio::test]

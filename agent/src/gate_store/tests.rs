@@ -14,6 +14,7 @@ fn entry(name: &str, governance: v1::gate_entry::Governance) -> v1::GateEntry {
 
 fn taken(entries: Vec<v1::GateEntry>) -> Taken {
     Taken {
+        before: None,
         fence: Fence {
             incarnation: 1,
             version: 4,

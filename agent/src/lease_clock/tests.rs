@@ -107,7 +107,7 @@ fn a_jump_of_the_wall_clock_ends_it() {
 
 #[test]
 fn after_a_restart_the_earlier_of_deadline_and_length_counts() {
-    for (deadline, live_at, dead_at) in [(10, 9, 10), (30, 29, 30), (500, 29, 30)] {
+    for (deadline, live_at, dead_at) in [(10, 9, 10), (30, 29, 30), (80, 29, 30)] {
         let (mut clock, clocks) = (LeaseClock::default(), Clocks::start());
         clock.restore(
             &rollout(),
@@ -158,4 +158,55 @@ fn restoring_does_not_shorten_or_lengthen_a_known_lease() {
     assert!(!clock.is_live(&rollout(), fence(7), clocks.after(31, 0)));
     clock.forget(&rollout());
     assert!(!clock.is_live(&rollout(), fence(7), clocks.after(1, 0)));
+}
+
+#[test]
+fn a_step_and_a_restart_lengthen_nothing() {
+    let (mut clock, clocks) = (LeaseClock::default(), Clocks::start());
+    let end = |seconds: u64| Some(clocks.after(seconds, 0).now);
+    clock.grant(&rollout(), fence(7), LENGTH, clocks.after(0, 0));
+    assert_eq!(
+        clock.until(&rollout(), fence(7), clocks.after(20, 0)),
+        end(30)
+    );
+    assert_eq!(clock.until(&rollout(), fence(8), clocks.after(20, 0)), None);
+    clock.renew(fence(7), clocks.after(25, 0));
+    assert_eq!(
+        clock.until(&rollout(), fence(7), clocks.after(29, 0)),
+        end(55)
+    );
+    // What a step writes down at 29 s is where the renewal ends, and a restart ends there, too.
+    for restart in [30, 40, 50] {
+        let mut again = LeaseClock::default();
+        let written = record(&clocks, 55);
+        again.restore(
+            &rollout(),
+            fence(7),
+            Some(&written),
+            clocks.after(restart, 0),
+        );
+        assert_eq!(
+            again.until(&rollout(), fence(7), clocks.after(restart, 0)),
+            end(55)
+        );
+        assert_eq!(again.until(&rollout(), fence(7), clocks.after(55, 0)), None);
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_before_a_restart_ends_it() {
+    let (mut clock, clocks) = (LeaseClock::default(), Clocks::start());
+    let written = record(&clocks, 30);
+    clock.restore(
+        &rollout(),
+        fence(7),
+        Some(&written),
+        clocks.after(10, -3_600),
+    );
+    assert_eq!(
+        clock.until(&rollout(), fence(7), clocks.after(10, -3_600)),
+        None
+    );
+    clock.renew(fence(7), clocks.after(11, -3_600));
+    assert!(clock.is_live(&rollout(), fence(7), clocks.after(12, -3_600)));
 }

@@ -4,7 +4,7 @@
 //! after a broken stream. It must not grow without bound: a state replaces the one before it, and outcomes, of which a
 //! Rollout has one at a time, are never dropped.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -47,6 +47,8 @@ struct State {
     states: BTreeMap<ObjectKey, v1::RolloutState>,
     /// The digest of the last change put for a Rollout, until it is told of no more.
     changes: BTreeMap<ObjectKey, String>,
+    /// Ids of the words that were put.
+    glass: BTreeSet<String>,
 }
 
 /// The queue; controllers put, the session takes.
@@ -121,6 +123,13 @@ impl Reports {
     /// A permit ended.
     pub fn outcome(&self, rollout: &ObjectKey, outcome: v1::Outcome) {
         self.put(Slot::Terminal(rollout.clone()), Body::Outcome(outcome));
+    }
+
+    /// A person did without the fleet's word (G16). Told once in this agent's life; what the hub has already it passes over.
+    pub fn broken_glass(&self, rollout: &ObjectKey, glass: v1::BrokenGlass) {
+        if self.lock().glass.insert(glass.id.clone()) {
+            self.put(Slot::Terminal(rollout.clone()), Body::BrokenGlass(glass));
+        }
     }
 
     /// Somebody in the cluster asked for something.

@@ -33,6 +33,8 @@ pub enum Verdict {
 pub struct Taken {
     /// Its fence.
     pub fence: Fence,
+    /// What was stored before it: permits up to there had their lease, also where their Gate has to be written again.
+    pub before: Option<Fence>,
     /// Hash of the whole set.
     pub set_hash: String,
     /// Every entry of the whole set, revocations before grants.
@@ -62,6 +64,7 @@ impl Held {
         };
         Verdict::Take(Taken {
             fence,
+            before: stored,
             set_hash: set.set_hash.clone(),
             entries,
         })

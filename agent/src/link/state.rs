@@ -3,7 +3,9 @@
 //! In: what was observed and planned. Out: messages. It must not decide, and it says what is unknown as unknown.
 
 use agent_api::names::ANNOTATION_FLEET_REVISION;
-use agent_api::{EffectiveRecord, GateStatus, Outcome, PodTemplate, RolloutStatus, StatusTime};
+use agent_api::{
+    BreakGlassEnd, EffectiveRecord, GateStatus, Outcome, PodTemplate, RolloutStatus, StatusTime,
+};
 use agent_engine::{GateRecord, Observed, Reason, effective, sets};
 use proto::{time, v1};
 
@@ -193,6 +195,33 @@ pub fn verb(observed: &Observed, reason: &Reason) -> Option<v1::LocalVerb> {
         message: message.to_owned(),
         release: release.map(|release| release.0.clone()).unwrap_or_default(),
         id: format!("{id}/{verb}"),
+    })
+}
+
+/// Every time that a person did without the fleet's word, as far as the record goes.
+pub fn broken_glass<'a>(
+    observed: &'a Observed,
+    record: Option<&'a GateStatus>,
+) -> impl Iterator<Item = v1::BrokenGlass> + 'a {
+    let known = record.map_or(&[][..], |record| &record.break_glass);
+    known.iter().map(|one| {
+        let rollout = reference(observed);
+        // One word counts once, so these are one word.
+        let id = format!("{}/{}/{}/{}", rollout.uid, one.digest, one.at, one.by);
+        v1::BrokenGlass {
+            rollout: Some(rollout),
+            id,
+            digest: one.digest.0.clone(),
+            by: one.by.clone(),
+            reason: one.reason.clone(),
+            release: one
+                .release
+                .as_ref()
+                .map(|release| release.0.clone())
+                .unwrap_or_default(),
+            at: Some(at(one.at)),
+            needed: one.ended != Some(BreakGlassEnd::NotNeeded),
+        }
     })
 }
 

@@ -2,6 +2,7 @@
 //! files or connections.
 
 pub mod analysis;
+pub mod break_glass;
 pub mod history;
 pub mod member;
 pub mod word;
@@ -105,6 +106,8 @@ pub enum Command {
     Lint(Lint),
     /// Try an analysis from here: against its providers, or against a Prometheus' history.
     Analysis(analysis::Analysis),
+    /// Start held content in one cluster without the fleet's word, for when the hub cannot give it.
+    BreakGlass(break_glass::BreakGlass),
 }
 
 /// Options of `lint`.

@@ -4,7 +4,7 @@
 pub mod analysis;
 mod args;
 mod experiment;
-mod live;
+pub(crate) mod live;
 mod rollout;
 pub mod schema;
 pub mod set;

@@ -6,6 +6,7 @@ mod apply;
 mod approve;
 mod args;
 mod audit;
+mod break_glass;
 mod client;
 mod cluster;
 mod config;
@@ -58,6 +59,7 @@ async fn run(cli: &Cli) -> Result<Answer, Failure> {
     match &cli.command {
         Command::Lint(args) => lint::run(look, args).await,
         Command::Analysis(args) => analysis::run(look, args).await,
+        Command::BreakGlass(args) => break_glass::run(look, args).await,
         Command::Audit(args) if args.offline().is_some() => audit::offline(look, args),
         Command::Apply(_)
         | Command::Get(_)
@@ -85,6 +87,7 @@ async fn ask(cli: &Cli, look: Look) -> Result<Answer, Failure> {
     match &cli.command {
         Command::Lint(args) => lint::run(look, args).await,
         Command::Analysis(args) => analysis::run(look, args).await,
+        Command::BreakGlass(args) => break_glass::run(look, args).await,
         Command::Apply(args) => apply::run(&mut client, look, args).await,
         Command::Get(args) => get::run(&mut client, look, args).await,
         Command::Release(args) => match &args.command {

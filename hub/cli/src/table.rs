@@ -63,10 +63,30 @@ pub fn table(look: Look, header: &[&str], rows: Vec<Vec<String>>) -> String {
     }
     let mut text: String = table
         .lines()
-        .map(|line| format!("{}\n", line.trim_end()))
+        .map(|line| format!("{}\n", tight(&line).trim_end()))
         .collect();
     if !text.ends_with('\n') {
         text.push('\n');
+    }
+    text
+}
+
+/// What ends a colour.
+const END_OF_COLOUR: &str = "\u{1b}[39m";
+
+/// A line whose colours end with the words and not with the columns.
+fn tight(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut parts = line.split(END_OF_COLOUR).peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            text.push_str(part);
+            break;
+        }
+        let words = part.trim_end_matches(' ');
+        text.push_str(words);
+        text.push_str(END_OF_COLOUR);
+        text.extend(std::iter::repeat_n(' ', part.len() - words.len()));
     }
     text
 }
@@ -148,6 +168,19 @@ mod tests {
             rows(),
         );
         assert!(coloured.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn colours_end_with_the_words() {
+        let row = |one: &str, other: &str| vec![one.to_owned(), other.to_owned()];
+        let rows = vec![row("Failed", "Passed"), row("WaitingForApproval", "x")];
+        let look = Look {
+            colour: true,
+            ..PLAIN
+        };
+        let text = table(look, &["STATE", "OTHER"], rows);
+        assert!(text.contains("Failed\u{1b}[39m   "), "{text:?}");
+        assert!(!text.contains(" \u{1b}[39m"), "{text:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(crate) mod obey;
 use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence, ReleaseId};
 use crate::observed::{Cluster, Gate, Observed, PASSED_MAX, PastRelease};
+use crate::place;
 use crate::plan::Plan;
 use crate::release::{
     Direction, Permit, Previous, Release, ReleasePhase, Target, TargetState, Wave, WavePhase,
@@ -234,20 +235,16 @@ impl Observed {
         change: impl FnOnce(&mut Target),
     ) {
         self.change(number, |release| {
-            if let Some(target) = release
-                .targets
-                .iter_mut()
-                .find(|target| &target.cluster == cluster)
-            {
+            let place = place::of_target(&release.targets, cluster);
+            if let Some(target) = place.and_then(|place| release.targets.get_mut(place)) {
                 change(target);
             }
         });
     }
 
     fn own(&mut self, cluster: &ClusterName) -> Option<&mut Cluster> {
-        self.clusters
-            .iter_mut()
-            .find(|other| &other.name == cluster)
+        let place = place::of_cluster(&self.clusters, cluster)?;
+        self.clusters.get_mut(place)
     }
 
     /// Only `Govern` makes an entry; nothing else has one to change before that.

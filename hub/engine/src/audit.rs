@@ -13,6 +13,7 @@ use std::fmt;
 use crate::action::{Action, ChangeFate};
 use crate::observed::Observed;
 use crate::plan::Plan;
+use crate::reconcile::ended;
 use crate::release::{Cause, ReleasePhase};
 use crate::verb::Stop;
 
@@ -78,6 +79,14 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
             .count();
         findings.need(waiting <= 1 && open.count() <= waiting + 1, "G26", || {
             format!("more than one release at once after: {action}")
+        });
+    }
+    for cluster in &state.clusters {
+        findings.need(ended(&state, cluster).is_none(), "G17", || {
+            format!(
+                "the permit of {} has ended and stays in its set",
+                cluster.name
+            )
         });
     }
     findings.0

@@ -14,6 +14,7 @@ pub mod name;
 pub mod observed;
 pub mod order;
 pub mod overlap;
+mod place;
 pub mod plan;
 pub mod planted;
 pub mod preview;

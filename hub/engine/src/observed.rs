@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::{FleetRollout, OnHubLoss, RollbackPhase};
 use crate::member::{Gone, LetGo};
 use crate::name::{ClusterName, Digest, Fence, FleetRolloutName, Person, ReleaseId, Revision};
+use crate::place;
 use crate::release::{Content, Permit, Previous, Release, ReleasePhase};
 use crate::verb::{Stop, Verb};
 use crate::window::FleetWindow;
@@ -398,7 +399,7 @@ impl Observed {
     /// A cluster by name.
     #[must_use]
     pub fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
-        self.clusters.iter().find(|cluster| &cluster.name == name)
+        self.clusters.get(place::of_cluster(&self.clusters, name)?)
     }
 
     /// A release by number.

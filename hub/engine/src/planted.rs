@@ -51,11 +51,13 @@ pub enum Planted {
     FormerCounts,
     /// A target that cannot start is waited for without end.
     HinderedForEver,
+    /// A permit stays in its set after its outcome.
+    SpentStays,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::UnknownCountsAsDone,
         Self::BakeIgnored,
         Self::ApprovalIgnored,
@@ -79,6 +81,7 @@ impl Planted {
         Self::GoneCounts,
         Self::FormerCounts,
         Self::HinderedForEver,
+        Self::SpentStays,
     ];
 }
 

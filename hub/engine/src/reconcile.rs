@@ -13,6 +13,7 @@ mod opening;
 mod planner;
 mod reasons;
 mod rollback;
+mod spent;
 mod turn;
 mod ungovern;
 mod verbs;
@@ -22,6 +23,7 @@ mod windows;
 
 pub(crate) use matching::carries;
 pub(crate) use opening::OVERTAKEN_MAX;
+pub(crate) use spent::ended;
 pub(crate) use waves::{counts_as_failed, over_release_budget};
 pub(crate) use windows::{missed_at, standing};
 
@@ -53,6 +55,7 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
     start_the_waiting_one(&mut planner);
     catch_up::newest(&mut planner);
     membership::forget(&mut planner);
+    spent::permits(&mut planner);
     gates::terms(&mut planner);
     gates::waiting(&mut planner);
     planner.finish()

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use approval::{Approval, Stage};
 
 use crate::name::{ClusterName, Digest, Person, ReleaseId, Revision};
+use crate::place;
 use crate::verb::Word;
 use crate::waves::ReleasePlan;
 
@@ -381,9 +382,7 @@ impl Release {
     /// A target by its cluster.
     #[must_use]
     pub fn target(&self, cluster: &ClusterName) -> Option<&Target> {
-        self.targets
-            .iter()
-            .find(|target| &target.cluster == cluster)
+        self.targets.get(place::of_target(&self.targets, cluster)?)
     }
 
     /// Whether a person said that it may shorten what `spec.expedite` allows (gate.md G30).

@@ -5,6 +5,7 @@ use hub_engine::name::{Revision, RolloutName};
 use hub_engine::observed::{Effect, Outcome, OutcomeResult, Rollout};
 use hub_engine::release::Content;
 use hub_engine::{Digest, Fence};
+use hub_store::broken_glass::BrokenGlass;
 use hub_store::report::{Body, Report};
 use jiff::Timestamp;
 use proto::v1;
@@ -88,6 +89,7 @@ pub fn report(report: v1::Report) -> Result<Option<Report>, Error> {
             };
             (rollout, body)
         }
+        Some(Wire::BrokenGlass(glass)) => broken_glass(glass)?,
         Some(Wire::Removed(removed)) => (
             rollout_name(removed.rollout, "RolloutRemoved")?.0,
             Body::Removed,
@@ -111,6 +113,28 @@ pub fn report(report: v1::Report) -> Result<Option<Report>, Error> {
         rollout,
         body,
     }))
+}
+
+/// A person in the cluster did without the fleet's word.
+fn broken_glass(glass: v1::BrokenGlass) -> Result<(RolloutName, Body), Error> {
+    let (rollout, _) = rollout_name(glass.rollout, "BrokenGlass")?;
+    let id = text("brokenGlass.id", glass.id)?;
+    if id.is_empty() {
+        return Err(Error::Missing {
+            message: "BrokenGlass",
+            field: "id",
+        });
+    }
+    let body = Body::BrokenGlass(BrokenGlass {
+        id,
+        digest: Digest(text("brokenGlass.digest", glass.digest)?),
+        by: message(&glass.by),
+        reason: message(&glass.reason),
+        release: text("brokenGlass.release", glass.release)?,
+        at: glass.at.as_ref().and_then(proto::time::from_wire),
+        needed: glass.needed,
+    });
+    Ok((rollout, body))
 }
 
 /// Everything an agent says of one Rollout.

@@ -4,27 +4,28 @@
 pub(crate) mod gate;
 mod member;
 pub(crate) mod obey;
+mod pending;
 
 use std::collections::BTreeMap;
 
 use hub_engine::name::Digest;
 use hub_engine::observed::Cluster;
-use hub_engine::release::{Cause, Direction, ReleasePhase, WavePhase};
+use hub_engine::release::{Cause, Direction, ReleasePhase, TargetState, WavePhase};
 use hub_engine::replay::Step;
 use hub_engine::{Action, ClusterName, Decision, Fence, Observed, Plan, ReleaseId};
 use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::cluster::number;
+use crate::cluster::{self, number};
 use crate::decide::PermitSigner;
 use crate::desired;
 use crate::error::one_row;
-use crate::history::{self, Fact};
+use crate::history::Fact;
 use crate::request::Settled;
-use crate::target::{self, Of, Place};
 use crate::time::to_db;
-use crate::{Epoch, Result, approval, request};
+use crate::{Epoch, Result, approval, request, target};
+use pending::Pending;
 
 pub(crate) const RELEASE_INSERT: &str = "insert into releases \
      (fleet_rollout, number, revision, images, cause, plan, plan_digest, phase, overtook, opened_at, started_at) \
@@ -38,7 +39,7 @@ pub(crate) const WAVE_PHASE: &str = "update waves set phase = $4, verdict = $5, 
      where fleet_rollout = $1 and release = $2 and number = $3";
 pub(crate) const WAVES_SKIP: &str = "update waves set phase = 'Skipped', ended_at = $3 \
      where fleet_rollout = $1 and release = $2 and phase not in ('Passed', 'Failed', 'Skipped')";
-pub(crate) const CHANGE_SETTLE: &str = "update changes set settled = true where id = $1";
+pub(crate) const CHANGES_SETTLE: &str = "update changes set settled = true where id = any($1)";
 pub(crate) const BAR: &str = "insert into barred (fleet_rollout, digest, release) values ($1, $2, $3) on conflict (fleet_rollout, digest) do nothing";
 pub(crate) const UNBAR: &str = "delete from barred where fleet_rollout = $1 and digest = $2";
 
@@ -50,37 +51,40 @@ pub(crate) async fn plan(
     plan: &Plan,
     signer: &dyn PermitSigner,
 ) -> Result<Vec<ClusterName>> {
-    let mut fences = BTreeMap::new();
     let mut touched: Vec<_> = plan
         .actions
         .iter()
         .filter_map(|one| one.action.touches())
         .cloned()
         .collect();
-    // One order for all transactions, so that two never wait for each other's cluster.
     touched.sort();
     touched.dedup();
-    for cluster in &touched {
-        fences.insert(cluster.clone(), desired::raise(tx, cluster).await?);
-    }
+    let by_word =
+        |one: &Decision| matches!(one.action, Action::Obey { .. } | Action::Member { .. });
     let mut writer = Writer {
+        fences: desired::raise(tx, &touched).await?,
+        uids: cluster::uids(tx, &touched).await?,
         tx,
         epoch,
         observed,
-        fences,
         signer,
-        before: observed.clone(),
+        pending: Pending::default(),
+        before: plan.actions.iter().any(by_word).then(|| observed.clone()),
     };
-    let by_word =
-        |one: &Decision| matches!(one.action, Action::Obey { .. } | Action::Member { .. });
-    let words = plan.actions.iter().any(by_word);
     for decision in &plan.actions {
         writer.write(&decision.action).await?;
-        writer.tell(decision).await?;
-        if words {
-            writer.before.advance(&decision.action);
+        writer.tell(decision);
+        if let Some(before) = &mut writer.before {
+            before.advance(&decision.action);
         }
     }
+    let Writer {
+        tx,
+        fences,
+        pending,
+        ..
+    } = writer;
+    pending.write(tx, observed, &fences).await?;
     Ok(touched)
 }
 
@@ -89,9 +93,12 @@ struct Writer<'a> {
     epoch: Epoch,
     observed: &'a Observed,
     fences: BTreeMap<ClusterName, Fence>,
+    /// Of kube-system in each cluster that is touched.
+    uids: BTreeMap<ClusterName, String>,
     signer: &'a dyn PermitSigner,
-    /// As the plan has left it so far; kept only while it holds a person's word.
-    before: Observed,
+    pending: Pending,
+    /// As the plan has left it so far; only where it holds a person's word.
+    before: Option<Observed>,
 }
 
 /// What changes in a wave; a time that is not given stays.
@@ -122,7 +129,15 @@ impl<'a> Writer<'a> {
             Action::Govern { .. }
             | Action::SetWaiting { .. }
             | Action::GrantPermit { .. }
-            | Action::RevokePermit { .. } => self.write_gate(action).await,
+            | Action::RevokePermit { .. }
+            | Action::SettleChange { .. }
+            | Action::JoinTarget { .. }
+            | Action::BindContent { .. }
+            | Action::BindDelivery { .. }
+            | Action::SetTargetState { .. } => {
+                self.gather(action);
+                Ok(())
+            }
             Action::RequestApproval {
                 release,
                 wave,
@@ -132,24 +147,18 @@ impl<'a> Writer<'a> {
                 self.wave(*release, *wave, asked).await
             }
             Action::StartWave { release, wave } => {
-                let started = Some(self.observed.now);
-                let change = WaveChange {
-                    started,
-                    ..WaveChange::to(WavePhase::Running)
-                };
-                self.wave(*release, *wave, change).await
+                let mut running = WaveChange::to(WavePhase::Running);
+                running.started = Some(self.observed.now);
+                self.wave(*release, *wave, running).await
             }
             Action::StartBake {
                 release,
                 wave,
                 until,
             } => {
-                let bake_until = Some(*until);
-                let change = WaveChange {
-                    bake_until,
-                    ..WaveChange::to(WavePhase::Baking)
-                };
-                self.wave(*release, *wave, change).await
+                let mut baking = WaveChange::to(WavePhase::Baking);
+                baking.bake_until = Some(*until);
+                self.wave(*release, *wave, baking).await
             }
             Action::PassWave { release, wave } => {
                 self.end_wave(*release, *wave, WavePhase::Passed, "").await
@@ -172,14 +181,9 @@ impl<'a> Writer<'a> {
                 phase,
                 verdict,
             } => self.phase(*release, *phase, verdict).await,
-            Action::SettleChange { change, .. } => self.settle_change(*change).await,
             Action::RefuseRequest { request, why } => {
                 request::settle(self.tx, *request, Settled::Refused(why)).await
             }
-            Action::JoinTarget { .. }
-            | Action::BindContent { .. }
-            | Action::BindDelivery { .. }
-            | Action::SetTargetState { .. } => self.write_target(action).await,
             Action::VoidApprovals { approvals, why, .. } => self.void(approvals, why).await,
             Action::Bar { release, digest } => self.bar(*release, digest).await,
             Action::Unbar { digest, .. } => self.unbar(digest).await,
@@ -188,30 +192,39 @@ impl<'a> Writer<'a> {
         }
     }
 
-    async fn write_target(&mut self, action: &Action) -> Result<()> {
+    /// What every cluster may have one of: written at the end, all at once.
+    fn gather(&mut self, action: &Action) {
+        if let Action::SettleChange { change, .. } = action {
+            self.pending.settled.push(*change);
+        } else if action.touches().is_some() {
+            self.write_gate(action);
+        } else {
+            self.write_target(action);
+        }
+    }
+
+    fn write_target(&mut self, action: &Action) {
         let (Some(release), Some(cluster)) = (action.release(), action.cluster()) else {
-            return Ok(());
-        };
-        let (id, now) = (self.id(release), self.observed.now);
-        let of = Of {
-            release: &id,
-            cluster,
+            return;
         };
         if let Action::JoinTarget { wave, .. } = action {
-            let place = Place {
+            self.pending.joined.push(target::New {
+                release,
+                cluster: cluster.clone(),
                 wave: *wave,
                 position: 0,
                 late: true,
-            };
-            target::insert(self.tx, of, place, now).await?;
+            });
         }
         if let Action::BindContent { content, .. } | Action::BindDelivery { content, .. } = action {
-            target::set_content(self.tx, of, content).await?;
+            self.pending.target(release, cluster).content = Some(content.clone());
         }
         if let Action::SetTargetState { state, message, .. } = action {
-            target::set_state(self.tx, of, *state, message, now).await?;
+            let change = self.pending.target(release, cluster);
+            change.state = Some(*state);
+            change.message = Some(message.clone());
+            change.succeeded |= *state == TargetState::Succeeded;
         }
-        Ok(())
     }
 
     async fn void(&mut self, approvals: &[u64], why: &str) -> Result<()> {
@@ -325,38 +338,28 @@ impl<'a> Writer<'a> {
                 .bind(WavePhase::Pending.as_str())
                 .execute(&mut *self.tx)
                 .await?;
-            for (position, cluster) in planned.clusters.iter().enumerate() {
-                let place = Place {
+            let news = planned
+                .clusters
+                .iter()
+                .enumerate()
+                .map(|(position, cluster)| target::New {
+                    release: *release,
+                    cluster: cluster.clone(),
                     wave,
                     position,
                     late: false,
-                };
-                target::insert(
-                    self.tx,
-                    Of {
-                        release: &id,
-                        cluster,
-                    },
-                    place,
-                    now,
-                )
-                .await?;
-            }
+                });
+            self.pending.joined.extend(news);
         }
         match cause {
-            Cause::Change { change, .. } => self.settle_change(*change).await,
+            Cause::Change { change, .. } => {
+                self.pending.settled.push(*change);
+                Ok(())
+            }
             Cause::Person { request, .. } => {
                 request::settle(self.tx, *request, Settled::Opened(*release)).await
             }
         }
-    }
-
-    async fn settle_change(&mut self, change: u64) -> Result<()> {
-        sqlx::query(CHANGE_SETTLE)
-            .bind(number(change))
-            .execute(&mut *self.tx)
-            .await?;
-        Ok(())
     }
 
     async fn phase(&mut self, release: u64, phase: ReleasePhase, verdict: &str) -> Result<()> {
@@ -408,7 +411,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    async fn tell(&mut self, decision: &Decision) -> Result<()> {
+    fn tell(&mut self, decision: &Decision) {
         let Decision { action, evidence } = decision;
         let name = &self.observed.fleet_rollout.name;
         let release = action.release().map(|number| self.id(number).to_string());
@@ -431,6 +434,6 @@ impl<'a> Writer<'a> {
             action: Some(self.step(action)),
             epoch: self.epoch.0,
         };
-        history::add(self.tx, fact).await
+        self.pending.facts.push(fact);
     }
 }

@@ -26,6 +26,12 @@ pub(crate) const BIND: &str =
     "update clusters set kube_system_uid = $2, joined_at = now(), left_at = null where name = $1";
 pub(crate) const LABELS: &str =
     "select name, labels from clusters where left_at is null order by name";
+pub(crate) const UIDS: &str = "select name, coalesce(kube_system_uid, '') as kube_system_uid from clusters where name = any($1)";
+pub(crate) const MEMBERS: &str = "select c.name, c.labels, \
+     s.open and s.last_seen_at > now() - $1 * interval '1 second' as connected, s.last_seen_at, s.regressed, \
+     c.left_at, c.left_by, c.left_reason, c.replaced_at, s.restored_at, \
+     d.incarnation, d.version, s.stored_incarnation, s.stored_version from clusters c \
+     join cluster_sets d on d.cluster = c.name join cluster_sessions s on s.cluster = c.name order by c.name collate \"C\"";
 pub(crate) const LIST: &str = "select c.name, c.labels, c.kube_system_uid, c.note, \
      s.open and s.last_seen_at > now() - $1 * interval '1 second' as connected, \
      s.last_seen_at, s.agent_version, s.regressed, c.left_at, c.left_by, c.left_reason, c.replaced_at, s.restored_at, \
@@ -36,6 +42,19 @@ pub(crate) const LIST: &str = "select c.name, c.labels, c.kube_system_uid, c.not
 row! {
     /// A cluster's labels.
     LabelsRow { name: String, labels: Json<BTreeMap<String, String>> }
+}
+row! {
+    /// Whose kube-system namespace has which UID.
+    UidRow { name: String, kube_system_uid: Option<String> }
+}
+row! {
+    /// A cluster as decisions see it.
+    MemberRow {
+        name: String, labels: Json<BTreeMap<String, String>>, connected: Option<bool>,
+        last_seen_at: Option<OffsetDateTime>, regressed: bool, left_at: Option<OffsetDateTime>, left_by: String,
+        left_reason: String, replaced_at: Option<OffsetDateTime>, restored_at: Option<OffsetDateTime>, incarnation: i64, version: i64, stored_incarnation: i64,
+        stored_version: i64,
+    }
 }
 row! {
     /// A cluster with its set's number and its session.
@@ -81,13 +100,21 @@ pub struct ClusterRow {
     pub restored: Option<Timestamp>,
 }
 
-impl ClusterRow {
+impl MemberRow {
     /// It left the fleet.
-    #[must_use]
-    pub fn gone(&self) -> Option<Gone> {
+    pub(crate) fn gone(&self) -> Option<Gone> {
+        let by = left(self.left_at, &self.left_by, &self.left_reason)?;
         let how = Departure::Left;
-        self.left.clone().map(|by| Gone { how, by })
+        Some(Gone { how, by })
     }
+}
+
+fn left(at: Option<OffsetDateTime>, by: &str, reason: &str) -> Option<By> {
+    at.map(|at| By {
+        person: by.into(),
+        reason: reason.to_owned(),
+        at: from_db(at),
+    })
 }
 
 impl Store {
@@ -128,6 +155,28 @@ pub(crate) async fn list(tx: &mut PgConnection) -> Result<Vec<ClusterRow>> {
     Ok(rows.into_iter().map(cluster).collect())
 }
 
+/// Every cluster by the bytes of its name, as decisions look it up.
+pub(crate) async fn members(tx: &mut PgConnection) -> Result<Vec<MemberRow>> {
+    Ok(sqlx::query_as(MEMBERS)
+        .bind(f64::from(crate::session::CONNECTED_SECONDS))
+        .fetch_all(tx)
+        .await?)
+}
+
+/// UIDs of kube-system; empty where nobody joined yet.
+pub(crate) async fn uids(
+    tx: &mut PgConnection,
+    clusters: &[ClusterName],
+) -> Result<BTreeMap<ClusterName, String>> {
+    if clusters.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let names: Vec<&str> = clusters.iter().map(ClusterName::as_str).collect();
+    let rows: Vec<UidRow> = sqlx::query_as(UIDS).bind(&names).fetch_all(tx).await?;
+    let uid = |row: UidRow| (row.name.into(), row.kube_system_uid.unwrap_or_default());
+    Ok(rows.into_iter().map(uid).collect())
+}
+
 /// A cluster by the name that its token was made for, with its labels.
 pub(crate) async fn upsert(
     tx: &mut PgConnection,
@@ -162,11 +211,7 @@ fn cluster(row: ListRow) -> ClusterRow {
     } else {
         row.note
     };
-    let left = row.left_at.map(|at| By {
-        person: row.left_by.into(),
-        reason: row.left_reason,
-        at: from_db(at),
-    });
+    let left = left(row.left_at, &row.left_by, &row.left_reason);
     ClusterRow {
         name: row.name.into(),
         labels: row.labels.0,

@@ -11,16 +11,25 @@ use jiff::Timestamp;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
-use crate::Result;
+use crate::error::POOLED;
+use crate::{Error, Result};
 
-/// Deciding, sessions and the API together; a hub has no use for more at once, and Postgres' default is 100 in all.
+/// Sessions and the API together; a hub has no use for more at once, and Postgres' default is 100 in all.
 const CONNECTIONS_MAX: u32 = 16;
+/// For deciding, its lease and the fences, so that neither ever waits behind the reports of a whole fleet.
+const DECIDING_MAX: u32 = 6;
+/// A connection that was not used for so long is asked first whether it is still there; asking each time costs a round trip
+/// in every transaction.
+const ASK_AFTER: Duration = Duration::from_secs(1);
 /// How long a call waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Each below the lease, so that a hung transaction ends before another hub may take over (faults.md section 5).
-const STATEMENT_TIMEOUT_MS: &str = "5000";
-const LOCK_TIMEOUT_MS: &str = "3000";
-const IDLE_IN_TRANSACTION_TIMEOUT_MS: &str = "3000";
+/// Each below the lease, so that a hung transaction ends before another hub may take over (faults.md section 5). A statement
+/// and no option of the connection: poolers refuse those.
+pub(crate) const LIMITS: &str = "select set_config('statement_timeout', '5000', false) as statements, \
+     set_config('lock_timeout', '3000', false) as locks, \
+     set_config('idle_in_transaction_session_timeout', '3000', false) as idle";
+/// Two connections that are open at once have a process of the server each, unless somebody takes sessions apart.
+pub(crate) const PROCESS: &str = "select pg_backend_pid() as pid";
 
 pub(crate) const NOW: &str = "select now() as now";
 /// Makes the role of the hub's connections if need be, and grants what it needs (migration 7).
@@ -38,6 +47,8 @@ pub const ROLE_BY_HAND: &str =
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    /// Beside it: see `DECIDING_MAX`.
+    pub(crate) deciding: PgPool,
     options: PgConnectOptions,
     /// New connections take the role that cannot change the history.
     bound: Arc<AtomicBool>,
@@ -51,34 +62,11 @@ impl Store {
     /// # Errors
     /// The URL is not one.
     pub fn connect(url: &str) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url)?
-            .application_name("groundswell-hub")
-            .options([
-                ("statement_timeout", STATEMENT_TIMEOUT_MS),
-                ("lock_timeout", LOCK_TIMEOUT_MS),
-                (
-                    "idle_in_transaction_session_timeout",
-                    IDLE_IN_TRANSACTION_TIMEOUT_MS,
-                ),
-            ]);
+        let options = PgConnectOptions::from_str(url)?.application_name("groundswell-hub");
         let bound = Arc::new(AtomicBool::new(false));
-        let binds = Arc::clone(&bound);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(true)
-            .after_connect(move |connection, _| {
-                let binds = binds.load(Ordering::SeqCst);
-                Box::pin(async move {
-                    if binds {
-                        sqlx::query(ROLE_TAKE).execute(connection).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(options.clone());
         Ok(Self {
-            pool,
+            pool: pool(CONNECTIONS_MAX, &options, &bound),
+            deciding: pool(DECIDING_MAX, &options, &bound),
             options,
             bound,
             heard: Arc::default(),
@@ -92,6 +80,8 @@ impl Store {
     /// Postgres is away, or its schema is newer or edited.
     pub async fn migrate(&self) -> Result<()> {
         let mut owner = PgConnection::connect_with(&self.options).await?;
+        self.whole_sessions(&mut owner).await?;
+        sqlx::query(LIMITS).execute(&mut owner).await?;
         sqlx::migrate!("../../migrations").run(&mut owner).await?;
         sqlx::query(ROLE_GRANT).execute(&mut owner).await?;
         let fits = match sqlx::query(ROLE_TAKE).execute(&mut owner).await {
@@ -103,6 +93,22 @@ impl Store {
         self.bound.store(fits, Ordering::SeqCst);
         owner.close().await?;
         Ok(())
+    }
+
+    /// What a session sets has to hold for all of it: limits, the role, prepared statements, the lock under which it migrates.
+    async fn whole_sessions(&self, owner: &mut PgConnection) -> Result<()> {
+        let mut other = PgConnection::connect_with(&self.options).await?;
+        // Not prepared: a name that is there already is what is looked for.
+        let ask = || sqlx::query_scalar::<_, Option<i32>>(PROCESS).persistent(false);
+        let one = ask().fetch_one(&mut *owner).await?;
+        let two = ask().fetch_one(&mut other).await?;
+        other.close().await?;
+        if one != two {
+            return Ok(());
+        }
+        Err(Error::Refused {
+            message: POOLED.to_owned(),
+        })
     }
 
     /// Whether the hub's connections may add to the history and not change it; else only the trigger guards it.
@@ -133,7 +139,35 @@ impl Store {
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.deciding.close().await;
     }
+}
+
+fn pool(most: u32, options: &PgConnectOptions, bound: &Arc<AtomicBool>) -> PgPool {
+    let binds = Arc::clone(bound);
+    PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|connection, usage| {
+            Box::pin(async move {
+                if usage.idle_for > ASK_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .after_connect(move |connection, _| {
+            let binds = binds.load(Ordering::SeqCst);
+            Box::pin(async move {
+                sqlx::query(LIMITS).execute(&mut *connection).await?;
+                if binds {
+                    sqlx::query(ROLE_TAKE).execute(connection).await?;
+                }
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options.clone())
 }
 
 fn micros(time: OffsetDateTime) -> i64 {

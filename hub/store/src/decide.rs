@@ -1,13 +1,22 @@
 //! The deciding transaction. In: an epoch, a FleetRollout's name, a signer. Out: the plan, committed whole or not at all.
 //! It must not write for an epoch that is over, nor anything that the plan does not say.
 
+use std::collections::BTreeSet;
+use std::time::Instant;
+
 use hub_engine::release::Direction;
-use hub_engine::{ClusterName, Digest, Fence, FleetRolloutName, Observed, Plan, ReleaseId};
+use hub_engine::{
+    ClusterName, Digest, Fence, FleetRolloutName, Observed, Plan, ReleaseId, RolloutName,
+};
 use jiff::Timestamp;
 
 use crate::epoch::{self, Epoch};
+use crate::hint::{self, Hint};
 use crate::{Error, Result, Store, apply, fleet_rollout, observe, recovery};
 
+/// Of more reasons than these only the first are stored; whoever asks for all has them worked out. Writing ten thousand anew
+/// would be most of a decision's work.
+pub(crate) const REASONS_STORED: usize = 200;
 /// So often a transaction that met others is tried again at once.
 const TRIES: usize = 5;
 
@@ -46,6 +55,35 @@ pub struct Decided {
     pub plan: Plan,
     /// Clusters whose set changed.
     pub clusters: Vec<ClusterName>,
+    /// The database's time of the decision.
+    pub now: Timestamp,
+    /// What the FleetRollout governs.
+    pub rollout: RolloutName,
+    /// Which ones it comes after.
+    pub after: Vec<FleetRolloutName>,
+}
+
+/// Engine and audit, beside the threads that serve agents: with ten thousand clusters they take a while.
+async fn planned(observed: Observed) -> Result<(Observed, Plan)> {
+    let work = move || {
+        let plan = hub_engine::reconcile(&observed);
+        let violations = hub_engine::audit(&observed, &plan);
+        (observed, plan, violations)
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    let (observed, plan, violations) = done.map_err(|error| Error::Audit {
+        violations: format!("no plan came out: {error}"),
+    })?;
+    if violations.is_empty() {
+        return Ok((observed, plan));
+    }
+    let texts: Vec<_> = violations
+        .iter()
+        .map(|one| format!("{}: {}", one.rule, one.message))
+        .collect();
+    Err(Error::Audit {
+        violations: texts.join("; "),
+    })
 }
 
 impl Store {
@@ -78,34 +116,38 @@ impl Store {
         name: &FleetRolloutName,
         signer: &dyn PermitSigner,
     ) -> Result<Option<Decided>> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.deciding.begin().await?;
         sqlx::query(REPEATABLE).execute(&mut *tx).await?;
         epoch::guard(&mut tx, epoch).await?;
         recovery::guard(self, &mut tx).await?;
         let Some(stored) = fleet_rollout::get(&mut tx, name, true).await? else {
             return Ok(None);
         };
+        let begin = Instant::now();
         let observed = observe::all(&mut tx, stored.fleet_rollout).await?;
-        let plan = hub_engine::reconcile(&observed);
-        let violations = hub_engine::audit(&observed, &plan);
-        if !violations.is_empty() {
-            let texts: Vec<_> = violations
-                .iter()
-                .map(|one| format!("{}: {}", one.rule, one.message))
-                .collect();
-            return Err(Error::Audit {
-                violations: texts.join("; "),
-            });
-        }
+        let seen = begin.elapsed();
+        let (observed, plan) = planned(observed).await?;
+        let thought = begin.elapsed();
         let clusters = apply::plan(&mut tx, epoch, &observed, &plan, signer).await?;
-        if plan.status != stored.status || plan.reasons != stored.reasons {
-            fleet_rollout::set_status(&mut tx, name, &plan.status, &plan.reasons).await?;
+        let reasons = plan.reasons.get(..REASONS_STORED).unwrap_or(&plan.reasons);
+        if plan.status != stored.status || reasons != stored.reasons {
+            fleet_rollout::set_status(&mut tx, name, &plan.status, reasons).await?;
         }
         if !plan.actions.is_empty() {
-            crate::hint::notify(&mut tx).await?;
+            hint::notify_of(&mut tx, BTreeSet::from([Hint::Decided(name.clone())])).await?;
         }
         tx.commit().await?;
-        Ok(Some(Decided { plan, clusters }))
+        tracing::debug!(
+            fleet_rollout = %name, clusters = observed.clusters.len(), actions = plan.actions.len(),
+            observed = ?seen, planned = ?(thought - seen), written = ?(begin.elapsed() - thought), "decided"
+        );
+        Ok(Some(Decided {
+            plan,
+            clusters,
+            now: observed.now,
+            rollout: observed.fleet_rollout.rollout,
+            after: observed.fleet_rollout.after,
+        }))
     }
 
     /// What `decide` would see now, in one snapshot; for people. None: there is no such FleetRollout.

@@ -1,42 +1,54 @@
 //! What each cluster should hold. In: nothing but what deciding transactions wrote. Out: the committed set with its fence.
 //! It must not show a part of a transaction.
 
+use std::collections::BTreeMap;
+
 use hub_engine::member::LetGo;
 use hub_engine::observed::{Terms, Waiting};
 use hub_engine::release::Permit;
 use hub_engine::{ClusterName, Fence, FleetRolloutName, RolloutName};
 
+use serde::Serialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::cluster::{fence, number};
-use crate::error::{not_found, one_row};
-use crate::row::row;
+use crate::cluster::fence;
+use crate::error::{every_row, not_found};
+use crate::row::{ROWS_MAX, row};
 use crate::{Error, Result, Store};
 
 pub(crate) const SNAPSHOT: &str = "set transaction isolation level repeatable read, read only";
 pub(crate) const FENCE: &str = "select incarnation, version from cluster_sets where cluster = $1";
 pub(crate) const FENCES: &str =
     "select cluster, incarnation, version from cluster_sets order by cluster";
-pub(crate) const RAISE: &str = "update cluster_sets set version = version + 1 where cluster = $1 returning incarnation, version";
+pub(crate) const RAISE: &str = "with mine as (select cluster from cluster_sets where cluster = any($1) order by cluster for update) \
+     update cluster_sets sets set version = version + 1 from mine where sets.cluster = mine.cluster \
+     returning sets.cluster, sets.incarnation, sets.version";
 pub(crate) const OF_CLUSTER: &str = "select namespace, rollout, fleet_rollout, version, governance, terms, waiting, permit, \
      lease_seconds, steps_backwards, cluster_uid, rollout_uid, signature, traceparent \
      from gates where cluster = $1 order by namespace, rollout";
 pub(crate) const OF_ROLLOUT: &str = "select cluster, fleet_rollout, governance, terms, waiting, permit from gates \
      where namespace = $1 and rollout = $2";
 pub(crate) const TERMS: &str = "insert into gates (cluster, namespace, rollout, fleet_rollout, version, terms) \
-     values ($1, $2, $3, $4, $5, $6) on conflict (cluster, namespace, rollout) do update \
+     select c.cluster, $1, $2, $3, c.version, c.terms from jsonb_to_recordset($4) \
+     as c (cluster text, version bigint, terms jsonb) on conflict (cluster, namespace, rollout) do update \
      set version = excluded.version, terms = excluded.terms, governance = 'Governed', \
      fleet_rollout = excluded.fleet_rollout \
-     where gates.fleet_rollout = excluded.fleet_rollout or gates.governance <> 'Governed'";
-pub(crate) const LET_GO: &str = "update gates set version = $5, governance = $6, permit = null, waiting = null, \
-     lease_seconds = 0, steps_backwards = false, cluster_uid = '', rollout_uid = '', signature = '', traceparent = '' \
-     where cluster = $1 and namespace = $2 and rollout = $3 and fleet_rollout = $4";
-pub(crate) const WAITING: &str = "update gates set version = $5, waiting = $6 \
-     where cluster = $1 and namespace = $2 and rollout = $3 and fleet_rollout = $4";
-pub(crate) const PERMIT: &str = "update gates set version = $5, permit = $6, lease_seconds = $7, steps_backwards = $8, \
-     cluster_uid = $9, rollout_uid = $10, signature = $11, traceparent = $12 \
-     where cluster = $1 and namespace = $2 and rollout = $3 and fleet_rollout = $4";
+     where gates.fleet_rollout = excluded.fleet_rollout or gates.governance <> 'Governed' returning cluster";
+pub(crate) const CHANGE: &str = "update gates set version = c.version, \
+     governance = coalesce(c.governance, gates.governance), \
+     waiting = case when c.waits then c.waiting else gates.waiting end, \
+     permit = case when c.permits then c.permit else gates.permit end, \
+     lease_seconds = case when c.permits then c.lease_seconds else gates.lease_seconds end, \
+     steps_backwards = case when c.permits then c.steps_backwards else gates.steps_backwards end, \
+     cluster_uid = case when c.permits then c.cluster_uid else gates.cluster_uid end, \
+     rollout_uid = case when c.permits then c.rollout_uid else gates.rollout_uid end, \
+     signature = case when c.permits then c.signature else gates.signature end, \
+     traceparent = case when c.permits then c.traceparent else gates.traceparent end \
+     from jsonb_to_recordset($4) as c (cluster text, version bigint, governance text, waits boolean, waiting jsonb, permits boolean, \
+     permit jsonb, lease_seconds integer, steps_backwards boolean, cluster_uid text, rollout_uid text, signature text, \
+     traceparent text) where gates.cluster = c.cluster and gates.namespace = $1 and gates.rollout = $2 \
+     and gates.fleet_rollout = $3 returning gates.cluster";
 
 row! {
     /// A fence.
@@ -154,7 +166,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` and what the database refuses.
     pub async fn desired_fences(&self) -> Result<Vec<(ClusterName, Fence)>> {
-        let rows: Vec<FencesRow> = sqlx::query_as(FENCES).fetch_all(&self.pool).await?;
+        let rows: Vec<FencesRow> = sqlx::query_as(FENCES).fetch_all(&self.deciding).await?;
         Ok(rows
             .into_iter()
             .map(|row| (row.cluster.into(), fence(row.incarnation, row.version)))
@@ -202,85 +214,126 @@ fn entry(cluster: &ClusterName, row: EntryRow) -> Result<Entry> {
     })
 }
 
-/// Raises a cluster's number; its row stays locked until the transaction ends (gate.md L1).
-pub(crate) async fn raise(tx: &mut PgConnection, cluster: &ClusterName) -> Result<Fence> {
-    let row: FenceRow = sqlx::query_as(RAISE)
-        .bind(cluster.as_str())
-        .fetch_one(tx)
-        .await?;
-    Ok(fence(row.incarnation, row.version))
+/// Raises clusters' numbers; their rows stay locked until the transaction ends (gate.md L1). They are locked in one order
+/// by all transactions, so that two never wait for each other's cluster.
+pub(crate) async fn raise(
+    tx: &mut PgConnection,
+    clusters: &[ClusterName],
+) -> Result<BTreeMap<ClusterName, Fence>> {
+    if clusters.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let names: Vec<&str> = clusters.iter().map(ClusterName::as_str).collect();
+    let rows: Vec<FencesRow> = sqlx::query_as(RAISE).bind(&names).fetch_all(tx).await?;
+    let fences: BTreeMap<_, _> = rows
+        .into_iter()
+        .map(|row| (row.cluster.into(), fence(row.incarnation, row.version)))
+        .collect();
+    match clusters.iter().find(|one| !fences.contains_key(*one)) {
+        Some(cluster) => Err(not_found(format!("cluster {cluster}"))),
+        None => Ok(fences),
+    }
 }
 
-/// Which entry, in which version of its set.
+/// The Rollout whose gates are written, and who governs it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct At<'a> {
-    pub(crate) cluster: &'a ClusterName,
+pub(crate) struct Of<'a> {
     pub(crate) rollout: &'a RolloutName,
     pub(crate) fleet_rollout: &'a FleetRolloutName,
-    pub(crate) fence: Fence,
 }
 
-type Query<'a> = sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments>;
-
-fn at<'a>(statement: &'static str, at: At<'a>) -> Query<'a> {
-    sqlx::query(statement)
-        .bind(at.cluster.as_str())
-        .bind(at.rollout.namespace.as_str())
-        .bind(at.rollout.name.as_str())
-        .bind(at.fleet_rollout.as_str())
-        .bind(number(at.fence.version))
+/// A gate's lasting part in a new version of its cluster's set.
+#[derive(Debug, Serialize)]
+pub(crate) struct TermsOf<'a> {
+    pub(crate) cluster: &'a ClusterName,
+    pub(crate) version: u64,
+    pub(crate) terms: &'a Terms,
 }
 
-pub(crate) async fn set_terms(tx: &mut PgConnection, entry: At<'_>, terms: &Terms) -> Result<()> {
-    let done = at(TERMS, entry).bind(Json(terms)).execute(tx).await?;
-    one_row(&done, || {
-        format!("the gate of {} in {}", entry.rollout, entry.cluster)
-    })
+/// What else changes in a gate; what is not said stays.
+#[derive(Debug, Serialize)]
+pub(crate) struct GateChange<'a> {
+    pub(crate) cluster: &'a ClusterName,
+    pub(crate) version: u64,
+    /// The explicit end of governance (gate.md G9); none: as it is.
+    pub(crate) governance: Option<LetGo>,
+    /// Whether `waiting` is said.
+    pub(crate) waits: bool,
+    pub(crate) waiting: Option<&'a Waiting>,
+    /// Whether the permit is said; without one it is taken away.
+    pub(crate) permits: bool,
+    #[serde(flatten)]
+    pub(crate) permit: PermitColumns<'a>,
 }
 
-pub(crate) async fn set_waiting(
+/// A permit as its columns.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct PermitColumns<'a> {
+    permit: Option<&'a Permit>,
+    lease_seconds: i32,
+    steps_backwards: bool,
+    cluster_uid: &'a str,
+    rollout_uid: &'a str,
+    signature: &'a str,
+    traceparent: &'a str,
+}
+
+impl<'a> From<&'a SignedPermit> for PermitColumns<'a> {
+    fn from(signed: &'a SignedPermit) -> Self {
+        Self {
+            permit: Some(&signed.permit),
+            lease_seconds: i32::try_from(signed.lease_seconds).unwrap_or(i32::MAX),
+            steps_backwards: signed.steps_backwards,
+            cluster_uid: &signed.cluster_uid,
+            rollout_uid: &signed.rollout_uid,
+            signature: &signed.signature,
+            traceparent: &signed.traceparent,
+        }
+    }
+}
+
+pub(crate) async fn set_terms(
     tx: &mut PgConnection,
-    entry: At<'_>,
-    waiting: Option<&Waiting>,
+    of: Of<'_>,
+    all: &[TermsOf<'_>],
 ) -> Result<()> {
-    let done = at(WAITING, entry)
-        .bind(waiting.map(Json))
-        .execute(tx)
-        .await?;
-    one_row(&done, || {
-        format!("the gate of {} in {}", entry.rollout, entry.cluster)
-    })
+    for some in all.chunks(ROWS_MAX) {
+        let done = write(tx, TERMS, of, some).await?;
+        let wanted = some.iter().map(|one| one.cluster.as_str());
+        every_row(wanted, &done, |cluster| {
+            format!("the gate of {} in {cluster}", of.rollout)
+        })?;
+    }
+    Ok(())
 }
 
-/// The explicit end of governance (gate.md G9): no permit, and nothing to wait for.
-pub(crate) async fn let_go(tx: &mut PgConnection, entry: At<'_>, mode: LetGo) -> Result<()> {
-    let done = at(LET_GO, entry).bind(mode.as_str()).execute(tx).await?;
-    one_row(&done, || {
-        format!("the gate of {} in {}", entry.rollout, entry.cluster)
-    })
-}
-
-/// None takes the permit away.
-pub(crate) async fn set_permit(
+pub(crate) async fn change(
     tx: &mut PgConnection,
-    entry: At<'_>,
-    signed: Option<&SignedPermit>,
+    of: Of<'_>,
+    all: &[GateChange<'_>],
 ) -> Result<()> {
-    let text =
-        |field: fn(&SignedPermit) -> &String| signed.map_or("", |signed| field(signed).as_str());
-    let done = at(PERMIT, entry)
-        .bind(signed.map(|signed| Json(&signed.permit)))
-        .bind(signed.map_or(0, |signed| {
-            i32::try_from(signed.lease_seconds).unwrap_or(i32::MAX)
-        }))
-        .bind(signed.is_some_and(|signed| signed.steps_backwards))
-        .bind(text(|signed| &signed.cluster_uid))
-        .bind(text(|signed| &signed.rollout_uid))
-        .bind(text(|signed| &signed.signature))
-        .bind(text(|signed| &signed.traceparent))
-        .execute(tx)
-        .await?;
-    one_row(&done, || {
-        format!("the gate of {} in {}", entry.rollout, entry.cluster)
-    })
+    for some in all.chunks(ROWS_MAX) {
+        let done = write(tx, CHANGE, of, some).await?;
+        let wanted = some.iter().map(|one| one.cluster.as_str());
+        every_row(wanted, &done, |cluster| {
+            format!("the gate of {} in {cluster}", of.rollout)
+        })?;
+    }
+    Ok(())
+}
+
+/// Answers the clusters whose row there was.
+async fn write(
+    tx: &mut PgConnection,
+    statement: &'static str,
+    of: Of<'_>,
+    rows: &[impl Serialize + Sync],
+) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(statement)
+        .bind(of.rollout.namespace.as_str())
+        .bind(of.rollout.name.as_str())
+        .bind(of.fleet_rollout.as_str())
+        .bind(Json(rows))
+        .fetch_all(tx)
+        .await?)
 }

@@ -26,7 +26,7 @@ impl Store {
     /// # Errors
     /// Postgres is away.
     pub async fn epoch_take(&self, holder: &str, ttl: Duration) -> Result<Option<Epoch>> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.deciding.begin().await?;
         let taken: Option<String> = sqlx::query_scalar(LEASE_TAKE)
             .bind(holder)
             .bind(millis(ttl))
@@ -49,7 +49,7 @@ impl Store {
             .bind(holder)
             .bind(millis(ttl))
             .bind(epoch.0)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.deciding)
             .await?;
         Ok(held.is_some())
     }
@@ -61,7 +61,7 @@ impl Store {
     pub async fn lease_release(&self, holder: &str) -> Result<()> {
         let _: Option<String> = sqlx::query_scalar(LEASE_RELEASE)
             .bind(holder)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.deciding)
             .await?;
         Ok(())
     }

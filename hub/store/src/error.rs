@@ -1,6 +1,8 @@
 //! What can go wrong with the store. In: sqlx's errors. Out: the few kinds that callers treat differently. It must not hide
 //! a kind: unavailable is never "nothing there".
 
+use std::collections::BTreeSet;
+
 /// Why a call to the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -89,6 +91,11 @@ const RETRYABLE: [&str; 2] = ["40001", "40P01"];
 const AWAY: [&str; 5] = ["08", "53", "57", "58", "55"];
 /// A read-only transaction: a standby, or a full disk's protection.
 const READ_ONLY: &str = "25006";
+/// A prepared statement that is there already, or is not there any more: somebody takes sessions apart.
+const SESSION_APART: [&str; 2] = ["42P05", "26000"];
+/// What a person does about it.
+pub(crate) const POOLED: &str = "a pooler with transaction pooling is before the database, which a hub cannot use: connect \
+     to the database itself, or set pool_mode = session";
 /// The server ended an idle transaction: it was too slow, not wrong.
 const IDLE_TIMEOUT: &str = "25P03";
 
@@ -102,6 +109,10 @@ impl From<sqlx::Error> for Error {
             if RETRYABLE.contains(&code.as_str()) {
                 return Self::Busy { message };
             }
+            if SESSION_APART.contains(&code.as_str()) {
+                let message = POOLED.to_owned();
+                return Self::Refused { message };
+            }
             if AWAY.iter().any(|class| code.starts_with(class))
                 || code == READ_ONLY
                 || code == IDLE_TIMEOUT
@@ -109,6 +120,13 @@ impl From<sqlx::Error> for Error {
                 return Self::Unavailable { message };
             }
             return Self::Database { message };
+        }
+        // JSON of another version: the one who needs this row cannot go on, and everybody else can.
+        if let sqlx::Error::ColumnDecode { index, source } = &error {
+            return Self::Corrupt {
+                what: format!("a row's {}", index.trim_matches('"')),
+                message: source.to_string(),
+            };
         }
         if is_ours(&error) {
             Self::Database { message }
@@ -122,8 +140,7 @@ impl From<sqlx::Error> for Error {
 fn is_ours(error: &sqlx::Error) -> bool {
     matches!(
         error,
-        sqlx::Error::ColumnDecode { .. }
-            | sqlx::Error::ColumnNotFound(_)
+        sqlx::Error::ColumnNotFound(_)
             | sqlx::Error::TypeNotFound { .. }
             | sqlx::Error::Decode(_)
             | sqlx::Error::Encode(_)
@@ -158,5 +175,21 @@ pub(crate) fn one_row(
     match done.rows_affected() {
         1 => Ok(()),
         rows => Err(Error::Astray { what: what(), rows }),
+    }
+}
+
+/// The same for many rows: what was changed is exactly what was wanted.
+pub(crate) fn every_row<'a>(
+    wanted: impl Iterator<Item = &'a str>,
+    done: &[String],
+    what: impl Fn(&str) -> String,
+) -> Result<(), Error> {
+    let done: BTreeSet<&str> = done.iter().map(String::as_str).collect();
+    match wanted.into_iter().find(|one| !done.contains(one)) {
+        Some(one) => Err(Error::Astray {
+            what: what(one),
+            rows: 0,
+        }),
+        None => Ok(()),
     }
 }

@@ -161,7 +161,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` and what the database refuses.
     pub async fn fleet_rollout_names(&self) -> Result<Vec<FleetRolloutName>> {
-        let names: Vec<String> = sqlx::query_scalar(NAMES).fetch_all(&self.pool).await?;
+        let names: Vec<String> = sqlx::query_scalar(NAMES).fetch_all(&self.deciding).await?;
         Ok(names.into_iter().map(FleetRolloutName).collect())
     }
 }

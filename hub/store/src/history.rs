@@ -1,6 +1,8 @@
 //! Facts, decisions and effects. In: rows of one transaction. Out: the same, chained and never changed again. It must not
 //! be written outside the transaction whose change it tells.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ::time::OffsetDateTime;
 use hub_engine::chain::ChainHead;
 use hub_engine::replay::{self, Recorded, Step};
@@ -10,7 +12,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::cluster::number;
-use crate::row::row;
+use crate::row::{ROWS_MAX, row};
 use crate::time::{from_db, to_db};
 use crate::{Error, Result, Store};
 
@@ -20,7 +22,11 @@ pub(crate) const HEAD_SET: &str =
     "update history_heads set position = $2, hash = $3 where stream = $1";
 pub(crate) const INSERT: &str = "insert into history \
      (stream, position, at, release, cluster, kind, actor, message, evidence, action, epoch, previous_hash, hash) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+     select c.stream, c.position, c.at, c.release, c.cluster, c.kind, c.actor, c.message, \
+     coalesce(c.evidence, 'null'), c.action, c.epoch, decode(c.\"previousHash\", 'hex'), decode(c.hash, 'hex') \
+     from rows from (jsonb_to_recordset($1) as (stream text, position bigint, at timestamptz, release text, cluster text, \
+     kind text, actor text, message text, evidence jsonb, action jsonb, epoch bigint, \"previousHash\" text, hash text)) \
+     with ordinality as c order by c.ordinality";
 pub(crate) const LIST: &str = "select sequence, stream, position, at, release, cluster, kind, actor, message, evidence, \
      action, epoch, previous_hash, hash from history where sequence > $1 and ($2 = '' or release = $2) \
      and ($3 = '' or cluster = $3) and ($4 = '' or actor = $4) and ($5 = '' or kind = $5) \
@@ -32,8 +38,7 @@ pub(crate) const OF_FLEET_ROLLOUT: &str = "select sequence, stream, position, at
 pub(crate) const HASH: &str = "select hash from history where sequence = $1";
 pub(crate) const HEADS: &str =
     "select stream, position, hash from history_heads where position > 0 order by stream";
-pub(crate) const ANCHORS: &str =
-    "select cluster, audit_head from cluster_sessions where audit_head <> '' order by cluster";
+pub(crate) const ANCHORS: &str = "select cluster, audit_head from cluster_sessions where audit_head not in ('', '-') order by cluster";
 pub(crate) const NEWEST: &str = "select sequence, hash from history order by sequence desc limit 1";
 
 row! {
@@ -130,50 +135,57 @@ impl Fact {
 
 /// Adds a fact to its chain; the chain's head stays locked until the transaction ends.
 pub(crate) async fn add(tx: &mut PgConnection, fact: Fact) -> Result<()> {
-    let head: HeadRow = sqlx::query_as(HEAD_LOCK)
-        .bind(&fact.stream)
-        .fetch_one(&mut *tx)
-        .await?;
-    let position = head.position + 1;
-    let row = linked(&head, fact)?;
-    let hash = row.hash_of_content().unwrap_or_default();
-    sqlx::query(INSERT)
-        .bind(&row.stream)
-        .bind(position)
-        .bind(to_db(row.at))
-        .bind(&row.release)
-        .bind(&row.cluster)
-        .bind(&row.kind)
-        .bind(&row.actor)
-        .bind(&row.message)
-        .bind(Json(&row.evidence))
-        .bind(row.action.as_ref().map(Json))
-        .bind(number(row.epoch))
-        .bind(&head.hash)
-        .bind(&hash)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query(HEAD_SET)
-        .bind(&row.stream)
-        .bind(position)
-        .bind(&hash)
-        .execute(tx)
-        .await?;
+    add_all(tx, vec![fact]).await
+}
+
+/// Adds facts to their chains in this order; each chain's head is read and written once.
+pub(crate) async fn add_all(tx: &mut PgConnection, facts: Vec<Fact>) -> Result<()> {
+    let streams: BTreeSet<String> = facts.iter().map(|fact| fact.stream.clone()).collect();
+    let mut heads = BTreeMap::new();
+    // In one order by all transactions, so that two never wait for each other's chain.
+    for stream in streams {
+        let head: HeadRow = sqlx::query_as(HEAD_LOCK)
+            .bind(&stream)
+            .fetch_one(&mut *tx)
+            .await?;
+        heads.insert(stream, head);
+    }
+    let mut rows = Vec::with_capacity(facts.len());
+    for fact in facts {
+        if let Some(head) = heads.get_mut(&fact.stream) {
+            rows.push(linked(head, fact)?);
+        }
+    }
+    for some in rows.chunks(ROWS_MAX) {
+        sqlx::query(INSERT)
+            .bind(Json(some))
+            .execute(&mut *tx)
+            .await?;
+    }
+    for (stream, head) in heads {
+        sqlx::query(HEAD_SET)
+            .bind(stream)
+            .bind(head.position)
+            .bind(&head.hash)
+            .execute(&mut *tx)
+            .await?;
+    }
     Ok(())
 }
 
-/// The fact in its chain; the database gives its sequence.
-fn linked(head: &HeadRow, fact: Fact) -> Result<Entry> {
+/// The fact as its chain's next row; the database gives its sequence.
+fn linked(head: &mut HeadRow, fact: Fact) -> Result<Entry> {
     let action = fact.action.as_ref().map(serde_json::to_value).transpose();
     let action = action.map_err(|error| Error::Corrupt {
         what: format!("the action of a row of {}", fact.stream),
         message: error.to_string(),
     })?;
-    Ok(Entry {
+    let mut row = Entry {
         sequence: 0,
         position: head.position.unsigned_abs() + 1,
         stream: fact.stream,
-        at: fact.at,
+        // What the database keeps.
+        at: Timestamp::from_microsecond(fact.at.as_microsecond()).unwrap_or(fact.at),
         release: fact.release,
         cluster: fact.cluster,
         kind: fact.kind,
@@ -184,7 +196,14 @@ fn linked(head: &HeadRow, fact: Fact) -> Result<Entry> {
         epoch: fact.epoch.unsigned_abs(),
         previous_hash: hex::encode(&head.hash),
         hash: String::new(),
-    })
+    };
+    let hash = row.hash_of_content().unwrap_or_default();
+    row.hash = hex::encode(&hash);
+    *head = HeadRow {
+        position: head.position + 1,
+        hash,
+    };
+    Ok(row)
 }
 
 /// Adds a fact with the transaction's time.

@@ -4,6 +4,7 @@
 
 mod apply;
 pub mod approval;
+pub mod broken_glass;
 pub mod certificate;
 pub mod cluster;
 mod connection;
@@ -42,7 +43,7 @@ pub use connection::{ROLE_BY_HAND, Store};
 pub use decide::{Decided, PermitSigner, UnsignedPermit};
 pub use epoch::Epoch;
 pub use error::Error;
-pub use hint::Hints;
+pub use hint::{Hint, Hints};
 
 /// What the store's functions answer.
 pub type Result<T> = std::result::Result<T, Error>;

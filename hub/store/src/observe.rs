@@ -12,10 +12,10 @@ use hub_engine::{ClusterName, FleetRollout, FleetRolloutName, Observed, ReleaseI
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::cluster::{self, ClusterRow};
+use crate::cluster::{self, MemberRow};
 use crate::desired::{GateOfRow, OF_ROLLOUT};
 use crate::row::row;
-use crate::time::from_db;
+use crate::time::{from_db, from_db_opt};
 use crate::{Result, fleet_window, let_go, release, request, rollout, stop};
 
 /// Releases whose outline is remembered when content is compared: a digest older than all of these opens a new one.
@@ -176,15 +176,16 @@ async fn clusters(
         .map(|row| (row.cluster, row.state.0))
         .collect();
     let mut clusters = Vec::new();
-    for row in cluster::list(tx).await? {
-        let gone = row.gone().or_else(|| let_go.get(&row.name).cloned());
+    for row in cluster::members(tx).await? {
+        let name = ClusterName(row.name.clone());
+        let gone = row.gone().or_else(|| let_go.get(&name).cloned());
         let selected = gone.is_none() && fleet_rollout.clusters.selects(&row.labels);
-        let named = releases.iter().any(|one| one.target(&row.name).is_some());
+        let named = releases.iter().any(|one| one.target(&name).is_some());
         let own = gates
-            .get(&row.name)
+            .get(&name)
             .filter(|(owner, _)| owner == &fleet_rollout.name)
             .map(|(_, gate)| gate.clone());
-        if selected || own.is_some() || named || let_go.contains_key(&row.name) {
+        if selected || own.is_some() || named || let_go.contains_key(&name) {
             let rollout = rollouts.remove(row.name.as_str());
             clusters.push(Cluster {
                 selected,
@@ -196,19 +197,19 @@ async fn clusters(
     Ok(clusters)
 }
 
-fn view(row: ClusterRow, gate: Option<Gate>, rollout: Option<Rollout>) -> Cluster {
+fn view(row: MemberRow, gate: Option<Gate>, rollout: Option<Rollout>) -> Cluster {
     Cluster {
-        name: row.name,
-        labels: row.labels,
+        name: row.name.into(),
+        labels: row.labels.0,
         selected: false,
-        connected: row.connected,
-        last_seen: row.last_seen,
-        desired: row.desired,
-        stored: row.stored,
+        connected: row.connected == Some(true),
+        last_seen: from_db_opt(row.last_seen_at),
+        desired: cluster::fence(row.incarnation, row.version),
+        stored: cluster::fence(row.stored_incarnation, row.stored_version),
         regressed: row.regressed,
         gone: None,
-        replaced: row.replaced,
-        restored: row.restored,
+        replaced: from_db_opt(row.replaced_at),
+        restored: from_db_opt(row.restored_at),
         gate,
         rollout,
     }

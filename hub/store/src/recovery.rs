@@ -26,6 +26,11 @@ pub(crate) const HEARD: &str = "select count(*) as known, \
 pub(crate) const INCARNATION: &str = "update hub_incarnation set incarnation = 1 + greatest(incarnation, \
      (select coalesce(max(stored_incarnation), 0) from cluster_sessions)) returning incarnation";
 pub(crate) const SETS: &str = "update cluster_sets set incarnation = $1";
+/// What agents were handed may be in the part that is lost: it is held against nobody until they bring what they were handed
+/// since.
+pub(crate) const FORGIVE: &str = "update cluster_sessions set audit_head = '-'";
+/// In the place of a head, until then.
+pub(crate) const FORGIVEN: &str = "-";
 pub(crate) const NOTES: &str = "update clusters set note = '' where note like 'ClusterAhead:%'";
 
 row! {
@@ -136,6 +141,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         sqlx::query(NOTES).execute(&mut *tx).await?;
+        sqlx::query(FORGIVE).execute(&mut *tx).await?;
         let signed = format!("{person} recovered into incarnation {incarnation}: {reason}");
         let fact = Fact {
             evidence: serde_json::json!({

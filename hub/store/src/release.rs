@@ -13,10 +13,11 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::cluster::number;
+use crate::decide::REASONS_STORED;
 use crate::error::not_found;
 use crate::row::row;
 use crate::time::{from_db, from_db_opt};
-use crate::{Error, Result, Store, cluster, fleet_rollout, rollout, target};
+use crate::{Error, Result, Store, cluster, fleet_rollout, observe, rollout, target};
 
 pub(crate) const RELEASE: &str = "select revision, images, cause, plan, plan_digest, phase, verdict, overtook, \
      opened_at, started_at, ended_at, word from releases where fleet_rollout = $1 and number = $2";
@@ -144,8 +145,13 @@ async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRo
     let Some(stored) = fleet_rollout::get(tx, &id.fleet_rollout, false).await? else {
         return Ok(None);
     };
-    let reasons = stored
-        .reasons
+    let reasons = if stored.reasons.len() < REASONS_STORED {
+        stored.reasons
+    } else {
+        let observed = observe::all(tx, stored.fleet_rollout.clone()).await?;
+        hub_engine::reconcile(&observed).reasons
+    };
+    let reasons = reasons
         .into_iter()
         .filter(|reason| reason.release.as_ref() == Some(id))
         .collect();

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use crate::broken_glass::{self, BrokenGlass};
 use crate::cluster::number;
+use crate::hint::{self, Hint};
 use crate::history::{self, Fact};
 use crate::{Result, Store, rollout};
 
@@ -71,6 +73,8 @@ pub enum Body {
         /// The same when it is sent again; older agents send none.
         id: String,
     },
+    /// A person in the cluster did without the fleet's word (gate.md G16).
+    BrokenGlass(BrokenGlass),
     /// The object is gone.
     Removed,
 }
@@ -117,7 +121,8 @@ impl Store {
             .bind(number(highest))
             .execute(&mut *tx)
             .await?;
-        crate::hint::notify(&mut tx).await?;
+        let about = |report: &Report| Hint::Rollout(report.rollout.clone());
+        hint::notify_of(&mut tx, reports.iter().map(about).collect()).await?;
         tx.commit().await?;
         Ok(Stored::UpTo(highest))
     }
@@ -157,6 +162,7 @@ async fn store(
             rollout::amend(tx, key, |state| state.outcome = Some(outcome.clone())).await
         }
         Body::Verb { .. } => tell_verb(tx, cluster, report).await,
+        Body::BrokenGlass(glass) => broken_glass::tell(tx, cluster, &report.rollout, glass).await,
         Body::Removed => rollout::amend(tx, key, |state| state.removed = true).await,
     }
 }

@@ -42,3 +42,6 @@ pub(crate) const fn nullable(type_text: &str) -> bool {
     }
     true
 }
+
+/// Rows written by one statement: a fleet of any size costs few statements, and none of them holds more than some MiB.
+pub(crate) const ROWS_MAX: usize = 1_000;

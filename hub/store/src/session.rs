@@ -12,8 +12,8 @@ use crate::history::{self, Fact};
 use crate::row::row;
 use crate::{Result, Store, certificate, recovery, rollout};
 
-pub(crate) const LOCK: &str = "select c.kube_system_uid, s.stored_incarnation, s.stored_version, d.incarnation, d.version \
-     from clusters c join cluster_sessions s on s.cluster = c.name join cluster_sets d on d.cluster = c.name \
+pub(crate) const LOCK: &str = "select c.kube_system_uid, s.stored_incarnation, s.stored_version, s.audit_head, \
+     d.incarnation, d.version from clusters c join cluster_sessions s on s.cluster = c.name join cluster_sets d on d.cluster = c.name \
      where c.name = $1 for update of s";
 pub(crate) const OPEN: &str = "update cluster_sessions set session = session + 1, open = true, last_seen_at = now(), \
      agent_version = $2, stored_incarnation = $3, stored_version = $4, set_hash = $5, regressed = $6, reported = 0, \
@@ -32,7 +32,8 @@ pub(crate) const NOTE: &str = "update clusters set note = $2 where name = $1";
 row! {
     /// A cluster's identity, what it stored and what it should hold.
     LockRow {
-        kube_system_uid: Option<String>, stored_incarnation: i64, stored_version: i64, incarnation: i64, version: i64,
+        kube_system_uid: Option<String>, stored_incarnation: i64, stored_version: i64, audit_head: String,
+        incarnation: i64, version: i64,
     }
 }
 
@@ -90,6 +91,29 @@ pub enum Opened {
     Revoked,
 }
 
+/// The cluster's next session.
+async fn raised(
+    tx: &mut PgConnection,
+    hello: &Hello,
+    audit_head: &str,
+    regressed: bool,
+    desired: Fence,
+) -> Result<i64> {
+    let session = sqlx::query_scalar(OPEN)
+        .bind(hello.cluster.as_str())
+        .bind(&hello.agent_version)
+        .bind(number(hello.fence.incarnation))
+        .bind(number(hello.fence.version))
+        .bind(&hello.set_hash)
+        .bind(regressed && hello.fence < desired)
+        .bind(&hello.hub)
+        .bind(audit_head)
+        .bind(regressed)
+        .fetch_one(tx)
+        .await?;
+    Ok(session)
+}
+
 impl Store {
     /// Opens a session and stores everything that the agent brought.
     ///
@@ -110,6 +134,7 @@ impl Store {
             kube_system_uid: Some(bound),
             stored_incarnation,
             stored_version,
+            audit_head,
             incarnation,
             version,
         }) = row
@@ -134,22 +159,17 @@ impl Store {
             fence(incarnation, version),
         );
         let regressed = hello.fence < stored;
-        let session: i64 = sqlx::query_scalar(OPEN)
-            .bind(name.as_str())
-            .bind(&hello.agent_version)
-            .bind(number(hello.fence.incarnation))
-            .bind(number(hello.fence.version))
-            .bind(&hello.set_hash)
-            .bind(regressed && hello.fence < desired)
-            .bind(&hello.hub)
-            .bind(&hello.audit_head)
-            .bind(regressed)
-            .fetch_one(&mut *tx)
-            .await?;
+        let lost = lost_head(&mut tx, hello).await?;
+        let forgiven = audit_head == recovery::FORGIVEN;
+        let kept = kept(hello, forgiven && lost.is_some());
+        let session = raised(&mut tx, hello, kept, regressed, desired).await?;
         rollout::replace_all(&mut tx, name, session, &hello.rollouts).await?;
         remember(&mut tx, hello, stored, desired).await?;
-        if hello.fence.incarnation >= desired.incarnation {
-            compare_head(&mut tx, hello).await?;
+        if let Some(message) = lost
+            && !forgiven
+            && hello.fence.incarnation >= desired.incarnation
+        {
+            recovery::hold(&mut tx, name, &message).await?;
         }
         let head = history::newest(&mut tx).await?;
         crate::hint::notify(&mut tx).await?;
@@ -297,24 +317,32 @@ fn ahead(cluster: &ClusterName, fence: Fence, desired: Fence) -> String {
     )
 }
 
-/// What the agent was handed is in the history, or that is another one (gate.md L5).
-async fn compare_head(tx: &mut PgConnection, hello: &Hello) -> Result<()> {
+/// Until it brings a head that it was handed since a recovery, it stays forgiven.
+fn kept(hello: &Hello, forgiven: bool) -> &str {
+    if forgiven {
+        recovery::FORGIVEN
+    } else {
+        &hello.audit_head
+    }
+}
+
+/// What the agent was handed is not in the history: that is another one (gate.md L5).
+async fn lost_head(tx: &mut PgConnection, hello: &Hello) -> Result<Option<String>> {
     let Some((sequence, handed)) = &hello.handed else {
-        return Ok(());
+        return Ok(None);
     };
     let hash: Option<Vec<u8>> = sqlx::query_scalar(history::HASH)
         .bind(number(*sequence))
         .fetch_optional(&mut *tx)
         .await?;
     let what = match hash {
-        Some(hash) if hash == *handed => return Ok(()),
+        Some(hash) if hash == *handed => return Ok(None),
         Some(_) => "is another row there",
         None => "is not there",
     };
     let name = &hello.cluster;
-    let message = format!(
+    Ok(Some(format!(
         "row {sequence} of the history, which the agent of {name} was handed, {what}: the database was restored from a \
          backup or its history rewritten"
-    );
-    recovery::hold(tx, name, &message).await
+    )))
 }

@@ -1,34 +1,38 @@
 //! Targets of releases. In: rows. Out: the engine's targets, and their changes. It must not decide where one stands.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
 use ::time::OffsetDateTime;
 use hub_engine::release::{Content, Permit, Previous, Target, TargetState};
-use hub_engine::{ClusterName, ReleaseId};
+use hub_engine::{ClusterName, FleetRolloutName, ReleaseId};
 use jiff::Timestamp;
+use serde::Serialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::Result;
 use crate::cluster::number;
-use crate::error::one_row;
+use crate::error::{every_row, one_row};
 use crate::release::named;
-use crate::row::row;
+use crate::row::{ROWS_MAX, row};
 use crate::time::{from_db_opt, to_db};
 
 pub(crate) const OF_RELEASE: &str = "select cluster, wave, late, state, message, content, previous, permit, since, \
      succeeded_at from targets where fleet_rollout = $1 and release = $2 order by late, wave, position, cluster";
 pub(crate) const INSERT: &str = "insert into targets (fleet_rollout, release, cluster, wave, position, late, state, since) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8)";
-pub(crate) const STATE: &str = "update targets set state = $4, message = $5, since = $6, \
-     succeeded_at = case when $4 = 'Succeeded' then $6 else succeeded_at end \
-     where fleet_rollout = $1 and release = $2 and cluster = $3";
+     select $1, c.release, c.cluster, c.wave, c.position, c.late, $2, $3 from jsonb_to_recordset($4) \
+     as c (release bigint, cluster text, wave integer, position integer, late boolean)";
+pub(crate) const CHANGE: &str = "update targets set state = coalesce(c.state, targets.state), \
+     message = coalesce(c.message, targets.message), \
+     since = case when c.state is null then targets.since else $2 end, \
+     succeeded_at = case when c.succeeded then $2 else targets.succeeded_at end, \
+     content = coalesce(c.content, targets.content), permit = coalesce(c.permit, targets.permit), \
+     previous = coalesce(c.previous, targets.previous) from jsonb_to_recordset($3) \
+     as c (release bigint, cluster text, state text, message text, succeeded boolean, content jsonb, permit jsonb, \
+     previous jsonb) where targets.fleet_rollout = $1 and targets.release = c.release \
+     and targets.cluster = c.cluster returning targets.cluster";
 pub(crate) const REWRITE: &str = "update targets set state = $4, message = $5, since = $6, succeeded_at = $7, \
      content = $8, previous = $9, permit = $10 where fleet_rollout = $1 and release = $2 and cluster = $3";
-pub(crate) const CONTENT: &str =
-    "update targets set content = $4 where fleet_rollout = $1 and release = $2 and cluster = $3";
-pub(crate) const PERMIT: &str = "update targets set permit = $4, previous = coalesce($5, previous) \
-     where fleet_rollout = $1 and release = $2 and cluster = $3";
 
 row! {
     /// One cluster in one release.
@@ -64,105 +68,111 @@ fn target(row: TargetRow) -> Result<Target> {
     })
 }
 
-/// Where a new target stands in its release.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+/// A target that is new in its release.
+#[derive(Debug, Serialize)]
+pub(crate) struct New {
+    pub(crate) release: u64,
+    pub(crate) cluster: ClusterName,
     pub(crate) wave: u32,
     pub(crate) position: usize,
     pub(crate) late: bool,
 }
 
+/// What changes in a target; what is not said stays.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Change {
+    pub(crate) state: Option<TargetState>,
+    pub(crate) message: Option<String>,
+    /// It succeeded now, whatever came after.
+    pub(crate) succeeded: bool,
+    /// Its digest once and for all: the engine binds an unbound target, and changes how a bound one is delivered.
+    pub(crate) content: Option<Content>,
+    pub(crate) permit: Option<Permit>,
+    /// What it served when it was permitted to leave that.
+    pub(crate) previous: Option<Previous>,
+}
+
+/// Changes by release and cluster.
+pub(crate) type Changes = BTreeMap<(u64, ClusterName), Change>;
+
+#[derive(Serialize)]
+struct ChangeRow<'a> {
+    release: u64,
+    cluster: &'a ClusterName,
+    #[serde(flatten)]
+    change: &'a Change,
+}
+
 pub(crate) async fn insert(
     tx: &mut PgConnection,
-    of: Of<'_>,
-    place: Place,
+    fleet_rollout: &FleetRolloutName,
+    all: &[New],
     now: Timestamp,
 ) -> Result<()> {
-    bind(INSERT, of)
-        .bind(i32::try_from(place.wave).unwrap_or(i32::MAX))
-        .bind(i32::try_from(place.position).unwrap_or(i32::MAX))
-        .bind(place.late)
-        .bind(TargetState::Pending.as_str())
-        .bind(to_db(now))
-        .execute(tx)
-        .await?;
+    for some in all.chunks(ROWS_MAX) {
+        sqlx::query(INSERT)
+            .bind(fleet_rollout.as_str())
+            .bind(TargetState::Pending.as_str())
+            .bind(to_db(now))
+            .bind(Json(some))
+            .execute(&mut *tx)
+            .await?;
+    }
     Ok(())
 }
 
-/// Which target.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Of<'a> {
-    pub(crate) release: &'a ReleaseId,
-    pub(crate) cluster: &'a ClusterName,
-}
-
-impl fmt::Display for Of<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "target {} of release {}", self.cluster, self.release)
-    }
-}
-
-type Query<'a> = sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments>;
-
-fn bind<'a>(statement: &'static str, of: Of<'a>) -> Query<'a> {
-    sqlx::query(statement)
-        .bind(of.release.fleet_rollout.as_str())
-        .bind(number(of.release.number))
-        .bind(of.cluster.as_str())
-}
-
-pub(crate) async fn set_state(
+pub(crate) async fn change(
     tx: &mut PgConnection,
-    of: Of<'_>,
-    state: TargetState,
-    message: &str,
+    fleet_rollout: &FleetRolloutName,
+    changes: &Changes,
     now: Timestamp,
 ) -> Result<()> {
-    let done = bind(STATE, of)
-        .bind(state.as_str())
-        .bind(message)
-        .bind(to_db(now))
-        .execute(tx)
-        .await?;
-    one_row(&done, || of.to_string())
+    let mut all = Vec::with_capacity(changes.len());
+    for ((release, cluster), change) in changes {
+        all.push(ChangeRow {
+            release: *release,
+            cluster,
+            change,
+        });
+    }
+    for some in all.chunks(ROWS_MAX) {
+        let done: Vec<String> = sqlx::query_scalar(CHANGE)
+            .bind(fleet_rollout.as_str())
+            .bind(to_db(now))
+            .bind(Json(some))
+            .fetch_all(&mut *tx)
+            .await?;
+        let wanted = some.iter().map(|one| one.cluster.as_str());
+        every_row(wanted, &done, |cluster| {
+            format!("target {cluster} of a release of {fleet_rollout}")
+        })?;
+    }
+    Ok(())
 }
 
-/// Its digest once and for all: the engine binds an unbound target, and changes how a bound one is delivered.
-pub(crate) async fn set_content(
+/// The whole of targets that begin again; there are few.
+pub(crate) async fn rewrite(
     tx: &mut PgConnection,
-    of: Of<'_>,
-    content: &Content,
+    fleet_rollout: &FleetRolloutName,
+    targets: &BTreeMap<(u64, ClusterName), Target>,
 ) -> Result<()> {
-    let done = bind(CONTENT, of).bind(Json(content)).execute(tx).await?;
-    one_row(&done, || of.to_string())
-}
-
-/// `previous`: what it served when it was permitted to leave that; none keeps what is known.
-pub(crate) async fn set_permit(
-    tx: &mut PgConnection,
-    of: Of<'_>,
-    permit: &Permit,
-    previous: Option<&Previous>,
-) -> Result<()> {
-    let done = bind(PERMIT, of)
-        .bind(Json(permit))
-        .bind(previous.map(Json))
-        .execute(tx)
-        .await?;
-    one_row(&done, || of.to_string())
-}
-
-/// The whole of it: one that begins again.
-pub(crate) async fn rewrite(tx: &mut PgConnection, of: Of<'_>, target: &Target) -> Result<()> {
-    let done = bind(REWRITE, of)
-        .bind(target.state.as_str())
-        .bind(&target.message)
-        .bind(target.since.map(to_db))
-        .bind(target.succeeded_at.map(to_db))
-        .bind(target.content.as_ref().map(Json))
-        .bind(target.previous.as_ref().map(Json))
-        .bind(target.permit.as_ref().map(Json))
-        .execute(tx)
-        .await?;
-    one_row(&done, || of.to_string())
+    for ((release, cluster), target) in targets {
+        let done = sqlx::query(REWRITE)
+            .bind(fleet_rollout.as_str())
+            .bind(number(*release))
+            .bind(cluster.as_str())
+            .bind(target.state.as_str())
+            .bind(&target.message)
+            .bind(target.since.map(to_db))
+            .bind(target.succeeded_at.map(to_db))
+            .bind(target.content.as_ref().map(Json))
+            .bind(target.previous.as_ref().map(Json))
+            .bind(target.permit.as_ref().map(Json))
+            .execute(&mut *tx)
+            .await?;
+        one_row(&done, || {
+            format!("target {cluster} of release {fleet_rollout}#{release}")
+        })?;
+    }
+    Ok(())
 }

@@ -4,9 +4,11 @@
 mod advance;
 mod applied;
 mod audit;
+mod broken_glass;
 mod fixture;
 mod policies;
 mod recovery;
 mod rules;
+mod spent;
 mod statement;
 mod words;

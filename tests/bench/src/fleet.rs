@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod manifest;
 pub mod report;
 pub mod rollout;
+pub mod script;
 pub mod world;
 
 use std::time::{Duration, Instant};

@@ -146,9 +146,9 @@ impl Fleet {
         let _ = std::fs::write(place::history(&self.folder), text);
     }
 
-    /// An error if an agent ever lacked a right.
-    pub fn nothing_was_forbidden(&self) -> Result<()> {
-        self.agents.iter().try_for_each(Agent::assert_no_forbidden)
+    /// An error if an agent ever lacked a right, or made a plan that its audit refuses.
+    pub fn no_agent_is_at_fault(&self) -> Result<()> {
+        self.agents.iter().try_for_each(Agent::assert_no_fault)
     }
 
     /// Commands for somebody who wants to look around.

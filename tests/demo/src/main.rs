@@ -91,7 +91,7 @@ async fn told(run: &RunDir, progress: &Progress, arguments: &Arguments) -> Resul
     })?;
     fleet.keep_history().await;
     told?;
-    fleet.nothing_was_forbidden()?;
+    fleet.no_agent_is_at_fault()?;
     Ok(fleet)
 }
 

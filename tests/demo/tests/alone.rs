@@ -123,5 +123,5 @@ async fn it_takes_a_good_version_through_its_steps_and_a_bad_one_back() {
         None,
         "caught at the first step"
     );
-    agent.assert_no_forbidden().expect("rights enough");
+    agent.assert_no_fault().expect("rights enough");
 }

@@ -117,11 +117,11 @@ impl Shared {
         &self.bed.run
     }
 
-    /// An error if the agent has ended or ever lacked a right.
+    /// An error if the agent has ended, ever lacked a right or made a plan that its audit refuses.
     pub async fn check(&self) -> Result<()> {
         let mut agent = self.agent.lock().await;
         agent.process().must_run()?;
-        agent.assert_no_forbidden()
+        agent.assert_no_fault()
     }
 }
 

@@ -203,11 +203,11 @@ impl Fleet {
             .collect())
     }
 
-    /// An error if an agent has ended or ever lacked a right.
+    /// An error if an agent has ended, ever lacked a right or made a plan that its audit refuses.
     pub fn check(&mut self) -> Result<()> {
         for agent in &mut self.agents {
             agent.process().must_run()?;
-            agent.assert_no_forbidden()?;
+            agent.assert_no_fault()?;
         }
         Ok(())
     }

@@ -34,10 +34,10 @@ impl Lane {
         Ok(Self { agent, proxy, shop })
     }
 
-    /// The end: an error if the agent has ended or ever lacked a right. Its pods make room for those of other tests.
+    /// The end: an error if the agent has ended, ever lacked a right or made a plan that its audit refuses. Its pods make room for those of other tests.
     pub async fn close(mut self) -> Result<()> {
         self.agent.process().must_run()?;
-        self.agent.assert_no_forbidden()?;
+        self.agent.assert_no_fault()?;
         self.shop.delete(Kind::Rollout, NAME).await
     }
 }

@@ -177,7 +177,7 @@ async fn a_canary_of_another_controller_is_taken_over_where_it_stands() {
     let sets = shop.all(Kind::ReplicaSet).await.expect("the sets");
     assert_eq!(sets.len(), 2, "no other ReplicaSet was made");
     agent.process().must_run().expect("it runs");
-    agent.assert_no_forbidden().expect("its rights are enough");
+    agent.assert_no_fault().expect("its rights are enough");
 }
 
 /// The UID of the owner that controls a ReplicaSet.

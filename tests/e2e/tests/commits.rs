@@ -67,6 +67,7 @@ impl World {
         let postgres = Postgres::start(&run).await?;
         let proxy = PostgresProxy::start(postgres.address()).await?;
         let options = HubOptions {
+            environment: Vec::new(),
             database: Postgres::url_at(proxy.address()),
             lease_seconds: 10,
             more: Vec::new(),

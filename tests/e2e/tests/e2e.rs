@@ -12,6 +12,7 @@
 mod adoption;
 mod analysis;
 mod blue_green;
+mod break_glass;
 mod canary;
 mod commits;
 mod crds;
@@ -21,6 +22,7 @@ mod experiment;
 mod faults;
 mod fleet;
 mod kills;
+mod lint;
 mod membership;
 mod plugin;
 mod pods;

@@ -109,5 +109,5 @@ async fn verbs_between_look_and_write_are_honoured() {
     shop.verb(&deed::promote_full()).await.expect("promoted");
     shop.healthy("v2").await.expect("done");
     world.agent.process().must_run().expect("it runs");
-    world.agent.assert_no_forbidden().expect("every right");
+    world.agent.assert_no_fault().expect("every right");
 }

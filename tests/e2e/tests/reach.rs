@@ -75,7 +75,7 @@ async fn an_agent_acts_on_its_namespace_or_its_instance_alone() {
     own.first("v1", &json!([])).await.expect("healthy");
     untouched(&elsewhere, NAME).await;
     agent.process().must_run().expect("it runs");
-    agent.assert_no_forbidden().expect("its rights are enough");
+    agent.assert_no_fault().expect("its rights are enough");
     drop(agent);
 
     let access = AgentAccess::install(&bed.run, &cluster)
@@ -86,6 +86,7 @@ async fn an_agent_acts_on_its_namespace_or_its_instance_alone() {
     measured(&elsewhere).await;
     untouched(&elsewhere, NAME).await;
     agent.process().must_run().expect("it runs");
+    agent.assert_no_fault().expect("no fault");
     drop(agent);
 
     let blue = Shop::open(&cluster, "blue").await.expect("a namespace");
@@ -96,6 +97,7 @@ async fn an_agent_acts_on_its_namespace_or_its_instance_alone() {
     blue.healthy("v1").await.expect("healthy");
     untouched(&elsewhere, NAME).await;
     agent.process().must_run().expect("it runs");
+    agent.assert_no_fault().expect("no fault");
     drop(agent);
 
     let green = blue.clone().of("green");
@@ -109,5 +111,5 @@ async fn an_agent_acts_on_its_namespace_or_its_instance_alone() {
         "what bears a label is not for the agent without an id"
     );
     agent.process().must_run().expect("it runs");
-    agent.assert_no_forbidden().expect("its rights are enough");
+    agent.assert_no_fault().expect("its rights are enough");
 }

@@ -86,7 +86,7 @@ async fn argo_rollouts_and_the_agent_take_over_from_each_other_in_mid_canary() {
     let before = go_on(&cluster, &shop, "v2", "v3").await;
     assert_eq!(peer.passes(), 0, "one acts");
     agent.process().must_run().expect("it runs");
-    agent.assert_no_forbidden().expect("its rights are enough");
+    agent.assert_no_fault().expect("its rights are enough");
     agent.process().kill().await.expect("killed");
     peer.leads().await.expect("it leads");
     peer.rests().await.expect("it has looked");

@@ -71,7 +71,7 @@ async fn replicas(shop: &Shop, kind: Kind, name: &str, wanted: i64) {
 
 #[tokio::test]
 async fn an_autoscaler_follows_the_load_of_a_deployment() {
-    let (_, shop) = Shared::with("hpa-deployment").await.expect("a namespace");
+    let (shared, shop) = Shared::with("hpa-deployment").await.expect("a namespace");
     shop.apply(&deployment(&shop, 1)).await.expect("applied");
     shop.apply(&load(&shop, "350m")).await.expect("a load");
     shop.apply(&autoscaler(&shop, "apps/v1", "Deployment", "web"))
@@ -80,6 +80,7 @@ async fn an_autoscaler_follows_the_load_of_a_deployment() {
     replicas(&shop, Kind::Deployment, "web", 4).await;
     shop.apply(&load(&shop, "150m")).await.expect("less load");
     replicas(&shop, Kind::Deployment, "web", 2).await;
+    shared.check().await.expect("no fault");
 }
 
 #[tokio::test]
@@ -132,6 +133,7 @@ async fn a_disruption_budget_refuses_evictions() {
     })
     .await
     .expect("gone");
+    shared.check().await.expect("no fault");
 }
 
 async fn allowed(shop: &Shop, wanted: i64) {

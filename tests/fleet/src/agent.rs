@@ -29,6 +29,8 @@ const ANY_PORT: &str = "127.0.0.1:0";
 
 /// How words in a log tell that the API server refused something for want of rights.
 const FORBIDDEN: [&str; 3] = ["403", "forbidden", "Forbidden"];
+/// How it says that its own audit found fault with a plan.
+const BREAKS: &str = "a plan breaks an invariant";
 
 /// What an agent has in a cluster before it runs: kinds, rights, a token.
 #[derive(Debug, Clone)]
@@ -202,13 +204,20 @@ impl Agent {
         self.process.said(words, deadline).await
     }
 
-    /// An error if the API server ever refused it for want of rights.
-    pub fn assert_no_forbidden(&self) -> Result<()> {
-        match forbidden(&self.process.log()) {
+    /// An error if the API server ever refused it for want of rights, or a plan of its own ever broke an invariant. It
+    /// writes its log line by line before it acts, so that a fault is there before what came of it can be seen.
+    pub fn assert_no_fault(&self) -> Result<()> {
+        let log = self.process.log();
+        let cluster = &self.cluster;
+        if let Some(line) = forbidden(&log) {
+            return Err(Error::Check(format!(
+                "the agent of {cluster} lacks a right that deploy/agent should give: {line}"
+            )));
+        }
+        match broken(&log) {
             None => Ok(()),
             Some(line) => Err(Error::Check(format!(
-                "the agent of {} lacks a right that deploy/agent should give: {line}",
-                self.cluster
+                "the agent of {cluster} made a plan that its own audit refuses: {line}"
             ))),
         }
     }
@@ -230,9 +239,21 @@ fn forbidden(log: &str) -> Option<&str> {
         .find(|line| FORBIDDEN.iter().any(|word| tells(line, word)))
 }
 
+/// The first line of a log that tells of a plan against the rules.
+fn broken(log: &str) -> Option<&str> {
+    log.lines().find(|line| line.contains(BREAKS))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::forbidden;
+    use super::{broken, forbidden};
+
+    #[test]
+    fn finds_plans_against_the_rules() {
+        let line = r#"ERROR agent::controller: a plan breaks an invariant rollout=a/b rule="duration-adds-up""#;
+        assert_eq!(broken(&format!("INFO one\n{line}\nINFO two")), Some(line));
+        assert_eq!(broken("INFO one\nERROR agent: cannot write"), None);
+    }
 
     #[test]
     fn finds_refusals_and_nothing_else() {

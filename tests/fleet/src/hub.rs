@@ -16,6 +16,9 @@ use crate::rundir::RunDir;
 /// The first start makes a database cluster, on a busy machine.
 const LISTENING: Duration = Duration::from_secs(60);
 
+/// What every process of one hub has to have.
+const KEYS: [&str; 3] = ["ca-key.pem", "ca.pem", "permit-key.pem"];
+
 /// How to start a hub.
 #[derive(Debug, Clone)]
 pub struct HubOptions {
@@ -25,6 +28,8 @@ pub struct HubOptions {
     pub lease_seconds: u32,
     /// Further arguments.
     pub more: Vec<String>,
+    /// Of its environment: a wrong clock.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for HubOptions {
@@ -33,6 +38,7 @@ impl Default for HubOptions {
             database: "embedded".into(),
             lease_seconds: 30,
             more: Vec::new(),
+            environment: Vec::new(),
         }
     }
 }
@@ -51,10 +57,25 @@ pub struct Hub {
 impl Hub {
     /// Starts it on a free port and waits until it listens.
     pub async fn start(run: &RunDir, options: &HubOptions) -> Result<Self> {
+        Self::with_keys(run, options, None).await
+    }
+
+    /// Another process of the same hub: with its keys, in a folder of its own.
+    pub async fn beside(&self, run: &RunDir, options: &HubOptions) -> Result<Self> {
+        Self::with_keys(run, options, Some(self.data())).await
+    }
+
+    async fn with_keys(run: &RunDir, options: &HubOptions, keys: Option<&Path>) -> Result<Self> {
         // Its own, in the system's temporary folder: as root its database runs as another user, who must be able to
         // enter it, and a database of an earlier run must never be found with the keys of this one.
         let home = RunDir::temporary("hub")?;
         guard::add_pid_file(&home.join("postgres/data/postmaster.pid"))?;
+        if let Some(keys) = keys {
+            for key in KEYS {
+                let from = keys.join(key);
+                std::fs::copy(&from, home.join(key)).map_err(Error::io("copy", &from))?;
+            }
+        }
         let listen = free_address()?;
         let process = spawn(run, home.path(), &listen, options).await?;
         let sockets = socket_folder(home.path()).map(|path| RunDir::adopted(&path));
@@ -65,6 +86,11 @@ impl Hub {
             listen,
             options: options.clone(),
         })
+    }
+
+    /// Its options from the next start on.
+    pub fn options(&mut self) -> &mut HubOptions {
+        &mut self.options
     }
 
     /// Starts it once more, at the same address with the same data.
@@ -91,6 +117,11 @@ impl Hub {
     /// The process, for signals to it and waits on it.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    /// What it has logged, over all its lives.
+    pub fn log(&self) -> String {
+        self.process.log()
     }
 
     /// The command line as the administrator whom the first start made.
@@ -131,6 +162,8 @@ async fn spawn(run: &RunDir, data: &Path, listen: &str, options: &HubOptions) ->
     command.args(["--database", &options.database, "--listen", listen]);
     command.args(["--lease-seconds", &options.lease_seconds.to_string()]);
     command.args(&options.more);
+    let environment = options.environment.iter();
+    command.envs(environment.map(|(name, value)| (name, value)));
     let address = data.join("address");
     if address.exists() {
         // Left by the one before; its return tells that the new one listens.

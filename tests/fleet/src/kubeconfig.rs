@@ -85,6 +85,23 @@ pub fn token(path: &Path) -> Result<String> {
         })
 }
 
+/// The same file for another person, whom its owner may stand for.
+pub fn write_as(path: &Path, from: &Path, person: &str) -> Result<()> {
+    let place = format!("kubeconfig {}", from.display());
+    let text = std::fs::read_to_string(from).map_err(Error::io("read", from))?;
+    let mut file: serde_json::Value =
+        serde_saphyr::from_str(&text).map_err(Error::parse(&place))?;
+    let users = file.get_mut("users").and_then(|users| users.as_array_mut());
+    for user in users.into_iter().flatten() {
+        if let Some(user) = user.get_mut("user").and_then(|user| user.as_object_mut()) {
+            user.insert("as".to_owned(), json!(person));
+        }
+    }
+    std::fs::write(path, file.to_string()).map_err(Error::io("write", path))?;
+    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(path, owner_only).map_err(Error::io("protect", path))
+}
+
 /// Writes a kubeconfig of one server and one bearer token, readable by its owner alone.
 pub fn write(path: &Path, server: &Server, token: &str) -> Result<()> {
     let mut cluster = json!({ "server": server.url });

@@ -13,6 +13,7 @@ mod guard;
 pub mod hub;
 pub mod kubeconfig;
 pub mod plugin;
+pub mod pooler;
 pub mod postgres;
 pub mod process;
 pub mod programs;

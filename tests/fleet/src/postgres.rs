@@ -16,13 +16,19 @@ use crate::process::Process;
 use crate::rundir::RunDir;
 
 /// The superuser and the database.
-const NAME: &str = "groundswell";
+pub(crate) const NAME: &str = "groundswell";
 
 /// PostgreSQL refuses to run as root; the first of these that exists is taken instead.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 
 /// Crash recovery after a kill included.
 const READY: Duration = Duration::from_secs(30);
+
+/// A statement or a copy of a test's database.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Beside the data.
+const BACKUP: &str = "backup";
 
 /// A running server.
 #[derive(Debug)]
@@ -89,6 +95,109 @@ impl Postgres {
         format!("postgres://{NAME}@{address}/postgres?sslmode=disable")
     }
 
+    /// The URL of another of its databases at this address.
+    pub fn url_of(address: &str, database: &str) -> String {
+        format!("postgres://{NAME}@{address}/{database}?sslmode=disable")
+    }
+
+    /// Runs statements in one of its databases, each in a transaction of its own; gives what they print.
+    pub async fn psql(&self, database: &str, statements: &[&str]) -> Result<String> {
+        let mut command = tokio::process::Command::new(program("psql")?);
+        command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
+        command.args(["-v", "ON_ERROR_STOP=1"]);
+        command.arg(Self::url_of(&self.address, database));
+        for statement in statements {
+            command.args(["-c", statement]);
+        }
+        finished("psql", command.kill_on_drop(true)).await
+    }
+
+    /// Runs a file of SQL in one of its databases.
+    pub async fn psql_file(&self, database: &str, file: &str) -> Result<()> {
+        let mut command = tokio::process::Command::new(program("psql")?);
+        command.args([
+            "--no-psqlrc",
+            "--quiet",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-f",
+            file,
+        ]);
+        command.arg(Self::url_of(&self.address, database));
+        let done = finished("psql", command.kill_on_drop(true)).await;
+        done.map(drop)
+    }
+
+    /// One of its databases as SQL, without owners and rights.
+    pub async fn dump(&self, database: &str) -> Result<String> {
+        let mut command = tokio::process::Command::new(program("pg_dump")?);
+        command.args(["--no-owner", "--no-privileges"]);
+        command.arg(Self::url_of(&self.address, database));
+        finished("pg_dump", command.kill_on_drop(true)).await
+    }
+
+    /// Its process id, for a proxy that kills it.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Somebody has killed it: it starts again, once its last children are gone.
+    pub async fn after_kill(&mut self, run: &RunDir) -> Result<()> {
+        self.process.wait(READY).await?;
+        let (home, user, address) = (&self.home, self.user.as_ref(), &self.address);
+        let started = eventually("PostgreSQL starts again", READY, async || {
+            let process = serve(run, home, user, address).await;
+            process.map_err(|error| error.to_string())
+        });
+        self.process = started.await?;
+        Ok(())
+    }
+
+    /// A copy of its data as it is now.
+    pub async fn backup(&self) -> Result<()> {
+        let (host, port) = host_and_port(&self.address);
+        let copy = as_user(&program("pg_basebackup")?, self.user.as_ref(), &self.home);
+        let mut command = tokio::process::Command::from(copy);
+        command.args([
+            "-h", host, "-p", port, "-U", NAME, "-c", "fast", "-X", "stream",
+        ]);
+        command.arg("-D").arg(self.home.join(BACKUP));
+        let done = finished("pg_basebackup", command.kill_on_drop(true)).await;
+        done.map(drop)
+    }
+
+    /// Starts with the data of the backup in the place of its own.
+    pub async fn restore(&mut self, run: &RunDir) -> Result<()> {
+        self.exchange().await?;
+        self.again(run).await
+    }
+
+    /// The same as a standby: it can be read and not written until `promote`.
+    pub async fn restore_as_standby(&mut self, run: &RunDir) -> Result<()> {
+        self.exchange().await?;
+        let file = self.home.join("data/standby.signal");
+        std::fs::write(&file, "").map_err(Error::io("write", &file))?;
+        self.again(run).await
+    }
+
+    /// Makes a standby a primary, on a timeline of its own.
+    pub async fn promote(&self) -> Result<()> {
+        let promoted = self.psql("postgres", &["select pg_promote()"]).await?;
+        match promoted.trim() {
+            "t" => Ok(()),
+            other => Err(Error::Check(format!("pg_promote said {other}"))),
+        }
+    }
+
+    async fn exchange(&mut self) -> Result<()> {
+        self.stop().await?;
+        for (from, to) in [("data", "lost"), (BACKUP, "data")] {
+            let (from, to) = (self.home.join(from), self.home.join(to));
+            std::fs::rename(&from, &to).map_err(Error::io("move", &from))?;
+        }
+        Ok(())
+    }
+
     /// The URL of its database.
     pub fn url(&self) -> String {
         Self::url_at(&self.address)
@@ -106,8 +215,31 @@ impl Postgres {
     }
 }
 
+fn host_and_port(address: &str) -> (&str, &str) {
+    address.rsplit_once(':').unwrap_or((address, "5432"))
+}
+
+/// Runs a program to its end; gives its standard output, or an error with the other one.
+async fn finished(name: &str, command: &mut tokio::process::Command) -> Result<String> {
+    let output = command.stdin(std::process::Stdio::null()).output();
+    let output = tokio::time::timeout(PATIENCE, output).await;
+    let output = output.map_err(|_| Error::Timeout {
+        what: format!("{name} ends"),
+        after: PATIENCE,
+        last: "it runs".into(),
+    })?;
+    let output = output.map_err(Error::io("run", Path::new(name)))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(Error::Program {
+        program: name.to_owned(),
+        message: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
 async fn serve(run: &RunDir, home: &RunDir, user: Option<&User>, address: &str) -> Result<Process> {
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, "5432"));
+    let (host, port) = host_and_port(address);
     let mut command = as_user(&program("postgres")?, user, home);
     command.arg("-D").arg(home.join("data")).args(["-p", port]);
     for setting in [
@@ -115,6 +247,8 @@ async fn serve(run: &RunDir, home: &RunDir, user: Option<&User>, address: &str) 
         format!("unix_socket_directories={}", home.path().display()),
         // What a test loses in a power cut is nobody's loss.
         "fsync=off".into(),
+        // Hubs of several tests, each with a pool.
+        "max_connections=300".into(),
     ] {
         command.arg("-c").arg(setting);
     }
@@ -128,7 +262,7 @@ async fn serve(run: &RunDir, home: &RunDir, user: Option<&User>, address: &str) 
         let ready = state
             .lines()
             .last()
-            .is_some_and(|line| line.trim() == "ready");
+            .is_some_and(|line| ["ready", "standby"].contains(&line.trim()));
         if ready {
             Ok(())
         } else {
@@ -148,7 +282,7 @@ fn as_user(program: &Path, user: Option<&User>, home: &RunDir) -> Command {
     command
 }
 
-fn unprivileged() -> Result<User> {
+pub(crate) fn unprivileged() -> Result<User> {
     USERS
         .iter()
         .find_map(|name| User::from_name(name).ok().flatten())

@@ -224,7 +224,8 @@ impl Drop for Process {
 
 /// Kills a process by its id: for proxies, which know no more of it.
 pub fn kill_pid(pid: u32) {
-    if let Ok(raw) = i32::try_from(pid) {
+    // 0 would be our own process group.
+    if let Ok(raw @ 1..) = i32::try_from(pid) {
         // It may be gone already, which is the same.
         let _ = kill(Pid::from_raw(raw), Signal::SIGKILL);
     }

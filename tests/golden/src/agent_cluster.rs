@@ -179,6 +179,13 @@ impl Cluster {
                     return Err(Error::Missing("the Gate".to_owned()));
                 };
                 gate.status = Some((**status).clone());
+                let spent = self.observed.gate.spent.as_ref().map(|spent| spent.fence);
+                let outcome = status.outcome.as_ref();
+                let newer =
+                    outcome.filter(|outcome| spent.is_none_or(|known| known < outcome.fence));
+                if let Some(outcome) = newer {
+                    self.observed.gate.spent = Some(outcome.clone());
+                }
             }
             Action::CreateReplicaSet { replica_set } => self.create(replica_set)?,
             Action::ClaimReplicaSet { name, owners } => {

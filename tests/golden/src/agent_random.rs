@@ -5,6 +5,7 @@
 
 mod begin;
 mod events;
+mod people;
 
 use agent_api::Phase;
 use agent_api::names::{LABEL_POD_HASH, condition};
@@ -104,7 +105,8 @@ pub fn live(seed: u64, bug: Bug) -> Result<u64, Failure> {
         life.happens();
         for _ in 0..=life.dice.below(2) {
             life.pass(true)?;
-            let (seconds, ready) = (1 + i64::from(life.dice.number(40)), life.dice.number(4));
+            // Now and then two passes fall into one second.
+            let (seconds, ready) = (i64::from(life.dice.number(40)), life.dice.number(4));
             life.cluster.tick(seconds, ready);
         }
     }

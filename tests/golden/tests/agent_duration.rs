@@ -2,18 +2,22 @@
 #![allow(clippy::unwrap_used)]
 
 use agent_api::{Phase, RolloutDuration};
-use agent_engine::{audit, reconcile};
+use agent_engine::{Observed, audit, reconcile};
 use tests_golden::agent_cluster::Cluster;
 use tests_golden::agent_fixture::{observed, template};
 
 /// Passes until nothing is written any more.
 const PASSES: u32 = 60;
 
-fn cluster(steps: &str, spec: &str) -> Cluster {
+fn written(steps: &str, spec: &str) -> Observed {
     let yaml = format!(
         "{{about: a story, now: \"2026-01-01T00:00:00Z\", rollout: {{version: v1, steps: {steps}, spec: {spec}}}}}"
     );
-    let mut cluster = Cluster::new(observed(&yaml).unwrap());
+    observed(&yaml).unwrap()
+}
+
+fn cluster(steps: &str, spec: &str) -> Cluster {
+    let mut cluster = Cluster::new(written(steps, spec));
     rest(&mut cluster);
     assert_eq!(cluster.status().phase, Some(Phase::Healthy));
     cluster
@@ -21,6 +25,11 @@ fn cluster(steps: &str, spec: &str) -> Cluster {
 
 /// Passes ten seconds apart until nothing is written.
 fn rest(cluster: &mut Cluster) {
+    rest_by(cluster, 10);
+}
+
+/// Passes so many seconds apart until nothing is written.
+fn rest_by(cluster: &mut Cluster, seconds: i64) {
     for _ in 0..PASSES {
         let plan = reconcile(&cluster.observed);
         assert_eq!(audit(&cluster.observed, &plan), [], "{plan}");
@@ -29,7 +38,7 @@ fn rest(cluster: &mut Cluster) {
         if writes == 0 && plan.wake.is_none() && sets == cluster.observed.replica_sets {
             return;
         }
-        cluster.tick(10, 100);
+        cluster.tick(seconds, 100);
     }
 }
 
@@ -38,10 +47,14 @@ fn duration(cluster: &Cluster) -> RolloutDuration {
 }
 
 fn deploy(cluster: &mut Cluster, version: &str) {
+    edit(cluster, version);
+    cluster.tick(1000, 100);
+}
+
+fn edit(cluster: &mut Cluster, version: &str) {
     let rollout = &mut cluster.observed.rollout;
     rollout.spec.template = Some(template(version));
     rollout.metadata.generation = Some(rollout.metadata.generation.unwrap() + 1);
-    cluster.tick(1000, 100);
 }
 
 /// Whether it has ended, as what, and after how many seconds of waiting for people.
@@ -143,4 +156,26 @@ fn an_older_version_is_a_rollback() {
             .keys()
             .any(|key| key.starts_with("SkipSteps/"))
     );
+}
+
+/// Statuses hold whole seconds: what begins in the second in which another update began and ended is still another one.
+#[test]
+fn updates_of_one_second_are_two() {
+    let mut cluster = cluster("[]", "{}");
+    deploy(&mut cluster, "v2");
+    rest_by(&mut cluster, 0);
+    let first = duration(&cluster);
+    check(&cluster, Some("Promoted"), |total| total == 0);
+    cluster.observed.rollout.spec.strategy = written(STEPS, "{}").rollout.spec.strategy;
+    edit(&mut cluster, "v3");
+    rest_by(&mut cluster, 0);
+    check(&cluster, None, |_| true);
+    let second = duration(&cluster);
+    assert_eq!(second.rollout_started_at, first.rollout_started_at);
+    cluster.patch(|status| status.abort = Some(true));
+    rest_by(&mut cluster, 0);
+    check(&cluster, Some("Aborted"), |total| total == 0);
+    cluster.patch(|status| status.abort = Some(false));
+    rest_by(&mut cluster, 0);
+    check(&cluster, None, |_| true);
 }

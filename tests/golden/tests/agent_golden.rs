@@ -108,6 +108,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::Adopted { .. } => "Adopted",
         Reason::VerbRefused { .. } => "VerbRefused",
         Reason::VerbHonoured { .. } => "VerbHonoured",
+        Reason::BreakGlass { .. } => "BreakGlass",
         Reason::NumbersWait => "NumbersWait",
         Reason::TemplateLost { .. } => "TemplateLost",
         Reason::Restarting { .. } => "Restarting",
@@ -124,7 +125,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Reason::ServiceWaits { .. } => "ServiceWaits",
     }
 }
-const REASONS: usize = 56;
+const REASONS: usize = 57;
 
 fn words(plan: &Plan) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let actions = plan.actions.iter().map(action_word).collect();

@@ -5,19 +5,20 @@
 mod pass;
 mod records;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use agent::key::ObjectKey;
 use agent::lease_clock::{LeaseClock, Moment};
 use agent::link::report::Reports;
-use agent::link::set::Held;
+use agent::link::set::{Held, Taken};
 use agent_api::{FleetMemberStatus, RolloutStatus};
 use agent_engine::{GateRecord, HubContact, Observed};
 use hub_engine::ClusterName;
 use proto::v1;
 use tests_golden::agent_cluster::Cluster;
 
-use crate::event::Ms;
+use crate::event::{Down, Ms};
 use crate::world::stamp;
 
 pub use pass::Passed;
@@ -88,6 +89,32 @@ pub struct Agent {
     pub skew: Ms,
     /// Where the monotonic clock begins.
     pub base: Instant,
+    /// Its Rollout is deleted.
+    pub gone: bool,
+    /// How often its Rollout was made again.
+    pub made: u64,
+    /// It reaches no hub until then.
+    pub alone_until: Ms,
+    /// A set whose Gates are written and whose fence is not, and what came meanwhile.
+    pub pending: Option<Pending>,
+}
+
+/// A set that is half stored: its connection, and what the hub sent meanwhile.
+#[derive(Debug)]
+pub struct Pending {
+    /// By which it came.
+    pub connection: u64,
+    taken: Taken,
+    /// In order.
+    pub later: VecDeque<Down>,
+}
+
+/// A copy of everything that a cluster's API server has.
+#[derive(Debug, Clone)]
+pub struct Copied {
+    cluster: Cluster,
+    member: Option<FleetMemberStatus>,
+    gone: bool,
 }
 
 impl Agent {
@@ -99,6 +126,7 @@ impl Agent {
 
     /// The process dies.
     pub fn die(&mut self) {
+        self.pending = None;
         self.process = None;
     }
 
@@ -141,6 +169,40 @@ impl Agent {
         self.cluster.observed.gate.record = GateRecord::Missing;
         self.gate_version += 1;
         there
+    }
+
+    /// Somebody deletes the Rollout, and with it go its ReplicaSets and runs.
+    pub fn delete_rollout(&mut self) {
+        self.gone = true;
+        let observed = &mut self.cluster.observed;
+        observed.replica_sets.clear();
+        observed.analysis_runs.clear();
+        self.rollout_version += 1;
+        let uid = observed.rollout.metadata.uid.clone().unwrap_or_default();
+        let key = self.key();
+        if let Some(process) = &self.process {
+            process.reports.removed(&key, &uid);
+        }
+    }
+
+    /// A copy of what the API server has.
+    #[must_use]
+    pub fn copied(&self) -> Copied {
+        Copied {
+            cluster: self.cluster.clone(),
+            member: self.member.clone(),
+            gone: self.gone,
+        }
+    }
+
+    /// Put back from a copy; nothing that was seen of it before holds any more.
+    pub fn put_back(&mut self, copy: Copied) {
+        self.cluster = copy.cluster;
+        self.member = copy.member;
+        self.gone = copy.gone;
+        self.rollout_version += 1;
+        self.gate_version += 1;
+        self.own_writes += 1;
     }
 
     /// The watches bring what there is.

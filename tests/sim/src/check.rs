@@ -9,19 +9,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::names::ANNOTATION_DIGEST;
 use agent_api::{Fence, OutcomeResult, ReplicaSet};
-use hub_engine::ClusterName;
+use hub_engine::release::Direction;
+use hub_engine::verb::Verb;
+use hub_engine::{Action, ClusterName};
 
 use crate::event::Ms;
-use crate::store::LEASE_SECONDS;
+use crate::store::{LEASE_SECONDS, Store};
 use crate::world::World;
 
 /// A renewal is on its way no longer than this.
 const RENEWAL_DELAY: Ms = 5_000;
 
+/// Incarnation and version, as both engines have them.
+pub(crate) type At = (u64, u64);
+
+pub(crate) fn at(fence: Fence) -> At {
+    (fence.incarnation, fence.version)
+}
+
 /// What the hub has said of a cluster from one version of its set on.
 #[derive(Debug, Clone)]
 pub(crate) struct Word {
-    version: u64,
+    fence: At,
+    /// The permit's own number: a recovered database says an older permit again.
+    permit: At,
     /// The content that may start; none: nothing may.
     digest: Option<String>,
 }
@@ -36,7 +47,9 @@ pub(crate) struct Ghost {
     /// Content that was served at some time, by agent.
     served: BTreeMap<usize, BTreeSet<String>>,
     /// The end of every permit, and when.
-    outcomes: BTreeMap<(ClusterName, u64), (OutcomeResult, Ms)>,
+    outcomes: BTreeMap<(ClusterName, At), (OutcomeResult, Ms)>,
+    /// Ends that a cluster told before it was put back from a copy.
+    told: BTreeMap<(ClusterName, At), (OutcomeResult, Ms)>,
     fences: BTreeMap<usize, Fence>,
     /// Changes that are committed.
     changes: BTreeSet<(ClusterName, String)>,
@@ -44,7 +57,16 @@ pub(crate) struct Ghost {
     renewed: BTreeMap<ClusterName, Ms>,
     /// When a permit was last stored in the cluster.
     granted: BTreeMap<usize, Ms>,
-    steps: BTreeMap<(usize, u64), i64>,
+    steps: BTreeMap<(usize, At), i64>,
+    /// Releases that a person paused, or ended.
+    paused: BTreeSet<u64>,
+    aborted: BTreeSet<u64>,
+    /// Clusters that were permitted to leave what they served, by release.
+    touched: BTreeSet<(u64, ClusterName)>,
+    /// Clusters whose Rollout was made again and has not been whole since.
+    fresh: BTreeSet<usize>,
+    /// The database was put back from a copy, and no person has said since that it may go on.
+    restored: bool,
 }
 
 impl Ghost {
@@ -69,6 +91,100 @@ impl Ghost {
     pub(crate) fn granted_here(&mut self, agent: usize, now: Ms) {
         self.granted.insert(agent, now);
     }
+
+    pub(crate) fn rollout_lost(&mut self, agent: usize) {
+        self.running.remove(&agent);
+        self.fresh.insert(agent);
+    }
+
+    /// The cluster has forgotten what happened since.
+    pub(crate) fn cluster_put_back(
+        &mut self,
+        agent: usize,
+        name: &ClusterName,
+        at: Ms,
+        runs: BTreeSet<String>,
+    ) {
+        self.fences.remove(&agent);
+        // What its API server has goes on.
+        self.running.insert(agent, runs);
+        self.fresh.insert(agent);
+        self.steps.retain(|(one, _), _| *one != agent);
+        let all = std::mem::take(&mut self.outcomes);
+        for (key, (result, when)) in all {
+            let map = if key.0 == *name && when >= at {
+                &mut self.told
+            } else {
+                &mut self.outcomes
+            };
+            map.insert(key, (result, when));
+        }
+    }
+
+    fn said_to(&mut self, name: &ClusterName) -> &mut Vec<Word> {
+        self.words.entry(name.clone()).or_default()
+    }
+
+    /// What persons said since is lost, and so is what was permitted: the numbers of releases are given again.
+    pub(crate) fn put_back(&mut self, store: &Store, agents: &[crate::agent::Agent]) {
+        self.restored = true;
+        // What was lost before any agent stored it was never said: its number is given again.
+        for own in agents {
+            let stored = own.member.as_ref().map(|member| at(member.fence));
+            let desired = store.tables.cluster(&own.name).map(|row| row.desired);
+            let known = desired.map(|fence| (fence.incarnation, fence.version));
+            let words = self.said_to(&own.name);
+            words.retain(|word| Some(word.fence) <= known || Some(word.fence) <= stored);
+        }
+        self.paused.clear();
+        self.aborted.clear();
+        self.touched.clear();
+        for fact in &store.history {
+            self.said_in_history(&fact.action);
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the others are no word of a person and no permit"
+    )]
+    pub(crate) fn said_in_history(&mut self, action: &Action) {
+        match action {
+            Action::Obey { release, verb, .. } => self.obeyed(*release, verb),
+            Action::GrantPermit {
+                release,
+                cluster,
+                direction: Direction::Forward,
+                ..
+            } => {
+                self.touched.insert((*release, cluster.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// S19: in the order in which the database has them.
+    pub(crate) fn obeyed(&mut self, release: u64, verb: &Verb) {
+        match verb {
+            Verb::Pause => {
+                self.paused.insert(release);
+            }
+            Verb::Resume => {
+                self.paused.remove(&release);
+            }
+            Verb::Abort { .. } | Verb::Rollback => {
+                self.aborted.insert(release);
+                self.paused.remove(&release);
+            }
+            Verb::Start { .. }
+            | Verb::Retry { .. }
+            | Verb::SkipTarget { .. }
+            | Verb::SkipWave { .. }
+            | Verb::Promote { .. }
+            | Verb::Ungovern { .. }
+            | Verb::Govern { .. } => {}
+        }
+    }
 }
 
 /// The digest that a ReplicaSet carries.
@@ -78,6 +194,28 @@ fn carried(set: &ReplicaSet) -> Option<String> {
         .as_ref()?
         .get(ANNOTATION_DIGEST)
         .cloned()
+}
+
+/// Content that has pods, or is to have some.
+pub(crate) fn runs(own: &crate::agent::Agent) -> BTreeSet<String> {
+    let sets = own.cluster.observed.replica_sets.iter();
+    let wanted = sets.filter(|set| set.desired() > 0);
+    wanted.filter_map(carried).collect()
+}
+
+/// Whether the hub has said that a first deploy of this content needs nobody's word.
+fn free(own: &crate::agent::Agent, digest: &str) -> bool {
+    let Some(gate) = own.gate() else { return false };
+    let rest = &gate.spec.rest;
+    let listed = rest.get(agent::wire::PASSED).and_then(|all| all.as_array());
+    let passed = listed.is_some_and(|all| all.iter().any(|one| one.as_str() == Some(digest)));
+    passed || rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into())
+}
+
+/// A cluster that was put back to before it was governed: nobody there can know.
+fn ungoverned(own: &crate::agent::Agent) -> bool {
+    let member = own.member.as_ref();
+    member.is_none_or(|member| member.governed.is_empty())
 }
 
 impl World {
@@ -110,39 +248,42 @@ impl World {
     /// S2, S3, G14, G17: what starts has been allowed by a committed word whose fence is stored here.
     fn starts(&mut self, agent: usize) {
         let own = &self.agents[agent];
-        let wanted: BTreeSet<String> = own
-            .cluster
-            .observed
-            .replica_sets
-            .iter()
-            .filter(|set| set.desired() > 0)
-            .filter_map(carried)
-            .collect();
+        let wanted = runs(own);
         let running = self.ghost.running.insert(agent, wanted.clone());
         let served = self.ghost.served.get(&agent);
         let nothing_served = served.is_none_or(BTreeSet::is_empty);
         let stored = own.member.as_ref().map(|member| member.fence);
         let words = self.ghost.words.get(&own.name);
         let word = words.and_then(|words| {
-            let known = |word: &&Word| stored.is_some_and(|fence| word.version <= fence.version);
-            words.iter().rev().find(known)
+            let known = |word: &&Word| stored.is_some_and(|fence| word.fence <= at(fence));
+            let newest = words.iter().filter(known).map(|word| word.fence).max()?;
+            // After a restore a number may have been given twice: what was said under it first counts, too.
+            Some(words.iter().filter(move |word| word.fence == newest))
         });
         let mut wrong = None;
         for digest in wanted {
             let goes_on = running.as_ref().is_some_and(|all| all.contains(&digest));
             let was_served = served.is_some_and(|all| all.contains(&digest));
-            if goes_on || was_served || nothing_served {
+            // G10: a Rollout that was made again, where nothing is known of the old one.
+            let fresh = self.ghost.fresh.contains(&agent);
+            let free = fresh && (free(own, &digest) || ungoverned(own));
+            if goes_on || was_served || nothing_served || free {
                 continue;
             }
-            let allowed = word.filter(|word| word.digest.as_ref() == Some(&digest));
+            let allowed = word
+                .clone()
+                .and_then(|mut words| words.find(|word| word.digest.as_ref() == Some(&digest)));
             let spent = allowed.and_then(|word| {
-                let key = (own.name.clone(), word.version);
+                let key = (own.name.clone(), word.permit);
                 self.ghost.outcomes.get(&key)
             });
             let what = match (allowed, spent) {
                 (Some(_), None | Some((OutcomeResult::Served, _))) => continue,
                 (Some(_), Some((result, _))) => format!("its permit has ended {result:?}"),
-                (None, _) => format!("the last word stored here is {word:?}"),
+                (None, _) => {
+                    let last: Vec<&Word> = word.clone().into_iter().flatten().collect();
+                    format!("the last word stored here is {last:?}")
+                }
             };
             wrong = Some(format!("{} starts {digest}: {what}", own.name));
         }
@@ -177,7 +318,7 @@ impl World {
         let Some(outcome) = status.outcome else {
             return;
         };
-        let key = (name.clone(), outcome.fence.version);
+        let key = (name.clone(), at(outcome.fence));
         match self.ghost.outcomes.get(&key) {
             Some((result, _)) if *result != outcome.result => {
                 let message = format!(
@@ -194,6 +335,7 @@ impl World {
                     return self.fail("G18", message);
                 }
                 self.ghost.outcomes.insert(key, (outcome.result, self.now));
+                self.ended(agent);
             }
         }
     }
@@ -206,9 +348,9 @@ impl World {
         let Some(effective) = status.and_then(|status| status.effective.as_ref()) else {
             return;
         };
-        let version = effective.fence.version;
+        let fence = at(effective.fence);
         let step = agent_engine::gate::record::recorded_step(effective).map_or(0, i64::from);
-        let known = self.ghost.steps.insert((agent, version), step);
+        let known = self.ghost.steps.insert((agent, fence), step);
         let permit = gate.spec.permit.as_ref();
         let forward = permit.is_some_and(|permit| {
             permit.fence == effective.fence && permit.direction == agent_api::Direction::Forward
@@ -216,6 +358,10 @@ impl World {
         let raised = known.is_some_and(|known| step > known);
         if !raised || !forward {
             return;
+        }
+        if gate.spec.rest.contains_key(agent::wire::STOPPED) {
+            let message = format!("{} begins step {step} of what is stopped", own.name);
+            return self.fail("G30", message);
         }
         let finish = gate.spec.policy.on_hub_loss.action == agent_api::HubLossAction::Finish;
         let connected = own
@@ -241,7 +387,9 @@ impl World {
         let replicas = own.cluster.observed.rollout.spec.replicas();
         let sets = &own.cluster.observed.replica_sets;
         let wanted: i32 = sets.iter().map(ReplicaSet::desired).sum();
-        if wanted < replicas {
+        if wanted >= replicas {
+            self.ghost.fresh.remove(&agent);
+        } else if !self.ghost.fresh.contains(&agent) {
             let message = format!("{} wants {wanted} pods of {replicas}", own.name);
             self.fail("S13", message);
         }
@@ -253,9 +401,9 @@ impl World {
         let (Some(member), Some(row)) = (&own.member, self.store.tables.cluster(&own.name)) else {
             return;
         };
-        let desired = row.desired.version;
-        if member.fence.version > desired {
-            let message = format!("{} holds {} of {desired}", own.name, member.fence);
+        let desired = (row.desired.incarnation, row.desired.version);
+        if !self.ghost.restored && at(member.fence) > desired {
+            let message = format!("{} holds {} of {desired:?}", own.name, member.fence);
             self.fail("S2", message);
         }
     }

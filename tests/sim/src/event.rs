@@ -18,6 +18,12 @@ pub enum Event {
         hub: usize,
         life: u64,
     },
+    /// A hub that was stopped by its machine goes on.
+    Thaw {
+        /// Which hub, in which of its lives.
+        hub: usize,
+        life: u64,
+    },
     /// A deciding transaction reaches its commit.
     Commit {
         /// Which hub, in which of its lives.
@@ -77,6 +83,14 @@ pub enum Event {
     Kubelet(usize),
     /// Analysis runs of a cluster end.
     RunsEnd(usize),
+    /// An agent has written the Gates of a set and now writes its fence.
+    Fence {
+        /// Which agent, in which of its lives.
+        agent: usize,
+        life: u64,
+    },
+    /// A Rollout that was deleted is made again.
+    RolloutMade(usize),
     /// Git gets something new.
     Push,
     /// The applier brings one cluster what Git has.
@@ -126,8 +140,8 @@ pub enum Up {
 /// From hub to agent.
 #[derive(Debug, Clone)]
 pub enum Down {
-    /// First.
-    Welcome(u64),
+    /// First: the session, and the newest row of the history.
+    Welcome(u64, (usize, u64)),
     /// What should be held.
     Set(v1::DesiredSet),
     /// Reports are committed.

@@ -43,6 +43,8 @@ pub struct Hub {
     pub hinted: bool,
     /// By connection.
     pub sessions: BTreeMap<u64, Session>,
+    /// What came while it was stopped, in its order.
+    pub kept: VecDeque<(u64, Up)>,
     /// Its clock against the database's.
     pub skew: Ms,
 }

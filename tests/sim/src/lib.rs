@@ -11,7 +11,7 @@
 //! | S3 fencing | `check::check`: the stored fence never falls; `check::starts`: nothing runs on a permit above it |
 //! | S4 one effect, one outcome | `check::outcome` |
 //! | S5 one writer | `check::committed`: no commit of another epoch than the current one |
-//! | S6 restored database | not yet: the hub has no rule for it (gate.md L5), so databases are not restored here |
+//! | S6 restored database | databases are put back from copies; nothing is decided until a quorum was heard and a person recovers |
 //! | S7, S12 silence, leases, bake | `check::raises`, `check::baked`, by the true time; clocks of agents and hubs are wrong |
 //! | S8 the primary, in the transaction | by construction: a draft's snapshot is compared at its commit |
 //! | S9, S10 sessions | `check::reports_stored`, `check::session_opened` |

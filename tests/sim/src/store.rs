@@ -3,6 +3,7 @@
 //! must not decide: `hub_engine::reconcile` does, and `advance` says what a plan writes.
 
 mod decide;
+mod recovery;
 mod session;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::event::Ms;
 use crate::world::stamp;
 
 pub use decide::LEASE_SECONDS;
+pub use recovery::Recovery;
 pub use session::Opened;
 
 /// Why a transaction did not commit.
@@ -31,6 +33,9 @@ pub enum Error {
     /// Another transaction was first.
     #[error("another transaction was first")]
     Busy,
+    /// The database may have been restored.
+    #[error("nothing is decided before it is known what was lost")]
+    Held,
 }
 
 /// What the database holds of one cluster.
@@ -42,6 +47,8 @@ pub struct Row {
     pub session: u64,
     /// The stream was not seen to end.
     pub open: bool,
+    /// Said Hello or more.
+    pub heard: Option<Ms>,
     /// By the database's clock.
     pub last_seen: Option<Ms>,
     /// What the agent has stored, by its word.
@@ -86,6 +93,8 @@ pub struct Store {
     pub rows: BTreeMap<ClusterName, Row>,
     /// In the order of commits.
     pub history: Vec<Fact>,
+    /// Whether it was restored.
+    pub recovery: Recovery,
     pub(crate) serial: u64,
 }
 
@@ -102,6 +111,10 @@ impl Store {
             tables,
             rows,
             history: Vec::new(),
+            recovery: Recovery {
+                incarnation: 1,
+                ..Recovery::default()
+            },
             serial: 0,
         }
     }
@@ -219,7 +232,10 @@ impl Store {
                 target.state.in_flight()
                     || target.state == hub_engine::release::TargetState::RollingBack
             });
-            !one.phase.ended() || under_way || Some(one.id.number) == newest
+            let asked = self.tables.requests.iter();
+            let asked = asked.filter_map(|request| request.release);
+            let asked = asked.into_iter().any(|number| number == one.id.number);
+            !one.phase.ended() || under_way || asked || Some(one.id.number) == newest
         };
         all.iter().filter(going).cloned().collect()
     }
@@ -261,15 +277,45 @@ impl Store {
         true
     }
 
-    /// A person asks for a release.
-    pub fn request(&mut self) {
+    /// A person asks for something.
+    pub fn request(&mut self, verb: hub_engine::verb::Verb, release: Option<u64>) {
         self.serial += 1;
         self.tables.requests.push(hub_engine::observed::Request {
             id: self.serial,
             person: "eve".into(),
             reason: "because".to_owned(),
-            verb: hub_engine::verb::Verb::default(),
-            release: None,
+            verb,
+            release,
         });
+    }
+
+    /// The FleetRollout that this one comes after has a release in this phase.
+    pub fn payments(&mut self, phase: hub_engine::release::ReleasePhase) {
+        let id = hub_engine::ReleaseId {
+            fleet_rollout: "payments".into(),
+            number: 1,
+        };
+        let after = &self.tables.fleet_rollout.after;
+        let one = |name: &hub_engine::FleetRolloutName| hub_engine::observed::Predecessor {
+            name: name.clone(),
+            newest: Some((id.clone(), phase)),
+        };
+        self.tables.before = after.iter().map(one).collect();
+        self.commits += 1;
+    }
+
+    /// A stop, or its end: a transaction that decides at the same time has to begin anew.
+    pub fn stop(&mut self, stop: Option<hub_engine::verb::Stop>, now: Ms) {
+        // A new stop takes the row of the one before it, and with it when that was lifted.
+        let lifted = stop.is_none() && self.tables.stopped.is_some();
+        self.tables.went_on = lifted.then(|| stamp(now));
+        self.tables.stopped = stop;
+        self.commits += 1;
+    }
+
+    /// The windows of the whole fleet, likewise.
+    pub fn windows(&mut self, windows: Vec<hub_engine::window::FleetWindow>) {
+        self.tables.windows = windows;
+        self.commits += 1;
     }
 }

@@ -5,7 +5,9 @@ mod agents;
 mod begin;
 mod faults;
 mod hubs;
+mod losses;
 mod people;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,6 +99,7 @@ pub struct World {
     pub(crate) trace: Trace,
     pub(crate) failure: Option<Failure>,
     pub(crate) quiet_since: Ms,
+    pub(crate) copies: losses::Copies,
 }
 
 /// Lives one life.
@@ -166,6 +169,7 @@ impl World {
     fn handle(&mut self, event: Event) {
         match event {
             Event::HubTick { hub, life } => self.hub_tick(hub, life),
+            Event::Thaw { hub, life } => self.thaw(hub, life),
             Event::Commit { hub, life, draft } => self.commit(hub, life, draft),
             Event::HubStart(hub) => self.hub_start(hub),
             Event::AgentStart(agent) => self.agent_start(agent),
@@ -187,6 +191,8 @@ impl World {
             } => self.broken(connection, agent_end),
             Event::Kubelet(agent) => self.kubelet(agent),
             Event::RunsEnd(agent) => self.runs_end(agent),
+            Event::Fence { agent, life } => self.fence_stored(agent, life),
+            Event::RolloutMade(agent) => self.rollout_made(agent),
             Event::Push => self.push(),
             Event::Applied {
                 agent,

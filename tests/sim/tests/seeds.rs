@@ -3,14 +3,14 @@
 #![allow(clippy::panic)]
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use tests_sim::{Bugs, Config, live};
 
-/// So many seeds in a run of all tests; `make soak` has no limit.
+/// So many seeds are always lived: within them everything below has to be committed.
 const SEEDS: u64 = 56;
-/// Findings that are still open, each with the seed that shows it. A seed that turns green has to leave this list.
-/// L3: an agent notes a change as told that no hub has committed, or the checker has not seen; it is not understood yet.
-const OPEN: [(u64, &str); 1] = [(38, "L3")];
+/// Beyond those, seeds are lived for as long as this, in a run of all tests; `make soak` has no limit.
+const BUDGET: Duration = Duration::from_secs(120);
 /// Seeds in which nothing breaks.
 const CALM_SEEDS: u64 = 10;
 /// Within the seeds everything below has to be committed: a model that never gets there proves nothing.
@@ -33,13 +33,12 @@ const EVERYTHING: [&str; 13] = [
 #[test]
 fn nothing_goes_wrong_and_every_seed_replays() {
     let mut seen = BTreeSet::new();
-    for seed in 0..SEEDS {
+    let began = Instant::now();
+    for seed in (0_u64..).take_while(|seed| *seed < SEEDS || began.elapsed() < BUDGET) {
         let told = live(Config::of(seed), Bugs::default());
-        let what = told.failure.map(|failure| failure.what);
-        let rule = what.as_ref().and_then(|what| what.split(':').next());
-        let open = OPEN.iter().find(|(known, _)| *known == seed);
-        let expected = open.map(|(_, rule)| *rule);
-        assert_eq!(rule, expected, "sim --seed {seed}: {what:?}");
+        if let Some(failure) = told.failure {
+            panic!("sim --seed {seed}: {}", failure.what);
+        }
         let again = live(Config::of(seed), Bugs::default());
         assert_eq!(told.hash, again.hash, "two runs of seed {seed} differ");
         seen.extend(told.kinds);

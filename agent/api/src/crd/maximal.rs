@@ -168,6 +168,10 @@ pub(super) fn gate() -> Value {
             }],
             "localPermit": {"origin": "FirstDeploy", "digest": "v1:ll"},
             "observedDigest": "v1:mm",
+            "breakGlass": [{
+                "digest": "v1:nn", "by": "ann", "reason": "hotfix", "over": fence, "release": "checkout#2",
+                "at": "2026-01-02T03:04:13Z", "ended": "Served",
+            }],
             "known-to-nobody": {"deep": [2]},
         },
     })

@@ -2,10 +2,11 @@
 //!
 //! In: the view. Out: violations. It must not ask `gate::decide`.
 
-use agent_api::{ContentDigest, Enforcement, OutcomeResult};
+use agent_api::{ContentDigest, Enforcement, Outcome, OutcomeResult, StatusTime};
 
 use super::Violation;
-use super::view::{Move, View, breaks};
+use super::glass;
+use super::view::{Move, View, breaks, live_permit};
 use crate::gate::facts::{Contact, FirstWord, OnHubLoss, Permission, PermitKind, Record};
 use crate::observed::Governance;
 use crate::plan::Action;
@@ -14,12 +15,16 @@ use crate::services;
 pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     record_first(view, found);
     record(view, found);
+    spent(view, found);
+    lease_record(view, found);
     if bound(view) {
         makes_nothing_held(view, found);
         experiments_of_held(view, found);
         keeps_status(view, found);
         max_step(view, found);
         lease(view, found);
+        taken_back(view, found);
+        stopped(view, found);
     }
 }
 
@@ -42,6 +47,7 @@ pub(super) fn allowed(view: &View<'_>, digest: &ContentDigest) -> bool {
             .as_ref()
             .is_some_and(|flight| flight.digest == *digest)
         || facts.succeeded.as_ref() == Some(digest);
+    let there = there || glass::lets(view, digest);
     if there || facts.governance != Governance::Governed || facts.record != Record::Present {
         return there;
     }
@@ -57,7 +63,10 @@ pub(super) fn allowed(view: &View<'_>, digest: &ContentDigest) -> bool {
             && permit.content == *digest
             && facts
                 .consumed
-                .is_none_or(|consumed| consumed < permit.fence);
+                .is_none_or(|consumed| consumed < permit.fence)
+            && facts
+                .effective
+                .is_none_or(|effective| effective <= permit.fence);
         let back = matches!(permit.kind, PermitKind::Rollback { .. });
         let in_time = facts.lease_live && (permit.started || !permit.start_by_passed);
         // G2: a permit is for the steps and templates that it names, too.
@@ -138,6 +147,9 @@ fn max_step(view: &View<'_>, found: &mut Vec<Violation>) {
     let (true, Some(max)) = (forward, permit.max_step) else {
         return;
     };
+    if glass::lets(view, &canary.digest) {
+        return;
+    }
     let reached = view
         .facts
         .in_flight
@@ -167,12 +179,59 @@ fn lease(view: &View<'_>, found: &mut Vec<Violation>) {
         && canary
         && view.facts.served.is_some()
         && view.facts.succeeded.as_ref() != Some(&flight.digest)
+        && !glass::lets(view, &flight.digest)
     {
         bounded(view, flight.step, "lease-ends-raising", found);
         for name in view.experiments_made() {
             let detail = format!("{name} brings up pods of what is on its way");
             breaks(found, "lease-ends-raising", detail);
         }
+    }
+}
+
+/// G2, G14: what is on its way by a permit that counts no more stays within the steps that it came by, whatever list Git has
+/// by now; where those are lost, at the pods that it has.
+fn taken_back(view: &View<'_>, found: &mut Vec<Violation>) {
+    let facts = &view.facts;
+    let flight = facts.in_flight.as_ref();
+    let flight = flight.filter(|flight| flight.permission == Permission::Fleet && !flight.aborted);
+    let (Some(flight), Some(canary)) = (flight, view.canary()) else {
+        return;
+    };
+    let ended = facts.succeeded.as_ref() == Some(&flight.digest);
+    let other = canary.digest != flight.digest || ended || view.stable().is_none();
+    let lets = live_permit(facts, &flight.digest).is_some() || glass::lets(view, &flight.digest);
+    if other || lets {
+        return;
+    }
+    if view.observed.gate.kept.contains_key(&flight.digest) {
+        return bounded(view, flight.step, "taken-back-grows-nothing", found);
+    }
+    let set = view.sets.iter().find(|set| set.name == canary.name);
+    let same_replicas = set.is_some_and(|set| set.desired_annotation == Some(view.replicas()));
+    if canary.to > canary.from && same_replicas {
+        let detail = format!("{} grows to {} without steps", canary.name, canary.to);
+        breaks(found, "taken-back-grows-nothing", detail);
+    }
+}
+
+/// G30: while a person has stopped the fleet, what is on its way grows no further than its step, whoever let it start.
+fn stopped(view: &View<'_>, found: &mut Vec<Violation>) {
+    let facts = &view.facts;
+    let flight = facts.in_flight.as_ref().filter(|flight| !flight.aborted);
+    let (Some(flight), true) = (flight, facts.stopped.is_some()) else {
+        return;
+    };
+    let on_its_way = view
+        .canary()
+        .is_some_and(|canary| canary.digest == flight.digest);
+    let back = facts.permit.as_ref().is_some_and(|permit| {
+        matches!(permit.kind, PermitKind::Rollback { .. }) && permit.content == flight.digest
+    });
+    let governed = facts.governance == Governance::Governed && facts.record == Record::Present;
+    let exempt = back || glass::lets(view, &flight.digest) || facts.served.is_none();
+    if on_its_way && governed && !exempt {
+        bounded(view, flight.step, "stop-holds-the-step", found);
     }
 }
 
@@ -264,10 +323,11 @@ fn record(view: &View<'_>, found: &mut Vec<Violation>) {
     if old.is_some() && status.outcome.is_none() {
         breaks(found, "outcome-rises", "an outcome is forgotten");
     }
-    let fresh = status
-        .outcome
-        .as_ref()
-        .filter(|outcome| old != Some(outcome));
+    // What the member record remembers was judged when it was recorded first.
+    let known = |outcome: &&Outcome| {
+        old == Some(*outcome) || view.observed.gate.spent.as_ref() == Some(*outcome)
+    };
+    let fresh = status.outcome.as_ref().filter(|outcome| !known(outcome));
     let served = fresh
         .filter(|outcome| outcome.result == OutcomeResult::Served)
         .map(|outcome| &outcome.digest);
@@ -304,5 +364,49 @@ fn record(view: &View<'_>, found: &mut Vec<Violation>) {
                 "success is recorded before every pod is of that version and available",
             );
         }
+    }
+}
+
+/// G17: what the member record remembers as spent takes no effect again, and a rebuilt Gate is told.
+fn spent(view: &View<'_>, found: &mut Vec<Violation>) {
+    let (Some(status), Some(spent)) = (view.recorded(), &view.observed.gate.spent) else {
+        return;
+    };
+    let told = status.outcome.as_ref().map(|outcome| outcome.fence);
+    let before = view
+        .observed
+        .gate
+        .gate()
+        .and_then(|gate| gate.status.as_ref());
+    let old = before.and_then(|record| record.effective.as_ref());
+    let effective = status
+        .effective
+        .as_ref()
+        .filter(|new| new.fence <= spent.fence && old.is_none_or(|old| old.fence != new.fence));
+    if told.is_none_or(|told| told < spent.fence) || effective.is_some() {
+        let detail = format!("the permit with fence {} has ended", spent.fence);
+        breaks(found, "spent-stays-spent", detail);
+    }
+}
+
+/// G20: only a grant or a renewal lengthens a lease.
+fn lease_record(view: &View<'_>, found: &mut Vec<Violation>) {
+    let before = view
+        .observed
+        .gate
+        .gate()
+        .and_then(|gate| gate.status.as_ref());
+    let old = before.and_then(|record| record.lease.as_ref());
+    let new = view.recorded().and_then(|status| status.lease.as_ref());
+    let Some(new) = new.filter(|new| old != Some(*new)) else {
+        return;
+    };
+    let until = view.observed.gate.lease_until.map(StatusTime::from);
+    if until.is_none_or(|until| new.deadline > until) {
+        let detail = format!(
+            "{} is recorded, it ends {until:?}",
+            new.deadline.timestamp()
+        );
+        breaks(found, "lease-is-not-lengthened", detail);
     }
 }

@@ -242,8 +242,12 @@ fn known_time(view: &View<'_>, at: StatusTime) -> bool {
         .pause_conditions
         .iter()
         .map(|pause| pause.start_time);
+    // A hold's pause begins where the Gate record says that it began.
+    let gate = view.observed.gate.gate();
+    let held = gate.and_then(|gate| gate.status.as_ref()?.held.as_ref());
     conditions
         .chain(pauses)
         .chain(view.before.aborted_at)
+        .chain(held.map(|held| held.since))
         .any(|known| known == at)
 }

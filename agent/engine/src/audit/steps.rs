@@ -10,6 +10,7 @@ use agent_api::{AnalysisPhase, StepKind};
 use jiff::SignedDuration;
 
 use super::Violation;
+use super::glass;
 use super::view::{View, breaks};
 use crate::gate::facts::Verb;
 use crate::pass::ended;
@@ -67,7 +68,12 @@ fn abort_stays(view: &View<'_>, found: &mut Vec<Violation>) {
                     .is_none_or(|consumed| consumed < permit.fence)
         })
     });
-    if !at_rest && !promoted && !permitted {
+    let by_word = view
+        .facts
+        .in_flight
+        .as_ref()
+        .is_some_and(|flight| glass::lets(view, &flight.digest));
+    if !at_rest && !promoted && !permitted && !by_word {
         breaks(
             found,
             "abort-stays",

@@ -12,7 +12,7 @@ use super::Violation;
 use crate::canary::replicas::{Limits, beside, split};
 use crate::canary::routed::Routed;
 use crate::effective::{self, Effective};
-use crate::gate::facts::Facts;
+use crate::gate::facts::{Facts, Permission, PermitFacts, PermitKind, Record};
 use crate::gate::observe::facts;
 use crate::observed::{Governance, Observed};
 use crate::pass::Strategy;
@@ -59,9 +59,10 @@ impl<'a> View<'a> {
         let current = moves
             .iter()
             .find(|one| Some(&one.hash) == plan.status.current_pod_hash.as_ref());
-        let running = current.map(|one| content(observed, plan, &spec, &one.digest));
+        let facts = facts(observed, &spec, &sets, Bug::default());
+        let running = current.map(|one| content(observed, plan, &facts, &spec, &one.digest));
         Self {
-            facts: facts(observed, &spec, &sets, Bug::default()),
+            facts,
             before: observed.rollout.status.clone().unwrap_or_default(),
             observed,
             plan,
@@ -249,6 +250,7 @@ impl<'a> View<'a> {
 fn content(
     observed: &Observed,
     plan: &Plan,
+    facts: &Facts,
     spec: &Effective,
     digest: &ContentDigest,
 ) -> Effective {
@@ -267,7 +269,8 @@ fn content(
     let permit = bound.and_then(|hub| hub.permit.as_ref());
     let permit = permit.filter(|permit| !without_target(observed, plan, permit));
     let frozen = permit
-        .is_some_and(|permit| permit.digest == *digest && permit.delivery_digest == kept.delivery);
+        .is_some_and(|permit| permit.digest == *digest && permit.delivery_digest == kept.delivery)
+        || steps_stand(facts, digest);
     if *digest == spec.digest && !frozen {
         return spec.clone();
     }
@@ -278,6 +281,43 @@ fn content(
         digest: digest.clone(),
         ..spec.clone()
     }
+}
+
+/// G2: it is on its way by a permit that counts no more; the steps that it has come by stay.
+pub(super) fn steps_stand(facts: &Facts, digest: &ContentDigest) -> bool {
+    let bound = match facts.governance {
+        Governance::StandAlone | Governance::Free => false,
+        Governance::Unknown => true,
+        Governance::Governed => facts.enforcement == Enforcement::Enforce,
+    };
+    let flight = facts.in_flight.as_ref();
+    let flight = flight.filter(|flight| flight.digest == *digest && !flight.aborted);
+    let (true, Some(flight)) = (bound, flight) else {
+        return false;
+    };
+    let ended = facts.succeeded.as_ref() == Some(digest);
+    let for_spec = live_permit(facts, digest).is_some_and(|permit| {
+        facts.spec == *digest && permit.delivery == facts.spec_delivery
+            || permit.kind != PermitKind::Forward
+    });
+    let unknown = facts.governance == Governance::Unknown || facts.record != Record::Present;
+    (unknown || flight.permission == Permission::Fleet && !ended) && !for_spec
+}
+
+/// A permit for a content that counts; one back to what was never healthy here leads nowhere (G23).
+pub(super) fn live_permit<'a>(facts: &'a Facts, digest: &ContentDigest) -> Option<&'a PermitFacts> {
+    let permit = facts.permit.as_ref()?;
+    let spent = facts
+        .consumed
+        .is_some_and(|consumed| consumed >= permit.fence);
+    let leads = match permit.kind {
+        PermitKind::Forward => !facts.barred.contains(digest),
+        PermitKind::Rollback { .. } => {
+            facts.healthy.contains(digest) && !facts.gone.contains(digest)
+        }
+    };
+    let counts = permit.content == *digest && permit.distrust.is_none() && !spent && leads;
+    counts.then_some(permit)
 }
 
 /// A rollback that has nothing sound to go back to is over as soon as it is seen: it fixes no steps.

@@ -18,10 +18,17 @@ impl Pass<'_> {
     /// Nothing new is to start or grow. The stable version is not new, and what the fleet takes back is not stopped by a
     /// pause in the cluster.
     pub fn halted(&self) -> bool {
-        let paused = self.observed.rollout.spec.paused == Some(true);
+        let paused = self.observed.rollout.spec.paused == Some(true) || self.has_no_steps();
         let fleet = matches!(self.at_once, Some(Reason::FleetRollback { .. }));
         let ignored = self.bug.is(Planted::PauseIgnored);
         paused && !fleet && !ignored && !self.at_stable() && self.strategy.canary().is_some()
+    }
+
+    /// Nothing may grow, and the steps that it has come so far by are not known any more (G2): those of the spec are not
+    /// what was permitted.
+    pub(super) fn has_no_steps(&self) -> bool {
+        let under_way = !self.at_stable() && !self.initial();
+        under_way && self.effective.template.is_none() && !self.decision.may_raise
     }
 
     /// Of what is wanted, what is given while somebody has paused; the stable version stands in for what is not.

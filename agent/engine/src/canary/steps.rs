@@ -37,7 +37,8 @@ impl Pass<'_> {
             self.at_once = Some(Reason::InitialDeploy);
             self.index = 0;
         }
-        if self.at_once.is_some() && self.halted() {
+        let paused = self.observed.rollout.spec.paused == Some(true);
+        if self.at_once.is_some() && self.halted() && paused {
             self.reasons.push(Reason::PausedByPerson);
         }
         if self.initial() {
@@ -49,8 +50,14 @@ impl Pass<'_> {
             self.index = self.step_count();
             return;
         }
+        if self.has_no_steps() {
+            let digest = self.effective.digest.clone();
+            self.reasons.push(Reason::TemplateLost { digest });
+            self.gate_stop = self.decision.message.clone();
+            return;
+        }
         let stops = self.watch_background() == Background::Stops;
-        if self.observed.rollout.spec.paused == Some(true) && !self.aborted() {
+        if paused && !self.aborted() {
             self.reasons.push(Reason::PausedByPerson);
             match self.step(self.index).map(CanaryStep::kind) {
                 Some(StepKind::Analysis(_)) => self.hear_in_pause(RunKind::Step),

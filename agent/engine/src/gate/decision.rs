@@ -3,6 +3,8 @@
 
 use agent_api::{ContentDigest, RollbackPhase};
 
+use super::glass::GlassUse;
+
 /// The content that runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
@@ -109,4 +111,6 @@ pub struct Decision {
     pub refuse_verb: Option<String>,
     /// An outcome to report.
     pub outcome: Option<GateOutcome>,
+    /// What becomes of a person's word to do without the fleet's (G16).
+    pub glass: GlassUse,
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::{ContentDigest, DeliveryDigest, Enforcement, Fence, RollbackPhase};
 
+use super::glass::Glass;
 use crate::observed::Governance;
 
 /// What the hub has said so far about what is governed (G8).
@@ -163,6 +164,8 @@ pub struct Facts {
     pub permit: Option<PermitFacts>,
     /// The fence of the last permit that an outcome consumed.
     pub consumed: Option<Fence>,
+    /// The highest fence of a permit that took effect here.
+    pub effective: Option<Fence>,
     /// Digests that the hub bars.
     pub barred: BTreeSet<ContentDigest>,
     /// The digest that failed under the consumed permit.
@@ -185,4 +188,6 @@ pub struct Facts {
     pub verb: Option<Verb>,
     /// The hub's words for what the target waits for.
     pub waits_for: Option<String>,
+    /// A person's word to do without the fleet's (G16).
+    pub glass: Glass,
 }

@@ -107,19 +107,27 @@ impl Recorder<'_> {
         written.filter(own).or(kept.filter(|_| written.is_some()))
     }
 
-    /// G2: the delivery of the moment it was held for is frozen while a permit names it or it is on its way.
+    /// G2: the delivery of the moment it was held for is frozen while a permit names it or it is on its way by it.
     fn keeps_spec(&self, permit: Option<&Permit>) -> bool {
+        let flight = self.facts.in_flight.as_ref();
+        let flight = flight.filter(|flight| flight.digest == self.spec.digest && !flight.aborted);
         let Some(kept) = self.observed.gate.kept.get(&self.spec.digest) else {
-            return true;
+            // What it is on its way by is lost: the spec's steps are not that.
+            return flight.is_none() || self.runs_spec();
         };
         let frozen = permit.is_some_and(|permit| {
             permit.delivery_digest == kept.delivery && permit.digest == self.spec.digest
-        }) || self
-            .facts
-            .in_flight
-            .as_ref()
-            .is_some_and(|flight| flight.digest == self.spec.digest && !flight.aborted);
+        }) || flight.is_some() && !self.runs_spec();
         kept.delivery != self.spec.delivery && !frozen
+    }
+
+    /// The spec's content runs, by the spec's steps.
+    fn runs_spec(&self) -> bool {
+        self.effective.is_some_and(|runs| {
+            runs.digest == self.spec.digest
+                && runs.delivery == self.spec.delivery
+                && (runs.template.is_some() || self.spec.template.is_none())
+        })
     }
 
     /// The object of an older delivery of the same content goes.

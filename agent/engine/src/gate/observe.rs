@@ -3,8 +3,8 @@
 //! In: `Observed`, the spec's digests, the ReplicaSets' views. Out: `Facts`. It must not decide.
 
 use agent_api::{
-    ContentDigest, Direction, Enforcement, FirstContact, Gate, GateSpec, HubLossAction,
-    OutcomeResult, RolloutStatus,
+    ContentDigest, Direction, Enforcement, FirstContact, Gate, GateSpec, GateStatus, HubLossAction,
+    Outcome, OutcomeResult, RolloutStatus,
 };
 use jiff::Timestamp;
 
@@ -12,6 +12,7 @@ use super::facts::{
     Contact, Facts, FirstWord, InFlight, OnHubLoss, Permission, PermitFacts, PermitKind, Record,
     Verb,
 };
+use super::glass::{self, Glass};
 use super::record::recorded_step;
 use crate::bluegreen;
 use crate::effective::Effective;
@@ -26,7 +27,7 @@ pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView], bug: Bug)
     let served = by_hash(views, status.stable_rs.as_ref()).map(|view| view.digest.clone());
     let in_flight = in_flight(gate, &status, views, served.as_ref());
     let record = gate.and_then(|gate| gate.status.as_ref());
-    let outcome = record.and_then(|record| record.outcome.as_ref());
+    let outcome = last_outcome(observed, bug);
     let hub = gate.map(|gate| &gate.spec);
     Facts {
         governance: observed.gate.governance,
@@ -46,11 +47,12 @@ pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView], bug: Bug)
         spec_delivery: spec.delivery.clone(),
         served,
         in_flight,
-        succeeded: record
-            .and_then(|record| record.served.as_ref())
-            .map(|served| served.digest.clone()),
+        succeeded: succeeded(record, outcome),
         permit: gate.and_then(|gate| permit(observed, gate, bug)),
         consumed: outcome.map(|outcome| outcome.fence),
+        effective: record
+            .and_then(|record| record.effective.as_ref())
+            .map(|effective| effective.fence),
         barred: hub
             .map(|hub| hub.barred.iter().cloned().collect())
             .unwrap_or_default(),
@@ -86,7 +88,46 @@ pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView], bug: Bug)
         stopped: observed.gate.stopped.clone(),
         moved_on: hub.is_some_and(moved_on),
         waits_for: hub.and_then(waits_for),
+        glass: glass_of(observed, bug),
     }
+}
+
+/// What last succeeded here: as recorded, or, where the record lacks its last outcome, as remembered beside it.
+fn succeeded(record: Option<&GateStatus>, last: Option<&Outcome>) -> Option<ContentDigest> {
+    let recorded = record.and_then(|record| record.outcome.as_ref());
+    let beside = last
+        .filter(|last| last.result == OutcomeResult::Served)
+        .filter(|last| recorded.is_none_or(|recorded| recorded.fence < last.fence));
+    let served = record.and_then(|record| record.served.as_ref());
+    beside
+        .map(|outcome| &outcome.digest)
+        .or(served.map(|served| &served.digest))
+        .cloned()
+}
+
+/// The outcome with the highest fence: of the record, or, where the record was deleted since, of the member record.
+fn last_outcome(observed: &Observed, bug: Bug) -> Option<&Outcome> {
+    let record = observed.gate.gate().and_then(|gate| gate.status.as_ref());
+    let recorded = record.and_then(|record| record.outcome.as_ref());
+    let spent = observed.gate.spent.as_ref();
+    let spent = spent.filter(|_| !bug.is(Planted::SpentForgotten));
+    [recorded, spent]
+        .into_iter()
+        .flatten()
+        .max_by_key(|outcome| outcome.fence)
+}
+
+fn glass_of(observed: &Observed, bug: Bug) -> Glass {
+    // What cannot be recorded cannot count once.
+    let Some(gate) = observed.gate.gate() else {
+        return Glass::default();
+    };
+    glass::observe(
+        observed.rollout.metadata.annotations.as_ref(),
+        gate.status.as_ref(),
+        observed.gate.break_glass_admitted,
+        bug,
+    )
 }
 
 fn first_word(observed: &Observed) -> FirstWord {

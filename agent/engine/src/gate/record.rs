@@ -8,14 +8,16 @@ use agent_api::{
     EffectiveRecord, GateStatus, HeldRecord, LeaseRecord, LocalPermit, LocalPermitOrigin, Outcome,
     OutcomeResult, Permit, ServedRecord, StatusTime,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::decision::{Decision, GateOutcome, Mode, PermitUse};
 use super::facts::Facts;
+use super::glass::GlassUse;
 use crate::effective::Effective;
 use crate::observed::{Governance, Observed};
 use crate::pass::Progress;
 use crate::plan::{Action, GateChange};
+use crate::planted::{Bug, Planted};
 
 /// Where the record has the step that the canary reached: beside the fields that the Gate's types name.
 const STEP_FIELD: &str = "step";
@@ -43,6 +45,8 @@ pub struct Recorder<'a> {
     pub effective: Option<&'a Effective>,
     /// What the pass did; `None` when it did nothing.
     pub progress: Option<&'a Progress>,
+    /// For tests.
+    pub bug: Bug,
 }
 
 impl Recorder<'_> {
@@ -56,6 +60,7 @@ impl Recorder<'_> {
         };
         let before = gate.status.clone().unwrap_or_default();
         let mut status = before.clone();
+        self.spent(&mut status);
         let mut actions = Vec::new();
         let permit = gate
             .spec
@@ -65,6 +70,7 @@ impl Recorder<'_> {
         self.held(&mut status);
         self.effective(&mut status, permit);
         self.local(&mut status);
+        self.glass(&mut status);
         self.served(&mut status, permit);
         let refused = self.decision.outcome == Some(GateOutcome::RefusedOtherSteps);
         let answered = gate.spec.permit.as_ref().filter(|_| refused).or(permit);
@@ -79,6 +85,16 @@ impl Recorder<'_> {
             });
         }
         actions
+    }
+
+    /// A record that was deleted and rebuilt gets back what its permit ended as (G6, G17), and the hub hears it again.
+    fn spent(&self, status: &mut GateStatus) {
+        let known = status.outcome.as_ref().map(|outcome| outcome.fence);
+        let spent = self.observed.gate.spent.as_ref();
+        let spent = spent.filter(|_| !self.bug.is(Planted::SpentForgotten));
+        if let Some(spent) = spent.filter(|spent| known.is_none_or(|known| known < spent.fence)) {
+            status.outcome = Some(spent.clone());
+        }
     }
 
     pub(super) fn now(&self) -> StatusTime {
@@ -120,7 +136,7 @@ impl Recorder<'_> {
         status.held = Some(fresh);
     }
 
-    /// The permit takes effect, or reaches a step: both renew the wall deadline of the lease (G20).
+    /// The permit takes effect, or reaches a step: both write down the lease (G20).
     fn effective(&self, status: &mut GateStatus, permit: Option<&Permit>) {
         let (Some(permit), Some(progress)) = (permit, self.progress) else {
             return;
@@ -145,20 +161,28 @@ impl Recorder<'_> {
         record
             .rest
             .insert(STEP_FIELD.to_owned(), progress.step.into());
-        if reached != Some(progress.step) && (self.facts.lease_live || reached.is_none()) {
-            let seconds = i64::try_from(permit.lease_seconds).unwrap_or(i64::MAX);
-            let deadline = self
-                .observed
-                .now
-                .checked_add(SignedDuration::from_secs(seconds))
-                .unwrap_or(Timestamp::MAX);
-            status.lease = Some(LeaseRecord {
-                granted_seconds: permit.lease_seconds,
-                deadline: deadline.into(),
-                ..LeaseRecord::default()
-            });
-        }
+        self.lease(status, permit, reached, progress.step);
         status.effective = Some(record);
+    }
+
+    /// G20: where the lease ends, as of the last renewal that was received. A step writes it down and lengthens nothing.
+    fn lease(&self, status: &mut GateStatus, permit: &Permit, reached: Option<i32>, step: i32) {
+        let live = self.facts.lease_live;
+        if reached == Some(step) || reached.is_some() && !live {
+            return;
+        }
+        let granted =
+            SignedDuration::from_secs(permit.lease_seconds.try_into().unwrap_or(i64::MAX));
+        let until = if self.bug.is(Planted::LeaseByStep) {
+            self.observed.now.checked_add(granted).ok()
+        } else {
+            self.observed.gate.lease_until.filter(|_| live)
+        };
+        status.lease = until.map(|until| LeaseRecord {
+            granted_seconds: permit.lease_seconds,
+            deadline: until.into(),
+            ..LeaseRecord::default()
+        });
     }
 
     /// Permits of the agent's own: adopted content, a free first deploy.
@@ -166,7 +190,10 @@ impl Recorder<'_> {
         let first = self.facts.served.is_none()
             && self.facts.in_flight.is_none()
             && self.decision.mode == Mode::Open;
-        let origin = if self.decision.adopt {
+        let by_word = matches!(self.decision.glass, GlassUse::Breaks(_) | GlassUse::GoesOn);
+        let origin = if by_word {
+            Some(LocalPermitOrigin::BreakGlass)
+        } else if self.decision.adopt {
             Some(LocalPermitOrigin::Adopted)
         } else if first && self.progress.is_some() {
             Some(LocalPermitOrigin::FirstDeploy)
@@ -339,6 +366,9 @@ fn changes(before: &GateStatus, after: &GateStatus) -> Vec<GateChange> {
     }
     if before.local_permit != after.local_permit {
         changes.push(GateChange::LocalPermit);
+    }
+    if before.break_glass != after.break_glass {
+        changes.push(GateChange::BreakGlass);
     }
     if before.observed_digest != after.observed_digest {
         changes.push(GateChange::Observed);

@@ -4,7 +4,7 @@
 //! not change what runs.
 
 use super::decision::{Decision, Mode};
-use super::facts::{Facts, Permission, Verb};
+use super::facts::{Facts, InFlight, Permission, Verb};
 use super::{restart_command, waits_for};
 use crate::observed::Governance;
 
@@ -15,7 +15,13 @@ pub(super) fn refuse(facts: &Facts, decision: Decision) -> Decision {
     };
     let flight = facts.in_flight.as_ref();
     let known = facts.governance == Governance::Governed;
-    let local = known && flight.is_some_and(|flight| flight.permission != Permission::Fleet)
+    // A word counts once: what it started and what failed is not started again by anybody else (G16).
+    let by_word = |flight: &InFlight| {
+        let broken = facts.glass.broken.as_ref();
+        broken.is_some_and(|broken| broken.content == flight.digest)
+    };
+    let local = known
+        && flight.is_some_and(|flight| flight.permission != Permission::Fleet && !by_word(flight))
         || decision.mode == Mode::Open;
     let bounded = !decision.may_raise || decision.max_step.is_some();
     let text = match verb {

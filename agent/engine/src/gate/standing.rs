@@ -33,6 +33,9 @@ pub(super) fn standing(facts: &Facts) -> Standing<'_> {
         }
         Some(_) | None => {}
     }
+    if let Some(why) = overtaken(facts, permit) {
+        return Standing::Ignored(why);
+    }
     if let PermitKind::Rollback { .. } = permit.kind {
         return Standing::Rollback(permit, &permit.kind);
     }
@@ -107,4 +110,20 @@ pub(super) fn stands(facts: &Facts, permit: &PermitFacts) -> bool {
         .into_iter()
         .any(|served| served.as_ref() == Some(&permit.content));
     back && there && facts.spec != permit.content && !facts.moved_on
+}
+
+/// Something with more to say came after the permit was written.
+fn overtaken(facts: &Facts, permit: &PermitFacts) -> Option<String> {
+    // A database that was put back from a copy names a permit again that a newer one had replaced here.
+    if let Some(newer) = facts.effective.filter(|newer| *newer > permit.fence) {
+        return Some(format!(
+            "a permit with the higher fence {newer} has taken effect since"
+        ));
+    }
+    match (&permit.kind, facts.glass.broken.as_ref()) {
+        (PermitKind::Rollback { .. }, Some(broken)) if permit.fence <= broken.over => {
+            Some("a person broke the glass over it".to_owned())
+        }
+        (PermitKind::Rollback { .. } | PermitKind::Forward, _) => None,
+    }
 }

@@ -3,10 +3,10 @@
 //! In: the facts and what they come to without the stop. Out: nothing starts, what is on its way holds at its step, and both
 //! say so; whatever lowers exposure goes on. It must not hold a rollback.
 
-use super::decision::{Decision, Mode};
+use super::decision::{Content, Decision, Mode};
 use super::facts::Facts;
 use super::standing::needs_no_permit;
-use super::{in_place, running};
+use super::{frozen, in_place};
 
 /// The decision, held by the stop if there is one.
 pub(super) fn hold(facts: &Facts, decision: Decision) -> Decision {
@@ -39,7 +39,7 @@ pub(super) fn hold(facts: &Facts, decision: Decision) -> Decision {
             ),
             message: Some(why.to_owned()),
             restart: false,
-            content: running(facts),
+            content: goes_on(facts, &decision),
             ..decision
         },
         (Some(_) | None, _) => {
@@ -51,5 +51,20 @@ pub(super) fn hold(facts: &Facts, decision: Decision) -> Decision {
                 ..kept
             }
         }
+    }
+}
+
+/// What is on its way, by the steps that it is on its way by.
+fn goes_on(facts: &Facts, decision: &Decision) -> Content {
+    let permitted = match &decision.content {
+        Content::RunSpec => Some(&facts.spec),
+        Content::RunKept(digest) => Some(digest),
+        Content::HoldNothing => None,
+    };
+    let flight = facts.in_flight.as_ref().map(|flight| &flight.digest);
+    if permitted == flight {
+        decision.content.clone()
+    } else {
+        frozen(facts)
     }
 }

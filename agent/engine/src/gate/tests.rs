@@ -8,6 +8,7 @@ use agent_api::{ContentDigest, DeliveryDigest, Enforcement, Fence, RollbackPhase
 use super::decide;
 use super::decision::{AbortCause, Content, Decision, Mode, PermitUse};
 use super::facts::*;
+use super::glass::{Broken, Glass, GlassUse, Word};
 use crate::observed::Governance;
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gate.tsv");
@@ -16,7 +17,7 @@ const RULES: [&str; 19] = [
     "G1", "G2", "G4", "G5", "G6", "G7", "G8", "G9", "G10", "G11", "G13", "G14", "G15", "G17",
     "G18", "G19", "G20", "G21", "G22",
 ];
-const RULES_TOO: [&str; 2] = ["G23", "G30"];
+const RULES_TOO: [&str; 3] = ["G16", "G23", "G30"];
 
 fn content(name: &str) -> ContentDigest {
     ContentDigest(format!("v1:{name}"))
@@ -51,6 +52,7 @@ fn base() -> Facts {
         succeeded: Some(content("A")),
         permit: None,
         consumed: None,
+        effective: None,
         barred: BTreeSet::new(),
         failed: None,
         kept: ["A", "B"]
@@ -65,6 +67,7 @@ fn base() -> Facts {
         moved_on: false,
         verb: None,
         waits_for: Some("waiting for wave 2 of 3 (europe) of release checkout#42".into()),
+        glass: Glass::default(),
     }
 }
 
@@ -121,6 +124,7 @@ fn facts(words: &str) -> Facts {
             "flight" => facts.in_flight = Some(flight(value)),
             "permit" => facts.permit = Some(permit(value)),
             "consumed" => facts.consumed = Some(fence(value)),
+            "effective" => facts.effective = Some(fence(value)),
             "barred" => facts.barred = set(value),
             "failed" => facts.failed = maybe(value),
             "kept" => {
@@ -134,6 +138,9 @@ fn facts(words: &str) -> Facts {
             "gone" => facts.gone = set(value),
             "passed" => facts.passed = set(value),
             "stopped" => facts.stopped = Some("stopped by ann: alarm".to_owned()),
+            "word" => facts.glass.word = Some(glass_word(value)),
+            "noword" => facts.glass.refused = Some("its policy is not in force".to_owned()),
+            "broken" => facts.glass.broken = Some(broken(value)),
             "free" => facts.first_deploy_free = true,
             "movedon" => facts.moved_on = true,
             "silent" => facts.waits_for = None,
@@ -157,6 +164,25 @@ fn loss(text: &str) -> OnHubLoss {
         },
         None if text == "Hold" => OnHubLoss::Hold,
         None => OnHubLoss::Finish,
+    }
+}
+
+fn glass_word(name: &str) -> Word {
+    Word {
+        content: content(name),
+        by: "ann".to_owned(),
+        reason: "hotfix".to_owned(),
+    }
+}
+
+/// `B;7;ended`
+fn broken(text: &str) -> Broken {
+    let mut parts = text.split(';');
+    Broken {
+        content: content(parts.next().unwrap()),
+        over: fence(parts.next().unwrap()),
+        by: "ann".to_owned(),
+        ended: parts.next().is_some(),
     }
 }
 
@@ -280,6 +306,13 @@ fn line(decision: &Decision) -> String {
             .as_ref()
             .map(|text| format!("refuse {text}")),
     );
+    words.extend(match &decision.glass {
+        GlassUse::Untouched => None,
+        GlassUse::Breaks(word) => Some(format!("glass broken for {}", name(&word.content))),
+        GlassUse::GoesOn => Some("glass broken before".to_owned()),
+        GlassUse::Spent(_) => Some("word spent".to_owned()),
+        GlassUse::Refused(why) => Some(format!("word refused: {why}")),
+    });
     words.extend(decision.message.as_ref().map(|text| format!("says {text}")));
     words.join(" | ")
 }

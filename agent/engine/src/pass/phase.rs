@@ -239,6 +239,12 @@ impl Pass<'_> {
                 digest: self.effective.digest.clone(),
             });
         }
+        self.reasons.extend(
+            decision
+                .glass
+                .text(&self.facts.glass)
+                .map(|text| Reason::BreakGlass { text }),
+        );
         self.tell_honoured();
         if self.complete() {
             self.reasons.push(Reason::Complete {

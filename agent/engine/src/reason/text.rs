@@ -132,6 +132,7 @@ impl fmt::Display for Reason {
                 )
             }
             Self::VerbRefused { text } => write!(f, "refused: {text}"),
+            Self::BreakGlass { text } => write!(f, "break-glass: {text}"),
             Self::Restarting { left, missing, may } => write!(
                 f,
                 "{left} {} older than restartAt; {missing} not available, at most {may} may be missing",

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use super::element::owned;
 use super::fields;
 use super::functions::{INSIDE, is_function};
+use super::maps;
 use super::samples::FIELDS;
 use super::token::{Kind, Token, split};
 
@@ -18,6 +19,9 @@ const MAX_BYTES: usize = 4096;
 const MAX_DEPTH: usize = 32;
 /// Most conditional operators, which nest without brackets.
 const MAX_TERNARIES: usize = 16;
+/// Longest text with all accesses checked: every access repeats what it is an access of, so that each one behind another
+/// doubles it.
+const MAX_WRAPPED: usize = 4 * MAX_BYTES;
 /// Largest range: a range is a list in memory.
 const MAX_RANGE: i64 = 10_000;
 
@@ -68,6 +72,18 @@ pub enum Refusal {
         "its range is not between two whole numbers less than {MAX_RANGE} apart, or it has two ranges"
     )]
     Range,
+    /// A map with a value that would have to be computed.
+    #[error(
+        "its map gives {0} something else than one number, one text, true, false or nil, which the language reads wrongly: \
+         write that where it is used"
+    )]
+    Map(String),
+    /// Accesses behind each other.
+    #[error(
+        "it reads elements of elements too often: {MAX_WRAPPED} letters do not hold the checks of them; read fewer behind \
+         each other, as in a[0].b[1]"
+    )]
+    TooManyAccesses,
     /// A number compared with something else.
     #[error("it compares a number with {0}, which never fits: compare it with a number")]
     Kinds(String),
@@ -92,11 +108,14 @@ pub fn guard(source: &str, numeric: bool) -> Result<String, Refusal> {
     if let Some(field) = fields::unknown(&tokens, &partners) {
         return Err(Refusal::UnknownField(field));
     }
+    if let Some(key) = maps::computed(&tokens) {
+        return Err(Refusal::Map(key));
+    }
     check_ranges(&tokens)?;
     if numeric {
         check_kinds(&tokens, &partners)?;
     }
-    Ok(wrap(source, &tokens, &partners))
+    wrap(source, &tokens, &partners).ok_or(Refusal::TooManyAccesses)
 }
 
 /// For every bracket the index of the one that it belongs to.
@@ -216,8 +235,8 @@ fn check_kinds(tokens: &[Token<'_>], partners: &[Option<usize>]) -> Result<(), R
     Ok(())
 }
 
-/// `a[i]` becomes `a[inside(a, i)]`, which fails where the element is missing.
-fn wrap(source: &str, tokens: &[Token<'_>], partners: &[Option<usize>]) -> String {
+/// `a[i]` becomes `a[inside(a, i)]`, which fails where the element is missing; `None` where that becomes too long.
+fn wrap(source: &str, tokens: &[Token<'_>], partners: &[Option<usize>]) -> Option<String> {
     wrap_span(source, tokens, partners, 0, tokens.len())
 }
 
@@ -227,22 +246,22 @@ fn wrap_span(
     partners: &[Option<usize>],
     from: usize,
     to: usize,
-) -> String {
+) -> Option<String> {
     let mut text = String::new();
     let mut index = from;
     while let Some(token) = tokens.get(index).filter(|_| index < to) {
         let close = partners.get(index).copied().flatten();
         match (token.text, close, operand(tokens, partners, index, from)) {
             ("[", Some(close), Some(start)) if is_element(tokens, partners, index, close) => {
-                let list = wrap_span(source, tokens, partners, start, owner_end(tokens, index));
-                let place = wrap_span(source, tokens, partners, index.saturating_add(1), close);
+                let list = wrap_span(source, tokens, partners, start, owner_end(tokens, index))?;
+                let place = wrap_span(source, tokens, partners, index.saturating_add(1), close)?;
                 text.push_str(&format!("[{INSIDE}({list}, {place})]"));
                 index = close.saturating_add(1);
             }
             // A field that may be absent of a thing that may be nil, but not of a number.
             ("?.", _, Some(start)) if is_name(tokens, index.saturating_add(1)) => {
                 let name = index.saturating_add(1);
-                let owner = wrap_span(source, tokens, partners, start, index);
+                let owner = wrap_span(source, tokens, partners, start, index)?;
                 let field = text_at(tokens, Some(name));
                 text.push_str(&format!("?.[{INSIDE}({owner}, \"{field}\")]"));
                 text.push_str(gap(source, tokens, name));
@@ -259,8 +278,11 @@ fn wrap_span(
                 index = index.saturating_add(1);
             }
         }
+        if text.len() > MAX_WRAPPED {
+            return None;
+        }
     }
-    text
+    Some(text)
 }
 
 fn is_name(tokens: &[Token<'_>], index: usize) -> bool {

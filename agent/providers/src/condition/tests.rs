@@ -205,6 +205,16 @@ fn what_would_pass_without_a_guard() {
         ("!(result[0] contains 'x')", "failed"),
         ("!(1 in nil)", "failed"),
         ("!(nil > 1)", "failed"),
+        // Maps whose values would be computed: the language takes the first word of them.
+        ("{limit: 5 * 2}.limit == 5", "its map gives limit"),
+        (
+            "{\"limit\": result[0]}.limit > 0",
+            "its map gives \"limit\"",
+        ),
+        ("{a: -1}.a < 0", "its map gives a"),
+        ("{a: 1, b: [1]}.a == 1", "its map gives b"),
+        ("{a: {b: 1}}.a.b == 1", "its map gives a"),
+        ("all(result, {{a: # + 1}.a > 0})", "its map gives a"),
         // Functions of numbers.
         ("!isNaN(result)", "takes a number"),
         ("!isInf(result)", "takes a number"),
@@ -229,6 +239,8 @@ fn what_a_guard_lets_pass() {
         "result?.[0] > 0.5",
         "{}?.a?.b == nil",
         "{\"a\": 1}?.a == 1",
+        "{a: 1, 'b': 'x', c: nil,}.a == 1",
+        "if true {result[0] > 0} else {false}",
         "nil?.a == nil",
         "result[0] not in [1]",
         "'x' in ['x']",
@@ -268,6 +280,28 @@ fn what_a_guard_lets_pass() {
     // The same words judge numbers and text by different rules.
     check("result == 'up'", &one, None, "compares a number");
     check("result == 'up'", &text, Some(true), "");
+}
+
+/// Every access repeats what it is an access of, once more for each one behind it.
+#[test]
+fn accesses_behind_each_other_are_bounded() {
+    let mut json = serde_json::json!(7);
+    for _ in 0..6 {
+        json = serde_json::json!([json]);
+    }
+    let deep = MetricValue::Json(json);
+    let chain = |access: &str, count: usize| format!("result{} == 7", access.repeat(count));
+    check(&chain("[0]", 6), &deep, Some(true), "");
+    for access in ["[0]", "?.a", "?.[0]", "[0]?.a"] {
+        check(&chain(access, 300), &deep, None, "elements of elements");
+    }
+    // The deepest that is let pass fits on a thread's stack.
+    let most = (1..100)
+        .rev()
+        .find(|count| guard::guard(&chain("[0]", *count), false).is_ok());
+    let inner = chain("[0]", most.unwrap());
+    let text = format!("{}{inner}{}", "(".repeat(31), ")".repeat(31));
+    check(&text, &deep, None, "failed");
 }
 
 /// The time is that of the evaluation, though the condition is kept compiled.

@@ -148,7 +148,7 @@ fn errors() {
             r#"{"code":"not found","message":"no such org"}"#,
             "404: no such org",
         ),
-        (503, "<html>down</html>", "503: <html>down"),
+        (503, "<html>down</html>", "503: a page of HTML"),
     ] {
         trial.check(status, body, Err(part));
     }

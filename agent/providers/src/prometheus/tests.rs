@@ -1,6 +1,7 @@
 //! Requests and answers as data. In: a query, an answer. Out: the request, the value or the words of an error.
 
 use super::*;
+use crate::auth::Credentials;
 
 use secrecy::ExposeSecret as _;
 
@@ -106,7 +107,7 @@ fn answers() {
         r#"{"status":"error","error":"bad_data: parse error"}"#,
         Err("400"),
     );
-    check(503, "<html>down</html>", Err("503: <html>down"));
+    check(503, "<html>down</html>", Err("503: a page of HTML"));
     check(200, "<html>ok</html>", Err("cannot be read"));
     check(
         200,

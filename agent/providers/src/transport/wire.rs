@@ -13,10 +13,11 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Response};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::guard::{Filtered, Guard};
+use super::guard::{Filtered, Forbidden, Guard};
 use super::names::Names;
 use super::room::{FREE, Full, Room};
-use super::{Answer, Body, Error, Method, Request, Settings, host};
+use super::{Answer, Body, Error, Method, Request, Settings, address, host};
+use crate::quote::quote;
 
 /// Largest answer, in bytes after decompression: the value of a metric is a few numbers.
 pub(super) const MAX_BODY: usize = 1 << 20;
@@ -28,6 +29,8 @@ const MAX_REDIRECTS: usize = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Idle connections are closed after this, so that a moved server is found again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// What the standard library puts before the number of a system's error.
+const OS_ERROR: &str = " (os error ";
 /// How often a request is sent: again when a kept connection was closed under it. More is the run engine's to decide.
 const MAX_SENDS: usize = 2;
 
@@ -87,7 +90,7 @@ impl Wire {
         let authorities = match &settings.authorities {
             None => Vec::new(),
             Some(bundle) => Certificate::from_pem_bundle(bundle)
-                .map_err(|error| Error::Authorities(chain(error)))?,
+                .map_err(|error| Error::Authorities(last_cause(error)))?,
         };
         if settings.authorities.is_some() && authorities.is_empty() {
             return Err(Error::Authorities("it has no certificate".to_owned()));
@@ -153,7 +156,7 @@ impl Wire {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .danger_accept_invalid_certs(purpose.insecure)
             .build()
-            .map_err(|error| Error::Client(chain(error)))?;
+            .map_err(|error| Error::Client(last_cause(error)))?;
         clients.insert(purpose, client.clone());
         Ok(client)
     }
@@ -228,10 +231,25 @@ fn repeatable(request: &Request, error: &reqwest::Error) -> bool {
 }
 
 fn failed(request: &Request, error: reqwest::Error) -> Error {
-    Error::Failed {
-        host: host(&request.url),
-        reason: chain(error),
+    if let Some(forbidden) = forbidden(&error) {
+        return Error::Forbidden(forbidden);
     }
+    Error::Failed {
+        address: address(&request.url),
+        reason: last_cause(error),
+    }
+}
+
+/// The guard let no address of the name pass.
+fn forbidden(error: &reqwest::Error) -> Option<Forbidden> {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let mut found = causes.filter_map(|cause| {
+        let inner = cause.downcast_ref::<std::io::Error>();
+        let inner = inner.and_then(std::io::Error::get_ref);
+        let inner = inner.and_then(|inner| inner.downcast_ref::<Forbidden>());
+        inner.or(cause.downcast_ref::<Forbidden>()).copied()
+    });
+    found.next()
 }
 
 /// Headers that the client alone writes: others in their place would split the request in two.
@@ -264,17 +282,17 @@ pub(crate) fn secret(value: &SecretString) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// An error with its causes, without the URL, whose query may hold a secret: reqwest says only "error sending request"
-/// at the top.
-fn chain(error: reqwest::Error) -> String {
+/// What is at the bottom of an error, in its own words: those above it name the layers of the client. Without the URL, whose
+/// query may hold a secret, and without the system's number.
+fn last_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+    let mut last: &dyn std::error::Error = &error;
+    while let Some(cause) = last.source() {
+        last = cause;
     }
-    text
+    let text = last.to_string();
+    let plain = text.split(OS_ERROR).next().unwrap_or_default();
+    quote(plain)
 }
 
 fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {

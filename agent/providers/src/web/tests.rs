@@ -4,7 +4,7 @@ use agent_api::provider::{Authentication, Header, OAuth2, SigV4};
 use secrecy::ExposeSecret as _;
 
 use super::*;
-use crate::auth::Signer;
+use crate::auth::{Credentials, Signer};
 use crate::transport::MAX_TIMEOUT;
 
 fn metric(json: serde_json::Value) -> WebMetric {

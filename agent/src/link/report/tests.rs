@@ -50,6 +50,7 @@ fn words(batch: Option<v1::ReportBatch>) -> Vec<String> {
         Body::Effect(_) => format!("{} effect", report.sequence),
         Body::Verb(verb) => format!("{} verb {}", report.sequence, verb.verb),
         Body::Removed(_) => format!("{} removed", report.sequence),
+        Body::BrokenGlass(glass) => format!("{} glass {}", report.sequence, glass.id),
     };
     batch
         .into_iter()
@@ -149,4 +150,24 @@ fn what_is_kept_and_under_way_is_bounded() {
     assert_eq!(sent, MAX_UNDER_WAY);
     reports.acknowledged(10);
     assert_eq!(reports.batch(1).unwrap().reports.len(), 10);
+}
+
+#[test]
+fn a_word_for_held_content_is_told_once_and_kept_through_a_broken_stream() {
+    let reports = Reports::new(true);
+    let glass = v1::BrokenGlass {
+        id: "ann".to_owned(),
+        ..v1::BrokenGlass::default()
+    };
+    // Every pass says what the Gate remembers.
+    for _ in 0..3 {
+        reports.broken_glass(&key("web"), glass.clone());
+    }
+    assert_eq!(words(reports.batch(1)), ["1 glass ann"]);
+    reports.begin();
+    assert_eq!(words(reports.batch(2)), ["1 glass ann"]);
+    reports.acknowledged(1);
+    reports.broken_glass(&key("web"), glass);
+    reports.begin();
+    assert_eq!(words(reports.batch(3)), Vec::<String>::new());
 }

@@ -200,7 +200,7 @@ async fn history(
     let first = transport
         .send(&request)
         .await
-        .map_err(|error| unanswered(&request, &error))?;
+        .map_err(|error| error.to_string())?;
     let (kind, _) =
         prometheus::parse(first.status, &first.body).map_err(|error| error.to_string())?;
     let scalar = matches!(kind, MetricValue::Scalar(_));
@@ -216,21 +216,10 @@ async fn history(
                 let halves = part.parts(part.count.div_ceil(2));
                 open.extend(halves.into_iter().rev());
             }
-            Err(error) => return Err(unanswered(&request, &error)),
+            Err(error) => return Err(error.to_string()),
         }
     }
     Ok(history)
-}
-
-/// Why there is no answer: of a server that is not reached only the last cause says something to a person.
-fn unanswered(request: &Request, error: &transport::Error) -> String {
-    let transport::Error::Failed { host, reason } = error else {
-        return error.to_string();
-    };
-    let port = request.url.port_or_known_default();
-    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-    let cause = reason.rsplit(": ").next().unwrap_or(reason);
-    format!("{host}{port} cannot be reached: {cause}; look whether it runs and at the address")
 }
 
 /// The same question over a range.

@@ -1,7 +1,7 @@
 //! A metric's values over a span of time. In: answers to range queries. Out: the value that a question at any moment of the span
 //! would have got. It must not send anything or judge.
 
-use agent_providers::MetricValue;
+use agent_providers::{MetricValue, prometheus};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -9,8 +9,6 @@ use serde::Deserialize;
 pub const MAX_POINTS: usize = 11_000;
 /// Most numbers of a metric that are held: a query over more has no aggregation.
 const MAX_NUMBERS: usize = 5_000_000;
-/// Longest part of a server's own words in a message.
-const MAX_QUOTE: usize = 200;
 
 /// The moments that are looked at: `count` from `from` on, `step` seconds apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,19 +66,11 @@ impl Grid {
 }
 
 /// Why an answer is no history.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server refused.
-    #[error("prometheus answered {status}: {quote}")]
-    Refused {
-        /// HTTP status.
-        status: u16,
-        /// The server's words.
-        quote: String,
-    },
-    /// It cannot be read.
-    #[error("prometheus' answer cannot be read: {0}; look at what answers at its address")]
-    Unreadable(String),
+    /// The server refused, or its answer cannot be read.
+    #[error(transparent)]
+    Answer(#[from] prometheus::Error),
     /// Too much.
     #[error(
         "the history has more than {MAX_NUMBERS} numbers: aggregate the query, or take a shorter --since or a longer --step"
@@ -98,13 +88,6 @@ pub struct History {
     numbers: usize,
     /// Whether the query gives a scalar and no vector.
     scalar: bool,
-}
-
-#[derive(Deserialize)]
-struct Reply {
-    status: String,
-    data: Option<Data>,
-    error: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -130,21 +113,9 @@ impl History {
 
     /// Takes in the answer to a range query over a part of the grid.
     pub fn add(&mut self, status: u16, body: &[u8]) -> Result<(), Error> {
-        let ok = (200..300).contains(&status);
-        let reply: Reply = match serde_json::from_slice(body) {
-            Ok(reply) => reply,
-            Err(_) if ok => {
-                return Err(Error::Unreadable(
-                    "it is not the JSON of a Prometheus".to_owned(),
-                ));
-            }
-            Err(_) => return Err(refused(status, &String::from_utf8_lossy(body))),
-        };
-        let Some(data) = reply.data.filter(|_| ok && reply.status == "success") else {
-            return Err(refused(status, &reply.error.unwrap_or(reply.status)));
-        };
+        let (data, _): (Data, _) = prometheus::data(status, body)?;
         for (time, text) in data.result.into_iter().flat_map(|series| series.values) {
-            let bad = |what: &str| Error::Unreadable(what.to_owned());
+            let bad = |what: &str| prometheus::Error::Unreadable(what.to_owned());
             let number: f64 = text.parse().map_err(|_| bad("a value is no number"))?;
             let time = Timestamp::from_second(whole(time)).map_err(|_| bad("a time is none"))?;
             let point = self.grid.index(time).and_then(|at| self.points.get_mut(at));
@@ -182,14 +153,6 @@ impl History {
 #[allow(clippy::cast_possible_truncation)]
 fn whole(time: f64) -> i64 {
     time.round() as i64
-}
-
-fn refused(status: u16, words: &str) -> Error {
-    let quote = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    Error::Refused {
-        status,
-        quote: quote.chars().take(MAX_QUOTE).collect(),
-    }
 }
 
 #[cfg(test)]
@@ -244,7 +207,7 @@ mod tests {
     fn bad_answers_are_said() {
         let mut history = History::new(Grid::new(0, 1, 1), false);
         for (status, body, part) in [
-            (503, "<html>\n gone", "503: <html> gone"),
+            (503, "<html>\n gone", "503: a page of HTML"),
             (
                 400,
                 r#"{"status":"error","error":"parse error"}"#,

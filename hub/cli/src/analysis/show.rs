@@ -94,7 +94,9 @@ pub fn verdict(look: Look, run: &AnalysisRun, unfinished: bool) -> Answer {
     let text = match look.output {
         Output::Json => json::print(&serde_json::to_value(run).unwrap_or_default()),
         Output::Table => {
-            let rows = status.metric_results.iter().map(row).collect();
+            let said = status.message.as_deref().filter(|_| !unfinished);
+            let rows = status.metric_results.iter();
+            let rows = rows.map(|result| row(result, said)).collect();
             let header = [
                 "METRIC",
                 "PHASE",
@@ -131,7 +133,10 @@ pub fn verdict(look: Look, run: &AnalysisRun, unfinished: bool) -> Answer {
     Answer { text, code }
 }
 
-fn row(result: &MetricResult) -> Vec<String> {
+/// Stands for the message that the verdict repeats.
+const BELOW: &str = "see the verdict";
+
+fn row(result: &MetricResult, said: Option<&str>) -> Vec<String> {
     let number = |count: Option<i32>| count.unwrap_or(0).to_string();
     let last = result.measurements.last();
     let value = last.and_then(|last| last.value.as_deref()).map(short);
@@ -148,6 +153,9 @@ fn row(result: &MetricResult) -> Vec<String> {
         number(result.inconclusive),
         number(result.error),
         or_dash(&value.unwrap_or_default()),
-        or_dash(result.message.as_deref().unwrap_or_default()),
+        match result.message.as_deref() {
+            Some(message) if said == Some(message) => BELOW.to_owned(),
+            other => or_dash(other.unwrap_or_default()),
+        },
     ]
 }

@@ -45,6 +45,27 @@ enum Unanswered {
     Forbidden,
 }
 
+/// Connects as kubectl would.
+///
+/// # Errors
+/// Why there is no cluster to talk to.
+pub async fn connect(context: Option<&str>) -> Result<(Client, Config), String> {
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let mut config = match (Config::from_kubeconfig(&options).await, context) {
+        (Ok(config), _) => config,
+        (Err(error), Some(_)) => return Err(error.to_string()),
+        // In a pod there is no kubeconfig.
+        (Err(error), None) => Config::incluster().map_err(|_| error.to_string())?,
+    };
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(ANSWER);
+    let client = Client::try_from(config.clone()).map_err(|error| error.to_string())?;
+    Ok((client, config))
+}
+
 impl Live {
     /// Connects as kubectl would.
     pub async fn connect(context: Option<&str>) -> Result<Self, Failure> {
@@ -53,21 +74,9 @@ impl Live {
                 "no cluster can be looked at: {why}; set KUBECONFIG or --context, or leave out --live to check the files alone"
             ))
         };
-        let options = KubeConfigOptions {
-            context: context.map(str::to_owned),
-            ..KubeConfigOptions::default()
-        };
-        let mut config = match (Config::from_kubeconfig(&options).await, context) {
-            (Ok(config), _) => config,
-            (Err(error), Some(_)) => return Err(fail(error.to_string())),
-            // In a pod there is no kubeconfig.
-            (Err(error), None) => Config::incluster().map_err(|_| fail(error.to_string()))?,
-        };
-        config.connect_timeout = Some(CONNECT);
-        config.read_timeout = Some(ANSWER);
-        let namespace = config.default_namespace.clone();
+        let (client, config) = connect(context).await.map_err(fail)?;
+        let namespace = config.default_namespace;
         let address = config.cluster_url.to_string();
-        let client = Client::try_from(config).map_err(|error| fail(error.to_string()))?;
         let served = match client.list_api_group_resources(GROUP).await {
             Ok(list) => list.resources.into_iter().map(|one| one.kind).collect(),
             Err(kube::Error::Api(status)) if status.is_not_found() => BTreeSet::new(),

@@ -27,15 +27,23 @@ pub(super) fn newest(planner: &mut Planner) {
         .releases
         .iter()
         .max_by_key(|release| release.id.number)
+        .filter(|release| release.phase == ReleasePhase::Succeeded)
         .cloned();
-    let Some(release) = newest.filter(|release| release.phase == ReleasePhase::Succeeded) else {
+    let Some(release) = newest else {
         return;
     };
     let number = release.id.number;
     if number != planner.state.newest_number() {
         return;
     }
-    for cluster in planner.state.clusters.clone() {
+    let holding: Vec<Cluster> = planner
+        .state
+        .clusters
+        .iter()
+        .filter(|cluster| holds_its_spec(cluster))
+        .cloned()
+        .collect();
+    for cluster in holding {
         take_in(planner, &release, &cluster);
     }
     for target in planner
@@ -56,6 +64,14 @@ pub(super) fn newest(planner: &mut Planner) {
     for wave in waves {
         grant(planner, number, wave);
     }
+}
+
+fn holds_its_spec(cluster: &Cluster) -> bool {
+    let rollout = cluster.rollout.as_ref();
+    rollout.is_some_and(|own| {
+        let spec = own.spec.as_ref().map(|spec| &spec.digest);
+        spec.is_some() && own.held.as_ref() == spec
+    })
 }
 
 /// The waves of targets that may start.

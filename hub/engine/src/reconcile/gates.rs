@@ -40,30 +40,29 @@ pub(super) fn before_permit(planner: &mut Planner, name: &ClusterName) {
 
 /// The lasting part, wherever it differs from what is written.
 pub(super) fn terms(planner: &mut Planner) {
-    let wanted = wanted(&planner.state);
-    for cluster in planner.state.clusters.clone() {
-        let conflict = planner.state.conflicts.contains_key(&cluster.name);
-        if cluster.gone.is_some() {
-            continue;
-        }
+    let state = &planner.state;
+    let (wanted, releases) = (wanted(state), state.newest_number());
+    let differs = |cluster: &Cluster| {
+        let gate = cluster.gate.as_ref();
+        gate.is_none_or(|gate| gate.terms != wanted || gate.let_go.is_some())
+    };
+    let mut acts = Vec::new();
+    for cluster in &state.clusters {
         // One that is no longer selected stays governed, by the terms of now (gate.md G9).
-        if !cluster.selected && cluster.gate.is_none()
-            || conflict
-            || cluster
-                .gate
-                .as_ref()
-                .is_some_and(|gate| gate.terms == wanted && gate.let_go.is_none())
-        {
-            continue;
-        }
-        let evidence = json!({"labels": cluster.labels, "releases": planner.state.newest_number()});
-        planner.act(
-            Action::Govern {
-                cluster: cluster.name,
+        let ours = cluster.gone.is_none() && (cluster.selected || cluster.gate.is_some());
+        if ours && !state.conflicts.contains_key(&cluster.name) && differs(cluster) {
+            let action = Action::Govern {
+                cluster: cluster.name.clone(),
                 terms: wanted.clone(),
-            },
-            evidence,
-        );
+            };
+            acts.push((
+                action,
+                json!({"labels": cluster.labels, "releases": releases}),
+            ));
+        }
+    }
+    for (action, evidence) in acts {
+        planner.act(action, evidence);
     }
 }
 
@@ -75,10 +74,11 @@ fn sorted(digests: &[Digest]) -> Vec<Digest> {
 
 /// The sentence, wherever it differs from what is written.
 pub(super) fn waiting(planner: &mut Planner) {
-    for cluster in planner.state.clusters.clone() {
+    let mut acts = Vec::new();
+    for cluster in &planner.state.clusters {
         let governed = cluster.gate.as_ref().filter(|gate| gate.let_go.is_none());
         let Some(gate) = governed else { continue };
-        let mut wanted = sentence(&planner.state, &cluster);
+        let mut wanted = sentence(&planner.state, cluster);
         if let (Some(waiting), true) = (&mut wanted, planner.bug.is(Planted::SentenceNeverSettles))
         {
             waiting
@@ -90,15 +90,15 @@ pub(super) fn waiting(planner: &mut Planner) {
                 .rollout
                 .as_ref()
                 .and_then(|rollout| rollout.held.as_ref());
-            let evidence = json!({"held": held});
-            planner.act(
-                Action::SetWaiting {
-                    cluster: cluster.name,
-                    waiting: wanted,
-                },
-                evidence,
-            );
+            let action = Action::SetWaiting {
+                cluster: cluster.name.clone(),
+                waiting: wanted,
+            };
+            acts.push((action, json!({"held": held})));
         }
+    }
+    for (action, evidence) in acts {
+        planner.act(action, evidence);
     }
 }
 

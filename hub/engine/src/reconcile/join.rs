@@ -37,13 +37,13 @@ pub(super) fn standing(
 
 /// Binds and judges every target of an open release that has no permit yet.
 pub(super) fn bind(planner: &mut Planner, number: u64) {
-    let Some(release) = planner.release(number) else {
+    let Some(phase) = planner.state.release(number).map(|release| release.phase) else {
         return;
     };
-    if release.phase != ReleasePhase::Waiting && release.phase != ReleasePhase::Progressing {
+    if phase != ReleasePhase::Waiting && phase != ReleasePhase::Progressing {
         return;
     }
-    late_ones(planner, &release);
+    late_ones(planner, number);
     let Some(release) = planner.release(number) else {
         return;
     };
@@ -132,8 +132,9 @@ pub(super) fn held_content(
 }
 
 /// Clusters that came after the plan was fixed take part in the last wave, as long as that is not over.
-fn late_ones(planner: &mut Planner, release: &Release) {
-    let Some(last) = release.waves.last() else {
+fn late_ones(planner: &mut Planner, number: u64) {
+    let release = planner.state.release(number);
+    let Some((release, last)) = release.and_then(|own| Some((own, own.waves.last()?))) else {
         return;
     };
     let open = matches!(
@@ -144,7 +145,8 @@ fn late_ones(planner: &mut Planner, release: &Release) {
     if !open || waits || release.phase != ReleasePhase::Progressing {
         return;
     }
-    for cluster in planner.state.clusters.clone() {
+    let mut acts = Vec::new();
+    for cluster in &planner.state.clusters {
         let stranger = cluster.selected && release.target(&cluster.name).is_none();
         if !stranger || planner.state.conflicts.contains_key(&cluster.name) {
             continue;
@@ -157,11 +159,14 @@ fn late_ones(planner: &mut Planner, release: &Release) {
         if let Some(digest) = holds {
             let action = Action::JoinTarget {
                 release: release.id.number,
-                cluster: cluster.name,
+                cluster: cluster.name.clone(),
                 wave: last.number,
             };
-            planner.act(action, json!({"held": digest, "lateJoin": "CatchUp"}));
+            acts.push((action, json!({"held": digest, "lateJoin": "CatchUp"})));
         }
+    }
+    for (action, evidence) in acts {
+        planner.act(action, evidence);
     }
 }
 

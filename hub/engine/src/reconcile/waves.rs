@@ -29,14 +29,13 @@ enum Step {
 
 /// Takes a progressing release as far as the facts allow.
 pub(super) fn go_on(planner: &mut Planner, number: u64) {
-    let Some(release) = planner.release(number) else {
+    let Some(release) = planner.state.release(number) else {
         return;
     };
-    for wave in &release.waves {
-        if wave.phase.behind() {
-            continue;
-        }
-        match one_wave(planner, number, wave.number) {
+    let ahead = release.waves.iter().filter(|wave| !wave.phase.behind());
+    let ahead: Vec<u32> = ahead.map(|wave| wave.number).collect();
+    for wave in ahead {
+        match one_wave(planner, number, wave) {
             Step::Next => {}
             Step::Wait => return,
         }
@@ -193,8 +192,21 @@ pub(crate) fn counts_as_failed(release: &Release, target: &Target) -> bool {
     }
 }
 
+/// Whether neither the wave nor the release has more failures than it may.
+fn within_budget(release: &Release, wave: u32, bug: Bug) -> bool {
+    let failed = release
+        .targets_of(wave)
+        .filter(|target| counts_as_failed(release, target));
+    let all = release.targets_of(wave).count();
+    let most = release.plan.wave(wave).map(|wave| wave.max_failed.of(all));
+    let over = most.is_some_and(|most| failed.count() > most);
+    (!over && over_release_budget(release, bug).is_none()) || bug.is(Planted::BudgetIgnored)
+}
+
 fn fail_if_over_budget(planner: &mut Planner, number: u64, wave: u32) -> bool {
-    let Some(release) = planner.release(number) else {
+    let release = planner.state.release(number);
+    let over = release.filter(|release| !within_budget(release, wave, planner.bug));
+    let Some(release) = over.cloned() else {
         return false;
     };
     let Some(planned) = release.plan.wave(wave) else {
@@ -207,9 +219,6 @@ fn fail_if_over_budget(planner: &mut Planner, number: u64, wave: u32) -> bool {
     let all = release.targets_of(wave).count();
     let most = planned.max_failed.of(all);
     let over = over_release_budget(&release, planner.bug);
-    if (failed.len() <= most && over.is_none()) || planner.bug.is(Planted::BudgetIgnored) {
-        return false;
-    }
     let first = failed
         .first()
         .map(|target| format!("; {}: {}", target.cluster, target.message))

@@ -6,39 +6,26 @@ use hub_engine::release::{Direction, Permit};
 use hub_engine::{Action, ClusterName};
 
 use super::Writer;
-use crate::Result;
 use crate::decide::UnsignedPermit;
-use crate::desired::{self, At, SignedPermit};
-use crate::target::{self, Of};
+use crate::desired::SignedPermit;
 
-pub(crate) const CLUSTER_UID: &str =
-    "select coalesce(kube_system_uid, '') as kube_system_uid from clusters where name = $1";
 impl Writer<'_> {
-    pub(super) async fn write_gate(&mut self, action: &Action) -> Result<()> {
-        let Some(cluster) = action.touches() else {
-            return Ok(());
-        };
-        let fleet_rollout = &self.observed.fleet_rollout;
-        let fence = self.fences.get(cluster).copied().unwrap_or_default();
-        let entry = At {
-            cluster,
-            rollout: &fleet_rollout.rollout,
-            fleet_rollout: &fleet_rollout.name,
-            fence,
+    pub(super) fn write_gate(&mut self, action: &Action) {
+        let Some(cluster) = action.touches().cloned() else {
+            return;
         };
         if let Action::Govern { terms, .. } = action {
-            return desired::set_terms(self.tx, entry, terms).await;
+            self.pending.govern(cluster, terms);
+        } else if let Action::SetWaiting { waiting, .. } = action {
+            self.pending.waiting.insert(cluster, waiting.clone());
+        } else if let Action::RevokePermit { .. } = action {
+            self.pending.permits.insert(cluster, None);
+        } else {
+            self.grant(action);
         }
-        if let Action::SetWaiting { waiting, .. } = action {
-            return desired::set_waiting(self.tx, entry, waiting.as_ref()).await;
-        }
-        if let Action::RevokePermit { .. } = action {
-            return desired::set_permit(self.tx, entry, None).await;
-        }
-        self.grant(action, entry).await
     }
 
-    async fn grant(&mut self, action: &Action, entry: At<'_>) -> Result<()> {
+    fn grant(&mut self, action: &Action) {
         let Action::GrantPermit {
             release,
             cluster,
@@ -50,13 +37,12 @@ impl Writer<'_> {
             why,
         } = action
         else {
-            return Ok(());
+            return;
         };
-        let id = self.id(*release);
         let permit = Permit {
-            release: id.clone(),
+            release: self.id(*release),
             direction: *direction,
-            fence: entry.fence,
+            fence: self.fences.get(cluster).copied().unwrap_or_default(),
             digest: digest.clone(),
             delivery: delivery.clone(),
             start_by: *start_by,
@@ -64,29 +50,18 @@ impl Writer<'_> {
             why: why.clone(),
             granted_at: self.observed.now,
         };
-        let signed = self.sign(cluster, permit).await?;
-        desired::set_permit(self.tx, entry, Some(&signed)).await?;
         let previous = match direction {
             Direction::Forward => self.cluster(cluster).and_then(Cluster::serves),
             Direction::Rollback => None,
         };
-        target::set_permit(
-            self.tx,
-            Of {
-                release: &id,
-                cluster,
-            },
-            &signed.permit,
-            previous.as_ref(),
-        )
-        .await
+        let signed = self.sign(cluster, permit);
+        let change = self.pending.target(*release, cluster);
+        change.permit = Some(signed.permit.clone());
+        change.previous = previous.or(change.previous.take());
+        self.pending.permits.insert(cluster.clone(), Some(signed));
     }
 
-    async fn sign(&mut self, cluster: &ClusterName, permit: Permit) -> Result<SignedPermit> {
-        let cluster_uid: String = sqlx::query_scalar(CLUSTER_UID)
-            .bind(cluster.as_str())
-            .fetch_one(&mut *self.tx)
-            .await?;
+    fn sign(&self, cluster: &ClusterName, permit: Permit) -> SignedPermit {
         let rollout = self.cluster(cluster).and_then(|one| one.rollout.as_ref());
         let rollout_uid = rollout
             .map(|rollout| rollout.uid.clone())
@@ -102,10 +77,10 @@ impl Writer<'_> {
             lease_seconds: self.signer.lease_seconds(),
             why: permit.why.clone(),
             steps_backwards: false,
-            cluster_uid,
+            cluster_uid: self.uids.get(cluster).cloned().unwrap_or_default(),
             rollout_uid,
         };
-        Ok(SignedPermit {
+        SignedPermit {
             signature: self.signer.sign(&unsigned),
             traceparent: traceparent(&permit),
             permit,
@@ -113,7 +88,7 @@ impl Writer<'_> {
             steps_backwards: unsigned.steps_backwards,
             cluster_uid: unsigned.cluster_uid,
             rollout_uid: unsigned.rollout_uid,
-        })
+        }
     }
 }
 

@@ -25,9 +25,10 @@ impl Writer<'_> {
         else {
             return Ok(());
         };
-        let mut after = self.before.clone();
+        let before = self.before.as_ref().unwrap_or(self.observed);
+        let mut after = before.clone();
         after.advance(action);
-        let old = find(&self.before, *release)?.clone();
+        let old = find(before, *release)?.clone();
         let new = find(&after, *release)?;
         if old.word != new.word || old.phase != new.phase {
             self.write_word(new).await?;

@@ -103,7 +103,7 @@ async fn decide(store: &Store) -> Result<(), String> {
 async fn raise(store: &Store, cluster: &str) {
     let mut tx = store.pool.begin().await.unwrap();
     let cluster = ClusterName(cluster.to_owned());
-    crate::desired::raise(&mut tx, &cluster).await.unwrap();
+    crate::desired::raise(&mut tx, &[cluster]).await.unwrap();
     tx.commit().await.unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! Persons' words against a real Postgres: what races, what is asked twice, what a dying hub leaves behind.
 
-mod fleet;
+pub mod fleet;
 
 use hub_engine::name::Digest;
 use hub_engine::release::{ReleasePhase, TargetState};

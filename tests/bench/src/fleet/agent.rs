@@ -20,6 +20,7 @@ use tonic::Streaming;
 use super::identity::Member;
 use super::ledger::Ledger;
 use super::rollout::Rollout;
+use super::script::{Script, Seen};
 
 /// As the agent: between sessions, doubled up to the most, with jitter.
 const RECONNECT_FIRST: Duration = Duration::from_millis(250);
@@ -41,12 +42,18 @@ pub struct Agent {
     entries: BTreeMap<String, GateEntry>,
     fence: Option<Fence>,
     set_hash: String,
+    /// The newest head of the history that it was handed.
+    audit_head: String,
     /// Not acknowledged yet, oldest first, with their numbers in this session.
     reports: VecDeque<(u64, Body)>,
     /// Number of the last report that was made, and of the last that was sent.
     made: u64,
     sent: u64,
     ledger: Ledger,
+    /// Of a test.
+    script: Option<Script>,
+    /// The longest time between two sessions.
+    reconnect_most: Duration,
     /// Of the jitter; every agent has another.
     seed: u64,
 }
@@ -84,27 +91,93 @@ impl Agent {
             entries: BTreeMap::new(),
             fence: None,
             set_hash: String::new(),
+            audit_head: String::new(),
             reports: VecDeque::new(),
             made: 0,
             sent: 0,
             ledger,
+            script: None,
+            reconnect_most: RECONNECT_MOST,
             seed,
         }
     }
 
-    /// One session after another until `wanted` is dropped.
-    pub async fn run(mut self, mut wanted: watch::Receiver<u64>) {
+    /// The same, as a test's script has it, and never longer than this between two sessions.
+    #[must_use]
+    pub fn scripted(self, script: Script, reconnect_most: Duration) -> Self {
+        Self {
+            script: Some(script),
+            reconnect_most,
+            ..self
+        }
+    }
+
+    /// As its program would start again: what is in the cluster is there, what only waited to be sent is not. Its next Hello
+    /// says all of it.
+    #[must_use]
+    pub fn restarted(mut self) -> Self {
+        self.reports.clear();
+        self
+    }
+
+    /// The same cluster out of a backup.
+    #[must_use]
+    pub fn regressed(mut self, to: Fence) -> Self {
+        self.fence = Some(to);
+        self.set_hash = String::new();
+        self.restarted()
+    }
+
+    /// Who it is.
+    pub fn member(&self) -> &Member {
+        &self.member
+    }
+
+    /// What is there.
+    pub fn rollout(&self, name: &str) -> Option<&Rollout> {
+        self.rollouts.get(name)
+    }
+
+    /// The fence that it has stored.
+    pub fn fence(&self) -> Option<Fence> {
+        self.fence
+    }
+
+    fn note(&self, seen: Seen) {
+        if let Some(script) = &self.script {
+            script.note(seen);
+        }
+    }
+
+    /// One session after another until `wanted` is dropped; the cluster as it is then.
+    pub async fn run(mut self, mut wanted: watch::Receiver<u64>) -> Self {
         let mut failures = 0_u32;
         while wanted.has_changed().is_ok() {
             if self.session(&mut wanted, &mut failures).await.is_ok() {
-                return;
+                break;
             }
             self.ledger.session(false);
+            self.note(Seen::Broken);
             failures = failures.saturating_add(1);
             let whole = RECONNECT_FIRST
                 .saturating_mul(1 << failures.min(10))
-                .min(RECONNECT_MOST);
-            comes(Instant::now() + whole.mul_f64(0.5 + self.jitter() / 2.0)).await;
+                .min(self.reconnect_most);
+            let again = Instant::now() + whole.mul_f64(0.5 + self.jitter() / 2.0);
+            self.alone(again).await;
+        }
+        self
+    }
+
+    /// Until the next try: what is permitted is carried out without the hub, too.
+    async fn alone(&mut self, until: Instant) {
+        loop {
+            let next = self.due.values().min().copied();
+            let next = next.filter(|due| *due < until);
+            comes(next.unwrap_or(until)).await;
+            self.carried_out();
+            if next.is_none() {
+                return;
+            }
         }
     }
 
@@ -130,7 +203,7 @@ impl Agent {
             fence: self.fence,
             set_hash: self.set_hash.clone(),
             rollouts: self.rollouts.values().map(Rollout::state).collect(),
-            audit_head: String::new(),
+            audit_head: self.audit_head.clone(),
             digest_forms: vec!["v1".to_owned()],
         }
     }
@@ -147,10 +220,17 @@ impl Agent {
         let opened = client.open(ReceiverStream::new(said)).await;
         let mut told: Streaming<_> = opened.map_err(|_| Ended)?.into_inner();
         let first = told.message().await.map_err(|_| Ended)?;
-        let Some(Told::Welcome(welcome)) = first.and_then(|message| message.body) else {
-            return Err(Ended);
+        let welcome = match first.and_then(|message| message.body) {
+            Some(Told::Welcome(welcome)) => welcome,
+            Some(Told::Refusal(refusal)) => {
+                self.note(Seen::Refused(refusal));
+                return Err(Ended);
+            }
+            Some(Told::Set(_) | Told::ReportAck(_) | Told::Renewal(_)) | None => return Err(Ended),
         };
         self.ledger.session(true);
+        self.note(Seen::Session(welcome.session));
+        self.audit_head = welcome.audit_head.clone();
         *failures = 0;
         self.renumber();
         let mut beat = interval(Duration::from_secs(welcome.heartbeat_seconds.max(1).into()));
@@ -230,8 +310,15 @@ impl Agent {
                 self.acknowledged(ack.sequence);
                 Ok(())
             }
-            Some(Told::Renewal(_) | Told::Welcome(_)) | None => Ok(()),
-            Some(Told::Refusal(_)) => Err(Ended),
+            Some(Told::Renewal(_)) => {
+                self.note(Seen::Renewed);
+                Ok(())
+            }
+            Some(Told::Welcome(_)) | None => Ok(()),
+            Some(Told::Refusal(refusal)) => {
+                self.note(Seen::Refused(refusal));
+                Err(Ended)
+            }
         }
     }
 
@@ -245,12 +332,23 @@ impl Agent {
                 && let Some(rollout) = &outcome.rollout
             {
                 self.ledger.committed(&rollout.name);
+                self.note(Seen::Committed(outcome));
             }
         }
     }
 
     /// Stores a set, takes up its permits, and says so.
     fn store(&mut self, set: DesiredSet) -> Ack {
+        let order = |fence: Option<Fence>| fence.map(|fence| (fence.incarnation, fence.version));
+        if order(set.fence) < order(self.fence) {
+            self.note(Seen::Stale(set.fence.unwrap_or_default()));
+            return Ack {
+                fence: self.fence,
+                set_hash: self.set_hash.clone(),
+                problems: Vec::new(),
+                result: ack::Result::Stale.into(),
+            };
+        }
         if set.full {
             self.entries.clear();
         }
@@ -266,6 +364,7 @@ impl Agent {
         self.fence = set.fence;
         self.set_hash = proto::set::hash(self.entries.values());
         self.ledger.synced(&self.member.cluster);
+        self.note(Seen::Stored(set.fence.unwrap_or_default()));
         for (name, permit) in permits {
             let Some(rollout) = self.rollouts.get_mut(&name) else {
                 continue;
@@ -276,6 +375,7 @@ impl Agent {
                 let takes = self.takes();
                 self.due.insert(name, Instant::now() + takes);
                 self.say(said);
+                self.note(Seen::Permit(permit));
             }
         }
         let result = if self.set_hash == set.set_hash {
@@ -318,10 +418,19 @@ impl Agent {
             let Some(rollout) = self.rollouts.get_mut(&name) else {
                 continue;
             };
-            let said = rollout.serve();
+            let bad = |script: &Script| rollout.moving_to().is_some_and(|to| script.is_bad(to));
+            let said = if self.script.as_ref().is_some_and(bad) {
+                rollout.fail()
+            } else {
+                rollout.serve()
+            };
+            let outcome = rollout.outcome().cloned();
             if !said.is_empty() {
                 self.ledger.freed(&name);
                 self.say(said);
+                if let Some(outcome) = outcome {
+                    self.note(Seen::Ended(outcome));
+                }
             }
         }
     }

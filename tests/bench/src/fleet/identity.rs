@@ -61,6 +61,15 @@ impl Admin {
             .map_err(|error| failed("the administrator's configuration", error))
     }
 
+    /// The same at another address: a proxy's.
+    #[must_use]
+    pub fn at(&self, hub: String) -> Self {
+        Self {
+            hub,
+            ..self.clone()
+        }
+    }
+
     fn endpoint(&self, identity: Option<(&str, &str)>) -> Result<Endpoint> {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.ca));
         let tls = match identity {

@@ -11,6 +11,8 @@ use proto::v1::{
 pub const NAMESPACE: &str = "bench";
 /// Steps that a canary shows.
 const STEPS: u32 = 2;
+/// Served versions that are kept, as the agent (gate.md G4).
+const KEPT: usize = 2;
 
 /// A Rollout: what Git wants, what is served, the permit that it has taken up.
 #[derive(Debug, Clone)]
@@ -19,12 +21,14 @@ pub struct Rollout {
     uid: String,
     wanted: u64,
     served: u64,
+    /// Versions that were served here, the newest last: what a rollback can go to.
+    healthy: Vec<u64>,
     permit: Option<Permit>,
     outcome: Option<Outcome>,
 }
 
 /// A name for the content of a version; the same in every cluster.
-fn digest(version: u64) -> String {
+pub fn digest(version: u64) -> String {
     format!("v1:{version:064x}")
 }
 
@@ -51,6 +55,7 @@ impl Rollout {
             uid: format!("{cluster}-{name}"),
             wanted: 1,
             served: 1,
+            healthy: vec![1],
             permit: None,
             outcome: None,
         }
@@ -62,6 +67,22 @@ impl Rollout {
             name: self.name.clone(),
             uid: self.uid.clone(),
         })
+    }
+
+    /// The version that a digest is of, if a permit may name it here.
+    fn version(&self, of: &str) -> Option<u64> {
+        let known = self.healthy.iter().copied().chain([self.wanted]);
+        known.into_iter().find(|version| digest(*version) == of)
+    }
+
+    /// The version that a permit under way is for.
+    pub fn moving_to(&self) -> Option<u64> {
+        self.version(&self.under_way()?.digest)
+    }
+
+    /// The version that is served.
+    pub fn served(&self) -> u64 {
+        self.served
     }
 
     /// Whether a permit is being carried out.
@@ -90,7 +111,8 @@ impl Rollout {
     pub fn state(&self) -> RolloutState {
         let held = self.wanted != self.served;
         let moving = self.under_way().is_some();
-        let mut kept = vec![digest(self.served)];
+        let healthy: Vec<String> = self.healthy.iter().copied().map(digest).collect();
+        let mut kept = healthy.clone();
         if held {
             kept.push(digest(self.wanted));
         }
@@ -109,7 +131,7 @@ impl Rollout {
             } else {
                 String::new()
             },
-            healthy: vec![digest(self.served)],
+            healthy,
             kept,
             phase: phase.to_owned(),
             step: if moving { 1 } else { STEPS },
@@ -137,13 +159,13 @@ impl Rollout {
         vec![Body::Changed(changed), Body::State(self.state())]
     }
 
-    /// A permit of a set; nothing if it is not news or for other content.
+    /// A permit of a set; nothing if it is not news or for content that is not here.
     pub fn permit(&mut self, permit: &Permit) -> Vec<Body> {
         let held = self
             .permit
             .as_ref()
             .and_then(|permit| permit.fence.as_ref());
-        if !newer(permit.fence.as_ref(), held) || permit.digest != digest(self.wanted) {
+        if !newer(permit.fence.as_ref(), held) || self.version(&permit.digest).is_none() {
             return Vec::new();
         }
         self.permit = Some(permit.clone());
@@ -154,19 +176,41 @@ impl Rollout {
             .collect()
     }
 
-    /// The version is served by everything; nothing if no permit is under way.
+    /// The permitted version is served by everything; nothing if no permit is under way.
     pub fn serve(&mut self) -> Vec<Body> {
+        let Some(version) = self.moving_to() else {
+            return Vec::new();
+        };
+        self.served = version;
+        self.healthy.retain(|known| *known != version);
+        self.healthy.push(version);
+        if self.healthy.len() > KEPT {
+            self.healthy.remove(0);
+        }
+        self.end(Ended::Served, "")
+    }
+
+    /// The permitted version came to nothing; what was served is. Nothing if no permit is under way.
+    pub fn fail(&mut self) -> Vec<Body> {
+        self.end(Ended::Failed, "the canary was aborted: its analysis failed")
+    }
+
+    /// How the newest permit ended.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    fn end(&mut self, result: Ended, message: &str) -> Vec<Body> {
         let Some(permit) = self.under_way().cloned() else {
             return Vec::new();
         };
-        self.served = self.wanted;
         let outcome = Outcome {
             rollout: self.at(),
             fence: permit.fence,
             release: permit.release,
             digest: permit.digest,
-            result: Ended::Served.into(),
-            message: String::new(),
+            result: result.into(),
+            message: message.to_owned(),
             generation: i64::try_from(self.wanted).unwrap_or(i64::MAX),
             at: None,
         };
@@ -213,5 +257,21 @@ mod tests {
             state.outcome.map(|outcome| outcome.result),
             Some(Ended::Served.into())
         );
+    }
+    #[test]
+    fn it_fails_and_goes_back_only_to_what_it_served() {
+        let mut rollout = Rollout::new("app", "c1");
+        rollout.want(2);
+        rollout.permit(&permit(5, 2));
+        assert_eq!(rollout.fail().len(), 2);
+        assert_eq!(rollout.served(), 1);
+        assert!(rollout.fail().is_empty(), "once");
+        rollout.permit(&permit(6, 2));
+        rollout.serve();
+        assert!(rollout.permit(&permit(7, 9)).is_empty(), "never here");
+        assert_eq!(rollout.permit(&permit(8, 1)).len(), 2, "a rollback");
+        rollout.serve();
+        assert_eq!(rollout.served(), 1);
+        assert_eq!(rollout.state().held_digest, digest(2), "Git wants it still");
     }
 }

@@ -29,7 +29,7 @@ pub struct World {
     /// Times.
     pub ledger: Ledger,
     wanted: watch::Sender<u64>,
-    agents: JoinSet<()>,
+    agents: JoinSet<Agent>,
 }
 
 /// What the hub and its database have cost in some time.

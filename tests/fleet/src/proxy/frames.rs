@@ -1,5 +1,5 @@
 //! PostgreSQL's messages, cut out of a stream. In: bytes. Out: whole messages with their bytes as they came. It
-//! understands lengths and kinds, and no content but the statement COMMIT.
+//! understands lengths and kinds, and no content but the statements COMMIT and ROLLBACK.
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -41,6 +41,15 @@ impl Frame {
 
     /// A client's Query or Parse of COMMIT.
     pub fn commits(&self) -> bool {
+        self.begins_with(&["COMMIT", "END"])
+    }
+
+    /// A client's Query or Parse of ROLLBACK.
+    pub fn rolls_back(&self) -> bool {
+        self.begins_with(&["ROLLBACK", "ABORT"])
+    }
+
+    fn begins_with(&self, words: &[&str]) -> bool {
         let mut texts = self.payload.split(|byte| *byte == 0);
         let text = match self.kind {
             b'Q' => texts.next(),
@@ -49,12 +58,14 @@ impl Frame {
             _ => None,
         };
         text.is_some_and(|text| {
-            let word = text.trim_ascii_start();
-            let word = word
+            let first = text.trim_ascii_start();
+            let first = first
                 .split(|byte| !byte.is_ascii_alphabetic())
                 .next()
                 .unwrap_or_default();
-            word.eq_ignore_ascii_case(b"COMMIT") || word.eq_ignore_ascii_case(b"END")
+            words
+                .iter()
+                .any(|word| first.eq_ignore_ascii_case(word.as_bytes()))
         })
     }
 

@@ -26,8 +26,19 @@ pub enum Fault {
     /// Open and silent: bytes are taken and lost. Only closing the connection helps; that happens when this fault ends,
     /// because a stream with a hole in it must not go on.
     HalfOpen,
+    /// As `HalfOpen`, but only what the client says is lost.
+    LostUp,
+    /// As `HalfOpen`, but only what the server says is lost.
+    LostDown,
     /// Bytes wait, in order, until this fault ends.
     Hold,
+}
+
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
 }
 
 /// What went over the link.
@@ -36,6 +47,29 @@ struct Counts {
     connections: AtomicU64,
     up: AtomicU64,
     down: AtomicU64,
+    /// Pieces that still pass until the connection that brings the next one is closed; 0: all do.
+    left: AtomicU64,
+    cuts: AtomicU64,
+}
+
+impl Counts {
+    fn bytes(&self, way: Way) -> &AtomicU64 {
+        match way {
+            Way::Up => &self.up,
+            Way::Down => &self.down,
+        }
+    }
+
+    /// Whether the connection ends with this piece.
+    fn last(&self) -> bool {
+        let one_less = |left: u64| left.checked_sub(1);
+        let before = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        let last = before == Ok(1);
+        self.cuts.fetch_add(u64::from(last), Ordering::Relaxed);
+        last
+    }
 }
 
 /// The proxy. Dropping it closes everything.
@@ -43,14 +77,30 @@ struct Counts {
 pub struct LinkProxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
+    breaks: watch::Sender<u64>,
+    silences: watch::Sender<u64>,
     counts: Arc<Counts>,
     task: JoinHandle<()>,
+}
+
+/// What every connection listens to.
+#[derive(Debug, Clone)]
+struct Orders {
+    fault: watch::Receiver<Fault>,
+    breaks: watch::Receiver<u64>,
+    silences: watch::Receiver<u64>,
+    counts: Arc<Counts>,
 }
 
 impl LinkProxy {
     /// Listens on a free loopback port before `upstream`.
     pub async fn start(upstream: &str) -> Result<Self> {
-        let what = || format!("the link proxy before {upstream}");
+        Self::before(&[upstream.to_owned()]).await
+    }
+
+    /// The same before several servers: a connection goes to the next one that takes it.
+    pub async fn before(upstreams: &[String]) -> Result<Self> {
+        let what = || format!("the link proxy before {}", upstreams.join(", "));
         let failed = |source| Error::Io {
             what: what(),
             source,
@@ -58,16 +108,20 @@ impl LinkProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let fault = watch::Sender::new(Fault::None);
+        let (breaks, silences) = (watch::Sender::new(0), watch::Sender::new(0));
         let counts = Arc::new(Counts::default());
-        let task = tokio::spawn(accept(
-            listener,
-            upstream.to_owned(),
-            fault.subscribe(),
-            counts.clone(),
-        ));
+        let orders = Orders {
+            fault: fault.subscribe(),
+            breaks: breaks.subscribe(),
+            silences: silences.subscribe(),
+            counts: counts.clone(),
+        };
+        let task = tokio::spawn(accept(listener, upstreams.to_vec(), orders));
         Ok(Self {
             address,
             fault,
+            breaks,
+            silences,
             counts,
             task,
         })
@@ -81,6 +135,27 @@ impl LinkProxy {
     /// From now on.
     pub fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);
+    }
+
+    /// Closes what is open, once; what is new is taken.
+    pub fn break_off(&self) {
+        self.breaks.send_modify(|breaks| *breaks += 1);
+    }
+
+    /// What is open falls silent for ever and stays open; what is new is taken: a router forgot its connections.
+    pub fn silence(&self) {
+        self.silences.send_modify(|silences| *silences += 1);
+    }
+
+    /// So many pieces pass, of both directions together; then the connection that brought the last one is closed, once.
+    /// Over TLS a piece is a message or less.
+    pub fn cut_after(&self, pieces: u64) {
+        self.counts.left.store(pieces, Ordering::Relaxed);
+    }
+
+    /// How often that happened.
+    pub fn cuts(&self) -> u64 {
+        self.counts.cuts.load(Ordering::Relaxed)
     }
 
     /// Connections that were taken, refused ones included.
@@ -105,12 +180,8 @@ impl Drop for LinkProxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    upstream: String,
-    fault: watch::Receiver<Fault>,
-    counts: Arc<Counts>,
-) {
+async fn accept(listener: TcpListener, upstreams: Vec<String>, orders: Orders) {
+    let mut turn = 0_usize;
     // Ends with this task: aborting it closes every connection.
     let mut open = JoinSet::new();
     loop {
@@ -118,13 +189,19 @@ async fn accept(
         let Ok((client, _)) = listener.accept().await else {
             continue;
         };
-        counts.connections.fetch_add(1, Ordering::Relaxed);
-        if *fault.borrow() == Fault::Cut {
+        orders.counts.connections.fetch_add(1, Ordering::Relaxed);
+        if *orders.fault.borrow() == Fault::Cut {
             continue;
         }
-        let (upstream, fault, counts) = (upstream.clone(), fault.clone(), counts.clone());
+        let mut order = upstreams.clone();
+        order.rotate_left(turn % upstreams.len().max(1));
+        turn = turn.wrapping_add(1);
+        let mut orders = orders.clone();
+        // What broke before this connection was made is not its business.
+        orders.breaks.mark_unchanged();
+        orders.silences.mark_unchanged();
         open.spawn(async move {
-            let Ok(server) = TcpStream::connect(&upstream).await else {
+            let Some(server) = reached(&order).await else {
                 return;
             };
             // Small messages must not wait for one another; a proxy that adds its own delay measures itself.
@@ -134,12 +211,23 @@ async fn accept(
             let (from_server, to_server) = server.into_split();
             // Either end closes both: half-closed streams are no part of what goes over this link.
             tokio::select! {
-                () = pump(from_client, to_server, fault.clone(), &counts.up) => {}
-                () = pump(from_server, to_client, fault.clone(), &counts.down) => {}
-                () = cut(fault.clone()) => {}
+                () = pump(from_client, to_server, orders.clone(), Way::Up) => {}
+                () = pump(from_server, to_client, orders.clone(), Way::Down) => {}
+                () = cut(orders.fault.clone()) => {}
+                _ = orders.breaks.changed() => {}
             }
         });
     }
+}
+
+/// The first that takes a connection.
+async fn reached(upstreams: &[String]) -> Option<TcpStream> {
+    for upstream in upstreams {
+        if let Ok(server) = TcpStream::connect(upstream).await {
+            return Some(server);
+        }
+    }
+    None
 }
 
 /// Returns when connections that are open now must end.
@@ -151,8 +239,8 @@ async fn cut(mut fault: watch::Receiver<Fault>) {
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut fault: watch::Receiver<Fault>,
-    count: &AtomicU64,
+    mut orders: Orders,
+    way: Way,
 ) {
     let mut buffer = vec![0_u8; 16 * 1024];
     loop {
@@ -162,25 +250,34 @@ async fn pump(
         let Some(piece) = buffer.get(..read) else {
             return;
         };
-        if !passes(&mut fault).await || to.write_all(piece).await.is_err() {
+        if orders.silences.has_changed().unwrap_or(true) {
+            std::future::pending::<()>().await;
+        }
+        if !passes(&mut orders.fault, way).await || to.write_all(piece).await.is_err() {
             return;
         }
-        count.fetch_add(read as u64, Ordering::Relaxed);
+        let counts = &orders.counts;
+        counts.bytes(way).fetch_add(read as u64, Ordering::Relaxed);
+        if counts.last() {
+            return;
+        }
     }
 }
 
 /// Waits until a piece may go on; false: the connection ends.
-async fn passes(fault: &mut watch::Receiver<Fault>) -> bool {
+async fn passes(fault: &mut watch::Receiver<Fault>, way: Way) -> bool {
     let now = *fault.borrow_and_update();
     match now {
         Fault::None => true,
+        Fault::LostUp if way == Way::Down => true,
+        Fault::LostDown if way == Way::Up => true,
         Fault::Delay(by) => {
             delay(by).await;
             true
         }
         Fault::Cut => false,
-        Fault::HalfOpen => {
-            let _ = fault.wait_for(|fault| *fault != Fault::HalfOpen).await;
+        Fault::HalfOpen | Fault::LostUp | Fault::LostDown => {
+            let _ = fault.wait_for(|fault| *fault != now).await;
             false
         }
         Fault::Hold => fault.wait_for(|fault| *fault != Fault::Hold).await.is_ok(),

@@ -56,6 +56,15 @@ impl Drop for PostgresProxy {
     }
 }
 
+/// What becomes of the reply to a COMMIT that was forwarded.
+#[derive(Debug, Default)]
+struct Ends {
+    /// It must not reach the hub alive.
+    hub: AtomicBool,
+    /// It must not reach the hub, whose connection breaks.
+    connection: AtomicBool,
+}
+
 async fn accept(listener: TcpListener, upstream: String, trigger: Arc<Trigger>) {
     let mut open = JoinSet::new();
     loop {
@@ -76,11 +85,10 @@ async fn accept(listener: TcpListener, upstream: String, trigger: Arc<Trigger>) 
             let Some(first) = first_message(&mut from_client, &mut to_client).await else {
                 return;
             };
-            // Set when the reply to a COMMIT must not reach the hub alive.
-            let dies_with_reply = AtomicBool::new(false);
+            let ends = Ends::default();
             tokio::select! {
-                () = requests(from_client, to_server, first, &trigger, &dies_with_reply) => {}
-                () = replies(BufReader::new(from_server), to_client, &trigger, &dies_with_reply) => {}
+                () = requests(from_client, to_server, first, &trigger, &ends) => {}
+                () = replies(BufReader::new(from_server), to_client, &trigger, &ends) => {}
             }
         });
     }
@@ -105,18 +113,24 @@ async fn requests(
     mut to: impl AsyncWrite + Unpin,
     first: frames::Frame,
     trigger: &Trigger,
-    dies_with_reply: &AtomicBool,
+    ends: &Ends,
 ) {
     let mut next = Some(first);
+    // Whether the transaction carries the mark.
+    let mut marked = false;
     while let Some(frame) = next {
-        let verdict = match (frame.commits(), trigger.dead()) {
+        let commits = frame.commits();
+        marked |= trigger.marks(&frame.payload);
+        let verdict = match (commits && marked, trigger.dead()) {
             (_, true) => Verdict::Refuse,
             (true, false) => trigger.next(),
             (false, false) => Verdict::Forward,
         };
+        marked &= !(commits || frame.rolls_back());
         match verdict {
             Verdict::Forward => {}
-            Verdict::KillAfterReply => dies_with_reply.store(true, Ordering::SeqCst),
+            Verdict::KillAfterReply => ends.hub.store(true, Ordering::SeqCst),
+            Verdict::LoseReply => ends.connection.store(true, Ordering::SeqCst),
             Verdict::KillFirst => return trigger.strike(),
             Verdict::Refuse => return,
         }
@@ -131,11 +145,14 @@ async fn replies(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     trigger: &Trigger,
-    dies_with_reply: &AtomicBool,
+    ends: &Ends,
 ) {
     while let Some(frame) = frames::read(&mut from, false).await {
-        if dies_with_reply.load(Ordering::SeqCst) && frame.committed() {
+        if ends.hub.load(Ordering::SeqCst) && frame.committed() {
             return trigger.strike();
+        }
+        if ends.connection.load(Ordering::SeqCst) && frame.committed() {
+            return;
         }
         if to.write_all(&frame.bytes()).await.is_err() {
             return;

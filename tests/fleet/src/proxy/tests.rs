@@ -192,3 +192,102 @@ async fn postgres_is_cut_before_the_commit_or_after_its_reply() {
     assert_eq!(kills_at_second_commit(Moment::BeforeForward).await, 1);
     assert_eq!(kills_at_second_commit(Moment::AfterReply).await, 2);
 }
+
+#[tokio::test]
+async fn one_way_is_lost_and_the_other_arrives() {
+    let proxy = LinkProxy::start(&echo().await).await.expect("proxy");
+    let mut stream = TcpStream::connect(proxy.address()).await.expect("connect");
+    ask(&mut stream, b"a").await.expect("answer");
+    for (fault, arrives) in [(Fault::LostUp, 0), (Fault::LostDown, 2)] {
+        let mut stream = TcpStream::connect(proxy.address()).await.expect("connect");
+        let before = proxy.bytes_up();
+        proxy.set(fault);
+        stream.write_all(b"hi").await.expect("write");
+        let mut answer = [0; 2];
+        let early = stream.read(&mut answer);
+        let early = tokio::time::timeout(Duration::from_millis(100), early).await;
+        assert!(early.is_err(), "{fault:?}: no answer");
+        assert_eq!(proxy.bytes_up() - before, arrives, "{fault:?}");
+        proxy.set(Fault::None);
+    }
+}
+
+#[tokio::test]
+async fn it_is_cut_after_so_many_pieces_and_once() {
+    let proxy = LinkProxy::start(&echo().await).await.expect("proxy");
+    let mut stream = TcpStream::connect(proxy.address()).await.expect("connect");
+    proxy.cut_after(3);
+    ask(&mut stream, b"a").await.expect("two pieces");
+    ask(&mut stream, b"b")
+        .await
+        .expect_err("the third is the last");
+    assert_eq!(proxy.cuts(), 1);
+    let mut again = TcpStream::connect(proxy.address()).await.expect("connect");
+    for _ in 0..3 {
+        ask(&mut again, b"c").await.expect("no more cuts");
+    }
+}
+
+#[tokio::test]
+async fn what_is_open_breaks_or_falls_silent_and_what_is_new_is_taken() {
+    let proxy = LinkProxy::start(&echo().await).await.expect("proxy");
+    let mut stream = TcpStream::connect(proxy.address()).await.expect("connect");
+    ask(&mut stream, b"a").await.expect("answer");
+    proxy.break_off();
+    ask(&mut stream, b"b").await.expect_err("broken");
+    let mut stream = TcpStream::connect(proxy.address()).await.expect("connect");
+    ask(&mut stream, b"c").await.expect("answer");
+    proxy.silence();
+    let silent = tokio::time::timeout(Duration::from_millis(100), ask(&mut stream, b"d")).await;
+    assert!(silent.is_err(), "open and silent");
+    let mut new = TcpStream::connect(proxy.address()).await.expect("connect");
+    ask(&mut new, b"e").await.expect("answer");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_passed_over() {
+    let away = crate::hub::free_address().expect("a port that nobody has");
+    let upstreams = [away, echo().await];
+    let proxy = LinkProxy::before(&upstreams).await.expect("proxy");
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(proxy.address()).await.expect("connect");
+        ask(&mut stream, b"a").await.expect("answer");
+    }
+}
+
+#[tokio::test]
+async fn only_a_marked_transaction_loses_its_reply() {
+    let (server, counted) = commits().await;
+    let proxy = PostgresProxy::start(&server).await.expect("proxy");
+    let point = KillPoint {
+        number: 1,
+        moment: Moment::LostReply,
+        pid: 0,
+    };
+    proxy.trigger().arm_at("the mark", point);
+    let mut stream = session(proxy.address()).await;
+    let texts = [
+        "insert 'the mark'",
+        "rollback",
+        "insert 'another'",
+        "commit",
+        "insert 'the mark'",
+    ];
+    for text in texts {
+        stream.write_all(&query(text)).await.expect("write");
+        assert!(
+            frames::read(&mut stream, false).await.is_some(),
+            "{text} is answered"
+        );
+    }
+    assert_eq!(proxy.trigger().lost(), 0);
+    stream.write_all(&query("commit")).await.expect("write");
+    assert!(frames::read(&mut stream, false).await.is_none(), "no reply");
+    assert_eq!((proxy.trigger().lost(), *counted.borrow()), (1, 2));
+    let mut stream = session(proxy.address()).await;
+    stream.write_all(&query("commit")).await.expect("write");
+    assert!(
+        frames::read(&mut stream, false).await.is_some(),
+        "only once"
+    );
+}

@@ -15,6 +15,8 @@ pub enum Moment {
     BeforeForward,
     /// The server has done it and the program never hears so.
     AfterReply,
+    /// The same, but the program lives: its connection breaks before the reply.
+    LostReply,
 }
 
 /// The chosen operation.
@@ -24,7 +26,7 @@ pub struct KillPoint {
     pub number: u64,
     /// Which side of it.
     pub moment: Moment,
-    /// Whom.
+    /// Whom; 0: nobody.
     pub pid: u32,
 }
 
@@ -34,6 +36,7 @@ pub(crate) enum Verdict {
     Forward,
     KillFirst,
     KillAfterReply,
+    LoseReply,
     /// The program is dead; what it still had on the wire must not arrive.
     Refuse,
 }
@@ -49,6 +52,9 @@ pub struct Trigger {
 struct State {
     count: u64,
     point: Option<KillPoint>,
+    /// Only operations that carry these bytes count; none: all do.
+    mark: Option<Vec<u8>>,
+    lost: u64,
 }
 
 impl Default for Trigger {
@@ -76,7 +82,27 @@ impl Trigger {
         let mut state = self.state();
         state.count = 0;
         state.point = point;
+        state.mark = None;
         self.struck.send_replace(false);
+    }
+
+    /// The same, where only operations that carry `mark` count: a statement's argument.
+    pub fn arm_at(&self, mark: &str, point: KillPoint) {
+        self.arm(Some(point));
+        self.state().mark = Some(mark.as_bytes().to_vec());
+    }
+
+    /// Replies that were lost.
+    pub fn lost(&self) -> u64 {
+        self.state().lost
+    }
+
+    /// Whether a message bears the mark; true without one.
+    pub(crate) fn marks(&self, message: &[u8]) -> bool {
+        match &self.state().mark {
+            Some(mark) => message.windows(mark.len()).any(|part| part == mark),
+            None => true,
+        }
     }
 
     /// Waits until it has struck.
@@ -94,7 +120,9 @@ impl Trigger {
 
     /// Lets everything through again, for the next life of the program.
     pub fn release(&self) {
-        self.state().point = None;
+        let mut state = self.state();
+        state.point = None;
+        state.mark = None;
         self.struck.send_replace(false);
     }
 
@@ -112,6 +140,11 @@ impl Trigger {
             Some(point) if point.number == state.count => match point.moment {
                 Moment::BeforeForward => Verdict::KillFirst,
                 Moment::AfterReply => Verdict::KillAfterReply,
+                Moment::LostReply => {
+                    state.point = None;
+                    state.lost += 1;
+                    Verdict::LoseReply
+                }
             },
             Some(_) | None => Verdict::Forward,
         }

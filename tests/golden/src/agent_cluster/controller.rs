@@ -25,8 +25,14 @@ pub(super) fn keep_pods(pods: &mut Vec<Pod>, set: &ReplicaSet, now: Timestamp) -
         stays
     });
     for _ in kept..set.desired() {
-        // Names are never used twice: the number of pods ever made is in the time and the place in the list.
-        let name_of_pod = format!("{name}-{}-{}", now.as_second(), pods.len());
+        // No two pods have one name, in no second.
+        let named = |number: usize| format!("{name}-{}-{number}", now.as_second());
+        let free = |named: &String| {
+            let mut all = pods.iter();
+            !all.any(|pod| pod.metadata.name.as_ref() == Some(named))
+        };
+        let mut names = (pods.len()..).map(named);
+        let name_of_pod = names.find(free).unwrap_or_default();
         let template = &set.spec.template;
         pods.push(Pod {
             metadata: ObjectMeta {

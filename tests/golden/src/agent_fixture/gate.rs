@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use agent_api::{DeliveryDigest, FirstContact, Gate};
 use agent_engine::{GateObserved, GateRecord, Governance, HubContact, Kept, Observed, effective};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -25,6 +25,10 @@ pub(super) struct GatePart {
     never: bool,
     #[serde(default = "yes")]
     lease_live: bool,
+    /// Where the lease ends, if not one length from now.
+    lease_until: Option<Timestamp>,
+    /// What the member record remembers of the last permit.
+    spent: Option<Value>,
     #[serde(default = "yes")]
     first_contact_done: bool,
     #[serde(default)]
@@ -34,8 +38,11 @@ pub(super) struct GatePart {
     stopped: Option<String>,
     #[serde(default)]
     kept: Vec<String>,
+    kept_steps: Option<Value>,
     #[serde(default)]
     missing_config: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    break_glass_admitted: bool,
 }
 
 fn governed() -> String {
@@ -45,9 +52,36 @@ fn yes() -> bool {
     true
 }
 
+/// `"delivery"` in a record is what the fixture's strategy gives.
+fn record(
+    record: Option<Value>,
+    undecodable: Option<String>,
+    delivery: &DeliveryDigest,
+) -> Result<GateRecord, Error> {
+    Ok(match (record, undecodable) {
+        (Some(record), _) => {
+            let text = record
+                .to_string()
+                .replace("\"delivery\"", &format!("\"{delivery}\""));
+            let gate: Gate =
+                serde_json::from_str(&text).map_err(|error| Error::Part("gate.record", error))?;
+            GateRecord::Present(Box::new(gate))
+        }
+        (None, Some(why)) => GateRecord::Undecodable(why),
+        (None, None) => GateRecord::Missing,
+    })
+}
+
 pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateObserved, Error> {
     let content = effective::of_spec(observed);
-    // `v1:other` was kept with steps that are not the present ones.
+    let other_steps = |mut strategy: Value| {
+        let steps = strategy.pointer_mut("/canary/steps");
+        if let (Some(steps), Some(kept)) = (steps, &part.kept_steps) {
+            *steps = kept.clone();
+        }
+        strategy
+    };
+    // `v1:other` was kept with steps that are not the present ones, but those of `keptSteps`.
     let kept = |entry: &String| {
         let (version, other) = entry
             .split_once(':')
@@ -58,24 +92,24 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
         );
         let kept = Kept {
             template: template(version),
-            strategy: effective::strategy_value(&content.strategy),
+            strategy: match other {
+                Some(_) => other_steps(effective::strategy_value(&content.strategy)),
+                None => effective::strategy_value(&content.strategy),
+            },
             templates: content.templates.clone(),
             delivery,
         };
         (digest(version), kept)
     };
-    let record = match (part.record, part.undecodable) {
-        (Some(record), _) => {
-            let text = record
-                .to_string()
-                .replace("\"delivery\"", &format!("\"{}\"", content.delivery));
-            let gate: Gate =
-                serde_json::from_str(&text).map_err(|error| Error::Part("gate.record", error))?;
-            GateRecord::Present(Box::new(gate))
-        }
-        (None, Some(why)) => GateRecord::Undecodable(why),
-        (None, None) => GateRecord::Missing,
+    let record = record(part.record, part.undecodable, &content.delivery)?;
+    let length = match &record {
+        GateRecord::Present(gate) => gate.spec.permit.as_ref().map(|one| one.lease_seconds),
+        GateRecord::Missing | GateRecord::Undecodable(_) => None,
     };
+    let length = SignedDuration::from_secs(length.unwrap_or(0).try_into().unwrap_or(0));
+    let until = part.lease_until.or(observed.now.checked_add(length).ok());
+    let spent = part.spent.map(serde_json::from_value).transpose();
+    let spent = spent.map_err(|error| Error::Part("gate.spent", error))?;
     Ok(GateObserved {
         governance: match part.governance.as_str() {
             "Free" => Governance::Free,
@@ -92,6 +126,8 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
             None => HubContact::Connected,
         },
         lease_live: part.lease_live,
+        lease_until: until.filter(|_| part.lease_live),
+        spent,
         first_contact_done: part.first_contact_done,
         first_contact: FirstContact::Hold,
         first_deploy_free: part.first_deploy_free,
@@ -103,5 +139,6 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
             .into_iter()
             .map(|(version, names)| (digest(&version), names))
             .collect(),
+        break_glass_admitted: part.break_glass_admitted,
     })
 }

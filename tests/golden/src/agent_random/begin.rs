@@ -271,6 +271,7 @@ fn gate(dice: &mut Dice) -> GateObserved {
         })),
         hub: HubContact::Connected,
         lease_live: true,
+        lease_until: None,
         first_deploy_free: !dice.one_in(3),
         ..GateObserved::stand_alone()
     }

@@ -14,7 +14,9 @@ use crate::agent_fixture::{VERSIONS, defaulted, digest, hash, template};
 
 impl Life {
     pub(super) fn happens(&mut self) {
-        match self.dice.below(20) {
+        match self.dice.below(22) {
+            20 => self.glass(),
+            21 => self.stop(),
             17 if self.dice.one_in(2) => self.experiment(),
             18 => self.orphan(),
             19 => self.workload(),
@@ -115,7 +117,7 @@ impl Life {
             ..Permit::default()
         });
         self.cluster.observed.gate.distrust = None;
-        self.cluster.observed.gate.lease_live = true;
+        self.lease_runs(true);
         self.note("the hub permits what Git wants");
     }
 
@@ -368,7 +370,7 @@ impl Life {
             .dice
             .one_in(12)
             .then(|| "its signature does not match".into());
-        self.cluster.observed.gate.lease_live = true;
+        self.lease_runs(true);
         self.note(if rollback {
             "the hub rolls back"
         } else {
@@ -376,12 +378,33 @@ impl Life {
         });
     }
 
+    /// The last renewal was heard now, or a while ago.
+    fn lease_runs(&mut self, live: bool) {
+        let now = self.cluster.observed.now;
+        let left = SignedDuration::from_secs(1 + now.as_second() % 30);
+        let gate = &mut self.cluster.observed.gate;
+        gate.lease_live = live;
+        gate.lease_until = now.checked_add(left).ok().filter(|_| live);
+    }
+
     fn lease(&mut self) {
         let now = self.cluster.observed.now;
+        let event = self.dice.below(6);
+        match event {
+            1 | 2 => self.lease_runs(false),
+            4 | 5 => {}
+            _ => self.lease_runs(true),
+        }
         let gate = &mut self.cluster.observed.gate;
         let bound = gate.governance != Governance::StandAlone;
-        match self.dice.below(6) {
-            0 => gate.lease_live = true,
+        match event {
+            // Somebody deletes the Gate, and it is rebuilt from the hub: with its permit and without its status.
+            0 if bound => {
+                if let GateRecord::Present(gate) = &mut gate.record {
+                    gate.status = None;
+                }
+            }
+            0 | 1 => {}
             // The API server stops saying, or says again, what is governed; a fleet takes a Rollout over, or lets go.
             4 if bound => gate.governance = Governance::Unknown,
             5 if bound => {
@@ -391,14 +414,10 @@ impl Life {
                     Governance::Governed
                 };
             }
-            1 => gate.lease_live = false,
-            2 => {
-                gate.lease_live = false;
-                gate.hub = HubContact::Lost { since: now };
-            }
+            2 => gate.hub = HubContact::Lost { since: now },
             _ => {
-                gate.lease_live = true;
-                gate.hub = HubContact::Connected;
+                self.lease_runs(true);
+                self.cluster.observed.gate.hub = HubContact::Connected;
             }
         }
         self.note("lease or contact");

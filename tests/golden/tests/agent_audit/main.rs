@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod experiments;
+mod people;
+mod spent;
+mod status;
 
 use std::collections::BTreeSet;
 
@@ -107,7 +110,7 @@ fn later() -> StatusTime {
 type Change = fn(&Observed, &mut Plan);
 
 /// Rule, case, what is changed.
-const BAD: [(&str, &str, Change); 71] = [
+const BAD: [(&str, &str, Change); 73] = [
     ("claims-by-selector", "at_rest", |observed, plan| {
         let set = observed.replica_sets.first().unwrap().metadata.clone();
         plan.actions.push(Action::ClaimReplicaSet {
@@ -195,6 +198,16 @@ const BAD: [(&str, &str, Change); 71] = [
     ("lease-ends-raising", "gate_hub_lost_hold", |_, plan| {
         scale(plan, "v2", 1, 3)
     }),
+    (
+        "taken-back-grows-nothing",
+        "gate_taken_back_edited",
+        |_, plan| scale(plan, "v2", 1, 4),
+    ),
+    (
+        "taken-back-grows-nothing",
+        "gate_taken_back_steps_lost",
+        |_, plan| scale(plan, "v2", 1, 2),
+    ),
     ("record-before-effect", "gate_permit_starts", |_, plan| {
         let at = plan
             .actions
@@ -456,23 +469,15 @@ fn asks(plan: &mut Plan, canary: (&str, i32), stable: (&str, i32)) {
     });
 }
 
-/// Two more that change the status only.
-const BAD_STATUS: [(&str, &str, Change); 3] = [
-    ("status-is-whole", "at_rest", |_, plan| {
-        plan.status.observed_generation = Some("0".into())
-    }),
-    ("duration-adds-up", "new_version", |_, plan| {
-        plan.status.duration.as_mut().unwrap().completion_status = Some("Promoted".into())
-    }),
-    ("times-are-of-the-past", "abort", |_, plan| {
-        plan.status.aborted_at = Some(later())
-    }),
-];
-
 #[test]
 fn every_bad_plan_is_named() {
     let mut seen = BTreeSet::new();
-    let all = BAD.iter().chain(&BAD_STATUS).chain(&experiments::BAD);
+    let all = BAD
+        .iter()
+        .chain(&status::BAD)
+        .chain(&experiments::BAD)
+        .chain(&spent::BAD)
+        .chain(&people::BAD);
     for (index, (rule, case, change)) in all.enumerate() {
         let (observed, mut plan) = good(case);
         change(&observed, &mut plan);

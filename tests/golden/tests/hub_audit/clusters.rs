@@ -6,7 +6,27 @@ use hub_engine::release::{Content, Direction, TargetState};
 
 use crate::{Bad, NOTHING, forward, grant, set};
 
-pub const CLUSTERS: [Bad; 17] = [
+pub const CLUSTERS: [Bad; 18] = [
+    (
+        "a permit that has ended stays in its set",
+        "canary-in-flight",
+        |observed| {
+            let cluster = &mut observed.clusters[0];
+            let permit = cluster.gate.as_ref().and_then(|gate| gate.permit.clone());
+            let permit = permit.expect("it is in flight");
+            let rollout = cluster.rollout.as_mut().expect("its agent has reported");
+            rollout.outcome = Some(hub_engine::observed::Outcome {
+                fence: permit.fence,
+                release: permit.release.to_string(),
+                digest: permit.digest,
+                result: hub_engine::observed::OutcomeResult::Failed,
+                message: String::new(),
+                generation: 2,
+            });
+        },
+        |_| vec![set("staging", TargetState::Failed)],
+        "G17",
+    ),
     (
         "a regressed cluster starts",
         "held-by-what-the-cluster-is",

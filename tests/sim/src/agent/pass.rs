@@ -4,6 +4,7 @@
 use agent::gate_store::reported;
 use agent::lease_clock::Moment;
 use agent::link::state;
+use agent::spent::shortened;
 use agent_api::{FirstContact, GateStatus, Uid};
 use agent_engine::{
     Action, GateChange, GateObserved, GateRecord, Governance, Observed, Plan, Violation, audit,
@@ -69,6 +70,9 @@ impl Agent {
         if cache.own_writes != self.own_writes && !bugs.has(Planted::OwnWriteUnseen) {
             return Done::nothing(Passed::Behind);
         }
+        if self.gone {
+            return Done::nothing(Passed::Whole(None));
+        }
         let observed = self.view(&cache, moment, keys, bugs);
         let plan = reconcile_with(&observed, bugs.agent);
         let mut done = Done::nothing(Passed::Conflict);
@@ -90,11 +94,6 @@ impl Agent {
                 gate.spec.permit.take().filter(|permit| {
                     unfenced || stored.is_some_and(|stored| permit.fence <= stored)
                 });
-            if bugs.has(Planted::PermitSpentTwice)
-                && let Some(status) = &mut gate.status
-            {
-                status.outcome = None;
-            }
         }
         let selector = status.and_then(|status| {
             let named = |one: &&agent_api::GovernedSelector| {
@@ -120,7 +119,7 @@ impl Agent {
         let passed = gate.map(passed).unwrap_or_default();
         let first_deploy_free =
             rest.is_some_and(|rest| rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into()));
-        let lease_live = gate.is_some_and(|gate| self.lease_live(gate, moment));
+        let lease_until = gate.and_then(|gate| self.lease_until(gate, moment));
         let contact = self.process.as_ref().map(|process| process.contact);
         observed.gate = GateObserved {
             governance: if free {
@@ -131,7 +130,11 @@ impl Agent {
             governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
             distrust,
             hub: contact.unwrap_or(agent_engine::HubContact::Never),
-            lease_live,
+            lease_live: lease_until.is_some(),
+            lease_until,
+            spent: status
+                .filter(|_| !bugs.has(Planted::PermitSpentTwice))
+                .and_then(|status| status.spent.get(rollout_uid.as_str()).cloned()),
             first_contact_done: status.is_some_and(|status| status.first_contact_done),
             first_contact: FirstContact::Hold,
             first_deploy_free,
@@ -141,16 +144,17 @@ impl Agent {
                 .map(str::to_owned),
             kept: std::mem::take(&mut observed.gate.kept),
             missing_config: std::collections::BTreeMap::new(),
+            break_glass_admitted: false,
             record,
         };
         observed
     }
 
-    /// As `observe::lease_live`: the lease of an earlier permit says nothing of this one.
-    fn lease_live(&mut self, gate: &agent_api::Gate, moment: Moment) -> bool {
+    /// As `observe::lease_until`: the lease of an earlier permit says nothing of this one.
+    fn lease_until(&mut self, gate: &agent_api::Gate, moment: Moment) -> Option<Timestamp> {
         let key = self.key();
         let (Some(permit), Some(process)) = (&gate.spec.permit, &mut self.process) else {
-            return false;
+            return None;
         };
         let record = gate.status.as_ref().and_then(|status| {
             let started = status
@@ -162,7 +166,7 @@ impl Agent {
         let leases = &mut process.leases;
         leases.restore(&key, permit.fence, record, moment);
         leases.know_length(&key, std::time::Duration::from_secs(permit.lease_seconds));
-        leases.is_live(&key, permit.fence, moment)
+        leases.until(&key, permit.fence, moment)
     }
 
     /// When the lease of the permit ends, by the true time.
@@ -210,6 +214,14 @@ impl Agent {
                 }
                 record = Some((**status).clone());
             }
+            if let Action::RecordGate { status, changes } = &action
+                && self.remember(status, changes, done)
+                && cut == Some(done.writes.len())
+            {
+                self.die();
+                done.passed = Passed::Died;
+                return;
+            }
             let others = matches!(action, Action::PatchRollout { .. });
             if others && cache.rollout_version != self.rollout_version {
                 return;
@@ -242,6 +254,25 @@ impl Agent {
         }
         self.report(observed, &status, record.as_ref(), &reasons);
         done.passed = Passed::Whole(wake);
+    }
+
+    /// As `spent::remember`: an outcome goes to the member record before the Gate has it.
+    fn remember(&mut self, status: &GateStatus, changes: &[GateChange], done: &mut Done) -> bool {
+        let is_new = |change: &GateChange| matches!(change, GateChange::Outcome(_));
+        let uid = self.cluster.observed.rollout.metadata.uid.clone();
+        let outcome = status.outcome.as_ref();
+        let (Some(outcome), Some(uid), Some(member)) = (outcome, uid, &mut self.member) else {
+            return false;
+        };
+        let known = member.spent.get(&uid).map(|known| known.fence);
+        if !changes.iter().any(is_new) || known.is_some_and(|known| known >= outcome.fence) {
+            return false;
+        }
+        member.spent.insert(uid, shortened(outcome));
+        self.own_writes += 1;
+        done.writes
+            .push(format!("member: {} has ended", outcome.fence));
+        true
     }
 
     fn write(

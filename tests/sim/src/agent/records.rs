@@ -1,10 +1,10 @@
 //! The records that the hub's words become: Gate and FleetMember. In: sets. Out: records, answers. The fence is written last
 //! of all, and nothing acts on a permit above it (gate.md L1). It must not choose: `Held::judge` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use agent::gate_store::{ANNOTATION_REPORTED, member_status, reported};
+use agent::gate_store::{ANNOTATION_REPORTED, is_new, member_status, reported};
 use agent::lease_clock::Moment;
 use agent::link::report::Told;
 use agent::link::set::{Taken, Verdict};
@@ -14,14 +14,16 @@ use agent_api::{Gate, GateSpec, ObjectMeta};
 use agent_engine::GateRecord;
 use proto::v1::{self, ack};
 
-use super::Agent;
+use super::{Agent, Pending};
 use crate::planted::{Bugs, Planted};
 
-/// After which write of a set the process dies.
+/// After which write of a set the process dies, or pauses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// It does not.
     Never,
+    /// Time passes after the Gates, before the fence.
+    Pause,
     /// After the Gates, before the fence.
     BeforeFence,
     /// After the fence, before the answer.
@@ -29,10 +31,10 @@ pub enum Cut {
 }
 
 impl Agent {
-    /// Takes a set. None: the process died on the way.
+    /// Takes a set. None: the process died on the way, or the fence comes later.
     pub fn take(
         &mut self,
-        set: &v1::DesiredSet,
+        (connection, set): (u64, &v1::DesiredSet),
         moment: Moment,
         cut: Cut,
         bugs: Bugs,
@@ -45,7 +47,16 @@ impl Agent {
             Verdict::Take(taken) => taken,
         };
         for entry in &taken.entries {
-            self.store_gate(entry, taken.fence, moment);
+            self.store_gate(entry, taken.fence, taken.before, moment);
+        }
+        if cut == Cut::Pause {
+            let later = VecDeque::new();
+            self.pending = Some(Pending {
+                connection,
+                taken,
+                later,
+            });
+            return None;
         }
         if cut == Cut::BeforeFence {
             self.die();
@@ -57,6 +68,13 @@ impl Agent {
             return None;
         }
         Some(self.has(ack::Result::Stored))
+    }
+
+    /// The fence of a set whose Gates are written. The answer, and what came meanwhile.
+    pub fn finish(&mut self) -> Option<(v1::Ack, Pending)> {
+        let pending = self.pending.take()?;
+        self.store_member(&pending.taken);
+        Some((self.has(ack::Result::Stored), pending))
     }
 
     fn has(&self, result: ack::Result) -> v1::Ack {
@@ -79,7 +97,13 @@ impl Agent {
         self.own_writes += 1;
     }
 
-    fn store_gate(&mut self, entry: &v1::GateEntry, set: agent_api::Fence, moment: Moment) -> bool {
+    fn store_gate(
+        &mut self,
+        entry: &v1::GateEntry,
+        set: agent_api::Fence,
+        stored: Option<agent_api::Fence>,
+        moment: Moment,
+    ) -> bool {
         let Ok(spec) = agent::wire::gate_spec(entry, set) else {
             return false;
         };
@@ -89,7 +113,7 @@ impl Agent {
         }) {
             return false;
         }
-        self.grant(&spec, before.as_ref(), moment);
+        self.grant(&spec, stored, moment);
         let fresh = Gate {
             metadata: ObjectMeta {
                 name: Some(gate_name(&entry.namespace, &entry.name)),
@@ -115,19 +139,17 @@ impl Agent {
         Some(BTreeMap::from([(ANNOTATION_REPORTED.to_owned(), text)]))
     }
 
-    fn grant(&mut self, spec: &GateSpec, before: Option<&GateSpec>, moment: Moment) {
+    fn grant(&mut self, spec: &GateSpec, before: Option<agent_api::Fence>, moment: Moment) {
         let key = self.key();
         let Some(process) = &mut self.process else {
             return;
         };
-        let known = before.and_then(|before| before.permit.as_ref());
-        match &spec.permit {
-            Some(permit) if Some(permit.fence) != known.map(|known| known.fence) => {
-                let length = Duration::from_secs(permit.lease_seconds);
-                process.leases.grant(&key, permit.fence, length, moment);
-            }
-            Some(_) => {}
-            None => process.leases.forget(&key),
+        let Some(permit) = &spec.permit else {
+            return process.leases.forget(&key);
+        };
+        if is_new(permit.fence, before) {
+            let length = Duration::from_secs(permit.lease_seconds);
+            process.leases.grant(&key, permit.fence, length, moment);
         }
     }
 
@@ -138,7 +160,7 @@ impl Agent {
         let fence = process.held.fence();
         let mut any = false;
         for entry in &entries {
-            any |= self.store_gate(entry, fence, moment);
+            any |= self.store_gate(entry, fence, Some(fence), moment);
         }
         any.then(|| self.has(ack::Result::Already))
     }
@@ -155,6 +177,21 @@ impl Agent {
             self.gate_version += 1;
             self.own_writes += 1;
         }
+    }
+
+    /// The hub's history has come so far.
+    pub fn note_head(&mut self, (at, hash): (usize, u64)) {
+        if let Some(member) = &mut self.member {
+            member.audit_head = Some(format!("{at} {hash}"));
+        }
+    }
+
+    /// What it was handed of the history; a copy of the cluster has nothing.
+    #[must_use]
+    pub fn handed(&self, uid: &str) -> Option<(usize, u64)> {
+        let member = self.member.as_ref().filter(|_| uid == self.uid)?;
+        let (at, hash) = member.audit_head.as_ref()?.split_once(' ')?;
+        Some((at.parse().ok()?, hash.parse().ok()?))
     }
 
     /// The content that the hub was told of last.

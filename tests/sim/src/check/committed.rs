@@ -3,7 +3,7 @@
 
 use agent_api::OutcomeResult;
 use hub_engine::release::{Direction, ReleasePhase, Target, TargetState, WavePhase};
-use hub_engine::{Action, ClusterName};
+use hub_engine::{Action, ClusterName, Observed};
 use jiff::Timestamp;
 
 use super::Word;
@@ -21,7 +21,7 @@ impl World {
             if !decision.evidence.is_object() {
                 return self.fail("S22", format!("no evidence: {}", decision.action));
             }
-            self.action_committed(&decision.action);
+            self.action_committed(&draft.observed, &decision.action);
         }
     }
 
@@ -29,7 +29,7 @@ impl World {
         clippy::wildcard_enum_match_arm,
         reason = "what is not named changes nothing that a cluster sees"
     )]
-    fn action_committed(&mut self, action: &Action) {
+    fn action_committed(&mut self, before: &Observed, action: &Action) {
         match action {
             Action::GrantPermit {
                 cluster,
@@ -39,12 +39,16 @@ impl World {
                 ..
             } => {
                 self.said(cluster, Some(digest.to_string()));
+                self.nothing_lost(cluster);
                 if *direction == Direction::Forward {
                     self.in_turn(*release, cluster);
+                    self.in_window(before, cluster);
+                    self.ghost.said_in_history(action);
                 } else {
-                    self.taken_back(cluster, digest.as_str());
+                    self.taken_back(*release, cluster, digest.as_str());
                 }
             }
+            Action::Obey { .. } => self.ghost.said_in_history(action),
             Action::RevokePermit { cluster, .. } => self.said(cluster, None),
             Action::PassWave { release, wave } => self.baked(*release, *wave),
             Action::SetTargetState {
@@ -52,16 +56,20 @@ impl World {
                 cluster,
                 state: TargetState::Succeeded | TargetState::RolledBack,
                 ..
-            } => self.really(*release, cluster),
+            } => self.really(before, *release, cluster),
             _ => {}
         }
     }
 
     fn said(&mut self, cluster: &ClusterName, digest: Option<String>) {
         let own = self.store.tables.cluster(cluster);
-        let version = own.map_or(0, |own| own.desired.version);
+        let fence = own.map_or((0, 0), |own| (own.desired.incarnation, own.desired.version));
         let words = self.ghost.words.entry(cluster.clone()).or_default();
-        words.push(Word { version, digest });
+        words.push(Word {
+            fence,
+            permit: fence,
+            digest,
+        });
     }
 
     /// S1, S19: every earlier wave has passed, and the release goes forward.
@@ -72,7 +80,7 @@ impl World {
         let wave = release.target(cluster).map_or(0, |target| target.wave);
         let earlier = release.waves.iter().filter(|other| other.number < wave);
         let open = earlier
-            .filter(|other| other.phase != WavePhase::Passed)
+            .filter(|other| !matches!(other.phase, WavePhase::Passed | WavePhase::Skipped))
             .map(|other| other.number)
             .next();
         let forward = matches!(
@@ -80,7 +88,18 @@ impl World {
             ReleasePhase::Progressing | ReleasePhase::Succeeded
         );
         let phase = release.phase;
-        if let Some(open) = open {
+        let said = [&self.ghost.paused, &self.ghost.aborted];
+        if said.into_iter().any(|one| one.contains(&number)) {
+            self.fail(
+                "S19",
+                format!("{cluster} starts in #{number} after a person's word"),
+            );
+        } else if self.store.tables.stopped.is_some() {
+            self.fail(
+                "G30",
+                format!("{cluster} starts although everything is stopped"),
+            );
+        } else if let Some(open) = open {
             self.fail("S1", format!("{cluster} starts before wave {open} passed"));
         } else if !forward {
             let message = format!("{cluster} starts while release #{number} is {phase:?}");
@@ -88,12 +107,74 @@ impl World {
         }
     }
 
-    /// S20: only to what was served there.
-    fn taken_back(&mut self, cluster: &ClusterName, digest: &str) {
+    /// S12: no freeze that the decision saw covers the cluster.
+    fn in_window(&mut self, before: &Observed, cluster: &ClusterName) {
+        let labels = self.store.tables.cluster(cluster).map(|own| &own.labels);
+        let now = before.now;
+        let frozen = before.windows.iter().any(|window| {
+            let mut wanted = window.clusters.match_labels.iter();
+            let here =
+                wanted.all(|(key, value)| labels.and_then(|all| all.get(key)) == Some(value));
+            let mut freezes = window.calendar.freezes.iter();
+            here && freezes.any(|freeze| freeze.from <= now && now < freeze.to)
+        });
+        if frozen {
+            self.fail("S12", format!("{cluster} starts while it is frozen"));
+        }
+    }
+
+    /// S6: nothing is granted by a database that is known to have lost something.
+    fn nothing_lost(&mut self, cluster: &ClusterName) {
+        let row = self.store.rows.get(cluster);
+        let own = self.store.tables.cluster(cluster);
+        let ahead = row
+            .zip(own)
+            .is_some_and(|(row, own)| row.stored > own.desired);
+        let started = self.store.recovery.started;
+        let heard = |row: &&crate::store::Row| row.heard >= Some(started);
+        let heard = self.store.rows.values().filter(heard).count();
+        let few = heard * 2 < self.store.rows.len();
+        let word = self.store.recovery.recovered >= Some(started) && started > 0;
+        if self.ghost.restored && (ahead || few && !word) {
+            let message =
+                format!("{cluster} gets a permit from a database that has lost something");
+            self.fail("S6", message);
+        }
+    }
+
+    /// A person has recovered the database: S6, its incarnation is above every one that an agent has seen.
+    pub(crate) fn recovered(&mut self, incarnation: u64) {
+        self.ghost.restored = false;
+        // Every set is said again under its new number.
+        for own in &self.store.tables.clusters {
+            let permit = own.gate.as_ref().and_then(|gate| gate.permit.as_ref());
+            let number = permit.map(|permit| (permit.fence.incarnation, permit.fence.version));
+            let words = self.ghost.words.entry(own.name.clone()).or_default();
+            words.push(Word {
+                fence: (own.desired.incarnation, own.desired.version),
+                permit: number.unwrap_or_default(),
+                digest: permit.map(|permit| permit.digest.to_string()),
+            });
+        }
+        let seen = self.agents.iter().filter_map(|own| own.member.as_ref());
+        let seen = seen.map(|member| member.fence.incarnation).max();
+        if seen >= Some(incarnation) {
+            self.fail(
+                "S6",
+                format!("incarnation {incarnation} is not above {seen:?}"),
+            );
+        }
+    }
+
+    /// S20: only to what was served there, and only where the release was permitted.
+    fn taken_back(&mut self, release: u64, cluster: &ClusterName, digest: &str) {
         let agent = self.agents.iter().position(|own| &own.name == cluster);
         let served = agent.and_then(|agent| self.ghost.served.get(&agent));
         if !served.is_some_and(|all| all.contains(digest)) {
             let message = format!("{cluster} goes back to {digest}, which it never served");
+            self.fail("S20", message);
+        } else if !self.ghost.touched.contains(&(release, cluster.clone())) {
+            let message = format!("{cluster} goes back in #{release}, which never touched it");
             self.fail("S20", message);
         }
     }
@@ -101,8 +182,10 @@ impl World {
     /// When a target's permit really came to its end well.
     fn served_at(&self, target: &Target) -> Option<Timestamp> {
         let permit = target.permit.as_ref()?;
-        let key = (target.cluster.clone(), permit.fence.version);
-        let (result, at) = self.ghost.outcomes.get(&key)?;
+        let fence = (permit.fence.incarnation, permit.fence.version);
+        let key = (target.cluster.clone(), fence);
+        let told = self.ghost.told.get(&key);
+        let (result, at) = self.ghost.outcomes.get(&key).or(told)?;
         (*result == OutcomeResult::Served).then(|| stamp(*at))
     }
 
@@ -118,22 +201,23 @@ impl World {
             .targets_of(wave)
             .filter(|target| target.state == TargetState::Succeeded);
         let last = good.filter_map(|target| self.served_at(target)).max();
+        let promoted = release.wave(wave).is_some_and(|wave| wave.promoted);
         let bake = i64::from(planned.bake.0);
-        let passed = last.is_none_or(|last| {
-            let since = last.duration_until(stamp(self.now));
-            since.as_secs() >= bake
-        });
+        let passed = promoted
+            || last.is_none_or(|last| {
+                let since = last.duration_until(stamp(self.now));
+                since.as_secs() >= bake
+            });
         if !passed {
             let message = format!("wave {wave} of #{number} passed before {bake} s were over");
             self.fail("S12", message);
         }
     }
 
-    /// S1, G18: a target has ended well only if its cluster says so of this permit.
-    fn really(&mut self, number: u64, cluster: &ClusterName) {
-        let target = self
-            .store
-            .tables
+    /// S1, G18: a target has ended well only if its cluster says so of this permit: the one it had before the plan, which
+    /// may give it another.
+    fn really(&mut self, before: &Observed, number: u64, cluster: &ClusterName) {
+        let target = before
             .release(number)
             .and_then(|release| release.target(cluster));
         let Some(target) = target.cloned() else {

@@ -81,7 +81,9 @@ impl World {
         let served = status.and_then(|status| status.served.as_ref());
         let served = served.map(|served| served.digest.to_string());
         let seen = state.served.as_ref().map(ToString::to_string);
-        if served.is_some() && served != seen {
+        // A Rollout that was made again serves nothing yet, whatever its Gate remembers.
+        let serves = own.status().stable_rs.is_some();
+        if serves && served.is_some() && served != seen {
             return Some(format!("{name} serves {served:?}, the hub has {seen:?}"));
         }
         let outcome = status.and_then(|status| status.outcome.as_ref());

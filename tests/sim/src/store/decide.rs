@@ -22,6 +22,9 @@ impl Store {
         if guarded && self.epoch != draft.epoch {
             return Err(Error::Fenced);
         }
+        if self.waits() {
+            return Err(Error::Held);
+        }
         if self.commits != draft.snapshot {
             return Err(Error::Busy);
         }
@@ -35,6 +38,7 @@ impl Store {
         self.tables.apply(plan);
         for decision in &plan.actions {
             self.write_set(observed, &decision.action, keys);
+            self.chain(&decision.action.to_string());
             self.history.push(Fact {
                 epoch: draft.epoch,
                 action: decision.action.clone(),

@@ -28,6 +28,7 @@ impl Store {
         uid: &str,
         fence: Fence,
         brought: Option<Rollout>,
+        handed: Option<(usize, u64)>,
         now: Ms,
     ) -> Result<Opened, Error> {
         self.answers()?;
@@ -42,6 +43,7 @@ impl Store {
         row.session += 1;
         row.open = true;
         row.last_seen = Some(now);
+        row.heard = Some(now);
         row.stored = fence;
         row.regressed = regressed && fence < desired;
         row.reported = 0;
@@ -56,7 +58,9 @@ impl Store {
             }
             None => {}
         }
-        Ok(Opened::Session(row.session, desired, regressed))
+        let session = row.session;
+        self.compare(fence, desired, handed);
+        Ok(Opened::Session(session, desired, regressed))
     }
 
     fn current(
@@ -85,6 +89,7 @@ impl Store {
         };
         row.open = true;
         row.last_seen = Some(now);
+        row.heard = Some(now);
         Ok(true)
     }
 
@@ -118,6 +123,8 @@ impl Store {
         row.last_seen = Some(now);
         row.stored = fence;
         row.regressed &= fence < desired;
+        row.heard = Some(now);
+        self.compare(fence, desired, None);
         Ok(true)
     }
 
@@ -154,12 +161,14 @@ impl Store {
                     amend(row, key, |state| state.outcome = Some(outcome.clone()));
                 }
                 Body::Removed => amend(row, key, |state| state.removed = true),
-                Body::Verb { .. } => {}
+                // Facts of the history alone.
+                Body::Verb { .. } | Body::BrokenGlass(_) => {}
             }
         }
         row.reported = highest;
         row.open = true;
         row.last_seen = Some(now);
+        row.heard = Some(now);
         for (was, now) in changes {
             self.serial += 1;
             self.tables.changes.push(Change {

@@ -8,7 +8,7 @@ use agent_engine::{GateObserved, GateRecord};
 use hub_engine::amount::Seconds;
 use hub_engine::document::FleetRollout;
 use hub_engine::name::RolloutName;
-use hub_engine::observed::{Cluster, Observed};
+use hub_engine::observed::{Cluster, Observed, Predecessor};
 use hub_engine::{ClusterName, Fence};
 use serde_json::json;
 use tests_golden::agent_cluster;
@@ -64,6 +64,11 @@ impl World {
             labels: BTreeMap::from([(LABEL.to_owned(), random.below(waves).to_string())]),
             ..empty(name)
         });
+        let before = fleet_rollout.after.iter().map(|name| Predecessor {
+            name: name.clone(),
+            newest: None,
+        });
+        let before = before.collect();
         let tables = Observed {
             now: stamp(0),
             fleet_rollout,
@@ -78,7 +83,7 @@ impl World {
             stopped: None,
             went_on: None,
             windows: Vec::new(),
-            before: Vec::new(),
+            before,
         };
         let row = |name: &ClusterName| Row {
             uid: format!("uid-{name}"),
@@ -114,6 +119,7 @@ impl World {
             trace: Trace::default(),
             failure: None,
             quiet_since: 0,
+            copies: super::losses::Copies::default(),
         };
         world.schedule();
         world
@@ -145,9 +151,8 @@ fn quick(mut document: FleetRollout, random: &mut Random) -> FleetRollout {
     for wave in &mut document.waves {
         wave.bake = random.pick(&[Seconds(0), Seconds(5), Seconds(20)]);
     }
-    // A life is minutes long, and there is one FleetRollout in it.
+    // A life is minutes long, and what it comes after is a part of its world.
     document.calendar = hub_engine::window::Calendar::default();
-    document.after.clear();
     document.progress_deadline = random.pick(&[Seconds(90), Seconds(240)]);
     document.membership.unreachable_after = random.pick(&[Seconds(25), Seconds(60)]);
     document.on_hub_loss = random.pick(&[
@@ -220,5 +225,9 @@ fn agent(name: &ClusterName, base: Instant, random: &mut Random) -> Agent {
         life: 0,
         skew: 0,
         base,
+        gone: false,
+        made: 0,
+        alone_until: 0,
+        pending: None,
     }
 }

@@ -3,6 +3,8 @@
 //! another stream brings. It must not know what messages mean.
 
 use super::{Connection, World};
+use hub_engine::release::ReleasePhase;
+
 use crate::event::{Down, Event, Ms, Up};
 
 /// A message on its way, at most, while things break.
@@ -46,7 +48,7 @@ impl World {
 
     pub(super) fn send_down(&mut self, connection: u64, message: Down) {
         let delay = self.delay();
-        let twice = self.mishap(20) && !matches!(message, Down::Welcome(_));
+        let twice = self.mishap(20) && !matches!(message, Down::Welcome(..));
         if self.mishap(4) {
             self.cut(connection);
         }
@@ -141,11 +143,16 @@ impl World {
         self.put(next, Event::Fault);
         let agent = self.random.below(self.agents.len());
         let hub = self.random.below(self.hubs.len());
-        match self.random.below(12) {
+        match self.random.below(20) {
             0 | 1 => self.kill_hub(hub),
             2 | 3 => self.kill_agent(agent),
             4 | 5 => self.freeze(hub),
             6 => self.database_away(),
+            12 => self.database_lost(),
+            13 | 14 => self.cluster_lost(agent),
+            15 => self.rollout_lost(agent),
+            16 => self.partition(agent),
+            17 => self.payments(),
             7 | 8 => {
                 let all: Vec<u64> = self.connections.keys().copied().collect();
                 if !all.is_empty() {
@@ -154,16 +161,7 @@ impl World {
                     self.cut(connection);
                 }
             }
-            9 => {
-                // Open: a Gate that is rebuilt has forgotten that its permit is spent, and starts it again.
-                let own = &self.agents[agent];
-                let permitted = own.gate().is_some_and(|gate| gate.spec.permit.is_some());
-                if !permitted && self.agents[agent].delete_gate() {
-                    let name = self.agents[agent].name.clone();
-                    self.tell(format!("the Gate in {name} is deleted"));
-                    self.changed(agent);
-                }
-            }
+            9 | 18 => self.delete_gate(agent),
             10 => {
                 let skew = self.random.pick(&[-3_600_000, 0, 3_600_000, 120_000]);
                 self.agents[agent].skew = skew;
@@ -175,9 +173,55 @@ impl World {
         }
     }
 
+    /// A hub is stopped with a decision under way, about as long as its lease.
+    pub(super) fn freeze_while_it_decides(&mut self, hub: usize) {
+        let until = self.now + self.some(3_500, 9_000);
+        self.hubs[hub].frozen_until = until.max(self.hubs[hub].frozen_until);
+        self.tell(format!(
+            "hub {hub} is stopped while it decides, until {until}"
+        ));
+        let life = self.hubs[hub].life;
+        self.put(until - self.now, Event::Thaw { hub, life });
+    }
+
+    /// What the FleetRollout comes after has a release, or its release ends.
+    fn payments(&mut self) {
+        let phase = self.random.pick(&[
+            ReleasePhase::Progressing,
+            ReleasePhase::Succeeded,
+            ReleasePhase::RolledBack,
+        ]);
+        self.store.payments(phase);
+        self.tell(format!("payments#1 is {}", phase.as_str()));
+        self.hint();
+    }
+
+    /// A permit has just ended: the moment at which a Gate that is deleted takes the most with it.
+    pub(crate) fn ended(&mut self, agent: usize) {
+        if !self.mishap(150) {
+            return;
+        }
+        self.delete_gate(agent);
+        // And now and then the hub has not heard of the end before it is rebuilt.
+        if self.random.percent(50) {
+            self.kill_agent(agent);
+        }
+    }
+
+    fn delete_gate(&mut self, agent: usize) {
+        if self.agents[agent].delete_gate() {
+            let name = self.agents[agent].name.clone();
+            self.tell(format!("the Gate in {name} is deleted"));
+            self.changed(agent);
+        }
+    }
+
     fn freeze(&mut self, hub: usize) {
         let until = self.now + self.some(2_000, 20_000);
+        let until = until.max(self.hubs[hub].frozen_until);
         self.hubs[hub].frozen_until = until;
+        let life = self.hubs[hub].life;
+        self.put(until - self.now, Event::Thaw { hub, life });
         self.tell(format!("hub {hub} is stopped until {until}"));
     }
 
@@ -187,7 +231,8 @@ impl World {
         }
         self.store.up = false;
         self.tell("Postgres is away".to_owned());
-        let after = self.some(500, 25_000);
+        let most = self.random.pick(&[5_000, 25_000, 60_000]);
+        let after = self.some(500, most);
         self.put(after, Event::DatabaseUp);
     }
 
@@ -218,12 +263,17 @@ impl World {
         self.tell("nothing breaks any more".to_owned());
         self.chaos = false;
         self.store.up = true;
+        self.store.payments(ReleasePhase::Succeeded);
         for hub in 0..self.hubs.len() {
             self.hubs[hub].frozen_until = 0;
+            let life = self.hubs[hub].life;
+            self.thaw(hub, life);
             self.hub_start(hub);
         }
         for agent in 0..self.agents.len() {
             self.agents[agent].skew = 0;
+            self.agents[agent].alone_until = 0;
+            self.rollout_made(agent);
             self.agent_start(agent);
             self.changed(agent);
         }

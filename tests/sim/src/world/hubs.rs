@@ -118,6 +118,9 @@ impl World {
         let most = if self.chaos { 400 } else { 20 };
         let after = self.some(1, most);
         self.put(after, Event::Commit { hub, life, draft });
+        if self.mishap(15) {
+            self.freeze_while_it_decides(hub);
+        }
     }
 
     pub(super) fn commit(&mut self, hub: usize, life: u64, draft: Box<Draft>) {
@@ -152,7 +155,7 @@ impl World {
                 self.tell(format!("hub {hub} is fenced"));
                 self.hubs[hub].held = None;
             }
-            Err(Error::Busy | Error::Away) => {}
+            Err(Error::Busy | Error::Away | Error::Held) => {}
         }
     }
 
@@ -177,12 +180,28 @@ impl World {
             return;
         }
         if let Some(left) = self.frozen(hub) {
-            let event = Event::Up {
-                connection,
-                message,
-            };
-            return self.put(left, event);
+            self.hubs[hub].kept.push_back((connection, message));
+            let life = link.hub_life;
+            return self.put(left, Event::Thaw { hub, life });
         }
+        self.thaw(hub, link.hub_life);
+        self.hear(link, connection, message);
+    }
+
+    /// What came while the hub was stopped is heard in its order.
+    pub(super) fn thaw(&mut self, hub: usize, life: u64) {
+        if self.hubs[hub].life != life || self.frozen(hub).is_some() {
+            return;
+        }
+        for (connection, message) in std::mem::take(&mut self.hubs[hub].kept) {
+            if let Some(link) = self.connections.get(&connection).copied() {
+                self.hear(link, connection, message);
+            }
+        }
+    }
+
+    fn hear(&mut self, link: Connection, connection: u64, message: Up) {
+        let hub = link.hub;
         if let Up::Hello(hello) = message {
             return self.hello(link, connection, &hello);
         }
@@ -203,7 +222,11 @@ impl World {
             uid.clone_from(&self.agents[link.agent].uid);
         }
         let state = brought.map(|(_, state)| state);
-        match self.store.session_open(&cluster, &uid, fence, state, now) {
+        let handed = self.agents[link.agent].handed(&hello.kube_system_uid);
+        match self
+            .store
+            .session_open(&cluster, &uid, fence, state, handed, now)
+        {
             Ok(Opened::Session(number, desired, regressed)) => {
                 self.tell(format!(
                     "hub {hub}: session {number} of {cluster} at {fence}, desired {desired}, regressed {regressed}"
@@ -219,7 +242,8 @@ impl World {
                 };
                 self.hubs[hub].sessions.insert(connection, session);
                 self.hubs[hub].hinted = true;
-                self.send_down(connection, Down::Welcome(number));
+                let head = self.store.head();
+                self.send_down(connection, Down::Welcome(number, head));
                 self.send_set(hub, connection);
             }
             Ok(Opened::Duplicate) => {
@@ -350,7 +374,11 @@ impl World {
             .filter_map(|report| hub::wire::report::report(report).ok().flatten())
             .collect();
         if self.bugs.has(Planted::PhaseIsProof) {
-            reports.iter_mut().for_each(proven_by_phase);
+            let row = self.store.rows.get(cluster);
+            let permit = row.and_then(|row| row.permit.as_ref().map(|one| &one.permit));
+            for report in &mut reports {
+                proven_by_phase(report, permit);
+            }
         }
         let checked = !self.bugs.has(Planted::OldSessionStored);
         let stored = self
@@ -398,18 +426,21 @@ impl World {
 }
 
 /// The planted bug: what shows Healthy has served its permit.
-fn proven_by_phase(report: &mut Report) {
-    if let Body::State(state) = &mut report.body
+fn proven_by_phase(report: &mut Report, permit: Option<&hub_engine::release::Permit>) {
+    if let (Body::State(state), Some(permit)) = (&mut report.body, permit)
         && state.phase == "Healthy"
-        && let (Some(effect), None) = (&state.effect, &state.outcome)
+        && state
+            .outcome
+            .as_ref()
+            .is_none_or(|known| known.fence != permit.fence)
     {
         state.outcome = Some(hub_engine::observed::Outcome {
-            fence: effect.fence,
-            release: String::new(),
-            digest: effect.digest.clone(),
+            fence: permit.fence,
+            release: permit.release.to_string(),
+            digest: permit.digest.clone(),
             result: hub_engine::observed::OutcomeResult::Served,
             message: String::new(),
-            generation: effect.generation,
+            generation: 0,
         });
     }
 }

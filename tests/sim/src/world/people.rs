@@ -48,7 +48,8 @@ impl World {
 
     pub(super) fn applied(&mut self, agent: usize, version: &str, revision: &str) {
         // The applier brings the newest only.
-        if self.git != (version.to_owned(), revision.to_owned()) {
+        let newest = self.git == (version.to_owned(), revision.to_owned());
+        if !newest || self.agents[agent].gone {
             return;
         }
         let rollout = &mut self.agents[agent].cluster.observed.rollout;
@@ -85,10 +86,11 @@ impl World {
             self.tell(format!("{person} of {group} approves"));
             self.hint();
         }
-        if self.mishap(30) {
-            self.store.request();
-            self.tell("eve asks for a release".to_owned());
-            self.hint();
+        self.recovers();
+        if self.chaos {
+            self.says();
+        } else {
+            self.lets_go();
         }
     }
 

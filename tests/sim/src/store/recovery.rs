@@ -1,0 +1,104 @@
+//! A restored database, as `hub_store::recovery` knows it (gate.md L5). In: what agents say at Hello and Ack, how many were
+//! heard. Out: whether anything may be decided; a person's word that it may again. It must not know that it was restored.
+
+use std::hash::Hasher as _;
+
+use fnv::FnvHasher;
+use hub_engine::Fence;
+
+use super::Store;
+use crate::event::Ms;
+
+/// What the database says of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Recovery {
+    /// Somebody knew more than it did: nothing is decided.
+    pub held: bool,
+    /// When its server started.
+    pub started: Ms,
+    /// When a person said that it may go on.
+    pub recovered: Option<Ms>,
+    /// Raised by every recovery.
+    pub incarnation: u64,
+    /// The chain of the history: one hash a row.
+    pub heads: Vec<u64>,
+}
+
+impl Store {
+    /// The newest row of the history and its hash, which agents are handed.
+    #[must_use]
+    pub fn head(&self) -> (usize, u64) {
+        let heads = &self.recovery.heads;
+        (heads.len(), heads.last().copied().unwrap_or(0))
+    }
+
+    pub(super) fn chain(&mut self, text: &str) {
+        let mut hash = FnvHasher::default();
+        hash.write_u64(self.head().1);
+        hash.write(text.as_bytes());
+        self.recovery.heads.push(hash.finish());
+    }
+
+    /// Whether something is in the way of deciding: it knows that it was restored, or too few were heard since it started.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        let Recovery {
+            held,
+            started,
+            recovered,
+            ..
+        } = &self.recovery;
+        if *held {
+            return true;
+        }
+        if recovered.is_some_and(|at| at >= *started) {
+            return false;
+        }
+        let heard = self.rows.values().filter(|row| row.heard >= Some(*started));
+        heard.count() < self.rows.len().div_ceil(2)
+    }
+
+    /// Whether a person has to say that it may go on.
+    #[must_use]
+    pub fn restored(&self, now: Ms) -> bool {
+        self.recovery.held && self.recovery.started <= now
+    }
+
+    /// An agent holds more than the database has, or was handed a row that is not in it.
+    pub(super) fn compare(&mut self, fence: Fence, desired: Fence, handed: Option<(usize, u64)>) {
+        let other = handed
+            .filter(|(at, _)| *at > 0 && fence.incarnation >= desired.incarnation)
+            .is_some_and(|(at, hash)| self.recovery.heads.get(at - 1) != Some(&hash));
+        self.recovery.held |= fence > desired || other;
+    }
+
+    /// A person knows what was lost: every set is numbered above what any agent holds.
+    pub fn recover(&mut self, now: Ms) -> u64 {
+        let known = self.rows.values().map(|row| row.stored.incarnation).max();
+        let next = 1 + self.recovery.incarnation.max(known.unwrap_or(0));
+        self.recovery.incarnation = next;
+        self.recovery.held = false;
+        self.recovery.recovered = Some(now);
+        for cluster in &mut self.tables.clusters {
+            cluster.desired.incarnation = next;
+        }
+        self.commits += 1;
+        self.chain("recovered");
+        next
+    }
+
+    /// Put back from a copy, under a server that starts now.
+    pub fn put_back(&mut self, copy: Self, now: Ms) {
+        let commits = self.commits + 1;
+        *self = copy;
+        // Two transactions never have the same number, whatever was lost.
+        self.commits = commits;
+        self.up = true;
+        self.holder = None;
+        self.lease_until = 0;
+        self.recovery.started = now;
+        for row in self.rows.values_mut() {
+            row.open = false;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What is lost and comes back older: databases put back from a copy, clusters put back from theirs, Rollouts deleted and
+//! made again, clusters that reach no hub. In: the chance of the moment. Out: the same whole with an older part. It must not
+//! know what an invariant is: `check` is told what was lost.
+
+use agent_api::RolloutStatus;
+use tests_golden::agent_fixture::template;
+
+use super::World;
+use crate::agent::Copied;
+use crate::event::{Event, Ms};
+use crate::store::Store;
+
+/// Copies that are kept for later.
+#[derive(Default)]
+pub(crate) struct Copies {
+    pub(crate) store: Option<(Box<Store>, Ms)>,
+    pub(crate) agents: std::collections::BTreeMap<usize, (Box<Copied>, Ms)>,
+}
+
+impl World {
+    /// The database is copied, or put back from its copy.
+    pub(super) fn database_lost(&mut self) {
+        let Some((copy, at)) = self.copies.store.take() else {
+            self.copies.store = Some((Box::new(self.store.clone()), self.now));
+            return self.tell("the database is copied".to_owned());
+        };
+        self.tell(format!("the database is put back from its copy of {at}"));
+        self.store.put_back(*copy, self.now);
+        self.ghost.put_back(&self.store, &self.agents);
+        for hub in 0..self.hubs.len() {
+            self.hubs[hub].held = None;
+            self.hubs[hub].deciding = false;
+        }
+    }
+
+    /// A cluster is copied, or put back from its copy: everything that its API server has.
+    pub(super) fn cluster_lost(&mut self, agent: usize) {
+        let name = self.agents[agent].name.clone();
+        let Some((copy, at)) = self.copies.agents.remove(&agent) else {
+            let copy = Box::new(self.agents[agent].copied());
+            self.copies.agents.insert(agent, (copy, self.now));
+            return self.tell(format!("{name} is copied"));
+        };
+        self.kill_agent(agent);
+        self.tell(format!("{name} is put back from its copy of {at}"));
+        self.agents[agent].put_back(*copy);
+        let runs = crate::check::runs(&self.agents[agent]);
+        self.ghost.cluster_put_back(agent, &name, at, runs);
+        let (version, revision) = self.git.clone();
+        let after = self.some(1_000, 30_000);
+        self.put(
+            after,
+            Event::Applied {
+                agent,
+                version,
+                revision,
+            },
+        );
+    }
+
+    /// A Rollout is deleted, and made again after a while.
+    pub(super) fn rollout_lost(&mut self, agent: usize) {
+        if self.agents[agent].gone {
+            return;
+        }
+        let name = self.agents[agent].name.clone();
+        self.tell(format!("the Rollout in {name} is deleted"));
+        self.agents[agent].delete_rollout();
+        self.ghost.rollout_lost(agent);
+        self.changed(agent);
+        let after = self.some(3_000, 40_000);
+        self.put(after, Event::RolloutMade(agent));
+    }
+
+    /// The applier makes it again, another object of the same name.
+    pub(super) fn rollout_made(&mut self, agent: usize) {
+        if !self.agents[agent].gone {
+            return;
+        }
+        let (version, revision) = self.git.clone();
+        let own = &mut self.agents[agent];
+        own.gone = false;
+        own.made += 1;
+        // What a cache has of the old one is of no use: its UID is in every write.
+        own.own_writes += 1;
+        let name = own.name.clone();
+        let rollout = &mut own.cluster.observed.rollout;
+        rollout.metadata.uid = Some(format!("rollout-{name}-{}", own.made));
+        rollout.metadata.generation = Some(1);
+        rollout.metadata.annotations.get_or_insert_default().insert(
+            "fleet.groundswell.dev/revision".to_owned(),
+            revision.clone(),
+        );
+        rollout.spec.template = Some(template(&version));
+        rollout.status = Some(RolloutStatus::default());
+        own.rollout_written();
+        self.tell(format!(
+            "{name} has a new Rollout with {version} ({revision})"
+        ));
+        self.changed(agent);
+    }
+
+    /// A cluster reaches no hub for a while.
+    pub(super) fn partition(&mut self, agent: usize) {
+        let until = self.now + self.some(20_000, 70_000);
+        self.agents[agent].alone_until = until;
+        let name = self.agents[agent].name.clone();
+        self.tell(format!("{name} reaches no hub until {until}"));
+        self.break_connections(|link| link.agent == agent);
+    }
+}

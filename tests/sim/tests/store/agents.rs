@@ -1,0 +1,208 @@
+//! What agents say to both stores. In: chance. Out: the same answers of both. It must not know what a plan is.
+
+use hub_engine::ClusterName;
+use hub_engine::observed::{Outcome, OutcomeResult, Rollout};
+use hub_store::report::{Body, Report, Stored};
+use hub_store::session::{Hello, Opened};
+use tests_sim::store;
+
+use super::{Both, content, rollout};
+
+impl Both {
+    pub(super) async fn hello(&mut self, name: &'static str) -> String {
+        let now = self.now().await;
+        let wrong = self.random.percent(10);
+        let agent = self.agents.get_mut(name).unwrap();
+        let uid = if wrong {
+            "other".to_owned()
+        } else {
+            format!("uid-{name}")
+        };
+        let brought = self.random.percent(85).then(|| agent.state.clone());
+        let hello = Hello {
+            cluster: name.into(),
+            kube_system_uid: uid.clone(),
+            agent_version: "1".into(),
+            fence: agent.fence,
+            set_hash: String::new(),
+            rollouts: brought
+                .clone()
+                .into_iter()
+                .map(|state| (rollout(), state))
+                .collect(),
+            fingerprint: format!("of {name}"),
+            audit_head: String::new(),
+            handed: None,
+            hub: "test".into(),
+        };
+        let real = self.real.session_open(&hello).await.unwrap();
+        let model = self
+            .model
+            .session_open(&name.into(), &uid, agent.fence, brought, None, now);
+        match (real, model.unwrap()) {
+            (Opened::DuplicateIdentity, store::Opened::Duplicate) => {}
+            (
+                Opened::Session {
+                    session,
+                    desired,
+                    regressed,
+                    ..
+                },
+                store::Opened::Session(number, wanted, behind),
+            ) => {
+                assert_eq!((session, desired, regressed), (number, wanted, behind));
+                (agent.session, agent.sequence) = (session, 0);
+            }
+            (real, model) => panic!("{real:?} and {model:?}"),
+        }
+        format!("hello of {name} as {uid}")
+    }
+
+    pub(super) async fn ack(&mut self, name: &'static str) -> String {
+        let now = self.now().await;
+        let agent = self.agents.get_mut(name).unwrap();
+        let desired = self.model.desired_fence(&name.into()).unwrap();
+        if self.random.percent(70) {
+            agent.fence = desired;
+        }
+        let session = agent.session - u64::from(agent.session > 0 && self.random.percent(15));
+        let (cluster, fence) = (ClusterName::from(name), agent.fence);
+        let real = self
+            .real
+            .session_ack(&cluster, session, fence, "", &[])
+            .await;
+        let model = self.model.session_ack(&cluster, session, fence, now);
+        assert_eq!(real.unwrap(), model.unwrap());
+        format!("ack of {name} at {fence} in {session}")
+    }
+
+    pub(super) async fn beat(&mut self, name: &'static str) -> String {
+        let now = self.now().await;
+        let session = self.agents[name].session;
+        let cluster = ClusterName::from(name);
+        let real = self.real.session_seen(&cluster, session).await.unwrap();
+        assert_eq!(
+            real,
+            self.model.session_seen(&cluster, session, now).unwrap()
+        );
+        format!("beat of {name}")
+    }
+
+    pub(super) async fn close(&mut self, name: &'static str) -> String {
+        let agent = &self.agents[name];
+        let session = agent.session - u64::from(agent.session > 0 && self.random.percent(40));
+        let cluster = ClusterName::from(name);
+        self.real.session_close(&cluster, session).await.unwrap();
+        self.model.session_close(&cluster, session).unwrap();
+        format!("close of {name} in {session}")
+    }
+
+    async fn report(&mut self, name: &'static str, session: u64, reports: Vec<Report>) {
+        let now = self.now().await;
+        let cluster = ClusterName::from(name);
+        let real = self.real.report_store(&cluster, session, &reports).await;
+        let model = self
+            .model
+            .report_store(&cluster, session, &reports, now, true);
+        let real = match real.unwrap() {
+            Stored::UpTo(sequence) => Some(sequence),
+            Stored::SessionOver => None,
+        };
+        assert_eq!(real, model.unwrap());
+    }
+
+    fn next(&mut self, name: &'static str, body: Body) -> Report {
+        let agent = self.agents.get_mut(name).unwrap();
+        agent.sequence += 1;
+        Report {
+            sequence: agent.sequence,
+            at: jiff::Timestamp::default(),
+            traceparent: String::new(),
+            rollout: rollout(),
+            body,
+        }
+    }
+
+    /// New content, held, and said.
+    pub(super) async fn change(&mut self, name: &'static str) -> String {
+        if self.random.percent(40) {
+            self.version += 1;
+        }
+        let version = self.version;
+        let agent = self.agents.get_mut(name).unwrap();
+        let was = agent.state.spec.clone();
+        let generation = was.as_ref().map_or(1, |was| was.generation) + 1;
+        let now = content(version, generation);
+        agent.state.held = Some(now.digest.clone());
+        if !agent.state.kept.contains(&now.digest) {
+            agent.state.kept.push(now.digest.clone());
+        }
+        agent.state.spec = Some(now.clone());
+        let (state, session) = (agent.state.clone(), agent.session);
+        let reports = vec![
+            self.next(name, Body::State(state)),
+            self.next(name, Body::Changed { was, now }),
+        ];
+        self.report(name, session, reports).await;
+        format!("report of {name}: now {version}")
+    }
+
+    /// Old numbers, an old session, or a removal.
+    pub(super) async fn again(&mut self, name: &'static str) -> String {
+        let agent = &self.agents[name];
+        let (session, state) = (agent.session, agent.state.clone());
+        let old = session - u64::from(session > 0 && self.random.percent(40));
+        let body = if self.random.percent(15) {
+            Body::Removed
+        } else {
+            Body::State(Rollout {
+                message: format!("said again {}", self.random.below(3)),
+                ..state
+            })
+        };
+        let mut report = self.next(name, body);
+        report.sequence = report.sequence.saturating_sub(2).max(1);
+        self.report(name, old, vec![report]).await;
+        format!("again {name} in {old}")
+    }
+
+    /// Its permit comes to its end.
+    pub(super) async fn work(&mut self, name: &'static str) -> String {
+        let cluster = ClusterName::from(name);
+        let permit = self
+            .model
+            .tables
+            .cluster(&cluster)
+            .and_then(|own| own.gate.clone());
+        let Some(permit) = permit.and_then(|gate| gate.permit) else {
+            return "nothing".to_owned();
+        };
+        let failed = self.random.percent(25);
+        let agent = self.agents.get_mut(name).unwrap();
+        if !failed {
+            agent.state.served = Some(permit.digest.clone());
+            agent.state.healthy.push(permit.digest.clone());
+            agent.state.held = None;
+        }
+        let outcome = Outcome {
+            fence: permit.fence,
+            release: permit.release.to_string(),
+            digest: permit.digest,
+            result: if failed {
+                OutcomeResult::Failed
+            } else {
+                OutcomeResult::Served
+            },
+            message: String::new(),
+            generation: 1,
+        };
+        agent.state.outcome = Some(outcome.clone());
+        let (state, session) = (agent.state.clone(), agent.session);
+        let reports = vec![
+            self.next(name, Body::Outcome(outcome)),
+            self.next(name, Body::State(state)),
+        ];
+        self.report(name, session, reports).await;
+        format!("report of {name}: it has ended, failed {failed}")
+    }
+}

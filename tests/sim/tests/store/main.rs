@@ -1,0 +1,348 @@
+//! The model of the store and the real one on a real PostgreSQL: the same random acts of agents, hubs and people to both,
+//! and after each the same view (a state-machine test). In: seeds. Out: nothing differs but numbers of rows and times. It must
+//! not compare what the database alone decides: when something happened.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod agents;
+mod view;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hub_engine::name::{Digest, RolloutName};
+use hub_engine::observed::{Cluster, Rollout};
+use hub_engine::release::Content;
+use hub_engine::verb::{By, Stop, Verb};
+use hub_engine::{ClusterName, Fence, FleetRolloutName, reconcile};
+use hub_store::certificate::{Certificate, CertificateIssuer};
+use hub_store::embedded::Embedded;
+use hub_store::join::{Join, NewToken};
+use hub_store::request::NewRequest;
+use hub_store::stop::NewStop;
+use hub_store::{Epoch, PermitSigner, Store as Real, UnsignedPermit};
+use tests_golden::hub_random::Random;
+use tests_sim::event::{Draft, Ms};
+use tests_sim::keys::Keys;
+use tests_sim::store::{self, Row, Store as Model};
+use tests_sim::world::stamp;
+
+use view::{difference, timeless, timeless_text};
+
+/// Acts in one run; each kind comes many times.
+const ACTS: usize = 160;
+const CLUSTERS: [&str; 3] = ["c0", "c1", "c2"];
+const TTL: Duration = Duration::from_secs(3_600);
+const DOCUMENT: &str = "
+apiVersion: fleet.groundswell.dev/v1alpha1
+kind: FleetRollout
+metadata: {name: checkout}
+spec:
+  rollout: {namespace: shop, name: checkout}
+  enforcement: Enforce
+  waves:
+  - {name: canary, clusters: {matchLabels: {ring: c0}}}
+  - {name: rest, maxConcurrent: 100%}
+  onFailure: {action: Rollback}
+";
+
+struct Issuer;
+
+impl CertificateIssuer for Issuer {
+    fn issue(&self, cluster: &ClusterName) -> Result<Certificate, String> {
+        Ok(Certificate {
+            fingerprint: format!("of {cluster}"),
+            pem: String::new(),
+            expires: jiff::Timestamp::MAX,
+        })
+    }
+}
+
+struct Signer;
+
+impl PermitSigner for Signer {
+    fn lease_seconds(&self) -> u32 {
+        store::LEASE_SECONDS
+    }
+    fn sign(&self, _: &UnsignedPermit) -> String {
+        String::new()
+    }
+}
+
+fn rollout() -> RolloutName {
+    RolloutName {
+        namespace: "shop".into(),
+        name: "checkout".into(),
+    }
+}
+
+fn content(version: usize, generation: i64) -> Content {
+    Content {
+        digest: Digest(format!("v1:{version}")),
+        delivery: "steps".into(),
+        revision: Some(format!("r{version}").into()),
+        images: vec![format!("shop:{version}")],
+        generation,
+    }
+}
+
+/// An agent as both stores hear it.
+struct Agent {
+    session: u64,
+    sequence: u64,
+    fence: Fence,
+    state: Rollout,
+}
+
+struct Both {
+    random: Random,
+    real: Real,
+    epoch: Epoch,
+    model: Model,
+    keys: Keys,
+    agents: BTreeMap<&'static str, Agent>,
+    version: usize,
+    seen: BTreeMap<&'static str, usize>,
+}
+
+impl Both {
+    async fn new(seed: u64, real: Real) -> Self {
+        let epoch = real.epoch_take("hub", TTL).await.unwrap().unwrap();
+        let mut agents = BTreeMap::new();
+        for name in CLUSTERS {
+            join(&real, name).await;
+            let mut state: Rollout = serde_json::from_str("{\"uid\":\"u\"}").unwrap();
+            let first = content(0, 1);
+            state.served = Some(first.digest.clone());
+            state.kept = vec![first.digest.clone()];
+            state.healthy = vec![first.digest.clone()];
+            state.spec = Some(first);
+            let fence = Fence {
+                incarnation: 1,
+                version: 0,
+            };
+            agents.insert(
+                name,
+                Agent {
+                    session: 0,
+                    sequence: 0,
+                    fence,
+                    state,
+                },
+            );
+        }
+        let file = hub_engine::parse_file(DOCUMENT).unwrap();
+        real.fleet_rollout_apply(&file, &"ann".into(), false)
+            .await
+            .unwrap();
+        let tables = real.observe(&name()).await.unwrap().unwrap();
+        let row = |cluster: &Cluster| Row {
+            uid: format!("uid-{}", cluster.name),
+            ..Row::default()
+        };
+        let rows = tables.clusters.iter();
+        let rows = rows.map(|cluster| (cluster.name.clone(), row(cluster)));
+        let mut model = Model::new(tables.clone(), rows.collect());
+        assert!(model.epoch_take(0, 1, Ms::MAX / 4).unwrap().is_some());
+        Self {
+            random: Random::new(seed),
+            real,
+            epoch,
+            model,
+            keys: Keys::new(),
+            agents,
+            version: 0,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// The database's time, as the model counts it.
+    async fn now(&self) -> Ms {
+        let now = self.real.now().await.unwrap();
+        let since = stamp(0).duration_until(now).as_millis();
+        Ms::try_from(since).unwrap()
+    }
+
+    async fn act(&mut self) -> String {
+        let name = self.random.pick(&CLUSTERS);
+        let kind = self.random.below(12);
+        let told = match kind {
+            0 => self.hello(name).await,
+            1 => self.ack(name).await,
+            2 => self.beat(name).await,
+            3 => self.close(name).await,
+            4 => self.change(name).await,
+            5 => self.again(name).await,
+            6 => self.stop().await,
+            7 => self.word().await,
+            8 => self.work(name).await,
+            _ => self.decide().await,
+        };
+        let kind = told.split(' ').next().unwrap_or_default();
+        let kinds = [
+            "hello", "ack", "beat", "close", "report", "again", "stop", "word", "decide",
+        ];
+        if let Some(known) = kinds.into_iter().find(|one| *one == kind) {
+            *self.seen.entry(known).or_default() += 1;
+        }
+        told
+    }
+
+    async fn stop(&mut self) -> String {
+        let lift = self.model.tables.stopped.is_some();
+        let new = NewStop {
+            fleet_rollout: None,
+            lift,
+            person: "eve".into(),
+            reason: "alarm".to_owned(),
+            key: String::new(),
+        };
+        self.real.stop(&new).await.unwrap();
+        let now = self.now().await;
+        let by = By {
+            person: "eve".into(),
+            reason: "alarm".to_owned(),
+            at: stamp(now),
+        };
+        self.model
+            .stop((!lift).then_some(Stop { all: true, by }), now);
+        format!("stop {}", !lift)
+    }
+
+    async fn word(&mut self) -> String {
+        let number = self.model.tables.newest_number();
+        let verbs = [
+            Verb::Pause,
+            Verb::Resume,
+            Verb::Abort { scope: None },
+            Verb::Rollback,
+        ];
+        let verb = verbs[self.random.below(verbs.len())].clone();
+        let start = number == 0 || self.random.percent(40);
+        let (verb, release) = if start {
+            (Verb::default(), None)
+        } else {
+            (verb, Some(number))
+        };
+        let new = NewRequest {
+            fleet_rollout: name(),
+            release,
+            verb: verb.clone(),
+            person: "eve".into(),
+            reason: "because".to_owned(),
+            key: String::new(),
+        };
+        self.real.request_add(&new).await.unwrap();
+        self.model.request(verb, release);
+        format!("word {:?}", new.verb)
+    }
+
+    /// The same plan is decided on the same view, and committed to both.
+    async fn decide(&mut self) -> String {
+        let now = self.now().await;
+        let observed = self.model.observe(now).unwrap();
+        let plan = reconcile(&observed);
+        let words = plan.actions.iter().map(|one| one.action.to_string());
+        let words: Vec<String> = words.map(|one| timeless_text(&one)).collect();
+        let draft = Draft {
+            epoch: self.model.epoch,
+            snapshot: self.model.commits,
+            observed,
+            plan,
+        };
+        let decided = self.real.decide(self.epoch, &name(), &Signer).await;
+        if let Err(hub_store::Error::Held { .. }) = &decided {
+            assert_eq!(
+                self.model.commit(&draft, &self.keys, true),
+                Err(store::Error::Held)
+            );
+            return "decide later".to_owned();
+        }
+        let real = decided.unwrap().unwrap().plan.actions;
+        let real = real
+            .iter()
+            .map(|one| timeless_text(&one.action.to_string()));
+        assert_eq!(real.collect::<Vec<_>>(), words);
+        self.model.commit(&draft, &self.keys, true).unwrap();
+        format!("decide {words:?}")
+    }
+
+    /// Everything that the engine sees, and what each cluster is sent.
+    async fn compare(&self, acts: &[String]) {
+        let real = self.real.observe(&name()).await.unwrap().unwrap();
+        let model = self.model.observe(self.now().await).unwrap();
+        let (real, model) = (timeless(&real), timeless(&model));
+        let differs = difference(&real, &model, String::new());
+        assert!(differs.is_empty(), "{differs:#?} after {acts:#?}");
+        for cluster in CLUSTERS.map(ClusterName::from) {
+            let real = self.real.desired_set(&cluster).await.unwrap();
+            let model = self.model.desired_set(&cluster).unwrap();
+            assert_eq!(real.fence, model.fence, "{acts:#?}");
+            let entry = |set: &hub_store::desired::DesiredSet| {
+                let entries = set.entries.iter();
+                let entries = entries.map(|one| (one.version, one.fleet_rollout.clone()));
+                entries.collect::<Vec<_>>()
+            };
+            assert_eq!(entry(&real), entry(&model), "{acts:#?}");
+        }
+    }
+}
+
+fn name() -> FleetRolloutName {
+    "checkout".into()
+}
+
+async fn join(real: &Real, name: &str) {
+    let token = NewToken {
+        id: name.to_owned(),
+        secret_hash: "hash".into(),
+        cluster: name.into(),
+        labels: BTreeMap::from([("ring".to_owned(), name.to_owned())]),
+        valid_seconds: 600,
+        person: "ann".into(),
+    };
+    real.token_create(&token).await.unwrap();
+    let join = Join {
+        token_id: name.into(),
+        secret_hash: "hash".into(),
+        cluster: name.into(),
+        kube_system_uid: format!("uid-{name}"),
+        csr_hash: "csr".into(),
+        agent_version: "1".into(),
+    };
+    real.join(&join, &Issuer).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_model_of_the_store_and_the_real_one_say_the_same() {
+    for seed in 0..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Embedded::start_volatile(folder.path()).await.unwrap();
+        let real = Real::connect(server.url()).unwrap();
+        real.migrate().await.unwrap();
+        let mut both = Both::new(seed, real).await;
+        let mut acts = Vec::new();
+        for name in CLUSTERS {
+            acts.push(both.hello(name).await);
+        }
+        for _ in 0..ACTS {
+            let told = both.act().await;
+            acts.push(told);
+            both.compare(&acts).await;
+        }
+        for kind in [
+            "hello", "ack", "beat", "close", "report", "again", "stop", "word", "decide",
+        ] {
+            assert!(
+                both.seen.contains_key(kind),
+                "no {kind} in seed {seed}: {acts:#?}"
+            );
+        }
+        both.real.close().await;
+        server.stop().await.unwrap();
+    }
+}
