@@ -72,7 +72,7 @@ fn sprinkle(value: &mut Value) {
         Value::Object(fields) => {
             for (key, value) in fields.iter_mut() {
                 // The keys of a map of headers are names, not fields.
-                if !["metadata", "fence", "headers"].contains(&key.as_str()) {
+                if !["metadata", "fence", "over", "headers"].contains(&key.as_str()) {
                     sprinkle(value);
                 }
             }
