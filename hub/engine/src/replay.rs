@@ -109,6 +109,7 @@ impl Observed {
             before: Vec::new(),
             stopped: None,
             went_on: None,
+            told: 0,
         }
     }
 

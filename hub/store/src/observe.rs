@@ -91,6 +91,8 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
     let clusters = clusters(tx, &fleet_rollout, &gates, &releases).await?;
     let changes = changes(tx, &fleet_rollout.rollout).await?;
     let conflicts = conflicts(&fleet_rollout, &clusters, &gates);
+    let known = past.last().map_or(0, |(past, _)| past.number);
+    let told = hub_engine::observed::told(&name, &clusters, known);
     Ok(Observed {
         now: from_db(now),
         clusters,
@@ -100,6 +102,7 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
         requests,
         stopped: stop::of(tx, &name).await?,
         went_on: stop::lifted(tx, &name).await?,
+        told,
         barred: barred(tx, &name).await?,
         passed: passed(tx, &name).await?,
         conflicts,

@@ -71,6 +71,7 @@ impl Fleet {
                 before: Vec::new(),
                 stopped: None,
                 went_on: None,
+                told: 0,
             },
             real: BTreeMap::new(),
             served: BTreeSet::new(),

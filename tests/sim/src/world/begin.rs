@@ -82,6 +82,7 @@ impl World {
             conflicts: BTreeMap::new(),
             stopped: None,
             went_on: None,
+            told: 0,
             windows: Vec::new(),
             before,
         };

@@ -1,6 +1,7 @@
 //! What hubs do with ticks, messages and their database, as `hub/src` does: leadership, deciding, sessions. In: events. Out:
 //! transactions, messages. It must not choose: `hub_engine::reconcile` does.
 
+use hub_engine::observed::told;
 use hub_engine::{audit, reconcile_with};
 use hub_store::report::{Body, Report};
 use proto::v1;
@@ -96,6 +97,8 @@ impl World {
         let Ok(mut observed) = self.store.observe(now) else {
             return;
         };
+        let name = observed.fleet_rollout.name.clone();
+        observed.told = told(&name, &observed.clusters, observed.newest_number());
         if self.bugs.has(Planted::HubClock) {
             observed.now = super::stamp(now + skew);
         }
