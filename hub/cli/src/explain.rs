@@ -94,6 +94,12 @@ fn line(target: &Target) -> String {
         text.push_str(&format!(": {}", target.message));
     }
     text.push('\n');
+    if !target.without_hub.is_empty() {
+        text.push_str(&format!(
+            "      without the hub it {}\n",
+            target.without_hub
+        ));
+    }
     text
 }
 
@@ -125,6 +131,7 @@ mod tests {
                     cluster: (*cluster).to_owned(),
                     state: "Held".to_owned(),
                     connected: true,
+                    without_hub: "serves what it serves and starts nothing".to_owned(),
                     ..Target::default()
                 })
                 .collect(),
@@ -158,8 +165,10 @@ a#1 is Progressing
     because 1 approval of sre is missing [WaitingForApproval]
       next: groundswell approve a#1
     prod-eu is Held
+      without the hub it serves what it serves and starts nothing
   wave 3 rest is Pending
     prod-us is Held
+      without the hub it serves what it serves and starts nothing
 ";
         assert_eq!(chain(&one), expected);
         assert!(narrow(&mut release(), "nowhere").is_err());

@@ -99,6 +99,7 @@ pub fn target(target: &Target) -> Value {
         "step": target.step,
         "steps": target.steps,
         "connected": target.connected,
+        "withoutHub": target.without_hub,
     })
 }
 

@@ -9,6 +9,7 @@ pub mod audit;
 mod canonical;
 pub mod chain;
 pub mod document;
+pub mod loss;
 pub mod member;
 pub mod name;
 pub mod observed;

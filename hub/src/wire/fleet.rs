@@ -109,6 +109,7 @@ fn target(row: &ReleaseRow, target: &Target) -> v1::Target {
         step: step.map_or(0, |step| step.step),
         steps: step.map_or(0, |step| step.steps),
         connected: row.connected.contains(&target.cluster),
+        without_hub: hub_engine::loss::without_hub(row.on_hub_loss, target),
     }
 }
 

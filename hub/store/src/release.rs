@@ -2,6 +2,7 @@
 //! values. It must not change them.
 
 use ::time::OffsetDateTime;
+use hub_engine::document::OnHubLoss;
 use hub_engine::name::Revision;
 use hub_engine::release::{Approval, Cause, Release, ReleasePhase, Stage, Wave, WavePhase};
 use hub_engine::verb::Word;
@@ -59,6 +60,8 @@ pub struct ReleaseRow {
     pub release: Release,
     /// Of the newest plan, this release's only; the engine's `Reason` says which wave and cluster each is about.
     pub reasons: Vec<Reason>,
+    /// What its agents do without the hub.
+    pub on_hub_loss: OnHubLoss,
     /// Clusters that are connected now.
     pub connected: Vec<ClusterName>,
     /// (cluster, step, steps, phase, message) by its agents' last word.
@@ -169,6 +172,7 @@ async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRo
     Ok(Some(ReleaseRow {
         release,
         reasons,
+        on_hub_loss: stored.fleet_rollout.on_hub_loss,
         connected,
         steps,
     }))
