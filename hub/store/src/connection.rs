@@ -18,9 +18,6 @@ use crate::{Error, Result};
 const CONNECTIONS_MAX: u32 = 16;
 /// For deciding, its lease and the fences, so that neither ever waits behind the reports of a whole fleet.
 const DECIDING_MAX: u32 = 6;
-/// A connection that was not used for so long is asked first whether it is still there; asking each time costs a round trip
-/// in every transaction.
-const ASK_AFTER: Duration = Duration::from_secs(1);
 /// How long a call waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Each below the lease, so that a hung transaction ends before another hub may take over (faults.md section 5). A statement
@@ -148,15 +145,8 @@ fn pool(most: u32, options: &PgConnectOptions, bound: &Arc<AtomicBool>) -> PgPoo
     PgPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .before_acquire(|connection, usage| {
-            Box::pin(async move {
-                if usage.idle_for > ASK_AFTER {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
+        // Costs a round trip, and is what ends the wait for a connection that fell silent.
+        .test_before_acquire(true)
         .after_connect(move |connection, _| {
             let binds = binds.load(Ordering::SeqCst);
             Box::pin(async move {
