@@ -69,17 +69,13 @@ fn handed(anchor: AuditAnchor) -> Result<Anchor, Failure> {
         Some((head, _)) if anchor.signed => Ok(Anchor {
             cluster: anchor.cluster,
             sequence: head.sequence,
-            hash: hex(&head.hash),
+            hash: hex::encode(&head.hash),
         }),
         Some(_) | None => Err(Failure::Nothing(format!(
             "the head that the agent of {} keeps is not signed by this hub: its hub was another one, or it was forged",
             anchor.cluster
         ))),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn verify(client: &mut Client, look: Look) -> Result<Answer, Failure> {

@@ -144,5 +144,5 @@ pub fn key(why: &Why) -> Result<String, Failure> {
             "this system gives no random numbers; name the request with --key".to_owned(),
         )
     })?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(bytes))
 }

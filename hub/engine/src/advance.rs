@@ -187,8 +187,8 @@ impl Observed {
         self.outline();
     }
 
-    /// What is remembered of every release follows from what is known of it.
-    pub(crate) fn outline(&mut self) {
+    /// How every release that is remembered stands follows from what is known of it.
+    fn outline(&mut self) {
         for past in &mut self.past {
             if let Some(release) = self
                 .releases
@@ -196,7 +196,6 @@ impl Observed {
                 .find(|release| release.id.number == past.number)
             {
                 past.phase = release.phase;
-                past.touched = past.touched || release.targets.iter().any(Target::touched);
             }
         }
     }
@@ -370,6 +369,9 @@ impl Observed {
             granted_at: self.now,
         };
         self.gate(cluster, |gate| gate.permit = Some(permit.clone()));
+        if let Some(past) = self.past.iter_mut().find(|past| past.number == *release) {
+            past.touched = true;
+        }
         self.change_target(*release, cluster, |target| {
             if *direction == Direction::Forward && previous.is_some() {
                 target.previous = previous;
@@ -435,7 +437,12 @@ impl Observed {
     }
 }
 
-fn new_target(cluster: ClusterName, wave: u32, late: bool, now: jiff::Timestamp) -> Target {
+pub(crate) fn new_target(
+    cluster: ClusterName,
+    wave: u32,
+    late: bool,
+    now: jiff::Timestamp,
+) -> Target {
     Target {
         cluster,
         wave,

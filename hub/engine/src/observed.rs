@@ -416,6 +416,28 @@ impl Cluster {
 }
 
 impl Observed {
+    /// A FleetRollout of which nothing is known yet.
+    #[must_use]
+    pub fn new(fleet_rollout: FleetRollout, now: Timestamp) -> Self {
+        Self {
+            now,
+            fleet_rollout,
+            clusters: Vec::new(),
+            releases: Vec::new(),
+            past: Vec::new(),
+            changes: Vec::new(),
+            requests: Vec::new(),
+            barred: BTreeMap::new(),
+            passed: Vec::new(),
+            conflicts: BTreeMap::new(),
+            windows: Vec::new(),
+            before: Vec::new(),
+            stopped: None,
+            went_on: None,
+            told: 0,
+        }
+    }
+
     /// A cluster by name.
     #[must_use]
     pub fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {

@@ -31,22 +31,7 @@ pub(crate) fn of_target(targets: &[Target], name: &ClusterName) -> Option<usize>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::release::TargetState;
-
-    fn target(name: &str, wave: u32, late: bool) -> Target {
-        Target {
-            cluster: name.into(),
-            wave,
-            late,
-            state: TargetState::Pending,
-            message: String::new(),
-            content: None,
-            previous: None,
-            permit: None,
-            since: None,
-            succeeded_at: None,
-        }
-    }
+    use crate::advance::new_target;
 
     #[test]
     fn each_is_found_sorted_or_not() {
@@ -71,7 +56,9 @@ mod tests {
         for list in lists {
             let list: Vec<_> = list
                 .into_iter()
-                .map(|(name, wave, late)| target(name, wave, late))
+                .map(|(name, wave, late)| {
+                    new_target(name.into(), wave, late, jiff::Timestamp::UNIX_EPOCH)
+                })
                 .collect();
             for name in ["a", "b", "c", "d", "e", "f"] {
                 let name = ClusterName::from(name);

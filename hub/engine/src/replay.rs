@@ -81,7 +81,7 @@ pub fn replay(rows: impl IntoIterator<Item = Recorded>) -> Result<Option<Observe
         if let Step::Applied { document } = step {
             match &mut state {
                 Some(state) => state.fleet_rollout = *document,
-                None => state = Some(Observed::empty(*document, at)),
+                None => state = Some(Observed::new(*document, at)),
             }
             continue;
         }
@@ -93,26 +93,6 @@ pub fn replay(rows: impl IntoIterator<Item = Recorded>) -> Result<Option<Observe
 }
 
 impl Observed {
-    fn empty(fleet_rollout: FleetRollout, now: Timestamp) -> Self {
-        Self {
-            now,
-            fleet_rollout,
-            clusters: Vec::new(),
-            releases: Vec::new(),
-            past: Vec::new(),
-            changes: Vec::new(),
-            requests: Vec::new(),
-            barred: std::collections::BTreeMap::new(),
-            passed: Vec::new(),
-            conflicts: std::collections::BTreeMap::new(),
-            windows: Vec::new(),
-            before: Vec::new(),
-            stopped: None,
-            went_on: None,
-            told: 0,
-        }
-    }
-
     fn step(&mut self, step: Step) {
         match step {
             Step::Applied { .. } => {}
@@ -137,7 +117,6 @@ impl Observed {
                 match (&action, fence) {
                     (Action::GrantPermit { .. }, Some(fence)) => {
                         self.grant(&action, fence, previous);
-                        self.outline();
                     }
                     _ => self.advance(&action),
                 }

@@ -297,14 +297,7 @@ pub(crate) async fn set_terms(
     of: Of<'_>,
     all: &[TermsOf<'_>],
 ) -> Result<()> {
-    for some in all.chunks(ROWS_MAX) {
-        let done = write(tx, TERMS, of, some).await?;
-        let wanted = some.iter().map(|one| one.cluster.as_str());
-        every_row(wanted, &done, |cluster| {
-            format!("the gate of {} in {cluster}", of.rollout)
-        })?;
-    }
-    Ok(())
+    write(tx, TERMS, of, all, |one| one.cluster).await
 }
 
 pub(crate) async fn change(
@@ -312,28 +305,29 @@ pub(crate) async fn change(
     of: Of<'_>,
     all: &[GateChange<'_>],
 ) -> Result<()> {
+    write(tx, CHANGE, of, all, |one| one.cluster).await
+}
+
+/// Every row, or none: each has a gate that the statement answers for.
+async fn write<Row: Serialize + Sync>(
+    tx: &mut PgConnection,
+    statement: &'static str,
+    of: Of<'_>,
+    all: &[Row],
+    cluster: impl Fn(&Row) -> &ClusterName + Send,
+) -> Result<()> {
     for some in all.chunks(ROWS_MAX) {
-        let done = write(tx, CHANGE, of, some).await?;
-        let wanted = some.iter().map(|one| one.cluster.as_str());
+        let done: Vec<String> = sqlx::query_scalar(statement)
+            .bind(of.rollout.namespace.as_str())
+            .bind(of.rollout.name.as_str())
+            .bind(of.fleet_rollout.as_str())
+            .bind(Json(some))
+            .fetch_all(&mut *tx)
+            .await?;
+        let wanted = some.iter().map(|one| cluster(one).as_str());
         every_row(wanted, &done, |cluster| {
             format!("the gate of {} in {cluster}", of.rollout)
         })?;
     }
     Ok(())
-}
-
-/// Answers the clusters whose row there was.
-async fn write(
-    tx: &mut PgConnection,
-    statement: &'static str,
-    of: Of<'_>,
-    rows: &[impl Serialize + Sync],
-) -> Result<Vec<String>> {
-    Ok(sqlx::query_scalar(statement)
-        .bind(of.rollout.namespace.as_str())
-        .bind(of.rollout.name.as_str())
-        .bind(of.fleet_rollout.as_str())
-        .bind(Json(rows))
-        .fetch_all(tx)
-        .await?)
 }

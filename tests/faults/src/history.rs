@@ -138,7 +138,7 @@ async fn chain(store: &Store, rows: &[Row]) {
         Anchor {
             cluster: cluster.to_string(),
             sequence: head.sequence,
-            hash: head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            hash: hex::encode(&head.hash),
         }
     };
     let mut verifier = Verifier::new(handed.into_iter().map(anchor).collect());

@@ -349,7 +349,7 @@ impl World {
             limit,
             async || match self.release(number).await {
                 Some(release) if is(&release) => Ok(release),
-                Some(release) => Err(told(&release)),
+                Some(release) => Err(outline(&release).join(", ")),
                 None => Err("there is none".to_owned()),
             },
         )
@@ -387,8 +387,8 @@ impl World {
     }
 }
 
-/// Where a release is, for messages.
-pub fn told(release: &Release) -> String {
+/// What a release came to: whatever interrupted it, this is the same.
+pub fn outline(release: &Release) -> Vec<String> {
     let waves = release
         .waves
         .iter()
@@ -397,8 +397,8 @@ pub fn told(release: &Release) -> String {
         .targets
         .iter()
         .map(|target| format!("{} {}", target.cluster, target.state.as_str()));
-    let all: Vec<String> = waves.chain(targets).collect();
-    format!("{}: {}", release.phase.as_str(), all.join(", "))
+    let phase = release.phase.as_str().to_owned();
+    [phase].into_iter().chain(waves).chain(targets).collect()
 }
 
 async fn station(

@@ -56,23 +56,7 @@ impl Fleet {
             .map(|index| cluster(&mut random, index, waves, now))
             .collect();
         let mut fleet = Self {
-            observed: Observed {
-                now,
-                fleet_rollout,
-                clusters: Vec::new(),
-                releases: Vec::new(),
-                past: Vec::new(),
-                changes: Vec::new(),
-                requests: Vec::new(),
-                barred: BTreeMap::new(),
-                passed: Vec::new(),
-                conflicts: BTreeMap::new(),
-                windows: Vec::new(),
-                before: Vec::new(),
-                stopped: None,
-                went_on: None,
-                told: 0,
-            },
+            observed: Observed::new(fleet_rollout, now),
             real: BTreeMap::new(),
             served: BTreeSet::new(),
             former: BTreeSet::new(),

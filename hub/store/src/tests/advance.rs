@@ -12,10 +12,10 @@ use hub_engine::verb::Verb;
 use hub_engine::{FleetRolloutName, Observed};
 
 use self::plans::{Random, kind, nothing, plan};
-use super::fixture;
+use super::fixture::{self, Signer};
 use crate::approval::NewApproval;
 use crate::request::NewRequest;
-use crate::{Epoch, Store, UnsignedPermit, apply, release};
+use crate::{Epoch, Store, apply, release};
 
 const DOCUMENT: &str = "
 apiVersion: fleet.groundswell.dev/v1alpha1
@@ -31,17 +31,6 @@ spec:
 ";
 /// Plans a run; every kind of action comes in each run many times.
 const PLANS: usize = 600;
-
-struct Signer;
-
-impl crate::PermitSigner for Signer {
-    fn lease_seconds(&self) -> u32 {
-        60
-    }
-    fn sign(&self, _: &UnsignedPermit) -> String {
-        "signature".to_owned()
-    }
-}
 
 const CLUSTERS: [&str; 4] = ["a", "b", "c", "d"];
 

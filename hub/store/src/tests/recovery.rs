@@ -6,10 +6,11 @@ use std::process::Command;
 use hub_engine::verb::Verb;
 use hub_engine::{ClusterName, Fence, FleetRolloutName};
 
+use super::fixture::Signer;
 use crate::embedded::Embedded;
 use crate::request::NewRequest;
 use crate::session::{Hello, Opened};
-use crate::{Epoch, Error, Store, UnsignedPermit};
+use crate::{Epoch, Error, Store};
 
 const DOCUMENT: &str = "
 apiVersion: fleet.groundswell.dev/v1alpha1
@@ -20,17 +21,6 @@ spec:
   enforcement: Enforce
   waves: [{name: all}]
 ";
-
-struct Signer;
-
-impl crate::PermitSigner for Signer {
-    fn lease_seconds(&self) -> u32 {
-        60
-    }
-    fn sign(&self, _: &UnsignedPermit) -> String {
-        String::new()
-    }
-}
 
 fn hello(cluster: &str, fence: (u64, u64), handed: Option<(u64, Vec<u8>)>) -> Hello {
     Hello {

@@ -3,7 +3,8 @@
 use hub_engine::observed::{Outcome, OutcomeResult};
 use hub_engine::release::{Direction, Permit, TargetState};
 
-use super::words::fleet::{Fleet, Signer, id, name};
+use super::fixture::Signer;
+use super::words::fleet::{Fleet, id, name};
 use crate::desired::Governance;
 use crate::report::Body;
 

@@ -6,13 +6,14 @@ use hub_engine::name::Digest;
 use hub_engine::release::{ReleasePhase, TargetState};
 use hub_engine::verb::{Scope, Verb};
 
+use super::fixture::Signer;
 use crate::approval::NewApproval;
 use crate::desired::Governance;
 use crate::report::Body;
 use crate::request::{NewRequest, Requested};
 use crate::stop::NewStop;
 use crate::{Error, epoch, fleet_rollout};
-use fleet::{Fleet, Signer, TTL, decide, id, name, refused, word};
+use fleet::{Fleet, TTL, decide, id, name, refused, word};
 
 /// F67: the reply is lost, and the client asks again by the same key.
 #[tokio::test]

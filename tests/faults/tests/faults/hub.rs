@@ -7,7 +7,7 @@ use hub_engine::release::{Release, ReleasePhase, TargetState, WavePhase};
 use nix::sys::signal::Signal;
 use proto::v1::ApproveRequest;
 use tests_faults::history::kinds;
-use tests_faults::world::{SOON, Setting, World};
+use tests_faults::world::{SOON, Setting, World, outline};
 use tests_fleet::eventually;
 use tests_fleet::proxy::link::Fault;
 use tests_fleet::proxy::trigger::{KillPoint, Moment};
@@ -36,20 +36,6 @@ const BACK: [&str; 6] = [
     "TargetRolledBack",
     "ReleaseEnded",
 ];
-
-/// What a release came to: whatever interrupted it, this is the same.
-pub fn outline(release: &Release) -> Vec<String> {
-    let waves = release
-        .waves
-        .iter()
-        .map(|wave| format!("{} {}", wave.name, wave.phase.as_str()));
-    let targets = release
-        .targets
-        .iter()
-        .map(|target| format!("{} {}", target.cluster, target.state.as_str()));
-    let phase = release.phase.as_str().to_owned();
-    [phase].into_iter().chain(waves).chain(targets).collect()
-}
 
 pub async fn story(world: &mut World, number: u64, phase: ReleasePhase) -> Release {
     world.want(number + 1);

@@ -10,14 +10,14 @@ use proto::v1::{ListClustersRequest, RecoverHubRequest};
 use tests_faults::agents::Player;
 use tests_faults::database::Database;
 use tests_faults::history::kinds;
-use tests_faults::world::{SOON, Setting, World};
+use tests_faults::world::{SOON, Setting, World, outline};
 use tests_fleet::pooler::Mode;
 use tests_fleet::proxy::link::Fault;
 use tests_fleet::proxy::postgres::PostgresProxy;
 use tests_fleet::proxy::trigger::{KillPoint, Moment};
 use tests_fleet::{RunDir, eventually};
 
-use crate::hub::{FORWARD, outline, same, story};
+use crate::hub::{FORWARD, same, story};
 
 /// A call of a person ends within this, whatever the database does: a connection is waited for 3 s, a statement 5 s.
 const ANSWER: Duration = Duration::from_secs(12);

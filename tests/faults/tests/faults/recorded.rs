@@ -9,7 +9,7 @@ use hub_store::approval::NewApproval;
 use tests_faults::World;
 use tests_faults::database::Database;
 use tests_faults::saga::Saga;
-use tests_faults::world::{SOON, Setting, told};
+use tests_faults::world::{SOON, Setting, outline};
 use tests_fleet::eventually;
 
 /// The newest one.
@@ -62,7 +62,9 @@ async fn f27_the_database_of_the_version_before_is_taken_over_in_mid_release() {
     eventually("its second wave asks", SOON, async || {
         saga.rest().await;
         let release = saga.release().await.ok_or("there is none")?;
-        waits(&release).then_some(()).ok_or_else(|| told(&release))
+        waits(&release)
+            .then_some(())
+            .ok_or_else(|| outline(&release).join(", "))
     })
     .await
     .expect("its bake ends");

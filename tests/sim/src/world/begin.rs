@@ -70,21 +70,9 @@ impl World {
         });
         let before = before.collect();
         let tables = Observed {
-            now: stamp(0),
-            fleet_rollout,
             clusters: clusters.collect(),
-            releases: Vec::new(),
-            past: Vec::new(),
-            changes: Vec::new(),
-            requests: Vec::new(),
-            barred: BTreeMap::new(),
-            passed: Vec::new(),
-            conflicts: BTreeMap::new(),
-            stopped: None,
-            went_on: None,
-            told: 0,
-            windows: Vec::new(),
             before,
+            ..Observed::new(fleet_rollout, stamp(0))
         };
         let row = |name: &ClusterName| Row {
             uid: format!("uid-{name}"),

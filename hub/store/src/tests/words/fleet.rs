@@ -16,7 +16,8 @@ use crate::join::{Join, NewToken};
 use crate::report::{Body, Report};
 use crate::request::{NewRequest, Requested};
 use crate::session::{Hello, Opened};
-use crate::{Epoch, Error, PermitSigner, Store, UnsignedPermit};
+use crate::tests::fixture::Signer;
+use crate::{Epoch, Error, Store};
 
 /// Longer than any test here.
 pub const TTL: Duration = Duration::from_secs(600);
@@ -46,17 +47,6 @@ impl CertificateIssuer for Issuer {
             pem: String::new(),
             expires: jiff::Timestamp::MAX,
         })
-    }
-}
-
-pub struct Signer;
-
-impl PermitSigner for Signer {
-    fn lease_seconds(&self) -> u32 {
-        60
-    }
-    fn sign(&self, _: &UnsignedPermit) -> String {
-        "signed".to_owned()
     }
 }
 
