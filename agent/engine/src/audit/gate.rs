@@ -398,8 +398,11 @@ fn served_release(view: &View<'_>, found: &mut Vec<Violation>) {
     let (Some(served), Some(outcome)) = (&status.served, &status.outcome) else {
         return;
     };
+    let gate = view.observed.gate.gate();
+    let before = gate.and_then(|gate| gate.status.as_ref()?.served.as_ref());
+    let new = before.is_none_or(|before| before.digest != served.digest);
     let of_permit = outcome.result == OutcomeResult::Served && outcome.digest == served.digest;
-    if of_permit && served.release.is_none() {
+    if new && of_permit && served.release.is_none() {
         let detail = format!("{} came with {}", served.digest, outcome.release);
         breaks(found, "served-names-its-release", detail);
     }
