@@ -1,6 +1,8 @@
 //! One agent's stream. In: what the agent says, which sets are committed. Out: stored reports, sets, renewals. It sends only
 //! what is committed, acknowledges only what is committed, and renews only while the database commits (gate.md L1–L4).
 
+mod set;
+
 use std::time::Duration;
 
 use hub_engine::{ClusterName, Fence, RolloutName};
@@ -468,29 +470,5 @@ impl Session {
     fn away(&self, error: &Error, consequence: &str) {
         self.outbox.retract_renewal();
         tracing::warn!(cluster = %self.cluster, %error, "{consequence}; the stream is kept");
-    }
-
-    /// Sends what the agent has not been sent: whole at first, then what changed since.
-    async fn send_set(&mut self) {
-        let newest = *self.fences.borrow_and_update();
-        if !self.outbox.takes_set() || self.sent.is_some_and(|sent| sent >= newest) {
-            return;
-        }
-        match self.link.store.desired_set(&self.cluster).await {
-            Ok(set) => {
-                let base = self
-                    .sent
-                    .filter(|sent| sent.incarnation == set.fence.incarnation && *sent < set.fence);
-                if self.sent == Some(set.fence) {
-                    return;
-                }
-                self.sent = Some(set.fence);
-                tracing::debug!(cluster = %self.cluster, fence = %set.fence, full = base.is_none(), "sending a set");
-                self.outbox.set(wire::set::desired(&set, base));
-            }
-            Err(error) => {
-                tracing::debug!(cluster = %self.cluster, %error, "cannot read the set; trying again")
-            }
-        }
     }
 }

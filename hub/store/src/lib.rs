@@ -14,6 +14,7 @@ mod document;
 pub mod embedded;
 pub mod epoch;
 pub mod error;
+pub mod first_word;
 pub mod fleet_rollout;
 mod fleet_window;
 pub mod hint;

@@ -51,6 +51,28 @@ async fn note(world: &World, cluster: &str) -> String {
         .unwrap_or_default()
 }
 
+/// An agent takes what its first set does not name for free (G8).
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_set_has_the_word_of_everyone_who_selects_the_cluster() {
+    let world = World::start().await;
+    let names = ["basket", "checkout", "search"];
+    for name in names {
+        world.apply(&document(name, name, "prod", WAVE)).await;
+    }
+    world.apply(&document("other", "other", "test", WAVE)).await;
+    for index in 0..5 {
+        let agent = Agent::member(&world, &format!("prod-{index}"), &[("tier", "prod")]).await;
+        let (_, first) = agent.open(&world).await;
+        let mut said: Vec<&str> = first
+            .entries
+            .iter()
+            .map(|entry| entry.fleet_rollout.as_str())
+            .collect();
+        said.sort_unstable();
+        assert_eq!(said, names, "the first set of prod-{index}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn first_everything_then_what_changed() {
     let world = World::start().await;

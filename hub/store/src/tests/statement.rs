@@ -38,6 +38,7 @@ const READING: &[(&str, Columns)] = &[
     (membership::LOCK, membership::LockRow::COLUMNS),
     (let_go::ALL, let_go::PairRow::COLUMNS),
     (let_go::OF, let_go::LetGoRow::COLUMNS),
+    (first_word::GATED, first_word::GatedRow::COLUMNS),
     (desired::VERSIONS, remembered::VersionRow::COLUMNS),
     (rollout::VERSIONS, remembered::VersionRow::COLUMNS),
     (target::VERSIONS, remembered::VersionRow::COLUMNS),

@@ -1,0 +1,55 @@
+//! Sets on one agent's stream. In: which set is committed, what the agent holds. Out: whole sets, and what changed since. It
+//! must not send the first one before the whole fleet has had its say.
+
+use hub_engine::Fence;
+
+use super::Session;
+use crate::wire;
+
+impl Session {
+    /// Sends what the agent has not been sent: whole at first, then what changed since.
+    pub(super) async fn send_set(&mut self) {
+        let newest = *self.fences.borrow_and_update();
+        if !self.outbox.takes_set() || self.sent.is_some_and(|sent| sent >= newest) {
+            return;
+        }
+        if !self.first_word_is_there().await {
+            return;
+        }
+        match self.link.store.desired_set(&self.cluster).await {
+            Ok(set) => {
+                let base = self
+                    .sent
+                    .filter(|sent| sent.incarnation == set.fence.incarnation && *sent < set.fence);
+                if self.sent == Some(set.fence) {
+                    return;
+                }
+                self.sent = Some(set.fence);
+                tracing::debug!(cluster = %self.cluster, fence = %set.fence, full = base.is_none(), "sending a set");
+                self.outbox.set(wire::set::desired(&set, base));
+            }
+            Err(error) => {
+                tracing::debug!(cluster = %self.cluster, %error, "cannot read the set; trying again")
+            }
+        }
+    }
+    /// An agent that has never held a set takes what its first one does not name for free (gate.md G8): it gets none before
+    /// every FleetRollout that selects its cluster has been decided for it. The next tick, or that decision, asks again.
+    async fn first_word_is_there(&self) -> bool {
+        if self.sent.is_some() || self.stored != Fence::default() {
+            return true;
+        }
+        match self.link.store.first_word(&self.cluster).await {
+            Ok(lacking) => {
+                if let Some(name) = lacking.first() {
+                    tracing::debug!(cluster = %self.cluster, "the first set waits for {name} to be decided");
+                }
+                lacking.is_empty()
+            }
+            Err(error) => {
+                tracing::debug!(cluster = %self.cluster, %error, "cannot see who has a say in it; trying again");
+                false
+            }
+        }
+    }
+}
