@@ -292,6 +292,9 @@ impl<K: Clone + Eq + Hash> State<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use futures::FutureExt as _;
     use futures::future::select_all;
 
@@ -388,6 +391,35 @@ mod tests {
         let last = tokio::time::timeout(LIMIT, queue.next()).await;
         assert_eq!(last, Ok("last"));
         assert_eq!(queue.lock().watched, None);
+    }
+
+    /// Many workers, each key due again in a moment: were one time watched by nobody, all would stand still.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_time_is_missed_by_many_workers() {
+        const LIMIT: Duration = Duration::from_secs(60);
+        const PASSES: usize = 50_000;
+        let queue = Arc::new(Queue::with_share(|key: &usize| key.is_multiple_of(2), 8));
+        let passes = Arc::new(AtomicUsize::new(0));
+        for key in 0..400_usize {
+            queue.add_at(key, Instant::now());
+        }
+        let mut workers = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let (queue, passes) = (Arc::clone(&queue), Arc::clone(&passes));
+            workers.spawn(async move {
+                while passes.fetch_add(1, Ordering::Relaxed) < PASSES {
+                    let key = queue.next().await;
+                    tokio::task::yield_now().await;
+                    let later = Duration::from_micros(u64::try_from(key * 37 % 4000).unwrap());
+                    queue.add_at(key, Instant::now() + later);
+                    queue.done(&key);
+                }
+            });
+        }
+        let done = tokio::time::timeout(LIMIT, async {
+            while workers.join_next().await.is_some() {}
+        });
+        assert!(done.await.is_ok(), "{:?} passes, then nothing", passes);
     }
 
     #[tokio::test]
