@@ -247,7 +247,7 @@ impl AnalysisController {
         action: Action,
     ) -> Result<(), Error> {
         let uid = uid_of(&run.metadata);
-        let ask = |metric: Metric, before| {
+        let ask = |metric: Box<Metric>, before| {
             let question = Question {
                 secrets: secrets_of(&metric, &run.spec.args),
                 number: number(status, &metric.name),
@@ -257,12 +257,12 @@ impl AnalysisController {
             self.measurer.start(key, &uid, question);
         };
         match action {
-            Action::Measure { resolved, .. } => ask(*resolved, None),
+            Action::Measure { resolved, .. } => ask(resolved, None),
             Action::Resume {
                 resolved,
                 measurement,
                 ..
-            } => ask(*resolved, Some(*measurement)),
+            } => ask(resolved, Some(*measurement)),
             // Before anything else was done: see [`Self::jobs_ended`].
             Action::Terminate { .. } => {}
             Action::Cancel { metric } => self.measurer.cancel(&uid, &metric),

@@ -14,12 +14,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::key::ObjectKey;
+use crate::packed::Packed;
 
 #[derive(Debug, Default)]
 struct Paced {
     uid: Uid,
-    /// The status as planned, while the cache may not show it.
-    ahead: Option<Box<AnalysisRunStatus>>,
+    /// The status as planned, while the cache may not show it. With ten thousand runs it would be most of the agent's memory.
+    ahead: Option<Packed>,
     /// By metric: what is cut off the time at which it was last measured.
     cut: Vec<(Box<str>, SignedDuration)>,
 }
@@ -94,9 +95,12 @@ impl Pace {
         uid: &Uid,
         cached: Option<&AnalysisRunStatus>,
     ) -> Option<AnalysisRunStatus> {
-        let mut runs = self.lock();
-        let run = runs.get_mut(key).filter(|run| run.uid == *uid)?;
-        let ahead = *run.ahead.take()?;
+        let ahead = {
+            let mut runs = self.lock();
+            let run = runs.get_mut(key).filter(|run| run.uid == *uid)?;
+            run.ahead.take()?
+        };
+        let ahead: AnalysisRunStatus = ahead.read().ok()?;
         let Some(cached) = cached else {
             return Some(ahead);
         };
@@ -109,8 +113,9 @@ impl Pace {
 
     /// What is planned for a run that is being measured.
     pub fn plan(&self, key: &ObjectKey, status: &AnalysisRunStatus) {
+        let ahead = Packed::of(status).ok();
         if let Some(run) = self.lock().get_mut(key) {
-            run.ahead = Some(Box::new(status.clone()));
+            run.ahead = ahead;
         }
     }
 

@@ -105,10 +105,10 @@ impl ExperimentController {
         let mut observed = self.observe(experiment, key);
         observed.leave = leave;
         observed.bad_conditions = condition::refused(conditions(&observed));
-        if let Some(run) = self.unread_run(&observed, key) {
+        observed.unread_runs = self.unread_runs(&observed, key);
+        for (run, why) in &observed.unread_runs {
             self.metrics.undecodable();
-            tracing::warn!(experiment = %key, %run, "AnalysisRun cannot be decoded and its Experiment is left alone: correct it or delete it");
-            return Ok(Outcome::Done(None));
+            tracing::warn!(experiment = %key, run, why, "AnalysisRun cannot be decoded and its Experiment waits for it: correct it or delete it");
         }
         self.look_again(&mut observed, key).await?;
         let plan = reconcile(&observed);
@@ -154,17 +154,18 @@ impl ExperimentController {
         observed
     }
 
-    /// A run of its own that it waits for and that cannot be decoded. It is there, so that asking the API server for it
-    /// says nothing more: with its next change the Experiment is looked at again.
-    fn unread_run(&self, observed: &Observed, key: &ObjectKey) -> Option<ObjectKey> {
+    /// Runs of its own that it waits for and that cannot be decoded, and why. They are there, so that asking the API server
+    /// for them says nothing more: with its next change the Experiment is looked at again.
+    fn unread_runs(&self, observed: &Observed, key: &ObjectKey) -> BTreeMap<String, String> {
         let uid = uid_of(&observed.experiment.metadata);
-        let mut named = named_runs(observed);
-        named.find_map(|name| {
+        let unread = named_runs(observed).filter_map(|name| {
             let run = ObjectKey::new(key.namespace.clone(), name);
             let found = self.caches.runs.get(&run)?;
             let own = controller(found.metadata()).is_some_and(|owner| owner.uid == uid.as_str());
-            (own && found.object.is_err()).then_some(run)
-        })
+            let why = found.object.err().filter(|_| own)?.why;
+            Some((name.to_owned(), why))
+        });
+        unread.collect()
     }
 
     /// A run that the status names and the cache does not show may have been made by another agent a moment ago: that it
@@ -173,6 +174,7 @@ impl ExperimentController {
         let known = |name: &str| {
             let mut runs = observed.analysis_runs.iter();
             runs.any(|run| run.metadata.name.as_deref() == Some(name))
+                || observed.unread_runs.contains_key(name)
         };
         let missing = named_runs(observed).filter(|name| !known(name));
         let missing: Vec<String> = missing.map(str::to_owned).collect();

@@ -33,6 +33,7 @@ pub mod log_filter;
 pub mod measure;
 pub mod metrics;
 pub mod observe;
+pub mod packed;
 pub mod permit;
 pub mod pod_list;
 pub mod program;

@@ -6,6 +6,11 @@ use std::process::ExitCode;
 use agent::args::{Args, LogForm};
 use clap::Parser as _;
 
+/// Every object that a pass looks at is decoded for it and dropped after it: small pieces by the million, of which the C
+/// library keeps far more than are in use.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Threads of the runtime: the agent waits far more than it computes.
 const THREADS: usize = 2;
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use agent_api::analysis::SecretKeyRef;
 use agent_api::{Measurement, Metric, StatusTime, Uid};
 use agent_engine::analysis::Finished;
+use agent_providers::job::Place as JobPlace;
 use agent_providers::{Asker, Leg, Outcome, server};
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -39,7 +40,7 @@ const GIVEN_UP: &str = "given up before its turn";
 /// What is to be measured.
 pub struct Question {
     /// The metric, its arguments filled in but for those from Secrets.
-    pub metric: Metric,
+    pub metric: Box<Metric>,
     /// Arguments from Secrets that it has places for.
     pub secrets: Vec<(String, SecretKeyRef)>,
     /// Which measurement of the metric it is, from 1.
@@ -80,6 +81,9 @@ impl Drop for Run {
         self.running.values().for_each(Task::give_up);
     }
 }
+
+/// What an earlier leg left to be known, and when that began.
+type Before = (BTreeMap<String, String>, Option<Timestamp>);
 
 /// Which measurement a task is.
 #[derive(Clone)]
@@ -289,28 +293,43 @@ impl Measurer {
         let memory = before.map(|before| before.metadata);
         let (now, outcome) = if metric.provider.job.is_some() {
             let job = self.jobs.place(key, run.as_str(), &name, number);
-            let _slot = self.job_slots.acquire().await;
-            let now = Timestamp::now();
-            let outcome = match memory {
-                _ if !self.asks(place, now) => Outcome::error(GIVEN_UP.to_owned()),
-                Some(memory) => self.jobs.look(&memory, begun.unwrap_or(now)).await,
-                None => match self.asker.fill(metric, &secrets, &key.namespace).await {
-                    Ok(filled) => self.jobs.begin(filled.metric(), &job).await,
-                    Err(message) => Outcome::error(message),
-                },
-            };
-            (now, outcome)
+            let before = memory.map(|memory| (memory, begun));
+            // Boxed: it would take room in every measurement that waits for a server.
+            Box::pin(self.of_job(place, metric, &secrets, &job, before)).await
         } else {
             self.ask(place, metric, &secrets, memory).await
         };
         finished(name, begun.unwrap_or(now), outcome)
     }
 
+    /// Makes a Job, or looks at the one that was made before.
+    async fn of_job(
+        &self,
+        place: &Place,
+        metric: Box<Metric>,
+        secrets: &[(String, SecretKeyRef)],
+        job: &JobPlace,
+        before: Option<Before>,
+    ) -> (Timestamp, Outcome) {
+        let _slot = self.job_slots.acquire().await;
+        let now = Timestamp::now();
+        let namespace = &place.key.namespace;
+        let outcome = match before {
+            _ if !self.asks(place, now) => Outcome::error(GIVEN_UP.to_owned()),
+            Some((memory, begun)) => self.jobs.look(&memory, begun.unwrap_or(now)).await,
+            None => match self.asker.fill(metric, secrets, namespace).await {
+                Ok(filled) => self.jobs.begin(filled.metric(), job).await,
+                Err(message) => Outcome::error(message),
+            },
+        };
+        (now, outcome)
+    }
+
     /// Asks a server, when there is a slot for it.
     async fn ask(
         &self,
         place: &Place,
-        metric: Metric,
+        metric: Box<Metric>,
         secrets: &[(String, SecretKeyRef)],
         memory: Option<BTreeMap<String, String>>,
     ) -> (Timestamp, Outcome) {

@@ -5,6 +5,7 @@
 
 mod objects;
 pub mod requests;
+mod runs;
 mod tally;
 mod workqueue;
 
@@ -18,8 +19,8 @@ use agent_engine::pass::duration::Completion;
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 
 use self::workqueue::Workqueue;
@@ -368,16 +369,16 @@ impl Metrics {
         let mut families = self.registry.gather();
         families.extend(objects::families(caches)?);
         families.sort_by(|a, b| a.name().cmp(b.name()));
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&families, &mut text)?;
-        let mut single = String::new();
-        self.rollouts.write("rollout", "a Rollout", &mut single)?;
+        let mut text = String::new();
+        TextEncoder::new().encode_utf8(&families, &mut text)?;
+        drop(families);
+        runs::write(caches, &mut text)?;
+        self.rollouts.write("rollout", "a Rollout", &mut text)?;
         self.runs
-            .write("analysis_run", "an AnalysisRun", &mut single)?;
+            .write("analysis_run", "an AnalysisRun", &mut text)?;
         self.experiments
-            .write("experiment", "an Experiment", &mut single)?;
-        text.extend_from_slice(single.as_bytes());
-        Ok(text)
+            .write("experiment", "an Experiment", &mut text)?;
+        Ok(text.into_bytes())
     }
 
     /// Drops the counters of what has been gone for a while and was not made again.

@@ -35,6 +35,8 @@ struct State<K> {
     due: BTreeMap<(Instant, u64), K>,
     due_of: HashMap<K, (Instant, u64)>,
     order: u64,
+    /// Until when one of the workers sleeps: each due key would wake all of them, did they all wait for its time.
+    watched: Option<Instant>,
 }
 
 /// What there is to do, for metrics.
@@ -69,6 +71,7 @@ impl<K> Default for Queue<K> {
                 due: BTreeMap::new(),
                 due_of: HashMap::new(),
                 order: 0,
+                watched: None,
             }),
             changed: Notify::new(),
         }
@@ -107,8 +110,10 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         let place = (at, state.order);
         state.due.insert(place, key.clone());
         state.due_of.insert(key, place);
-        drop(state);
-        self.changed.notify_one();
+        if state.unwatched().is_some() {
+            drop(state);
+            self.changed.notify_one();
+        }
     }
 
     /// The next key; the caller must call [`Self::done`] with it.
@@ -124,20 +129,28 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                 let mut state = self.lock();
                 state.promote(Instant::now());
                 if let Some(taken) = state.take() {
-                    // Another worker may be waiting while more is ready.
-                    if state.has_work() {
+                    // Another worker may be waiting while more is ready, or nobody for the next time.
+                    if state.has_work() || state.unwatched().is_some() {
                         self.changed.notify_one();
                     }
                     return taken;
                 }
-                state.due.first_key_value().map(|((at, _), _)| *at)
+                let wake = state.unwatched();
+                state.watched = wake.or(state.watched);
+                wake
             };
             match wake {
                 Some(at) => {
+                    let mut watch = Watch {
+                        queue: self,
+                        at,
+                        ended: false,
+                    };
                     tokio::select! {
                         () = changed => {}
                         () = tokio::time::sleep_until(at.into()) => {}
                     }
+                    watch.ended = true;
                 }
                 None => changed.await,
             }
@@ -192,7 +205,36 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     }
 }
 
+/// A worker that sleeps until a time; another one takes over should it be dropped meanwhile.
+struct Watch<'a, K: Clone + Eq + Hash> {
+    queue: &'a Queue<K>,
+    at: Instant,
+    ended: bool,
+}
+
+impl<K: Clone + Eq + Hash> Drop for Watch<'_, K> {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        // An earlier time is another worker's.
+        if state.watched == Some(self.at) {
+            state.watched = None;
+        }
+        drop(state);
+        if !self.ended {
+            self.queue.changed.notify_one();
+        }
+    }
+}
+
 impl<K: Clone + Eq + Hash> State<K> {
+    /// The next time, when no worker sleeps until then.
+    fn unwatched(&self) -> Option<Instant> {
+        let (at, _) = self.due.first_key_value()?.0;
+        self.watched
+            .is_none_or(|watched| *at < watched)
+            .then_some(*at)
+    }
+
     fn push(&mut self, key: K) {
         if self.running.contains_key(&key) {
             self.again.insert(key);
@@ -250,6 +292,12 @@ impl<K: Clone + Eq + Hash> State<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::FutureExt as _;
+    use futures::future::select_all;
+
     use super::*;
 
     #[tokio::test]
@@ -316,6 +364,62 @@ mod tests {
         queue.done(&"b");
         let load = queue.load_of(|key| *key != "other", later);
         assert_eq!((load.depth, load.longest), (1, Duration::ZERO));
+    }
+
+    /// One of many workers sleeps until the next time; the others sleep until they are needed.
+    #[tokio::test]
+    async fn who_waits_for_the_next_time_is_replaced_when_it_goes_and_when_another_comes_first() {
+        const LIMIT: Duration = Duration::from_secs(20);
+        let soon = || Instant::now() + Duration::from_millis(30);
+        let queue = Queue::default();
+        queue.add_at("late", soon());
+        let mut workers: Vec<_> = (0..3).map(|_| Box::pin(queue.next())).collect();
+        for worker in &mut workers {
+            assert!(worker.as_mut().now_or_never().is_none());
+        }
+        assert!(queue.lock().watched.is_some());
+        drop(workers.remove(0));
+        let (taken, _, rest) = tokio::time::timeout(LIMIT, select_all(workers))
+            .await
+            .unwrap();
+        assert_eq!(taken, "late");
+        queue.add_at("tomorrow", soon() + LIMIT * 100);
+        queue.add_at("soon", soon());
+        let (taken, _, rest) = tokio::time::timeout(LIMIT, select_all(rest)).await.unwrap();
+        assert_eq!((taken, rest.len()), ("soon", 0));
+        queue.add_at("last", soon());
+        let last = tokio::time::timeout(LIMIT, queue.next()).await;
+        assert_eq!(last, Ok("last"));
+        assert_eq!(queue.lock().watched, None);
+    }
+
+    /// Many workers, each key due again in a moment: were one time watched by nobody, all would stand still.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_time_is_missed_by_many_workers() {
+        const LIMIT: Duration = Duration::from_secs(60);
+        const PASSES: usize = 50_000;
+        let queue = Arc::new(Queue::with_share(|key: &usize| key.is_multiple_of(2), 8));
+        let passes = Arc::new(AtomicUsize::new(0));
+        for key in 0..400_usize {
+            queue.add_at(key, Instant::now());
+        }
+        let mut workers = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let (queue, passes) = (Arc::clone(&queue), Arc::clone(&passes));
+            workers.spawn(async move {
+                while passes.fetch_add(1, Ordering::Relaxed) < PASSES {
+                    let key = queue.next().await;
+                    tokio::task::yield_now().await;
+                    let later = Duration::from_micros(u64::try_from(key * 37 % 4000).unwrap());
+                    queue.add_at(key, Instant::now() + later);
+                    queue.done(&key);
+                }
+            });
+        }
+        let done = tokio::time::timeout(LIMIT, async {
+            while workers.join_next().await.is_some() {}
+        });
+        assert!(done.await.is_ok(), "{:?} passes, then nothing", passes);
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! One kind's objects as a watch shows them.
 //!
 //! In: watch events. Out: objects by name and by owner, and a word for each change. Objects are kept as text, which is a
-//! quarter of what they take when decoded, and decoded when they are asked for. It must not fail on an object that cannot
+//! quarter of what they take when decoded, large ones packed, and decoded when they are asked for. It must not fail on an object that cannot
 //! be decoded: that object is kept as its metadata and the reason, and the others go on.
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::key::ObjectKey;
+use crate::packed::Packed;
 use crate::written::{Kind, Written};
 
 /// A watch that says nothing for so long is opened again: a connection that died silently is noticed.
@@ -45,7 +46,7 @@ struct Kept {
 #[derive(Clone)]
 enum Content {
     /// JSON that was printed here, so that it can be read again.
-    Text(Arc<[u8]>),
+    Text(Packed),
     Unread(Box<Unread>),
 }
 
@@ -56,8 +57,8 @@ impl Kept {
             Content::Unread(Box::new(Unread { metadata, why }))
         };
         let content = match &object.object {
-            Ok(readable) => match serde_json::to_vec(readable) {
-                Ok(text) => Content::Text(text.into()),
+            Ok(readable) => match Packed::of(readable) {
+                Ok(text) => Content::Text(text),
                 Err(error) => unread(error.to_string()),
             },
             Err(known) => unread(known.why.clone()),
@@ -78,7 +79,7 @@ impl Content {
     /// Decodes, which takes a hundred times as long as taking the text out: a watch must not wait for it.
     fn decoded<K: Keepable>(self) -> Found<K> {
         let object = match self {
-            Self::Text(text) => serde_json::from_slice(&text).map_err(|error| {
+            Self::Text(text) => text.read().map_err(|error| {
                 Box::new(Unread {
                     metadata: ObjectMeta::default(),
                     why: error.to_string(),

@@ -46,6 +46,8 @@ pub struct Observed {
     pub replica_sets: Vec<ReplicaSet>,
     /// The AnalysisRuns that it owns.
     pub analysis_runs: Vec<AnalysisRun>,
+    /// Those of its AnalysisRuns that cannot be read, by name, and why.
+    pub unread_runs: BTreeMap<String, String>,
     /// The Services of the names that its templates ask for, whoever made them.
     pub services: Vec<Service>,
     /// The analysis templates that it names, nested ones too; one that is missing is absent.
@@ -79,6 +81,7 @@ impl Observed {
             experiment,
             replica_sets: Vec::new(),
             analysis_runs: Vec::new(),
+            unread_runs: BTreeMap::new(),
             services: Vec::new(),
             templates: Templates::new(),
             bad_conditions: BadConditions::new(),

@@ -138,6 +138,10 @@ impl Pass<'_> {
         if from.as_ref() == Some(to) && ours {
             return;
         }
+        // Which Services that version may have is among what is lost.
+        if self.has_no_steps() && *to == self.new.hash && from.as_ref() != Some(to) {
+            return;
+        }
         if from.as_ref() != Some(to) {
             let was = from.as_ref().map_or("all pods", |hash| hash.as_str());
             let message = format!("switched selector of service {name} from {was} to {to}");
@@ -151,8 +155,12 @@ impl Pass<'_> {
         });
     }
 
-    /// Lets go of Services that the strategy does not name any more.
+    /// Lets go of Services that the strategy does not name any more. Where that strategy is not the one that what is on its
+    /// way came by, it could gain users by it.
     pub fn release_services(&mut self) {
+        if self.has_no_steps() {
+            return;
+        }
         let names = names(&self.effective.strategy);
         let strange = self.observed.services.iter().filter_map(|service| {
             let name = service.metadata.name.clone()?;

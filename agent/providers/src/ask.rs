@@ -126,10 +126,11 @@ impl Asker {
     /// Fills arguments from Secrets into a metric, for a run in this namespace. Errors are sentences.
     pub async fn fill(
         &self,
-        metric: Metric,
+        metric: impl Into<Box<Metric>>,
         arguments: &[(String, SecretKeyRef)],
         namespace: &str,
     ) -> Result<Filled, String> {
+        let metric: Box<Metric> = metric.into();
         let mut values = SecretData::new();
         for (argument, place) in arguments {
             let need = SecretNeed {

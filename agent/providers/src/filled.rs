@@ -29,7 +29,8 @@ pub enum Error {
 /// A metric to ask with. It may hold Secrets, so it neither prints nor serialises.
 #[derive(Clone)]
 pub struct Filled {
-    metric: Metric,
+    /// Boxed: thousands of measurements wait for their servers, and it is large.
+    metric: Box<Metric>,
     redactions: Redactions,
 }
 
@@ -43,7 +44,7 @@ impl From<Metric> for Filled {
     /// A metric without Secrets.
     fn from(metric: Metric) -> Self {
         Self {
-            metric,
+            metric: Box::new(metric),
             redactions: Redactions::default(),
         }
     }
@@ -51,8 +52,17 @@ impl From<Metric> for Filled {
 
 impl Filled {
     /// Puts each value into its places. A value is never read as JSON, and a place that a value would make is none.
-    pub fn new(metric: Metric, values: &BTreeMap<String, SecretString>) -> Result<Self, Error> {
-        let mut filled = Self::from(metric);
+    pub fn new(
+        metric: impl Into<Box<Metric>>,
+        values: &BTreeMap<String, SecretString>,
+    ) -> Result<Self, Error> {
+        let mut filled = Self {
+            metric: metric.into(),
+            redactions: Redactions::default(),
+        };
+        if values.is_empty() {
+            return Ok(filled);
+        }
         let name = filled.metric.name.clone();
         let unreadable = || Error::Unreadable(name.clone());
         let mut json = serde_json::to_value(&filled.metric).map_err(|_| unreadable())?;

@@ -229,10 +229,11 @@ impl Transport {
                 set(&mut headers, AUTHORIZATION, &basic(username, password))?;
             }
             Some(Credentials::OAuth2(client)) => {
-                return self.with_token(request, headers, client).await;
+                // Boxed, as is the next one: what few requests do would take room in every one that waits.
+                return Box::pin(self.with_token(request, headers, client)).await;
             }
             Some(Credentials::SigV4(signer)) => {
-                let signed = self.signed(request, headers, signer).await?;
+                let signed = Box::pin(self.signed(request, headers, signer)).await?;
                 return self
                     .inner
                     .wire

@@ -72,22 +72,22 @@ fn client(run: Option<Value>, written: &Arc<Mutex<Vec<Value>>>) -> Client {
 
 /// The phase that one pass writes, if it writes one.
 async fn phase_written(of_server: Option<Value>) -> Option<String> {
-    let asked = asked(of_server, None).await;
+    let asked = asked(experiment(), of_server, None).await;
     let phase = asked
         .iter()
         .find_map(|body| body.pointer("/status/phase")?.as_str());
     phase.map(str::to_owned)
 }
 
-/// What one pass asks of the API server.
-async fn asked(of_server: Option<Value>, cached: Option<Value>) -> Vec<Value> {
+/// What one pass over an Experiment asks of the API server.
+async fn asked(experiment: Value, of_server: Option<Value>, cached: Option<Value>) -> Vec<Value> {
     let (written, caches) = (Arc::default(), Arc::new(Caches::default()));
     if let Some(run) = cached {
         caches.runs.show(serde_json::from_value(run).unwrap());
     }
     caches
         .experiments
-        .show(serde_json::from_value(experiment()).unwrap());
+        .show(serde_json::from_value(experiment).unwrap());
     let (client, metrics) = (client(of_server, &written), Metrics::new().unwrap());
     let (events, _) = Events::new(Writer::new(client.clone()), metrics.clone());
     let controller = ExperimentController::new(caches, client, Arc::default(), events, metrics);
@@ -98,18 +98,43 @@ async fn asked(of_server: Option<Value>, cached: Option<Value>) -> Vec<Value> {
     written.lock().unwrap().clone()
 }
 
+fn unreadable(owner: &str) -> Value {
+    let mut run = run(owner);
+    run["spec"]["metrics"] = json!("many");
+    run
+}
+
 #[tokio::test]
-async fn a_run_that_cannot_be_read_is_not_read_again() {
-    let unreadable = |owner: &str| {
-        let mut run = run(owner);
-        run["spec"]["metrics"] = json!("many");
-        run
-    };
+async fn a_run_that_cannot_be_read_is_not_read_again_and_waited_for() {
     let own = unreadable("experiment-uid");
-    assert_eq!(asked(Some(own.clone()), Some(own)).await, [Value::Null; 0]);
+    let written = asked(experiment(), Some(own.clone()), Some(own)).await;
+    assert!(!written.contains(&Value::Null), "{written:?}");
+    let said = |pointer: &str| {
+        let found = written.iter().find_map(|body| body.pointer(pointer));
+        found.and_then(Value::as_str)
+    };
+    assert_eq!(said("/status/phase"), None, "{written:?}");
+    let why = said("/status/analysisRuns/0/message").unwrap_or_default();
+    assert!(why.starts_with("the run cannot be read: "), "{written:?}");
     // Another's under its name is none of its business.
-    let other = asked(Some(run("another")), Some(unreadable("another"))).await;
-    assert!(other.len() > 1, "{other:?}");
+    let other = Some(unreadable("another"));
+    let other = asked(experiment(), Some(run("another")), other).await;
+    assert!(other.contains(&Value::Null), "{other:?}");
+}
+
+#[tokio::test]
+async fn an_experiment_hears_terminate_also_while_its_run_cannot_be_read() {
+    let mut ended = experiment();
+    ended["spec"]["terminate"] = json!(true);
+    let own = unreadable("experiment-uid");
+    let written = asked(ended, Some(own.clone()), Some(own)).await;
+    let phase = |pointer: &str| {
+        let found = written.iter().find_map(|body| body.pointer(pointer));
+        found.and_then(Value::as_str)
+    };
+    // What the run would have said is not known.
+    assert_eq!(phase("/status/phase"), Some("Error"), "{written:?}");
+    assert_eq!(phase("/status/analysisRuns/0/phase"), Some("Error"));
 }
 
 #[tokio::test]

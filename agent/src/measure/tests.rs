@@ -54,7 +54,7 @@ fn metric(timeout: Option<i64>) -> Metric {
 
 fn question(metric: Metric) -> Question {
     Question {
-        metric,
+        metric: Box::new(metric),
         secrets: Vec::new(),
         number: 1,
         before: None,

@@ -1,9 +1,10 @@
 //! What is there now, object by object.
 //!
-//! In: the caches. Out: metric families, made anew at each scrape. It must not keep anything.
+//! In: the caches. Out: metric families, made anew at each scrape; those of AnalysisRuns are text (see `runs`). It must not
+//! keep anything.
 
 use agent_api::names::condition;
-use agent_api::{AnalysisPhase, AnalysisRun, AnalysisTemplateSpec, MetricProvider, Rollout};
+use agent_api::{AnalysisPhase, AnalysisTemplateSpec, MetricProvider, Rollout};
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Error, GaugeVec, Opts};
@@ -13,7 +14,7 @@ use crate::cache::Caches;
 use crate::key::ObjectKey;
 
 /// Every phase of a run, in the order of the API.
-const PHASES: [AnalysisPhase; 6] = [
+pub(super) const PHASES: [AnalysisPhase; 6] = [
     AnalysisPhase::Pending,
     AnalysisPhase::Running,
     AnalysisPhase::Successful,
@@ -51,7 +52,6 @@ fn gauge(name: &str, help: &str, more: &[&str]) -> Result<GaugeVec, Error> {
 /// All of them; a family without objects is left out.
 pub(super) fn families(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
     let mut families = rollouts(caches)?;
-    families.extend(runs(caches)?);
     families.extend(experiments(caches)?);
     families.extend(templates(caches)?);
     families.retain(|family| !family.get_metric().is_empty());
@@ -105,63 +105,6 @@ fn rollouts(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
     families.extend(phases.collect());
     families.extend(replicas.iter().flat_map(Collector::collect));
     Ok(families)
-}
-
-fn runs(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
-    let info = gauge("analysis_run_info", "An AnalysisRun", &["phase"])?;
-    let phases = gauge(
-        "analysis_run_phase",
-        "Whether an AnalysisRun is in a phase",
-        &["phase"],
-    )?;
-    let types = gauge(
-        "analysis_run_metric_type",
-        "Whom a metric of an AnalysisRun asks",
-        &["metric", "type"],
-    )?;
-    let of_metrics = gauge(
-        "analysis_run_metric_phase",
-        "Whether a metric of an AnalysisRun is in a phase",
-        &["metric", "type", "dry_run", "phase"],
-    )?;
-    for found in caches.runs.all() {
-        let Ok(run) = &found.object else { continue };
-        let key = ObjectKey::of(&run.metadata);
-        let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
-        let now = run_phase(run);
-        info.with_label_values(&[namespace, name, now.as_str()])
-            .set(1.0);
-        for phase in PHASES {
-            phases
-                .with_label_values(&[namespace, name, phase.as_str()])
-                .set(f64::from(u8::from(phase == now)));
-        }
-        for metric in &run.spec.metrics {
-            let kind = provider(&metric.provider);
-            types
-                .with_label_values(&[namespace, name, metric.name.as_str(), kind.as_str()])
-                .set(1.0);
-        }
-        let status = run.status.clone().unwrap_or_default();
-        for metric in &run.spec.metrics {
-            let mut results = status.metric_results.iter();
-            let result = results.find(|one| one.name == metric.name);
-            let kind = provider(&metric.provider);
-            let dry = result.and_then(|one| one.dry_run).unwrap_or(false);
-            let dry = dry.to_string();
-            // What was not measured yet is to come.
-            let now = result.and_then(|one| one.phase);
-            let now = now.unwrap_or(AnalysisPhase::Pending);
-            for phase in PHASES {
-                let labels = [namespace, name, &metric.name, &kind, &dry, phase.as_str()];
-                of_metrics
-                    .with_label_values(&labels)
-                    .set(f64::from(u8::from(phase == now)));
-            }
-        }
-    }
-    let all = [info, phases, types, of_metrics];
-    Ok(all.iter().flat_map(Collector::collect).collect())
 }
 
 fn experiments(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
@@ -224,7 +167,7 @@ fn templates(caches: &Caches) -> Result<Vec<MetricFamily>, Error> {
 }
 
 /// The word for a provider: the field's name with a capital.
-fn provider(provider: &MetricProvider) -> String {
+pub(super) fn provider(provider: &MetricProvider) -> String {
     let given = provider.given();
     let mut letters = given.first().copied().unwrap_or_default().chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
@@ -272,13 +215,6 @@ fn phase(rollout: &Rollout) -> &'static str {
         "RolloutAborted" => "Abort",
         _ => PROGRESSING,
     }
-}
-
-fn run_phase(run: &AnalysisRun) -> AnalysisPhase {
-    run.status
-        .as_ref()
-        .and_then(|status| status.phase)
-        .unwrap_or(AnalysisPhase::Pending)
 }
 
 fn counts(rollout: &Rollout) -> [i32; 4] {

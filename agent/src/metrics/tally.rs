@@ -161,11 +161,12 @@ impl Counters {
     }
 }
 
-fn head(text: &mut String, name: &str, help: &str, kind: &str) -> fmt::Result {
+/// What stands before the series of a family.
+pub(super) fn head(text: &mut String, name: &str, help: &str, kind: &str) -> fmt::Result {
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 
-/// Names of objects need no escaping in Kubernetes.
-fn labels(key: &ObjectKey) -> String {
+/// The labels of an object. Names of objects need no escaping in Kubernetes.
+pub(super) fn labels(key: &ObjectKey) -> String {
     format!("name=\"{}\",namespace=\"{}\"", key.name, key.namespace)
 }

@@ -144,7 +144,7 @@ pub async fn run(look: Look, args: &Lint) -> Result<Answer, Failure> {
         false => None,
     };
     let templates = match &live {
-        Some(live) => Some(live.templates(&manifests).await?),
+        Some(live) => Some(live.templates(&manifests).await),
         None => None,
     };
     let (checked, found) = self::located(&mut manifests, templates);
@@ -174,10 +174,7 @@ pub async fn run(look: Look, args: &Lint) -> Result<Answer, Failure> {
 }
 
 /// How many documents were looked at, and what is wrong with them.
-fn located(
-    manifests: &mut [Manifest],
-    templates: Option<Vec<set::Found>>,
-) -> (usize, Vec<Located>) {
+fn located(manifests: &mut [Manifest], templates: Option<set::OfCluster>) -> (usize, Vec<Located>) {
     let mut located = Vec::new();
     let schemas = Schemas::new();
     let shapes: Vec<Option<Vec<Finding>>> = manifests

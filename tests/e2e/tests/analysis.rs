@@ -221,6 +221,33 @@ async fn ranges(shop: &Shop, address: &str) {
     assert!(message.contains("exceeded maximum resolution"), "{message}");
 }
 
+/// A real server as any web server: a value out of its JSON, by GET and by a POSTed form; what it refuses is an error.
+async fn web(shop: &Shop, address: &str) {
+    let metric = |name: &str, web: Value| {
+        json!({
+            "name": name, "count": 1, "consecutiveErrorLimit": 0, "successCondition": "asInt(result) == 7",
+            "provider": {"web": web},
+        })
+    };
+    let (url, value) = (
+        format!("{address}/api/v1/query"),
+        "{$.data.result[0].value[1]}",
+    );
+    let form = [json!({"key": "Content-Type", "value": "application/x-www-form-urlencoded"})];
+    let get = json!({"url": format!("{url}?query=vector(7)"), "jsonPath": value});
+    let post = json!({"url": url, "jsonPath": value, "method": "POST", "headers": form, "body": "query=vector(7)"});
+    let good = json!({"metrics": [metric("get", get), metric("post", post)]});
+    applied(shop, "web", good).await;
+    let run = phase_is(shop, "web", "Successful").await;
+    assert_eq!(first_measurement(&run, "value"), "\"7\"", "{run}");
+    let refused = json!({"url": format!("{url}?query=vector("), "jsonPath": value});
+    let refused = json!({"metrics": [metric("refused", refused)]});
+    applied(shop, "refused", refused).await;
+    let run = phase_is(shop, "refused", "Error").await;
+    let message = first_measurement(&run, "message");
+    assert!(message.contains("400"), "{message}");
+}
+
 #[tokio::test]
 async fn templates_of_the_cluster_ask_a_real_prometheus() {
     let (shared, shop) = Shared::with("health").await.expect("a namespace");
@@ -263,6 +290,7 @@ async fn templates_of_the_cluster_ask_a_real_prometheus() {
     }
 
     ranges(&shop, &address).await;
+    web(&shop, &address).await;
 
     // The same by hand, as a trial: what would fail does not count.
     let trial = json!({

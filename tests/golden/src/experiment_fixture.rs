@@ -48,6 +48,9 @@ struct Fixture {
     replica_sets: Vec<SetPart>,
     #[serde(default)]
     analysis_runs: Vec<RunPart>,
+    /// Runs that cannot be read, and why.
+    #[serde(default)]
+    unread_runs: BTreeMap<String, String>,
     #[serde(default)]
     services: BTreeMap<String, String>,
     #[serde(default)]
@@ -144,6 +147,7 @@ pub fn observed(yaml: &str) -> Result<Observed, Error> {
             "status": status,
         }))?);
     }
+    observed.unread_runs.clone_from(&fixture.unread_runs);
     for (name, hash) in &fixture.services {
         let service =
             json!({"metadata": {"name": name}, "spec": {"selector": {LABEL_POD_HASH: hash}}});

@@ -191,28 +191,53 @@ fn lease(view: &View<'_>, found: &mut Vec<Violation>) {
 }
 
 /// G2, G14: what is on its way by a permit that counts no more stays within the steps that it came by, whatever list Git has
-/// by now; where those are lost, at the pods that it has.
+/// by now, and whichever strategy; where those are lost, at the pods and the users that it has.
 fn taken_back(view: &View<'_>, found: &mut Vec<Violation>) {
     let facts = &view.facts;
     let flight = facts.in_flight.as_ref();
     let flight = flight.filter(|flight| flight.permission == Permission::Fleet && !flight.aborted);
-    let (Some(flight), Some(canary)) = (flight, view.canary()) else {
+    let Some(flight) = flight.filter(|_| facts.served.is_some()) else {
         return;
     };
     let ended = facts.succeeded.as_ref() == Some(&flight.digest);
-    let other = canary.digest != flight.digest || ended || view.stable().is_none();
     let lets = live_permit(facts, &flight.digest).is_some() || glass::lets(view, &flight.digest);
-    if other || lets {
+    if ended || lets {
         return;
     }
-    if view.observed.gate.kept.contains_key(&flight.digest) {
-        return bounded(view, flight.step, "taken-back-grows-nothing", found);
+    if !view.observed.gate.kept.contains_key(&flight.digest) {
+        return without_steps(view, &flight.digest, found);
     }
-    let set = view.sets.iter().find(|set| set.name == canary.name);
-    let same_replicas = set.is_some_and(|set| set.desired_annotation == Some(view.replicas()));
-    if canary.to > canary.from && same_replicas {
-        let detail = format!("{} grows to {} without steps", canary.name, canary.to);
-        breaks(found, "taken-back-grows-nothing", detail);
+    let on_its_way = view
+        .canary()
+        .is_some_and(|canary| canary.digest == flight.digest);
+    if on_its_way && view.stable().is_some() {
+        bounded(view, flight.step, "taken-back-grows-nothing", found);
+    }
+}
+
+fn without_steps(view: &View<'_>, digest: &ContentDigest, found: &mut Vec<Violation>) {
+    const RULE: &str = "taken-back-grows-nothing";
+    for one in view.moves.iter().filter(|one| one.digest == *digest) {
+        let set = view.sets.iter().find(|set| set.name == one.name);
+        let same_replicas = set.is_some_and(|set| set.desired_annotation == Some(view.replicas()));
+        if one.to > one.from && same_replicas {
+            let detail = format!("{} grows to {} without steps", one.name, one.to);
+            breaks(found, RULE, detail);
+        }
+        let stable = view.plan.status.stable_rs.as_ref() == Some(&one.hash);
+        if stable && view.before.stable_rs.as_ref() != Some(&one.hash) {
+            let detail = format!("{} becomes stable without steps", one.name);
+            breaks(found, RULE, detail);
+        }
+        for action in &view.plan.actions {
+            if let Action::SwitchService { name, to, from } = action
+                && *to == one.hash
+                && from.as_ref() != Some(to)
+            {
+                let detail = format!("{name} is switched to {to} without steps");
+                breaks(found, RULE, detail);
+            }
+        }
     }
 }
 

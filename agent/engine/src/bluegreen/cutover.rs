@@ -106,7 +106,7 @@ impl Pass<'_> {
             .filter(|name| !name.is_empty())
         {
             // What the API server refuses has nothing to be previewed.
-            if self.refused().is_none() {
+            if self.refused().is_none() && !self.has_no_steps() {
                 self.switch_service(name, &newest);
                 let state = self.status.blue_green.get_or_insert_default();
                 state.preview_selector = Some(newest.to_string());

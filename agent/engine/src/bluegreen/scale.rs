@@ -67,6 +67,9 @@ impl Pass<'_> {
     /// Pods of the new version, with the delay of an aborted one.
     fn new_version(&mut self, strategy: &BlueGreenStrategy) -> i32 {
         let all = self.replicas();
+        if self.has_no_steps() && !self.aborted() {
+            return self.new.desired.min(all);
+        }
         if !self.aborted() || self.initial() {
             let new = self.new.clone();
             // A version that came back in time keeps the sign of it until it is stable.

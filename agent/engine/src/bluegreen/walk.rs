@@ -32,6 +32,12 @@ impl Pass<'_> {
         if self.aborted() || self.refused().is_some() {
             return Stage::Waits;
         }
+        if self.has_no_steps() {
+            let digest = self.effective.digest.clone();
+            self.reasons.push(Reason::TemplateLost { digest });
+            self.gate_stop = self.decision.message.clone();
+            return Stage::Waits;
+        }
         self.at_once = self.fleet_rollback().or(self.at_once.take());
         if self.initial() {
             self.at_once = Some(Reason::InitialDeploy);

@@ -25,8 +25,8 @@ impl Pass<'_> {
     }
 
     /// Nothing may grow, and the steps that it has come so far by are not known any more (G2): those of the spec are not
-    /// what was permitted.
-    pub(super) fn has_no_steps(&self) -> bool {
+    /// what was permitted, and neither is its strategy, be it another one.
+    pub fn has_no_steps(&self) -> bool {
         let under_way = !self.at_stable() && !self.initial();
         under_way && self.effective.template.is_none() && !self.decision.may_raise
     }

@@ -117,6 +117,8 @@ impl Pass<'_> {
         };
         let before = one.phase;
         match self.find_run(&one.analysis_run) {
+            // What it was said to have ended as is final.
+            Some(_) if before.is_some_and(AnalysisPhase::is_completed) => {}
             Some(run) => {
                 let status = run.status.as_ref();
                 one.phase = status
@@ -125,6 +127,9 @@ impl Pass<'_> {
                 one.message = status.and_then(|status| status.message.clone());
             }
             None if before.is_some_and(AnalysisPhase::is_completed) => {}
+            None if self.observed.unread_runs.contains_key(&one.analysis_run) => {
+                self.follow_unread(&mut one);
+            }
             // Nobody knows any more what it would have said.
             None => {
                 one.phase = Some(AnalysisPhase::Error);
@@ -134,6 +139,17 @@ impl Pass<'_> {
         self.tell_run(before, &one);
         if let Some(place) = self.status.analysis_runs.get_mut(at) {
             *place = one;
+        }
+    }
+
+    /// A run that cannot be read is waited for until somebody corrects or deletes it, but not beyond the end of the
+    /// Experiment: what it would have said is not known then, and is no success.
+    fn follow_unread(&self, one: &mut ExperimentRunStatus) {
+        let why = self.observed.unread_runs.get(&one.analysis_run);
+        let why = why.map(String::as_str).unwrap_or_default();
+        one.message = Some(format!("the run cannot be read: {why}"));
+        if self.terminated() || self.over().is_some() {
+            one.phase = Some(AnalysisPhase::Error);
         }
     }
 
@@ -250,13 +266,16 @@ impl Pass<'_> {
         }
     }
 
-    /// Asks every run that is under way to end.
+    /// Asks every run that is under way to end; also one that could not be read when the Experiment ended, and can be now.
     pub fn end_runs(&mut self) {
+        let over = |run: &&AnalysisRun| {
+            let phase = run.status.as_ref().and_then(|status| status.phase);
+            phase.is_some_and(AnalysisPhase::is_completed)
+        };
         let named = self.status.analysis_runs.iter();
         let names: Vec<String> = named
-            .filter(|one| !one.phase.is_some_and(AnalysisPhase::is_completed))
             .filter_map(|one| self.find_run(&one.analysis_run))
-            .filter(|run| run.spec.terminate != Some(true))
+            .filter(|run| !over(run) && run.spec.terminate != Some(true))
             .map(|run| name_of(&run.metadata).to_owned())
             .collect();
         for name in names {

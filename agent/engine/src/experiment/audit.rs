@@ -64,6 +64,13 @@ fn verdict(observed: &Observed, plan: &Plan, found: &mut Vec<Violation>) {
             breaks("no-success-over-a-run", format!("{name} is {phase:?}"));
         }
     }
+    let unread = observed.unread_runs.keys();
+    for name in unread.filter(|name| !known_good(observed, name)) {
+        let mut named = plan.status.analysis_runs.iter();
+        if named.any(|one| one.analysis_run == *name) {
+            breaks("no-success-over-a-run", format!("{name} cannot be read"));
+        }
+    }
     let owned = observed.experiment.metadata.owner_references.is_some();
     if owned && plan.status.available_at.is_none() {
         breaks("no-success-of-nothing", "its pods never were".to_owned());
@@ -82,6 +89,16 @@ fn verdict(observed: &Observed, plan: &Plan, found: &mut Vec<Violation>) {
             breaks("no-success-without-a-required-run", analysis.name.clone());
         }
     }
+}
+
+/// The run was successful when it could still be read.
+fn known_good(observed: &Observed, run: &str) -> bool {
+    let status = observed.experiment.status.as_ref();
+    let mut runs = status
+        .into_iter()
+        .flat_map(|status| &status.analysis_runs)
+        .filter(|one| one.phase == Some(AnalysisPhase::Successful));
+    runs.any(|one| one.analysis_run == run)
 }
 
 fn made(observed: &Observed, plan: &Plan, found: &mut Vec<Violation>) {

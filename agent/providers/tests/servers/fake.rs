@@ -261,7 +261,7 @@ pub async fn measure(transport: &Transport, metric: serde_json::Value) -> Outcom
         Arc::new(NoSecrets),
         Environment::default(),
     );
-    let metric = serde_json::from_value(metric).unwrap();
+    let metric: agent_api::Metric = serde_json::from_value(metric).unwrap();
     let metric = Filled::new(metric, &Default::default()).unwrap();
     let now = "2026-03-01T12:00:00Z".parse().unwrap();
     asker.ask(&metric, "shop", now, &Default::default()).await

@@ -1,9 +1,9 @@
 //! Experiments. In: one, and the templates beside it. Out: what is wrong with it, as the agent finds it, and with the
 //! analyses it names. It must not ask a cluster.
 
-use agent_api::Experiment;
 use agent_api::analysis::TemplateRef;
 use agent_api::validate_experiment::validate_experiment;
+use agent_api::{Experiment, ExperimentAnalysis};
 
 use super::set::Set;
 use super::{Finding, decode};
@@ -19,14 +19,17 @@ pub fn check(set: &Set<'_>, manifest: &Manifest) -> Vec<Finding> {
         .into_iter()
         .map(|problem| Finding::error(&problem.path, problem.message))
         .collect();
-    let analyses = experiment.spec.analyses.into_iter();
-    let references: Vec<TemplateRef> = analyses
-        .map(|one| TemplateRef {
-            template_name: one.template_name,
-            cluster_scope: one.cluster_scope,
-            ..TemplateRef::default()
-        })
-        .collect();
-    findings.extend(set.missing(manifest, "spec.analyses", &references));
+    let named = references(&experiment.spec.analyses);
+    findings.extend(set.missing(manifest, "spec.analyses", &named));
     findings
+}
+
+/// The templates that analyses name, in their order.
+pub fn references(analyses: &[ExperimentAnalysis]) -> Vec<TemplateRef> {
+    let one = |analysis: &ExperimentAnalysis| TemplateRef {
+        template_name: analysis.template_name.clone(),
+        cluster_scope: analysis.cluster_scope,
+        ..TemplateRef::default()
+    };
+    analyses.iter().map(one).collect()
 }

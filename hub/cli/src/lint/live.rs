@@ -11,7 +11,7 @@ use kube::config::KubeConfigOptions;
 use kube::{Api, Client, Config};
 use serde_json::Value;
 
-use super::set::Found;
+use super::set::OfCluster;
 use super::{Finding, GROUP, KINDS};
 use crate::failure::Failure;
 use crate::manifest::Manifest;
@@ -41,8 +41,8 @@ pub struct Live {
 enum Unanswered {
     /// It is not there.
     Missing,
-    /// It may not be looked at.
-    Forbidden,
+    /// It could not be looked at, and why.
+    Unseen(String),
 }
 
 /// Connects as kubectl would.
@@ -95,7 +95,7 @@ impl Live {
     }
 
     /// Templates that the documents name and the cluster has, with those that these name.
-    pub async fn templates(&self, manifests: &[Manifest]) -> Result<Vec<Found>, Failure> {
+    pub async fn templates(&self, manifests: &[Manifest]) -> OfCluster {
         let mut open: Vec<(TemplateKey, String)> = manifests
             .iter()
             .filter(|manifest| KINDS.contains(&manifest.kind.as_str()))
@@ -105,35 +105,38 @@ impl Live {
                 named.map(move |key| (key, namespace.clone()))
             })
             .collect();
-        let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+        let (mut seen, mut all) = (BTreeSet::new(), OfCluster::default());
         while let Some((key, namespace)) = open.pop() {
             if !seen.insert((key.clone(), namespace.clone())) {
                 continue;
             }
-            let (lies_in, spec) = if key.cluster_scope {
+            let spec = if key.cluster_scope {
                 let api: Api<ClusterAnalysisTemplate> = Api::all(self.client.clone());
-                (
-                    None,
-                    opt(api.get_opt(&key.name).await)?
-                        .map(|one| AnalysisTemplateSpec::of(&one.metadata, &one.spec)),
-                )
+                answer(api.get_opt(&key.name).await)
+                    .map(|one| AnalysisTemplateSpec::of(&one.metadata, &one.spec))
             } else {
                 let api: Api<AnalysisTemplate> = Api::namespaced(self.client.clone(), &namespace);
-                let spec = opt(api.get_opt(&key.name).await)?
-                    .map(|one| AnalysisTemplateSpec::of(&one.metadata, &one.spec));
-                (Some(namespace.clone()), spec)
+                answer(api.get_opt(&key.name).await)
+                    .map(|one| AnalysisTemplateSpec::of(&one.metadata, &one.spec))
             };
-            let Some(spec) = spec else { continue };
+            let spec = match spec {
+                Ok(spec) => spec,
+                Err(Unanswered::Missing) => continue,
+                Err(Unanswered::Unseen(why)) => {
+                    all.unseen.insert(key, why);
+                    continue;
+                }
+            };
             open.extend(
                 spec.templates
                     .iter()
                     .map(|one| (TemplateKey::of(one), namespace.clone())),
             );
             // A document without a namespace is in the same one.
-            let lies_in = lies_in.filter(|namespace| *namespace != self.namespace);
-            found.push((key, lies_in, spec));
+            let elsewhere = !key.cluster_scope && namespace != self.namespace;
+            all.found.push((key, elsewhere.then_some(namespace), spec));
         }
-        Ok(found)
+        all
     }
 
     /// What the cluster lacks for a document.
@@ -189,9 +192,12 @@ impl Live {
                 Ok(secret) => {
                     let keys: Vec<String> = secret.data.unwrap_or_default().into_keys().collect();
                     if !keys.iter().any(|known| known == key) {
+                        let has = match keys.as_slice() {
+                            [] => "no key at all".to_owned(),
+                            [_, ..] => keys.join(", "),
+                        };
                         let message = format!(
-                            "names the key {key:?}, which the Secret {namespace}/{name} does not have: it has {}",
-                            keys.join(", ")
+                            "names the key {key:?}, which the Secret {namespace}/{name} does not have: it has {has}"
                         );
                         findings.push(Finding::error(&format!("{path}.key"), message));
                     }
@@ -216,30 +222,26 @@ impl Unanswered {
                 path,
                 format!("names the {what}, which the cluster does not have: create it"),
             ),
-            Self::Forbidden => Finding::warning(
-                path,
-                format!("names the {what}, which you may not look at: not checked"),
-            ),
+            Self::Unseen(why) => {
+                Finding::warning(path, format!("names the {what}, and {why}: not checked"))
+            }
         }
     }
 }
 
+/// A kind that is not served has no objects.
 fn answer<T>(found: kube::Result<Option<T>>) -> Result<T, Unanswered> {
     match found {
         Ok(Some(object)) => Ok(object),
         Ok(None) => Err(Unanswered::Missing),
-        Err(_) => Err(Unanswered::Forbidden),
-    }
-}
-
-/// A kind that is not served has no objects.
-fn opt<T>(found: kube::Result<Option<T>>) -> Result<Option<T>, Failure> {
-    found.map_err(|error| {
-        Failure::Nothing(format!(
-            "the cluster's templates cannot be read: {}",
+        Err(kube::Error::Api(status)) if status.is_forbidden() => {
+            Err(Unanswered::Unseen("you may not look at it".to_owned()))
+        }
+        Err(error) => Err(Unanswered::Unseen(format!(
+            "the cluster did not show it ({})",
             chain(&error)
-        ))
-    })
+        ))),
+    }
 }
 
 fn chain(error: &kube::Error) -> String {

@@ -7,6 +7,7 @@ use agent_api::validate::{Routers, validate_with};
 use agent_api::{Rollout, StepAnalysis};
 use agent_engine::analysis::template::{check_background, check_step};
 
+use super::experiment::references;
 use super::set::{Set, reached};
 use super::{Finding, decode};
 use crate::manifest::Manifest;
@@ -27,6 +28,14 @@ pub fn check(set: &Set<'_>, manifest: &Manifest) -> Vec<Finding> {
     }
     for (path, analysis, ends) in analyses(&rollout) {
         findings.extend(analysis_of(set, manifest, &rollout, &path, analysis, ends));
+    }
+    let canary = rollout.spec.strategy.canary.iter();
+    for (index, step) in canary.flat_map(|canary| &canary.steps).enumerate() {
+        if let Some(experiment) = &step.experiment {
+            let path = format!("spec.strategy.canary.steps[{index}].experiment.analyses");
+            let named = references(&experiment.analyses);
+            findings.extend(set.missing(manifest, &path, &named));
+        }
     }
     findings
 }

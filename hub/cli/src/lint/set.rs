@@ -12,11 +12,20 @@ use crate::manifest::Manifest;
 /// A template with its namespace.
 pub type Found = (TemplateKey, Option<String>, AnalysisTemplateSpec);
 
+/// What a cluster said of the templates that documents name.
+#[derive(Debug, Default)]
+pub struct OfCluster {
+    /// Those that it has.
+    pub found: Vec<Found>,
+    /// Those that nobody could look at, and why.
+    pub unseen: BTreeMap<TemplateKey, String>,
+}
+
 /// All documents of a call.
 pub struct Set<'a> {
     manifests: &'a [Manifest],
-    /// Whether a cluster was asked too.
-    live: bool,
+    /// Templates that a cluster did not show, when one was asked.
+    live: Option<BTreeMap<TemplateKey, String>>,
     /// Templates with their namespaces.
     templates: Vec<Found>,
 }
@@ -47,17 +56,17 @@ impl<'a> Set<'a> {
         };
         Self {
             manifests,
-            live: false,
+            live: None,
             templates: manifests.iter().filter_map(read).collect(),
         }
     }
 
     /// With templates that a cluster has; those of the files come before them.
-    pub fn and(mut self, found: Option<Vec<Found>>) -> Self {
-        let Some(found) = found else {
+    pub fn and(mut self, cluster: Option<OfCluster>) -> Self {
+        let Some(OfCluster { found, unseen }) = cluster else {
             return self;
         };
-        self.live = true;
+        self.live = Some(unseen);
         self.templates.splice(0..0, found);
         self
     }
@@ -89,13 +98,50 @@ impl<'a> Set<'a> {
             if reference.template_name.is_empty() {
                 findings.push(Finding::error(&path, "is missing: name a template"));
             } else if !templates.contains_key(&key) {
-                findings.push(Finding::error(
-                    &path,
-                    not_there(&key, &templates, self.live),
-                ));
+                findings.push(self.not_there(&path, &key, &templates));
             }
         }
         findings
+    }
+
+    /// What to say of a template that is nowhere to be found.
+    fn not_there(&self, path: &str, key: &TemplateKey, templates: &Templates) -> Finding {
+        let unseen = self.live.as_ref().and_then(|unseen| unseen.get(key));
+        if let Some(why) = unseen {
+            let message =
+                format!("names {key}, which is not among the files, and {why}: not checked");
+            return Finding::warning(path, message);
+        }
+        let other = TemplateKey {
+            cluster_scope: !key.cluster_scope,
+            ..key.clone()
+        };
+        if templates.contains_key(&other) {
+            let scope = !key.cluster_scope;
+            let message = format!("names {key}, but {other} is there: set clusterScope: {scope}");
+            return Finding::error(path, message);
+        }
+        let mut elsewhere = self.templates.iter().filter(|(known, _, _)| known == key);
+        if let Some(namespace) = elsewhere.find_map(|(_, namespace, _)| namespace.as_ref()) {
+            let message = format!(
+                "names {key}, which is in the namespace {namespace} and not in that of what names it: create it there too, or make it a ClusterAnalysisTemplate"
+            );
+            return Finding::error(path, message);
+        }
+        let nowhere = match &self.live {
+            Some(_) => "neither the files nor the cluster has",
+            None => "is not among the files",
+        };
+        let names = templates
+            .keys()
+            .filter(|known| known.cluster_scope == key.cluster_scope)
+            .map(|known| known.name.as_str());
+        let next = match super::schema::closest(&key.name, names) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None if self.live.is_some() => "create it".to_owned(),
+            None => "add its file, or look into a cluster with --live".to_owned(),
+        };
+        Finding::error(path, format!("names {key}, which {nowhere}: {next}"))
     }
 
     /// A second document of the same kind, namespace and name.
@@ -118,31 +164,6 @@ impl<'a> Set<'a> {
                 first.line("metadata.name")
             ),
         ))
-    }
-}
-
-/// What to say of a template that is not among the files.
-fn not_there(key: &TemplateKey, templates: &Templates, live: bool) -> String {
-    let other = TemplateKey {
-        cluster_scope: !key.cluster_scope,
-        ..key.clone()
-    };
-    if templates.contains_key(&other) {
-        let scope = !key.cluster_scope;
-        return format!("names {key}, but {other} is there: set clusterScope: {scope}");
-    }
-    let names = templates
-        .keys()
-        .filter(|known| known.cluster_scope == key.cluster_scope)
-        .map(|known| known.name.as_str());
-    match super::schema::closest(&key.name, names) {
-        Some(meant) => format!("names {key}, which is not among the files: did you mean {meant}?"),
-        None if live => {
-            format!("names {key}, which neither the files nor the cluster has: create it")
-        }
-        None => format!(
-            "names {key}, which is not among the files: add its file, or look into a cluster with --live"
-        ),
     }
 }
 

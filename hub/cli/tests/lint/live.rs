@@ -28,6 +28,8 @@ spec:
         templates:
         - templateName: smoke
         - {templateName: nowhere}
+        - {templateName: smokes}
+        - {templateName: locked}
         - {templateName: latency, clusterScope: true}
       postPromotionAnalysis:
         templates:
@@ -91,7 +93,9 @@ fn answer(path: &str) -> (u16, Value) {
         "/api/v1/namespaces/shop/secrets/keys" => {
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "data": {"api": CANARY}})
         }
-        "/api/v1/namespaces/shop/services/hidden" => return status(403, "Forbidden"),
+        "/api/v1/namespaces/shop/services/hidden" | "/namespaces/shop/analysistemplates/locked" => {
+            return status(403, "Forbidden");
+        }
         _ => return status(404, "NotFound"),
     };
     (200, found)
@@ -158,13 +162,15 @@ fn what_the_cluster_lacks_is_found() {
     let (code, out, err) = lint(folder.path(), &[]);
     let expected = [
         "all.yaml:12: spec.strategy.blueGreen.activeService: names the Service shop/web, which the cluster does not have: create it",
-        "all.yaml:13: spec.strategy.blueGreen.previewService: warning: names the Service shop/hidden, which you may not look at: not checked",
+        "all.yaml:13: spec.strategy.blueGreen.previewService: warning: names the Service shop/hidden, and you may not look at it: not checked",
         "all.yaml:17: spec.strategy.blueGreen.prePromotionAnalysis.templates[1].templateName: names AnalysisTemplate/nowhere, which neither the files nor the cluster has: create it",
-        "all.yaml:19: spec.strategy.blueGreen.postPromotionAnalysis: argument \"service\" has no value: give it one in the analysis or in the template",
-        "all.yaml:31: spec.args[1].valueFrom.secretKeyRef.key: names the key \"apy\", which the Secret shop/keys does not have: it has api",
-        "all.yaml:33: spec.args[2].valueFrom.secretKeyRef.name: names the Secret shop/none, which the cluster does not have: create it",
-        "all.yaml:40: kind: is Experiment, which the cluster does not serve: install the CustomResourceDefinitions",
-        "3 documents checked: 6 errors, 1 warning",
+        "all.yaml:18: spec.strategy.blueGreen.prePromotionAnalysis.templates[2].templateName: names AnalysisTemplate/smokes, which neither the files nor the cluster has: did you mean smoke?",
+        "all.yaml:19: spec.strategy.blueGreen.prePromotionAnalysis.templates[3].templateName: warning: names AnalysisTemplate/locked, which is not among the files, and you may not look at it: not checked",
+        "all.yaml:21: spec.strategy.blueGreen.postPromotionAnalysis: argument \"service\" has no value: give it one in the analysis or in the template",
+        "all.yaml:33: spec.args[1].valueFrom.secretKeyRef.key: names the key \"apy\", which the Secret shop/keys does not have: it has api",
+        "all.yaml:35: spec.args[2].valueFrom.secretKeyRef.name: names the Secret shop/none, which the cluster does not have: create it",
+        "all.yaml:42: kind: is Experiment, which the cluster does not serve: install the CustomResourceDefinitions",
+        "3 documents checked: 7 errors, 2 warnings",
     ];
     assert_eq!((code, err.as_str()), (1, ""), "{out}");
     assert_eq!(out.lines().collect::<Vec<_>>(), expected);
