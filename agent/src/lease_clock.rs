@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use agent_api::{Fence, LeaseRecord};
+use agent_api::{Fence, Gate, LeaseRecord};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::key::ObjectKey;
@@ -48,7 +48,7 @@ struct Lease {
 }
 
 /// All leases of this cluster, by Rollout.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct LeaseClock {
     leases: BTreeMap<ObjectKey, Lease>,
 }
@@ -86,6 +86,22 @@ impl LeaseClock {
         });
         self.leases
             .insert(rollout.clone(), running(fence, length, left, at));
+    }
+
+    /// Where the lease of a Gate's permit ends by the wall clock, if it runs; after a restart out of the record.
+    pub fn of_gate(&mut self, rollout: &ObjectKey, gate: &Gate, at: Moment) -> Option<Timestamp> {
+        let permit = gate.spec.permit.as_ref()?;
+        let record = gate.status.as_ref().and_then(|status| {
+            // The lease of an earlier permit says nothing of this one.
+            let started = status
+                .effective
+                .as_ref()
+                .is_some_and(|effective| effective.fence == permit.fence);
+            status.lease.as_ref().filter(|_| started)
+        });
+        self.restore(rollout, permit.fence, record, at);
+        self.know_length(rollout, Duration::from_secs(permit.lease_seconds));
+        self.until(rollout, permit.fence, at)
     }
 
     /// Sets the length where the record did not have it: after a restart before the first lease record was written.

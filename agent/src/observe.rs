@@ -20,7 +20,6 @@ use agent_engine::{
     effective, pods, services,
 };
 use agent_providers::condition;
-use jiff::Timestamp;
 use kube::Client;
 use kube::api::ListParams;
 
@@ -268,7 +267,8 @@ impl Observer {
         let spec = effective::spec_digest(observed);
         let keeps_serving = gate.is_some_and(|gate| still_holds(gate, &spec));
         let governed = selector.is_some() || keeps_serving;
-        let lease_until = gate.and_then(|gate| self.lease_until(gate, key, at));
+        let lease_until =
+            gate.and_then(|gate| self.fleet.leases(|leases| leases.of_gate(key, gate, at)));
         Ok(GateObserved {
             governance: if governed {
                 Governance::Governed
@@ -331,23 +331,6 @@ impl Observer {
         permit::verify(permit, key.as_ref(), &self.fleet.cluster_uid, uid)
             .err()
             .map(|error| error.to_string())
-    }
-
-    fn lease_until(&self, gate: &Gate, key: &ObjectKey, at: Moment) -> Option<Timestamp> {
-        let permit = gate.spec.permit.as_ref()?;
-        let record = gate.status.as_ref().and_then(|status| {
-            // The lease of an earlier permit says nothing of this one.
-            let started = status
-                .effective
-                .as_ref()
-                .is_some_and(|effective| effective.fence == permit.fence);
-            status.lease.as_ref().filter(|_| started)
-        });
-        self.fleet.leases(|leases| {
-            leases.restore(key, permit.fence, record, at);
-            leases.know_length(key, std::time::Duration::from_secs(permit.lease_seconds));
-            leases.until(key, permit.fence, at)
-        })
     }
 
     /// Of two deliveries of one content, which a pass that was cut off may have left, the newer one counts.

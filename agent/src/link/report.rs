@@ -38,7 +38,7 @@ struct Item {
     body: Body,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct State {
     waiting: VecDeque<Item>,
     under_way: BTreeMap<u64, Item>,
@@ -68,6 +68,17 @@ pub struct Told {
     pub digest: String,
     /// At this generation.
     pub generation: i64,
+}
+
+/// The same queue once more, with nobody waiting for it: what models and rehearsals go back to.
+impl Clone for Reports {
+    fn clone(&self) -> Self {
+        Self {
+            state: Mutex::new(self.lock().clone()),
+            changed: Notify::new(),
+            wanted: self.wanted,
+        }
+    }
 }
 
 impl Reports {

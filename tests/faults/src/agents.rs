@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tests_bench::fleet::agent::{Agent, Takes};
-use tests_bench::fleet::identity::{Admin, Joining};
+use tests_bench::fleet::identity::{Admin, Joining, Member};
 use tests_bench::fleet::ledger::Ledger;
 use tests_bench::fleet::script::{Script, Seen};
 use tests_fleet::proxy::link::LinkProxy;
@@ -17,6 +17,8 @@ use tokio::task::{JoinHandle, JoinSet};
 pub const ROLLOUT: &str = "app";
 /// Agents come back fast, or tests wait.
 const RECONNECT_MOST: Duration = Duration::from_millis(500);
+/// Of a cluster that takes another's place.
+const REJOINED_SEED: u64 = 4_711;
 /// A crowd comes back as the agent's own program does.
 const CROWD_RECONNECT_MOST: Duration = Duration::from_secs(10);
 /// For a crowd, on a busy machine.
@@ -62,14 +64,7 @@ impl Player {
         };
         let member = admin.join(vec![joining]).await?.remove(0);
         let script = Script::default();
-        let agent = Agent::new(
-            member,
-            &[ROLLOUT.to_owned()],
-            Takes::Exactly(entry.takes),
-            Ledger::default(),
-            // Not 0, from which the agents' random numbers never get away.
-            seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        );
+        let agent = agent(entry, member, seed);
         let mut player = Self {
             cluster: cluster.to_owned(),
             link,
@@ -79,6 +74,26 @@ impl Player {
         };
         player.start(agent.scripted(script, RECONNECT_MOST));
         Ok(player)
+    }
+
+    /// Another cluster joins under the name of this one, which is gone, and its agent connects: another kube-system namespace,
+    /// another certificate, nothing of what the former had.
+    pub async fn rejoin(
+        &mut self,
+        entry: &Entry<'_>,
+        labels: BTreeMap<String, String>,
+        uid: &str,
+    ) -> Result<()> {
+        let admin = entry.admin.at(format!("https://{}", self.link.address()));
+        let joining = Joining {
+            cluster: self.cluster.clone(),
+            labels,
+        };
+        let member = admin.join_as(joining, uid).await?;
+        self.script = Script::default();
+        let agent = agent(entry, member, REJOINED_SEED);
+        self.start(agent.scripted(self.script.clone(), RECONNECT_MOST));
+        Ok(())
     }
 
     /// Git wants another version here.
@@ -124,6 +139,17 @@ impl Player {
         let agent = self.stop().await.expect("it runs");
         self.start(agent.restarted());
     }
+}
+
+fn agent(entry: &Entry<'_>, member: Member, seed: u64) -> Agent {
+    Agent::new(
+        member,
+        &[ROLLOUT.to_owned()],
+        Takes::Exactly(entry.takes),
+        Ledger::default(),
+        // Not 0, from which the agents' random numbers never get away.
+        seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+    )
 }
 
 impl Drop for Player {

@@ -10,8 +10,9 @@ use hub_engine::{FleetRolloutName, ReleaseId};
 use hub_store::Store;
 use hub_store::history::Filter;
 use hub_store::release::ReleaseRow;
+use proto::v1::change_member_request::Change;
 use proto::v1::fleet_client::FleetClient;
-use proto::v1::{ApplyRequest, ApplyResponse};
+use proto::v1::{ApplyRequest, ApplyResponse, ChangeMemberRequest};
 use tests_bench::fleet::identity::Admin;
 use tests_bench::fleet::rollout::NAMESPACE;
 use tests_fleet::pooler::{Mode, Pooler};
@@ -214,36 +215,49 @@ impl World {
         &self.run
     }
 
+    fn addresses(&self) -> Vec<String> {
+        let hubs = self.hubs.iter();
+        hubs.map(|station| station.hub.address().to_owned())
+            .collect()
+    }
+
     /// One more cluster of this wave.
     pub async fn cluster(&mut self, wave: usize) -> Result<()> {
-        let hubs: Vec<String> = self
-            .hubs
-            .iter()
-            .map(|station| station.hub.address().to_owned())
-            .collect();
+        let hubs = self.addresses();
         let entry = Entry {
             admin: &self.admin,
             hubs: &hubs,
             takes: self.setting.takes,
         };
         let number = self.agents.len();
-        let labels = BTreeMap::from([
-            ("tier".to_owned(), "prod".to_owned()),
-            ("wave".to_owned(), wave.to_string()),
-        ]);
         let cluster = format!("cluster-{number}");
-        let player = Player::join(&entry, &cluster, labels, number as u64).await?;
+        let player = Player::join(&entry, &cluster, labels(wave), number as u64).await?;
         self.agents.push(player);
         Ok(())
     }
 
+    /// A person says that another cluster has the name of this one from now on, and that one joins. Its agent was ended before.
+    pub async fn replace(&mut self, number: usize, wave: usize, uid: &str) -> Result<()> {
+        let request = ChangeMemberRequest {
+            cluster: self.agents[number].cluster.clone(),
+            reason: "it was made again".to_owned(),
+            change: Some(Change::RebindUid(uid.to_owned())),
+        };
+        let changed = self.person(0).await?.change_member(request).await;
+        changed.map_err(|status| Error::Check(format!("rebind: {status}")))?;
+        let hubs = self.addresses();
+        let entry = Entry {
+            admin: &self.admin,
+            hubs: &hubs,
+            takes: self.setting.takes,
+        };
+        let player = &mut self.agents[number];
+        player.rejoin(&entry, labels(wave), uid).await
+    }
+
     /// So many further clusters join, in no wave, all behind one link.
     pub async fn crowd(&mut self, clusters: usize) -> Result<()> {
-        let hubs: Vec<String> = self
-            .hubs
-            .iter()
-            .map(|station| station.hub.address().to_owned())
-            .collect();
+        let hubs = self.addresses();
         self.crowd = Some(Crowd::join(&self.admin, &hubs, clusters).await?);
         Ok(())
     }
@@ -399,6 +413,13 @@ pub fn outline(release: &Release) -> Vec<String> {
         .map(|target| format!("{} {}", target.cluster, target.state.as_str()));
     let phase = release.phase.as_str().to_owned();
     [phase].into_iter().chain(waves).chain(targets).collect()
+}
+
+fn labels(wave: usize) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("tier".to_owned(), "prod".to_owned()),
+        ("wave".to_owned(), wave.to_string()),
+    ])
 }
 
 async fn station(

@@ -187,7 +187,7 @@ impl Fleet {
     }
 
     /// Git gets a new version, or an old one again, and most clusters have it at once.
-    fn push(&mut self) -> String {
+    pub(crate) fn push(&mut self) -> String {
         let old = self.random.percent(25);
         let earlier = usize::try_from(self.versions).unwrap_or(1);
         self.versions += 1;
@@ -295,7 +295,7 @@ impl Fleet {
         format!("the steps in {name} are edited")
     }
 
-    fn disconnect(&mut self, name: &ClusterName) -> String {
+    pub(crate) fn disconnect(&mut self, name: &ClusterName) -> String {
         let now = self.observed.now;
         let Some(cluster) = self
             .observed
@@ -313,7 +313,7 @@ impl Fleet {
         format!("{name} is out of contact")
     }
 
-    fn connect(&mut self, name: &ClusterName) -> String {
+    pub(crate) fn connect(&mut self, name: &ClusterName) -> String {
         for cluster in self
             .observed
             .clusters
@@ -350,14 +350,14 @@ impl Fleet {
         format!("the Rollout in {name} is deleted")
     }
 
-    fn ask(&mut self) -> String {
+    pub(crate) fn ask(&mut self) -> String {
         let expedite = self.random.percent(30);
         self.request(Verb::Start { expedite }, None);
         "a person asks for a release".to_owned()
     }
 
     /// Connected agents tell what they have.
-    fn report(&mut self) {
+    pub(crate) fn report(&mut self) {
         let now = self.observed.now;
         for cluster in self
             .observed

@@ -165,14 +165,14 @@ impl Fleet {
         format!("the Gate in {name} is broken")
     }
 
-    fn ungovern(&mut self, name: &ClusterName) -> String {
+    pub(crate) fn ungovern(&mut self, name: &ClusterName) -> String {
         let cluster = self.random.percent(80).then(|| name.clone());
         let mode = self.random.pick(&[LetGo::KeepServing, LetGo::ReleaseHeld]);
         self.request(Verb::Ungovern { cluster, mode }, None);
         format!("eve lets {name} go")
     }
 
-    fn govern(&mut self, name: &ClusterName) -> String {
+    pub(crate) fn govern(&mut self, name: &ClusterName) -> String {
         let cluster = self.random.percent(50).then(|| name.clone());
         self.request(Verb::Govern { cluster }, None);
         format!("eve takes {name} in again")

@@ -6,17 +6,13 @@
     reason = "a model for tests: a panic in it is a failed test"
 )]
 
-use std::collections::BTreeMap;
-
-use hub_engine::document::Selector;
 use hub_engine::observed::Predecessor;
 use hub_engine::release::{Approval, ReleasePhase, Stage, WavePhase};
-use hub_engine::window::{Calendar, FleetWindow, Freeze};
 use hub_engine::{FleetRolloutName, ReleaseId};
 use jiff::SignedDuration;
 
 use crate::hub_fleet::Fleet;
-use crate::hub_random::LABEL;
+use crate::hub_words;
 
 impl Fleet {
     /// Another FleetRollout, which this one may come after, has a release.
@@ -47,23 +43,9 @@ impl Fleet {
     pub(crate) fn freeze(&mut self) -> String {
         let now = self.observed.now;
         let hour = SignedDuration::from_hours(1);
-        let freeze = Freeze {
-            from: now,
-            to: now.checked_add(hour).expect("a time"),
-            reason: "something else is wrong".to_owned(),
-        };
-        let wave = self.random.below(3).to_string();
-        self.observed.windows = vec![FleetWindow {
-            name: "freeze".to_owned(),
-            clusters: Selector {
-                match_labels: BTreeMap::from([(LABEL.to_owned(), wave.clone())]),
-                match_expressions: Vec::new(),
-            },
-            calendar: Calendar {
-                freezes: vec![freeze],
-                ..Calendar::default()
-            },
-        }];
+        let to = now.checked_add(hour).expect("a time");
+        let wave = self.random.below(3);
+        self.observed.windows = vec![hub_words::freeze(wave, now, to)];
         format!("clusters {wave} are frozen for an hour")
     }
 

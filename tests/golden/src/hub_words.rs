@@ -1,11 +1,19 @@
-//! Persons of the model fleet: what they say about releases, and when they stop everything. In: a fleet. Out: requests and
-//! stops as the database would show them, sensible or not. It must not know which of them will be refused.
+//! Persons of model fleets: what they say about releases, when they stop everything, what they freeze. In: random numbers, a
+//! release. Out: words, stops and freezes as the database would show them, sensible or not. It must not know which of them
+//! will be refused.
 
+use std::collections::BTreeMap;
+
+use hub_engine::ClusterName;
+use hub_engine::document::Selector;
 use hub_engine::observed::Request;
 use hub_engine::release::{Release, TargetState};
 use hub_engine::verb::{By, Scope, Stop, Verb};
+use hub_engine::window::{Calendar, FleetWindow, Freeze};
+use jiff::Timestamp;
 
 use crate::hub_fleet::Fleet;
+use crate::hub_random::{LABEL, Random};
 
 impl Fleet {
     /// Somebody says something about a release that was ever seen.
@@ -14,60 +22,15 @@ impl Fleet {
         if newest == 0 {
             return "nothing".to_owned();
         }
-        // Mostly the newest one, sometimes an older one, rarely one that never was.
-        let back = u64::try_from(self.random.pick(&[0, 0, 0, 0, 1, 2])).unwrap_or(0);
-        let number = if self.random.percent(3) {
-            newest + 1
-        } else {
-            newest.saturating_sub(back).max(1)
-        };
+        let number = number(&mut self.random, newest);
         self.load(number);
-        let verb = self.verb(number);
+        let clusters = self.observed.clusters.iter();
+        let clusters: Vec<_> = clusters.map(|own| own.name.clone()).collect();
+        let release = self.observed.release(number);
+        let verb = verb(&mut self.random, release, &clusters);
         let told = format!("eve says {verb:?} about #{number}");
         self.request(verb, Some(number));
         told
-    }
-
-    fn verb(&mut self, number: u64) -> Verb {
-        let release = self.observed.release(number).cloned();
-        let cluster = self.some_cluster(release.as_ref());
-        let wave = release
-            .as_ref()
-            .map_or(0, |release| self.random.below(release.waves.len()));
-        let wave = release
-            .and_then(|release| release.waves.get(wave).map(|wave| wave.name.clone()))
-            .unwrap_or_default();
-        match self.random.below(12) {
-            0 => Verb::Pause,
-            1 => Verb::Resume,
-            2 => Verb::Abort { scope: None },
-            3 => Verb::Abort {
-                scope: Some(Scope::Unfinished),
-            },
-            4 => Verb::Abort {
-                scope: Some(Scope::Touched),
-            },
-            5..=6 => Verb::Rollback,
-            7..=8 => Verb::Retry { cluster },
-            9 => Verb::SkipTarget { cluster },
-            10 => Verb::SkipWave { wave },
-            _ => Verb::Promote {
-                wave: self.random.percent(50).then_some(wave),
-            },
-        }
-    }
-
-    /// One that failed, if there is one: people look before they speak.
-    fn some_cluster(&mut self, release: Option<&Release>) -> hub_engine::ClusterName {
-        let failed = release
-            .into_iter()
-            .flat_map(|release| &release.targets)
-            .find(|target| target.state == TargetState::Failed)
-            .map(|target| target.cluster.clone());
-        match failed {
-            Some(failed) if self.random.percent(60) => failed,
-            Some(_) | None => self.any_cluster(),
-        }
     }
 
     /// A stop, or its end.
@@ -76,13 +39,7 @@ impl Fleet {
             self.observed.went_on = Some(self.observed.now);
             return "the stop is lifted".to_owned();
         }
-        let by = By {
-            person: "eve".into(),
-            reason: "alarm".to_owned(),
-            at: self.observed.now,
-        };
-        let all = self.random.percent(50);
-        self.observed.stopped = Some(Stop { all, by });
+        self.observed.stopped = Some(stop(&mut self.random, self.observed.now));
         "everything is stopped".to_owned()
     }
 
@@ -91,16 +48,104 @@ impl Fleet {
         if self.observed.stopped.take().is_some() {
             self.observed.went_on = Some(self.observed.now);
         }
-        let paused: Vec<u64> = self
-            .observed
-            .releases
-            .iter()
-            .filter(|release| release.word.paused.is_some() && !release.phase.ended())
-            .map(|release| release.id.number)
-            .collect();
-        for number in paused {
+        for number in paused(&self.observed.releases) {
             self.request(Verb::Resume, Some(number));
         }
+    }
+}
+
+/// The release that somebody means: mostly the newest one, sometimes an older one, rarely one that never was.
+pub fn number(random: &mut Random, newest: u64) -> u64 {
+    let back = u64::try_from(random.pick(&[0, 0, 0, 0, 1, 2])).unwrap_or(0);
+    if random.percent(3) {
+        newest + 1
+    } else {
+        newest.saturating_sub(back).max(1)
+    }
+}
+
+/// What somebody says about a release, sensible or not.
+pub fn verb(random: &mut Random, release: Option<&Release>, clusters: &[ClusterName]) -> Verb {
+    let cluster = some_cluster(random, release, clusters);
+    let wave = release.map_or(0, |release| random.below(release.waves.len()));
+    let wave = release
+        .and_then(|release| release.waves.get(wave).map(|wave| wave.name.clone()))
+        .unwrap_or_default();
+    match random.below(12) {
+        0 => Verb::Pause,
+        1 => Verb::Resume,
+        2 => Verb::Abort { scope: None },
+        3 => Verb::Abort {
+            scope: Some(Scope::Unfinished),
+        },
+        4 => Verb::Abort {
+            scope: Some(Scope::Touched),
+        },
+        5..=6 => Verb::Rollback,
+        7..=8 => Verb::Retry { cluster },
+        9 => Verb::SkipTarget { cluster },
+        10 => Verb::SkipWave { wave },
+        _ => Verb::Promote {
+            wave: random.percent(50).then_some(wave),
+        },
+    }
+}
+
+/// One that failed, if there is one: people look before they speak.
+fn some_cluster(
+    random: &mut Random,
+    release: Option<&Release>,
+    clusters: &[ClusterName],
+) -> ClusterName {
+    let failed = release
+        .into_iter()
+        .flat_map(|release| &release.targets)
+        .find(|target| target.state == TargetState::Failed)
+        .map(|target| target.cluster.clone());
+    match failed {
+        Some(failed) if random.percent(60) => failed,
+        Some(_) | None => {
+            let index = random.below(clusters.len());
+            clusters.get(index).cloned().unwrap_or_default()
+        }
+    }
+}
+
+/// Somebody stops this FleetRollout, or everything.
+pub fn stop(random: &mut Random, at: Timestamp) -> Stop {
+    let by = By {
+        person: "eve".into(),
+        reason: "alarm".to_owned(),
+        at,
+    };
+    let all = random.percent(50);
+    Stop { all, by }
+}
+
+/// Releases that wait for a person to resume them.
+pub fn paused(releases: &[Release]) -> Vec<u64> {
+    let waits = |release: &&Release| release.word.paused.is_some() && !release.phase.ended();
+    let paused = releases.iter().filter(waits);
+    paused.map(|release| release.id.number).collect()
+}
+
+/// Clusters of one wave's label are frozen.
+pub fn freeze(wave: usize, from: Timestamp, to: Timestamp) -> FleetWindow {
+    let freeze = Freeze {
+        from,
+        to,
+        reason: "something else is wrong".to_owned(),
+    };
+    FleetWindow {
+        name: "freeze".to_owned(),
+        clusters: Selector {
+            match_labels: BTreeMap::from([(LABEL.to_owned(), wave.to_string())]),
+            match_expressions: Vec::new(),
+        },
+        calendar: Calendar {
+            freezes: vec![freeze],
+            ..Calendar::default()
+        },
     }
 }
 

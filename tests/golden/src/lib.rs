@@ -8,6 +8,7 @@ pub mod agent_random;
 pub mod experiment_fixture;
 pub mod hub_agents;
 pub mod hub_fleet;
+pub mod hub_fleets;
 mod hub_members;
 mod hub_people;
 pub mod hub_random;

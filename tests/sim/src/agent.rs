@@ -12,11 +12,13 @@ use agent::key::ObjectKey;
 use agent::lease_clock::{LeaseClock, Moment};
 use agent::link::report::Reports;
 use agent::link::set::{Held, Taken};
-use agent_api::{FleetMemberStatus, RolloutStatus};
+use agent_api::names::LABEL_POD_HASH;
+use agent_api::{AnalysisPhase, AnalysisRunStatus, FleetMemberStatus, RolloutStatus};
 use agent_engine::{GateRecord, HubContact, Observed};
 use hub_engine::ClusterName;
 use proto::v1;
 use tests_golden::agent_cluster::Cluster;
+use tests_golden::agent_fixture::template;
 
 use crate::event::{Down, Ms};
 use crate::world::stamp;
@@ -35,7 +37,7 @@ pub struct Cache {
 }
 
 /// What is gone with the process.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Process {
     /// What the hub is to be told.
     pub reports: Reports,
@@ -65,7 +67,7 @@ impl Process {
 }
 
 /// The cluster and its agent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Agent {
     /// The name in its certificate.
     pub name: ClusterName,
@@ -95,12 +97,14 @@ pub struct Agent {
     pub made: u64,
     /// It reaches no hub until then.
     pub alone_until: Ms,
+    /// Its analyses take until then at least.
+    pub slow_until: Ms,
     /// A set whose Gates are written and whose fence is not, and what came meanwhile.
     pub pending: Option<Pending>,
 }
 
 /// A set that is half stored: its connection, and what the hub sent meanwhile.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pending {
     /// By which it came.
     pub connection: u64,
@@ -161,6 +165,23 @@ impl Agent {
     /// A client or the applier has written the Rollout.
     pub fn rollout_written(&mut self) {
         self.rollout_version += 1;
+    }
+
+    /// Whether a permit to go forward has taken effect here and has not ended.
+    #[must_use]
+    pub fn under_way(&self) -> bool {
+        let Some(gate) = self.gate() else {
+            return false;
+        };
+        let status = gate.status.as_ref();
+        let effect = status.and_then(|status| status.effective.as_ref());
+        let outcome = status.and_then(|status| status.outcome.as_ref());
+        let ended = outcome.map(|outcome| outcome.fence);
+        gate.spec.permit.as_ref().is_some_and(|permit| {
+            permit.direction == agent_api::Direction::Forward
+                && effect.is_some_and(|effect| effect.fence == permit.fence)
+                && ended != Some(permit.fence)
+        })
     }
 
     /// Somebody deletes the Gate.
@@ -283,6 +304,73 @@ impl Agent {
         let process = self.process.as_ref()?;
         let (connection, session) = process.link?;
         Some((connection, process.reports.batch(session?)?))
+    }
+
+    /// The measurements' verdict on every run that goes on: which content is bad. What ended, and how.
+    pub fn runs_end(&mut self, bad: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut ended = Vec::new();
+        for run in &mut self.cluster.observed.analysis_runs {
+            let phase = run.status.as_ref().and_then(|status| status.phase);
+            if phase.is_some_and(AnalysisPhase::is_completed) {
+                continue;
+            }
+            let labels = run.metadata.labels.as_ref();
+            let of = labels.and_then(|all| all.get(LABEL_POD_HASH));
+            let stopped = run.spec.terminate == Some(true);
+            let phase = if !stopped && of.is_some_and(|hash| bad(hash)) {
+                AnalysisPhase::Failed
+            } else {
+                AnalysisPhase::Successful
+            };
+            run.status = Some(AnalysisRunStatus {
+                phase: Some(phase),
+                ..AnalysisRunStatus::default()
+            });
+            let name = run.metadata.name.clone().unwrap_or_default();
+            ended.push(format!("{name} {phase:?}"));
+        }
+        ended
+    }
+
+    /// Git's applier brings a version.
+    pub fn applied(&mut self, version: &str, revision: &str) {
+        let rollout = &mut self.cluster.observed.rollout;
+        let template = template(version);
+        if rollout.spec.template.as_ref() != Some(&template) {
+            rollout.spec.template = Some(template);
+            let generation = &mut rollout.metadata.generation;
+            *generation = Some(generation.unwrap_or(0) + 1);
+        }
+        rollout.metadata.annotations.get_or_insert_default().insert(
+            "fleet.groundswell.dev/revision".to_owned(),
+            revision.to_owned(),
+        );
+        self.rollout_written();
+    }
+
+    /// Everything that what it does next depends on, as text: two agents with the same one do the same. Counters that only tell
+    /// one write from another are not in it, nor are numbers and times of reports.
+    #[must_use]
+    pub fn outline(&self) -> String {
+        let Self {
+            cluster, member, ..
+        } = self;
+        let process = self.process.as_ref().map(|process| {
+            let unsaid = process.reports.clone().batch(0).unwrap_or_default();
+            let unsaid: Vec<_> = unsaid.reports.into_iter().map(|one| one.body).collect();
+            let states = process.reports.clone().begin();
+            let Process {
+                leases,
+                contact,
+                held,
+                first_done,
+                link,
+                ..
+            } = process;
+            format!("{unsaid:?} {states:?} {leases:?} {contact:?} {held:?} {first_done} {link:?}")
+        });
+        let made = cluster.made.len();
+        format!("{member:?} {made} {:?} {process:?}", cluster.observed)
     }
 
     /// The status, the default before the first pass.

@@ -13,6 +13,8 @@ use hub_engine::release::Direction;
 use hub_engine::verb::Verb;
 use hub_engine::{Action, ClusterName};
 
+pub(crate) use end::view_differs;
+
 use crate::event::Ms;
 use crate::store::{LEASE_SECONDS, Store};
 use crate::world::World;

@@ -3,9 +3,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hub_engine::{ClusterName, Fence};
+use hub_engine::observed::{Observed, told};
+use hub_engine::planted::Bug;
+use hub_engine::{ClusterName, Fence, Plan, reconcile_with};
 
 use crate::event::{Ms, Up};
+use crate::store::{Error, Store};
+use crate::world::stamp;
 
 /// An agent's stream.
 #[derive(Debug)]
@@ -59,4 +63,17 @@ impl Hub {
             ..Self::default()
         };
     }
+}
+
+/// As the deciding transaction's beginning: what it sees, and what it makes of it by this time.
+///
+/// # Errors
+/// `Away`.
+pub fn decide(store: &Store, now: Ms, clock: Ms, bug: Bug) -> Result<(Observed, Plan), Error> {
+    let mut observed = store.observe(now)?;
+    let name = observed.fleet_rollout.name.clone();
+    observed.told = told(&name, &observed.clusters, observed.newest_number());
+    observed.now = stamp(clock);
+    let plan = reconcile_with(&observed, bug);
+    Ok((observed, plan))
 }

@@ -39,6 +39,7 @@
 pub mod agent;
 mod check;
 pub mod event;
+pub mod exhaustive;
 pub mod hub;
 pub mod keys;
 pub mod planted;

@@ -2,7 +2,7 @@
 //! went wrong, and the trace. Everything random comes from the seed. It must not look at a clock.
 
 mod agents;
-mod begin;
+pub(crate) mod begin;
 mod faults;
 mod hubs;
 mod losses;

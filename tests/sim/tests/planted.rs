@@ -9,9 +9,6 @@ use tests_sim::{Bugs, Config, Planted, live};
 /// A bug that is not found within so many seeds is not found.
 const SEEDS_MAX: u64 = 500;
 
-/// Not looked for in whole fleets: within so many seeds no clock is set back in a cluster that is alone, under a policy that
-/// does not finish, with a step still to come. `agent::lease_clock` has its tests.
-const BY_WALL_CLOCK: Planted = Planted::LeaseByWallClock;
 /// The hub's bugs that a whole fleet shows. The others change what only the engine's own properties look at.
 const HUB: [hub::Planted; 6] = [
     hub::Planted::UnknownCountsAsDone,
@@ -48,8 +45,7 @@ fn all_found(missing: impl Iterator<Item = Option<String>>) {
 
 #[test]
 fn bugs_of_the_shell_are_found() {
-    let here = |bug: &Planted| *bug != BY_WALL_CLOCK;
-    all_found(Planted::ALL.into_iter().filter(here).map(|bug| {
+    all_found(Planted::ALL.into_iter().map(|bug| {
         let bugs = Bugs {
             shell: Some(bug),
             ..Bugs::default()

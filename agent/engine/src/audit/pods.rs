@@ -50,9 +50,12 @@ fn surge(view: &View<'_>, found: &mut Vec<Violation>) {
     let beside = view
         .canary()
         .filter(|_| view.keeps_stable() && view.stable().is_some());
+    // Whatever is more than wanted already, on its way out, leaves it its own.
+    let has = beside.map_or(0, |canary| canary.from);
     let beside = beside.map_or(0, |canary| canary.to.max(canary.from).min(view.replicas()));
-    let most = view.limits().maximum();
-    let most = most.max(view.replicas().saturating_add(beside)).max(before);
+    let others = view.replicas().max(before.saturating_sub(has));
+    let most = view.limits().maximum().max(others.saturating_add(beside));
+    let most = most.max(before);
     if after > most {
         breaks(
             found,

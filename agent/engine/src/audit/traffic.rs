@@ -11,7 +11,6 @@ use super::view::{Move, View, breaks};
 use crate::canary::replicas::threshold;
 use crate::canary::routed::Routed;
 use crate::plan::Action;
-use crate::reason::Reason;
 
 pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     background(view, found);
@@ -218,14 +217,7 @@ fn background(view: &View<'_>, found: &mut Vec<Violation>) {
         .as_ref()
         .and_then(|canary| canary.current_background_analysis_run_status.as_ref());
     let Some(named) = named else { return };
-    // A pass that does nothing, for want of a spec or a template, leaves it for the next one.
-    let still = view.plan.reasons.iter().any(|reason| {
-        matches!(
-            reason,
-            Reason::InvalidSpec { .. } | Reason::TemplateLost { .. }
-        )
-    });
-    if still {
+    if view.does_nothing() {
         return;
     }
     let run = view

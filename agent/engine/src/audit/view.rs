@@ -18,6 +18,7 @@ use crate::observed::{Governance, Observed};
 use crate::pass::Strategy;
 use crate::plan::{Action, Plan};
 use crate::planted::Bug;
+use crate::reason::Reason;
 use crate::sets::{SetView, views};
 
 /// One ReplicaSet, before and after.
@@ -88,6 +89,16 @@ impl<'a> View<'a> {
             .as_ref()
             .and_then(|running| Strategy::of(&running.strategy));
         Limits::of(strategy.unwrap_or(Strategy::Canary(&unsaid)), replicas)
+    }
+
+    /// A pass that does nothing, for want of a spec or a template: what a client wrote is left for the next one.
+    pub fn does_nothing(&self) -> bool {
+        self.plan.reasons.iter().any(|reason| {
+            matches!(
+                reason,
+                Reason::InvalidSpec { .. } | Reason::TemplateLost { .. }
+            )
+        })
     }
 
     pub fn is_blue_green(&self) -> bool {

@@ -27,8 +27,11 @@ pub(super) fn obey(planner: &mut Planner, request: &Request) -> bool {
         | Verb::SkipWave { .. }
         | Verb::Promote { .. } => return false,
     };
+    let conflicts = &planner.state.conflicts;
     let meant = |one: &&Arc<Cluster>| {
-        let able = if ends { governed(one) } else { let_go(one) };
+        // Where another FleetRollout governs the Rollout there is nothing to let go (gate.md G12).
+        let own = governed(one) && !conflicts.contains_key(&one.name);
+        let able = if ends { own } else { let_go(one) };
         able && cluster.is_none_or(|name| *name == one.name)
     };
     let names: Vec<ClusterName> = planner

@@ -103,10 +103,21 @@ impl Admin {
         let strangers = self.endpoint(None)?.connect().await;
         let strangers = LinkClient::new(strangers.map_err(|error| failed("the hub", error))?);
         stream::iter(clusters)
-            .map(|joining| self.one(people.clone(), strangers.clone(), joining))
+            .map(|joining| {
+                let uid = format!("uid-{}", joining.cluster);
+                self.one(people.clone(), strangers.clone(), joining, uid)
+            })
             .buffered(JOINS_AT_A_TIME)
             .try_collect()
             .await
+    }
+
+    /// Brings in a cluster whose kube-system namespace has this UID: another one, under a name that is known, perhaps.
+    pub async fn join_as(&self, joining: Joining, uid: &str) -> Result<Member> {
+        let people = self.client().await?;
+        let strangers = self.endpoint(None)?.connect().await;
+        let strangers = LinkClient::new(strangers.map_err(|error| failed("the hub", error))?);
+        self.one(people, strangers, joining, uid.to_owned()).await
     }
 
     async fn one(
@@ -114,6 +125,7 @@ impl Admin {
         mut people: FleetClient<Channel>,
         mut strangers: LinkClient<Channel>,
         joining: Joining,
+        uid: String,
     ) -> Result<Member> {
         let cluster = joining.cluster;
         let request = CreateTokenRequest {
@@ -131,7 +143,6 @@ impl Admin {
         let csr = CertificateParams::default()
             .serialize_request(&key)
             .and_then(|csr| csr.pem());
-        let uid = format!("uid-{cluster}");
         let request = JoinRequest {
             token_id: parts.next().unwrap_or_default(),
             token_secret: parts.next().unwrap_or_default(),

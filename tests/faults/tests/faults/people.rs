@@ -9,6 +9,7 @@ use proto::v1::act_request::Verb;
 use proto::v1::{ActRequest, ApproveRequest, CreateTokenRequest, RevokeClusterRequest};
 use tests_bench::fleet::script::Seen;
 use tests_faults::history::rows;
+use tests_faults::puppet::Puppet;
 use tests_faults::world::{SOON, Setting, World};
 use tests_fleet::eventually;
 use tests_fleet::proxy::link::Fault;
@@ -71,7 +72,7 @@ async fn f12_two_hubs_agents_and_people_on_the_same_rows() {
 }
 
 #[tokio::test]
-async fn f28_a_cluster_that_leaves_in_the_middle_of_a_wave_and_another_that_takes_its_name() {
+async fn f28_a_cluster_that_is_shut_out_in_the_middle_of_a_wave() {
     let setting = Setting {
         waves: vec![1, 2],
         takes: Duration::from_millis(700),
@@ -118,6 +119,42 @@ async fn f28_a_cluster_that_leaves_in_the_middle_of_a_wave_and_another_that_take
         .filter(|row| row.kind == "TargetSucceeded" && row.cluster == "cluster-2");
     assert_eq!(good.count(), 0, "S1");
     world.agents[2].stop().await;
+}
+
+#[tokio::test]
+async fn f28_another_cluster_takes_the_name_of_one_that_was_deleted_in_the_middle_of_a_wave() {
+    let setting = Setting {
+        waves: vec![1, 2],
+        takes: Duration::from_millis(700),
+        ..Setting::of("f28-again")
+    };
+    let mut world = World::up(setting).await.expect("a world");
+    world.want(2);
+    let flies = |release: &Release| release.targets[2].state.in_flight();
+    world
+        .until(1, "flies everywhere", SOON, flies)
+        .await
+        .expect("flies");
+    let gone = world.agents[2].stop().await.expect("it ran");
+    world
+        .replace(2, 1, "uid-of-another")
+        .await
+        .expect("it joins under the old name");
+    // The same name, nothing of what was there: it takes part from the beginning, by its own permit and its own word.
+    let release = world.ends(1, ReleasePhase::Succeeded).await.expect("L1");
+    assert_eq!(release.targets[2].state, TargetState::Succeeded);
+    assert_eq!(world.agents[2].permits(), 1, "it has one permit of its own");
+    let rows = rows(&world.store).await;
+    let of = |kind: &str| {
+        let own = rows.iter().filter(|row| row.cluster == "cluster-2");
+        own.filter(|row| row.kind == kind).count()
+    };
+    assert_eq!(of("TargetRestarted"), 1, "S10");
+    assert_eq!(of("PermitGranted"), 2, "one each");
+    assert_eq!(of("TargetSucceeded"), 1, "S1");
+    // The former one, should it come back, is nobody.
+    assert!(Puppet::of(&gone).await.is_err(), "L4");
+    world.check().await;
 }
 
 #[tokio::test]

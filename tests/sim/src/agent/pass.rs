@@ -119,7 +119,10 @@ impl Agent {
         let passed = gate.map(passed).unwrap_or_default();
         let first_deploy_free =
             rest.is_some_and(|rest| rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into()));
-        let lease_until = gate.and_then(|gate| self.lease_until(gate, moment));
+        let leases = self.process.as_mut().map(|process| &mut process.leases);
+        let lease_until = leases
+            .zip(gate)
+            .and_then(|(leases, gate)| leases.of_gate(&key, gate, moment));
         let contact = self.process.as_ref().map(|process| process.contact);
         observed.gate = GateObserved {
             governance: if free {
@@ -148,25 +151,6 @@ impl Agent {
             record,
         };
         observed
-    }
-
-    /// As `observe::lease_until`: the lease of an earlier permit says nothing of this one.
-    fn lease_until(&mut self, gate: &agent_api::Gate, moment: Moment) -> Option<Timestamp> {
-        let key = self.key();
-        let (Some(permit), Some(process)) = (&gate.spec.permit, &mut self.process) else {
-            return None;
-        };
-        let record = gate.status.as_ref().and_then(|status| {
-            let started = status
-                .effective
-                .as_ref()
-                .is_some_and(|effective| effective.fence == permit.fence);
-            status.lease.as_ref().filter(|_| started)
-        });
-        let leases = &mut process.leases;
-        leases.restore(&key, permit.fence, record, moment);
-        leases.know_length(&key, std::time::Duration::from_secs(permit.lease_seconds));
-        leases.until(&key, permit.fence, moment)
     }
 
     /// When the lease of the permit ends, by the true time.

@@ -3,7 +3,9 @@
 
 use hub_engine::reconcile;
 
+use crate::agent::Agent;
 use crate::event::Ms;
+use crate::store::Store;
 use crate::world::World;
 
 /// Everything has ended so long after the last fault.
@@ -55,54 +57,53 @@ impl World {
             return self.fail("L6", "no hub decides".to_owned());
         }
         for agent in 0..self.agents.len() {
-            if let Some(wrong) = self.view_differs(agent) {
+            if let Some(wrong) = view_differs(&self.store, &self.agents[agent]) {
                 return self.fail("L2", wrong);
             }
         }
     }
+}
 
-    /// The hub's view is the cluster's truth.
-    fn view_differs(&self, agent: usize) -> Option<String> {
-        let own = &self.agents[agent];
-        let name = &own.name;
-        let linked = own
-            .process
-            .as_ref()
-            .and_then(|process| process.link)
-            .is_some_and(|(_, session)| session.is_some());
-        if !linked {
-            return Some(format!("{name} is not connected"));
-        }
-        let row = self.store.rows.get(name)?;
-        let Some(state) = &row.state else {
-            return Some(format!("nothing is known of {name}"));
-        };
-        let status = own.gate().and_then(|gate| gate.status.as_ref());
-        let served = status.and_then(|status| status.served.as_ref());
-        let served = served.map(|served| served.digest.to_string());
-        let seen = state.served.as_ref().map(ToString::to_string);
-        // A Rollout that was made again serves nothing yet, whatever its Gate remembers.
-        let serves = own.status().stable_rs.is_some();
-        if serves && served.is_some() && served != seen {
-            return Some(format!("{name} serves {served:?}, the hub has {seen:?}"));
-        }
-        let outcome = status.and_then(|status| status.outcome.as_ref());
-        let outcome = outcome.map(|outcome| outcome.fence.version);
-        let seen = state.outcome.as_ref().map(|outcome| outcome.fence.version);
-        if outcome.is_some() && outcome != seen {
-            return Some(format!("{name} ended {outcome:?}, the hub has {seen:?}"));
-        }
-        let held = status.and_then(|status| status.held.as_ref());
-        let held = held.map(|held| held.digest.to_string());
-        let seen = state.held.as_ref().map(ToString::to_string);
-        if held != seen {
-            return Some(format!("{name} holds {held:?}, the hub has {seen:?}"));
-        }
-        let desired = self.store.tables.cluster(name)?.desired.version;
-        let stored = own.member.as_ref().map(|member| member.fence.version);
-        if stored != Some(desired) {
-            return Some(format!("{name} has stored {stored:?} of {desired}"));
-        }
-        None
+/// Where the hub's view is not the cluster's truth.
+pub(crate) fn view_differs(store: &Store, own: &Agent) -> Option<String> {
+    let name = &own.name;
+    let linked = own
+        .process
+        .as_ref()
+        .and_then(|process| process.link)
+        .is_some_and(|(_, session)| session.is_some());
+    if !linked {
+        return Some(format!("{name} is not connected"));
     }
+    let row = store.rows.get(name)?;
+    let Some(state) = &row.state else {
+        return Some(format!("nothing is known of {name}"));
+    };
+    let status = own.gate().and_then(|gate| gate.status.as_ref());
+    let served = status.and_then(|status| status.served.as_ref());
+    let served = served.map(|served| served.digest.to_string());
+    let seen = state.served.as_ref().map(ToString::to_string);
+    // A Rollout that was made again serves nothing yet, whatever its Gate remembers.
+    let serves = own.status().stable_rs.is_some();
+    if serves && served.is_some() && served != seen {
+        return Some(format!("{name} serves {served:?}, the hub has {seen:?}"));
+    }
+    let outcome = status.and_then(|status| status.outcome.as_ref());
+    let outcome = outcome.map(|outcome| outcome.fence.version);
+    let seen = state.outcome.as_ref().map(|outcome| outcome.fence.version);
+    if outcome.is_some() && outcome != seen {
+        return Some(format!("{name} ended {outcome:?}, the hub has {seen:?}"));
+    }
+    let held = status.and_then(|status| status.held.as_ref());
+    let held = held.map(|held| held.digest.to_string());
+    let seen = state.held.as_ref().map(ToString::to_string);
+    if held != seen {
+        return Some(format!("{name} holds {held:?}, the hub has {seen:?}"));
+    }
+    let desired = store.tables.cluster(name)?.desired.version;
+    let stored = own.member.as_ref().map(|member| member.fence.version);
+    if stored != Some(desired) {
+        return Some(format!("{name} has stored {stored:?} of {desired}"));
+    }
+    None
 }

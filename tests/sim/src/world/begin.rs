@@ -153,7 +153,8 @@ fn quick(mut document: FleetRollout, random: &mut Random) -> FleetRollout {
     document
 }
 
-fn empty(name: &ClusterName) -> Cluster {
+/// A cluster that was never heard.
+pub(crate) fn empty(name: &ClusterName) -> Cluster {
     let fence = Fence {
         incarnation: 1,
         version: 0,
@@ -185,6 +186,16 @@ fn agent(name: &ClusterName, base: Instant, random: &mut Random) -> Agent {
         steps.push(json!({"setWeight": 75}));
         steps.push(json!({"pause": {"duration": 5}}));
     }
+    agent_of(name, base, &steps, 2 + random.below(3))
+}
+
+/// A cluster with a Rollout that nothing has deployed yet, and its agent, which does not run.
+pub(crate) fn agent_of(
+    name: &ClusterName,
+    base: Instant,
+    steps: &[serde_json::Value],
+    replicas: usize,
+) -> Agent {
     let fixture = json!({
         "about": "a life", "now": stamp(0).to_string(),
         "templates": [{"name": "errors", "spec": {"metrics": [{
@@ -192,7 +203,7 @@ fn agent(name: &ClusterName, base: Instant, random: &mut Random) -> Agent {
             "provider": {"prometheus": {"address": "http://prometheus", "query": "ok"}},
         }]}}],
         "rollout": {
-            "version": "v1", "replicas": 2 + random.below(3), "steps": steps, "canary": {"maxSurge": 1, "maxUnavailable": 0},
+            "version": "v1", "replicas": replicas, "steps": steps, "canary": {"maxSurge": 1, "maxUnavailable": 0},
             "annotations": {"fleet.groundswell.dev/revision": "r1"},
         },
     });
@@ -218,6 +229,7 @@ fn agent(name: &ClusterName, base: Instant, random: &mut Random) -> Agent {
         gone: false,
         made: 0,
         alone_until: 0,
+        slow_until: 0,
         pending: None,
     }
 }

@@ -164,10 +164,7 @@ impl World {
             9 | 18 => self.delete_gate(agent),
             10 => {
                 let skew = self.random.pick(&[-3_600_000, 0, 3_600_000, 120_000]);
-                self.agents[agent].skew = skew;
-                let name = self.agents[agent].name.clone();
-                self.tell(format!("the clock of {name} is {skew} ms off"));
-                self.pass_soon(agent, 10);
+                self.clock_is_set(agent, skew);
             }
             _ => self.clone_comes(agent, hub),
         }
@@ -273,6 +270,7 @@ impl World {
         for agent in 0..self.agents.len() {
             self.agents[agent].skew = 0;
             self.agents[agent].alone_until = 0;
+            self.agents[agent].slow_until = 0;
             self.rollout_made(agent);
             self.agent_start(agent);
             self.changed(agent);

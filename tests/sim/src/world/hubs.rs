@@ -1,14 +1,13 @@
 //! What hubs do with ticks, messages and their database, as `hub/src` does: leadership, deciding, sessions. In: events. Out:
 //! transactions, messages. It must not choose: `hub_engine::reconcile` does.
 
-use hub_engine::observed::told;
-use hub_engine::{audit, reconcile_with};
+use hub_engine::audit;
 use hub_store::report::{Body, Report};
 use proto::v1;
 
 use super::{Connection, World};
 use crate::event::{Down, Draft, Event, Ms, Up};
-use crate::hub::Session;
+use crate::hub::{self as process, Session};
 use crate::planted::Planted;
 use crate::store::{Error, Opened};
 
@@ -94,15 +93,11 @@ impl World {
         };
         own.hinted = false;
         let skew = own.skew;
-        let Ok(mut observed) = self.store.observe(now) else {
+        let wrong = self.bugs.has(Planted::HubClock);
+        let clock = if wrong { now + skew } else { now };
+        let Ok((observed, plan)) = process::decide(&self.store, now, clock, self.bugs.hub) else {
             return;
         };
-        let name = observed.fleet_rollout.name.clone();
-        observed.told = told(&name, &observed.clusters, observed.newest_number());
-        if self.bugs.has(Planted::HubClock) {
-            observed.now = super::stamp(now + skew);
-        }
-        let plan = reconcile_with(&observed, self.bugs.hub);
         let violation = audit(&observed, &plan).into_iter().next();
         if let Some(violation) = violation {
             return self.fail(violation.rule, violation.message);

@@ -10,6 +10,9 @@ use crate::agent::Copied;
 use crate::event::{Event, Ms};
 use crate::store::Store;
 
+/// How far the clock of a cluster is set back: by less than an agent takes for a jump, and by more.
+const SET_BACK: [Ms; 2] = [-45_000, -3_600_000];
+
 /// Copies that are kept for later.
 #[derive(Default)]
 pub(crate) struct Copies {
@@ -100,12 +103,29 @@ impl World {
         self.changed(agent);
     }
 
-    /// A cluster reaches no hub for a while.
+    /// A cluster reaches no hub for a while: often one with something under way, whose clock is set back and whose analysis
+    /// takes longer than a lease.
     pub(super) fn partition(&mut self, agent: usize) {
+        let under_way = (0..self.agents.len()).find(|agent| self.agents[*agent].under_way());
+        let slow = self.random.percent(50);
+        let agent = under_way.filter(|_| slow).unwrap_or(agent);
         let until = self.now + self.some(20_000, 70_000);
         self.agents[agent].alone_until = until;
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} reaches no hub until {until}"));
         self.break_connections(|link| link.agent == agent);
+        if slow {
+            self.agents[agent].slow_until = self.now + self.some(22_000, 35_000);
+            let skew = self.random.pick(&SET_BACK);
+            self.clock_is_set(agent, skew);
+        }
+    }
+
+    /// The wall clock of a cluster jumps.
+    pub(super) fn clock_is_set(&mut self, agent: usize, skew: Ms) {
+        self.agents[agent].skew = skew;
+        let name = self.agents[agent].name.clone();
+        self.tell(format!("the clock of {name} is {skew} ms off"));
+        self.pass_soon(agent, 10);
     }
 }

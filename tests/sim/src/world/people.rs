@@ -1,9 +1,7 @@
 //! What happens from outside: Git, its applier, people, kubelets, the answers of analyses. In: chance. Out: changed clusters
 //! and tables. It must not know of permits.
 
-use agent_api::names::LABEL_POD_HASH;
-use agent_api::{AnalysisPhase, AnalysisRunStatus};
-use tests_golden::agent_fixture::{hash, template};
+use tests_golden::agent_fixture::hash;
 
 use super::World;
 use crate::event::Event;
@@ -52,18 +50,7 @@ impl World {
         if !newest || self.agents[agent].gone {
             return;
         }
-        let rollout = &mut self.agents[agent].cluster.observed.rollout;
-        let template = template(version);
-        if rollout.spec.template.as_ref() != Some(&template) {
-            rollout.spec.template = Some(template);
-            let generation = &mut rollout.metadata.generation;
-            *generation = Some(generation.unwrap_or(0) + 1);
-        }
-        rollout.metadata.annotations.get_or_insert_default().insert(
-            "fleet.groundswell.dev/revision".to_owned(),
-            revision.to_owned(),
-        );
-        self.agents[agent].rollout_written();
+        self.agents[agent].applied(version, revision);
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} has {version} ({revision}) from Git"));
         self.changed(agent);
@@ -122,28 +109,12 @@ impl World {
 
     /// The measurements' verdict: bad versions fail.
     pub(super) fn runs_end(&mut self, agent: usize) {
-        let mut ended = Vec::new();
-        for run in &mut self.agents[agent].cluster.observed.analysis_runs {
-            let phase = run.status.as_ref().and_then(|status| status.phase);
-            if phase.is_some_and(AnalysisPhase::is_completed) {
-                continue;
-            }
-            let labels = run.metadata.labels.as_ref();
-            let of = labels.and_then(|all| all.get(LABEL_POD_HASH));
-            let stopped = run.spec.terminate == Some(true);
-            let bad = !stopped && of.is_some_and(|hash| self.bad.contains(hash));
-            let phase = if bad {
-                AnalysisPhase::Failed
-            } else {
-                AnalysisPhase::Successful
-            };
-            run.status = Some(AnalysisRunStatus {
-                phase: Some(phase),
-                ..AnalysisRunStatus::default()
-            });
-            let name = run.metadata.name.clone().unwrap_or_default();
-            ended.push(format!("{name} {phase:?}"));
+        let left = self.agents[agent].slow_until - self.now;
+        if left > 0 {
+            return self.put(left, Event::RunsEnd(agent));
         }
+        let bad = &self.bad;
+        let ended = self.agents[agent].runs_end(|hash| bad.contains(hash));
         if !ended.is_empty() {
             let name = self.agents[agent].name.clone();
             self.tell(format!("runs in {name}: {}", ended.join(", ")));

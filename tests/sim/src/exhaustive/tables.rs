@@ -1,0 +1,213 @@
+//! The database of the small world, and its time. In: what hubs do with it. Out: the same database afterwards. Every method
+//! is one transaction of the model store. It must not keep what only tells one transaction from another.
+
+use agent_api::Fence as AgentFence;
+use hub_engine::release::{Cause, WavePhase};
+use hub_engine::{ClusterName, Fence, Observed, Plan, audit};
+use hub_store::report::Report;
+use proto::v1;
+
+use crate::event::{Draft, Ms};
+use crate::hub as process;
+use crate::keys::Keys;
+use crate::planted::{Bugs, Planted};
+use crate::store::{Error, Opened, Store};
+use crate::world::stamp;
+
+/// Epochs are all alike but for being the newest one.
+const EPOCH: i64 = 2;
+
+/// The session of every stream, and the one before it: sessions are all alike but for being the newest one.
+pub(super) const SESSION: u64 = 2;
+/// Of words of a stream that broke, once there is a newer one.
+pub(super) const SESSION_BEFORE: u64 = 1;
+
+/// The database at one moment.
+#[derive(Debug, Clone)]
+pub(super) struct Tables {
+    pub(super) store: Store,
+    pub(super) now: Ms,
+}
+
+/// What a hub makes of them.
+#[derive(Debug, Clone)]
+pub(super) struct Decided {
+    pub(super) observed: Observed,
+    pub(super) plan: Plan,
+    /// The next deadline, and whether it is the end of a bake.
+    pub(super) wake: Option<(Ms, bool)>,
+    pub(super) wrong: Option<String>,
+}
+
+fn millis(at: jiff::Timestamp) -> Ms {
+    at.as_millisecond() - stamp(0).as_millisecond()
+}
+
+impl Tables {
+    /// A database that nobody has decided in.
+    pub(super) fn of(store: Store) -> Self {
+        Self { store, now: 0 }.plain()
+    }
+
+    /// What no decision is made from has no part in it: whose change opened a release, and moments that are only shown.
+    pub(super) fn text(&self) -> String {
+        let mut tables = self.store.tables.clone();
+        tables.now = stamp(0);
+        for cluster in &mut tables.clusters {
+            cluster.rollout = None;
+        }
+        for release in &mut tables.releases {
+            if let Cause::Change { cluster, change } = &mut release.cause {
+                *cluster = ClusterName::default();
+                *change = 0;
+            }
+        }
+        let tables = serde_json::to_string(&tables).expect("tables have a text");
+        format!("{} {tables} {:?}", self.now, self.store.rows)
+    }
+
+    /// Back to what every database of this content has: numbers of transactions, sequences and rows.
+    fn plain(mut self) -> Self {
+        let store = &mut self.store;
+        (store.epoch, store.commits) = (EPOCH, 0);
+        store.history.clear();
+        store.recovery.heads.clear();
+        for row in store.rows.values_mut() {
+            row.reported = 0;
+            row.key.1 = 0;
+        }
+        store.serial = 0;
+        let names: Vec<ClusterName> = store.rows.keys().cloned().collect();
+        let changes = &mut store.tables.changes;
+        changes.sort_by(|one, other| one.cluster.cmp(&other.cluster));
+        for (name, first) in names.iter().zip((1_u64..).step_by(10)) {
+            let own = changes.iter_mut().filter(|one| one.cluster == *name);
+            for (change, id) in own.zip(first..) {
+                change.id = id;
+            }
+        }
+        self
+    }
+
+    pub(super) fn decide(&self, bugs: Bugs) -> Decided {
+        let decided = process::decide(&self.store, self.now, self.now, bugs.hub);
+        let (observed, plan) = decided.expect("the database answers");
+        let wrong = audit(&observed, &plan);
+        let wrong = wrong.first().map(ToString::to_string);
+        let bakes = observed.releases.iter().flat_map(|release| &release.waves);
+        let bakes = bakes.filter(|wave| wave.phase == WavePhase::Baking);
+        let bakes: Vec<_> = bakes.filter_map(|wave| wave.bake_until).collect();
+        let wake = plan.wake.map(|wake| (millis(wake), bakes.contains(&wake)));
+        Decided {
+            observed,
+            plan,
+            wake,
+            wrong,
+        }
+    }
+
+    /// A decision reaches its commit; `once`: the epoch is another hub's by now.
+    pub(super) fn commit(
+        &self,
+        decided: &Decided,
+        once: bool,
+        keys: &Keys,
+        bugs: Bugs,
+    ) -> Result<Self, Error> {
+        let mut next = self.clone();
+        let draft = Draft {
+            epoch: if once { EPOCH - 1 } else { EPOCH },
+            snapshot: next.store.commits,
+            observed: decided.observed.clone(),
+            plan: decided.plan.clone(),
+        };
+        let guarded = !bugs.has(Planted::EpochUnchecked);
+        next.store.commit(&draft, keys, guarded)?;
+        Ok(next.plain())
+    }
+
+    /// A session opens.
+    pub(super) fn open(&self, cluster: &ClusterName, hello: v1::Hello) -> Option<Self> {
+        let mut next = self.clone();
+        let brought = hello.rollouts.into_iter().next();
+        let brought = brought.and_then(|state| hub::wire::report::rollout_state(state).ok());
+        let state = brought.map(|(_, state)| state);
+        let fence = hub::wire::fence(hello.fence.as_ref());
+        let uid = &hello.kube_system_uid;
+        let opened = next
+            .store
+            .session_open(cluster, uid, fence, state, None, self.now);
+        match opened {
+            Ok(Opened::Session(..)) => {
+                if let Some(row) = next.store.rows.get_mut(cluster) {
+                    row.session = SESSION;
+                    row.key.0 = SESSION;
+                }
+                Some(next.plain())
+            }
+            Ok(Opened::Duplicate) | Err(_) => None,
+        }
+    }
+
+    /// The stream of a session is over.
+    pub(super) fn close(&self, cluster: &ClusterName) -> Self {
+        let mut next = self.clone();
+        if let Some(row) = next.store.rows.get_mut(cluster) {
+            row.open = false;
+        }
+        next
+    }
+
+    /// Reports are committed, if their session is current or nobody asks. Whether they were.
+    pub(super) fn report(
+        &self,
+        cluster: &ClusterName,
+        session: u64,
+        reports: &[Report],
+        bugs: Bugs,
+    ) -> (Self, bool) {
+        let mut next = self.clone();
+        let checked = !bugs.has(Planted::OldSessionStored);
+        let stored = next
+            .store
+            .report_store(cluster, session, reports, self.now, checked);
+        (next.plain(), matches!(stored, Ok(Some(_))))
+    }
+
+    /// A set is stored, by the agent's word.
+    pub(super) fn ack(&self, cluster: &ClusterName, session: u64, fence: AgentFence) -> Self {
+        let mut next = self.clone();
+        let fence = Fence {
+            incarnation: fence.incarnation,
+            version: fence.version,
+        };
+        let stored = next.store.session_ack(cluster, session, fence, self.now);
+        assert!(stored.is_ok(), "the database answers");
+        next.plain()
+    }
+
+    /// Time goes on to a deadline; whoever has a stream was heard until then.
+    pub(super) fn later(&self, now: Ms, heard: &[(ClusterName, u64)]) -> Self {
+        let mut next = self.clone();
+        next.now = now;
+        for (cluster, session) in heard {
+            let seen = next.store.session_seen(cluster, *session, now);
+            assert!(seen.is_ok(), "the database answers");
+        }
+        next.plain()
+    }
+
+    /// The committed set of a cluster, above what was sent in its session.
+    pub(super) fn set(&self, cluster: &ClusterName, sent: Option<u16>) -> Option<v1::DesiredSet> {
+        let sent = sent.map(u64::from);
+        let set = self.store.desired_set(cluster).ok()?;
+        if sent.is_some_and(|sent| sent >= set.fence.version) {
+            return None;
+        }
+        let base = sent.map(|version| Fence {
+            version,
+            ..set.fence
+        });
+        Some(hub::wire::set::desired(&set, base))
+    }
+}
