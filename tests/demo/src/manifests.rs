@@ -2,8 +2,8 @@
 //! Rollouts would take these manifests as they are.
 
 use crate::scenario::{
-    APPROVED, BAKE, CLUSTERS, FIRST_PAUSE, MEASURE_EVERY, MEASUREMENTS, NAME, NAMESPACE, REPLICAS,
-    SECOND_PAUSE, Version,
+    APPROVED, BAKE, CLUSTERS, FIRST_PAUSE, FREEZE, MEASURE_EVERY, MEASUREMENTS, NAME, NAMESPACE,
+    REPLICAS, SECOND_PAUSE, Version,
 };
 
 /// The files of a push, all clusters at once.
@@ -125,8 +125,29 @@ spec:
     )
 }
 
+/// What is applied to the hub.
+pub fn documents() -> String {
+    [fleet_rollout(), fleet_window()].join("---\n")
+}
+
+/// Whatever is released, clusters with this label wait.
+fn fleet_window() -> String {
+    let (key, value) = FREEZE.split_once('=').unwrap_or((FREEZE, ""));
+    format!(
+        "apiVersion: fleet.groundswell.dev/v1alpha1
+kind: FleetWindow
+metadata:
+  name: {value}
+spec:
+  clusters: {{matchLabels: {{{key}: {value}}}}}
+  freezes:
+  - {{from: 2020-01-01T00:00:00Z, to: 2100-01-01T00:00:00Z, reason: nothing changes during a {value}}}
+"
+    )
+}
+
 /// The intent: which clusters, in which waves.
-pub fn fleet_rollout() -> String {
+fn fleet_rollout() -> String {
     let bake = BAKE.as_secs();
     let waves: String = CLUSTERS
         .iter()

@@ -172,6 +172,7 @@ pub(super) fn gate() -> Value {
                 "digest": "v1:nn", "by": "ann", "reason": "hotfix", "over": fence, "release": "checkout#2",
                 "at": "2026-01-02T03:04:13Z", "ended": "Served",
             }],
+            "withoutHub": "serves what it serves and starts nothing",
             "known-to-nobody": {"deep": [2]},
         },
     })
@@ -192,6 +193,7 @@ pub(super) fn member() -> Value {
             "governed": [{"fleetRollout": "checkout", "namespace": "shop", "name": "checkout"}],
             "firstContactDone": true,
             "session": 9,
+            "served": {"shop/checkout": {"digest": "v1:aa", "at": "2026-01-02T03:04:05Z"}},
             "known-to-nobody": {"deep": [2]},
         },
     })

@@ -315,6 +315,7 @@ fn hello(uid: &str, version: u64) -> Hello {
             incarnation: 1,
             version,
         },
+        proven: true,
         set_hash: String::new(),
         rollouts: vec![(rollout(), state)],
         fingerprint: "unlisted".into(),
