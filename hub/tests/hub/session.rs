@@ -1,4 +1,5 @@
 //! One stream a cluster: sets, reports, identity (gate.md L1–L4).
+use proto::v1::agent_message::Body;
 use proto::v1::hub_message::Body as Told;
 use proto::v1::refusal::Code;
 use proto::v1::{

@@ -193,7 +193,6 @@ pub(super) fn member() -> Value {
             "governed": [{"fleetRollout": "checkout", "namespace": "shop", "name": "checkout"}],
             "firstContactDone": true,
             "session": 9,
-            "served": {"shop/checkout": {"digest": "v1:aa", "at": "2026-01-02T03:04:05Z"}},
             "known-to-nobody": {"deep": [2]},
         },
     })

@@ -330,9 +330,10 @@ async fn open(store: &Store, hello: &Hello) -> (u64, bool) {
         Opened::Session {
             session, regressed, ..
         } => (session, regressed),
-        other @ (Opened::DuplicateIdentity | Opened::UnknownCluster | Opened::Revoked) => {
-            panic!("{other:?}")
-        }
+        other @ (Opened::DuplicateIdentity
+        | Opened::UnknownCluster
+        | Opened::Revoked
+        | Opened::Unproven { .. }) => panic!("{other:?}"),
     }
 }
 
