@@ -196,7 +196,8 @@ impl Fleet {
 /// Stores the documents, as a person would.
 async fn apply(run: &RunDir, admin: &Cli) -> Result<()> {
     let path = run.join("fleetrollout.yaml");
-    std::fs::write(&path, manifests::documents()).map_err(Error::io("write", &path))?;
+    std::fs::write(&path, manifests::documents(Timestamp::now()))
+        .map_err(Error::io("write", &path))?;
     admin
         .run(&["apply", "-f", &path.display().to_string()])
         .await

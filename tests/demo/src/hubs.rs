@@ -105,7 +105,7 @@ impl Hubs {
         let there: Vec<String> = text
             .lines()
             .map(|line| match line.starts_with(ADDRESS) {
-                true => format!("{ADDRESS}{}", self.entrance.address()),
+                true => format!("{ADDRESS}{}", self.url()),
                 false => line.to_owned(),
             })
             .collect();

@@ -262,7 +262,7 @@ impl Teller<'_> {
             notes.leaders.push(leader.clone());
         })?;
         self.progress.say(&format!(
-            "hub {} decides (epoch {}) and is killed (SIGKILL) while {APPROVED} is at its first step",
+            "{} decides (epoch {}) and is killed (SIGKILL) while {APPROVED} is at its first step",
             leader.name, leader.epoch
         ));
         let next = eventually("another hub decides", SOON, async || {
@@ -275,7 +275,7 @@ impl Teller<'_> {
         })
         .await?;
         self.progress.say(&format!(
-            "hub {} decides now (epoch {}); {APPROVED} has gone on meanwhile",
+            "{} decides now (epoch {}); {APPROVED} has gone on meanwhile",
             next.name, next.epoch
         ));
         self.fleet.note(|notes| notes.leaders.push(next))

@@ -57,7 +57,7 @@ async fn a_stop_reaches_every_cluster_and_each_says_what_it_does_without_the_hub
     });
     let mut fleet = fleet.await.expect("a fleet");
     let mut intent = in_two_waves(NAME, NAME);
-    intent["spec"]["waves"] = json!([{"name": "all"}]);
+    intent["spec"]["waves"] = json!([{"name": "all", "maxConcurrent": "100%"}]);
     intent["spec"]["onHubLoss"] = json!("Hold");
     fleet.apply(&intent).await.expect("stored");
     let shops = fleet.shops(NAME).await.expect("namespaces");
