@@ -120,9 +120,10 @@ impl Spent {
             .filter(|new| known.is_none_or(|known| known.fence < new.fence))
             .map(shortened);
         let known = self.mark(status, &name);
-        let served = news.served.map(mark).filter(|new| {
-            known.is_none_or(|known| known.digest != new.digest && known.at <= new.at)
-        });
+        let served = news
+            .served
+            .map(mark)
+            .filter(|new| known.is_none_or(|known| known.digest != new.digest));
         let mut change = Map::new();
         if let Some(outcome) = &outcome {
             change.insert("spent".to_owned(), json!({uid.as_str(): outcome}));
