@@ -1,6 +1,6 @@
 //! Whether the cluster admits break-glass from those with the right alone (gate.md G16).
 //!
-//! In: the API server. Out: yes or no. It must not take anything else than the two objects as deploy/agent has them for a
+//! In: the API server. Out: how it stands. It must not take anything else than the two objects as deploy/agent has them for a
 //! yes: without them anybody who may annotate a Rollout could start what is held.
 
 use agent_api::names::BREAK_GLASS_POLICY;
@@ -17,11 +17,39 @@ pub struct Error {
     source: Box<kube::Error>,
 }
 
-/// The policy and its binding are there, and refuse.
+/// How break-glass stands in this cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The policy and its binding are there, and refuse whoever has no right: a word counts.
+    Admitted,
+    /// One of them is not there, or does not refuse: no word counts.
+    NotInForce,
+    /// This agent may not look, so that no word counts.
+    MayNotLook,
+}
+
+impl Standing {
+    /// What a person has to know at the start; nothing where words count.
+    #[must_use]
+    pub fn says(self) -> Option<String> {
+        match self {
+            Self::Admitted => None,
+            Self::NotInForce => Some(format!(
+                "nobody can break the glass here: {BREAK_GLASS_POLICY} is not in force; apply deploy/agent/break-glass.yaml"
+            )),
+            Self::MayNotLook => Some(format!(
+                "nobody can break the glass here: this agent may not see whether {BREAK_GLASS_POLICY} is in force; with \
+                 --namespaced apply deploy/namespaced-fleet beside deploy/namespaced"
+            )),
+        }
+    }
+}
+
+/// How it stands now.
 ///
 /// # Errors
-/// The API server does not answer. That it is forbidden to look is a no.
-pub async fn admitted(client: &Client) -> Result<bool, Error> {
+/// The API server does not answer.
+pub async fn standing(client: &Client) -> Result<Standing, Error> {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
     let policy = answer(
@@ -32,13 +60,25 @@ pub async fn admitted(client: &Client) -> Result<bool, Error> {
         "ValidatingAdmissionPolicyBinding",
         bindings.get_opt(BREAK_GLASS_POLICY).await,
     )?;
-    Ok(policy.is_some_and(|policy| closes(&policy)) && binding.is_some_and(|one| denies(&one)))
+    Ok(match (policy, binding) {
+        (Seen::Hidden, _) | (_, Seen::Hidden) => Standing::MayNotLook,
+        (Seen::There(policy), Seen::There(binding)) if closes(&policy) && denies(&binding) => {
+            Standing::Admitted
+        }
+        (Seen::There(_) | Seen::Absent, Seen::There(_) | Seen::Absent) => Standing::NotInForce,
+    })
 }
 
-fn answer<T>(what: &'static str, got: kube::Result<Option<T>>) -> Result<Option<T>, Error> {
+enum Seen<T> {
+    There(T),
+    Absent,
+    Hidden,
+}
+
+fn answer<T>(what: &'static str, got: kube::Result<Option<T>>) -> Result<Seen<T>, Error> {
     match got {
-        Ok(found) => Ok(found),
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+        Ok(found) => Ok(found.map_or(Seen::Absent, Seen::There)),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Seen::Hidden),
         Err(source) => Err(Error {
             what,
             source: Box::new(source),
@@ -60,4 +100,72 @@ fn denies(binding: &ValidatingAdmissionPolicyBinding) -> bool {
             .iter()
             .any(|action| action == "Deny")
         && spec.match_resources.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An API server that answers for the policy and for its binding with these; a number is a refusal.
+    fn client(policy: &Value, binding: &Value) -> Client {
+        let (policy, binding) = (policy.clone(), binding.clone());
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let path = request.uri().path().to_owned();
+            let said = if path.contains("validatingadmissionpolicybindings") {
+                binding.clone()
+            } else {
+                policy.clone()
+            };
+            async move {
+                let (code, body) = match said.as_u64() {
+                    None => (200, said),
+                    Some(code) => {
+                        let reason = if code == 404 { "NotFound" } else { "Forbidden" };
+                        let body = json!({
+                            "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "no",
+                        });
+                        (u16::try_from(code).unwrap(), body)
+                    }
+                };
+                let body = kube::client::Body::from(body.to_string().into_bytes());
+                let answer = http::Response::builder().status(code).body(body);
+                Ok::<_, std::io::Error>(answer.unwrap())
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn a_word_counts_only_where_the_policy_is_seen_to_refuse() {
+        let policy = |fails: &str| json!({"metadata": {"name": BREAK_GLASS_POLICY}, "spec": {"failurePolicy": fails}});
+        let binding = |does: &str| {
+            json!({
+                "metadata": {"name": BREAK_GLASS_POLICY},
+                "spec": {"policyName": BREAK_GLASS_POLICY, "validationActions": [does]},
+            })
+        };
+        let cases = [
+            (policy("Fail"), binding("Deny"), Standing::Admitted),
+            (policy("Ignore"), binding("Deny"), Standing::NotInForce),
+            (policy("Fail"), binding("Warn"), Standing::NotInForce),
+            (json!(404), binding("Deny"), Standing::NotInForce),
+            (policy("Fail"), json!(404), Standing::NotInForce),
+            (json!(403), binding("Deny"), Standing::MayNotLook),
+            (policy("Fail"), json!(403), Standing::MayNotLook),
+        ];
+        for (policy, binding, wanted) in cases {
+            let standing = standing(&client(&policy, &binding)).await.unwrap();
+            assert_eq!(standing, wanted, "{policy} {binding}");
+            assert_eq!(standing.says().is_none(), wanted == Standing::Admitted);
+        }
+        let says = Standing::MayNotLook.says().unwrap();
+        assert!(says.contains("deploy/namespaced-fleet"), "{says}");
+        let away = client(&json!(500), &binding("Deny"));
+        assert!(
+            super::standing(&away).await.is_err(),
+            "no answer is no word"
+        );
+    }
 }

@@ -167,6 +167,27 @@ impl GateStore {
         Ok(())
     }
 
+    /// The signature under the stored fence, where a hub of the version before gave none with its set.
+    pub async fn note_signature(&self, fence: Fence, signature: &str) -> Result<(), Error> {
+        let Some(member) = self.read_member().await? else {
+            return Ok(());
+        };
+        let lacks = |status: &FleetMemberStatus| {
+            status.fence == fence && status.fence_signature.is_none() && !signature.is_empty()
+        };
+        if !member.status.as_ref().is_some_and(lacks) {
+            return Ok(());
+        }
+        let key = ObjectKey::new(self.namespace.clone(), self.member.cluster.clone());
+        let version = member.metadata.resource_version;
+        let patch = json!({"metadata": {"resourceVersion": version}, "status": {"fenceSignature": signature}});
+        match self.writer.merge::<FleetMember>(&key, &patch).await {
+            // Somebody wrote meanwhile: at the next Hello, then.
+            Err(error) if error.is_stale() => Ok(()),
+            written => Ok(written.map(drop)?),
+        }
+    }
+
     /// The hub has these contents now.
     pub async fn note_told(&self, told: &Told) -> Result<(), Error> {
         let key = self.gate_key(&told.rollout);
@@ -285,7 +306,14 @@ impl GateStore {
             return Ok(());
         };
         self.grant(rollout, spec, before);
-        let patch = json!({"metadata": {"resourceVersion": gate.metadata.resource_version}, "spec": change});
+        let metadata = json!({"resourceVersion": gate.metadata.resource_version});
+        let status = gate.status.as_ref();
+        let says = status.is_some_and(|status| status.without_hub.is_some());
+        let patch = match says && !spec.governed {
+            // Nothing waits for the hub any more, and no pass records that.
+            true => json!({"metadata": metadata, "spec": change, "status": {"withoutHub": null}}),
+            false => json!({"metadata": metadata, "spec": change}),
+        };
         let stored = self.writer.merge::<Gate>(key, &patch).await?;
         self.wrote(Kind::Gate, &stored, rollout);
         Ok(())
@@ -436,8 +464,10 @@ pub fn member_status(
         (&a.namespace, &a.name, &a.fleet_rollout).cmp(&(&b.namespace, &b.name, &b.fleet_rollout))
     });
     status.spent = spent::after_set(std::mem::take(&mut status.spent), &taken.entries);
+    status.served = spent::served_after_set(std::mem::take(&mut status.served), &taken.entries);
     status.fence = taken.fence;
     status.set_hash = Some(taken.set_hash.clone());
+    status.fence_signature = taken.fence_signature.clone();
     status.governed = governed;
     status.first_contact_done = true;
     status.session = session;

@@ -281,6 +281,7 @@ impl Observer {
             lease_live: lease_until.is_some(),
             lease_until,
             spent: self.spent.last(status, uid),
+            served_before: self.spent.last_served(status, key),
             first_contact_done: !self.fleet.has_hub
                 || status.is_some_and(|status| status.first_contact_done),
             first_contact: self.fleet.first_contact,
@@ -387,7 +388,7 @@ impl Observer {
         if !glass::is_fresh(annotations, record) {
             return Ok(false);
         }
-        Ok(break_glass::admitted(&self.client).await?)
+        Ok(break_glass::standing(&self.client).await? == break_glass::Standing::Admitted)
     }
 }
 

@@ -190,6 +190,9 @@ async fn fill_caches(shared: &Shared, args: &Args, alone: bool, tasks: &mut Join
         spawn_all(tasks, shared.caches.watch_fleet(&watching));
         shared.caches.fleet_ready().await;
         start::permit_key(&shared.client, &shared.namespace, &shared.fleet).await;
+        if shared.fleet.has_hub {
+            start::say_break_glass(&shared.client).await;
+        }
     }
     shared.fleet.set_kinds(kinds);
     tracing::info!(

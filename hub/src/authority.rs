@@ -191,6 +191,28 @@ impl Authority {
         head.text(&BASE64.encode(signature.as_ref()))
     }
 
+    /// The signature under the fence of a set for one cluster.
+    #[must_use]
+    pub fn sign_fence(&self, cluster_uid: &str, fence: &proto::v1::Fence) -> String {
+        let bytes = proto::fence::signing_bytes(cluster_uid, fence);
+        BASE64.encode(self.permit_key.sign(&bytes).as_ref())
+    }
+
+    /// Whether this hub's key has signed that fence for that cluster.
+    #[must_use]
+    pub fn own_fence(&self, cluster_uid: &str, fence: &proto::v1::Fence, signature: &str) -> bool {
+        let bytes = proto::fence::signing_bytes(cluster_uid, fence);
+        self.signed(&bytes, signature).is_some()
+    }
+
+    fn signed(&self, bytes: &[u8], signature: &str) -> Option<()> {
+        let signature = BASE64.decode(signature).ok()?;
+        let key = self.permit_key.public_key();
+        UnparsedPublicKey::new(&ED25519, key.as_ref())
+            .verify(bytes, &signature)
+            .ok()
+    }
+
     /// The signature under a recovery (gate.md L5), which stands in the history beside what it is over.
     #[must_use]
     pub fn sign_recovery(&self, text: &str) -> String {
@@ -202,11 +224,7 @@ impl Authority {
     #[must_use]
     pub fn own_head(&self, text: &str) -> Option<Head> {
         let (head, signature) = Head::parse(text)?;
-        let signature = BASE64.decode(signature).ok()?;
-        let key = self.permit_key.public_key();
-        UnparsedPublicKey::new(&ED25519, key.as_ref())
-            .verify(&head.signing_bytes(), &signature)
-            .ok()?;
+        self.signed(&head.signing_bytes(), signature)?;
         Some(head)
     }
 

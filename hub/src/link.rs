@@ -2,6 +2,7 @@
 //! own task. It must not look at a message before the sender is authorised.
 
 pub mod fences;
+pub mod hello;
 pub mod outbox;
 pub mod session;
 
@@ -97,7 +98,7 @@ impl LinkService for Link {
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Outgoing>, Status> {
         let allowed = authorize(&peer_of(&request), OpenLink)?;
-        let member = session::Member {
+        let member = hello::Member {
             cluster: ClusterName(allowed.name().to_owned()),
             fingerprint: fingerprint_of(&request),
         };

@@ -1,8 +1,9 @@
 //! What hub and agent, and people and hub, say to each other, and nothing else.
 //!
 //! In: the two `.proto` files beside this crate. Out: their Rust types, the names of the service methods, the time
-//! conversion and the bytes that signatures of permits and of history heads cover. It must not hold behaviour of either side.
+//! conversion and the bytes that signatures of permits, fences and history heads cover. It must not hold behaviour of either side.
 
+pub mod fence;
 pub mod head;
 pub mod permit;
 pub mod set;

@@ -30,6 +30,9 @@ record! {
         pub observed_digest: Option<ContentDigest>,
         /// Every time that a person let held content start without the fleet's word, the newest last.
         pub break_glass: Vec<BreakGlassRecord>,
+        /// What becomes of it if the hub is silent, or, while it is silent past the lease, what it does and why: for people,
+        /// in the words of `groundswell explain` (G21).
+        pub without_hub: Option<String>,
     }
 }
 

@@ -67,7 +67,7 @@ pub use gate_status::{
 };
 pub use intstr::IntOrString;
 pub use job::{Job, JobCondition, JobStatus};
-pub use member::{FleetMember, FleetMemberSpec, FleetMemberStatus, GovernedSelector};
+pub use member::{FleetMember, FleetMemberSpec, FleetMemberStatus, GovernedSelector, ServedMark};
 pub use object::{Decoded, Kind, ObjectMeta, Trim, Unread};
 pub use pod::{Pod, PodCondition, PodStatus};
 pub use pod_hash::PodHash;

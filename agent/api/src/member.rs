@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::digest::ContentDigest;
 use crate::gate::Fence;
 use crate::gate_status::Outcome;
 use crate::names::{FLEET_GROUP, VERSION};
 use crate::object::{ApiVersionOf, KindOf, Namespaced, ObjectMeta, Trim, kind, trim_metadata};
 use crate::record::record;
 use crate::text::{FleetRolloutName, Uid};
+use crate::time::StatusTime;
 
 record! {
     /// This cluster in the fleet.
@@ -61,6 +63,9 @@ record! {
         pub fence: Fence,
         /// Hash of that set.
         pub set_hash: Option<String>,
+        /// The hub's signature under the fence, which came with the set: without it a hub that was restored does not believe
+        /// that it was this high (L5).
+        pub fence_signature: Option<String>,
         /// What is governed.
         pub governed: Vec<GovernedSelector>,
         /// Whether the hub was ever heard.
@@ -71,6 +76,20 @@ record! {
         pub audit_head: Option<String>,
         /// By UID of a Rollout: what its last permit ended as. It outlives the Gate; `agent::spent` bounds it.
         pub spent: BTreeMap<String, Outcome>,
+        /// By `namespace/name` of a Rollout: what was last served under that name. It outlives the Gate and the Rollout, so
+        /// that one made again is no first deploy (G10); `agent::spent` bounds it.
+        pub served: BTreeMap<String, ServedMark>,
+    }
+}
+
+record! {
+    /// What was last served under a Rollout's name.
+    pub struct ServedMark {
+        required
+        /// The content.
+        pub digest: ContentDigest,
+        /// Since when.
+        pub at: StatusTime,
     }
 }
 

@@ -8,6 +8,7 @@ pub mod facts;
 pub mod glass;
 mod glass_record;
 mod keep;
+mod loss;
 pub mod observe;
 pub mod record;
 mod refuse;

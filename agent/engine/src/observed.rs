@@ -258,6 +258,8 @@ pub struct GateObserved {
     pub lease_until: Option<Timestamp>,
     /// The last outcome of a permit for this very Rollout that the member record remembers: it outlives the Gate.
     pub spent: Option<Outcome>,
+    /// What was last served under this name, as the member record remembers: it outlives the Gate and the Rollout (G10).
+    pub served_before: Option<ContentDigest>,
     /// Whether the hub was ever heard, or there is none.
     pub first_contact_done: bool,
     /// What to do before it was heard.
@@ -288,6 +290,7 @@ impl GateObserved {
             lease_live: false,
             lease_until: None,
             spent: None,
+            served_before: None,
             first_contact_done: true,
             first_contact: FirstContact::Hold,
             first_deploy_free: false,

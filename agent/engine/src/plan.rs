@@ -327,4 +327,6 @@ pub enum GateChange {
     Observed,
     /// A person did without the fleet's word, or that came to an end (G16).
     BreakGlass,
+    /// What becomes of it if the hub is silent (G21).
+    WithoutHub(String),
 }

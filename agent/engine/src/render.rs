@@ -284,6 +284,7 @@ impl fmt::Display for GateChange {
             Self::LocalPermit => f.write_str("local permit"),
             Self::Observed => f.write_str("spec as seen"),
             Self::BreakGlass => f.write_str("break-glass"),
+            Self::WithoutHub(says) => write!(f, "without hub: {says}"),
         }
     }
 }

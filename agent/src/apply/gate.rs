@@ -12,6 +12,7 @@ use super::{Error, Pass};
 use crate::gate_store::reported;
 use crate::key::ObjectKey;
 use crate::link::state;
+use crate::spent::News;
 use crate::status_patch::status_patch;
 use crate::written::Kind;
 
@@ -27,16 +28,21 @@ impl Pass<'_> {
             .gate
             .gate()
             .ok_or_else(|| self.unobserved("Gate", &name))?;
-        // G17: first where it outlives the Gate.
-        let is_new = |change: &GateChange| matches!(change, GateChange::Outcome(_));
-        if let Some(outcome) = planned
-            .outcome
-            .as_ref()
-            .filter(|_| changes.iter().any(is_new))
-        {
-            let (spent, writer) = (&self.applier.spent, &self.applier.writer);
-            spent.remember(writer, &self.uid, outcome).await?;
-        }
+        // G10, G17: first where it outlives the Gate.
+        let ends = |change: &GateChange| matches!(change, GateChange::Outcome(_));
+        let serves = |change: &GateChange| matches!(change, GateChange::Served(_));
+        let news = News {
+            outcome: planned
+                .outcome
+                .as_ref()
+                .filter(|_| changes.iter().any(ends)),
+            served: planned
+                .served
+                .as_ref()
+                .filter(|_| changes.iter().any(serves)),
+        };
+        let (spent, writer) = (&self.applier.spent, &self.applier.writer);
+        spent.remember(writer, &self.key, &self.uid, news).await?;
         let version = gate.metadata.resource_version.clone().unwrap_or_default();
         let key = ObjectKey::new(self.applier.namespace.clone(), name);
         if let Some(patch) = status_patch(&version, gate.status.as_ref(), &planned)? {
@@ -79,6 +85,7 @@ impl Pass<'_> {
             | GateChange::Kept
             | GateChange::LocalPermit
             | GateChange::BreakGlass
+            | GateChange::WithoutHub(_)
             | GateChange::Observed => {}
         }
     }

@@ -20,6 +20,7 @@ fn taken(entries: Vec<v1::GateEntry>) -> Taken {
             version: 4,
         },
         set_hash: "h".into(),
+        fence_signature: Some("c2ln".into()),
         entries,
     }
 }

@@ -206,6 +206,10 @@ impl Link {
                 .as_ref()
                 .and_then(|status| status.audit_head.clone())
                 .unwrap_or_default(),
+            fence_signature: stored
+                .as_ref()
+                .and_then(|status| status.fence_signature.clone())
+                .unwrap_or_default(),
             set_hash: stored
                 .and_then(|status| status.set_hash)
                 .unwrap_or_default(),
@@ -332,6 +336,9 @@ async fn take(
         Verdict::Answer(result) => {
             let fence = wire::fence(set.fence.as_ref());
             tracing::debug!(%fence, answer = result.as_str_name(), "a set is not taken");
+            if result == ack::Result::Already {
+                store.note_signature(fence, &set.fence_signature).await?;
+            }
             has(store, result).await
         }
         Verdict::Take(taken) => {

@@ -37,6 +37,8 @@ pub struct Taken {
     pub before: Option<Fence>,
     /// Hash of the whole set.
     pub set_hash: String,
+    /// The hub's signature under the fence; a hub of the version before gives none.
+    pub fence_signature: Option<String>,
     /// Every entry of the whole set, revocations before grants.
     pub entries: Vec<v1::GateEntry>,
 }
@@ -66,6 +68,7 @@ impl Held {
             fence,
             before: stored,
             set_hash: set.set_hash.clone(),
+            fence_signature: Some(set.fence_signature.clone()).filter(|text| !text.is_empty()),
             entries,
         })
     }
@@ -157,6 +160,7 @@ mod tests {
             base_version: base.unwrap_or_default(),
             set_hash: proto::set::hash(whole),
             entries: entries.to_vec(),
+            fence_signature: String::new(),
         }
     }
 

@@ -14,15 +14,16 @@ use proto::v1::agent_message::Body;
 use proto::v1::refusal::Code;
 use proto::v1::{Ack, AgentMessage, Refusal, Renewal, ReportAck, ReportBatch, Welcome, ack};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tonic::Streaming;
 
 use crate::link::Link;
+use crate::link::hello::{
+    End, Member, duplicate_identity, hello, protocol, revoked, superseded, unknown_cluster,
+};
 use crate::link::outbox::Outbox;
 use crate::wire;
 
-/// An agent says Hello at once.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often things are tried again that Postgres could not do.
 const TICK: Duration = Duration::from_secs(1);
 /// So many heartbeats may be lost before the stream counts as dead.
@@ -30,13 +31,6 @@ const LOST_HEARTBEATS: u32 = 4;
 
 /// Reports in one transaction, which has to end well before the database gives up on it.
 const REPORTS_AT_ONCE: usize = 500;
-
-/// Why the hub ends a stream.
-#[derive(Debug)]
-struct End {
-    code: Code,
-    message: String,
-}
 
 struct Session {
     link: Link,
@@ -48,6 +42,10 @@ struct Session {
     sent: Option<Fence>,
     /// What the agent has stored, by its own word and committed here.
     stored: Fence,
+    /// The highest that it can have stored: what it showed, and what was sent.
+    highest: Fence,
+    /// UID of its kube-system namespace, for which fences are signed.
+    uid: String,
     /// It came back with less than it had, and has not caught up.
     regressed: bool,
     /// Reports that Postgres could not take yet; nothing more is read from the agent until they are stored.
@@ -67,15 +65,6 @@ struct Acknowledged {
     fence: Fence,
     set_hash: String,
     problems: Vec<(RolloutName, String)>,
-}
-
-/// Whose stream it is, by its certificate.
-#[derive(Debug)]
-pub struct Member {
-    /// Its name.
-    pub cluster: ClusterName,
-    /// Hex SHA-256 of the certificate.
-    pub fingerprint: String,
 }
 
 /// Runs a stream to its end.
@@ -99,90 +88,6 @@ fn refuse(cluster: &ClusterName, outbox: &Outbox, end: End) {
     });
 }
 
-fn protocol(message: impl Into<String>) -> End {
-    End {
-        code: Code::Protocol,
-        message: message.into(),
-    }
-}
-
-fn superseded() -> End {
-    let message = "a newer session of this cluster is open; if that one is not yours, two agents share one identity";
-    End {
-        code: Code::Superseded,
-        message: message.to_owned(),
-    }
-}
-
-fn duplicate_identity() -> End {
-    let message = "this identity belongs to another Kubernetes cluster, which keeps its session; join this one under its \
-                   own name with a token of `groundswell cluster token`";
-    End {
-        code: Code::DuplicateIdentity,
-        message: message.to_owned(),
-    }
-}
-
-fn revoked(cluster: &ClusterName) -> End {
-    End {
-        code: Code::UnknownCluster,
-        message: hub_store::certificate::revoked_message(cluster),
-    }
-}
-
-fn unknown_cluster() -> End {
-    let message = "this hub does not know the cluster; make a token with `groundswell cluster token` and join again";
-    End {
-        code: Code::UnknownCluster,
-        message: message.to_owned(),
-    }
-}
-
-async fn hello(
-    link: &Link,
-    member: Member,
-    inbound: &mut Streaming<AgentMessage>,
-) -> Result<Hello, End> {
-    let Member {
-        cluster,
-        fingerprint,
-    } = member;
-    let first = timeout(HELLO_TIMEOUT, inbound.message())
-        .await
-        .map_err(|_| protocol("no Hello within 10 s"))?
-        .map_err(|status| protocol(format!("no Hello: {}", status.message())))?;
-    let Some(Body::Hello(hello)) = first.and_then(|message| message.body) else {
-        return Err(protocol("the first message must be Hello"));
-    };
-    if hello.kube_system_uid.is_empty() {
-        return Err(protocol("Hello has no kube_system_uid"));
-    }
-    let mut rollouts = Vec::new();
-    for state in hello.rollouts {
-        match wire::report::rollout_state(state) {
-            Ok(state) => rollouts.push(state),
-            // One bad Rollout must not keep the others out.
-            Err(error) => tracing::warn!(%cluster, %error, "a Rollout in Hello was passed over"),
-        }
-    }
-    Ok(Hello {
-        cluster,
-        fingerprint,
-        kube_system_uid: hello.kube_system_uid,
-        agent_version: hello.agent_version,
-        fence: wire::fence(hello.fence.as_ref()),
-        set_hash: hello.set_hash,
-        rollouts,
-        handed: link
-            .certifier
-            .authority
-            .own_head(&hello.audit_head)
-            .map(|head| (head.sequence, head.hash)),
-        audit_head: hello.audit_head,
-        hub: link.hub.clone(),
-    })
-}
-
 async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outbox, End)> {
     let opened = {
         let _turn = link.hellos.acquire().await;
@@ -199,6 +104,7 @@ async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outb
         Ok(Opened::DuplicateIdentity) => return Err((outbox, duplicate_identity())),
         Ok(Opened::UnknownCluster) => return Err((outbox, unknown_cluster())),
         Ok(Opened::Revoked) => return Err((outbox, revoked(&hello.cluster))),
+        Ok(Opened::Unproven { message }) => return Err((outbox, protocol(message))),
         Err(error) => {
             return Err((
                 outbox,
@@ -226,6 +132,8 @@ async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outb
         fences,
         sent: None,
         stored: hello.fence,
+        highest: hello.fence,
+        uid: hello.kube_system_uid,
         regressed,
         unstored: None,
         unstored_ack: None,
@@ -397,8 +305,15 @@ impl Session {
                 one.message,
             )
         };
+        let fence = wire::fence(ack.fence.as_ref());
+        if fence > self.highest {
+            let most = self.highest;
+            return Err(protocol(format!(
+                "an acknowledgement of {fence}, above {most}: nothing so high was sent or shown"
+            )));
+        }
         self.unstored_ack = Some(Acknowledged {
-            fence: wire::fence(ack.fence.as_ref()),
+            fence,
             set_hash: ack.set_hash,
             problems: ack.problems.into_iter().map(problem).collect(),
         });

@@ -35,6 +35,8 @@ pub fn desired(set: &DesiredSet, base: Option<Fence>) -> v1::DesiredSet {
         base_version,
         set_hash,
         entries,
+        // The session signs for its cluster.
+        fence_signature: String::new(),
     }
 }
 

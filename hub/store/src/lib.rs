@@ -6,6 +6,7 @@ mod apply;
 pub mod approval;
 pub mod broken_glass;
 pub mod certificate;
+mod claim;
 pub mod cluster;
 mod connection;
 pub mod decide;

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use crate::history::{self, Fact};
 use crate::row::row;
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, claim};
 
 pub(crate) const STATE: &str = "select timeline, held_since is not null as held, why, recovered_at, \
      (select system_identifier::text from pg_control_system()) || '/' \
@@ -23,15 +23,20 @@ pub(crate) const HEARD: &str = "select count(*) as known, \
      count(*) filter (where greatest(s.last_seen_at, c.joined_at) >= pg_postmaster_start_time()) as heard \
      from clusters c join cluster_sessions s on s.cluster = c.name \
      where c.left_at is null and c.kube_system_uid is not null and (c.revoked_at is null or c.joined_at > c.revoked_at)";
+/// Above what any agent holds. One that is a million above this database's own was given by no recovery, and could leave no
+/// number to continue with.
 pub(crate) const INCARNATION: &str = "update hub_incarnation set incarnation = 1 + greatest(incarnation, \
-     (select coalesce(max(stored_incarnation), 0) from cluster_sessions)) returning incarnation";
+     (select coalesce(max(shown), 0) from cluster_sessions, \
+     lateral (values (stored_incarnation), (claimed_incarnation)) as fences (shown) \
+     where shown <= hub_incarnation.incarnation + 1000000)) returning incarnation";
 pub(crate) const SETS: &str = "update cluster_sets set incarnation = $1";
 /// What agents were handed may be in the part that is lost: it is held against nobody until they bring what they were handed
 /// since.
 pub(crate) const FORGIVE: &str = "update cluster_sessions set audit_head = '-'";
 /// In the place of a head, until then.
 pub(crate) const FORGIVEN: &str = "-";
-pub(crate) const NOTES: &str = "update clusters set note = '' where note like 'ClusterAhead:%'";
+pub(crate) const NOTES: &str =
+    "update clusters set note = '' where note like 'ClusterAhead:%' or note like 'UnprovenFence:%'";
 
 row! {
     /// Whether it is held, and on which server it is.
@@ -90,6 +95,13 @@ async fn obstacle(store: &Store, tx: &mut PgConnection, state: StateRow) -> Resu
     Ok(None)
 }
 
+/// Clusters that were kept out because they claim more than this database has: a person may know better.
+async fn claimed(tx: &mut PgConnection) -> Result<Option<String>> {
+    let (known, claiming) = claim::counted(tx).await?;
+    let why = format!("{claiming} of {known} clusters show a fence above this database's");
+    Ok((claiming > 0).then_some(why))
+}
+
 /// Nothing is decided from now on; the first reason stays.
 pub(crate) async fn hold(tx: &mut PgConnection, cluster: &ClusterName, why: &str) -> Result<()> {
     let held: Option<String> = sqlx::query_scalar(HOLD)
@@ -128,7 +140,11 @@ impl Store {
     ) -> Result<u64> {
         let mut tx = self.pool.begin().await?;
         let state = sqlx::query_as(STATE).fetch_one(&mut *tx).await?;
-        let Some(why) = obstacle(self, &mut tx, state).await? else {
+        let why = match obstacle(self, &mut tx, state).await? {
+            Some(why) => Some(why),
+            None => claimed(&mut tx).await?,
+        };
+        let Some(why) = why else {
             let message =
                 "the hub decides; there is nothing to recover from, see `groundswell get clusters`"
                     .to_owned();

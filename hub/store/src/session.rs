@@ -10,15 +10,18 @@ use crate::cluster::{fence, number};
 use crate::desired::{FENCE, FenceRow};
 use crate::history::{self, Fact};
 use crate::row::row;
-use crate::{Result, Store, certificate, recovery, rollout};
+use crate::{Result, Store, certificate, claim, recovery, rollout};
 
 pub(crate) const LOCK: &str = "select c.kube_system_uid, s.stored_incarnation, s.stored_version, s.audit_head, \
      d.incarnation, d.version from clusters c join cluster_sessions s on s.cluster = c.name join cluster_sets d on d.cluster = c.name \
      where c.name = $1 for update of s";
-pub(crate) const OPEN: &str = "update cluster_sessions set session = session + 1, open = true, last_seen_at = now(), \
+pub(crate) const OPEN: &str = "with kept as (update clusters set note = '' where name = $1 and not $10 and note like 'UnprovenFence:%') \
+     update cluster_sessions set session = session + 1, open = true, last_seen_at = now(), \
      agent_version = $2, stored_incarnation = $3, stored_version = $4, set_hash = $5, regressed = $6, reported = 0, \
      hub = $7, audit_head = $8, \
-     restored_at = case when $9 then now() else restored_at end where cluster = $1 returning session";
+     restored_at = case when $9 then now() else restored_at end, \
+     claimed_incarnation = case when $10 then claimed_incarnation end, \
+     claimed_version = case when $10 then claimed_version end where cluster = $1 returning session";
 pub(crate) const CLOSE: &str =
     "update cluster_sessions set open = false where cluster = $1 and session = $2";
 pub(crate) const SEEN: &str = "update cluster_sessions set last_seen_at = now(), open = true \
@@ -53,6 +56,8 @@ pub struct Hello {
     pub agent_version: String,
     /// The fence it has stored.
     pub fence: Fence,
+    /// It showed this hub's signature under that fence.
+    pub proven: bool,
     /// Hash of the set that it holds at that fence.
     pub set_hash: String,
     /// Everything that it has.
@@ -89,6 +94,11 @@ pub enum Opened {
     UnknownCluster,
     /// The certificate is denied.
     Revoked,
+    /// It claims more than this database has and shows no signature of this hub under that: nothing of it is taken.
+    Unproven {
+        /// For people.
+        message: String,
+    },
 }
 
 /// The cluster's next session.
@@ -109,6 +119,7 @@ async fn raised(
         .bind(&hello.hub)
         .bind(audit_head)
         .bind(regressed)
+        .bind(hello.fence > desired && !hello.proven)
         .fetch_one(tx)
         .await?;
     Ok(session)
@@ -158,6 +169,13 @@ impl Store {
             fence(stored_incarnation, stored_version),
             fence(incarnation, version),
         );
+        if hello.fence > desired
+            && !hello.proven
+            && let Some(message) = claim::unbelieved(&mut tx, hello, desired).await?
+        {
+            tx.commit().await?;
+            return self.refuse_claim(name, message).await;
+        }
         let regressed = hello.fence < stored;
         let lost = lost_head(&mut tx, hello).await?;
         let forgiven = audit_head == recovery::FORGIVEN;
@@ -254,6 +272,17 @@ impl Store {
         crate::hint::notify(&mut tx).await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    async fn refuse_claim(&self, name: &ClusterName, message: String) -> Result<Opened> {
+        self.refusal_add("UnprovenFence", name.as_str(), &message)
+            .await?;
+        sqlx::query(NOTE)
+            .bind(name.as_str())
+            .bind(format!("UnprovenFence: {message}"))
+            .execute(&self.pool)
+            .await?;
+        Ok(Opened::Unproven { message })
     }
 
     async fn refuse_identity(&self, hello: &Hello, bound: &str) -> Result<Opened> {

@@ -1,4 +1,5 @@
 //! One stream a cluster: sets, reports, identity (gate.md L1–L4).
+use proto::v1::agent_message::Body;
 use proto::v1::hub_message::Body as Told;
 use proto::v1::refusal::Code;
 use proto::v1::{
@@ -230,4 +231,86 @@ async fn a_cluster_that_lost_its_memory_gets_everything_and_no_renewal_before_it
     assert!(whole.full && !renewed);
     back.store(&whole).await;
     back.renewal().await;
+}
+
+/// A fence above everything that the database knows, and the hub's signature under it: as of a set whose commit was lost.
+fn lost(world: &World, name: &str) -> (Fence, String) {
+    let fence = Fence {
+        incarnation: 1,
+        version: 99,
+    };
+    let authority = hub::authority::Authority::open(&world.hub_folder).unwrap();
+    let signature = authority.sign_fence(&format!("uid-{name}"), &fence);
+    (fence, signature)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_the_hub_signed_tells_of_a_restored_database() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[]).await;
+    Agent::member(&world, "prod-us", &[]).await;
+    let (_, set) = agent.open(&world).await;
+    let (fence, fence_signature) = lost(&world, "prod-eu");
+    assert_ne!(set.fence_signature, "", "each set comes with one");
+    let hello = Hello {
+        fence: Some(fence),
+        fence_signature,
+        ..agent.nothing()
+    };
+    let mut back = agent.hello(&world, hello).await;
+    back.welcome().await;
+    let store = hub_store::Store::connect(&world.database).unwrap();
+    let held = store.held().await.unwrap().unwrap_or_default();
+    assert!(held.contains("it was restored from a backup"), "{held}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_the_hub_did_not_sign_keeps_out_its_own_cluster_alone() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[]).await;
+    let other = Agent::member(&world, "prod-us", &[]).await;
+    let (mut stream, _) = other.open(&world).await;
+    let huge = Fence {
+        incarnation: u64::MAX,
+        version: u64::MAX,
+    };
+    let (fence, signature) = lost(&world, "prod-eu");
+    let forged = [
+        (huge, signature),
+        (huge, String::new()),
+        (fence, "c2ln".to_owned()),
+        (fence, lost(&world, "prod-us").1),
+    ];
+    for (fence, fence_signature) in forged {
+        let hello = Hello {
+            fence: Some(fence),
+            fence_signature,
+            ..agent.nothing()
+        };
+        let refusal = agent.hello(&world, hello).await.refusal().await;
+        assert_eq!(refusal.code(), Code::Protocol);
+        let says =
+            "no signature of this hub under it, as 1 of 2 clusters do: nothing of it is taken";
+        assert!(refusal.message.contains(says), "{}", refusal.message);
+    }
+    assert!(note(&world, "prod-eu").await.starts_with("UnprovenFence"));
+    let store = hub_store::Store::connect(&world.database).unwrap();
+    assert_eq!(store.held().await.unwrap(), None, "nobody else is held");
+    // An acknowledgement of what was never sent is no way round it.
+    stream
+        .say(Body::Ack(proto::v1::Ack {
+            fence: Some(huge),
+            result: proto::v1::ack::Result::Stored.into(),
+            ..proto::v1::Ack::default()
+        }))
+        .await;
+    let refusal = stream.refusal().await;
+    assert_eq!(refusal.code(), Code::Protocol);
+    assert!(
+        refusal.message.contains("nothing so high was sent"),
+        "{}",
+        refusal.message
+    );
+    assert_eq!(store.held().await.unwrap(), None);
+    other.open(&world).await;
 }

@@ -22,10 +22,15 @@ pub struct Notes {
     pub approvals: Vec<Approval>,
     /// When the load on the gateways was on.
     pub load_from: Option<Timestamp>,
-    /// SIGKILL to the hub.
+    /// Just before a cluster got the label that freezes it.
+    pub frozen: Option<Timestamp>,
+    /// Just before it lost that label.
+    pub thawed: Option<Timestamp>,
+    /// SIGKILL to the hub that decided; it is not started again.
     pub hub_killed: Option<Timestamp>,
-    /// It answers again.
-    pub hub_back: Option<Timestamp>,
+    /// Who decided before that, and then who after it.
+    #[serde(default)]
+    pub leaders: Vec<Leader>,
     /// The end of the evidence that counts.
     pub ended: Option<Timestamp>,
     /// The story was told to that end, and did not break off there.
@@ -50,6 +55,17 @@ pub struct Approval {
     /// Of this version.
     pub version: u8,
     /// Just before it.
+    pub time: Timestamp,
+}
+
+/// The hub that decides, by the word of the database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Leader {
+    /// Under which it holds the lease.
+    pub name: String,
+    /// Raised by every takeover.
+    pub epoch: u64,
+    /// When the database was asked.
     pub time: Timestamp,
 }
 

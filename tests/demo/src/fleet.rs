@@ -1,4 +1,4 @@
-//! The fleet of the demo. In: a run's folder. Out: three clusters with their agents, a hub, Prometheus, a Git repository that
+//! The fleet of the demo. In: a run's folder. Out: three clusters with their agents, two hubs, Prometheus, a Git repository that
 //! is applied, load on every gateway, and the witnesses. It only puts them up; what happens then is the story's.
 
 use std::path::{Path, PathBuf};
@@ -12,10 +12,11 @@ use tests_fleet::records;
 use tests_fleet::traffic::{Applier, Load};
 use tests_fleet::witness::Witness;
 use tests_fleet::{
-    Agent, AgentAccess, AgentOptions, Cli, Error, GitRepo, Hub, HubOptions, Prometheus, Result,
-    RunDir, Sandbox, eventually,
+    Agent, AgentAccess, AgentOptions, Cli, Error, GitRepo, Prometheus, Result, RunDir, Sandbox,
+    eventually,
 };
 
+use crate::hubs::Hubs;
 use crate::progress::Progress;
 
 /// An agent makes its key, joins and says hello within seconds; on a busy machine it takes a few more.
@@ -31,7 +32,7 @@ pub struct Fleet {
     witnesses: Vec<Witness>,
     prometheus: Prometheus,
     /// The fleet program.
-    pub hub: Hub,
+    pub hubs: Hubs,
     sandbox: Sandbox,
     /// What is in Git.
     pub repo: GitRepo,
@@ -51,11 +52,9 @@ impl Fleet {
         progress: &Progress,
         agent_binary: Option<&Path>,
     ) -> Result<Self> {
-        progress.say("starting three Kubernetes clusters and a hub");
-        let options = HubOptions::default();
-        let (sandbox, hub) =
-            tokio::try_join!(Sandbox::up(run, &CLUSTERS), Hub::start(run, &options))?;
-        let (admin, sre) = (hub.admin()?, hub.person("sam", &["sre"])?);
+        progress.say("starting three Kubernetes clusters, and two hubs on one database");
+        let (sandbox, hubs) = tokio::try_join!(Sandbox::up(run, &CLUSTERS), Hubs::up(run))?;
+        let (admin, sre) = (hubs.admin(run)?, hubs.person(run, "sam", &["sre"])?);
         let prometheus = Prometheus::start(run, sandbox.clusters()).await?;
         apply(run, &admin).await?;
 
@@ -64,7 +63,7 @@ impl Fleet {
         for cluster in sandbox.clusters() {
             let access = AgentAccess::install(run, cluster).await?;
             let options = AgentOptions {
-                hub: Some(hub.url()),
+                hub: Some(hubs.url()),
                 join_token: Some(token(&admin, cluster.name()).await?),
                 prometheus: Some(prometheus.url()),
                 binary: agent_binary.map(Path::to_path_buf),
@@ -84,7 +83,7 @@ impl Fleet {
             agents,
             witnesses,
             prometheus,
-            hub,
+            hubs,
             sandbox,
             repo,
             admin,
@@ -177,11 +176,9 @@ impl Fleet {
                 let witnesses = self.witnesses.iter_mut().map(Witness::process);
                 let loads = self.loads.iter_mut().map(Load::process);
                 let parts = self.agents.iter_mut().map(Agent::process);
-                let parts = parts.chain(witnesses).chain(loads).chain([
-                    self.hub.process(),
-                    self.sandbox.process(),
-                    self.prometheus.process(),
-                ]);
+                let parts = parts.chain(witnesses).chain(loads);
+                let parts = parts.chain(self.hubs.processes());
+                let parts = parts.chain([self.sandbox.process(), self.prometheus.process()]);
                 for part in parts {
                     if let Err(error) = part.must_run() {
                         return Ok(error);
@@ -196,10 +193,11 @@ impl Fleet {
     }
 }
 
-/// Stores the FleetRollout, as a person would.
+/// Stores the documents, as a person would.
 async fn apply(run: &RunDir, admin: &Cli) -> Result<()> {
     let path = run.join("fleetrollout.yaml");
-    std::fs::write(&path, manifests::fleet_rollout()).map_err(Error::io("write", &path))?;
+    std::fs::write(&path, manifests::documents(Timestamp::now()))
+        .map_err(Error::io("write", &path))?;
     admin
         .run(&["apply", "-f", &path.display().to_string()])
         .await

@@ -3,6 +3,7 @@
 //! everything that it started, also on Ctrl-C.
 
 mod fleet;
+mod hubs;
 mod progress;
 mod releases;
 mod story;

@@ -1,10 +1,15 @@
 //! What is in Git and what is applied to the hub. In: a cluster and a version. Out: YAML, as a team would write it. Argo
 //! Rollouts would take these manifests as they are.
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::scenario::{
-    APPROVED, BAKE, CLUSTERS, FIRST_PAUSE, MEASURE_EVERY, MEASUREMENTS, NAME, NAMESPACE, REPLICAS,
-    SECOND_PAUSE, Version,
+    APPROVED, BAKE, CLUSTERS, FIRST_PAUSE, FREEZE, MEASURE_EVERY, MEASUREMENTS, NAME, NAMESPACE,
+    REPLICAS, SECOND_PAUSE, Version,
 };
+
+/// One.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// The files of a push, all clusters at once.
 pub fn push(version: Version) -> Vec<(String, String)> {
@@ -125,8 +130,32 @@ spec:
     )
 }
 
+/// What is applied to the hub.
+pub fn documents(now: Timestamp) -> String {
+    [fleet_rollout(), fleet_window(now)].join("---\n")
+}
+
+/// Whatever is released on this day, clusters with this label wait.
+fn fleet_window(now: Timestamp) -> String {
+    // Until noon of tomorrow, so that a story around midnight is frozen, too.
+    let tomorrow = now.saturating_add(DAY).unwrap_or(now);
+    let (day, until) = (now.strftime("%Y-%m-%d"), tomorrow.strftime("%Y-%m-%d"));
+    let (key, value) = FREEZE.split_once('=').unwrap_or((FREEZE, ""));
+    format!(
+        "apiVersion: fleet.groundswell.dev/v1alpha1
+kind: FleetWindow
+metadata:
+  name: {value}
+spec:
+  clusters: {{matchLabels: {{{key}: {value}}}}}
+  freezes:
+  - {{from: {day}T00:00:00Z, to: {until}T12:00:00Z, reason: nothing changes during a {value}}}
+"
+    )
+}
+
 /// The intent: which clusters, in which waves.
-pub fn fleet_rollout() -> String {
+fn fleet_rollout() -> String {
     let bake = BAKE.as_secs();
     let waves: String = CLUSTERS
         .iter()

@@ -91,6 +91,12 @@ impl Release {
             .any(|known| known.name == wave && known.phase == "WaitingForApproval")
     }
 
+    /// Whether a wave has passed.
+    pub fn has_passed(&self, wave: &str) -> bool {
+        let mut waves = self.waves.iter();
+        waves.any(|known| known.name == wave && known.phase == "Passed")
+    }
+
     /// `checkout#2 Progressing · staging Succeeded · prod-eu Progressing 3/5 · prod-us Held`
     pub fn line(&self) -> String {
         let mut words = vec![format!("{} {}", self.name, self.phase)];

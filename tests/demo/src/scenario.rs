@@ -14,6 +14,12 @@ pub const CLUSTERS: [&str; 3] = ["staging", "prod-eu", "prod-us"];
 pub const APPROVED: &str = "prod-eu";
 /// The cluster in which version 4 is bad.
 pub const BAD_IN: &str = "prod-eu";
+/// The cluster that is relabelled in the middle of version 2.
+pub const FROZEN: &str = "prod-us";
+/// The label that it gets; a FleetWindow holds the clusters that have it.
+pub const FREEZE: &str = "season=sale";
+/// Its turn has come, and so much longer it is left frozen: without the freeze it would have started.
+pub const FROZEN_FOR: Duration = Duration::from_secs(2);
 /// Five, so that 20 % and 60 % are whole pods.
 pub const REPLICAS: usize = 5;
 /// Requests a second to each cluster's gateway.
@@ -107,10 +113,14 @@ impl Version {
     pub fn told(self) -> &'static str {
         match self.0 {
             1 => "v1 everywhere",
-            2 => "v2 is good: staging, then prod-eu after an approval, then prod-us",
+            2 => {
+                "v2 is good: staging, then prod-eu after an approval, then prod-us, which meanwhile got a label that freezes it"
+            }
             3 => "v3 fails a fifth of its requests: caught in staging, never started elsewhere",
             4 => "v4 is bad in prod-eu alone: staging had finished it and is taken back",
-            _ => "v5 is good, and the hub is killed in the middle of the second wave",
+            _ => {
+                "v5 is good; the hub that decides is killed in the middle of the second wave, and the other one takes over"
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The story, part by part. In: a fleet. Out: pushes, an approval, a kill, each noted with its time before it is done. It
+//! The story, part by part. In: a fleet. Out: pushes, an approval, labels, a kill, each noted with its time before it is done. It
 //! waits for what a person would see, in `groundswell release show` and in the clusters; whether it came out right is
 //! judged afterwards, by others.
 
@@ -7,7 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tests_demo::evidence::{Approval, Push};
 use tests_demo::manifests;
-use tests_demo::scenario::{APPROVED, CLUSTERS, SECOND_PODS, VERSIONS, Version};
+use tests_demo::scenario::{
+    APPROVED, CLUSTERS, FREEZE, FROZEN, FROZEN_FOR, NAME, VERSIONS, Version,
+};
 use tests_fleet::{Error, Result, RunDir, eventually};
 
 use crate::fleet::Fleet;
@@ -21,6 +23,15 @@ const RELEASE: Duration = Duration::from_secs(100);
 /// So long people are left with what a part leaves behind, before the next push.
 const AFTERMATH: Duration = Duration::from_secs(1);
 
+/// What happens in the middle of the second wave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Between {
+    /// A cluster of the third wave gets a label that freezes it.
+    Relabelled,
+    /// The hub that decides dies.
+    Takeover,
+}
+
 /// Tells it.
 pub async fn tell(fleet: &mut Fleet, run: &RunDir, progress: &Progress) -> Result<()> {
     let [v1, v2, v3, v4, v5] = VERSIONS;
@@ -30,10 +41,11 @@ pub async fn tell(fleet: &mut Fleet, run: &RunDir, progress: &Progress) -> Resul
         progress,
     };
     teller.first(v1).await?;
-    teller.travels(v2, false).await?;
+    teller.plan().await?;
+    teller.travels(v2, Between::Relabelled).await?;
     teller.caught(v3).await?;
     teller.taken_back(v4).await?;
-    teller.travels(v5, true).await?;
+    teller.travels(v5, Between::Takeover).await?;
     teller.aftermath().await?;
     teller
         .fleet
@@ -60,17 +72,28 @@ impl Teller<'_> {
     }
 
     /// (2), (5) A good version goes all the way.
-    async fn travels(&mut self, version: Version, hub_dies: bool) -> Result<()> {
+    async fn travels(&mut self, version: Version, between: Between) -> Result<()> {
         let revision = self.push(version).await?;
         let name = self.opened(version, &revision).await?;
         self.approved(version, &name).await?;
-        if hub_dies {
-            self.hub_dies(version).await?;
+        self.pods(version, 1).await?;
+        match between {
+            Between::Relabelled => self.frozen(&name).await?,
+            Between::Takeover => self.hub_dies().await?,
         }
         let release = self.followed(&name, "ends", Release::ended).await?;
         self.ended_as(&release, &["Succeeded"]).await?;
         self.everywhere(version).await?;
         self.aftermath().await
+    }
+
+    /// What a release would do, before there is one.
+    async fn plan(&mut self) -> Result<()> {
+        self.progress
+            .say("what a release would do now, by `groundswell plan`:");
+        self.progress
+            .page(&self.fleet.admin.run(&["plan", NAME]).await?);
+        Ok(())
     }
 
     /// (3) A bad version does not get past the first step of the first cluster.
@@ -196,24 +219,66 @@ impl Teller<'_> {
         Ok(())
     }
 
-    /// SIGKILL while the second wave is at its first step, and a new hub when the cluster has gone on without it.
-    async fn hub_dies(&mut self, version: Version) -> Result<()> {
-        self.pods(version, 1).await?;
-        let killed = Timestamp::now();
-        self.fleet.hub.process().kill().await?;
-        self.fleet.note(|notes| notes.hub_killed = Some(killed))?;
+    /// A cluster of the third wave gets a label in the middle of the release, keeps its place in it, and waits out the freeze
+    /// that clusters with this label have.
+    async fn frozen(&mut self, name: &str) -> Result<()> {
+        let reason = "the sale begins early";
+        let now = Timestamp::now();
+        self.relabelled(FREEZE, reason).await?;
+        self.fleet.note(|notes| notes.frozen = Some(now))?;
         self.progress.say(&format!(
-            "the hub is killed (SIGKILL) while {APPROVED} is at its first step"
+            "{FROZEN} is relabelled {FREEZE}: it keeps its place in the plan, and a FleetWindow freezes such clusters"
         ));
-        self.pods(version, SECOND_PODS).await?;
-        self.progress.say(&format!(
-            "{APPROVED} has gone on to {SECOND_PODS} pods without a hub, as its permit allows"
-        ));
-        self.fleet.hub.again(self.run).await?;
-        self.fleet
-            .note(|notes| notes.hub_back = Some(Timestamp::now()))?;
-        self.progress.say("the hub is back");
+        self.plan().await?;
+        let turn = |release: &Release| release.ended() || release.has_passed(APPROVED);
+        self.followed(name, "has passed the second wave", turn)
+            .await?;
+        let until = Timestamp::now() + FROZEN_FOR;
+        self.passes(until).await?;
+        self.progress
+            .page(&self.fleet.admin.run(&["release", "show", name]).await?);
+        let (key, _) = FREEZE.split_once('=').unwrap_or((FREEZE, ""));
+        let now = Timestamp::now();
+        self.fleet.note(|notes| notes.thawed = Some(now))?;
+        self.relabelled(&format!("{key}-"), "the sale is over")
+            .await?;
+        self.progress
+            .say(&format!("{FROZEN} loses the label, and has its turn"));
         Ok(())
+    }
+
+    async fn relabelled(&self, change: &str, reason: &str) -> Result<()> {
+        let arguments = ["cluster", "relabel", FROZEN, change, "--reason", reason];
+        self.fleet.admin.run(&arguments).await.map(|_| ())
+    }
+
+    /// SIGKILL to the hub that decides while the second wave is at its first step. It stays dead; the other one takes over.
+    async fn hub_dies(&mut self) -> Result<()> {
+        let leader = self.fleet.hubs.leader().await?;
+        let killed = Timestamp::now();
+        self.fleet.hubs.kill(&leader).await?;
+        self.fleet.note(|notes| {
+            notes.hub_killed = Some(killed);
+            notes.leaders.push(leader.clone());
+        })?;
+        self.progress.say(&format!(
+            "{} decides (epoch {}) and is killed (SIGKILL) while {APPROVED} is at its first step",
+            leader.name, leader.epoch
+        ));
+        let next = eventually("another hub decides", SOON, async || {
+            let next = self.fleet.hubs.leader().await;
+            let next = next.map_err(|error| error.to_string())?;
+            match next.epoch > leader.epoch {
+                true => Ok(next),
+                false => Err(format!("{} has the lease", next.name)),
+            }
+        })
+        .await?;
+        self.progress.say(&format!(
+            "{} decides now (epoch {}); {APPROVED} has gone on meanwhile",
+            next.name, next.epoch
+        ));
+        self.fleet.note(|notes| notes.leaders.push(next))
     }
 
     async fn pods(&mut self, version: Version, count: usize) -> Result<()> {
@@ -257,9 +322,12 @@ impl Teller<'_> {
 
     /// A moment of load on what is there now.
     async fn aftermath(&mut self) -> Result<()> {
-        let until = Timestamp::now() + AFTERMATH;
+        self.passes(Timestamp::now() + AFTERMATH).await
+    }
+
+    async fn passes(&mut self, moment: Timestamp) -> Result<()> {
         eventually("a moment passes", SOON, async || {
-            if Timestamp::now() >= until {
+            if Timestamp::now() >= moment {
                 Ok(())
             } else {
                 Err(String::from("not yet"))

@@ -3,8 +3,10 @@
 
 mod complete;
 mod endings;
+mod frozen;
 mod order;
 mod shares;
+mod takeover;
 mod twice;
 
 use std::path::Path;
@@ -18,7 +20,7 @@ use crate::summary::Summary;
 type Check = fn(&Evidence) -> Vec<String>;
 
 /// In the order in which a reader wants to hear of it: without whole evidence the rest means little.
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 8] = [
     ("the evidence is whole", complete::check),
     ("every version ends as it must", endings::check),
     (
@@ -26,6 +28,8 @@ const CHECKS: [(&str, Check); 6] = [
         endings::spec_stays,
     ),
     ("waves in order, after bake and approval", order::check),
+    ("a relabelled cluster waits out its freeze", frozen::check),
+    ("another hub takes over in mid-wave", takeover::check),
     ("never more than the step allows", shares::check),
     ("nothing happens twice", twice::check),
 ];

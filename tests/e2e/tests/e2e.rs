@@ -24,6 +24,7 @@ mod fleet;
 mod kills;
 mod lint;
 mod membership;
+mod orders;
 mod plugin;
 mod pods;
 mod poison;

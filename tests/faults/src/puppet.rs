@@ -154,6 +154,7 @@ pub fn hello(member: &Member, rollout: &Rollout, fence: Option<Fence>) -> Hello 
         rollouts: vec![rollout.state()],
         audit_head: String::new(),
         digest_forms: vec!["v1".to_owned()],
+        fence_signature: String::new(),
     }
 }
 

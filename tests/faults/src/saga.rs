@@ -165,6 +165,7 @@ impl Saga {
             kube_system_uid: format!("uid-{}", member.name),
             agent_version: "saga".to_owned(),
             fence: member.fence,
+            proven: true,
             set_hash: String::new(),
             rollouts: vec![state],
             fingerprint: String::new(),

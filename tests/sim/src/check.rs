@@ -214,6 +214,13 @@ fn free(own: &crate::agent::Agent, digest: &str) -> bool {
     passed || rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into())
 }
 
+/// The member record does not know what the Rollout's name served.
+fn unmarked(own: &crate::agent::Agent) -> bool {
+    let key = own.key().to_string();
+    let member = own.member.as_ref();
+    member.is_none_or(|member| !member.served.contains_key(&key))
+}
+
 /// A cluster that was put back to before it was governed: nobody there can know.
 fn ungoverned(own: &crate::agent::Agent) -> bool {
     let member = own.member.as_ref();
@@ -266,9 +273,10 @@ impl World {
         for digest in wanted {
             let goes_on = running.as_ref().is_some_and(|all| all.contains(&digest));
             let was_served = served.is_some_and(|all| all.contains(&digest));
-            // G10: a Rollout that was made again, where nothing is known of the old one.
+            // G10: a Rollout that was made again, where the cluster was put back to before it knew of the old one.
             let fresh = self.ghost.fresh.contains(&agent);
-            let free = fresh && (free(own, &digest) || ungoverned(own));
+            let forgotten = fresh && unmarked(own) && free(own, &digest);
+            let free = forgotten || fresh && ungoverned(own);
             if goes_on || was_served || nothing_served || free {
                 continue;
             }

@@ -74,6 +74,7 @@ pub(super) fn gate() -> Value {
         column("Permit", ".spec.permit.release"),
         column("Waiting", ".spec.waiting.reason"),
         column("Outcome", ".status.outcome.result"),
+        column("Without Hub", ".status.withoutHub"),
         age(),
     ];
     assemble(&names, &columns, &json!({}), &object(&spec))

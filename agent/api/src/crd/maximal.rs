@@ -172,6 +172,7 @@ pub(super) fn gate() -> Value {
                 "digest": "v1:nn", "by": "ann", "reason": "hotfix", "over": fence, "release": "checkout#2",
                 "at": "2026-01-02T03:04:13Z", "ended": "Served",
             }],
+            "withoutHub": "serves what it serves and starts nothing",
             "known-to-nobody": {"deep": [2]},
         },
     })

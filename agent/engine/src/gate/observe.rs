@@ -47,7 +47,7 @@ pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView], bug: Bug)
         spec_delivery: spec.delivery.clone(),
         served,
         in_flight,
-        succeeded: succeeded(record, outcome),
+        succeeded: succeeded(record, outcome).or_else(|| observed.gate.served_before.clone()),
         permit: gate.and_then(|gate| permit(observed, gate, bug)),
         consumed: outcome.map(|outcome| outcome.fence),
         effective: record
@@ -92,7 +92,8 @@ pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView], bug: Bug)
     }
 }
 
-/// What last succeeded here: as recorded, or, where the record lacks its last outcome, as remembered beside it.
+/// What last succeeded here: as recorded, or, where the record lacks its last outcome, as remembered beside it. A record that
+/// says nothing leaves it to what is remembered of the name.
 fn succeeded(record: Option<&GateStatus>, last: Option<&Outcome>) -> Option<ContentDigest> {
     let recorded = record.and_then(|record| record.outcome.as_ref());
     let beside = last

@@ -13,6 +13,7 @@ use jiff::SignedDuration;
 use super::decision::{Decision, GateOutcome, Mode, PermitUse};
 use super::facts::Facts;
 use super::glass::GlassUse;
+use super::loss::Course;
 use crate::effective::Effective;
 use crate::observed::{Governance, Observed};
 use crate::pass::Progress;
@@ -77,6 +78,10 @@ impl Recorder<'_> {
         self.outcome(&mut status, answered);
         status.observed_digest = Some(self.spec.digest.clone());
         self.keep(&mut status, permit, &mut actions);
+        status.without_hub = gate
+            .spec
+            .governed
+            .then(|| self.without_hub(&status, permit));
         if status != before {
             let changes = changes(&before, &status);
             actions.push(Action::RecordGate {
@@ -305,6 +310,27 @@ impl Recorder<'_> {
         });
     }
 
+    /// What becomes of it if the hub is silent, by what is recorded so far (G21).
+    fn without_hub(&self, status: &GateStatus, permit: Option<&Permit>) -> String {
+        let outcome = status.outcome.as_ref();
+        let moving = |progress: &Progress| {
+            // What succeeded here before and has to be brought up again is no news.
+            let is_served = [&self.facts.served, &self.facts.succeeded]
+                .into_iter()
+                .any(|known| known.as_ref() == Some(&progress.digest));
+            !is_served && !progress.served && progress.aborted.is_none()
+        };
+        let course = Course {
+            facts: self.facts,
+            decision: self.decision,
+            hub: self.observed.gate.hub,
+            ended: permit
+                .is_some_and(|permit| outcome.is_some_and(|outcome| outcome.fence == permit.fence)),
+            moving: self.progress.is_some_and(moving),
+        };
+        course.without_hub()
+    }
+
     /// Why the permit does not count.
     fn refused(&self) -> String {
         match &self.decision.permit {
@@ -380,6 +406,13 @@ fn changes(before: &GateStatus, after: &GateStatus) -> Vec<GateChange> {
     }
     if before.observed_digest != after.observed_digest {
         changes.push(GateChange::Observed);
+    }
+    if let Some(says) = after
+        .without_hub
+        .as_ref()
+        .filter(|says| before.without_hub.as_ref() != Some(says))
+    {
+        changes.push(GateChange::WithoutHub(says.clone()));
     }
     changes
 }

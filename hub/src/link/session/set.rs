@@ -26,7 +26,13 @@ impl Session {
                 }
                 self.sent = Some(set.fence);
                 tracing::debug!(cluster = %self.cluster, fence = %set.fence, full = base.is_none(), "sending a set");
-                self.outbox.set(wire::set::desired(&set, base));
+                self.highest = self.highest.max(set.fence);
+                let mut message = wire::set::desired(&set, base);
+                if let Some(fence) = &message.fence {
+                    let authority = &self.link.certifier.authority;
+                    message.fence_signature = authority.sign_fence(&self.uid, fence);
+                }
+                self.outbox.set(message);
             }
             Err(error) => {
                 tracing::debug!(cluster = %self.cluster, %error, "cannot read the set; trying again")

@@ -18,7 +18,7 @@ pub(crate) const REBIND: &str =
 /// Nothing of what the former agent had is the new one's.
 pub(crate) const FORGET_SESSION: &str = "update cluster_sessions set session = session + 1, open = false, \
      last_seen_at = null, stored_incarnation = 0, stored_version = 0, set_hash = '', regressed = false, reported = 0, \
-     audit_head = '', restored_at = null where cluster = $1";
+     audit_head = '', restored_at = null, claimed_incarnation = null, claimed_version = null where cluster = $1";
 pub(crate) const FORGET_ROLLOUTS: &str = "delete from rollouts where cluster = $1";
 pub(crate) const FORGET_CHANGES: &str =
     "update changes set settled = true where cluster = $1 and not settled";

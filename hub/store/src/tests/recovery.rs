@@ -31,6 +31,7 @@ fn hello(cluster: &str, fence: (u64, u64), handed: Option<(u64, Vec<u8>)>) -> He
             incarnation: fence.0,
             version: fence.1,
         },
+        proven: true,
         set_hash: String::new(),
         rollouts: Vec::new(),
         fingerprint: String::new(),
@@ -43,9 +44,10 @@ fn hello(cluster: &str, fence: (u64, u64), handed: Option<(u64, Vec<u8>)>) -> He
 async fn open(store: &Store, hello: &Hello) -> Option<(u64, Vec<u8>)> {
     match store.session_open(hello).await.unwrap() {
         Opened::Session { head, .. } => head,
-        other @ (Opened::DuplicateIdentity | Opened::UnknownCluster | Opened::Revoked) => {
-            panic!("{other:?}")
-        }
+        other @ (Opened::DuplicateIdentity
+        | Opened::UnknownCluster
+        | Opened::Revoked
+        | Opened::Unproven { .. }) => panic!("{other:?}"),
     }
 }
 
@@ -244,4 +246,89 @@ async fn another_timeline_is_a_restore() {
     assert!(why.contains("and was on 1/00000007"), "{why}");
     recover(&store).await.unwrap();
     decide(&store).await.unwrap();
+}
+
+fn unproven(cluster: &str, fence: (u64, u64)) -> Hello {
+    Hello {
+        proven: false,
+        ..hello(cluster, fence, None)
+    }
+}
+
+async fn claims(store: &Store, hello: &Hello) -> String {
+    match store.session_open(hello).await.unwrap() {
+        Opened::Unproven { message } => message,
+        other @ (Opened::Session { .. }
+        | Opened::DuplicateIdentity
+        | Opened::UnknownCluster
+        | Opened::Revoked) => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_forged_fence_keeps_its_own_cluster_out_and_nobody_else() {
+    let dir = folder();
+    let (server, store, _) = restored(dir.path()).await;
+    for name in ["b", "c"] {
+        open(&store, &hello(name, (1, 0), None)).await;
+    }
+    decide(&store).await.unwrap();
+    for _ in 0..3 {
+        let why = claims(&store, &unproven("a", (u64::MAX, u64::MAX))).await;
+        assert!(why.starts_with("a shows fence "), "{why}");
+        assert!(
+            why.contains("as 1 of 3 clusters do: nothing of it is taken"),
+            "{why}"
+        );
+        decide(&store).await.unwrap();
+    }
+    let note = |rows: Vec<crate::cluster::ClusterRow>| {
+        let own = rows.into_iter().find(|row| row.name.as_str() == "a");
+        own.unwrap().note
+    };
+    let said = note(store.cluster_list().await.unwrap());
+    assert!(said.starts_with("UnprovenFence: a shows"), "{said}");
+    // It is let in as soon as it shows what it was given.
+    open(&store, &hello("a", (1, 0), None)).await;
+    assert_eq!(note(store.cluster_list().await.unwrap()), "");
+    decide(&store).await.unwrap();
+    let error = recover(&store).await.unwrap_err().to_string();
+    assert!(error.contains("nothing to recover from"), "{error}");
+    stop(server, store).await;
+}
+
+#[tokio::test]
+async fn what_most_of_the_fleet_shows_is_believed_without_signatures() {
+    let dir = folder();
+    let (server, store, _) = restored(dir.path()).await;
+    for name in ["a", "b", "c"] {
+        open(&store, &hello(name, (1, 0), None)).await;
+    }
+    claims(&store, &unproven("a", (1, 9))).await;
+    decide(&store).await.unwrap();
+    open(&store, &unproven("b", (1, 8))).await;
+    let why = decide(&store).await.unwrap_err();
+    assert!(
+        why.starts_with("b holds 1.8, more than") || why.starts_with("b holds"),
+        "{why}"
+    );
+    assert_eq!(recover(&store).await.unwrap(), 2);
+    decide(&store).await.unwrap();
+    open(&store, &unproven("a", (1, 9))).await;
+    stop(server, store).await;
+}
+
+#[tokio::test]
+async fn a_person_may_recover_for_one_that_is_kept_out_and_no_number_is_used_up() {
+    let dir = folder();
+    let (server, store, _) = restored(dir.path()).await;
+    for name in ["b", "c"] {
+        open(&store, &hello(name, (1, 0), None)).await;
+    }
+    claims(&store, &unproven("a", (7, 9))).await;
+    assert_eq!(recover(&store).await.unwrap(), 8);
+    open(&store, &unproven("a", (7, 9))).await;
+    claims(&store, &unproven("a", (u64::MAX, 1))).await;
+    assert_eq!(recover(&store).await.unwrap(), 9, "no recovery gave that");
+    stop(server, store).await;
 }

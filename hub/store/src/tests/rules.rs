@@ -315,6 +315,7 @@ fn hello(uid: &str, version: u64) -> Hello {
             incarnation: 1,
             version,
         },
+        proven: true,
         set_hash: String::new(),
         rollouts: vec![(rollout(), state)],
         fingerprint: "unlisted".into(),
@@ -329,9 +330,10 @@ async fn open(store: &Store, hello: &Hello) -> (u64, bool) {
         Opened::Session {
             session, regressed, ..
         } => (session, regressed),
-        other @ (Opened::DuplicateIdentity | Opened::UnknownCluster | Opened::Revoked) => {
-            panic!("{other:?}")
-        }
+        other @ (Opened::DuplicateIdentity
+        | Opened::UnknownCluster
+        | Opened::Revoked
+        | Opened::Unproven { .. }) => panic!("{other:?}"),
     }
 }
 

@@ -42,6 +42,7 @@ pub struct Agent {
     entries: BTreeMap<String, GateEntry>,
     fence: Option<Fence>,
     set_hash: String,
+    fence_signature: String,
     /// The newest head of the history that it was handed.
     audit_head: String,
     /// Not acknowledged yet, oldest first, with their numbers in this session.
@@ -91,6 +92,7 @@ impl Agent {
             entries: BTreeMap::new(),
             fence: None,
             set_hash: String::new(),
+            fence_signature: String::new(),
             audit_head: String::new(),
             reports: VecDeque::new(),
             made: 0,
@@ -205,6 +207,7 @@ impl Agent {
             rollouts: self.rollouts.values().map(Rollout::state).collect(),
             audit_head: self.audit_head.clone(),
             digest_forms: vec!["v1".to_owned()],
+            fence_signature: self.fence_signature.clone(),
         }
     }
 
@@ -362,6 +365,7 @@ impl Agent {
             self.entries.insert(entry.name.clone(), entry);
         }
         self.fence = set.fence;
+        self.fence_signature = set.fence_signature;
         self.set_hash = proto::set::hash(self.entries.values());
         self.ledger.synced(&self.member.cluster);
         self.note(Seen::Stored(set.fence.unwrap_or_default()));

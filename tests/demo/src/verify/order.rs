@@ -20,7 +20,6 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             wrong.extend(unapproved(evidence, seen, version));
         }
     }
-    wrong.extend(killed_in_between(evidence));
     wrong
 }
 
@@ -60,23 +59,5 @@ fn unapproved(evidence: &Evidence, seen: &Seen, version: Version) -> Option<Stri
             seen.cluster
         )),
         Some(_) => None,
-    }
-}
-
-/// The last version's part is about a hub that dies in the middle of the second wave; a kill at another time tells nothing.
-fn killed_in_between(evidence: &Evidence) -> Option<String> {
-    let last = VERSIONS.into_iter().next_back()?;
-    let seen = evidence.cluster(APPROVED)?;
-    let (from, to) = (
-        seen.first_start(last),
-        seen.first_with_ready(last, REPLICAS),
-    );
-    match (evidence.notes.hub_killed, evidence.notes.hub_back, from, to) {
-        (Some(killed), Some(_), Some(from), Some(to)) if (from..to).contains(&killed) => None,
-        (None, _, _, _) => Some("the hub was not killed".into()),
-        (Some(_), None, _, _) => Some("the hub did not come back".into()),
-        (Some(killed), Some(_), _, _) => Some(format!(
-            "the hub was killed at {killed}, which is not in the middle of {last} in {APPROVED}"
-        )),
     }
 }

@@ -153,6 +153,46 @@ fn a_pod_that_was_started_again_is_rejected() {
 }
 
 #[test]
+fn a_cluster_that_started_in_its_freeze_is_rejected() {
+    let mut world = story::told(Doctored::No);
+    world.thawed += 2_000;
+    rejected(
+        &world,
+        "v2 started in prod-us 1.9 s before it was let go of",
+    );
+}
+
+#[test]
+fn a_freeze_that_held_nothing_is_rejected() {
+    let mut world = story::told(Doctored::No);
+    world.thawed -= 2_000;
+    rejected(&world, "which holds nothing back");
+}
+
+#[test]
+fn a_takeover_that_did_not_happen_is_rejected() {
+    let mut world = story::told(Doctored::No);
+    world.leaders[1].0 = world.leaders[0].0;
+    rejected(&world, "hub-a decided before the kill and after it");
+    world.leaders.pop();
+    rejected(&world, "the database named no other hub after the kill");
+}
+
+#[test]
+fn a_takeover_without_a_raised_epoch_is_rejected() {
+    let mut world = story::told(Doctored::No);
+    world.leaders[1].1 = 1;
+    rejected(&world, "hub-b decides by epoch 1, which the killed hub had");
+}
+
+#[test]
+fn a_wave_that_the_killed_hub_had_let_start_is_rejected() {
+    let mut world = story::told(Doctored::No);
+    world.leaders[1].2 = world.notes_ended();
+    rejected(&world, "before hub-b decided");
+}
+
+#[test]
 fn a_source_that_is_missing_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     story::told(Doctored::No).write(folder.path());

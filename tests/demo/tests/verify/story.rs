@@ -2,8 +2,8 @@
 //! world. The times are those of the scenario, so that a change there changes this story as well.
 
 use tests_demo::scenario::{
-    APPROVED, BAD_IN, BAKE, CLUSTERS, FIRST_PAUSE, MEASURE_EVERY, MEASUREMENTS, REPLICAS,
-    SECOND_PAUSE, VERSIONS, Version,
+    APPROVED, BAD_IN, BAKE, CLUSTERS, FIRST_PAUSE, FROZEN, FROZEN_FOR, MEASURE_EVERY, MEASUREMENTS,
+    REPLICAS, SECOND_PAUSE, VERSIONS, Version,
 };
 
 use crate::world::{Moment, World};
@@ -19,6 +19,11 @@ pub enum Doctored {
     WaveTooSoon,
     ShareTooHigh,
     NotTakenBack,
+}
+
+fn v2() -> Version {
+    let [_, v2, ..] = VERSIONS;
+    v2
 }
 
 fn first_step() -> Moment {
@@ -91,6 +96,15 @@ fn waves(
             now += 500;
             world.approve(version, now - 100);
             world.killed = now + 1_500;
+            let (before, after) = (("hub-a", 1, now + 1_400), ("hub-b", 2, now + 7_000));
+            world.leaders = vec![before, after];
+        }
+        if *cluster == FROZEN && version == v2() {
+            now += i64::try_from(FROZEN_FOR.as_millis()).expect("short") + 500;
+            world.thawed = now - 100;
+        }
+        if *cluster == APPROVED && version == v2() {
+            world.frozen = now + 1_000;
         }
         if *cluster == APPROVED && doctored == Doctored::WaveTooSoon {
             now -= 1_500;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tests_demo::evidence::{Approval, Notes, Push, place};
+use tests_demo::evidence::{Approval, Leader, Notes, Push, place};
 use tests_demo::scenario::{CLUSTERS, LOAD_RATE, NAMESPACE, Version};
 
 /// From start to readiness.
@@ -45,7 +45,10 @@ pub struct World {
     pushes: Vec<(Version, Moment)>,
     approvals: Vec<(Version, Moment)>,
     pub load_from: Moment,
+    pub frozen: Moment,
+    pub thawed: Moment,
     pub killed: Moment,
+    pub leaders: Vec<(&'static str, u64, Moment)>,
     pub ended: Moment,
     pub history: Vec<Value>,
 }
@@ -169,7 +172,9 @@ impl World {
                 .collect(),
             load_from: Some(stamp(self.load_from)),
             hub_killed: Some(stamp(self.killed)),
-            hub_back: Some(stamp(self.killed + 3_000)),
+            leaders: self.leaders.iter().map(leader).collect(),
+            frozen: Some(stamp(self.frozen)),
+            thawed: Some(stamp(self.thawed)),
             ended: Some(stamp(self.ended)),
             told: true,
         };
@@ -230,6 +235,14 @@ fn push(version: Version, time: Moment) -> Push {
         version: version.number(),
         time: stamp(time),
         revision: format!("revision-{version}"),
+    }
+}
+
+fn leader((name, epoch, time): &(&str, u64, Moment)) -> Leader {
+    Leader {
+        name: (*name).to_owned(),
+        epoch: *epoch,
+        time: stamp(*time),
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct GatePart {
     lease_until: Option<Timestamp>,
     /// What the member record remembers of the last permit.
     spent: Option<Value>,
+    /// The version that the member record remembers as last served under this name.
+    served_before: Option<String>,
     #[serde(default = "yes")]
     first_contact_done: bool,
     #[serde(default)]
@@ -128,6 +130,7 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
         lease_live: part.lease_live,
         lease_until: until.filter(|_| part.lease_live),
         spent,
+        served_before: part.served_before.as_deref().map(digest),
         first_contact_done: part.first_contact_done,
         first_contact: FirstContact::Hold,
         first_deploy_free: part.first_deploy_free,

@@ -31,17 +31,8 @@ pub(crate) const BAD: [(&str, &str, Change); 6] = [
             lease.unwrap().deadline = later();
         },
     ),
-    (
-        "lease-is-not-lengthened",
-        "gate_lease_over",
-        |observed, plan| {
-            let (_, mut other) = super::good("gate_permit_starts");
-            let mut status = super::recorded(observed);
-            status.lease = record(&mut other).lease.take();
-            plan.actions.push(agent_engine::Action::RecordGate {
-                status: Box::new(status),
-                changes: Vec::new(),
-            });
-        },
-    ),
+    ("lease-is-not-lengthened", "gate_lease_over", |_, plan| {
+        let (_, mut other) = super::good("gate_permit_starts");
+        record(plan).lease = record(&mut other).lease.take();
+    }),
 ];

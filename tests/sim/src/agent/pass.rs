@@ -4,7 +4,7 @@
 use agent::gate_store::reported;
 use agent::lease_clock::Moment;
 use agent::link::state;
-use agent::spent::shortened;
+use agent::spent::{mark, shortened};
 use agent_api::{FirstContact, GateStatus, Uid};
 use agent_engine::{
     Action, GateChange, GateObserved, GateRecord, Governance, Observed, Plan, Violation, audit,
@@ -138,6 +138,9 @@ impl Agent {
             spent: status
                 .filter(|_| !bugs.has(Planted::PermitSpentTwice))
                 .and_then(|status| status.spent.get(rollout_uid.as_str()).cloned()),
+            served_before: status
+                .and_then(|status| status.served.get(&key.to_string()))
+                .map(|mark| mark.digest.clone()),
             first_contact_done: status.is_some_and(|status| status.first_contact_done),
             first_contact: FirstContact::Hold,
             first_deploy_free,
@@ -240,22 +243,40 @@ impl Agent {
         done.passed = Passed::Whole(wake);
     }
 
-    /// As `spent::remember`: an outcome goes to the member record before the Gate has it.
+    /// As `spent::remember`: an outcome, and what is served, go to the member record before the Gate has them.
     fn remember(&mut self, status: &GateStatus, changes: &[GateChange], done: &mut Done) -> bool {
         let is_new = |change: &GateChange| matches!(change, GateChange::Outcome(_));
         let uid = self.cluster.observed.rollout.metadata.uid.clone();
+        let marked = self.mark(status, changes, done);
         let outcome = status.outcome.as_ref();
         let (Some(outcome), Some(uid), Some(member)) = (outcome, uid, &mut self.member) else {
-            return false;
+            return marked;
         };
         let known = member.spent.get(&uid).map(|known| known.fence);
         if !changes.iter().any(is_new) || known.is_some_and(|known| known >= outcome.fence) {
-            return false;
+            return marked;
         }
         member.spent.insert(uid, shortened(outcome));
         self.own_writes += 1;
         done.writes
             .push(format!("member: {} has ended", outcome.fence));
+        true
+    }
+
+    fn mark(&mut self, status: &GateStatus, changes: &[GateChange], done: &mut Done) -> bool {
+        let is_new = |change: &GateChange| matches!(change, GateChange::Served(_));
+        let key = self.key().to_string();
+        let (Some(served), Some(member)) = (&status.served, &mut self.member) else {
+            return false;
+        };
+        let known = member.served.get(&key).map(|mark| &mark.digest);
+        if !changes.iter().any(is_new) || known == Some(&served.digest) {
+            return false;
+        }
+        member.served.insert(key, mark(served));
+        self.own_writes += 1;
+        done.writes
+            .push(format!("member: {} was served", served.digest));
         true
     }
 

@@ -24,6 +24,7 @@ impl Both {
             kube_system_uid: uid.clone(),
             agent_version: "1".into(),
             fence: agent.fence,
+            proven: true,
             set_hash: String::new(),
             rollouts: brought
                 .clone()

@@ -124,6 +124,7 @@ async fn member(store: &Store, name: &str) -> Member {
             incarnation: 1,
             version: 0,
         },
+        proven: true,
         set_hash: String::new(),
         rollouts: vec![(rollout(), state.clone())],
         fingerprint: format!("of {name}"),

@@ -1,0 +1,123 @@
+//! The first word of an agent, and the ways in which a stream is refused. In: a certificate's owner, the first message. Out:
+//! Hello as the store takes it, with what this hub has signed in it; or why the stream ends. It must not open a session.
+
+use std::time::Duration;
+
+use hub_engine::ClusterName;
+use hub_store::session::Hello;
+use proto::v1::AgentMessage;
+use proto::v1::agent_message::Body;
+use proto::v1::refusal::Code;
+use tokio::time::timeout;
+use tonic::Streaming;
+
+use crate::link::Link;
+use crate::wire;
+
+/// An agent says Hello at once.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Why the hub ends a stream.
+#[derive(Debug)]
+pub(super) struct End {
+    /// For the agent.
+    pub code: Code,
+    /// For people.
+    pub message: String,
+}
+
+/// Whose stream it is, by its certificate.
+#[derive(Debug)]
+pub struct Member {
+    /// Its name.
+    pub cluster: ClusterName,
+    /// Hex SHA-256 of the certificate.
+    pub fingerprint: String,
+}
+
+pub(super) fn protocol(message: impl Into<String>) -> End {
+    End {
+        code: Code::Protocol,
+        message: message.into(),
+    }
+}
+
+pub(super) fn superseded() -> End {
+    let message = "a newer session of this cluster is open; if that one is not yours, two agents share one identity";
+    End {
+        code: Code::Superseded,
+        message: message.to_owned(),
+    }
+}
+
+pub(super) fn duplicate_identity() -> End {
+    let message = "this identity belongs to another Kubernetes cluster, which keeps its session; join this one under its \
+                   own name with a token of `groundswell cluster token`";
+    End {
+        code: Code::DuplicateIdentity,
+        message: message.to_owned(),
+    }
+}
+
+pub(super) fn revoked(cluster: &ClusterName) -> End {
+    End {
+        code: Code::UnknownCluster,
+        message: hub_store::certificate::revoked_message(cluster),
+    }
+}
+
+pub(super) fn unknown_cluster() -> End {
+    let message = "this hub does not know the cluster; make a token with `groundswell cluster token` and join again";
+    End {
+        code: Code::UnknownCluster,
+        message: message.to_owned(),
+    }
+}
+
+/// Waits for the first message, which has to be Hello.
+pub(super) async fn hello(
+    link: &Link,
+    member: Member,
+    inbound: &mut Streaming<AgentMessage>,
+) -> Result<Hello, End> {
+    let Member {
+        cluster,
+        fingerprint,
+    } = member;
+    let first = timeout(HELLO_TIMEOUT, inbound.message())
+        .await
+        .map_err(|_| protocol("no Hello within 10 s"))?
+        .map_err(|status| protocol(format!("no Hello: {}", status.message())))?;
+    let Some(Body::Hello(hello)) = first.and_then(|message| message.body) else {
+        return Err(protocol("the first message must be Hello"));
+    };
+    if hello.kube_system_uid.is_empty() {
+        return Err(protocol("Hello has no kube_system_uid"));
+    }
+    let mut rollouts = Vec::new();
+    for state in hello.rollouts {
+        match wire::report::rollout_state(state) {
+            Ok(state) => rollouts.push(state),
+            // One bad Rollout must not keep the others out.
+            Err(error) => tracing::warn!(%cluster, %error, "a Rollout in Hello was passed over"),
+        }
+    }
+    let authority = &link.certifier.authority;
+    let proven = hello.fence.is_some_and(|fence| {
+        authority.own_fence(&hello.kube_system_uid, &fence, &hello.fence_signature)
+    });
+    Ok(Hello {
+        cluster,
+        fingerprint,
+        kube_system_uid: hello.kube_system_uid,
+        agent_version: hello.agent_version,
+        fence: wire::fence(hello.fence.as_ref()),
+        set_hash: hello.set_hash,
+        rollouts,
+        proven,
+        handed: authority
+            .own_head(&hello.audit_head)
+            .map(|head| (head.sequence, head.hash)),
+        audit_head: hello.audit_head,
+        hub: link.hub.clone(),
+    })
+}
