@@ -4,6 +4,7 @@
 
 mod apply;
 pub mod approval;
+mod barred;
 pub mod broken_glass;
 pub mod certificate;
 pub mod cluster;
@@ -12,6 +13,7 @@ pub mod decide;
 pub mod desired;
 mod document;
 pub mod embedded;
+mod enforcement;
 pub mod epoch;
 pub mod error;
 pub mod fleet_rollout;

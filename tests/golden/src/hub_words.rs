@@ -1,8 +1,8 @@
 //! Persons of the model fleet: what they say about releases, and when they stop everything. In: a fleet. Out: requests and
 //! stops as the database would show them, sensible or not. It must not know which of them will be refused.
 
-use hub_engine::observed::Request;
-use hub_engine::release::{Release, TargetState};
+use hub_engine::observed::{Observed, Request};
+use hub_engine::release::{Release, ReleasePhase, TargetState};
 use hub_engine::verb::{By, Scope, Stop, Verb};
 
 use crate::hub_fleet::Fleet;
@@ -51,6 +51,7 @@ impl Fleet {
             7..=8 => Verb::Retry { cluster },
             9 => Verb::SkipTarget { cluster },
             10 => Verb::SkipWave { wave },
+            _ if self.random.aside(4).percent(30) => Verb::Expedite,
             _ => Verb::Promote {
                 wave: self.random.percent(50).then_some(wave),
             },
@@ -101,7 +102,30 @@ impl Fleet {
         for number in paused {
             self.request(Verb::Resume, Some(number));
         }
+        for (number, wave) in over_and_empty(&self.observed) {
+            self.request(Verb::SkipWave { wave }, Some(number));
+        }
     }
+}
+
+/// Waves that came to their end without anybody in them: nobody but a person passes over them.
+#[must_use]
+pub fn over_and_empty(observed: &Observed) -> Vec<(u64, String)> {
+    let over = |release: &Release, wave: u32| {
+        release.targets_of(wave).all(|target| {
+            matches!(
+                target.state,
+                TargetState::Skipped | TargetState::Failed | TargetState::Removed
+            )
+        })
+    };
+    let open = observed.releases.iter();
+    let at = open.filter_map(|release| {
+        let wave = release.waves.iter().find(|wave| !wave.phase.behind())?;
+        let going = release.phase == ReleasePhase::Progressing;
+        (going && over(release, wave.number)).then(|| (release.id.number, wave.name.clone()))
+    });
+    at.collect()
 }
 
 impl Fleet {

@@ -23,7 +23,8 @@ pub(super) fn obey(planner: &mut Planner, request: &Request) -> bool {
         | Verb::Retry { .. }
         | Verb::SkipTarget { .. }
         | Verb::SkipWave { .. }
-        | Verb::Promote { .. } => return false,
+        | Verb::Promote { .. }
+        | Verb::Expedite => return false,
     };
     let meant = |one: &&Cluster| {
         let able = if ends { governed(one) } else { let_go(one) };
@@ -88,7 +89,8 @@ fn one(planner: &mut Planner, request: &Request, name: &ClusterName, by: &By) {
         | Verb::Retry { .. }
         | Verb::SkipTarget { .. }
         | Verb::SkipWave { .. }
-        | Verb::Promote { .. } => MemberChange::Govern {
+        | Verb::Promote { .. }
+        | Verb::Expedite => MemberChange::Govern {
             request: request.id,
             cluster,
             by,

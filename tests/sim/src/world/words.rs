@@ -9,6 +9,7 @@ use hub_engine::verb::{By, Scope, Stop, Verb};
 use hub_engine::window::{Calendar, FleetWindow, Freeze};
 use jiff::SignedDuration;
 use tests_golden::hub_random::LABEL;
+use tests_golden::hub_words::over_and_empty;
 
 use super::{World, stamp};
 
@@ -70,6 +71,7 @@ impl World {
             6..=8 => Verb::Retry { cluster },
             9 => Verb::SkipTarget { cluster },
             10 => Verb::SkipWave { wave },
+            _ if self.random.aside(4).percent(30) => Verb::Expedite,
             _ => Verb::Promote {
                 wave: self.random.percent(50).then_some(wave),
             },
@@ -175,6 +177,15 @@ impl World {
         let paused: Vec<u64> = paused.into_iter().filter(|one| !asked(one)).collect();
         for number in paused {
             self.asks(Verb::Resume, Some(number));
+        }
+        let said = |number: u64| {
+            let mut requests = self.store.tables.requests.iter();
+            requests.any(|one| one.release == Some(number))
+        };
+        let over = over_and_empty(&self.store.tables).into_iter();
+        let over: Vec<(u64, String)> = over.filter(|(number, _)| !said(*number)).collect();
+        for (number, wave) in over {
+            self.asks(Verb::SkipWave { wave }, Some(number));
         }
     }
 }
