@@ -198,13 +198,12 @@ fn landed(findings: &mut Findings, release: &Release, wave: u32) {
     });
 }
 
-/// Whether a cluster of the wave came to an end of its own, or there is none, or a person passed over all of them.
+/// Whether some cluster of the wave came to an end of its own, or nobody was left out of it by membership.
 fn spoken_for(release: &Release, wave: u32) -> bool {
-    let by_person = |target: &Target| target.message.starts_with(SKIPPED_BY);
     let spoke = |target: &Target| match target.state {
         TargetState::Succeeded | TargetState::RolledBack => true,
         TargetState::Failed => !excused(release, target),
-        TargetState::Skipped => !left_out(target) && !by_person(target),
+        TargetState::Skipped => !left_out(target) && !target.message.starts_with(SKIPPED_BY),
         TargetState::Pending
         | TargetState::WaitingForContent
         | TargetState::Held
@@ -216,8 +215,9 @@ fn spoken_for(release: &Release, wave: u32) -> bool {
         | TargetState::Behind
         | TargetState::Unknown => false,
     };
+    let out = |target: &Target| left_out(target) || excused(release, target);
     let mut targets = release.targets_of(wave);
-    targets.all(by_person) || release.targets_of(wave).any(spoke)
+    !targets.any(out) || release.targets_of(wave).any(spoke)
 }
 
 /// When its bake is over; none: nothing has succeeded in it.
