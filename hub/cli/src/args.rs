@@ -174,6 +174,8 @@ pub enum ReleaseCommand {
     Show(Show),
     /// Open a release for the content that is in the clusters already, by a person's word.
     Start(Start),
+    /// Let it shorten what spec.expedite allows from now on: bakes and windows after its first wave.
+    Expedite(word::About),
     /// Start nothing new; what is in flight goes on.
     Pause(word::About),
     /// Go on.
@@ -348,6 +350,7 @@ mod tests {
             "groundswell history",
             "groundswell release start checkout --expedite --reason outage --key k1",
             "groundswell release pause checkout#2 --reason lunch",
+            "groundswell release expedite checkout#2 --reason outage",
             "groundswell release resume checkout --reason back",
             "groundswell release abort checkout#2 --halt --reason bad",
             "groundswell release abort checkout#2 --rollback --reason bad",

@@ -1,7 +1,8 @@
-//! `groundswell explain`. In: a release and perhaps one cluster. Out: the causal chain from the release through its waves to
-//! the clusters, each with its reasons and the command that helps. It must not invent a reason: all come from the hub.
+//! `groundswell explain`. In: a release and perhaps one cluster, or a FleetRollout that has none. Out: the causal chain from the
+//! release through its waves to the clusters, each with its reasons and the command that helps; without a release, those of the
+//! FleetRollout. It must not invent a reason: all come from the hub.
 
-use proto::v1::{Reason, Release, Target, Wave};
+use proto::v1::{FleetRollout, ListFleetRolloutsRequest, Reason, Release, Target, Wave};
 use serde_json::json;
 
 use crate::args::{Explain, Look, Output};
@@ -11,6 +12,16 @@ use crate::json;
 
 /// Prints the chain.
 pub async fn run(client: &mut Client, look: Look, args: &Explain) -> Result<Answer, Failure> {
+    if let Some(mut own) = without_release(client, &args.release).await? {
+        if let Some(cluster) = &args.cluster {
+            let about = |name: &str| name.is_empty() || name == cluster;
+            own.reasons.retain(|one| about(&one.cluster));
+        }
+        return Ok(Answer::ok(match look.output {
+            Output::Json => json::print(&json!({"fleetRollout": json::fleet_rollout(&own)})),
+            Output::Table => of_fleet_rollout(&own),
+        }));
+    }
     let mut release = client.release(&args.release).await?;
     if let Some(cluster) = &args.cluster {
         narrow(&mut release, cluster)?;
@@ -22,6 +33,44 @@ pub async fn run(client: &mut Client, look: Look, args: &Explain) -> Result<Answ
         }
         Output::Table => chain(&release),
     }))
+}
+
+/// The FleetRollout of that name, if it only observes or has no release yet.
+async fn without_release(client: &mut Client, name: &str) -> Result<Option<FleetRollout>, Failure> {
+    if name.contains('#') {
+        return Ok(None);
+    }
+    let request = ListFleetRolloutsRequest {};
+    let answer = client.service().list_fleet_rollouts(request).await;
+    let all = client.answer(answer)?.fleet_rollouts;
+    let named = all.into_iter().find(|one| one.name == name);
+    Ok(named.filter(|one| one.release.is_empty() || one.enforcement == "Observe"))
+}
+
+fn of_fleet_rollout(own: &FleetRollout) -> String {
+    let mut text = format!(
+        "FleetRollout {} ({}), {} clusters\n",
+        own.name, own.enforcement, own.clusters
+    );
+    for one in &own.reasons {
+        let reasons: Vec<Reason> = one.reason.iter().cloned().collect();
+        if one.cluster.is_empty() {
+            because(&mut text, 1, &reasons);
+        } else {
+            text.push_str(&format!("  {}\n", one.cluster));
+            because(&mut text, 2, &reasons);
+        }
+    }
+    for one in &own.barred {
+        text.push_str(&format!(
+            "  {} is barred: it failed in release {}; `groundswell release start {} --reason WHY` starts it again\n",
+            one.digest, one.release, own.name
+        ));
+    }
+    if own.reasons.is_empty() {
+        text.push_str("  nothing is held, and it has no release\n");
+    }
+    text
 }
 
 /// Leaves only the wave of one cluster, and the waves before it that have not passed: they are the cause.

@@ -51,6 +51,11 @@ pub fn fleet_rollout(fleet_rollout: &FleetRollout) -> Value {
         "release": fleet_rollout.release,
         "phase": fleet_rollout.phase,
         "stopped": fleet_rollout.stopped,
+        "reasons": fleet_rollout.reasons.iter().map(|one| {
+            let reason = one.reason.clone().unwrap_or_default();
+            json!({"cluster": one.cluster, "code": reason.code, "message": reason.message, "next": reason.next})
+        }).collect::<Vec<_>>(),
+        "barred": fleet_rollout.barred.iter().map(|one| json!({"digest": one.digest, "release": one.release})).collect::<Vec<_>>(),
         "document": fleet_rollout.document,
     })
 }

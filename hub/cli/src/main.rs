@@ -93,6 +93,9 @@ async fn ask(cli: &Cli, look: Look) -> Result<Answer, Failure> {
         Command::Release(args) => match &args.command {
             ReleaseCommand::Show(args) => release::show(&mut client, look, args).await,
             ReleaseCommand::Start(args) => release::start(&mut client, look, args).await,
+            ReleaseCommand::Expedite(args) => {
+                word::about(&mut client, look, args, Verb::Expedite).await
+            }
             ReleaseCommand::Pause(args) => word::about(&mut client, look, args, Verb::Pause).await,
             ReleaseCommand::Resume(args) => {
                 word::about(&mut client, look, args, Verb::Resume).await

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use fate::ChangeFate;
 pub use member::MemberChange;
 
+use crate::document::Enforcement;
 use crate::name::{ClusterName, Digest, Revision};
 use crate::observed::{Terms, Waiting};
 use crate::release::{Cause, Content, Direction, ReleasePhase, Stage, TargetState};
@@ -247,6 +248,7 @@ impl Action {
                 | Verb::Rollback
                 | Verb::SkipWave { .. }
                 | Verb::Promote { .. }
+                | Verb::Expedite
                 | Verb::Ungovern { .. }
                 | Verb::Govern { .. } => None,
             },
@@ -326,7 +328,12 @@ impl fmt::Display for Action {
         match self {
             Self::Govern { cluster, terms } => write!(
                 f,
-                "govern {cluster}: first deploy {}, {} passed, {} barred{}",
+                "govern {cluster}{}: first deploy {}, {} passed, {} barred{}",
+                if terms.enforcement == Enforcement::Observe {
+                    " on paper"
+                } else {
+                    ""
+                },
                 if terms.first_deploy_free {
                     "free"
                 } else {
@@ -337,6 +344,7 @@ impl fmt::Display for Action {
                 terms
                     .stopped
                     .as_ref()
+                    .or(terms.window_closed.as_ref())
                     .map(|why| format!(", {why}"))
                     .unwrap_or_default()
             ),

@@ -3,10 +3,12 @@
 
 mod end;
 mod member;
+mod paper;
 mod permit;
 mod target;
 mod verb;
 mod wave;
+mod window;
 
 use std::fmt;
 
@@ -68,6 +70,7 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
             continue;
         }
         one(&mut findings, &state, action);
+        paper::check(&mut findings, &state, action);
         state.advance(action);
         let open = state
             .releases
@@ -89,6 +92,7 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
             )
         });
     }
+    window::held_at_steps(&mut findings, &state);
     findings.0
 }
 

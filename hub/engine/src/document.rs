@@ -5,7 +5,7 @@ mod approval;
 mod check;
 mod membership;
 mod policy;
-mod presence;
+pub(crate) mod presence;
 mod read;
 mod reader;
 mod selector;
@@ -168,6 +168,8 @@ pub enum Enforcement {
     /// Held until permitted.
     #[default]
     Enforce,
+    /// Waves on paper: nothing is held, and the history tells what would have been.
+    Observe,
 }
 
 /// One wave as written.
@@ -383,6 +385,20 @@ impl RollbackPhase {
 pub struct Expedite {
     /// The longest bake of a wave after the first.
     pub bake: Seconds,
+    /// The FleetRollout's own windows, for the waves after the first.
+    #[serde(default, skip_serializing_if = "presence::is_default")]
+    pub windows: ExpediteWindows,
+}
+
+/// What becomes of the FleetRollout's own windows in an expedited release. Its freezes, and whatever is written for the fleet,
+/// hold all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ExpediteWindows {
+    /// It waits for them.
+    #[default]
+    Wait,
+    /// It passes.
+    Pass,
 }
 
 /// Whether a newer release may overtake one that is past its first wave (gate.md G26).

@@ -15,6 +15,7 @@ pub mod name;
 pub mod observed;
 pub mod order;
 pub mod overlap;
+pub mod paper;
 mod place;
 pub mod plan;
 pub mod planted;

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::advance::obey::SKIPPED_BY;
 use crate::observed::Cluster;
 use crate::release::{Release, Target, TargetState};
 use crate::verb::By;
@@ -103,6 +104,30 @@ pub(crate) fn excused(release: &Release, target: &Target) -> bool {
         && (says(UNREACHABLE) && membership.unreachable == Unreachable::Skip
             || (says(LEFT) || says(LET_GO)) && membership.left == Left::Skip
             || says(REPLACED) && membership.replaced == Replaced::Skip)
+}
+
+/// Whether nothing is known of what the release would have done in a target: it came to no end of its own, good or bad.
+fn silent(release: &Release, target: &Target) -> bool {
+    left_out(target) || excused(release, target)
+}
+
+/// Whether nothing speaks for a wave: clusters were left out of it and none came to an end of its own. Unknown is not success,
+/// so a person has to pass over it.
+pub(crate) fn emptied(release: &Release, wave: u32) -> bool {
+    let proves_nothing = |target: &Target| {
+        let by_hand = target.message.starts_with(SKIPPED_BY);
+        target.state == TargetState::Removed || target.state == TargetState::Skipped && by_hand
+    };
+    let mut targets = release.targets_of(wave);
+    release
+        .targets_of(wave)
+        .any(|target| silent(release, target))
+        && targets.all(|target| silent(release, target) || proves_nothing(target))
+}
+
+/// Whether a person may pass over a wave in spite of this target: it has not started, or nobody waits for it any more.
+pub(crate) fn may_be_passed_over(release: &Release, target: &Target) -> bool {
+    !target.touched() || silent(release, target) || target.state == TargetState::Removed
 }
 
 /// Whether what a target reached was reached by another cluster of that name.

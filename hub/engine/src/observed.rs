@@ -1,6 +1,7 @@
 //! Everything a decision is made from. In: one consistent snapshot of the database. Out: plain values. It must not hold
 //! anything that was not committed, nor a time that the database did not give.
 
+mod terms;
 mod told;
 
 use std::collections::BTreeMap;
@@ -11,13 +12,15 @@ use serde::{Deserialize, Serialize};
 
 pub use told::told;
 
-use crate::document::{FleetRollout, OnHubLoss, RollbackPhase};
+use crate::document::FleetRollout;
 use crate::member::{Gone, LetGo};
 use crate::name::{ClusterName, Digest, Fence, FleetRolloutName, Person, ReleaseId, Revision};
 use crate::place;
 use crate::release::{Content, Permit, Previous, Release, ReleasePhase};
 use crate::verb::{Stop, Verb};
 use crate::window::FleetWindow;
+
+pub use terms::Terms;
 
 /// One FleetRollout and all that bears on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,30 +191,6 @@ pub struct Gate {
     /// Governance has ended there (gate.md G9).
     #[serde(default)]
     pub let_go: Option<LetGo>,
-}
-
-/// The lasting part of a gate entry.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Terms {
-    /// What the agent does without the hub.
-    #[serde(default)]
-    pub on_hub_loss: OnHubLoss,
-    /// The phase of a cluster that the fleet took back.
-    #[serde(default)]
-    pub rollback_phase: RollbackPhase,
-    /// Sorted.
-    #[serde(default)]
-    pub barred: Vec<Digest>,
-    /// No release yet (gate.md G10).
-    #[serde(default)]
-    pub first_deploy_free: bool,
-    /// Digests whose first deploy is free (gate.md G10), sorted.
-    #[serde(default)]
-    pub passed: Vec<Digest>,
-    /// Nothing starts and what is in flight holds at its step: what it shows (gate.md G30).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stopped: Option<String>,
 }
 
 /// What a held cluster shows.

@@ -53,11 +53,17 @@ pub enum Planted {
     HinderedForEver,
     /// A permit stays in its set after its outcome.
     SpentStays,
+    /// What only observes opens releases and permits.
+    ObserveIgnored,
+    /// What a window closes on is not held at its step.
+    CloseIgnored,
+    /// A wave passes although every cluster was left out of it.
+    EmptiedPasses,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::UnknownCountsAsDone,
         Self::BakeIgnored,
         Self::ApprovalIgnored,
@@ -82,6 +88,9 @@ impl Planted {
         Self::FormerCounts,
         Self::HinderedForEver,
         Self::SpentStays,
+        Self::ObserveIgnored,
+        Self::CloseIgnored,
+        Self::EmptiedPasses,
     ];
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::amount::Seconds;
-use crate::document::{ApprovalSpec, FleetRollout, OnFailure};
+use crate::document::{ApprovalSpec, Enforcement, FleetRollout, OnFailure};
 use crate::name::ClusterName;
 use crate::overlap::Labels;
 use crate::waves::{PlannedWave, plan_waves};
@@ -187,6 +187,12 @@ fn notes(fleet_rollout: &FleetRollout, last: &BTreeMap<ClusterName, Seconds>) ->
          others), approvals are given at once, nothing fails",
         last.len()
     )];
+    if fleet_rollout.enforcement == Enforcement::Observe {
+        notes.push(
+            "enforcement is Observe: all of this is on paper, no release opens and nothing is held"
+                .to_owned(),
+        );
+    }
     if !fleet_rollout.after.is_empty() {
         let names: Vec<&str> = fleet_rollout
             .after

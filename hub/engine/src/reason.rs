@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::member::LetGo;
 use crate::name::{ClusterName, Digest, FleetRolloutName, Person, ReleaseId};
+use crate::paper::Paper;
 use crate::release::{ReleasePhase, Stage};
 
 /// A reason and what it is about.
@@ -136,6 +137,17 @@ pub enum Why {
         what: String,
         until: Timestamp,
     },
+    Observing,
+    OnPaper {
+        paper: Paper,
+    },
+    HeldAtStep {
+        message: String,
+    },
+    NothingSpeaksForIt {
+        wave: u32,
+        name: String,
+    },
 }
 
 impl Why {
@@ -173,6 +185,10 @@ impl Why {
             Self::LeftTheFleet { .. } => "LeftTheFleet",
             Self::LetGo { .. } => "LetGo",
             Self::BeganAgain { .. } => "BeganAgain",
+            Self::Observing => "Observing",
+            Self::OnPaper { .. } => "OnPaper",
+            Self::HeldAtStep { .. } => "HeldAtStep",
+            Self::NothingSpeaksForIt { .. } => "NothingSpeaksForIt",
         }
     }
 }
@@ -253,6 +269,12 @@ impl fmt::Display for Why {
             Self::LeftTheFleet { by, reason } => write!(f, "left the fleet, by {by}: {reason}"),
             Self::LetGo { by, reason, mode } => write!(f, "governed no more ({}), by {by}: {reason}", mode.as_str()),
             Self::BeganAgain { what, until } => write!(f, "{what}; it is waited for until {until}"),
+            Self::Observing => f.write_str("enforcement is Observe: waves run on paper, nothing is held and nothing permitted"),
+            Self::OnPaper { paper } => paper.fmt(f),
+            Self::NothingSpeaksForIt { wave, name } => {
+                write!(f, "every cluster was left out of wave {wave} ({name}), so nothing speaks for it; a person passes over it, or aborts")
+            }
+            Self::HeldAtStep { message } => write!(f, "holds at its step: {message}"),
             Self::Stopped { message } => write!(f, "nothing starts, and what is in flight holds at its step: {message}"),
         }
     }

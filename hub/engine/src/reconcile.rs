@@ -10,6 +10,7 @@ mod join;
 mod matching;
 mod membership;
 mod opening;
+mod paper;
 mod planner;
 mod reasons;
 mod rollback;
@@ -21,7 +22,7 @@ mod wake;
 mod waves;
 mod windows;
 
-pub(crate) use matching::carries;
+pub(crate) use matching::{carries, same_content};
 pub(crate) use opening::OVERTAKEN_MAX;
 pub(crate) use spent::ended;
 pub(crate) use waves::{counts_as_failed, over_release_budget};
@@ -29,7 +30,7 @@ pub(crate) use windows::{missed_at, standing};
 
 use crate::observed::Observed;
 use crate::plan::Plan;
-use crate::planted::Bug;
+use crate::planted::{Bug, Planted};
 use crate::release::ReleasePhase;
 use planner::Planner;
 
@@ -41,6 +42,10 @@ pub fn reconcile(observed: &Observed) -> Plan {
 /// [`reconcile`] with a bug; for tests.
 pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
     let mut planner = Planner::new(observed, bug);
+    if crate::paper::observes(observed) && !bug.is(Planted::ObserveIgnored) {
+        paper::only(&mut planner);
+        return planner.finish();
+    }
     opening::requests(&mut planner);
     opening::changes(&mut planner);
     let numbers: Vec<u64> = planner
@@ -95,12 +100,17 @@ fn phase(planner: &Planner, number: u64) -> Option<ReleasePhase> {
     planner.state.release(number).map(|release| release.phase)
 }
 
-/// From when on the time of what is in flight counts: what a stop holds, or came out of a backup, has its time anew.
+/// From when on the time of what is in flight counts: what a stop or a closed window holds, or came out of a backup, has its
+/// time anew.
 fn flight_since(
     state: &Observed,
     permit: &crate::release::Permit,
     cluster: &crate::observed::Cluster,
 ) -> jiff::Timestamp {
-    let anew = state.went_on.max(cluster.restored);
+    let opened = cluster
+        .gate
+        .as_ref()
+        .and_then(|gate| gate.terms.window_opened);
+    let anew = state.went_on.max(cluster.restored).max(opened);
     anew.map_or(permit.granted_at, |on| on.max(permit.granted_at))
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use approval::{Approval, Stage};
 
+use crate::document::ExpediteWindows;
 use crate::name::{ClusterName, Digest, Person, ReleaseId, Revision};
 use crate::place;
 use crate::verb::Word;
@@ -392,7 +393,14 @@ impl Release {
     /// Whether a person said that it may shorten what `spec.expedite` allows (gate.md G30).
     #[must_use]
     pub fn expedited(&self) -> bool {
-        matches!(self.cause, Cause::Person { expedite: true, .. })
+        self.word.expedited.is_some() || matches!(self.cause, Cause::Person { expedite: true, .. })
+    }
+
+    /// Whether a wave passes the FleetRollout's own windows: an expedited one after the first, by policy (gate.md G30).
+    #[must_use]
+    pub fn passes_windows(&self, wave: u32) -> bool {
+        let policy = self.plan.expedite.map(|expedite| expedite.windows);
+        self.expedited() && wave > 1 && policy == Some(ExpediteWindows::Pass)
     }
 
     /// The targets of a wave.

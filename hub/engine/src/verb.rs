@@ -50,6 +50,8 @@ pub enum Verb {
         #[serde(default)]
         wave: Option<String>,
     },
+    /// Let it shorten from now on what `spec.expedite` allows (gate.md G30).
+    Expedite,
     /// End governance (gate.md G9).
     Ungovern {
         /// Where; none: everywhere.
@@ -100,6 +102,9 @@ pub struct Word {
     /// Nothing of it starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<By>,
+    /// It may shorten what the plan allows to be shortened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expedited: Option<By>,
     /// It goes back by a person's word, and how far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub back: Option<Back>,
@@ -150,6 +155,7 @@ impl Verb {
             Self::SkipTarget { .. } => "TargetPassedOver",
             Self::SkipWave { .. } => "WavePassedOver",
             Self::Promote { .. } => "WavePromoted",
+            Self::Expedite => "ReleaseExpedited",
             Self::Ungovern { .. } => "GovernanceEnded",
             Self::Govern { .. } => "GovernanceResumed",
         }
@@ -178,6 +184,7 @@ impl Verb {
                 format!("ends the bake of wave {wave} of release #{release}")
             }
             Self::Promote { wave: None } => format!("ends a bake of release #{release}"),
+            Self::Expedite => format!("expedites release #{release}"),
             Self::Ungovern { cluster, mode } => {
                 format!(
                     "ends governance {} ({})",

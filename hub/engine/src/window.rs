@@ -90,7 +90,25 @@ pub enum Standing {
 /// The windows that bear on one cluster, each with the name of its document.
 #[derive(Debug, Clone)]
 pub struct Windows<'a> {
-    calendars: Vec<(String, &'a Calendar)>,
+    documents: Vec<Part<'a>>,
+}
+
+/// What one document says.
+#[derive(Debug, Clone)]
+struct Part<'a> {
+    name: String,
+    windows: &'a [Window],
+    freezes: &'a [Freeze],
+}
+
+impl<'a> Part<'a> {
+    fn of(name: String, calendar: &'a Calendar) -> Self {
+        Self {
+            name,
+            windows: &calendar.windows,
+            freezes: &calendar.freezes,
+        }
+    }
 }
 
 impl<'a> Windows<'a> {
@@ -101,26 +119,40 @@ impl<'a> Windows<'a> {
         fleet: &'a [FleetWindow],
         labels: &BTreeMap<String, String>,
     ) -> Self {
-        let own = (
-            format!("FleetRollout {}", fleet_rollout.name),
-            &fleet_rollout.calendar,
-        );
+        let name = format!("FleetRollout {}", fleet_rollout.name);
+        let own = Part::of(name, &fleet_rollout.calendar);
         let selected = fleet
             .iter()
             .filter(|window| window.clusters.selects(labels))
-            .map(|window| (format!("FleetWindow {}", window.name), &window.calendar));
-        let calendars = std::iter::once(own)
+            .map(|window| Part::of(format!("FleetWindow {}", window.name), &window.calendar));
+        let documents = std::iter::once(own)
             .chain(selected)
-            .filter(|(_, calendar)| !calendar.windows.is_empty() || !calendar.freezes.is_empty())
+            .filter(|part| !part.windows.is_empty() || !part.freezes.is_empty())
             .collect();
-        Self { calendars }
+        Self { documents }
+    }
+
+    /// The same for an expedited release (gate.md G30): the FleetRollout's own windows do not count, its freezes do, and so
+    /// does whatever is written for the fleet.
+    #[must_use]
+    pub fn expedited(
+        fleet_rollout: &'a FleetRollout,
+        fleet: &'a [FleetWindow],
+        labels: &BTreeMap<String, String>,
+    ) -> Self {
+        let mut all = Self::of(fleet_rollout, fleet, labels);
+        let own = format!("FleetRollout {}", fleet_rollout.name);
+        for part in all.documents.iter_mut().filter(|part| part.name == own) {
+            part.windows = &[];
+        }
+        all
     }
 
     /// Those of one document alone.
     #[must_use]
     pub fn alone(name: &str, calendar: &'a Calendar) -> Self {
         Self {
-            calendars: vec![(name.to_owned(), calendar)],
+            documents: vec![Part::of(name.to_owned(), calendar)],
         }
     }
 
@@ -144,27 +176,29 @@ impl<'a> Windows<'a> {
 
     /// What keeps it closed, and until when that does; a freeze before a denying window before missing ones.
     fn blocked(&self, at: Timestamp) -> Option<(Timestamp, String)> {
-        let frozen = self.calendars.iter().find_map(|(name, calendar)| {
-            let freeze = calendar.freezes.iter().find(|freeze| freeze.covers(at))?;
+        let frozen = self.documents.iter().find_map(|part| {
+            let freeze = part.freezes.iter().find(|freeze| freeze.covers(at))?;
+            let name = &part.name;
             Some((freeze.to, format!("{name} freezes it: {}", freeze.reason)))
         });
         let denied = || {
-            self.calendars.iter().find_map(|(name, calendar)| {
-                let window = of(calendar, Effect::Deny).find(|window| window.covers(at))?;
+            self.documents.iter().find_map(|part| {
+                let window = of(part, Effect::Deny).find(|window| window.covers(at))?;
+                let name = &part.name;
                 Some((window.next_change(at), format!("{name} denies {window}")))
             })
         };
         let outside = || {
-            self.calendars.iter().find_map(|(name, calendar)| {
-                let mut allowed = of(calendar, Effect::Allow).peekable();
+            self.documents.iter().find_map(|part| {
+                let mut allowed = of(part, Effect::Allow).peekable();
                 allowed.peek()?;
-                if of(calendar, Effect::Allow).any(|window| window.covers(at)) {
+                if of(part, Effect::Allow).any(|window| window.covers(at)) {
                     return None;
                 }
                 let (opens, window) = allowed
                     .map(|window| (window.next_change(at), window))
                     .min_by_key(|(opens, _)| *opens)?;
-                Some((opens, format!("{name} allows {window} next")))
+                Some((opens, format!("{} allows {window} next", part.name)))
             })
         };
         frozen.or_else(denied).or_else(outside)
@@ -183,21 +217,23 @@ impl<'a> Windows<'a> {
     }
 
     fn next_change(&self, after: Timestamp) -> Option<Timestamp> {
-        let calendars = || self.calendars.iter().map(|(_, calendar)| *calendar);
-        let windows = calendars()
-            .flat_map(|calendar| &calendar.windows)
+        let windows = self
+            .documents
+            .iter()
+            .flat_map(|part| part.windows)
             .map(|window| window.next_change(after));
-        let freezes = calendars()
-            .flat_map(|calendar| &calendar.freezes)
+        let freezes = self
+            .documents
+            .iter()
+            .flat_map(|part| part.freezes)
             .flat_map(|freeze| [freeze.from, freeze.to])
             .filter(|moment| *moment > after);
         windows.chain(freezes).min()
     }
 }
 
-fn of(calendar: &Calendar, effect: Effect) -> impl Iterator<Item = &Window> {
-    calendar
-        .windows
+fn of<'a>(part: &Part<'a>, effect: Effect) -> impl Iterator<Item = &'a Window> + use<'a> {
+    part.windows
         .iter()
         .filter(move |window| window.effect == effect)
 }

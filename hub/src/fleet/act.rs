@@ -86,6 +86,7 @@ fn verb(request: &ActRequest) -> Result<Verb, Status> {
             },
         },
         act_request::Verb::Promote => Verb::Promote { wave },
+        act_request::Verb::Expedite => Verb::Expedite,
     })
 }
 

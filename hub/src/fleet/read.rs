@@ -42,14 +42,23 @@ pub async fn fleet_rollouts(
 ) -> Result<ListFleetRolloutsResponse, Status> {
     let rows = store.fleet_rollout_list().await.map_err(refused)?;
     let stops = store.stop_list().await.map_err(refused)?;
+    let barred = store.barred_list().await.map_err(refused)?;
     let one = |row: hub_store::fleet_rollout::FleetRolloutRow| {
         let name = row.fleet_rollout.name.clone();
+        let own = barred
+            .iter()
+            .filter(|(release, _)| release.fleet_rollout == name);
+        let own = own.map(|(release, digest)| proto::v1::Barred {
+            digest: digest.0.clone(),
+            release: release.to_string(),
+        });
         // One of the whole fleet comes first.
         let stop = stops
             .iter()
             .find(|(own, _)| own.as_ref().is_none_or(|own| *own == name));
         proto::v1::FleetRollout {
             stopped: stop.map(|(_, stop)| stop.message()).unwrap_or_default(),
+            barred: own.collect(),
             ..wire::fleet::fleet_rollout(row)
         }
     };

@@ -152,6 +152,20 @@ pub fn fleet_rollout(row: FleetRolloutRow) -> v1::FleetRollout {
             .unwrap_or_default(),
         document: row.text,
         stopped: String::new(),
+        barred: Vec::new(),
+        reasons: row
+            .reasons
+            .iter()
+            .filter(|one| one.release.is_none())
+            .map(|one| v1::FleetRolloutReason {
+                cluster: one
+                    .cluster
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+                reason: Some(reason(one)),
+            })
+            .collect(),
     }
 }
 

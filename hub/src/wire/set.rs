@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hub_engine::Fence;
-use hub_engine::document::{OnHubLoss, RollbackPhase};
+use hub_engine::document::{Enforcement, OnHubLoss, RollbackPhase};
 use hub_engine::observed::{Terms, Waiting};
 use hub_engine::release::Direction;
 use hub_store::desired::{DesiredSet, Entry, Governance, SignedPermit};
@@ -12,9 +12,6 @@ use proto::v1;
 
 use crate::authority::Authority;
 use crate::wire::wire_fence;
-
-/// Observe is not built: what is governed is held.
-const ENFORCEMENT: &str = "Enforce";
 
 /// A set for the wire: whole, or what changed after `base`. The hash is always of the whole set.
 #[must_use]
@@ -92,7 +89,11 @@ fn governance(governance: &Governance) -> v1::gate_entry::Governance {
         barred: texts(&terms.barred),
         first_deploy_free: terms.first_deploy_free,
         passed: texts(&terms.passed),
-        stopped: terms.stopped.clone().unwrap_or_default(),
+        stopped: terms
+            .stopped
+            .clone()
+            .or_else(|| terms.window_closed.clone())
+            .unwrap_or_default(),
     })
 }
 
@@ -106,11 +107,15 @@ fn policy(terms: &Terms) -> v1::Policy {
         RollbackPhase::Degraded => "Degraded",
         RollbackPhase::Paused => "Paused",
     };
+    let enforcement = match terms.enforcement {
+        Enforcement::Enforce => "Enforce",
+        Enforcement::Observe => "Observe",
+    };
     v1::Policy {
         on_hub_loss: on_hub_loss.into(),
         abort_after_seconds,
         rollback_phase: rollback_phase.to_owned(),
-        enforcement: ENFORCEMENT.to_owned(),
+        enforcement: enforcement.to_owned(),
     }
 }
 

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::row::row;
-use crate::{Result, Store, cluster, document, fleet_window, let_go};
+use crate::{Result, Store, cluster, document, enforcement, fleet_window, let_go};
 
 /// Applies one after the other. Not the table's own lock: a decision holds its row before it writes to the table, and the
 /// two would wait for each other. The number is any that nothing else in this database takes.
@@ -104,7 +104,8 @@ impl Store {
         let labels = cluster::labels(&mut tx).await?;
         let stored = list(&mut tx).await?;
         let let_go = let_go::all(&mut tx).await?;
-        let problems = check(documents, &stored, &labels, &let_go);
+        let mut problems = check(documents, &stored, &labels, &let_go);
+        problems.extend(enforcement::problems(&mut tx, documents, &stored).await?);
         if !problems.is_empty() {
             return Ok(Apply::Problems(problems));
         }

@@ -4,6 +4,7 @@
 
 mod apply;
 pub mod approval;
+mod barred;
 pub mod broken_glass;
 pub mod certificate;
 mod claim;
@@ -13,6 +14,7 @@ pub mod decide;
 pub mod desired;
 mod document;
 pub mod embedded;
+mod enforcement;
 pub mod epoch;
 pub mod error;
 pub mod first_word;

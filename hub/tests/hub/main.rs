@@ -15,6 +15,7 @@ mod fixture;
 mod join;
 mod member;
 mod outage;
+mod policy;
 mod program;
 mod renewal;
 mod session;

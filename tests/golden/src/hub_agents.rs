@@ -2,6 +2,7 @@
 //! They do as they are permitted; they must not know of releases and waves.
 
 use hub_engine::ClusterName;
+use hub_engine::document::Enforcement;
 use hub_engine::name::Digest;
 use hub_engine::observed::{Effect, Outcome, OutcomeResult, Rollout};
 use hub_engine::release::{Direction, Permit};
@@ -49,6 +50,10 @@ impl Fleet {
             && (gate.terms.first_deploy_free || gate.terms.passed.contains(spec))
         {
             serve(real, spec.clone());
+        }
+        if let (Enforcement::Observe, Some(spec)) = (gate.terms.enforcement, &spec) {
+            serve(real, spec.clone());
+            return;
         }
         let Some(permit) = gate
             .permit

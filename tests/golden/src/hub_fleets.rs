@@ -3,6 +3,7 @@
 //! freezes and the numbers of sets are shared; Rollouts and releases are not. It must not use the engine's rules.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use hub_engine::observed::Predecessor;
 use hub_engine::release::{Direction, ReleasePhase};
@@ -144,7 +145,7 @@ impl Fleets {
         let moved = self.fleets[index].clone();
         let beside = [AFTER, BESIDE];
         for (other, fleet) in self.fleets.iter_mut().enumerate() {
-            for cluster in &mut fleet.observed.clusters {
+            for cluster in fleet.observed.clusters.iter_mut().map(Arc::make_mut) {
                 let known = moved.observed.cluster(&cluster.name);
                 let version = known.map_or(0, |known| known.desired.version);
                 cluster.desired.version = cluster.desired.version.max(version);

@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use hub_engine::FleetRollout;
 use hub_engine::amount::{Amount, Seconds};
 use hub_engine::document::{
-    ApprovalSpec, Enforcement, Expedite, LateJoin, Left, Membership, Missing, OnFailure, OnHubLoss,
-    Relabelled, Replaced, Restored, RollbackPhase, Selector, Supersede, Unchanged, Unreachable,
-    WaveSpec,
+    ApprovalSpec, Enforcement, Expedite, ExpediteWindows, LateJoin, Left, Membership, Missing,
+    OnFailure, OnHubLoss, Relabelled, Replaced, Restored, RollbackPhase, Selector, Supersede,
+    Unchanged, Unreachable, WaveSpec,
 };
 use hub_engine::name::RolloutName;
-use hub_engine::window::{Calendar, Effect, Freeze, Window, Zone};
+use hub_engine::window::{Calendar, Effect, Freeze, OnWindowClose, Window, Zone};
 
 /// SplitMix64: small, seedable, and the same on every machine.
 #[derive(Debug, Clone)]
@@ -45,6 +45,13 @@ impl Random {
         usize::try_from(self.number() % end).unwrap_or(0)
     }
 
+    /// A stream of its own, so that what is drawn from it moves nothing else.
+    #[must_use]
+    pub fn aside(&self, salt: u64) -> Self {
+        let mut own = Self(self.0 ^ salt.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        Self(own.number())
+    }
+
     /// True so often in a hundred.
     pub fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
@@ -61,6 +68,7 @@ pub const LABEL: &str = "wave";
 
 /// A FleetRollout whose waves select the label's values `0`, `1` …; the last one may take the rest.
 pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
+    let observes = random.aside(1).percent(4);
     let count = 1 + random.below(3);
     let waves = (0..count)
         .map(|index| wave(random, index, index + 1 == count))
@@ -71,7 +79,11 @@ pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
             namespace: "shop".into(),
             name: "checkout".into(),
         },
-        enforcement: Enforcement::Enforce,
+        enforcement: if observes {
+            Enforcement::Observe
+        } else {
+            Enforcement::Enforce
+        },
         clusters: Selector::default(),
         waves,
         on_failure: random.pick(&[
@@ -111,13 +123,21 @@ pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
             .percent(25)
             .then(|| random.pick(&[Amount::Count(0), Amount::Count(1), Amount::Percent(50)])),
         calendar: calendar(random),
-        expedite: random.percent(50).then_some(Expedite { bake: Seconds(60) }),
+        expedite: random.percent(50).then_some(Expedite {
+            bake: Seconds(60),
+            windows: random
+                .aside(2)
+                .pick(&[ExpediteWindows::Wait, ExpediteWindows::Pass]),
+        }),
     }
 }
 
 /// Sometimes windows that come every few hours, so that a story meets them.
 fn calendar(random: &mut Random) -> Calendar {
     let mut calendar = Calendar {
+        on_close: random
+            .aside(3)
+            .pick(&[OnWindowClose::Finish, OnWindowClose::HoldAtStep]),
         rollback_waits: random.percent(30),
         ..Calendar::default()
     };

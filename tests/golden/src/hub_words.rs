@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use hub_engine::ClusterName;
 use hub_engine::document::Selector;
-use hub_engine::observed::Request;
-use hub_engine::release::{Release, TargetState};
+use hub_engine::observed::{Observed, Request};
+use hub_engine::release::{Release, ReleasePhase, TargetState};
 use hub_engine::verb::{By, Scope, Stop, Verb};
 use hub_engine::window::{Calendar, FleetWindow, Freeze};
 use jiff::Timestamp;
@@ -51,6 +51,9 @@ impl Fleet {
         for number in paused(&self.observed.releases) {
             self.request(Verb::Resume, Some(number));
         }
+        for (number, wave) in over_and_empty(&self.observed) {
+            self.request(Verb::SkipWave { wave }, Some(number));
+        }
     }
 }
 
@@ -85,6 +88,7 @@ pub fn verb(random: &mut Random, release: Option<&Release>, clusters: &[ClusterN
         7..=8 => Verb::Retry { cluster },
         9 => Verb::SkipTarget { cluster },
         10 => Verb::SkipWave { wave },
+        _ if random.aside(4).percent(30) => Verb::Expedite,
         _ => Verb::Promote {
             wave: random.percent(50).then_some(wave),
         },
@@ -147,6 +151,26 @@ pub fn freeze(wave: usize, from: Timestamp, to: Timestamp) -> FleetWindow {
             ..Calendar::default()
         },
     }
+}
+
+/// Waves that came to their end without anybody in them: nobody but a person passes over them.
+#[must_use]
+pub fn over_and_empty(observed: &Observed) -> Vec<(u64, String)> {
+    let over = |release: &Release, wave: u32| {
+        release.targets_of(wave).all(|target| {
+            matches!(
+                target.state,
+                TargetState::Skipped | TargetState::Failed | TargetState::Removed
+            )
+        })
+    };
+    let open = observed.releases.iter();
+    let at = open.filter_map(|release| {
+        let wave = release.waves.iter().find(|wave| !wave.phase.behind())?;
+        let going = release.phase == ReleasePhase::Progressing;
+        (going && over(release, wave.number)).then(|| (release.id.number, wave.name.clone()))
+    });
+    at.collect()
 }
 
 impl Fleet {

@@ -105,9 +105,13 @@ fn reason_word(reason: &Reason) -> &'static str {
         Why::LeftTheFleet { .. } => "LeftTheFleet",
         Why::LetGo { .. } => "LetGo",
         Why::BeganAgain { .. } => "BeganAgain",
+        Why::Observing => "Observing",
+        Why::OnPaper { .. } => "OnPaper",
+        Why::HeldAtStep { .. } => "HeldAtStep",
+        Why::NothingSpeaksForIt { .. } => "NothingSpeaksForIt",
     }
 }
-const REASONS: usize = 30;
+const REASONS: usize = 34;
 
 fn actions_text(plan: &Plan) -> String {
     let mut text = String::new();

@@ -17,10 +17,10 @@ const ROUNDS_MAX: usize = 5;
 /// Ten-minute rounds in which every open release has to end once faults stop.
 const CALM_MAX: usize = 80;
 /// A planted bug has to show within so many cases.
-const BUG_CASES: u64 = 3_000;
+const BUG_CASES: u64 = 10_000;
 /// Within so many stories everything below has to occur: a model that never gets there proves nothing.
 const REACH_CASES: u64 = 4_000;
-const EVERYTHING: [&str; 60] = [
+const EVERYTHING: [&str; 61] = [
     "GateGoverned",
     "GateWaiting",
     "ReleaseOpened",
@@ -75,6 +75,7 @@ const EVERYTHING: [&str; 60] = [
     "TargetPassedOver",
     "WavePassedOver",
     "WavePromoted",
+    "ReleaseExpedited",
     "GateUngoverned",
     "GateGovernedAgain",
     "GovernanceEnded",

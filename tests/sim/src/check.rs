@@ -183,6 +183,7 @@ impl Ghost {
             | Verb::SkipTarget { .. }
             | Verb::SkipWave { .. }
             | Verb::Promote { .. }
+            | Verb::Expedite
             | Verb::Ungovern { .. }
             | Verb::Govern { .. } => {}
         }

@@ -283,6 +283,46 @@ async fn the_history_is_verified_exported_and_asked() {
     world.hub.stop().await.unwrap();
 }
 
+/// G13: who says nothing observes, and every command says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_observes_says_so() {
+    let world = world().await;
+    let file = world.dir.path().join("checkout.yaml");
+    let document = "apiVersion: fleet.groundswell.dev/v1alpha1\nkind: FleetRollout\nmetadata: {name: checkout}\n\
+        spec:\n  rollout: {namespace: shop, name: checkout}\n  waves: [{name: all}]\n";
+    std::fs::write(&file, document).unwrap();
+    let file = file.to_str().unwrap();
+    let (code, out, err) = world.run(&["apply", "-f", file]).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("enforcement is Observe"), "{out}");
+    for (args, code, says) in [
+        (vec!["get", "fleetrollouts"], 0, "Observe"),
+        (vec!["plan", "checkout"], 0, "on paper, no release opens"),
+        (
+            vec!["release", "start", "checkout", "--reason", "r"],
+            1,
+            "enforcement: Enforce first",
+        ),
+        (
+            vec!["explain", "checkout"],
+            0,
+            "FleetRollout checkout (Observe)",
+        ),
+        (vec!["explain", "checkout"], 0, "[Observing]"),
+        (
+            vec!["explain", "checkout", "-o", "json"],
+            0,
+            "\"Observing\"",
+        ),
+        (vec!["explain", "checkout#1"], 1, "checkout#1"),
+    ] {
+        let (got, out, err) = world.run(&args).await;
+        assert_eq!(got, code, "{args:?}: {out}{err}");
+        assert!((out.clone() + &err).contains(says), "{args:?}: {out}{err}");
+    }
+    world.hub.stop().await.unwrap();
+}
+
 fn text_of(output: &Output) -> String {
     text(&output.stdout) + &text(&output.stderr)
 }

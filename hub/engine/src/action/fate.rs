@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::paper::Paper;
+
 /// Why a change opened no release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all_fields = "camelCase", tag = "fate", deny_unknown_fields)]
@@ -23,6 +25,8 @@ pub enum ChangeFate {
     NotNewer,
     /// The cluster is not selected (any more).
     NotSelected,
+    /// The FleetRollout only observes (gate.md G13): what its waves would have done.
+    OnPaper { paper: Paper },
 }
 
 impl fmt::Display for ChangeFate {
@@ -37,6 +41,7 @@ impl fmt::Display for ChangeFate {
             Self::Barred { release } => write!(f, "it failed in release #{release}"),
             Self::NotNewer => f.write_str("its generation is not higher than before"),
             Self::NotSelected => f.write_str("the cluster is not selected"),
+            Self::OnPaper { paper } => paper.fmt(f),
         }
     }
 }

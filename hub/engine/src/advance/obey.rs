@@ -29,6 +29,10 @@ impl Observed {
                 let paused = Some(by.clone());
                 self.change(number, |release| release.word.paused = paused);
             }
+            Verb::Expedite => {
+                let expedited = Some(by.clone());
+                self.change(number, |release| release.word.expedited = expedited);
+            }
             Verb::Resume => self.change(number, |release| release.word.paused = None),
             // One that was aborted while it waited has ended already.
             Verb::Abort { scope } => {

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Findings, wave};
+use super::{Findings, wave, window};
 use crate::action::Action;
 use crate::amount::Amount;
 use crate::document::OnFailure;
@@ -47,7 +47,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
     match direction {
         Direction::Forward => {
             forward(findings, state, release, target, cluster, digest);
-            in_window(findings, state, cluster, *start_by);
+            in_window(findings, (state, release, target), *start_by);
             let bound = target
                 .content
                 .as_ref()
@@ -69,15 +69,15 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
     }
 }
 
-/// S12: nothing starts outside a window, nor may it start later than the window's end.
+/// S12: nothing starts outside a window, nor may it start later than the window's end; G30: by a person's word and the plan's
+/// policy a wave after the first passes what the FleetRollout itself closes.
 fn in_window(
     findings: &mut Findings,
-    state: &Observed,
-    cluster: &Cluster,
+    (state, release, target): (&Observed, &Release, &Target),
     start_by: Option<Timestamp>,
 ) {
-    let name = &cluster.name;
-    match standing(state, name) {
+    let name = &target.cluster;
+    match window::standing_of(state, release, target) {
         Standing::Open { until: None } => {}
         Standing::Open { until: Some(until) } => {
             findings.need(

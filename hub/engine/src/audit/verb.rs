@@ -3,6 +3,7 @@
 
 use super::Findings;
 use crate::action::Action;
+use crate::member::may_be_passed_over;
 use crate::observed::Observed;
 use crate::release::{Release, ReleasePhase, TargetState, WavePhase};
 use crate::verb::{Scope, Verb};
@@ -58,6 +59,12 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
             });
         }
         Verb::SkipWave { wave } => skip_wave(findings, release, wave),
+        Verb::Expedite => {
+            going(findings, release);
+            findings.need(release.plan.expedite.is_some(), "G30", || {
+                format!("the plan of release {} allows no haste", release.id)
+            });
+        }
         Verb::Promote { wave } => {
             let own = release
                 .waves
@@ -77,7 +84,7 @@ fn skip_wave(findings: &mut Findings, release: &Release, wave: &str) {
     let done = own.is_some_and(|own| {
         release
             .targets_of(own.number)
-            .all(|target| !target.touched() && !target.state.before_permit())
+            .all(|target| may_be_passed_over(release, target) && !target.state.before_permit())
     });
     findings.need(done, "S1", || {
         format!("wave {wave} is passed over in flight")

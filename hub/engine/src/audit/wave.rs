@@ -2,10 +2,12 @@
 
 use super::Findings;
 use crate::action::Action;
+use crate::advance::obey::SKIPPED_BY;
+use crate::member::{excused, left_out};
 use crate::observed::Observed;
 use crate::planted::Bug;
 use crate::reconcile::{counts_as_failed, over_release_budget};
-use crate::release::{Cause, Release, ReleasePhase, Stage, TargetState};
+use crate::release::{Cause, Release, ReleasePhase, Stage, Target, TargetState};
 
 #[allow(clippy::too_many_lines, reason = "one arm a variant")]
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
@@ -72,6 +74,9 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
                 format!("wave {wave} passes with {failed} failures, {most} may")
             });
             approved(findings, state, release, (*wave, Stage::After));
+            findings.need(spoken_for(release, *wave), "S7", || {
+                format!("wave {wave} passes and nothing speaks for it")
+            });
             let over = over_release_budget(release, Bug::default());
             findings.need(over.is_none(), "S1", || {
                 format!("wave {wave} passes in a release with more failures than it may have")
@@ -191,6 +196,28 @@ fn landed(findings: &mut Findings, release: &Release, wave: u32) {
         let open = open.map(|target| format!("{} is {}", target.cluster, target.state.as_str()));
         format!("wave {wave} is not over: {}", open.unwrap_or_default())
     });
+}
+
+/// Whether some cluster of the wave came to an end of its own, or nobody was left out of it by membership.
+fn spoken_for(release: &Release, wave: u32) -> bool {
+    let spoke = |target: &Target| match target.state {
+        TargetState::Succeeded | TargetState::RolledBack => true,
+        TargetState::Failed => !excused(release, target),
+        TargetState::Skipped => !left_out(target) && !target.message.starts_with(SKIPPED_BY),
+        TargetState::Pending
+        | TargetState::WaitingForContent
+        | TargetState::Held
+        | TargetState::Permitted
+        | TargetState::Progressing
+        | TargetState::Paused
+        | TargetState::RollingBack
+        | TargetState::Removed
+        | TargetState::Behind
+        | TargetState::Unknown => false,
+    };
+    let out = |target: &Target| left_out(target) || excused(release, target);
+    let mut targets = release.targets_of(wave);
+    !targets.any(out) || release.targets_of(wave).any(spoke)
 }
 
 /// When its bake is over; none: nothing has succeeded in it.

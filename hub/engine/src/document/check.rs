@@ -4,7 +4,7 @@
 use super::reader::{Node, Reader};
 use super::selector::Selector;
 use super::tree::Value;
-use super::{Document, FleetRollout, OnFailure, Problem, WaveSpec};
+use super::{Document, Enforcement, FleetRollout, OnFailure, Problem, WaveSpec};
 use crate::amount::{Amount, Seconds};
 
 /// The longest name that Kubernetes gives an object or a label's part.
@@ -196,6 +196,12 @@ pub(super) fn notes(fleet_rollout: &FleetRollout) -> Vec<String> {
         "only the Rollout {} is held back; jobs, CRDs and Deployments of the same application move at once (applies: RolloutOnly)",
         fleet_rollout.rollout
     )];
+    if fleet_rollout.enforcement == Enforcement::Observe {
+        notes.push(
+            "enforcement is Observe: nothing is held and nothing permitted; the history tells what the waves would have done"
+                .to_owned(),
+        );
+    }
     if fleet_rollout.waves.len() == 1 {
         notes.push(
             "there is one wave: every cluster may start as soon as maxConcurrent allows".to_owned(),

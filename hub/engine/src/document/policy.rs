@@ -3,8 +3,8 @@
 use super::reader::{Fields, Node, Reader};
 use super::tree::Value;
 use super::{
-    Enforcement, Expedite, OnFailure, OnHubLoss, RollbackPhase, Supersede, check, membership,
-    window,
+    Enforcement, Expedite, ExpediteWindows, OnFailure, OnHubLoss, RollbackPhase, Supersede, check,
+    membership, window,
 };
 use crate::amount::{Amount, Seconds};
 use crate::name::FleetRolloutName;
@@ -35,23 +35,30 @@ pub(super) fn expedite(reader: &mut Reader, node: &Node<'_>) -> Option<Expedite>
             "write how long a wave after the first bakes at most, e.g. 5m",
         )
         .and_then(|node| reader.written(&node));
+    let windows = fields.take("windows").and_then(|node| {
+        let choices = [
+            ("Wait", ExpediteWindows::Wait),
+            ("Pass", ExpediteWindows::Pass),
+        ];
+        reader.choice(&node, &choices)
+    });
     reader.finish(fields);
-    Some(Expedite { bake: bake? })
+    Some(Expedite {
+        bake: bake?,
+        windows: windows.unwrap_or_default(),
+    })
 }
 
-/// Observe is the default of gate.md G13; until it is built a document has to say Enforce, so that none changes its
-/// meaning on the day when it is.
+/// Whoever says nothing observes (gate.md G13); that a stored one which enforces is not freed by silence, the store sees to.
 pub(super) fn enforcement(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Enforcement> {
-    let node = reader.need(
-        fields,
-        "enforcement",
-        "write enforcement: Enforce (Observe is not built yet)",
-    )?;
-    if reader.text(&node)? == "Observe" {
-        reader.at(&node, "Observe is not built yet; write Enforce");
-        return None;
-    }
-    reader.choice(&node, &[("Enforce", Enforcement::Enforce)])
+    let Some(node) = fields.take("enforcement") else {
+        return Some(Enforcement::Observe);
+    };
+    let choices = [
+        ("Enforce", Enforcement::Enforce),
+        ("Observe", Enforcement::Observe),
+    ];
+    reader.choice(&node, &choices)
 }
 
 pub(super) fn applies(reader: &mut Reader, fields: &mut Fields<'_>) {

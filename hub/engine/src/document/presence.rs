@@ -58,6 +58,6 @@ pub enum Restored {
 }
 
 /// Whether a value is the default; such a one is not written, so that plans keep their digests.
-pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -112,12 +112,6 @@ pub(super) fn of_spec(reader: &mut Reader, fields: &mut Fields<'_>) -> Calendar 
             ("HoldAtStep", OnWindowClose::HoldAtStep),
         ];
         calendar.on_close = reader.choice(&node, &choices).unwrap_or_default();
-        if calendar.on_close == OnWindowClose::HoldAtStep {
-            reader.at(
-                &node,
-                "HoldAtStep is not built yet; leave it out, or write Finish",
-            );
-        }
     }
     calendar
 }

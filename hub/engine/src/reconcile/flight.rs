@@ -180,10 +180,14 @@ fn under_way(
         );
         return;
     }
-    // What a stop holds cannot finish: its time counts anew from the end of the stop (gate.md G14, G30).
+    // What a stop or a closed window holds cannot finish: its time counts anew from the end of that (gate.md G14, G30).
     let since = super::flight_since(&planner.state, permit, cluster);
     let deadline = release.plan.progress_deadline.after(since);
-    if now >= deadline && planner.state.stopped.is_none() {
+    let window = cluster
+        .gate
+        .as_ref()
+        .is_some_and(|gate| gate.terms.window_closed.is_some());
+    if now >= deadline && planner.state.stopped.is_none() && !window {
         let message = format!("did not finish within {}", release.plan.progress_deadline);
         give_up(
             planner,

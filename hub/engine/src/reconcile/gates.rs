@@ -1,6 +1,9 @@
 //! What each cluster's gate says beside its permit (gate.md G9, G10, G14). In: the state after every other step. Out: terms
 //! and the sentence that held content shows. It must not end governance: absence never frees.
 
+use std::borrow::Cow;
+
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::matching::carries;
@@ -9,6 +12,7 @@ use super::waves::passed_over;
 use crate::action::Action;
 use crate::name::{ClusterName, Digest};
 use crate::observed::{Cluster, Observed, Terms, Waiting};
+use crate::paper::observes;
 use crate::planted::Planted;
 use crate::reason::waiting_sentence;
 use crate::release::{Direction, Permit, Release};
@@ -16,13 +20,26 @@ use crate::verb::Stop;
 
 fn wanted(state: &Observed) -> Terms {
     Terms {
+        enforcement: state.fleet_rollout.enforcement,
         on_hub_loss: state.fleet_rollout.on_hub_loss,
         rollback_phase: state.fleet_rollout.rollback_phase,
         barred: state.barred.keys().cloned().collect(),
         first_deploy_free: state.newest_number() == 0,
         passed: sorted(&state.passed),
         stopped: state.stopped.as_ref().map(Stop::message),
+        window_closed: None,
+        window_opened: None,
     }
+}
+
+/// What a window makes of one cluster: what holds it, and since when the newest such hold is over.
+fn window(state: &Observed, cluster: &Cluster) -> (Option<String>, Option<Timestamp>) {
+    let closed = super::windows::held_at_step(state, cluster);
+    let terms = cluster.gate.as_ref().map(|gate| &gate.terms);
+    let opens = closed.is_none() && terms.is_some_and(|terms| terms.window_closed.is_some());
+    let opened = terms.and_then(|terms| terms.window_opened);
+    let opened = if opens { Some(state.now) } else { opened };
+    (closed, opened)
 }
 
 /// A permit is a part of a gate entry: a cluster that a plan governs and permits at once is governed first.
@@ -42,18 +59,24 @@ pub(super) fn before_permit(planner: &mut Planner, name: &ClusterName) {
 pub(super) fn terms(planner: &mut Planner) {
     let state = &planner.state;
     let (wanted, releases) = (wanted(state), state.newest_number());
-    let differs = |cluster: &Cluster| {
+    let differs = |cluster: &Cluster, wanted: &Terms| {
         let gate = cluster.gate.as_ref();
-        gate.is_none_or(|gate| gate.terms != wanted || gate.let_go.is_some())
+        gate.is_none_or(|gate| gate.terms != *wanted || gate.let_go.is_some())
     };
     let mut acts = Vec::new();
     for cluster in &state.clusters {
         // One that is no longer selected stays governed, by the terms of now (gate.md G9).
         let ours = cluster.gone.is_none() && (cluster.selected || cluster.gate.is_some());
-        if ours && !state.conflicts.contains_key(&cluster.name) && differs(cluster) {
+        let mut wanted = Cow::Borrowed(&wanted);
+        let (closed, opened) = window(state, cluster);
+        if (&closed, opened) != (&None, None) && !planner.bug.is(Planted::CloseIgnored) {
+            wanted.to_mut().window_closed = closed;
+            wanted.to_mut().window_opened = opened;
+        }
+        if ours && !state.conflicts.contains_key(&cluster.name) && differs(cluster, &wanted) {
             let action = Action::Govern {
                 cluster: cluster.name.clone(),
-                terms: wanted.clone(),
+                terms: wanted.into_owned(),
             };
             acts.push((
                 action,
@@ -103,6 +126,9 @@ pub(super) fn waiting(planner: &mut Planner) {
 }
 
 fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
+    if observes(state) {
+        return super::paper::sentence(state, cluster);
+    }
     let open = [state.active(), state.waiting()];
     for release in open.into_iter().flatten() {
         let target = release

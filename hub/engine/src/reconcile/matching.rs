@@ -13,6 +13,15 @@ pub(crate) fn carries(release: &Release, content: &Content) -> bool {
     }
 }
 
+/// Whether two contents are the same one: their revision, else, both unknown, their images.
+pub(crate) fn same_content(left: &Content, right: &Content) -> bool {
+    match (&left.revision, &right.revision) {
+        (Some(left), Some(right)) => left == right,
+        (None, None) => same_images(&left.images, &right.images),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
 /// Whether a past release's outline is of this content: its revision, else, both unknown, a digest bound in it.
 pub(super) fn past_carries(past: &crate::observed::PastRelease, content: &Content) -> bool {
     match (&past.revision, &content.revision) {

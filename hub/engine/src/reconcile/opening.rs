@@ -6,25 +6,23 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::matching::{carries, past_carries, shown};
+use super::matching::{carries, past_carries, same_content, shown};
 use super::planner::Planner;
 use crate::action::{Action, ChangeFate};
 use crate::document::Supersede;
 use crate::name::{ClusterName, Digest};
 use crate::observed::{Change, Observed, Request};
+use crate::paper::plan;
 use crate::release::{Cause, Content, Release, ReleasePhase};
 use crate::verb::Verb;
-use crate::waves::{ReleasePlan, plan_waves};
+use crate::waves::ReleasePlan;
 
 /// After so many releases overtaken in a row the next one finishes (gate.md G26).
 pub(crate) const OVERTAKEN_MAX: u32 = 2;
 
 pub(super) fn changes(planner: &mut Planner) {
     for change in planner.state.changes.clone() {
-        // A cluster that is not known here belongs to another FleetRollout over the same Rollout, or to none yet.
-        if planner.cluster(&change.cluster).is_none()
-            || planner.state.conflicts.contains_key(&change.cluster)
-        {
+        if is_foreign(&planner.state, &change) {
             continue;
         }
         let evidence = json!({"was": change.was, "now": change.now});
@@ -48,8 +46,13 @@ pub(super) fn changes(planner: &mut Planner) {
     }
 }
 
+/// A cluster that is not known here belongs to another FleetRollout over the same Rollout, or to none yet.
+pub(super) fn is_foreign(state: &Observed, change: &Change) -> bool {
+    state.cluster(&change.cluster).is_none() || state.conflicts.contains_key(&change.cluster)
+}
+
 /// Why a change opens no release; none: it does.
-fn fate(state: &Observed, change: &Change) -> Option<ChangeFate> {
+pub(super) fn fate(state: &Observed, change: &Change) -> Option<ChangeFate> {
     let Some(cluster) = state
         .cluster(&change.cluster)
         .filter(|cluster| cluster.selected)
@@ -147,7 +150,6 @@ pub(super) fn requests(planner: &mut Planner) {
             );
             continue;
         };
-        lift_bars(planner, &request);
         let under_way = planner.state.active().filter(|release| {
             release.phase == ReleasePhase::Progressing && carries(release, &content)
         });
@@ -162,6 +164,7 @@ pub(super) fn requests(planner: &mut Planner) {
             );
             continue;
         }
+        lift_bars(planner, &request, &content);
         let cause = Cause::Person {
             person: request.person.clone(),
             reason: request.reason.clone(),
@@ -191,15 +194,18 @@ fn candidate(state: &Observed, plan: &ReleasePlan) -> Option<(ClusterName, Conte
         })
 }
 
-/// A person's start with a reason lifts the bar on everything that clusters hold now (gate.md G17).
-fn lift_bars(planner: &mut Planner, request: &Request) {
-    let held = planner
-        .state
-        .clusters
-        .iter()
-        .filter(|cluster| cluster.selected);
-    let held: Vec<Digest> = held
-        .filter_map(|cluster| cluster.rollout.as_ref()?.held.clone())
+/// A person's start with a reason lifts the bar on what it starts (gate.md G17): the same content in every cluster that holds
+/// it now, and nothing else that failed.
+fn lift_bars(planner: &mut Planner, request: &Request, content: &Content) {
+    let clusters = planner.state.clusters.iter();
+    let held: Vec<Digest> = clusters
+        .filter(|cluster| cluster.selected)
+        .filter_map(|cluster| {
+            let rollout = cluster.rollout.as_ref()?;
+            let held = rollout.held.clone()?;
+            let spec = rollout.spec.as_ref()?;
+            (spec.digest == held && same_content(spec, content)).then_some(held)
+        })
         .collect();
     let barred: BTreeMap<_, _> = planner
         .state
@@ -219,18 +225,6 @@ fn lift_bars(planner: &mut Planner, request: &Request) {
             evidence,
         );
     }
-}
-
-/// The plan that a release opened now would have.
-fn plan(state: &Observed) -> ReleasePlan {
-    let clusters = state
-        .clusters
-        .iter()
-        .filter(|cluster| cluster.selected && !state.conflicts.contains_key(&cluster.name));
-    let labels = clusters
-        .map(|cluster| (cluster.name.clone(), cluster.labels.clone()))
-        .collect();
-    plan_waves(&state.fleet_rollout, &labels)
 }
 
 fn open(planner: &mut Planner, content: &Content, cause: Cause, evidence: Value) {

@@ -2,14 +2,17 @@
 //! time alone changes something. It must not act.
 
 mod member;
+mod paper;
 mod slots;
 mod wave;
+mod window;
 mod word;
 
 use super::join::held_content;
 use super::matching::carries;
 use super::rollback::{Need, need};
 use crate::observed::{Cluster, Observed};
+use crate::paper::observes;
 use crate::reason::{Reason, Why};
 use crate::release::{Release, ReleasePhase, Target, TargetState, WavePhase};
 use crate::window::Standing;
@@ -34,6 +37,7 @@ pub(super) fn all(state: &Observed) -> Vec<Reason> {
             "groundswell get clusters".to_owned(),
         );
     }
+    list.observing();
     list.stop();
     for release in &state.releases {
         list.release(release);
@@ -164,6 +168,7 @@ impl List<'_> {
                 explain(),
             ),
             TargetState::Progressing | TargetState::Paused => {
+                self.held_at_step(release, target, cluster);
                 let Some(rollout) = &cluster.rollout else {
                     return;
                 };
@@ -258,8 +263,8 @@ impl List<'_> {
                 other: other.clone(),
             });
         }
-        if let Some(why) =
-            word::held_back(self.state, release).or_else(|| closed(self.state, target))
+        if let Some(why) = word::held_back(self.state, release)
+            .or_else(|| closed(self.state, Some(release), target))
         {
             return Some(why);
         }
@@ -298,9 +303,9 @@ impl List<'_> {
             },
             Need::Permit
                 if self.state.fleet_rollout.calendar.rollback_waits
-                    && closed(self.state, target).is_some() =>
+                    && closed(self.state, None, target).is_some() =>
             {
-                match closed(self.state, target) {
+                match closed(self.state, None, target) {
                     Some(why) => why,
                     None => return,
                 }
@@ -319,10 +324,6 @@ impl List<'_> {
 
     /// What a cluster waits for outside of any open release.
     fn cluster(&mut self, cluster: &Cluster) {
-        let start = format!(
-            "groundswell release start {} --reason TEXT",
-            self.state.fleet_rollout.name
-        );
         if let Some(other) = self.state.conflicts.get(&cluster.name) {
             let next = format!("groundswell get fleetrollouts {other}");
             self.add(
@@ -349,6 +350,19 @@ impl List<'_> {
                 "groundswell get clusters".to_owned(),
             );
         }
+        if observes(self.state) {
+            self.on_paper(cluster);
+        } else {
+            self.holding(cluster);
+        }
+    }
+
+    /// What it holds that no release brings.
+    fn holding(&mut self, cluster: &Cluster) {
+        let start = format!(
+            "groundswell release start {} --reason TEXT",
+            self.state.fleet_rollout.name
+        );
         let Some(rollout) = &cluster.rollout else {
             return;
         };
@@ -393,8 +407,12 @@ impl List<'_> {
 }
 
 /// The window or freeze that keeps a cluster from starting.
-fn closed(state: &Observed, target: &Target) -> Option<Why> {
-    match super::windows::standing(state, &target.cluster) {
+fn closed(state: &Observed, release: Option<&Release>, target: &Target) -> Option<Why> {
+    let standing = match release {
+        Some(release) => super::windows::standing_for(state, release, target),
+        None => super::windows::standing(state, &target.cluster),
+    };
+    match standing {
         Standing::Closed { until, why } => Some(Why::WindowClosed { until, why }),
         Standing::Open { .. } => None,
     }

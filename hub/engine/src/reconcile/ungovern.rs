@@ -25,7 +25,8 @@ pub(super) fn obey(planner: &mut Planner, request: &Request) -> bool {
         | Verb::Retry { .. }
         | Verb::SkipTarget { .. }
         | Verb::SkipWave { .. }
-        | Verb::Promote { .. } => return false,
+        | Verb::Promote { .. }
+        | Verb::Expedite => return false,
     };
     let conflicts = &planner.state.conflicts;
     let meant = |one: &&Arc<Cluster>| {
@@ -93,7 +94,8 @@ fn one(planner: &mut Planner, request: &Request, name: &ClusterName, by: &By) {
         | Verb::Retry { .. }
         | Verb::SkipTarget { .. }
         | Verb::SkipWave { .. }
-        | Verb::Promote { .. } => MemberChange::Govern {
+        | Verb::Promote { .. }
+        | Verb::Expedite => MemberChange::Govern {
             request: request.id,
             cluster,
             by,

@@ -7,6 +7,7 @@ use super::planner::Planner;
 use crate::action::Action;
 use crate::advance::obey::passed_over;
 use crate::document::OnFailure;
+use crate::member::may_be_passed_over;
 use crate::name::ClusterName;
 use crate::observed::{Observed, Request};
 use crate::release::{Release, ReleasePhase, Target, TargetState, Wave, WavePhase};
@@ -64,6 +65,7 @@ fn effect(state: &Observed, request: &Request) -> Result<(u64, Verb), String> {
         Verb::SkipTarget { cluster } => skip_target(release, cluster)?,
         Verb::SkipWave { wave } => skip_wave(release, wave)?,
         Verb::Promote { wave } => promote(release, wave.as_deref())?,
+        Verb::Expedite => expedite(release)?,
     };
     Ok((number, verb))
 }
@@ -285,7 +287,7 @@ fn skip_wave(release: &Release, name: &str) -> Result<Verb, String> {
     }
     let flying = release
         .targets_of(wave.number)
-        .find(|target| target.touched());
+        .find(|target| !may_be_passed_over(release, target));
     if let Some(target) = flying {
         return Err(format!(
             "{} in wave {name} of release {} is {}; skip its other clusters one by one, or abort the release",
@@ -329,6 +331,20 @@ fn promote(release: &Release, name: Option<&str>) -> Result<Verb, String> {
     })
 }
 
+fn expedite(release: &Release) -> Result<Verb, String> {
+    going(release)?;
+    let id = &release.id;
+    if release.plan.expedite.is_none() {
+        return Err(format!(
+            "the plan of release {id} has no expedite, which says what may be shortened; it was fixed when the release opened"
+        ));
+    }
+    if release.expedited() {
+        return Err(format!("release {id} is expedited already"));
+    }
+    Ok(Verb::Expedite)
+}
+
 fn take_effect(planner: &mut Planner, request: &Request, number: u64, verb: Verb, by: By) {
     let Some(release) = planner.release(number) else {
         return;
@@ -360,6 +376,7 @@ fn take_effect(planner: &mut Planner, request: &Request, number: u64, verb: Verb
         | Verb::Abort { .. }
         | Verb::Rollback
         | Verb::Promote { .. }
+        | Verb::Expedite
         | Verb::Ungovern { .. }
         | Verb::Govern { .. } => {}
     }

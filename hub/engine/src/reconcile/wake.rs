@@ -7,7 +7,7 @@ use super::windows;
 use crate::document::Unreachable;
 use crate::observed::{Cluster, Observed};
 use crate::release::{Release, Target, TargetState, WavePhase};
-use crate::window::Standing;
+use crate::window::{OnWindowClose, Standing};
 
 /// The next moment at which time alone may change something.
 pub(super) fn wake(state: &Observed) -> Option<Timestamp> {
@@ -50,10 +50,9 @@ fn target_moments(
     let turn = started.filter(|_| target.state.before_permit() && !release.phase.ended());
     let restored = cluster.and_then(|cluster| cluster.restored);
     let since = match (&target.permit, turn) {
-        (Some(permit), _) if target.state.in_flight() => {
-            let anew = state.went_on.max(restored);
-            anew.map_or(permit.granted_at, |on| on.max(permit.granted_at))
-        }
+        (Some(permit), _) if target.state.in_flight() => cluster.map_or(permit.granted_at, |own| {
+            super::flight_since(state, permit, own)
+        }),
         (Some(permit), _) if waits => permit.granted_at,
         (_, Some(started)) => started,
         (Some(_) | None, None) => return,
@@ -94,9 +93,16 @@ fn window_moments(
     }
     let going_back = !release.phase.ended() && state.fleet_rollout.calendar.rollback_waits;
     if target.state == TargetState::Held || going_back {
-        match windows::standing(state, &target.cluster) {
+        match windows::standing_for(state, release, target) {
             Standing::Closed { until, .. } => moments.push(until),
             Standing::Open { .. } => {}
+        }
+    }
+    let holds = state.fleet_rollout.calendar.on_close == OnWindowClose::HoldAtStep;
+    if holds && target.state.in_flight() {
+        match windows::standing_for(state, release, target) {
+            Standing::Closed { until, .. } => moments.push(until),
+            Standing::Open { until } => moments.extend(until),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::action::Action;
 use crate::advance::obey::SKIPPED_BY;
 use crate::amount::Seconds;
 use crate::document::{Missing, OnFailure};
-use crate::member::{excused, left_out};
+use crate::member::{emptied, excused, left_out};
 use crate::planted::{Bug, Planted};
 use crate::release::{
     Direction, Release, ReleasePhase, Stage, Target, TargetState, Wave, WavePhase,
@@ -318,6 +318,9 @@ fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
             }
             pass(planner, release, wave, json!(last))
         }
+        None if emptied(release, wave.number) && !planner.bug.is(Planted::EmptiedPasses) => {
+            Step::Wait
+        }
         None => pass(planner, release, wave, json!(null)),
     }
 }
@@ -381,7 +384,7 @@ pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
         if in_flight >= most && !planner.bug.is(Planted::ConcurrencyIgnored) {
             return;
         }
-        let Some(until) = windows::open_until(planner, target) else {
+        let Some(until) = windows::open_until(planner, &release, target) else {
             continue;
         };
         if may_start(planner, target) {

@@ -11,7 +11,7 @@ use crate::name::ClusterName;
 use crate::observed::{Cluster, Observed};
 use crate::planted::Planted;
 use crate::release::{Permit, Release, Target, TargetState};
-use crate::window::{Standing, Windows};
+use crate::window::{OnWindowClose, Standing, Windows};
 
 /// An agent's word that it has started may be under way so long after the start-by.
 pub(crate) const LATE: Seconds = Seconds(60);
@@ -26,9 +26,44 @@ pub(crate) fn standing(state: &Observed, cluster: &ClusterName) -> Standing {
     Windows::of(&state.fleet_rollout, &state.windows, &cluster.labels).at(state.now)
 }
 
+/// The same for one target of a release: an expedited one may pass what the FleetRollout itself closes.
+pub(crate) fn standing_for(state: &Observed, release: &Release, target: &Target) -> Standing {
+    let cluster = state.cluster(&target.cluster);
+    let Some(cluster) = cluster.filter(|_| release.passes_windows(target.wave)) else {
+        return standing(state, &target.cluster);
+    };
+    Windows::expedited(&state.fleet_rollout, &state.windows, &cluster.labels).at(state.now)
+}
+
+/// What holds a cluster at its step because a window has closed on what is in flight there; none: nothing does. What goes
+/// back is never held.
+pub(super) fn held_at_step(state: &Observed, cluster: &Cluster) -> Option<String> {
+    if state.fleet_rollout.calendar.on_close != OnWindowClose::HoldAtStep {
+        return None;
+    }
+    let (release, target) = in_flight(state, cluster)?;
+    match standing_for(state, release, target) {
+        Standing::Open { .. } => None,
+        Standing::Closed { until, why } => Some(format!("closed until {until}: {why}")),
+    }
+}
+
+/// The target that its newest permit has in flight there.
+fn in_flight<'a>(state: &'a Observed, cluster: &Cluster) -> Option<(&'a Release, &'a Target)> {
+    let permit = cluster.gate.as_ref()?.permit.as_ref()?;
+    let release = state.release(permit.release.number)?;
+    let target = release.target(&cluster.name)?;
+    let same = target.permit.as_ref().map(|own| own.fence) == Some(permit.fence);
+    (same && target.state.in_flight()).then_some((release, target))
+}
+
 /// None: closed. Else until when it is open, if it ever closes.
-pub(super) fn open_until(planner: &Planner, target: &Target) -> Option<Option<Timestamp>> {
-    match standing(&planner.state, &target.cluster) {
+pub(super) fn open_until(
+    planner: &Planner,
+    release: &Release,
+    target: &Target,
+) -> Option<Option<Timestamp>> {
+    match standing_for(&planner.state, release, target) {
         Standing::Open { until } => Some(until),
         Standing::Closed { .. } if planner.bug.is(Planted::WindowIgnored) => Some(None),
         Standing::Closed { .. } => None,
@@ -37,7 +72,12 @@ pub(super) fn open_until(planner: &Planner, target: &Target) -> Option<Option<Ti
 
 /// Whether a rollback may start in a cluster now; it never waits unless the document says so.
 pub(super) fn rollback_may(planner: &Planner, target: &Target) -> bool {
-    !planner.state.fleet_rollout.calendar.rollback_waits || open_until(planner, target).is_some()
+    let closed = matches!(
+        standing(&planner.state, &target.cluster),
+        Standing::Closed { .. }
+    );
+    let ignored = planner.bug.is(Planted::WindowIgnored);
+    !planner.state.fleet_rollout.calendar.rollback_waits || !closed || ignored
 }
 
 /// No later than the window's end, so that an agent that hears of it late starts nothing outside.

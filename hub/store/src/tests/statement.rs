@@ -60,6 +60,7 @@ const READING: &[(&str, Columns)] = &[
     (observe::PASSED, observe::PassedRow::COLUMNS),
     (observe::CHANGES, observe::ChangeRow::COLUMNS),
     (observe::BARRED, observe::BarredRow::COLUMNS),
+    (barred::ALL, barred::AllRow::COLUMNS),
 ];
 
 #[tokio::test]

@@ -143,6 +143,7 @@ impl Account {
             | Verb::Pause
             | Verb::Resume
             | Verb::SkipTarget { .. }
+            | Verb::Expedite
             | Verb::Ungovern { .. }
             | Verb::Govern { .. } => {}
         }

@@ -129,6 +129,8 @@ fn every_planted_bad_plan_is_found() {
         .chain(&clusters::CLUSTERS)
         .chain(&releases::RELEASES)
         .chain(&policies::POLICIES)
+        .chain(&policies::PAPER)
+        .chain(&policies::CLOSING)
         .chain(&words::WORDS)
         .chain(&members::MEMBERS)
         .collect();

@@ -7,7 +7,7 @@ use hub_engine::release::TargetState;
 
 use crate::{Bad, NOTHING, forward, set};
 
-pub const WAVES: [Bad; 15] = [
+pub const WAVES: [Bad; 16] = [
     (
         "a later wave starts first",
         "canary-in-flight",
@@ -194,5 +194,17 @@ pub const WAVES: [Bad; 15] = [
         },
         |_| vec![set("staging", TargetState::Succeeded)],
         "G18",
+    ),
+    (
+        "a wave passes that everybody was left out of",
+        "s7-a-person-passes-over-an-emptied-wave",
+        NOTHING,
+        |_| {
+            vec![Action::PassWave {
+                release: 2,
+                wave: 1,
+            }]
+        },
+        "S7",
     ),
 ];

@@ -142,7 +142,12 @@ fn quick(mut document: FleetRollout, random: &mut Random) -> FleetRollout {
         wave.bake = random.pick(&[Seconds(0), Seconds(5), Seconds(20)]);
     }
     // A life is minutes long, and what it comes after is a part of its world.
-    document.calendar = hub_engine::window::Calendar::default();
+    document.calendar = hub_engine::window::Calendar {
+        on_close: document.calendar.on_close,
+        ..hub_engine::window::Calendar::default()
+    };
+    // What only observes permits nothing, so nothing of it could be checked here.
+    document.enforcement = hub_engine::document::Enforcement::Enforce;
     document.progress_deadline = random.pick(&[Seconds(90), Seconds(240)]);
     document.membership.unreachable_after = random.pick(&[Seconds(25), Seconds(60)]);
     document.on_hub_loss = random.pick(&[

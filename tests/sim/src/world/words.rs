@@ -4,6 +4,7 @@
 use hub_engine::verb::Verb;
 use jiff::SignedDuration;
 use tests_golden::hub_words;
+use tests_golden::hub_words::over_and_empty;
 
 use super::{World, stamp};
 
@@ -102,6 +103,15 @@ impl World {
         let paused: Vec<u64> = paused.into_iter().filter(|one| !asked(one)).collect();
         for number in paused {
             self.asks(Verb::Resume, Some(number));
+        }
+        let said = |number: u64| {
+            let mut requests = self.store.tables.requests.iter();
+            requests.any(|one| one.release == Some(number))
+        };
+        let over = over_and_empty(&self.store.tables).into_iter();
+        let over: Vec<(u64, String)> = over.filter(|(number, _)| !said(*number)).collect();
+        for (number, wave) in over {
+            self.asks(Verb::SkipWave { wave }, Some(number));
         }
     }
 }

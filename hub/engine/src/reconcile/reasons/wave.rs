@@ -1,6 +1,7 @@
 //! What a wave as a whole waits for. In: the wave that a release is at. Out: reasons. It must not act.
 
 use super::List;
+use crate::member::emptied;
 use crate::reason::Why;
 use crate::release::{Release, Stage, Wave, WavePhase};
 
@@ -13,6 +14,22 @@ impl List<'_> {
                 until,
             };
             self.add(Some(release), Some(wave.number), None, why, String::new());
+        }
+        let empty = matches!(
+            wave.phase,
+            WavePhase::Pending | WavePhase::WaitingForApproval | WavePhase::Running
+        ) && emptied(release, wave.number);
+        if empty {
+            let why = Why::NothingSpeaksForIt {
+                wave: wave.number,
+                name: wave.name.clone(),
+            };
+            let next = format!(
+                "groundswell release skip {} --wave {} --reason TEXT",
+                release.id, wave.name
+            );
+            self.add(Some(release), Some(wave.number), None, why, next);
+            return;
         }
         match wave.phase {
             WavePhase::WaitingForApproval => self.approval(release, wave, Stage::Before),

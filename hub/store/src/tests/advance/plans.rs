@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use hub_engine::action::MemberChange;
+use hub_engine::document::Enforcement;
 use hub_engine::member::LetGo;
 use hub_engine::name::Digest;
 use hub_engine::observed::{Request, Terms, Waiting};
@@ -51,6 +52,13 @@ fn possible(state: &Observed, random: &mut Random) -> Vec<Action> {
             barred: vec![digest],
             first_deploy_free: random.below(2) == 0,
             stopped: (random.below(2) == 0).then(|| "stopped by ann: alarm".to_owned()),
+            window_closed: (random.below(2) == 0).then(|| "closed until then".to_owned()),
+            window_opened: (random.below(2) == 0).then_some(state.now),
+            enforcement: if random.below(2) == 0 {
+                Enforcement::Observe
+            } else {
+                Enforcement::Enforce
+            },
             ..Terms::default()
         };
         all.push(Action::Govern {
@@ -163,6 +171,7 @@ fn verbs(state: &Observed, one: &Release, random: &mut Random) -> Vec<Verb> {
         let wave = wave.name.clone();
         all.push(Verb::SkipWave { wave: wave.clone() });
         all.push(Verb::Promote { wave: Some(wave) });
+        all.push(Verb::Expedite);
     }
     for target in &one.targets {
         let cluster = target.cluster.clone();
