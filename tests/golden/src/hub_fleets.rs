@@ -2,6 +2,12 @@
 //! the second. In: a seed. Out: what each sees of the others, and what no one of them can know alone. Clusters, time, stops,
 //! freezes and the numbers of sets are shared; Rollouts and releases are not. It must not use the engine's rules.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a model for tests: a panic in it is a failed test"
+)]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
