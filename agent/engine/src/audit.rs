@@ -30,7 +30,7 @@ pub struct Violation {
 }
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 53] = [
+pub const RULES: [&str; 54] = [
     "held-makes-no-set",
     "refused-waits",
     "held-keeps-status",
@@ -39,6 +39,7 @@ pub const RULES: [&str; 53] = [
     "record-before-effect",
     "outcome-rises",
     "spent-stays-spent",
+    "served-names-its-release",
     "lease-is-not-lengthened",
     "served-is-complete",
     "enough-available",

@@ -5,6 +5,8 @@
 mod member;
 pub(crate) mod obey;
 
+use std::sync::Arc;
+
 use crate::action::Action;
 use crate::name::{ClusterName, Digest, Fence, ReleaseId};
 use crate::observed::{Cluster, Gate, Observed, PASSED_MAX, PastRelease};
@@ -26,7 +28,7 @@ impl Observed {
                 .iter()
                 .any(|decision| decision.action.touches() == Some(&cluster.name));
             if touched {
-                cluster.desired.version += 1;
+                Arc::make_mut(cluster).desired.version += 1;
             }
         }
     }
@@ -65,12 +67,12 @@ impl Observed {
                 let (cluster, wave, now) = (cluster.clone(), *wave, self.now);
                 // Late ones are last, in the order of waves, then clusters.
                 self.change(*release, |release| {
-                    let before = |target: &Target| {
+                    let before = |target: &Arc<Target>| {
                         !target.late || (target.wave, &target.cluster) < (wave, &cluster)
                     };
                     let place = release.targets.partition_point(before);
                     let late = new_target(cluster.clone(), wave, true, now);
-                    release.targets.insert(place, late);
+                    release.targets.insert(place, Arc::new(late));
                 });
             }
             Action::BindContent {
@@ -236,14 +238,14 @@ impl Observed {
         self.change(number, |release| {
             let place = place::of_target(&release.targets, cluster);
             if let Some(target) = place.and_then(|place| release.targets.get_mut(place)) {
-                change(target);
+                change(Arc::make_mut(target));
             }
         });
     }
 
     fn own(&mut self, cluster: &ClusterName) -> Option<&mut Cluster> {
         let place = place::of_cluster(&self.clusters, cluster)?;
-        self.clusters.get_mut(place)
+        self.clusters.get_mut(place).map(Arc::make_mut)
     }
 
     /// Only `Govern` makes an entry; nothing else has one to change before that.
@@ -298,7 +300,7 @@ impl Observed {
         let targets = numbered().flat_map(|(number, wave)| {
             wave.clusters
                 .iter()
-                .map(move |cluster| new_target(cluster.clone(), number, false, now))
+                .map(move |cluster| Arc::new(new_target(cluster.clone(), number, false, now)))
         });
         let opened = Release {
             id: self.id(*release),

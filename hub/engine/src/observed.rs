@@ -2,11 +2,15 @@
 //! anything that was not committed, nor a time that the database did not give.
 
 mod terms;
+mod told;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use told::told;
 
 use crate::document::FleetRollout;
 use crate::member::{Gone, LetGo};
@@ -26,9 +30,10 @@ pub struct Observed {
     pub now: Timestamp,
     /// The declared intent.
     pub fleet_rollout: FleetRollout,
-    /// Every cluster that it selects, and every one whose gate it still holds; by name.
+    /// Every cluster that it selects, and every one whose gate it still holds; by name. Shared until it is changed: a plan is
+    /// worked out on copies.
     #[serde(default)]
-    pub clusters: Vec<Cluster>,
+    pub clusters: Vec<Arc<Cluster>>,
     /// Open ones, the newest ended one and every other one with a target that is not done, by number.
     #[serde(default)]
     pub releases: Vec<Release>,
@@ -65,23 +70,6 @@ pub struct Observed {
     /// The highest release number that an agent has an outcome of ([`told`]): numbers go on above it (gate.md L5).
     #[serde(default)]
     pub told: u64,
-}
-
-/// So far above the hub's own numbers an agent is believed: no database loses more releases, and no agent may use numbers up.
-const TOLD_AHEAD_MAX: u64 = 1_000;
-
-/// The highest number of a release of this FleetRollout that its clusters have an outcome of: a database that was restored has
-/// forgotten it, and must not give it again.
-#[must_use]
-pub fn told(name: &FleetRolloutName, clusters: &[Cluster], known: u64) -> u64 {
-    let number = |cluster: &Cluster| {
-        let outcome = cluster.rollout.as_ref()?.outcome.as_ref()?;
-        let release: ReleaseId = outcome.release.parse().ok()?;
-        (release.fleet_rollout == *name).then_some(release.number)
-    };
-    let most = known.saturating_add(TOLD_AHEAD_MAX);
-    let numbers = clusters.iter().filter_map(number);
-    numbers.filter(|number| *number <= most).max().unwrap_or(0)
 }
 
 /// A FleetRollout that another one comes after.
@@ -421,7 +409,9 @@ impl Observed {
     /// A cluster by name.
     #[must_use]
     pub fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
-        self.clusters.get(place::of_cluster(&self.clusters, name)?)
+        self.clusters
+            .get(place::of_cluster(&self.clusters, name)?)
+            .map(Arc::as_ref)
     }
 
     /// A release by number.
@@ -456,33 +446,5 @@ impl Observed {
             .chain([self.told])
             .max()
             .unwrap_or(0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_go_on_above_what_agents_have_an_outcome_of() {
-        let cluster = |release: &str| -> Cluster {
-            let outcome = serde_json::json!({
-                "fence": {"incarnation": 1, "version": 1}, "release": release, "digest": "v1:a", "result": "Served"
-            });
-            let cluster = serde_json::json!({"name": "a", "rollout": {"outcome": outcome}});
-            serde_json::from_value(cluster).unwrap()
-        };
-        let cases = [
-            ("checkout#7", 5, 7),
-            ("checkout#3", 5, 3),
-            ("other#7", 5, 0),
-            ("nonsense", 5, 0),
-            ("checkout#1005", 5, 1005),
-            ("checkout#1006", 5, 0),
-        ];
-        for (release, known, wanted) in cases {
-            let number = told(&"checkout".into(), &[cluster(release)], known);
-            assert_eq!(number, wanted, "{release} beside {known}");
-        }
     }
 }

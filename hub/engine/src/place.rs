@@ -1,12 +1,14 @@
 //! Where something named is in a long list. In: a list that is sorted as a rule, a name. Out: its place, found in a few steps
 //! where the list is sorted and by looking at everything where it is not. It must not rely on the order.
 
+use std::sync::Arc;
+
 use crate::name::ClusterName;
 use crate::observed::Cluster;
 use crate::release::Target;
 
 /// Among clusters: by name, as a rule.
-pub(crate) fn of_cluster(clusters: &[Cluster], name: &ClusterName) -> Option<usize> {
+pub(crate) fn of_cluster(clusters: &[Arc<Cluster>], name: &ClusterName) -> Option<usize> {
     let found = clusters.binary_search_by(|cluster| cluster.name.cmp(name));
     found
         .ok()
@@ -14,10 +16,10 @@ pub(crate) fn of_cluster(clusters: &[Cluster], name: &ClusterName) -> Option<usi
 }
 
 /// Among targets: wave by wave, each by name, as a rule; late ones last.
-pub(crate) fn of_target(targets: &[Target], name: &ClusterName) -> Option<usize> {
+pub(crate) fn of_target(targets: &[Arc<Target>], name: &ClusterName) -> Option<usize> {
     let mut begin = 0;
-    while let Some((first, rest)) = targets.get(begin..).and_then(<[Target]>::split_first) {
-        let same = |target: &Target| (target.late, target.wave) == (first.late, first.wave);
+    while let Some((first, rest)) = targets.get(begin..).and_then(<[Arc<Target>]>::split_first) {
+        let same = |target: &Arc<Target>| (target.late, target.wave) == (first.late, first.wave);
         let end = begin + 1 + rest.partition_point(same);
         let run = targets.get(begin..end).unwrap_or_default();
         if let Ok(place) = run.binary_search_by(|target| target.cluster.cmp(name)) {
@@ -57,7 +59,12 @@ mod tests {
             let list: Vec<_> = list
                 .into_iter()
                 .map(|(name, wave, late)| {
-                    new_target(name.into(), wave, late, jiff::Timestamp::UNIX_EPOCH)
+                    Arc::new(new_target(
+                        name.into(),
+                        wave,
+                        late,
+                        jiff::Timestamp::UNIX_EPOCH,
+                    ))
                 })
                 .collect();
             for name in ["a", "b", "c", "d", "e", "f"] {

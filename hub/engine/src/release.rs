@@ -3,6 +3,8 @@
 
 mod approval;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -55,9 +57,9 @@ pub struct Release {
     /// In the plan's order.
     #[serde(default)]
     pub waves: Vec<Wave>,
-    /// In the order of waves, then clusters; late ones last.
+    /// In the order of waves, then clusters; late ones last. Shared until changed, as clusters are.
     #[serde(default)]
-    pub targets: Vec<Target>,
+    pub targets: Vec<Arc<Target>>,
     /// In the order in which they were given.
     #[serde(default)]
     pub approvals: Vec<Approval>,
@@ -383,7 +385,9 @@ impl Release {
     /// A target by its cluster.
     #[must_use]
     pub fn target(&self, cluster: &ClusterName) -> Option<&Target> {
-        self.targets.get(place::of_target(&self.targets, cluster)?)
+        self.targets
+            .get(place::of_target(&self.targets, cluster)?)
+            .map(Arc::as_ref)
     }
 
     /// Whether a person said that it may shorten what `spec.expedite` allows (gate.md G30).
@@ -403,6 +407,7 @@ impl Release {
     pub fn targets_of(&self, wave: u32) -> impl Iterator<Item = &Target> {
         self.targets
             .iter()
+            .map(Arc::as_ref)
             .filter(move |target| target.wave == wave)
     }
 

@@ -1,6 +1,8 @@
 //! The tables out of the history (S2). In: what the rows of one FleetRollout recorded, oldest first. Out: the observation
 //! that the tables would show, releases complete. It must not choose: `advance` says what each action does.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -125,11 +127,13 @@ impl Observed {
     }
 
     fn rename(&mut self, from: &ClusterName, to: &ClusterName) {
-        let clusters = self.clusters.iter_mut().map(|one| &mut one.name);
+        let clusters = self.clusters.iter_mut();
+        for cluster in clusters.filter(|one| one.name == *from) {
+            Arc::make_mut(cluster).name.clone_from(to);
+        }
         let targets = self.releases.iter_mut().flat_map(|one| &mut one.targets);
-        let names = clusters.chain(targets.map(|one| &mut one.cluster));
-        for name in names.filter(|name| *name == from) {
-            name.clone_from(to);
+        for target in targets.filter(|one| one.cluster == *from) {
+            Arc::make_mut(target).cluster.clone_from(to);
         }
         self.clusters.sort_by(|a, b| a.name.cmp(&b.name));
     }
@@ -140,12 +144,12 @@ impl Observed {
         match place {
             Ok(place) => {
                 if let Some(cluster) = self.clusters.get_mut(place) {
-                    cluster.desired = desired;
+                    Arc::make_mut(cluster).desired = desired;
                 }
             }
             Err(place) => self.clusters.insert(
                 place,
-                Cluster {
+                Arc::new(Cluster {
                     name,
                     labels: std::collections::BTreeMap::new(),
                     selected: true,
@@ -159,7 +163,7 @@ impl Observed {
                     restored: None,
                     gate: None,
                     rollout: None,
-                },
+                }),
             ),
         }
     }

@@ -12,6 +12,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 use crate::error::POOLED;
+use crate::remembered::Shelf;
 use crate::{Error, Result};
 
 /// Sessions and the API together; a hub has no use for more at once, and Postgres' default is 100 in all.
@@ -51,6 +52,8 @@ pub struct Store {
     bound: Arc<AtomicBool>,
     /// Start of the server since which enough clusters have been heard, in microseconds of Unix time; 0: of none.
     heard: Arc<AtomicI64>,
+    /// What decisions have read.
+    pub(crate) shelf: Arc<Shelf>,
 }
 
 impl Store {
@@ -67,6 +70,7 @@ impl Store {
             options,
             bound,
             heard: Arc::default(),
+            shelf: Arc::default(),
         })
     }
 

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use crate::epoch::{self, Epoch};
 use crate::hint::{self, Hint};
+use crate::remembered::Memory;
 use crate::{Error, Result, Store, apply, fleet_rollout, observe, recovery};
 
 /// Of more reasons than these only the first are stored; whoever asks for all has them worked out. Writing ten thousand anew
@@ -119,12 +120,14 @@ impl Store {
         let mut tx = self.deciding.begin().await?;
         sqlx::query(REPEATABLE).execute(&mut *tx).await?;
         epoch::guard(&mut tx, epoch).await?;
-        recovery::guard(self, &mut tx).await?;
+        let server = recovery::guard(self, &mut tx).await?;
         let Some(stored) = fleet_rollout::get(&mut tx, name, true).await? else {
             return Ok(None);
         };
         let begin = Instant::now();
-        let observed = observe::all(&mut tx, stored.fleet_rollout).await?;
+        let mut memory = self.shelf.take(name, &server);
+        let observed = observe::all(&mut tx, stored.fleet_rollout, &mut memory).await?;
+        self.shelf.put(name, memory);
         let seen = begin.elapsed();
         let (observed, plan) = planned(observed).await?;
         let thought = begin.elapsed();
@@ -159,7 +162,10 @@ impl Store {
         let Some(stored) = fleet_rollout::get(&mut tx, fleet_rollout, false).await? else {
             return Ok(None);
         };
-        observe::all(&mut tx, stored.fleet_rollout).await.map(Some)
+        let mut memory = Memory::default();
+        observe::all(&mut tx, stored.fleet_rollout, &mut memory)
+            .await
+            .map(Some)
     }
 
     /// A transaction that sees one moment and writes nothing.

@@ -27,8 +27,10 @@ pub(crate) const RAISE: &str = "with mine as (select cluster from cluster_sets w
 pub(crate) const OF_CLUSTER: &str = "select namespace, rollout, fleet_rollout, version, governance, terms, waiting, permit, \
      lease_seconds, steps_backwards, cluster_uid, rollout_uid, signature, traceparent \
      from gates where cluster = $1 order by namespace, rollout";
-pub(crate) const OF_ROLLOUT: &str = "select cluster, fleet_rollout, governance, terms, waiting, permit from gates \
+pub(crate) const VERSIONS: &str = "select cluster as key, xmin::text || ctid::text as version from gates \
      where namespace = $1 and rollout = $2";
+pub(crate) const OF_ROLLOUT: &str = "select cluster, fleet_rollout, governance, terms, waiting, permit from gates \
+     where namespace = $1 and rollout = $2 and cluster = any($3)";
 pub(crate) const TERMS: &str = "insert into gates (cluster, namespace, rollout, fleet_rollout, version, terms) \
      select c.cluster, $1, $2, $3, c.version, c.terms from jsonb_to_recordset($4) \
      as c (cluster text, version bigint, terms jsonb) on conflict (cluster, namespace, rollout) do update \

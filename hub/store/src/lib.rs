@@ -29,6 +29,7 @@ pub mod preview;
 pub mod recovery;
 pub mod refusal;
 pub mod release;
+mod remembered;
 pub mod report;
 pub mod request;
 mod rollout;

@@ -1,19 +1,21 @@
 //! What a decision is made from. In: one transaction. Out: `hub_engine::Observed`. It must not read a clock, nor outside
 //! this transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ::time::OffsetDateTime;
 use hub_engine::member::LetGo;
 use hub_engine::name::{Digest, RolloutName};
-use hub_engine::observed::{Change, Cluster, Gate, PASSED_MAX, PastRelease, Predecessor, Rollout};
+use hub_engine::observed::{Change, Cluster, Gate, PASSED_MAX, PastRelease, Predecessor};
 use hub_engine::release::{Content, Release, ReleasePhase};
 use hub_engine::{ClusterName, FleetRollout, FleetRolloutName, Observed, ReleaseId};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::cluster::{self, MemberRow};
-use crate::desired::{GateOfRow, OF_ROLLOUT};
+use crate::desired::{GateOfRow, OF_ROLLOUT, VERSIONS};
+use crate::remembered::{Memory, Rows, VersionRow};
 use crate::row::row;
 use crate::time::{from_db, from_db_opt};
 use crate::{Result, fleet_window, let_go, release, request, rollout, stop};
@@ -68,12 +70,17 @@ row! {
 }
 
 /// Everything that bears on one FleetRollout.
-pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> Result<Observed> {
+pub(crate) async fn all(
+    tx: &mut PgConnection,
+    fleet_rollout: FleetRollout,
+    memory: &mut Memory,
+) -> Result<Observed> {
     let name = fleet_rollout.name.clone();
     let now: OffsetDateTime = sqlx::query_scalar(crate::connection::NOW)
         .fetch_one(&mut *tx)
         .await?;
-    let gates = gates(tx, &fleet_rollout.rollout).await?;
+    gates(tx, &fleet_rollout.rollout, &mut memory.gates).await?;
+    rollout::of(tx, &fleet_rollout, &mut memory.rollouts).await?;
     let past = past(tx, &name).await?;
     let mut releases = Vec::new();
     let requests = request::open(tx, &name).await?;
@@ -81,16 +88,18 @@ pub(crate) async fn all(tx: &mut PgConnection, fleet_rollout: FleetRollout) -> R
     numbers.extend(requests.iter().filter_map(|request| request.release));
     numbers.sort_unstable();
     numbers.dedup();
+    memory.targets.retain(|number, _| numbers.contains(number));
     for number in numbers {
         let id = ReleaseId {
             fleet_rollout: name.clone(),
             number,
         };
-        releases.extend(release::get(tx, &id).await?);
+        let targets = memory.targets.entry(number).or_default();
+        releases.extend(release::get(tx, &id, targets).await?);
     }
-    let clusters = clusters(tx, &fleet_rollout, &gates, &releases).await?;
+    let clusters = clusters(tx, &fleet_rollout, &releases, memory).await?;
     let changes = changes(tx, &fleet_rollout.rollout).await?;
-    let conflicts = conflicts(&fleet_rollout, &clusters, &gates);
+    let conflicts = conflicts(&fleet_rollout, &clusters, &memory.gates);
     let known = past.last().map_or(0, |(past, _)| past.number);
     let told = hub_engine::observed::told(&name, &clusters, known);
     Ok(Observed {
@@ -139,15 +148,25 @@ async fn before(tx: &mut PgConnection, after: &[FleetRolloutName]) -> Result<Vec
     Ok(all)
 }
 
-type Gates = BTreeMap<ClusterName, (FleetRolloutName, Gate)>;
+/// Whose each is.
+type Gates = Rows<(FleetRolloutName, Gate)>;
 
-async fn gates(tx: &mut PgConnection, rollout: &RolloutName) -> Result<Gates> {
+async fn gates(tx: &mut PgConnection, rollout: &RolloutName, memory: &mut Gates) -> Result<()> {
+    let versions: Vec<VersionRow> = sqlx::query_as(VERSIONS)
+        .bind(&rollout.namespace)
+        .bind(&rollout.name)
+        .fetch_all(&mut *tx)
+        .await?;
+    let stale = memory.stale(&versions);
+    if stale.is_empty() {
+        return Ok(());
+    }
     let rows: Vec<GateOfRow> = sqlx::query_as(OF_ROLLOUT)
         .bind(&rollout.namespace)
         .bind(&rollout.name)
+        .bind(&stale)
         .fetch_all(tx)
         .await?;
-    let mut gates = Gates::new();
     for row in rows {
         let let_go = match row.governance.as_str() {
             "Governed" => None,
@@ -160,50 +179,54 @@ async fn gates(tx: &mut PgConnection, rollout: &RolloutName) -> Result<Gates> {
             let_go,
         };
         let own = (FleetRolloutName(row.fleet_rollout), gate);
-        gates.insert(ClusterName(row.cluster), own);
+        memory.learn(row.cluster, own);
     }
-    Ok(gates)
+    Ok(())
 }
 
 /// Every cluster that it selects, every one whose gate it still holds, and every one that takes part in what is read.
 async fn clusters(
     tx: &mut PgConnection,
     fleet_rollout: &FleetRollout,
-    gates: &Gates,
     releases: &[Release],
-) -> Result<Vec<Cluster>> {
+    memory: &mut Memory,
+) -> Result<Vec<Arc<Cluster>>> {
     let let_go = let_go::of(tx, &fleet_rollout.name).await?;
-    let mut rollouts: BTreeMap<String, Rollout> = rollout::of(tx, fleet_rollout)
-        .await?
-        .into_iter()
-        .map(|row| (row.cluster, row.state.0))
-        .collect();
+    let governed = memory.gates.iter();
+    let governed = governed.filter(|(_, (owner, _))| *owner == fleet_rollout.name);
+    let targets = releases.iter().flat_map(|release| &release.targets);
+    let mut named: BTreeSet<&str> = governed.map(|(name, _)| name).collect();
+    named.extend(targets.map(|target| target.cluster.as_str()));
+    named.extend(let_go.keys().map(ClusterName::as_str));
+    let names: Vec<&str> = named.iter().copied().collect();
+    let labels = &fleet_rollout.clusters.match_labels;
     let mut clusters = Vec::new();
-    for row in cluster::members(tx).await? {
-        let name = ClusterName(row.name.clone());
-        let gone = row.gone().or_else(|| let_go.get(&name).cloned());
-        let selected = gone.is_none() && fleet_rollout.clusters.selects(&row.labels);
-        let named = releases.iter().any(|one| one.target(&name).is_some());
-        let own = gates
-            .get(&name)
-            .filter(|(owner, _)| owner == &fleet_rollout.name)
-            .map(|(_, gate)| gate.clone());
-        if selected || own.is_some() || named || let_go.contains_key(&name) {
-            let rollout = rollouts.remove(row.name.as_str());
-            clusters.push(Cluster {
+    for row in cluster::members(tx, labels, &names, &mut memory.labels).await? {
+        let labels = memory.labels.get(&row.name).cloned().unwrap_or_default();
+        let gone = row.gone();
+        let gone = gone.or_else(|| let_go.get(&ClusterName(row.name.clone())).cloned());
+        let selected = gone.is_none() && fleet_rollout.clusters.selects(&labels);
+        let gate = memory.gates.get(&row.name);
+        let gate = gate.filter(|(owner, _)| *owner == fleet_rollout.name);
+        if selected || named.contains(row.name.as_str()) {
+            clusters.push(Arc::new(Cluster {
+                labels,
                 selected,
                 gone,
-                ..view(row, own, rollout)
-            });
+                gate: gate.map(|(_, gate)| gate.clone()),
+                rollout: memory.rollouts.get(&row.name).cloned(),
+                ..view(row)
+            }));
         }
     }
     Ok(clusters)
 }
 
-fn view(row: MemberRow, gate: Option<Gate>, rollout: Option<Rollout>) -> Cluster {
+/// As its session is; what its labels, gate and Rollout say comes from elsewhere.
+fn view(row: MemberRow) -> Cluster {
     Cluster {
         name: row.name.into(),
-        labels: row.labels.0,
+        labels: BTreeMap::new(),
         selected: false,
         connected: row.connected == Some(true),
         last_seen: from_db_opt(row.last_seen_at),
@@ -213,18 +236,18 @@ fn view(row: MemberRow, gate: Option<Gate>, rollout: Option<Rollout>) -> Cluster
         gone: None,
         replaced: from_db_opt(row.replaced_at),
         restored: from_db_opt(row.restored_at),
-        gate,
-        rollout,
+        gate: None,
+        rollout: None,
     }
 }
 
 fn conflicts(
     fleet_rollout: &FleetRollout,
-    clusters: &[Cluster],
+    clusters: &[Arc<Cluster>],
     gates: &Gates,
 ) -> BTreeMap<ClusterName, FleetRolloutName> {
-    let other = |cluster: &Cluster| {
-        let (owner, gate) = gates.get(&cluster.name)?;
+    let other = |cluster: &Arc<Cluster>| {
+        let (owner, gate) = gates.get(cluster.name.as_str())?;
         (owner != &fleet_rollout.name && gate.let_go.is_none())
             .then(|| (cluster.name.clone(), owner.clone()))
     };

@@ -48,17 +48,19 @@ row! {
 /// What a person does who knows what was lost.
 const NEXT: &str = "nothing is decided until `groundswell hub recover --reason WHY`";
 
-/// Second statement of every deciding transaction: whoever finds out that the database was restored waits for it.
-pub(crate) async fn guard(store: &Store, tx: &mut PgConnection) -> Result<()> {
-    match obstacle(store, tx).await? {
+/// Second statement of every deciding transaction: whoever finds out that the database was restored waits for it. Answers
+/// which server this is, since which start of it.
+pub(crate) async fn guard(store: &Store, tx: &mut PgConnection) -> Result<String> {
+    let state: StateRow = sqlx::query_as(STATE).fetch_one(&mut *tx).await?;
+    let server = format!("{:?} {:?}", state.current, state.started);
+    match obstacle(store, tx, state).await? {
         Some(why) => Err(Error::Held { why }),
-        None => Ok(()),
+        None => Ok(server),
     }
 }
 
 /// Why nothing may be decided; none: it may.
-async fn obstacle(store: &Store, tx: &mut PgConnection) -> Result<Option<String>> {
-    let state: StateRow = sqlx::query_as(STATE).fetch_one(&mut *tx).await?;
+async fn obstacle(store: &Store, tx: &mut PgConnection, state: StateRow) -> Result<Option<String>> {
     if state.held == Some(true) {
         return Ok(Some(format!("{}; {NEXT}", state.why)));
     }
@@ -109,7 +111,8 @@ impl Store {
     /// `Unavailable` and what the database refuses.
     pub async fn held(&self) -> Result<Option<String>> {
         let mut tx = self.pool.begin().await?;
-        obstacle(self, &mut tx).await
+        let state = sqlx::query_as(STATE).fetch_one(&mut *tx).await?;
+        obstacle(self, &mut tx, state).await
     }
 
     /// A person knows what was lost: every set is numbered above what any agent holds, and deciding goes on. `sign` gives the
@@ -124,7 +127,8 @@ impl Store {
         sign: &(dyn Fn(&str) -> String + Send + Sync),
     ) -> Result<u64> {
         let mut tx = self.pool.begin().await?;
-        let Some(why) = obstacle(self, &mut tx).await? else {
+        let state = sqlx::query_as(STATE).fetch_one(&mut *tx).await?;
+        let Some(why) = obstacle(self, &mut tx, state).await? else {
             let message =
                 "the hub decides; there is nothing to recover from, see `groundswell get clusters`"
                     .to_owned();

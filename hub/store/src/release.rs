@@ -1,10 +1,13 @@
 //! Releases with their waves, targets, permits and approvals. In: what deciding transactions wrote. Out: the engine's
 //! values. It must not change them.
 
+use std::sync::Arc;
+
 use ::time::OffsetDateTime;
 use hub_engine::document::OnHubLoss;
 use hub_engine::name::Revision;
-use hub_engine::release::{Approval, Cause, Release, ReleasePhase, Stage, Wave, WavePhase};
+use hub_engine::observed::Rollout;
+use hub_engine::release::{Approval, Cause, Release, ReleasePhase, Stage, Target, Wave, WavePhase};
 use hub_engine::verb::Word;
 use hub_engine::waves::ReleasePlan;
 use hub_engine::{ClusterName, FleetRolloutName, Reason, ReleaseId};
@@ -16,6 +19,7 @@ use sqlx::types::Json;
 use crate::cluster::number;
 use crate::decide::REASONS_STORED;
 use crate::error::not_found;
+use crate::remembered::{Memory, Rows};
 use crate::row::row;
 use crate::time::{from_db, from_db_opt};
 use crate::{Error, Result, Store, cluster, fleet_rollout, observe, rollout, target};
@@ -142,16 +146,17 @@ pub(crate) async fn numbers(
 }
 
 async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRow>> {
-    let Some(release) = get(tx, id).await? else {
+    let Some(release) = get(tx, id, &mut Rows::default()).await? else {
         return Ok(None);
     };
     let Some(stored) = fleet_rollout::get(tx, &id.fleet_rollout, false).await? else {
         return Ok(None);
     };
+    let mut memory = Memory::default();
     let reasons = if stored.reasons.len() < REASONS_STORED {
         stored.reasons
     } else {
-        let observed = observe::all(tx, stored.fleet_rollout.clone()).await?;
+        let observed = observe::all(tx, stored.fleet_rollout.clone(), &mut memory).await?;
         hub_engine::reconcile(&observed).reasons
     };
     let reasons = reasons
@@ -164,11 +169,8 @@ async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRo
         .filter(|one| one.connected)
         .map(|one| one.name)
         .collect();
-    let steps = rollout::of(tx, &stored.fleet_rollout)
-        .await?
-        .into_iter()
-        .map(step)
-        .collect();
+    rollout::of(tx, &stored.fleet_rollout, &mut memory.rollouts).await?;
+    let steps = memory.rollouts.iter().map(step).collect();
     Ok(Some(ReleaseRow {
         release,
         reasons,
@@ -178,19 +180,22 @@ async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRo
     }))
 }
 
-fn step(row: rollout::RolloutRow) -> TargetStep {
-    let state = row.state.0;
+fn step((cluster, state): (&str, &Rollout)) -> TargetStep {
     TargetStep {
-        cluster: row.cluster.into(),
+        cluster: cluster.into(),
         step: state.step,
         steps: state.steps,
-        phase: state.phase,
-        message: state.message,
+        phase: state.phase.clone(),
+        message: state.message.clone(),
     }
 }
 
 /// A release with everything under it.
-pub(crate) async fn get(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<Release>> {
+pub(crate) async fn get(
+    tx: &mut PgConnection,
+    id: &ReleaseId,
+    memory: &mut Rows<Arc<Target>>,
+) -> Result<Option<Release>> {
     let (name, release) = (id.fleet_rollout.as_str(), number(id.number));
     let row: Option<OneRow> = sqlx::query_as(RELEASE)
         .bind(name)
@@ -222,7 +227,7 @@ pub(crate) async fn get(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<
         started_at: from_db_opt(row.started_at),
         ended_at: from_db_opt(row.ended_at),
         waves: waves.into_iter().map(wave).collect::<Result<_>>()?,
-        targets: target::of(tx, id).await?,
+        targets: target::of(tx, id, memory).await?,
         approvals: approvals.into_iter().map(approval).collect::<Result<_>>()?,
         word: row.word.0,
     }))

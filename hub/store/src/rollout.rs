@@ -9,6 +9,7 @@ use sqlx::types::Json;
 
 use crate::Result;
 use crate::history::{self, Fact};
+use crate::remembered::{Rows, VersionRow};
 use crate::row::row;
 
 pub(crate) const UPSERT: &str = "insert into rollouts (cluster, namespace, rollout, session, sequence, state) \
@@ -25,8 +26,9 @@ pub(crate) const REMOVE_OTHERS: &str = "update rollouts \
      set state = jsonb_set(state, '{removed}', 'true'), session = $2, sequence = 0 where cluster = $1 and session < $2";
 pub(crate) const GET: &str =
     "select state from rollouts where cluster = $1 and namespace = $2 and rollout = $3";
-pub(crate) const OF_NAME: &str =
-    "select cluster, state from rollouts where namespace = $1 and rollout = $2";
+pub(crate) const VERSIONS: &str = "select cluster as key, xmin::text || ctid::text as version from rollouts \
+     where namespace = $1 and rollout = $2";
+pub(crate) const OF_NAME: &str = "select cluster, state from rollouts where namespace = $1 and rollout = $2 and cluster = any($3)";
 
 row! {
     /// A Rollout in one cluster.
@@ -152,11 +154,26 @@ pub(crate) async fn amend(
 pub(crate) async fn of(
     tx: &mut PgConnection,
     fleet_rollout: &FleetRollout,
-) -> Result<Vec<RolloutRow>> {
+    memory: &mut Rows<Rollout>,
+) -> Result<()> {
     let name = &fleet_rollout.rollout;
-    Ok(sqlx::query_as(OF_NAME)
+    let versions: Vec<VersionRow> = sqlx::query_as(VERSIONS)
         .bind(&name.namespace)
         .bind(&name.name)
+        .fetch_all(&mut *tx)
+        .await?;
+    let stale = memory.stale(&versions);
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<RolloutRow> = sqlx::query_as(OF_NAME)
+        .bind(&name.namespace)
+        .bind(&name.name)
+        .bind(&stale)
         .fetch_all(tx)
-        .await?)
+        .await?;
+    for row in rows {
+        memory.learn(row.cluster, row.state.0);
+    }
+    Ok(())
 }

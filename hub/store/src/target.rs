@@ -1,6 +1,7 @@
 //! Targets of releases. In: rows. Out: the engine's targets, and their changes. It must not decide where one stands.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ::time::OffsetDateTime;
 use hub_engine::release::{Content, Permit, Previous, Target, TargetState};
@@ -14,11 +15,14 @@ use crate::Result;
 use crate::cluster::number;
 use crate::error::{every_row, one_row};
 use crate::release::named;
+use crate::remembered::{Rows, VersionRow};
 use crate::row::{ROWS_MAX, row};
 use crate::time::{from_db_opt, to_db};
 
 pub(crate) const OF_RELEASE: &str = "select cluster, wave, late, state, message, content, previous, permit, since, \
-     succeeded_at from targets where fleet_rollout = $1 and release = $2 order by late, wave, position, cluster";
+     succeeded_at from targets where fleet_rollout = $1 and release = $2 and cluster = any($3)";
+pub(crate) const VERSIONS: &str = "select cluster as key, xmin::text || ctid::text as version from targets \
+     where fleet_rollout = $1 and release = $2 order by late, wave, position, cluster";
 pub(crate) const INSERT: &str = "insert into targets (fleet_rollout, release, cluster, wave, position, late, state, since) \
      select $1, c.release, c.cluster, c.wave, c.position, c.late, $2, $3 from jsonb_to_recordset($4) \
      as c (release bigint, cluster text, wave integer, position integer, late boolean)";
@@ -44,17 +48,34 @@ row! {
 }
 
 /// In the order of waves, then clusters; late ones last.
-pub(crate) async fn of(tx: &mut PgConnection, release: &ReleaseId) -> Result<Vec<Target>> {
-    let rows: Vec<TargetRow> = sqlx::query_as(OF_RELEASE)
+pub(crate) async fn of(
+    tx: &mut PgConnection,
+    release: &ReleaseId,
+    memory: &mut Rows<Arc<Target>>,
+) -> Result<Vec<Arc<Target>>> {
+    let versions: Vec<VersionRow> = sqlx::query_as(VERSIONS)
         .bind(release.fleet_rollout.as_str())
         .bind(number(release.number))
-        .fetch_all(tx)
+        .fetch_all(&mut *tx)
         .await?;
-    rows.into_iter().map(target).collect()
+    let stale = memory.stale(&versions);
+    if !stale.is_empty() {
+        let rows: Vec<TargetRow> = sqlx::query_as(OF_RELEASE)
+            .bind(release.fleet_rollout.as_str())
+            .bind(number(release.number))
+            .bind(&stale)
+            .fetch_all(tx)
+            .await?;
+        for row in rows {
+            memory.learn(row.cluster.clone(), target(row)?);
+        }
+    }
+    let all = versions.iter().filter_map(|row| memory.get(&row.key));
+    Ok(all.map(Arc::clone).collect())
 }
 
-fn target(row: TargetRow) -> Result<Target> {
-    Ok(Target {
+fn target(row: TargetRow) -> Result<Arc<Target>> {
+    Ok(Arc::new(Target {
         cluster: row.cluster.into(),
         wave: row.wave.unsigned_abs(),
         late: row.late,
@@ -65,7 +86,7 @@ fn target(row: TargetRow) -> Result<Target> {
         permit: row.permit.map(|json| json.0),
         since: from_db_opt(row.since),
         succeeded_at: from_db_opt(row.succeeded_at),
-    })
+    }))
 }
 
 /// A target that is new in its release.

@@ -1,13 +1,15 @@
 //! Clusters that come and go in the middle of a release (F28). In: three real clusters, of which one joins and one is removed
 //! while a release waits for a person. Out: the release ends as its policy says, and only what was permitted ever started.
 
+use agent_api::names::gate_name;
 use serde_json::{Value, json};
 use tests_e2e::bed::Bed;
 use tests_e2e::fleet::{Fleet, in_two_waves, revised, state};
-use tests_e2e::object::text;
-use tests_e2e::shop::{NAME, Shop};
+use tests_e2e::object::{Kind, text};
+use tests_e2e::shop::{NAME, SOON, Shop};
+use tests_fleet::agent::NAMESPACE;
 use tests_fleet::records::{self, Happening, JournalLine};
-use tests_fleet::{Agent, AgentAccess, AgentOptions, Hub, HubOptions};
+use tests_fleet::{Agent, AgentAccess, AgentOptions, Hub, HubOptions, eventually};
 
 fn quick() -> Value {
     json!([{"setWeight": 20}, {"pause": {"duration": "1s"}}])
@@ -38,6 +40,19 @@ async fn join(fleet: &mut Fleet, index: usize, access: AgentAccess) {
     };
     let agent = Agent::start(&fleet.bed.run, &access, &options).expect("the agent");
     fleet.agents.push(agent);
+}
+
+/// Waits until the agent knows that the fleet has a say.
+async fn governed(fleet: &Fleet, index: usize, shop: &Shop) {
+    let client = fleet.bed.sandbox.clusters()[index].client().await;
+    let gates = Kind::Gate.of(&client.expect("a client"), NAMESPACE);
+    let gate = gate_name(shop.namespace(), NAME);
+    eventually("it is governed", SOON, async || {
+        let gate = gates.get(&gate).await;
+        gate.map(|_| ()).map_err(|error| error.to_string())
+    })
+    .await
+    .expect("a Gate");
 }
 
 /// Pods of a version that were ever started in a cluster.
@@ -83,6 +98,9 @@ async fn a_cluster_leaves_and_another_joins_in_the_middle_of_a_release() {
     intent["spec"]["membership"] = json!({"lateJoin": "CatchUp", "left": "Skip"});
     fleet.apply(&intent).await.expect("stored");
     let shops = fleet.shops(NAME).await.expect("namespaces");
+    for (index, shop) in shops[..2].iter().enumerate() {
+        governed(&fleet, index, shop).await;
+    }
     for version in ["v1", "v2"] {
         for shop in &shops[..2] {
             push(shop, version).await;

@@ -8,6 +8,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hub_engine::name::{Digest, Fence};
 use hub_engine::observed::{Change, Cluster, Observed, OutcomeResult, Rollout};
@@ -71,7 +72,7 @@ impl Fleet {
             fleet
                 .real
                 .insert(cluster.name.clone(), rollout(&cluster.name, empty));
-            fleet.observed.clusters.push(cluster);
+            fleet.observed.clusters.push(Arc::new(cluster));
         }
         fleet.report();
         fleet
@@ -134,7 +135,7 @@ impl Fleet {
     /// Everybody is there, every agent finishes well, every approval is given, and time goes by.
     pub fn calm(&mut self) {
         self.let_go();
-        for cluster in &mut self.observed.clusters {
+        for cluster in self.observed.clusters.iter_mut().map(Arc::make_mut) {
             cluster.connected = cluster.gone.is_none();
             cluster.regressed = false;
         }
@@ -300,6 +301,7 @@ impl Fleet {
             .observed
             .clusters
             .iter_mut()
+            .map(Arc::make_mut)
             .find(|cluster| &cluster.name == name)
         else {
             return String::new();
@@ -316,6 +318,7 @@ impl Fleet {
             .observed
             .clusters
             .iter_mut()
+            .map(Arc::make_mut)
             .filter(|cluster| &cluster.name == name)
         {
             cluster.connected = cluster.gone.is_none();
@@ -329,6 +332,7 @@ impl Fleet {
             .observed
             .clusters
             .iter_mut()
+            .map(Arc::make_mut)
             .filter(|cluster| &cluster.name == name)
         {
             cluster.regressed = cluster.connected;
@@ -359,6 +363,7 @@ impl Fleet {
             .observed
             .clusters
             .iter_mut()
+            .map(Arc::make_mut)
             .filter(|cluster| cluster.connected)
         {
             cluster.last_seen = Some(now);

@@ -1,6 +1,8 @@
 //! Membership of the model fleet: clusters that join, leave, are relabelled, bound anew, restored or let go, at any moment. In: a
 //! fleet. Out: what the hub would see of it, and the truth about what is left of each cluster. It must not know a policy.
 
+use std::sync::Arc;
+
 use hub_engine::ClusterName;
 use hub_engine::member::{Departure, Gone, LetGo};
 use hub_engine::observed::Cluster;
@@ -53,12 +55,12 @@ impl Fleet {
             real.spec = Some(spec);
         }
         self.real.insert(new.name.clone(), real);
-        self.observed.clusters.push(new);
+        self.observed.clusters.push(Arc::new(new));
         told
     }
 
     fn own(&mut self, name: &ClusterName) -> Option<&mut Cluster> {
-        let mut all = self.observed.clusters.iter_mut();
+        let mut all = self.observed.clusters.iter_mut().map(Arc::make_mut);
         all.find(|cluster| &cluster.name == name)
     }
 

@@ -7,8 +7,9 @@ mod recovery;
 mod session;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use hub_engine::observed::{Observed, Rollout};
+use hub_engine::observed::{self, Observed, Rollout};
 use hub_engine::release::{Approval, Stage, WavePhase};
 use hub_engine::{ClusterName, Fence};
 use hub_store::desired::{DesiredSet, Entry, Governance, SignedPermit};
@@ -202,7 +203,7 @@ impl Store {
         self.answers()?;
         let mut seen = self.tables.clone();
         seen.now = stamp(now);
-        for cluster in &mut seen.clusters {
+        for cluster in seen.clusters.iter_mut().map(Arc::make_mut) {
             let Some(row) = self.rows.get(&cluster.name) else {
                 continue;
             };
@@ -216,6 +217,8 @@ impl Store {
             cluster.rollout.clone_from(&row.state);
         }
         seen.releases = self.wanted();
+        let known = seen.past.last().map_or(0, |past| past.number);
+        seen.told = observed::told(&seen.fleet_rollout.name, &seen.clusters, known);
         Ok(seen)
     }
 

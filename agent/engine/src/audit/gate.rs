@@ -16,6 +16,7 @@ pub(super) fn check(view: &View<'_>, found: &mut Vec<Violation>) {
     record_first(view, found);
     record(view, found);
     spent(view, found);
+    served_release(view, found);
     lease_record(view, found);
     if bound(view) {
         makes_nothing_held(view, found);
@@ -386,6 +387,24 @@ fn spent(view: &View<'_>, found: &mut Vec<Violation>) {
     if told.is_none_or(|told| told < spent.fence) || effective.is_some() {
         let detail = format!("the permit with fence {} has ended", spent.fence);
         breaks(found, "spent-stays-spent", detail);
+    }
+}
+
+/// G18: what was served by a permit is recorded with the permit's release.
+fn served_release(view: &View<'_>, found: &mut Vec<Violation>) {
+    let Some(status) = view.recorded() else {
+        return;
+    };
+    let (Some(served), Some(outcome)) = (&status.served, &status.outcome) else {
+        return;
+    };
+    let gate = view.observed.gate.gate();
+    let before = gate.and_then(|gate| gate.status.as_ref()?.served.as_ref());
+    let new = before.is_none_or(|before| before.digest != served.digest);
+    let of_permit = outcome.result == OutcomeResult::Served && outcome.digest == served.digest;
+    if new && of_permit && served.release.is_none() {
+        let detail = format!("{} came with {}", served.digest, outcome.release);
+        breaks(found, "served-names-its-release", detail);
     }
 }
 

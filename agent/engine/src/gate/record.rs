@@ -232,6 +232,12 @@ impl Recorder<'_> {
         let release = permit
             .filter(|permit| permit.digest == progress.digest)
             .map(|permit| permit.release.clone());
+        // The member record may have got the outcome before this one got anything: the permit is consumed then.
+        let of_outcome = status
+            .outcome
+            .as_ref()
+            .filter(|one| one.digest == progress.digest && one.result == OutcomeResult::Served)
+            .map(|outcome| outcome.release.clone());
         let took_effect = status
             .effective
             .as_ref()
@@ -245,7 +251,9 @@ impl Recorder<'_> {
             generation: took_effect
                 .or(known.as_ref().map(|known| known.generation))
                 .unwrap_or(self.generation()),
-            release: release.or(known.and_then(|known| known.release)),
+            release: release
+                .or(known.and_then(|known| known.release))
+                .or(of_outcome),
             at,
             ..ServedRecord::default()
         });

@@ -5,7 +5,7 @@ use crate::action::MemberChange;
 use crate::member::{Departure, Gone};
 use crate::name::{ClusterName, Digest};
 use crate::observed::Observed;
-use crate::release::{Target, TargetState};
+use crate::release::TargetState;
 
 impl Observed {
     pub(super) fn member(&mut self, change: &MemberChange) {
@@ -80,7 +80,7 @@ impl Observed {
         let Some(release) = self.release(number) else {
             return;
         };
-        let touched = release.targets.iter().any(Target::touched);
+        let touched = release.targets.iter().any(|target| target.touched());
         let bound = release
             .targets
             .iter()

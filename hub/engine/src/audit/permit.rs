@@ -204,7 +204,7 @@ fn rollback(
         "S20",
         || format!("{name} goes back although a person said that what had finished stays"),
     );
-    let moving = |other: &&Target| {
+    let moving = |other: &Target| {
         let late = other.permit.as_ref().is_some_and(|permit| {
             state.now >= release.plan.progress_deadline.after(permit.granted_at)
         });
@@ -213,14 +213,14 @@ fn rollback(
             .is_some_and(|cluster| cluster.connected);
         other.state == TargetState::RollingBack && connected && !late
     };
-    let untouched_yet = |other: &&Target| {
+    let untouched_yet = |other: &Target| {
         (other.state == TargetState::Succeeded && !stays) || other.state.in_flight()
     };
     let mut later = release
         .targets
         .iter()
         .filter(|other| other.wave > target.wave);
-    let later = later.any(|other| moving(&other) || untouched_yet(&other));
+    let later = later.any(|other| moving(other) || untouched_yet(other));
     findings.need(!later, "G22", || {
         format!("{name} goes back before a later wave has")
     });
@@ -231,7 +231,7 @@ fn rollback(
             .filter(|other| other.touched())
             .count();
         let most = max_concurrent.at_least_one_of(touched);
-        let in_flight = release.targets.iter().filter(moving).count();
+        let in_flight = release.targets.iter().filter(|other| moving(other)).count();
         let room = in_flight < most || !cluster.connected;
         findings.need(room, "G22", || {
             format!("{name} goes back beside {in_flight} others, {most} may at once")

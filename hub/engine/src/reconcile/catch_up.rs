@@ -2,6 +2,7 @@
 //! same content for clusters that hold it and never had a turn. It must not open a release, nor touch an ended verdict.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -36,7 +37,7 @@ pub(super) fn newest(planner: &mut Planner) {
     if number != planner.state.newest_number() {
         return;
     }
-    let holding: Vec<Cluster> = planner
+    let holding: Vec<Arc<Cluster>> = planner
         .state
         .clusters
         .iter()
@@ -51,8 +52,7 @@ pub(super) fn newest(planner: &mut Planner) {
         .map(|release| release.targets)
         .unwrap_or_default()
     {
-        if let (TargetState::Held, Some(cluster)) =
-            (target.state, planner.cluster(&target.cluster).cloned())
+        if let (TargetState::Held, Some(cluster)) = (target.state, planner.shared(&target.cluster))
         {
             follow_delivery(planner, number, &target, &cluster);
         }
@@ -116,17 +116,14 @@ fn take_in(planner: &mut Planner, release: &Release, cluster: &Cluster) {
         };
         planner.act(action, json!({"held": spec.digest, "lateJoin": "CatchUp"}));
     }
-    let now = planner.release(number);
-    let target = now
-        .as_ref()
-        .and_then(|release| release.target(&cluster.name));
-    let may = |target: &&Target| !passed_over(target) || planner.bug.is(Planted::SkipForgotten);
+    let target = planner.target(number, &cluster.name);
+    let may = |target: &Arc<Target>| !passed_over(target) || planner.bug.is(Planted::SkipForgotten);
     let Some(target) = target.filter(may) else {
         return;
     };
     // It was out of reach in its turn, and holds what it held then.
     let bound = target.content.as_ref().map(|content| &content.digest);
-    if left_out(target) && bound == Some(&spec.digest) && target.permit.is_none() {
+    if left_out(&target) && bound == Some(&spec.digest) && target.permit.is_none() {
         let evidence = json!({"held": spec.digest, "was": target.message});
         planner.set_target(number, &cluster.name, TargetState::Held, "", evidence);
         return;
@@ -134,7 +131,7 @@ fn take_in(planner: &mut Planner, release: &Release, cluster: &Cluster) {
     if bound.is_some() {
         return;
     }
-    if let Some(content) = held_content(release, target, cluster) {
-        bind_one(planner, number, target, content);
+    if let Some(content) = held_content(release, &target, cluster) {
+        bind_one(planner, number, &target, content);
     }
 }

@@ -32,8 +32,7 @@ pub(super) fn outcomes(planner: &mut Planner, number: u64) {
         .iter()
         .filter(|target| target.state.in_flight())
     {
-        let (Some(permit), Some(cluster)) =
-            (&target.permit, planner.cluster(&target.cluster).cloned())
+        let (Some(permit), Some(cluster)) = (&target.permit, planner.shared(&target.cluster))
         else {
             continue;
         };

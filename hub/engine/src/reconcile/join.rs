@@ -52,7 +52,7 @@ pub(super) fn bind(planner: &mut Planner, number: u64) {
         .iter()
         .filter(|target| target.state.before_permit())
     {
-        let Some(cluster) = planner.cluster(&target.cluster).cloned() else {
+        let Some(cluster) = planner.shared(&target.cluster) else {
             continue;
         };
         if let Some(content) = held_content(&release, target, &cluster) {

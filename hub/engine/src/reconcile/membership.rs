@@ -29,7 +29,7 @@ pub(super) fn settle(planner: &mut Planner, number: u64) {
         return;
     };
     for target in &release.targets {
-        let Some(cluster) = planner.cluster(&target.cluster).cloned() else {
+        let Some(cluster) = planner.shared(&target.cluster) else {
             continue;
         };
         if let Some(gone) = &cluster.gone {
@@ -206,7 +206,7 @@ pub(super) fn forget(planner: &mut Planner) {
         if permit.granted_at < at {
             let evidence = json!({"replaced": at, "granted_at": permit.granted_at});
             let change = MemberChange::Forget {
-                cluster: cluster.name,
+                cluster: cluster.name.clone(),
                 why: replaced_sentence(at),
             };
             planner.act(Action::Member { change }, evidence);

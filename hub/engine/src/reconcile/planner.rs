@@ -1,15 +1,18 @@
 //! The plan under way. In: actions with their evidence. Out: the state that they lead to, and at the end the plan. It must
 //! not choose actions.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::reasons;
 use crate::action::{Action, Decision};
 use crate::name::ClusterName;
 use crate::observed::{Cluster, Observed};
+use crate::place;
 use crate::plan::{FleetRolloutStatus, Plan};
 use crate::planted::Bug;
-use crate::release::{Release, TargetState};
+use crate::release::{Release, Target, TargetState};
 
 /// What is planned so far, and how things stand after it.
 pub(super) struct Planner {
@@ -65,8 +68,20 @@ impl Planner {
         self.state.release(number).cloned()
     }
 
+    /// A copy of a target to look at while acting.
+    pub(super) fn target(&self, number: u64, cluster: &ClusterName) -> Option<Arc<Target>> {
+        let targets = &self.state.release(number)?.targets;
+        targets.get(place::of_target(targets, cluster)?).cloned()
+    }
+
     pub(super) fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
         self.state.cluster(name)
+    }
+
+    /// A copy of a cluster to look at while acting.
+    pub(super) fn shared(&self, name: &ClusterName) -> Option<Arc<Cluster>> {
+        let clusters = &self.state.clusters;
+        clusters.get(place::of_cluster(clusters, name)?).cloned()
     }
 
     pub(super) fn finish(self) -> Plan {

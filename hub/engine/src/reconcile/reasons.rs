@@ -3,18 +3,20 @@
 
 mod member;
 mod paper;
+mod slots;
 mod wave;
 mod window;
 mod word;
 
 use super::join::held_content;
 use super::matching::carries;
-use super::rollback::{Need, at_once, need};
+use super::rollback::{Need, need};
 use crate::observed::{Cluster, Observed};
 use crate::paper::observes;
 use crate::reason::{Reason, Why};
 use crate::release::{Release, ReleasePhase, Target, TargetState, WavePhase};
 use crate::window::Standing;
+use slots::Slots;
 
 struct List<'a> {
     state: &'a Observed,
@@ -117,8 +119,9 @@ impl List<'_> {
             | ReleasePhase::Withdrawn
             | ReleasePhase::Aborted => {}
         }
+        let slots = Slots::of(release);
         for target in &release.targets {
-            self.target(release, target);
+            self.target(release, target, &slots);
         }
     }
 
@@ -132,7 +135,7 @@ impl List<'_> {
         u32::try_from(open.count()).unwrap_or(u32::MAX)
     }
 
-    fn target(&mut self, release: &Release, target: &Target) {
+    fn target(&mut self, release: &Release, target: &Target, slots: &Slots) {
         let Some(cluster) = self.state.cluster(&target.cluster) else {
             return;
         };
@@ -147,7 +150,7 @@ impl List<'_> {
             | TargetState::WaitingForContent
             | TargetState::Held
             | TargetState::Behind => {
-                if let Some(why) = self.before_permit(release, target, cluster) {
+                if let Some(why) = self.before_permit(release, target, cluster, slots) {
                     self.add(
                         Some(release),
                         Some(target.wave),
@@ -195,13 +198,19 @@ impl List<'_> {
                 );
             }
             TargetState::Succeeded | TargetState::Failed | TargetState::RollingBack => {
-                self.going_back(release, target, cluster)
+                self.going_back(release, target, cluster, slots)
             }
             TargetState::RolledBack | TargetState::Skipped | TargetState::Removed => {}
         }
     }
 
-    fn before_permit(&self, release: &Release, target: &Target, cluster: &Cluster) -> Option<Why> {
+    fn before_permit(
+        &self,
+        release: &Release,
+        target: &Target,
+        cluster: &Cluster,
+        slots: &Slots,
+    ) -> Option<Why> {
         let wave = release.wave(target.wave)?;
         if release.phase.ended() {
             return (!cluster.connected).then_some(Why::Disconnected {
@@ -259,22 +268,10 @@ impl List<'_> {
         {
             return Some(why);
         }
-        let planned = release.plan.wave(wave.number)?;
-        let in_flight = release
-            .targets_of(wave.number)
-            .filter(|target| target.state.in_flight())
-            .count();
-        let most = planned
-            .max_concurrent
-            .at_least_one_of(release.targets_of(wave.number).count());
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        Some(Why::WaitingForSlot {
-            in_flight: count(in_flight),
-            most: count(most),
-        })
+        slots.forward(release, target)
     }
 
-    fn going_back(&mut self, release: &Release, target: &Target, cluster: &Cluster) {
+    fn going_back(&mut self, release: &Release, target: &Target, cluster: &Cluster, slots: &Slots) {
         if !matches!(
             release.phase,
             ReleasePhase::RollingBack | ReleasePhase::RolledBackPartially
@@ -313,26 +310,10 @@ impl List<'_> {
                     None => return,
                 }
             }
-            Need::Permit => {
-                let Some(max_concurrent) = at_once(release) else {
-                    return;
-                };
-                let touched = release
-                    .targets
-                    .iter()
-                    .filter(|target| target.touched())
-                    .count();
-                let going = release
-                    .targets
-                    .iter()
-                    .filter(|target| target.state == TargetState::RollingBack)
-                    .count();
-                let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-                Why::RollbackQueued {
-                    in_flight: count(going),
-                    most: count(max_concurrent.at_least_one_of(touched)),
-                }
-            }
+            Need::Permit => match slots.back(release) {
+                Some(why) => why,
+                None => return,
+            },
         };
         let next = format!(
             "groundswell explain {} --cluster {}",

@@ -1,6 +1,8 @@
 //! The explicit end of governance (gate.md G9). In: a person's word. Out: entries that are let go, fenced like every other
 //! change of a set, or why the word makes no sense. It must not end a release: its policy says what becomes of targets.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::planner::Planner;
@@ -26,7 +28,7 @@ pub(super) fn obey(planner: &mut Planner, request: &Request) -> bool {
         | Verb::Promote { .. }
         | Verb::Expedite => return false,
     };
-    let meant = |one: &&Cluster| {
+    let meant = |one: &&Arc<Cluster>| {
         let able = if ends { governed(one) } else { let_go(one) };
         able && cluster.is_none_or(|name| *name == one.name)
     };

@@ -161,7 +161,7 @@ fn rollback(state: &Observed, release: &Release) -> Result<Verb, String> {
                 .map_or("", |past| past.phase.as_str())
         ));
     }
-    if release.phase.ended() && !release.targets.iter().any(Target::touched) {
+    if release.phase.ended() && !release.targets.iter().any(|target| target.touched()) {
         return Err(format!(
             "release {id} started in no cluster: there is nothing to take back"
         ));

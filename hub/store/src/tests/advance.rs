@@ -14,8 +14,9 @@ use hub_engine::{FleetRolloutName, Observed};
 use self::plans::{Random, kind, nothing, plan};
 use super::fixture::{self, Signer};
 use crate::approval::NewApproval;
+use crate::remembered::{Memory, Rows};
 use crate::request::NewRequest;
-use crate::{Epoch, Store, apply, release};
+use crate::{Epoch, Store, apply, fleet_rollout, observe, release};
 
 const DOCUMENT: &str = "
 apiVersion: fleet.groundswell.dev/v1alpha1
@@ -141,7 +142,10 @@ async fn approve(store: &Store, random: &mut Random, model: &Observed) {
 
 async fn stored(store: &Store, id: &ReleaseId) -> Release {
     let mut connection = store.pool.acquire().await.unwrap();
-    release::get(&mut connection, id).await.unwrap().unwrap()
+    release::get(&mut connection, id, &mut Rows::default())
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 /// Equal but for what no action changes; digests that passed have no order that matters.
@@ -168,8 +172,17 @@ fn assert_same(tables: &Observed, model: &Observed, plan: &Plan) {
     }
 }
 
+/// What changed since the last time, and all the rest as it is remembered.
+async fn remembered(store: &Store, name: &FleetRolloutName, memory: &mut Memory) -> Observed {
+    let mut tx = store.snapshot().await.unwrap();
+    let stored = fleet_rollout::get(&mut tx, name, false).await.unwrap();
+    let fleet_rollout = stored.unwrap().fleet_rollout;
+    observe::all(&mut tx, fleet_rollout, memory).await.unwrap()
+}
+
 async fn check(seed: u64) {
     let (store, name) = world().await;
+    let mut memory = Memory::default();
     let mut random = Random(seed);
     let mut model = store.observe(&name).await.unwrap().unwrap();
     let mut seen = BTreeSet::new();
@@ -188,6 +201,9 @@ async fn check(seed: u64) {
         seen.extend(plan.actions.iter().map(|one| kind(&one.action)));
         let tables = store.observe(&name).await.unwrap().unwrap();
         assert_same(&tables, &model, &plan);
+        let remembered = remembered(&store, &name, &mut memory).await;
+        let now = tables.now;
+        assert_eq!(Observed { now, ..remembered }, tables, "seed {seed}");
         let ids = |state: &Observed| {
             let changes: Vec<u64> = state.changes.iter().map(|one| one.id).collect();
             (
@@ -217,7 +233,7 @@ async fn check(seed: u64) {
 }
 
 /// Kinds of actions, a person's word by its verb and a request for approval by its stage; a new one has to be among `possible`.
-const ACTIONS: usize = 37;
+const ACTIONS: usize = 38;
 
 #[tokio::test]
 async fn the_tables_say_what_advance_says_and_the_history_alone_gives_both() {

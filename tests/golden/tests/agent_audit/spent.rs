@@ -3,7 +3,7 @@
 use super::{Change, later, record};
 
 /// Rule, case, what is changed.
-pub(crate) const BAD: [(&str, &str, Change); 5] = [
+pub(crate) const BAD: [(&str, &str, Change); 6] = [
     ("spent-stays-spent", "gate_rebuilt_spent", |_, plan| {
         record(plan).outcome = None;
     }),
@@ -12,6 +12,13 @@ pub(crate) const BAD: [(&str, &str, Change); 5] = [
         let mut other = other;
         record(plan).effective = record(&mut other).effective.take();
     }),
+    (
+        "served-names-its-release",
+        "gate_served_spent",
+        |_, plan| {
+            record(plan).served.as_mut().unwrap().release = None;
+        },
+    ),
     ("held-makes-no-set", "gate_rebuilt_spent", |_, plan| {
         let (_, other) = super::good("gate_permit_starts");
         plan.actions.extend(other.actions);

@@ -1,5 +1,7 @@
 //! Bad plans about single clusters: permits, rollbacks, content, gates. In: nothing. Out: plans and what each breaks. They must not be taken from a planner.
 
+use std::sync::Arc;
+
 use hub_engine::Action;
 use hub_engine::observed::{Observed, Terms};
 use hub_engine::release::{Content, Direction, TargetState};
@@ -11,7 +13,7 @@ pub const CLUSTERS: [Bad; 18] = [
         "a permit that has ended stays in its set",
         "canary-in-flight",
         |observed| {
-            let cluster = &mut observed.clusters[0];
+            let cluster = Arc::make_mut(&mut observed.clusters[0]);
             let permit = cluster.gate.as_ref().and_then(|gate| gate.permit.clone());
             let permit = permit.expect("it is in flight");
             let rollout = cluster.rollout.as_mut().expect("its agent has reported");
@@ -37,7 +39,7 @@ pub const CLUSTERS: [Bad; 18] = [
     (
         "a cluster out of contact starts",
         "held-by-what-the-cluster-is",
-        |observed| observed.clusters[2].connected = false,
+        |observed| Arc::make_mut(&mut observed.clusters[2]).connected = false,
         |_| vec![forward("eu-2")],
         "S7",
     ),
@@ -153,7 +155,8 @@ pub const CLUSTERS: [Bad; 18] = [
         "other steps under a permit",
         "canary-in-flight",
         |observed| {
-            let rollout = observed.clusters[0].rollout.as_mut().expect("a Rollout");
+            let cluster = Arc::make_mut(&mut observed.clusters[0]);
+            let rollout = cluster.rollout.as_mut().expect("a Rollout");
             rollout.spec.as_mut().expect("a spec").delivery = "v1:other".into();
         },
         |observed| vec![other_steps(observed, 0)],
@@ -163,7 +166,7 @@ pub const CLUSTERS: [Bad; 18] = [
         "a permit for other steps than are bound",
         "straggler-catches-up",
         |observed| {
-            let target = &mut observed.releases[0].targets[2];
+            let target = Arc::make_mut(&mut observed.releases[0].targets[2]);
             target.state = TargetState::Held;
             target.content = observed.clusters[2]
                 .rollout
@@ -201,7 +204,7 @@ pub const CLUSTERS: [Bad; 18] = [
         "a gate where nothing is selected",
         "change-where-nothing-is-selected-any-more",
         |observed| {
-            let own = observed.clusters.iter_mut();
+            let own = observed.clusters.iter_mut().map(Arc::make_mut);
             own.filter(|own| own.name.as_str() == "us-1")
                 .for_each(|own| own.gate = None);
         },

@@ -1,6 +1,8 @@
 //! Bad plans about membership: governance that nobody ended, targets that begin again without cause, clusters that are gone. In:
 //! nothing. Out: plans and what each breaks. They must not be taken from a planner.
 
+use std::sync::Arc;
+
 use hub_engine::Action;
 use hub_engine::action::MemberChange;
 use hub_engine::member::{Departure, Gone, LetGo};
@@ -40,7 +42,7 @@ fn restart(cluster: &str, keep: bool) -> Action {
 
 fn leave(observed: &mut Observed, index: usize) {
     let by = by(observed, "sold");
-    observed.clusters[index].gone = Some(Gone {
+    Arc::make_mut(&mut observed.clusters[index]).gone = Some(Gone {
         how: Departure::Left,
         by,
     });
@@ -138,7 +140,7 @@ pub const MEMBERS: [Bad; 11] = [
     (
         "is to say again what it never said",
         "canary-in-flight",
-        |observed| observed.clusters[0].restored = Some(observed.now),
+        |observed| Arc::make_mut(&mut observed.clusters[0]).restored = Some(observed.now),
         |_| vec![restart("staging", true)],
         "S9",
     ),

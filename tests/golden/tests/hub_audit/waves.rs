@@ -1,5 +1,7 @@
 //! Bad plans about waves and proofs of success. In: nothing. Out: plans and what each breaks. They must not be taken from a planner.
 
+use std::sync::Arc;
+
 use hub_engine::Action;
 use hub_engine::release::TargetState;
 
@@ -186,7 +188,8 @@ pub const WAVES: [Bad; 16] = [
         "success of another release",
         "served-starts-the-bake",
         |observed| {
-            let rollout = observed.clusters[0].rollout.as_mut().expect("a rollout");
+            let cluster = Arc::make_mut(&mut observed.clusters[0]);
+            let rollout = cluster.rollout.as_mut().expect("a rollout");
             rollout.outcome.as_mut().expect("an outcome").release = "checkout#1".to_owned();
         },
         |_| vec![set("staging", TargetState::Succeeded)],

@@ -1,6 +1,8 @@
 //! The deciding transaction's end. In: a draft. Out: the plan in the tables with its history and sets, or why not. It must
 //! not choose.
 
+use std::sync::Arc;
+
 use hub_engine::Action;
 use hub_engine::observed::Observed;
 use hub_store::desired::SignedPermit;
@@ -30,7 +32,7 @@ impl Store {
         }
         let Draft { observed, plan, .. } = draft;
         // What was decided on is what the plan's rows are made from.
-        for cluster in &mut self.tables.clusters {
+        for cluster in self.tables.clusters.iter_mut().map(Arc::make_mut) {
             let seen = observed.cluster(&cluster.name);
             cluster.rollout = seen.and_then(|seen| seen.rollout.clone());
         }

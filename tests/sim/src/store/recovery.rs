@@ -2,6 +2,7 @@
 //! heard. Out: whether anything may be decided; a person's word that it may again. It must not know that it was restored.
 
 use std::hash::Hasher as _;
+use std::sync::Arc;
 
 use fnv::FnvHasher;
 use hub_engine::Fence;
@@ -79,7 +80,7 @@ impl Store {
         self.recovery.incarnation = next;
         self.recovery.held = false;
         self.recovery.recovered = Some(now);
-        for cluster in &mut self.tables.clusters {
+        for cluster in self.tables.clusters.iter_mut().map(Arc::make_mut) {
             cluster.desired.incarnation = next;
         }
         self.commits += 1;

@@ -2,6 +2,7 @@
 //! break. In: a seed. Out: the whole. It must not decide what happens later.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use agent_engine::{GateObserved, GateRecord};
@@ -70,7 +71,7 @@ impl World {
         });
         let before = before.collect();
         let tables = Observed {
-            clusters: clusters.collect(),
+            clusters: clusters.map(Arc::new).collect(),
             before,
             ..Observed::new(fleet_rollout, stamp(0))
         };
