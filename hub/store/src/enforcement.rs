@@ -6,6 +6,7 @@ use hub_engine::{Document, Problem, paper};
 use sqlx::PgConnection;
 
 use crate::fleet_rollout::{self, FleetRolloutRow};
+use crate::remembered::Memory;
 use crate::{Result, observe};
 
 /// Where the field is written.
@@ -36,7 +37,7 @@ pub(crate) async fn problems(
             let locked = fleet_rollout::get(tx, &new.name, true).await?;
             let fleet_rollout =
                 locked.map_or_else(|| known.fleet_rollout.clone(), |row| row.fleet_rollout);
-            let observed = observe::all(tx, fleet_rollout).await?;
+            let observed = observe::all(tx, fleet_rollout, &mut Memory::default()).await?;
             paper::turn(&observed, new.enforcement)
         };
         problems.extend(message.map(|message| Problem {
