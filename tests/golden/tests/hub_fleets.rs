@@ -28,7 +28,10 @@ fn settle(fleets: &mut Fleets, bug: Bug, log: &mut Vec<String>) -> Result<(), St
     for _ in 0..ROUNDS_MAX {
         let mut still = true;
         for index in 0..fleets.fleets.len() {
-            let observed = &fleets.fleets[index].observed;
+            let Some(fleet) = fleets.fleets.get(index) else {
+                continue;
+            };
+            let observed = &fleet.observed;
             let plan = reconcile_with(observed, bug);
             let actions = plan.actions.iter().map(|one| format!("  {}", one.action));
             log.extend(actions);
@@ -39,7 +42,8 @@ fn settle(fleets: &mut Fleets, bug: Bug, log: &mut Vec<String>) -> Result<(), St
             if let Some(wrong) = fleets.apply(index, &plan) {
                 return Err(format!("{wrong}\n{}", log.join("\n")));
             }
-            if let Some(lie) = fleets.fleets[index].lies().first() {
+            let fleet = fleets.fleets.get(index);
+            if let Some(lie) = fleet.and_then(|fleet| fleet.lies().into_iter().next()) {
                 return Err(format!("{lie}\n{}", log.join("\n")));
             }
         }

@@ -109,12 +109,7 @@ impl Agent {
         };
         let permit = gate.and_then(|gate| gate.spec.permit.as_ref());
         let rollout_uid = Uid(observed.rollout.metadata.uid.clone().unwrap_or_default());
-        let cluster_uid = Uid(self.uid.clone());
-        let distrust = permit.and_then(|permit| {
-            agent::permit::verify(permit, Some(&keys.public), &cluster_uid, &rollout_uid)
-                .err()
-                .map(|error| error.to_string())
-        });
+        let distrust = permit.and_then(|permit| self.distrust(permit, keys, &rollout_uid));
         let rest = gate.map(|gate| &gate.spec.rest);
         let passed = gate.map(passed).unwrap_or_default();
         let first_deploy_free =
@@ -154,6 +149,12 @@ impl Agent {
             record,
         };
         observed
+    }
+
+    fn distrust(&self, permit: &agent_api::Permit, keys: &Keys, rollout: &Uid) -> Option<String> {
+        let cluster = Uid(self.uid.clone());
+        let verified = agent::permit::verify(permit, Some(&keys.public), &cluster, rollout);
+        verified.err().map(|error| error.to_string())
     }
 
     /// When the lease of the permit ends, by the true time.

@@ -52,10 +52,13 @@ pub(super) struct Known {
     connected: HashMap<(u32, u32), Option<(u32, u32)>>,
     closed: HashMap<(u32, usize), u32>,
     later: HashMap<(u32, [Option<u64>; CLUSTERS]), u32>,
-    sets: HashMap<(u32, usize, Option<u16>), Option<(u32, u16)>>,
+    sets: HashMap<Sent, Option<(u32, u16)>>,
     /// Of one agent: by what happens to it.
     alone: HashMap<(u32, Alone), Option<u32>>,
 }
+
+/// Which tables, to which agent, and the set that was sent last.
+type Sent = (u32, usize, Option<u16>);
 
 /// What happens to an agent and asks nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -59,7 +59,7 @@ impl Small {
             ..empty(name)
         });
         let tables = Observed {
-            clusters: clusters.collect(),
+            clusters: clusters.map(std::sync::Arc::new).collect(),
             ..Observed::new(document.fleet_rollout, stamp(0))
         };
         let rows = names.iter().map(|name| {

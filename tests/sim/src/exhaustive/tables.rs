@@ -53,7 +53,7 @@ impl Tables {
     pub(super) fn text(&self) -> String {
         let mut tables = self.store.tables.clone();
         tables.now = stamp(0);
-        for cluster in &mut tables.clusters {
+        for cluster in tables.clusters.iter_mut().map(std::sync::Arc::make_mut) {
             cluster.rollout = None;
         }
         for release in &mut tables.releases {
