@@ -114,13 +114,12 @@ async fn a_renamed_cluster_keeps_its_certificate_its_gate_and_its_past() {
     world
         .apply(&document("checkout", "checkout", "prod", "name: all"))
         .await;
-    let (mut stream, _) = agent.open(&world).await;
-    eventually("it is governed", async || {
-        let set = stream.set().await;
-        stream.store(&set).await;
-        (!stream.entries.is_empty()).then_some(())
-    })
-    .await;
+    let (mut stream, first) = agent.open(&world).await;
+    assert_eq!(
+        first.entries.len(),
+        1,
+        "it is governed from the first set on"
+    );
     let mut admin = world.admin().await;
     let rename = |to: &str| change("eu-1", Change::RenameTo(to.to_owned()));
     let bad = admin.change_member(rename("EU 1")).await.unwrap_err();
