@@ -359,6 +359,8 @@ impl Agent {
         for entry in set.entries {
             if let Some(Governance::Governed(governed)) = &entry.governance
                 && let Some(permit) = &governed.permit
+                // One for another cluster of this name is none (gate.md L4).
+                && permit.cluster_uid == self.member.uid
             {
                 permits.push((entry.name.clone(), permit.clone()));
             }
