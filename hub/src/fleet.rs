@@ -42,6 +42,9 @@ use crate::identity::{
     StartRelease, Stop, Ungovern, authorize,
 };
 
+/// A reason is a few sentences.
+const MAX_REASON: usize = 4096;
+
 /// What every call works with.
 #[derive(Debug, Clone)]
 pub struct Fleet {

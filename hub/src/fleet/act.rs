@@ -11,7 +11,7 @@ use proto::v1::{ActRequest, ActResponse, act_request};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 
-use crate::fleet::{Fleet, release_id};
+use crate::fleet::{Fleet, MAX_REASON, release_id};
 use crate::identity::{Act, Authorized};
 use crate::status;
 
@@ -19,8 +19,6 @@ use crate::status;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Beside the hints.
 const POLL: Duration = Duration::from_millis(250);
-/// A reason is a few sentences.
-const MAX_REASON: usize = 4096;
 /// A key is as long as a UUID or a digest.
 const MAX_KEY: usize = 128;
 

@@ -8,11 +8,10 @@ use hub_store::membership::{Change, NewMembership};
 use proto::v1::{ChangeMemberRequest, ChangeMemberResponse, change_member_request as wire};
 use tonic::Status;
 
+use crate::fleet::MAX_REASON;
 use crate::identity::{Authorized, ChangeMember, check_cluster};
 use crate::status;
 
-/// A reason is a few sentences.
-const MAX_REASON: usize = 4096;
 /// A UID is 36 bytes.
 const MAX_UID: usize = 128;
 /// The longest label key that Kubernetes takes has 317 bytes, the longest value 63.

@@ -5,12 +5,9 @@ use hub_engine::name::Person;
 use proto::v1::{RecoverHubRequest, RecoverHubResponse};
 use tonic::Status;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, MAX_REASON};
 use crate::identity::{Authorized, Recover};
 use crate::status;
-
-/// A reason is a few sentences.
-const MAX_REASON: usize = 4096;
 
 /// Recovers, with a signed row in the history.
 pub async fn run(

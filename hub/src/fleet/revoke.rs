@@ -7,11 +7,9 @@ use hub_store::Store;
 use proto::v1::{RevokeClusterRequest, RevokeClusterResponse};
 use tonic::Status;
 
+use crate::fleet::MAX_REASON;
 use crate::identity::{Authorized, Revoke};
 use crate::status;
-
-/// A reason is a few sentences.
-const MAX_REASON: usize = 4096;
 
 /// Denies them, and ends the cluster's session.
 pub async fn run(

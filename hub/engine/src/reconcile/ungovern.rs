@@ -7,16 +7,16 @@ use serde_json::json;
 
 use super::planner::Planner;
 use crate::action::{Action, MemberChange};
-use crate::member::Departure;
+use crate::member::{Departure, LetGo};
 use crate::name::ClusterName;
 use crate::observed::{Cluster, Request};
 use crate::verb::{By, Verb};
 
 /// Obeys or refuses a word about governance. False: the word is about something else.
 pub(super) fn obey(planner: &mut Planner, request: &Request) -> bool {
-    let (cluster, ends) = match &request.verb {
-        Verb::Ungovern { cluster, .. } => (cluster.as_ref(), true),
-        Verb::Govern { cluster } => (cluster.as_ref(), false),
+    let (cluster, mode) = match &request.verb {
+        Verb::Ungovern { cluster, mode } => (cluster.as_ref(), Some(*mode)),
+        Verb::Govern { cluster } => (cluster.as_ref(), None),
         Verb::Start { .. }
         | Verb::Pause
         | Verb::Resume
@@ -28,6 +28,7 @@ pub(super) fn obey(planner: &mut Planner, request: &Request) -> bool {
         | Verb::Promote { .. }
         | Verb::Expedite => return false,
     };
+    let ends = mode.is_some();
     let conflicts = &planner.state.conflicts;
     let meant = |one: &&Arc<Cluster>| {
         // Where another FleetRollout governs the Rollout there is nothing to let go (gate.md G12).
@@ -55,7 +56,7 @@ pub(super) fn obey(planner: &mut Planner, request: &Request) -> bool {
         at: planner.state.now,
     };
     for name in &names {
-        one(planner, request, name, &by);
+        one(planner, request.id, mode, name, &by);
     }
     let evidence = json!({"clusters": names});
     let change = MemberChange::Answer {
@@ -67,36 +68,27 @@ pub(super) fn obey(planner: &mut Planner, request: &Request) -> bool {
     true
 }
 
-fn one(planner: &mut Planner, request: &Request, name: &ClusterName, by: &By) {
+/// What the word means in one cluster. `mode`: how governance ends there; none: it begins again.
+fn one(planner: &mut Planner, request: u64, mode: Option<LetGo>, name: &ClusterName, by: &By) {
     let gate = planner.cluster(name).and_then(|own| own.gate.as_ref());
     let evidence = json!({
         "permit": gate.and_then(|gate| gate.permit.as_ref()).map(|permit| permit.fence),
         "waiting": gate.and_then(|gate| gate.waiting.as_ref()).map(|waiting| &waiting.message),
     });
-    let (request, cluster, by) = (request, name.clone(), by.clone());
-    let change = match request.verb {
-        Verb::Ungovern { mode, .. } => {
+    let (cluster, by) = (name.clone(), by.clone());
+    let change = match mode {
+        Some(mode) => {
             // An entry that is not there yet cannot say that it is let go.
             super::gates::before_permit(planner, name);
             MemberChange::Ungovern {
-                request: request.id,
+                request,
                 cluster,
                 mode,
                 by,
             }
         }
-        Verb::Govern { .. }
-        | Verb::Start { .. }
-        | Verb::Pause
-        | Verb::Resume
-        | Verb::Abort { .. }
-        | Verb::Rollback
-        | Verb::Retry { .. }
-        | Verb::SkipTarget { .. }
-        | Verb::SkipWave { .. }
-        | Verb::Promote { .. }
-        | Verb::Expedite => MemberChange::Govern {
-            request: request.id,
+        None => MemberChange::Govern {
+            request,
             cluster,
             by,
         },

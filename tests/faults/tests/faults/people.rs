@@ -7,6 +7,7 @@ use futures::future::join_all;
 use hub_engine::release::{Release, ReleasePhase, TargetState, WavePhase};
 use proto::v1::act_request::Verb;
 use proto::v1::{ActRequest, ApproveRequest, CreateTokenRequest, RevokeClusterRequest};
+use tests_bench::fleet::agent::Agent;
 use tests_bench::fleet::script::Seen;
 use tests_faults::history::rows;
 use tests_faults::puppet::Puppet;
@@ -71,6 +72,17 @@ async fn f12_two_hubs_agents_and_people_on_the_same_rows() {
     world.check().await;
 }
 
+/// A release in whose last wave the agent of the last cluster has ended.
+async fn gone_in_mid_wave(setting: Setting) -> (World, Agent) {
+    let mut world = World::up(setting).await.expect("a world");
+    world.want(2);
+    let flies = |release: &Release| release.targets[2].state.in_flight();
+    let flies = world.until(1, "flies everywhere", SOON, flies);
+    flies.await.expect("flies");
+    let gone = world.agents[2].stop().await.expect("it ran");
+    (world, gone)
+}
+
 #[tokio::test]
 async fn f28_a_cluster_that_is_shut_out_in_the_middle_of_a_wave() {
     let setting = Setting {
@@ -79,14 +91,7 @@ async fn f28_a_cluster_that_is_shut_out_in_the_middle_of_a_wave() {
         spec: "  membership: {unreachable: {after: 2s, action: CountAsFailed}}\n",
         ..Setting::of("f28")
     };
-    let mut world = World::up(setting).await.expect("a world");
-    world.want(2);
-    let flies = |release: &Release| release.targets[2].state.in_flight();
-    world
-        .until(1, "flies everywhere", SOON, flies)
-        .await
-        .expect("flies");
-    let gone = world.agents[2].stop().await.expect("it ran");
+    let (mut world, gone) = gone_in_mid_wave(setting).await;
     let mut person = world.person(0).await.expect("a person");
     let revoked = RevokeClusterRequest {
         cluster: "cluster-2".to_owned(),
@@ -128,14 +133,7 @@ async fn f28_another_cluster_takes_the_name_of_one_that_was_deleted_in_the_middl
         takes: Duration::from_millis(700),
         ..Setting::of("f28-again")
     };
-    let mut world = World::up(setting).await.expect("a world");
-    world.want(2);
-    let flies = |release: &Release| release.targets[2].state.in_flight();
-    world
-        .until(1, "flies everywhere", SOON, flies)
-        .await
-        .expect("flies");
-    let gone = world.agents[2].stop().await.expect("it ran");
+    let (mut world, gone) = gone_in_mid_wave(setting).await;
     world
         .replace(2, 1, "uid-of-another")
         .await
