@@ -33,6 +33,9 @@ pub(super) struct GatePart {
     served_before: Option<String>,
     #[serde(default = "yes")]
     first_contact_done: bool,
+    /// The agent was started with `--first-contact open`.
+    #[serde(default)]
+    first_contact_open: bool,
     #[serde(default)]
     first_deploy_free: bool,
     #[serde(default)]
@@ -132,7 +135,10 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
         spent,
         served_before: part.served_before.as_deref().map(digest),
         first_contact_done: part.first_contact_done,
-        first_contact: FirstContact::Hold,
+        first_contact: match part.first_contact_open {
+            true => FirstContact::Open,
+            false => FirstContact::Hold,
+        },
         first_deploy_free: part.first_deploy_free,
         passed: part.passed.iter().map(|version| digest(version)).collect(),
         stopped: part.stopped,
