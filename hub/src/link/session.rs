@@ -6,9 +6,9 @@ mod set;
 use std::time::Duration;
 
 use hub_engine::{ClusterName, Fence, RolloutName};
-use hub_store::Error;
 use hub_store::report::{Report, Stored};
 use hub_store::session::{Hello, Opened};
+use hub_store::{CALL_MAX, Error, STREAM_MAX, within};
 use proto::head::Head;
 use proto::v1::agent_message::Body;
 use proto::v1::refusal::Code;
@@ -91,7 +91,7 @@ fn refuse(cluster: &ClusterName, outbox: &Outbox, end: End) {
 async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outbox, End)> {
     let opened = {
         let _turn = link.hellos.acquire().await;
-        link.store.session_open(&hello).await
+        within(CALL_MAX, link.store.session_open(&hello)).await
     };
     let (cluster, session, desired, regressed, head) = match opened {
         Ok(Opened::Session {
@@ -151,12 +151,8 @@ impl Session {
             }
         };
         tracing::info!(cluster = %self.cluster, session = self.number, "stream ended: {reason}");
-        if let Err(error) = self
-            .link
-            .store
-            .session_close(&self.cluster, self.number)
-            .await
-        {
+        let closed = self.link.store.session_close(&self.cluster, self.number);
+        if let Err(error) = within(CALL_MAX, closed).await {
             // The cluster counts as gone a little later, when it has not been heard.
             tracing::debug!(cluster = %self.cluster, %error, "the end of the session was not stored");
         }
@@ -250,12 +246,9 @@ impl Session {
                 .get(..REPORTS_AT_ONCE)
                 .unwrap_or(&batch.reports);
             let (taken, end) = (part.len(), part.last().map(|report| report.sequence));
-            match self
-                .link
-                .store
-                .report_store(&self.cluster, self.number, part)
-                .await
-            {
+            let store = &self.link.store;
+            let stored = store.report_store(&self.cluster, self.number, part);
+            match within(STREAM_MAX, stored).await {
                 Ok(Stored::UpTo(_)) => {}
                 Ok(Stored::SessionOver) => return Err(superseded()),
                 Err(error) => {
@@ -324,17 +317,12 @@ impl Session {
         let Some(ack) = self.unstored_ack.take() else {
             return Ok(());
         };
-        let store = &self.link.store;
-        match store
-            .session_ack(
-                &self.cluster,
-                self.number,
-                ack.fence,
-                &ack.set_hash,
-                &ack.problems,
-            )
-            .await
-        {
+        let (hash, problems) = (&ack.set_hash, &ack.problems);
+        let stored =
+            self.link
+                .store
+                .session_ack(&self.cluster, self.number, ack.fence, hash, problems);
+        match within(STREAM_MAX, stored).await {
             Ok(true) => {
                 self.stored = ack.fence;
                 if Some(ack.fence) == self.sent {
@@ -353,12 +341,8 @@ impl Session {
 
     /// A heartbeat is a commit of this session: whoever can write it may renew leases.
     async fn heartbeat(&mut self) -> Result<(), End> {
-        match self
-            .link
-            .store
-            .session_seen(&self.cluster, self.number)
-            .await
-        {
+        let seen = self.link.store.session_seen(&self.cluster, self.number);
+        match within(STREAM_MAX, seen).await {
             Ok(true) => {
                 // An agent that holds more than this database knows: it was restored, and nothing is renewed (L5).
                 let ahead = self.sent.is_none_or(|sent| self.stored > sent);

@@ -24,6 +24,7 @@ pub mod hint;
 pub mod history;
 pub mod join;
 mod let_go;
+mod limit;
 pub mod membership;
 mod observe;
 mod passwd;
@@ -49,6 +50,7 @@ pub use decide::{Decided, PermitSigner, UnsignedPermit};
 pub use epoch::Epoch;
 pub use error::Error;
 pub use hint::{Hint, Hints};
+pub use limit::{CALL_MAX, STREAM_MAX, within};
 
 /// What the store's functions answer.
 pub type Result<T> = std::result::Result<T, Error>;
