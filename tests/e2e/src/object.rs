@@ -16,6 +16,8 @@ pub enum Kind {
     Experiment,
     /// Of our own group.
     Gate,
+    /// Of our own group.
+    FleetMember,
     /// Of apps.
     Deployment,
     /// Of apps.
@@ -45,6 +47,12 @@ impl Kind {
             Kind::AnalysisRun => ("argoproj.io", "v1alpha1", "AnalysisRun", "analysisruns"),
             Kind::Experiment => ("argoproj.io", "v1alpha1", "Experiment", "experiments"),
             Kind::Gate => ("fleet.groundswell.dev", "v1alpha1", "Gate", "gates"),
+            Kind::FleetMember => (
+                "fleet.groundswell.dev",
+                "v1alpha1",
+                "FleetMember",
+                "fleetmembers",
+            ),
             Kind::PodDisruptionBudget => {
                 let plural = "poddisruptionbudgets";
                 ("policy", "v1", "PodDisruptionBudget", plural)

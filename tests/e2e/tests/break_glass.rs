@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use agent_api::names::gate_name;
 use serde_json::{Value, json};
 use tests_e2e::fleet::{Fleet, RELEASE, in_two_waves, revised};
 use tests_e2e::object::{Kind, text};
@@ -22,21 +23,21 @@ async fn push(shop: &Shop, version: &str) {
     shop.apply(&manifest).await.expect("applied");
 }
 
-/// Ann has the right in this namespace; bob may do everything else with a Rollout.
-async fn persons(fleet: &Fleet) -> [PathBuf; 2] {
-    let cluster = &fleet.bed.sandbox.clusters()[1];
+/// Ann has the right in a namespace of a cluster; bob may do everything else with a Rollout there.
+pub(crate) async fn persons(fleet: &Fleet, index: usize, namespace: &str) -> [PathBuf; 2] {
+    let cluster = &fleet.bed.sandbox.clusters()[index];
     let client = cluster.client().await.expect("a client");
     let bind = |name: &str, kind: &str, role: &str, person: &str| {
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-            "metadata": {"name": name, "namespace": "shop"},
+            "metadata": {"name": name, "namespace": namespace},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": person}],
         })
     };
     let edits = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-        "metadata": {"name": "edits", "namespace": "shop"},
+        "metadata": {"name": "edits", "namespace": namespace},
         "rules": [{"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": ["*"]}],
     });
     for object in [
@@ -55,8 +56,8 @@ async fn persons(fleet: &Fleet) -> [PathBuf; 2] {
     })
 }
 
-/// `groundswell break-glass` as a person, in the second cluster; it is given no hub.
-async fn breaks(person: &Path, digest: &str, reason: &str) -> Output {
+/// `groundswell break-glass` as a person, for the application in a namespace; it is given no hub.
+pub(crate) async fn breaks(person: &Path, namespace: &str, digest: &str, reason: &str) -> Output {
     let program = programs::program("groundswell").expect("built");
     tokio::process::Command::new(program)
         .env("KUBECONFIG", person)
@@ -64,7 +65,7 @@ async fn breaks(person: &Path, digest: &str, reason: &str) -> Output {
             "break-glass",
             NAME,
             "-n",
-            "shop",
+            namespace,
             "--digest",
             digest,
             "--reason",
@@ -75,20 +76,20 @@ async fn breaks(person: &Path, digest: &str, reason: &str) -> Output {
         .expect("it runs")
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     let all = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// What the Gate of the second cluster holds, other than a digest.
-async fn held(fleet: &Fleet, other: &str) -> String {
-    let client = fleet.bed.sandbox.clusters()[1]
+/// What the Gate of the application in a namespace of a cluster holds, other than a digest.
+pub(crate) async fn held(fleet: &Fleet, index: usize, namespace: &str, other: &str) -> String {
+    let client = fleet.bed.sandbox.clusters()[index]
         .client()
         .await
         .expect("a client");
     eventually("content is held", RELEASE, async || {
         let gates = Kind::Gate.of(&client, AGENT);
-        let gate = gates.get(&format!("shop.{NAME}")).await;
+        let gate = gates.get(&gate_name(namespace, NAME)).await;
         let gate = gate.map_err(|error| error.to_string())?;
         let gate = tests_e2e::object::json(&gate).map_err(|error| error.to_string())?;
         let digest = text(&gate, "/status/held/digest").to_owned();
@@ -114,7 +115,7 @@ async fn who_has_the_right_starts_what_is_held_without_the_hub_once() {
         .await
         .expect("stored");
     let shops = fleet.shops("shop").await.expect("namespaces");
-    let [ann, bob] = persons(&fleet).await;
+    let [ann, bob] = persons(&fleet, 1, "shop").await;
     for shop in &shops {
         push(shop, "v1").await;
     }
@@ -128,14 +129,14 @@ async fn who_has_the_right_starts_what_is_held_without_the_hub_once() {
     let two = &shops[1];
     two.phase("Paused").await.expect("held");
     fleet.hub.process().kill().await.expect("gone");
-    let digest = held(&fleet, "").await;
+    let digest = held(&fleet, 1, "shop", "").await;
     refused(two, &bob, &ann, &digest).await;
-    let broken = breaks(&ann, &digest, "the fix for INC-7").await;
+    let broken = breaks(&ann, "shop", &digest, "the fix for INC-7").await;
     assert!(broken.status.success(), "{}", said(&broken));
     two.healthy("v2").await.expect("started without the hub");
     // What the word was for is served; the next content is none of its business.
     push(two, "v3").await;
-    held(&fleet, &digest).await;
+    held(&fleet, 1, "shop", &digest).await;
     two.serves(&[("v2", 5)])
         .await
         .expect("v3 waits for the hub");
@@ -165,7 +166,7 @@ async fn who_has_the_right_starts_what_is_held_without_the_hub_once() {
 
 /// Without the right, in another's name, without a reason: the API server says why not, and nothing starts.
 async fn refused(two: &Shop, bob: &Path, ann: &Path, digest: &str) {
-    let by_bob = breaks(bob, digest, "mine").await;
+    let by_bob = breaks(bob, "shop", digest, "mine").await;
     let words = said(&by_bob);
     assert!(!by_bob.status.success(), "{words}");
     assert!(
