@@ -77,6 +77,14 @@ fn record(
     })
 }
 
+fn first_contact(open: bool) -> FirstContact {
+    if open {
+        FirstContact::Open
+    } else {
+        FirstContact::Hold
+    }
+}
+
 pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateObserved, Error> {
     let content = effective::of_spec(observed);
     let other_steps = |mut strategy: Value| {
@@ -135,10 +143,7 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
         spent,
         served_before: part.served_before.as_deref().map(digest),
         first_contact_done: part.first_contact_done,
-        first_contact: match part.first_contact_open {
-            true => FirstContact::Open,
-            false => FirstContact::Hold,
-        },
+        first_contact: first_contact(part.first_contact_open),
         first_deploy_free: part.first_deploy_free,
         passed: part.passed.iter().map(|version| digest(version)).collect(),
         stopped: part.stopped,
