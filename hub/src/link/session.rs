@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use hub_engine::{ClusterName, Fence, RolloutName};
 use hub_store::Error;
-use hub_store::report::{Report, Stored};
+use hub_store::heard::{Acknowledged, Seen};
+use hub_store::report::{self, Report, Stored};
 use hub_store::session::{Hello, Opened};
 use proto::head::Head;
 use proto::v1::agent_message::Body;
@@ -29,8 +30,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// So many heartbeats may be lost before the stream counts as dead.
 const LOST_HEARTBEATS: u32 = 4;
 
-/// Reports in one transaction, which has to end well before the database gives up on it.
-const REPORTS_AT_ONCE: usize = 500;
+/// Of one agent's reports so many go into one transaction, with those of many others.
+const REPORTS_AT_ONCE: usize = 100;
 
 struct Session {
     link: Link,
@@ -58,13 +59,6 @@ struct Session {
 struct Batch {
     reports: Vec<Report>,
     last: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Acknowledged {
-    fence: Fence,
-    set_hash: String,
-    problems: Vec<(RolloutName, String)>,
 }
 
 /// Runs a stream to its end.
@@ -250,12 +244,12 @@ impl Session {
                 .get(..REPORTS_AT_ONCE)
                 .unwrap_or(&batch.reports);
             let (taken, end) = (part.len(), part.last().map(|report| report.sequence));
-            match self
-                .link
-                .store
-                .report_store(&self.cluster, self.number, part)
-                .await
-            {
+            let gathered = report::Batch {
+                cluster: self.cluster.clone(),
+                session: self.number,
+                reports: part.to_vec(),
+            };
+            match self.link.gather.reports(gathered).await {
                 Ok(Stored::UpTo(_)) => {}
                 Ok(Stored::SessionOver) => return Err(superseded()),
                 Err(error) => {
@@ -313,6 +307,8 @@ impl Session {
             )));
         }
         self.unstored_ack = Some(Acknowledged {
+            cluster: self.cluster.clone(),
+            session: self.number,
             fence,
             set_hash: ack.set_hash,
             problems: ack.problems.into_iter().map(problem).collect(),
@@ -324,17 +320,7 @@ impl Session {
         let Some(ack) = self.unstored_ack.take() else {
             return Ok(());
         };
-        let store = &self.link.store;
-        match store
-            .session_ack(
-                &self.cluster,
-                self.number,
-                ack.fence,
-                &ack.set_hash,
-                &ack.problems,
-            )
-            .await
-        {
+        match self.link.gather.acknowledged(ack.clone()).await {
             Ok(true) => {
                 self.stored = ack.fence;
                 if Some(ack.fence) == self.sent {
@@ -353,12 +339,11 @@ impl Session {
 
     /// A heartbeat is a commit of this session: whoever can write it may renew leases.
     async fn heartbeat(&mut self) -> Result<(), End> {
-        match self
-            .link
-            .store
-            .session_seen(&self.cluster, self.number)
-            .await
-        {
+        let word = Seen {
+            cluster: self.cluster.clone(),
+            session: self.number,
+        };
+        match self.link.gather.seen(word).await {
             Ok(true) => {
                 // An agent that holds more than this database knows: it was restored, and nothing is renewed (L5).
                 let ahead = self.sent.is_none_or(|sent| self.stored > sent);
