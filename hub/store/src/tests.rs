@@ -6,6 +6,7 @@ mod applied;
 mod audit;
 mod broken_glass;
 mod fixture;
+mod gathered;
 mod policies;
 mod recovery;
 mod rules;

@@ -159,6 +159,7 @@ const WRITING: &[&str] = &[
     desired::SNAPSHOT,
     desired::TERMS,
     desired::CHANGE,
+    desired::HASHED,
     let_go::ADD,
     let_go::FORGET,
     document::WINDOW_DELETE,
