@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::epoch::{self, Epoch};
 use crate::hint::{self, Hint};
 use crate::remembered::Memory;
-use crate::{Error, Result, Store, apply, fleet_rollout, observe, recovery};
+use crate::{Error, Result, Store, apply, changed, fleet_rollout, observe, recovery};
 
 /// Of more reasons than these only the first are stored; whoever asks for all has them worked out. Writing ten thousand anew
 /// would be most of a decision's work.
@@ -127,7 +127,11 @@ impl Store {
         let begin = Instant::now();
         let mut memory = self.shelf.take(name, &server);
         let observed = observe::all(&mut tx, stored.fleet_rollout, &mut memory).await?;
-        self.shelf.put(name, memory);
+        if memory.lasts() {
+            self.shelf.put(name, memory);
+        } else {
+            changed::mark_uncrashed(&mut tx).await?;
+        }
         let seen = begin.elapsed();
         let (observed, plan) = planned(observed).await?;
         let thought = begin.elapsed();

@@ -1,16 +1,16 @@
 //! What agents said last of each Rollout. In: states, keyed (session, sequence). Out: the newest. It must not let an older
 //! word replace a newer one.
 
+use hub_engine::ClusterName;
 use hub_engine::name::RolloutName;
 use hub_engine::observed::Rollout;
-use hub_engine::{ClusterName, FleetRollout};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::Result;
 use crate::history::{self, Fact};
-use crate::remembered::{Rows, VersionRow};
+use crate::remembered::Rows;
 use crate::row::row;
+use crate::{Result, changed};
 
 pub(crate) const UPSERT: &str = "insert into rollouts (cluster, namespace, rollout, session, sequence, state) \
      values ($1, $2, $3, $4, $5, $6) on conflict (cluster, namespace, rollout) do update \
@@ -26,9 +26,11 @@ pub(crate) const REMOVE_OTHERS: &str = "update rollouts \
      set state = jsonb_set(state, '{removed}', 'true'), session = $2, sequence = 0 where cluster = $1 and session < $2";
 pub(crate) const GET: &str =
     "select state from rollouts where cluster = $1 and namespace = $2 and rollout = $3";
-pub(crate) const VERSIONS: &str = "select cluster as key, xmin::text || ctid::text as version from rollouts \
-     where namespace = $1 and rollout = $2";
-pub(crate) const OF_NAME: &str = "select cluster, state from rollouts where namespace = $1 and rollout = $2 and cluster = any($3)";
+pub(crate) const CHANGED: &str = "select cluster, state from rollouts where namespace = $1 and rollout = $2 \
+     and changed_in >= pg_snapshot_xmin($3::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $3::text::pg_snapshot)";
+pub(crate) const COUNT: &str =
+    "select count(*) from rollouts where namespace = $1 and rollout = $2";
+pub(crate) const KEYS: &str = "select cluster from rollouts where namespace = $1 and rollout = $2";
 
 row! {
     /// A Rollout in one cluster.
@@ -150,30 +152,21 @@ pub(crate) async fn amend(
     upsert(tx, key, &state).await
 }
 
-/// A FleetRollout's Rollout in every cluster that has reported it.
+/// A FleetRollout's Rollout in every cluster that has reported it, as far as it is not known since then.
 pub(crate) async fn of(
     tx: &mut PgConnection,
-    fleet_rollout: &FleetRollout,
-    memory: &mut Rows<Rollout>,
+    rollout: &RolloutName,
+    since: &str,
+    memory: &mut Rows<String, Rollout>,
 ) -> Result<()> {
-    let name = &fleet_rollout.rollout;
-    let versions: Vec<VersionRow> = sqlx::query_as(VERSIONS)
-        .bind(&name.namespace)
-        .bind(&name.name)
+    let rows: Vec<RolloutRow> = sqlx::query_as(CHANGED)
+        .bind(&rollout.namespace)
+        .bind(&rollout.name)
+        .bind(since)
         .fetch_all(&mut *tx)
-        .await?;
-    let stale = memory.stale(&versions);
-    if stale.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<RolloutRow> = sqlx::query_as(OF_NAME)
-        .bind(&name.namespace)
-        .bind(&name.name)
-        .bind(&stale)
-        .fetch_all(tx)
         .await?;
     for row in rows {
         memory.learn(row.cluster, row.state.0);
     }
-    Ok(())
+    changed::gone(tx, rollout, [COUNT, KEYS], memory).await
 }
