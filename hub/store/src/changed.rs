@@ -6,7 +6,8 @@
 //! which it was read: one that was running then, or began later, is not, whenever it commits; nor is the deciding transaction
 //! itself, whose number comes after its snapshot. Numbers have 64 bits and are not given twice, but for those that a crash of
 //! the server took back, and those in a copy of a database: [`Moment::place`] is another one then. What is not there any more
-//! has changed nothing that could be found: it is noticed by counting.
+//! has no row that could say so: it is noticed by counting. Only the targets of a release that ended are not counted: no hub
+//! deletes them.
 
 use ::time::OffsetDateTime;
 use hub_engine::RolloutName;

@@ -101,20 +101,26 @@ pub(crate) async fn all(
     })
 }
 
-/// Outlines by number, and whether a target of each is not done; after what has changed in targets is learnt.
+/// Outlines by number, and whether a target of each is not done; after what has changed in releases and targets is learnt.
 async fn past(
     tx: &mut PgConnection,
     name: &FleetRolloutName,
     since: &str,
     memory: &mut Memory,
 ) -> Result<Vec<(PastRelease, bool)>> {
+    let (outlines, targets) = (&mut memory.outlines, &mut memory.targets);
+    outlines.learn(tx, name, since).await?;
     if since != BEFORE_ALL {
-        for release in target::learn(tx, name, since, &mut memory.targets).await? {
-            memory.outlines.forget(release);
+        for number in target::learn(tx, name, since, targets).await? {
+            outlines.forget(number);
+        }
+        for (number, own) in targets.iter_mut() {
+            if target::gone(tx, name, *number, own).await? {
+                outlines.forget(*number);
+            }
         }
     }
-    let targets = &memory.targets;
-    memory.outlines.past(tx, name, since, targets).await
+    outlines.past(tx, name, targets).await
 }
 
 /// The newest release of each FleetRollout that this one comes after.

@@ -122,15 +122,13 @@ impl Outlines {
         self.outlines.remove(&release);
     }
 
-    /// Outlines by number, and whether a target of each is not done.
+    /// Outlines by number, and whether a target of each is not done; after what has changed is learnt.
     pub(crate) async fn past(
         &mut self,
         tx: &mut PgConnection,
         name: &FleetRolloutName,
-        since: &str,
         targets: &BTreeMap<u64, Targets>,
     ) -> Result<Vec<(PastRelease, bool)>> {
-        self.heads(tx, name, since).await?;
         let heads = self.heads.seen();
         let numbers: Vec<u64> = heads.keys().rev().take(PAST_MAX).copied().collect();
         self.read(tx, name, &numbers, targets).await?;
@@ -182,7 +180,8 @@ impl Outlines {
         Ok(passed)
     }
 
-    async fn heads(
+    /// What has changed in releases.
+    pub(crate) async fn learn(
         &mut self,
         tx: &mut PgConnection,
         name: &FleetRolloutName,

@@ -91,7 +91,7 @@ pub(crate) async fn learn(
     Ok(changed)
 }
 
-/// All of a release, by place: what is known of it is as it is now, and nothing is missing, or nothing is known.
+/// All of a release, by place: either nothing of it is known, or everything as it is now.
 pub(crate) async fn of(
     tx: &mut PgConnection,
     release: &ReleaseId,
@@ -106,24 +106,28 @@ pub(crate) async fn of(
         for row in rows {
             memory.learn(place(&row), target(row)?);
         }
-    } else {
-        gone(tx, release, memory).await?;
     }
     Ok(memory.seen().values().map(Arc::clone).collect())
 }
 
-async fn gone(tx: &mut PgConnection, release: &ReleaseId, memory: &mut Targets) -> Result<()> {
+/// Forgets targets that are not in the release any more, once what has changed is learnt; answers whether there are such.
+pub(crate) async fn gone(
+    tx: &mut PgConnection,
+    fleet_rollout: &FleetRolloutName,
+    release: u64,
+    memory: &mut Targets,
+) -> Result<bool> {
     let count: Option<i64> = sqlx::query_scalar(COUNT)
-        .bind(release.fleet_rollout.as_str())
-        .bind(number(release.number))
+        .bind(fleet_rollout.as_str())
+        .bind(number(release))
         .fetch_one(&mut *tx)
         .await?;
     if memory.are(count.unwrap_or(0)) {
-        return Ok(());
+        return Ok(false);
     }
     let there: Vec<KeyRow> = sqlx::query_as(KEYS)
-        .bind(release.fleet_rollout.as_str())
-        .bind(number(release.number))
+        .bind(fleet_rollout.as_str())
+        .bind(number(release))
         .fetch_all(tx)
         .await?;
     let place = |row: KeyRow| Place {
@@ -133,7 +137,7 @@ async fn gone(tx: &mut PgConnection, release: &ReleaseId, memory: &mut Targets) 
         cluster: row.cluster,
     };
     memory.keep(&there.into_iter().map(place).collect());
-    Ok(())
+    Ok(true)
 }
 
 fn place(row: &TargetRow) -> Place {

@@ -1,7 +1,7 @@
 //! Random plans, applied to the tables and to `advance`: both have to say the same, action by action, and so has the history
 //! alone (S2).
 
-mod plans;
+pub(super) mod plans;
 
 use std::collections::BTreeSet;
 
