@@ -27,10 +27,11 @@ pub(crate) const RAISE: &str = "with mine as (select cluster from cluster_sets w
 pub(crate) const OF_CLUSTER: &str = "select namespace, rollout, fleet_rollout, version, governance, terms, waiting, permit, \
      lease_seconds, steps_backwards, cluster_uid, rollout_uid, signature, traceparent \
      from gates where cluster = $1 order by namespace, rollout";
-pub(crate) const VERSIONS: &str = "select cluster as key, xmin::text || ctid::text as version from gates \
-     where namespace = $1 and rollout = $2";
-pub(crate) const OF_ROLLOUT: &str = "select cluster, fleet_rollout, governance, terms, waiting, permit from gates \
-     where namespace = $1 and rollout = $2 and cluster = any($3)";
+pub(crate) const CHANGED: &str = "select cluster, fleet_rollout, governance, terms, waiting, permit from gates \
+     where namespace = $1 and rollout = $2 \
+     and changed_in >= pg_snapshot_xmin($3::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $3::text::pg_snapshot)";
+pub(crate) const COUNT: &str = "select count(*) from gates where namespace = $1 and rollout = $2";
+pub(crate) const KEYS: &str = "select cluster from gates where namespace = $1 and rollout = $2";
 pub(crate) const TERMS: &str = "insert into gates (cluster, namespace, rollout, fleet_rollout, version, terms) \
      select c.cluster, $1, $2, $3, c.version, c.terms from jsonb_to_recordset($4) \
      as c (cluster text, version bigint, terms jsonb) on conflict (cluster, namespace, rollout) do update \

@@ -5,6 +5,7 @@ mod advance;
 mod applied;
 mod audit;
 mod broken_glass;
+mod changed;
 mod fixture;
 mod gathered;
 mod policies;
