@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// Above what any call takes that gets on: single statements end after 5 s, and the biggest decision (ten thousand clusters)
 /// takes seconds. So long a connection that fell silent keeps whoever needs its answer.
 pub const CALL_MAX: Duration = Duration::from_secs(30);
-/// For what the stream of one agent waits for, which is short, and is asked again. Below the time after which a cluster counts
+/// For what streams of agents wait for, which is short, and is asked again. One transaction is for many of them. Below the time after which a cluster counts
 /// as out of contact (`session::CONNECTED_SECONDS`): a connection of ours that fell silent is no silence of the cluster's.
 pub const STREAM_MAX: Duration = Duration::from_secs(10);
 /// A connection that does not answer so long after its last user is closed. As long as one is waited for.
