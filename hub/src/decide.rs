@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _};
 use hub_engine::FleetRolloutName;
-use hub_store::{Decided, Error, PermitSigner, Store};
+use hub_store::{CALL_MAX, Decided, Error, PermitSigner, Store, within};
 use tokio_util::sync::CancellationToken;
 
 use crate::hints::Hints;
@@ -71,7 +71,7 @@ pub async fn run(mut decider: Decider, stop: CancellationToken) {
             && pruned.is_none_or(|last| last.elapsed() >= PRUNE_EVERY)
         {
             pruned = Some(tokio::time::Instant::now());
-            if let Err(error) = decider.store.keys_prune().await {
+            if let Err(error) = within(CALL_MAX, decider.store.keys_prune()).await {
                 tracing::debug!(%error, "old idempotency keys stay until the next time");
             }
         }
@@ -108,7 +108,7 @@ impl Decider {
         }
         let news = self.hints.take();
         let sweeps = due.sweeps(&news, begin);
-        let names = self.store.fleet_rollout_names().await?;
+        let names = within(CALL_MAX, self.store.fleet_rollout_names()).await?;
         let turn: Vec<_> = names
             .into_iter()
             .filter(|name| due.is(name, &news, begin))
@@ -137,7 +137,8 @@ impl Decider {
         let Some(epoch) = self.leadership.epoch() else {
             return Ok(Turn::Over);
         };
-        match self.store.decide(epoch, name, self.signer.as_ref()).await {
+        let decided = self.store.decide(epoch, name, self.signer.as_ref());
+        match within(CALL_MAX, decided).await {
             Ok(Some(decided)) => {
                 // Committed: this hub's sessions need not wait until the fences are read.
                 self.fences.raise(&decided.fences);

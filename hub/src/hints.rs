@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hub_engine::{FleetRolloutName, RolloutName};
-use hub_store::{Hint, Store};
+use hub_store::{CALL_MAX, Hint, Store, within};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Between two tries to listen again; until then everybody polls.
 const RETRY: Duration = Duration::from_secs(1);
+/// A connection that only listens cannot be told from one that fell silent: after so long without a word another one listens.
+const SILENT_MAX: Duration = Duration::from_secs(60);
 /// Names that are remembered until somebody takes them; with more of them everything is looked at.
 const NAMES_MAX: usize = 1_000;
 
@@ -109,11 +111,11 @@ async fn listen(store: Store, senders: [watch::Sender<u64>; 2], news: Arc<Mutex<
         }
     };
     loop {
-        match store.hints().await {
+        match within(CALL_MAX, store.hints()).await {
             Ok(mut hints) => {
                 // Something may have been committed while nobody listened.
                 tell(Hint::Anything);
-                while let Ok(hint) = hints.next().await {
+                while let Ok(Ok(hint)) = tokio::time::timeout(SILENT_MAX, hints.next()).await {
                     tell(hint);
                 }
             }

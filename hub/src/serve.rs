@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tower::layer::util::{Identity, Stack};
 
 use crate::args::Serve;
 use crate::authority::Authority;
@@ -19,6 +20,7 @@ use crate::decide::{self, Decider};
 use crate::fleet::Fleet;
 use crate::folder::Folder;
 use crate::join::Certifier;
+use crate::limit::{ANSWER_MAX, Limit};
 use crate::link::fences::{self, Fences};
 use crate::link::gather::Gather;
 use crate::link::{self, Link};
@@ -159,7 +161,7 @@ fn server_names(local: std::net::SocketAddr, options: &Serve) -> Vec<String> {
     names
 }
 
-fn builder() -> Server {
+fn builder() -> Server<Stack<Limit, Identity>> {
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .http2_max_header_list_size(MAX_HEADERS)
@@ -167,6 +169,7 @@ fn builder() -> Server {
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_connection_age(MAX_CONNECTION_AGE)
         .max_connection_age_grace(MAX_CONNECTION_GRACE)
+        .layer(Limit(ANSWER_MAX))
 }
 
 impl Running {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hub_engine::{ClusterName, Fence};
-use hub_store::Store;
+use hub_store::{CALL_MAX, Store, within};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -85,7 +85,7 @@ pub async fn follow(fences: Fences, store: Store, mut hints: Hints, stop: Cancel
             continue;
         }
         let asked = Instant::now();
-        let answer = store.desired_fences().await;
+        let answer = within(CALL_MAX, store.desired_fences()).await;
         gather = (asked.elapsed() * GATHER_SHARE).clamp(GATHER_MIN, GATHER_MAX);
         match answer {
             Ok(all) => fences.publish(all),

@@ -6,10 +6,10 @@ mod set;
 use std::time::Duration;
 
 use hub_engine::{ClusterName, Fence, RolloutName};
-use hub_store::Error;
 use hub_store::heard::{Acknowledged, Seen};
 use hub_store::report::{self, Report, Stored};
 use hub_store::session::{Hello, Opened};
+use hub_store::{CALL_MAX, Error, within};
 use proto::head::Head;
 use proto::v1::agent_message::Body;
 use proto::v1::refusal::Code;
@@ -88,7 +88,7 @@ fn refuse(cluster: &ClusterName, outbox: &Outbox, end: End) {
 async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outbox, End)> {
     let opened = {
         let _turn = link.hellos.acquire().await;
-        link.store.session_open(&hello).await
+        within(CALL_MAX, link.store.session_open(&hello)).await
     };
     let (cluster, session, desired, regressed, head) = match opened {
         Ok(Opened::Session {
@@ -148,8 +148,8 @@ impl Session {
             }
         };
         tracing::info!(cluster = %self.cluster, session = self.number, "stream ended: {reason}");
-        let store = &self.link.store;
-        if let Err(error) = Box::pin(store.session_close(&self.cluster, self.number)).await {
+        let closed = self.link.store.session_close(&self.cluster, self.number);
+        if let Err(error) = Box::pin(within(CALL_MAX, closed)).await {
             // The cluster counts as gone a little later, when it has not been heard.
             tracing::debug!(cluster = %self.cluster, %error, "the end of the session was not stored");
         }

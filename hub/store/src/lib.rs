@@ -27,6 +27,7 @@ pub mod history;
 pub mod join;
 mod latest;
 mod let_go;
+mod limit;
 mod member;
 pub mod membership;
 mod observe;
@@ -54,6 +55,7 @@ pub use decide::{Decided, PermitSigner, UnsignedPermit};
 pub use epoch::Epoch;
 pub use error::Error;
 pub use hint::{Hint, Hints};
+pub use limit::{CALL_MAX, STREAM_MAX, within};
 
 /// What the store's functions answer.
 pub type Result<T> = std::result::Result<T, Error>;

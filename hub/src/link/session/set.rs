@@ -2,6 +2,7 @@
 //! must not send the first one before the whole fleet has had its say.
 
 use hub_engine::Fence;
+use hub_store::{STREAM_MAX, within};
 
 use super::Session;
 use crate::wire;
@@ -28,7 +29,7 @@ impl Session {
         if !self.first_word_is_there().await {
             return;
         }
-        match self.link.store.desired_set(&self.cluster).await {
+        match within(STREAM_MAX, self.link.store.desired_set(&self.cluster)).await {
             Ok(set) => {
                 let base = self
                     .sent
@@ -57,7 +58,7 @@ impl Session {
         if self.sent.is_some() || self.stored != Fence::default() {
             return true;
         }
-        match self.link.store.first_word(&self.cluster).await {
+        match within(STREAM_MAX, self.link.store.first_word(&self.cluster)).await {
             Ok(lacking) => {
                 if let Some(name) = lacking.first() {
                     tracing::debug!(cluster = %self.cluster, "the first set waits for {name} to be decided");
