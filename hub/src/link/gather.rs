@@ -2,13 +2,14 @@
 //! Out: what the store answered, to each its own. It must not answer before the commit, nor make one agent's trouble
 //! another's: a transaction that does not go through is tried again in halves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use hub_store::heard::{Acknowledged, Seen};
 use hub_store::report::{Batch, Stored};
 use hub_store::{Error, STREAM_MAX, Store, within};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,12 @@ const WORDS_MAX: usize = 2_000;
 const BATCHES_MAX: usize = 50;
 /// Who waits: a session asks once at a time, so this is for the fleet that talks at once; more wait at the door.
 const WAITING_MAX: usize = 4_096;
+
+/// Transactions of one kind at a time: a connection that falls silent stops one of them, and the other goes on.
+const AT_ONCE: usize = 2;
+/// A heartbeat is one statement, which the server itself ends after so long; the cluster's contact must not hang on one that
+/// fell silent.
+const HEARTBEATS_MAX: Duration = Duration::from_secs(5);
 
 struct Asked<Word, Answer> {
     word: Word,
@@ -76,33 +83,36 @@ impl Gather {
             let put = move |words: Vec<Seen>| -> Answers<Seen, bool> {
                 let store = store.clone();
                 Box::pin(async move {
-                    let answer = within(STREAM_MAX, store.sessions_seen(&words)).await;
-                    (answer, words)
+                    (
+                        within(HEARTBEATS_MAX, store.sessions_seen(&words)).await,
+                        words,
+                    )
                 })
             };
-            lane(put, WORDS_MAX, HEARTBEATS_EVERY, stop)
+            lane(put, AT_ONCE, WORDS_MAX, HEARTBEATS_EVERY, stop)
         };
         let acknowledged = {
             let store = store.clone();
             let put = move |words: Vec<Acknowledged>| -> Answers<Acknowledged, bool> {
                 let store = store.clone();
                 Box::pin(async move {
-                    let answer = within(STREAM_MAX, store.sessions_acknowledged(&words)).await;
-                    (answer, words)
+                    (
+                        within(STREAM_MAX, store.sessions_acknowledged(&words)).await,
+                        words,
+                    )
                 })
             };
-            lane(put, WORDS_MAX, ACKS_EVERY, stop)
+            lane(put, AT_ONCE, WORDS_MAX, ACKS_EVERY, stop)
         };
         let reports = {
             let store = store.clone();
             let put = move |words: Vec<Batch>| -> Answers<Batch, Stored> {
                 let store = store.clone();
-                Box::pin(async move {
-                    let answer = within(STREAM_MAX, store.reports_store(&words)).await;
-                    (answer, words)
-                })
+                Box::pin(
+                    async move { (within(STREAM_MAX, store.reports_store(&words)).await, words) },
+                )
             };
-            lane(put, BATCHES_MAX, REPORTS_EVERY, stop)
+            lane(put, AT_ONCE, BATCHES_MAX, REPORTS_EVERY, stop)
         };
         Self {
             seen,
@@ -141,6 +151,7 @@ type Answers<Word, Answer> = BoxFuture<'static, (Result<Vec<Answer>, Error>, Vec
 
 fn lane<Word, Answer, Put>(
     put: Put,
+    at_once: usize,
     most: usize,
     every: Duration,
     stop: &CancellationToken,
@@ -151,19 +162,22 @@ where
     Put: Fn(Vec<Word>) -> Answers<Word, Answer> + Send + Sync + 'static,
 {
     let (ask, asked) = mpsc::channel(WAITING_MAX);
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = run(asked, put, most, every) => {}
-            () = stop.cancelled() => {}
-        }
-    });
+    let (asked, put) = (Arc::new(Mutex::new(asked)), Arc::new(put));
+    for _ in 0..at_once {
+        let (asked, put, stop) = (Arc::clone(&asked), Arc::clone(&put), stop.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = run(&asked, put.as_ref(), most, every) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
     Lane(ask)
 }
 
 async fn run<Word, Answer, Put>(
-    mut asked: mpsc::Receiver<Asked<Word, Answer>>,
-    put: Put,
+    asked: &Mutex<mpsc::Receiver<Asked<Word, Answer>>>,
+    put: &Put,
     most: usize,
     every: Duration,
 ) where
@@ -172,11 +186,11 @@ async fn run<Word, Answer, Put>(
     let mut turns = interval(every);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let mut all = Vec::new();
+        let mut asked = asked.lock().await;
         let Some(first) = asked.recv().await else {
             return;
         };
-        all.push(first);
+        let mut all = vec![first];
         // What comes until its turn goes with it.
         turns.tick().await;
         while all.len() < most
@@ -184,7 +198,8 @@ async fn run<Word, Answer, Put>(
         {
             all.push(next);
         }
-        settle(&put, all).await;
+        drop(asked);
+        settle(put, all).await;
     }
 }
 
@@ -300,7 +315,7 @@ mod tests {
             })
         };
         let stop = CancellationToken::new();
-        let lane = lane(slow, 100, Duration::from_millis(1), &stop);
+        let lane = lane(slow, 1, 100, Duration::from_millis(1), &stop);
         let ask = |word| {
             let lane = lane.clone();
             tokio::spawn(async move { lane.ask(word).await.unwrap() })

@@ -148,9 +148,8 @@ impl Session {
             }
         };
         tracing::info!(cluster = %self.cluster, session = self.number, "stream ended: {reason}");
-        let store = &self.link.store;
-        let closed = Box::pin(store.session_close(&self.cluster, self.number));
-        if let Err(error) = within(CALL_MAX, closed).await {
+        let closed = self.link.store.session_close(&self.cluster, self.number);
+        if let Err(error) = Box::pin(within(CALL_MAX, closed)).await {
             // The cluster counts as gone a little later, when it has not been heard.
             tracing::debug!(cluster = %self.cluster, %error, "the end of the session was not stored");
         }

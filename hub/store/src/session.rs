@@ -184,33 +184,14 @@ impl Store {
             tx.commit().await?;
             return self.refuse_claim(name, message).await;
         }
-        let regressed = hello.fence < stored;
-        let lost = lost_head(&mut tx, hello).await?;
-        let forgiven = audit_head == recovery::FORGIVEN;
-        let kept = kept(hello, forgiven && lost.is_some());
-        let session = raised(&mut tx, hello, kept, regressed, desired).await?;
-        let mut news = brought(&mut tx, hello, session).await?;
-        remember(&mut tx, hello, stored, desired).await?;
-        if let Some(message) = &lost
-            && !forgiven
-            && hello.fence.incarnation >= desired.incarnation
-        {
-            recovery::hold(&mut tx, name, message).await?;
-        }
-        // One that joins, or is not what it was, is news for whoever selects it.
-        if news.is_empty() || desired.version == 0 || hello.fence != stored || lost.is_some() {
-            news = BTreeSet::from([Hint::Anything]);
-        }
-        let head = history::newest(&mut tx).await?;
-        hint::notify_of(&mut tx, news).await?;
-        tx.commit().await?;
-        Ok(Opened::Session {
-            cluster: hello.cluster.clone(),
-            session: session.unsigned_abs(),
+        let had = Had {
+            stored,
             desired,
-            regressed,
-            head,
-        })
+            audit_head,
+        };
+        let opened = begin(&mut tx, hello, &had).await?;
+        tx.commit().await?;
+        Ok(opened)
     }
 
     /// The stream ended. Without effect on a newer session.
@@ -254,6 +235,44 @@ impl Store {
             .await?;
         Ok(Opened::DuplicateIdentity)
     }
+}
+
+/// What this database knows of a cluster that says Hello.
+struct Had {
+    stored: Fence,
+    desired: Fence,
+    audit_head: String,
+}
+
+async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened> {
+    let (name, desired) = (&hello.cluster, had.desired);
+    let regressed = hello.fence < had.stored;
+    let lost = lost_head(tx, hello).await?;
+    let forgiven = had.audit_head == recovery::FORGIVEN;
+    let kept = kept(hello, forgiven && lost.is_some());
+    let session = raised(tx, hello, kept, regressed, desired).await?;
+    let mut news = brought(tx, hello, session).await?;
+    remember(tx, hello, had.stored, desired).await?;
+    if let Some(message) = &lost
+        && !forgiven
+        && hello.fence.incarnation >= desired.incarnation
+    {
+        recovery::hold(tx, name, message).await?;
+    }
+    // One that joins, or is not what it was, is news for whoever selects it.
+    let joins = had.stored == Fence::default() || desired.version == 0;
+    if joins || news.is_empty() || regressed || hello.fence > desired || lost.is_some() {
+        news = BTreeSet::from([Hint::Anything]);
+    }
+    let head = history::newest(tx).await?;
+    hint::notify_of(tx, news).await?;
+    Ok(Opened::Session {
+        cluster: name.clone(),
+        session: session.unsigned_abs(),
+        desired,
+        regressed,
+        head,
+    })
 }
 
 /// Everything that the agent has; what it does not name is not there any more. Answers of which Rollouts that is news: also

@@ -111,7 +111,7 @@ async fn state_of(store: &Store, cluster: &str) -> (Rollout, String) {
 #[tokio::test]
 async fn each_session_is_answered_for_itself() {
     let (store, [asia, eu, us]) = fleet().await;
-    let again = open(&store, "us").await;
+    open(&store, "us").await;
     let batches = [
         batch(
             "eu",
@@ -144,6 +144,12 @@ async fn each_session_is_answered_for_itself() {
         assert_eq!(state_of(&store, "us").await.0.phase, "a");
         assert!(state_of(&store, "asia").await.0.removed);
     }
+}
+
+#[tokio::test]
+async fn a_heartbeat_and_an_acknowledgement_count_in_the_current_session_alone() {
+    let (store, [asia, eu, us]) = fleet().await;
+    let again = open(&store, "us").await;
     let words = |sessions: [u64; 3]| {
         CLUSTERS
             .map(|cluster| cluster.into())
