@@ -34,8 +34,10 @@ pub(crate) const INCARNATION: &str = "update hub_incarnation set incarnation = g
      returning incarnation";
 pub(crate) const SETS: &str = "update cluster_sets set incarnation = $1";
 /// What agents were handed may be in the part that is lost: it is held against nobody until they bring what they were handed
-/// since.
-pub(crate) const FORGIVE: &str = "update cluster_sessions set audit_head = '-'";
+/// since. And what they said may be, too: a session that was open before the copy would go on as the current one, so every
+/// agent has to say Hello again.
+pub(crate) const FORGIVE: &str =
+    "update cluster_sessions set audit_head = '-', session = session + 1";
 /// In the place of a head, until then.
 pub(crate) const FORGIVEN: &str = "-";
 pub(crate) const NOTES: &str =

@@ -59,6 +59,8 @@ pub(crate) struct Ghost {
     renewed: BTreeMap<ClusterName, Ms>,
     /// When a permit was last stored in the cluster.
     granted: BTreeMap<usize, Ms>,
+    /// When an agent was last started beside a wrong clock.
+    restarted: BTreeMap<usize, Ms>,
     steps: BTreeMap<(usize, At), i64>,
     /// Releases that a person paused, or ended.
     paused: BTreeSet<u64>,
@@ -84,8 +86,12 @@ impl Ghost {
         true
     }
 
-    pub(crate) fn started(&mut self, agent: usize) {
+    /// G20: where a clock is wrong, a lease goes on for one length at most after a restart, from the first pass on.
+    pub(crate) fn started(&mut self, agent: usize, skew: Ms, now: Ms) {
         self.timers.remove(&agent);
+        if skew != 0 {
+            self.restarted.insert(agent, now + RENEWAL_DELAY);
+        }
     }
 
     pub(crate) fn renewed(&mut self, cluster: &ClusterName, now: Ms) {
@@ -131,15 +137,25 @@ impl Ghost {
     }
 
     /// What persons said since is lost, and so is what was permitted: the numbers of releases are given again.
-    pub(crate) fn put_back(&mut self, store: &Store, agents: &[crate::agent::Agent]) {
+    pub(crate) fn put_back(
+        &mut self,
+        store: &Store,
+        agents: &[crate::agent::Agent],
+        hubs: &[crate::hub::Hub],
+    ) {
         self.restored = true;
-        // What was lost before any agent stored it was never said: its number is given again.
+        // What was lost before it was sent to any agent was never said: its number is given again.
         for own in agents {
+            let sessions = hubs.iter().flat_map(|hub| hub.sessions.values());
+            let sent = sessions.filter(|session| session.cluster == own.name);
+            let sent = sent.filter_map(|session| session.sent).max();
+            let sent = sent.map(|fence| (fence.incarnation, fence.version));
             let stored = own.member.as_ref().map(|member| at(member.fence));
             let desired = store.tables.cluster(&own.name).map(|row| row.desired);
             let known = desired.map(|fence| (fence.incarnation, fence.version));
             let words = self.said_to(&own.name);
-            words.retain(|word| Some(word.fence) <= known || Some(word.fence) <= stored);
+            let most = known.max(stored).max(sent);
+            words.retain(|word| Some(word.fence) <= most);
         }
         self.paused.clear();
         self.aborted.clear();
@@ -279,9 +295,10 @@ impl World {
             let was_served = served.is_some_and(|all| all.contains(&digest));
             // G10: a Rollout that was made again, where the cluster was put back to before it knew of the old one.
             let fresh = self.ghost.fresh.contains(&agent);
-            let forgotten = fresh && unmarked(own) && free(own, &digest);
-            let free = forgotten || fresh && ungoverned(own);
-            if goes_on || was_served || nothing_served || free {
+            let forgotten = fresh && unmarked(own);
+            // G8, G10: a first deploy is free only where the hub has said so.
+            let first = (nothing_served || forgotten) && free(own, &digest);
+            if goes_on || was_served || first || fresh && ungoverned(own) {
                 continue;
             }
             let allowed = word
@@ -384,7 +401,8 @@ impl World {
             .is_some_and(|process| process.contact == agent_engine::HubContact::Connected);
         let renewed = self.ghost.renewed.get(&own.name).copied().unwrap_or(0) + RENEWAL_DELAY;
         let granted = self.ghost.granted.get(&agent).copied().unwrap_or(0);
-        let ends = renewed.max(granted) + Ms::from(LEASE_SECONDS) * 1_000;
+        let restarted = self.ghost.restarted.get(&agent).copied().unwrap_or(0);
+        let ends = renewed.max(granted).max(restarted) + Ms::from(LEASE_SECONDS) * 1_000;
         if self.now > ends && (connected || !finish) {
             let late = self.now - ends;
             let message = format!("{} begins step {step} {late} ms after its lease", own.name);

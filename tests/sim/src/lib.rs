@@ -8,12 +8,13 @@
 //! |---|---|
 //! | S1 wave gate | the hub's audit on every plan; `check::committed`: every earlier wave passed, a success is the cluster's own word |
 //! | S2 history first | `check::starts`: what starts follows a committed word; `check::stored`: no set above what is committed |
-//! | S3 fencing | `check::check`: the stored fence never falls; `check::starts`: nothing runs on a permit above it |
+//! | S3 fencing | `check::check`: the stored fence never falls; `check::starts`: nothing runs on a permit above it; `check::acknowledged`: what was said is stored |
 //! | S4 one effect, one outcome | `check::outcome` |
 //! | S5 one writer | `check::committed`: no commit of another epoch than the current one |
 //! | S6 restored database | databases are put back from copies; nothing is decided until a quorum was heard and a person recovers |
 //! | S7, S12 silence, leases, bake | `check::raises`, `check::baked`, by the true time; clocks of agents and hubs are wrong |
 //! | S8 the primary, in the transaction | by construction: a draft's snapshot is compared at its commit |
+//! | G8 first word | `check::starts`: a first deploy is free only where the hub's own word is stored; clusters join in the middle |
 //! | S9, S10 sessions | `check::reports_stored`, `check::session_opened` |
 //! | S11 bounds | the queue of the whole; the agent's own queue is bounded by its own tests |
 //! | S13 capacity | `check::capacity`; the agent's audit on every plan |

@@ -37,11 +37,13 @@ pub enum Planted {
     OutcomeInMemory,
     /// An agent acknowledges a set before its fence is stored.
     AckBeforeFence,
+    /// A cluster gets its first set before the FleetRollout that selects it was decided for it.
+    FirstSetAtOnce,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -58,6 +60,7 @@ impl Planted {
         Self::ToldWhenSent,
         Self::OutcomeInMemory,
         Self::AckBeforeFence,
+        Self::FirstSetAtOnce,
     ];
 }
 

@@ -195,6 +195,26 @@ impl Store {
         Ok(own.map(|own| own.desired).unwrap_or_default())
     }
 
+    /// A cluster joins, or joins again: its certificate is known from now on, and nothing else of it.
+    pub fn join(&mut self, cluster: observed::Cluster, uid: &str) {
+        let row = Row {
+            uid: uid.to_owned(),
+            ..Row::default()
+        };
+        self.rows.insert(cluster.name.clone(), row);
+        self.tables.clusters.push(Arc::new(cluster));
+    }
+
+    /// As `first_word`: whether the FleetRollout selects a cluster and has not been decided for it yet.
+    ///
+    /// # Errors
+    /// `Away`.
+    pub fn lacks_first_word(&self, cluster: &ClusterName) -> Result<bool, Error> {
+        self.answers()?;
+        let own = self.tables.cluster(cluster);
+        Ok(own.is_none_or(|own| own.selected && own.gate.is_none() && own.gone.is_none()))
+    }
+
     /// What a decision is made from.
     ///
     /// # Errors

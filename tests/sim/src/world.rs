@@ -100,6 +100,8 @@ pub struct World {
     pub(crate) failure: Option<Failure>,
     pub(crate) quiet_since: Ms,
     pub(crate) copies: losses::Copies,
+    /// The last cluster, where it joins later than the others.
+    pub(crate) joiner: Option<hub_engine::observed::Cluster>,
 }
 
 /// Lives one life.

@@ -187,8 +187,13 @@ async fn f8_after_a_restore_nothing_is_decided_until_a_person_recovers() {
         "{why}"
     );
     assert_eq!(store.held().await.unwrap(), Some(why));
+    // Its second session on this database: one more before the copy.
+    let b = ClusterName("b".to_owned());
+    assert!(store.session_seen(&b, 2).await.unwrap());
     let given = recover(&store).await.unwrap();
     assert!(given > 1, "above what any agent holds");
+    let goes_on = store.session_seen(&b, 2).await.unwrap();
+    assert!(!goes_on, "what it said since the copy is lost");
     decide(&store).await.unwrap();
     for (_, fence) in store.desired_fences().await.unwrap() {
         assert_eq!(fence.incarnation, given);

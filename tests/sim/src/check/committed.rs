@@ -184,8 +184,9 @@ impl World {
         let permit = target.permit.as_ref()?;
         let fence = (permit.fence.incarnation, permit.fence.version);
         let key = (target.cluster.clone(), fence);
+        // A cluster that was put back may come to the same end once more: the first one counts.
         let told = self.ghost.told.get(&key);
-        let (result, at) = self.ghost.outcomes.get(&key).or(told)?;
+        let (result, at) = told.or_else(|| self.ghost.outcomes.get(&key))?;
         (*result == OutcomeResult::Served).then(|| stamp(*at))
     }
 

@@ -246,6 +246,11 @@ impl Tables {
 
     /// The committed set of a cluster, above what was sent in its session.
     pub(super) fn set(&self, cluster: &ClusterName, sent: Option<u16>) -> Option<v1::DesiredSet> {
+        let row = self.store.rows.get(cluster)?;
+        let first = sent.is_none() && row.stored == Fence::default();
+        if first && self.store.lacks_first_word(cluster) != Ok(false) {
+            return None;
+        }
         let sent = sent.map(u64::from);
         let set = self.store.desired_set(cluster).ok()?;
         if sent.is_some_and(|sent| sent >= set.fence.version) {

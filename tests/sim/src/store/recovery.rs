@@ -80,6 +80,10 @@ impl Store {
         self.recovery.incarnation = next;
         self.recovery.held = false;
         self.recovery.recovered = Some(now);
+        // What agents said since the copy is lost, whoever's session is in it: all say Hello again.
+        for row in self.rows.values_mut() {
+            row.session += 1;
+        }
         for cluster in self.tables.clusters.iter_mut().map(Arc::make_mut) {
             cluster.desired.incarnation = next;
         }

@@ -20,14 +20,28 @@ impl World {
         if self.agents[agent].process.is_some() {
             return;
         }
+        self.joins(agent);
         self.agents[agent].start();
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} starts"));
-        self.ghost.started(agent);
+        let skew = self.agents[agent].skew;
+        self.ghost.started(agent, skew, self.now);
         self.agents[agent].watch(self.now);
         self.pass_soon(agent, 50);
         // In a cluster that was found with pods on their way they go on coming.
         self.put(1_000, Event::Kubelet(agent));
+    }
+
+    /// Whoever starts is known to the hub by then; who was forgotten by a database that was put back joins again.
+    pub(super) fn joins(&mut self, agent: usize) {
+        let own = &self.agents[agent];
+        let joiner = self.joiner.as_ref().filter(|one| one.name == own.name);
+        let unknown = joiner.filter(|one| !self.store.rows.contains_key(&one.name));
+        if let Some(cluster) = unknown.cloned() {
+            self.tell(format!("{} joins", cluster.name));
+            self.store.join(cluster, &self.agents[agent].uid);
+            self.hint();
+        }
     }
 
     pub(super) fn kill_agent(&mut self, agent: usize) {

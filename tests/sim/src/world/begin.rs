@@ -27,6 +27,9 @@ use crate::store::{Row, Store};
 use crate::trace::Trace;
 use crate::world::stamp;
 
+/// In so many lives of a hundred the last cluster joins when others are under way.
+const LATE: usize = 40;
+
 /// What a life is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
@@ -65,13 +68,16 @@ impl World {
             labels: BTreeMap::from([(LABEL.to_owned(), random.below(waves).to_string())]),
             ..empty(name)
         });
+        let mut clusters: Vec<Cluster> = clusters.collect();
+        let late = random.aside(7).percent(LATE);
+        let joiner = if late { clusters.pop() } else { None };
         let before = fleet_rollout.after.iter().map(|name| Predecessor {
             name: name.clone(),
             newest: None,
         });
         let before = before.collect();
         let tables = Observed {
-            clusters: clusters.map(Arc::new).collect(),
+            clusters: clusters.into_iter().map(Arc::new).collect(),
             before,
             ..Observed::new(fleet_rollout, stamp(0))
         };
@@ -79,8 +85,9 @@ impl World {
             uid: format!("uid-{name}"),
             ..Row::default()
         };
-        let rows = names.iter().map(|name| (name.clone(), row(name)));
-        let store = Store::new(tables, rows.collect());
+        let joined = tables.clusters.iter().map(|own| &own.name);
+        let rows = joined.map(|name| (name.clone(), row(name))).collect();
+        let store = Store::new(tables, rows);
         let base = Instant::now();
         let agents = names.iter().map(|name| agent(name, base, &mut random));
         let agents: Vec<Agent> = agents.collect();
@@ -110,6 +117,7 @@ impl World {
             failure: None,
             quiet_since: 0,
             copies: super::losses::Copies::default(),
+            joiner,
         };
         world.schedule();
         world
@@ -119,7 +127,12 @@ impl World {
         self.put(0, Event::HubStart(0));
         self.put(500, Event::HubStart(1));
         for agent in 0..self.agents.len() {
-            let after = self.some(0, 2_000);
+            let last = agent + 1 == self.agents.len();
+            let after = if last && self.joiner.is_some() {
+                self.some(20_000, 150_000)
+            } else {
+                self.some(0, 2_000)
+            };
             self.put(after, Event::AgentStart(agent));
         }
         let first = self.some(15_000, 40_000);

@@ -1,7 +1,7 @@
 //! What hubs do with ticks, messages and their database, as `hub/src` does: leadership, deciding, sessions. In: events. Out:
 //! transactions, messages. It must not choose: `hub_engine::reconcile` does.
 
-use hub_engine::audit;
+use hub_engine::{Fence, audit};
 use hub_store::report::{Body, Report};
 use proto::v1;
 
@@ -412,6 +412,9 @@ impl World {
         if session.sent.is_some_and(|sent| sent >= newest) {
             return;
         }
+        if !self.first_word_is_there(session) {
+            return;
+        }
         let Ok(set) = self.store.desired_set(&session.cluster) else {
             return;
         };
@@ -423,6 +426,13 @@ impl World {
             session.sent = Some(set.fence);
         }
         self.send_down(connection, Down::Set(wire));
+    }
+
+    /// As `session::first_word_is_there`: what its first set does not name is free for an agent.
+    fn first_word_is_there(&self, session: &Session) -> bool {
+        let first = session.sent.is_none() && session.stored == Fence::default();
+        let lacks = || self.store.lacks_first_word(&session.cluster);
+        !first || self.bugs.has(Planted::FirstSetAtOnce) || lacks() == Ok(false)
     }
 }
 

@@ -29,7 +29,12 @@ impl World {
         };
         self.tell(format!("the database is put back from its copy of {at}"));
         self.store.put_back(*copy, self.now);
-        self.ghost.put_back(&self.store, &self.agents);
+        self.ghost.put_back(&self.store, &self.agents, &self.hubs);
+        for agent in 0..self.agents.len() {
+            if self.agents[agent].life > 0 {
+                self.joins(agent);
+            }
+        }
         for hub in 0..self.hubs.len() {
             self.hubs[hub].held = None;
             self.hubs[hub].deciding = false;

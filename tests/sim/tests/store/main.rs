@@ -279,6 +279,9 @@ impl Both {
         let differs = difference(&real, &model, String::new());
         assert!(differs.is_empty(), "{differs:#?} after {acts:#?}");
         for cluster in CLUSTERS.map(ClusterName::from) {
+            let lacking = self.real.first_word(&cluster).await.unwrap();
+            let lacks = self.model.lacks_first_word(&cluster).unwrap();
+            assert_eq!(!lacking.is_empty(), lacks, "{acts:#?}");
             let real = self.real.desired_set(&cluster).await.unwrap();
             let model = self.model.desired_set(&cluster).unwrap();
             assert_eq!(real.fence, model.fence, "{acts:#?}");
