@@ -25,7 +25,6 @@ const OUTLINES_AT_ONCE: usize = 8;
 
 pub(crate) const HEADS: &str = "select number, revision, phase, overtook from releases where fleet_rollout = $1 \
      and changed_in >= pg_snapshot_xmin($2::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $2::text::pg_snapshot)";
-pub(crate) const COUNT: &str = "select count(*) from releases where fleet_rollout = $1";
 pub(crate) const KEYS: &str = "select number from releases where fleet_rollout = $1";
 pub(crate) const OUTLINES: &str = "select release, \
      coalesce(jsonb_agg(distinct content->>'digest') filter (where content is not null), '[]') as digests, \
@@ -191,7 +190,7 @@ impl Outlines {
         let rows: Vec<HeadRow> = sqlx::query_as(HEADS)
             .bind(name.as_str())
             .bind(since)
-            .fetch_all(&mut *tx)
+            .fetch_all(tx)
             .await?;
         for row in rows {
             let head = Head {
@@ -201,20 +200,22 @@ impl Outlines {
             };
             self.heads.learn(row.number.unsigned_abs(), head);
         }
-        let count: Option<i64> = sqlx::query_scalar(COUNT)
-            .bind(name.as_str())
-            .fetch_one(&mut *tx)
-            .await?;
-        if self.heads.are(count.unwrap_or(0)) {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// Forgets releases that are not there any more, and what the targets of all came to.
+    pub(crate) async fn keep(
+        &mut self,
+        tx: &mut PgConnection,
+        name: &FleetRolloutName,
+    ) -> Result<()> {
         let there: Vec<i64> = sqlx::query_scalar(KEYS)
             .bind(name.as_str())
             .fetch_all(tx)
             .await?;
         let there = there.into_iter().map(i64::unsigned_abs).collect();
         self.heads.keep(&there);
-        self.outlines.retain(|number, _| there.contains(number));
+        self.outlines.clear();
         Ok(())
     }
 

@@ -24,8 +24,6 @@ pub(crate) const OF_RELEASE: &str = "select release, cluster, wave, position, la
 pub(crate) const CHANGED: &str = "select release, cluster, wave, position, late, state, message, content, previous, permit, \
      since, succeeded_at from targets where fleet_rollout = $1 \
      and changed_in >= pg_snapshot_xmin($2::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $2::text::pg_snapshot)";
-pub(crate) const COUNT: &str =
-    "select count(*) from targets where fleet_rollout = $1 and release = $2";
 pub(crate) const KEYS: &str =
     "select late, wave, position, cluster from targets where fleet_rollout = $1 and release = $2";
 pub(crate) const INSERT: &str = "insert into targets (fleet_rollout, release, cluster, wave, position, late, state, since) \
@@ -110,21 +108,13 @@ pub(crate) async fn of(
     Ok(memory.seen().values().map(Arc::clone).collect())
 }
 
-/// Forgets targets that are not in the release any more, once what has changed is learnt; answers whether there are such.
-pub(crate) async fn gone(
+/// Forgets targets that are not in the release any more.
+pub(crate) async fn keep(
     tx: &mut PgConnection,
     fleet_rollout: &FleetRolloutName,
     release: u64,
     memory: &mut Targets,
-) -> Result<bool> {
-    let count: Option<i64> = sqlx::query_scalar(COUNT)
-        .bind(fleet_rollout.as_str())
-        .bind(number(release))
-        .fetch_one(&mut *tx)
-        .await?;
-    if memory.are(count.unwrap_or(0)) {
-        return Ok(false);
-    }
+) -> Result<()> {
     let there: Vec<KeyRow> = sqlx::query_as(KEYS)
         .bind(fleet_rollout.as_str())
         .bind(number(release))
@@ -137,7 +127,7 @@ pub(crate) async fn gone(
         cluster: row.cluster,
     };
     memory.keep(&there.into_iter().map(place).collect());
-    Ok(true)
+    Ok(())
 }
 
 fn place(row: &TargetRow) -> Place {
