@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-analysis bench-fleet soak build sandbox plugin peer gate-off prerequisites lint deny
+.PHONY: help demo test bench bench-analysis bench-fleet soak exhaustive build sandbox plugin peer gate-off prerequisites lint deny
 
 CARGO ?= cargo
 SANDBOX := target/sandbox/sandbox
@@ -25,6 +25,9 @@ test: prerequisites sandbox plugin peer lint ## every test
 	$(MAKE) --no-print-directory gate-off
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --no-fail-fast
+
+exhaustive: ## the small fleet, whole: 2 hubs, 3 clusters, 2 waves, 1 crash, in every order
+	$(CARGO) run --release -p tests-sim --bin exhaustive
 
 soak: ## the simulated fleet, seed after seed without an end, each twice; FROM=0
 	$(CARGO) run --release -p tests-sim --bin sim -- --from $(or $(FROM),0)

@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::hints::Hints;
 use crate::leader::{Fenced, Leadership};
+use crate::link::fences::Fences;
 use due::{Due, Settled};
 
 /// A plan goes as far as the facts allow. Whatever it led to is looked at once more so much later, when nothing else makes
 /// it: in the midst of a big release something always does.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// FleetRollouts decided at the same time: while one waits for the disk another is worked out. Those that meet in a cluster
 /// wait for each other there, and look again.
@@ -48,6 +49,8 @@ pub struct Decider {
     pub fenced: Fenced,
     /// Wakes.
     pub hints: Hints,
+    /// Woken: the sessions of clusters whose set was changed.
+    pub fences: Fences,
 }
 
 impl std::fmt::Debug for Decider {
@@ -136,6 +139,8 @@ impl Decider {
         };
         match self.store.decide(epoch, name, self.signer.as_ref()).await {
             Ok(Some(decided)) => {
+                // Committed: this hub's sessions need not wait until the fences are read.
+                self.fences.raise(&decided.fences);
                 for decision in &decided.plan.actions {
                     tracing::info!(fleet_rollout = %name, kind = decision.action.kind(), "{}", decision.action);
                 }

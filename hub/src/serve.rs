@@ -20,6 +20,7 @@ use crate::fleet::Fleet;
 use crate::folder::Folder;
 use crate::join::Certifier;
 use crate::link::fences::{self, Fences};
+use crate::link::gather::Gather;
 use crate::link::{self, Link};
 use crate::wire::set::Signer;
 use crate::{acceptor, address, authority, client_config, database, folder, hints, leader};
@@ -95,6 +96,7 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
     let lifetime = Duration::from_secs(u64::from(options.cluster_certificate_seconds));
     let link = Link {
         store: store.clone(),
+        gather: Gather::start(&store, &stop),
         certifier: Certifier {
             authority: Arc::clone(&authority),
             lifetime,
@@ -124,6 +126,7 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
         leadership,
         fenced,
         hints: hints.clone(),
+        fences: fences.clone(),
     };
     let tasks = vec![
         lease_task,

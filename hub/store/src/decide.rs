@@ -1,7 +1,7 @@
 //! The deciding transaction. In: an epoch, a FleetRollout's name, a signer. Out: the plan, committed whole or not at all.
 //! It must not write for an epoch that is over, nor anything that the plan does not say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use hub_engine::release::Direction;
@@ -54,8 +54,8 @@ pub struct UnsignedPermit {
 pub struct Decided {
     /// As committed. No action: nothing was written.
     pub plan: Plan,
-    /// Clusters whose set changed.
-    pub clusters: Vec<ClusterName>,
+    /// The fences of the sets that changed.
+    pub fences: BTreeMap<ClusterName, Fence>,
     /// The database's time of the decision.
     pub now: Timestamp,
     /// What the FleetRollout governs.
@@ -148,7 +148,7 @@ impl Store {
         let seen = begin.elapsed();
         let (observed, plan) = planned(observed).await?;
         let thought = begin.elapsed();
-        let clusters = apply::plan(&mut tx, epoch, &observed, &plan, signer).await?;
+        let fences = apply::plan(&mut tx, epoch, &observed, &plan, signer).await?;
         let reasons = plan.reasons.get(..REASONS_STORED).unwrap_or(&plan.reasons);
         if plan.status != stored.status || reasons != stored.reasons {
             fleet_rollout::set_status(&mut tx, name, &plan.status, reasons).await?;
@@ -168,7 +168,7 @@ impl Store {
         );
         Ok(Some(Decided {
             plan,
-            clusters,
+            fences,
             now: observed.now,
             rollout: observed.fleet_rollout.rollout,
             after: observed.fleet_rollout.after,

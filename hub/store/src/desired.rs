@@ -52,6 +52,12 @@ pub(crate) const CHANGE: &str = "update gates set version = c.version, \
      traceparent text) where gates.cluster = c.cluster and gates.namespace = $1 and gates.rollout = $2 \
      and gates.fleet_rollout = $3 returning gates.cluster";
 
+/// A table that has just been filled has no statistics: the planner takes all gates of a Rollout for one row, and goes through
+/// every change for each of them.
+pub(crate) const HASHED: &str = "select set_config('enable_nestloop', $1, true) as nested";
+/// Fewer changes are no matter.
+const HASHED_FROM: usize = 100;
+
 row! {
     /// A fence.
     FenceRow { incarnation: i64, version: i64 }
@@ -307,7 +313,13 @@ pub(crate) async fn change(
     of: Of<'_>,
     all: &[GateChange<'_>],
 ) -> Result<()> {
-    write(tx, CHANGE, of, all, |one| one.cluster).await
+    if all.len() < HASHED_FROM {
+        return write(tx, CHANGE, of, all, |one| one.cluster).await;
+    }
+    sqlx::query(HASHED).bind("off").execute(&mut *tx).await?;
+    write(tx, CHANGE, of, all, |one| one.cluster).await?;
+    sqlx::query(HASHED).bind("on").execute(tx).await?;
+    Ok(())
 }
 
 /// Every row, or none: each has a gate that the statement answers for.

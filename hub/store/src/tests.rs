@@ -7,6 +7,7 @@ mod audit;
 mod broken_glass;
 mod changed;
 mod fixture;
+mod gathered;
 mod policies;
 mod recovery;
 mod rules;

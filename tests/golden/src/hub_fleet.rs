@@ -36,6 +36,8 @@ pub struct Fleet {
     /// Releases that are not read any more, unless somebody names them.
     archive: BTreeMap<u64, Release>,
     versions: u64,
+    /// What Git had last: version, revision, and whether the revision is known.
+    newest: (u64, u64, bool),
     pub(crate) rows: u64,
 }
 
@@ -65,6 +67,7 @@ impl Fleet {
             random,
             archive: BTreeMap::new(),
             versions: 1,
+            newest: (1, 1, true),
             rows: 0,
         };
         for cluster in clusters {
@@ -126,6 +129,7 @@ impl Fleet {
             23 => self.payments(),
             24 => self.freeze(),
             25..=26 => self.membership(),
+            27 => self.comes_late(),
             _ => self.wait(),
         };
         self.report();
@@ -195,35 +199,55 @@ impl Fleet {
         let again = u64::try_from(1 + self.random.below(earlier)).unwrap_or(1);
         let version = if old { again } else { revision };
         let known = self.random.percent(80);
+        self.newest = (version, revision, known);
         for name in self.real.keys().cloned().collect::<Vec<_>>() {
             if self.random.percent(80) {
                 // Some clusters' manifests differ in a value, and some in an image.
-                let own = if self.random.percent(20) {
-                    format!("-{name}")
-                } else {
-                    String::new()
-                };
-                let image = if self.random.percent(5) {
-                    format!("side:{version}")
-                } else {
-                    format!("shop:{version}")
-                };
-                let content = Content {
-                    digest: Digest(format!("v{version}{own}")),
-                    delivery: "steps".into(),
-                    revision: known.then(|| format!("r{revision}").into()),
-                    images: vec![image],
-                    generation: 0,
-                };
+                let own = self.random.percent(20);
+                let side = self.random.percent(5);
+                let content = self.newest_content(&name, own, side);
                 self.set_spec(&name, content);
             }
         }
         format!("version {version} is pushed as r{revision}")
     }
 
+    fn newest_content(&self, name: &ClusterName, own: bool, side: bool) -> Content {
+        let (version, revision, known) = self.newest;
+        let own = if own {
+            format!("-{name}")
+        } else {
+            String::new()
+        };
+        let image = if side { "side" } else { "shop" };
+        Content {
+            digest: Digest(format!("v{version}{own}")),
+            delivery: "steps".into(),
+            revision: known.then(|| format!("r{revision}").into()),
+            images: vec![format!("{image}:{version}")],
+            generation: 0,
+        }
+    }
+
+    /// A cluster that Git's newest had not reached has it at last, sometimes after a person gave up on it.
+    fn comes_late(&mut self) -> String {
+        let late = self.real.iter().find(|(_, real)| {
+            let revision = real.spec.as_ref().and_then(|spec| spec.revision.as_ref());
+            let (_, newest, known) = self.newest;
+            known && revision.is_none_or(|one| one.as_str() != format!("r{newest}"))
+        });
+        let Some(name) = late.map(|(name, _)| name.clone()) else {
+            return self.wait();
+        };
+        let content = self.newest_content(&name, false, false);
+        self.set_spec(&name, content);
+        format!("{name} has Git's newest late")
+    }
+
     /// Git goes back to what one cluster serves, everywhere.
     fn revert(&mut self) -> String {
         self.versions += 1;
+        self.newest.2 = false;
         let name = self.any_cluster();
         let Some(served) = self.real.get(&name).and_then(|real| real.served.clone()) else {
             return "nothing".to_owned();

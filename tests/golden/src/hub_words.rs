@@ -27,7 +27,11 @@ impl Fleet {
         let clusters = self.observed.clusters.iter();
         let clusters: Vec<_> = clusters.map(|own| own.name.clone()).collect();
         let release = self.observed.release(number);
-        let verb = verb(&mut self.random, release, &clusters);
+        let gives_up = self.random.aside(5).percent(30);
+        let verb = match waited_for(release).filter(|_| gives_up) {
+            Some(cluster) => Verb::SkipTarget { cluster },
+            None => verb(&mut self.random, release, &clusters),
+        };
         let told = format!("eve says {verb:?} about #{number}");
         self.request(verb, Some(number));
         told
@@ -93,6 +97,13 @@ pub fn verb(random: &mut Random, release: Option<&Release>, clusters: &[ClusterN
             wave: random.percent(50).then_some(wave),
         },
     }
+}
+
+/// A cluster that has not got the content yet.
+fn waited_for(release: Option<&Release>) -> Option<ClusterName> {
+    let mut targets = release?.targets.iter();
+    let waits = targets.find(|target| target.state == TargetState::WaitingForContent)?;
+    Some(waits.cluster.clone())
 }
 
 /// One that failed, if there is one: people look before they speak.

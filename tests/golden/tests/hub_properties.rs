@@ -2,6 +2,7 @@
 //! ends once faults stop; planted bugs turn a property red. It must not draw from anything but its seeds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::thread;
 
 use hub_engine::planted::{Bug, Planted};
@@ -9,7 +10,7 @@ use hub_engine::{audit, reconcile_with};
 use tests_golden::hub_fleet::Fleet;
 
 /// Random fleets and stories.
-const CASES: u64 = 10_000;
+const CASES: u64 = 5_000;
 /// Things that happen in a story.
 const EVENTS: usize = 16;
 /// Rounds after which nothing is left to do when no fact changes.
@@ -17,9 +18,8 @@ const ROUNDS_MAX: usize = 5;
 /// Ten-minute rounds in which every open release has to end once faults stop.
 const CALM_MAX: usize = 80;
 /// A planted bug has to show within so many cases.
-const BUG_CASES: u64 = 10_000;
-/// Within so many stories everything below has to occur: a model that never gets there proves nothing.
-const REACH_CASES: u64 = 4_000;
+const BUG_CASES: u64 = 5_000;
+/// Within the stories everything below has to occur: a model that never gets there proves nothing.
 const EVERYTHING: [&str; 61] = [
     "GateGoverned",
     "GateWaiting",
@@ -86,9 +86,11 @@ const EVERYTHING: [&str; 61] = [
 /// The tests' machine has so few.
 const THREADS: u64 = 2;
 
-/// One story; the first thing that goes wrong.
-fn story(seed: u64, bug: Bug) -> Result<(), String> {
-    tell(&mut Fleet::new(seed), bug)
+/// One story: the kinds of everything that occurred, or the first thing that goes wrong.
+fn story(seed: u64, bug: Bug) -> Result<BTreeSet<&'static str>, String> {
+    let mut fleet = Fleet::new(seed);
+    tell(&mut fleet, bug)?;
+    Ok(fleet.seen)
 }
 
 fn tell(fleet: &mut Fleet, bug: Bug) -> Result<(), String> {
@@ -146,35 +148,31 @@ fn settle(fleet: &mut Fleet, bug: Bug, log: &mut Vec<String>) -> Result<(), Stri
     Err(format!("does not settle\n{}", log.join("\n")))
 }
 
-#[test]
-fn ten_thousand_stories_keep_the_invariants_settle_and_end() {
-    let part = |first: u64| {
-        (first..CASES)
-            .step_by(usize::try_from(THREADS).expect("a step"))
-            .find_map(|seed| {
-                story(seed, Bug::default())
-                    .err()
-                    .map(|error| format!("seed {seed}: {error}"))
-            })
-    };
-    let found = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS)
-            .map(|first| scope.spawn(move || part(first)))
-            .collect();
-        threads
-            .into_iter()
-            .find_map(|thread| thread.join().expect("no panic"))
-    });
-    assert!(found.is_none(), "{}", found.unwrap_or_default());
+/// Every second story from this one on: what occurred in them.
+fn part(first: u64) -> Result<BTreeSet<&'static str>, String> {
+    let mut seen = BTreeSet::new();
+    for seed in (first..CASES).step_by(usize::try_from(THREADS).expect("a step")) {
+        let told = story(seed, Bug::default());
+        seen.extend(told.map_err(|error| format!("seed {seed}: {error}"))?);
+    }
+    Ok(seen)
 }
 
 #[test]
-fn the_stories_reach_everything() {
-    let mut seen = std::collections::BTreeSet::new();
-    for seed in 0..REACH_CASES {
-        let mut fleet = Fleet::new(seed);
-        tell(&mut fleet, Bug::default()).expect("it keeps the invariants");
-        seen.extend(fleet.seen);
+fn stories_keep_the_invariants_settle_end_and_reach_everything() {
+    let parts: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|first| scope.spawn(move || part(first)))
+            .collect();
+        let parts = threads.into_iter();
+        parts.map(|part| part.join().expect("no panic")).collect()
+    });
+    let mut seen = BTreeSet::new();
+    for part in parts {
+        match part {
+            Ok(kinds) => seen.extend(kinds),
+            Err(error) => panic!("{error}"),
+        }
     }
     let missing: Vec<&str> = EVERYTHING
         .iter()
@@ -188,6 +186,7 @@ fn the_stories_reach_everything() {
 fn every_planted_bug_turns_a_property_red() {
     for bug in Planted::ALL {
         let red = (0..BUG_CASES).find(|seed| story(*seed, Bug::planted(bug)).is_err());
+        println!("{bug:?}: story {red:?}");
         assert!(
             red.is_some(),
             "{bug:?} is not noticed in {BUG_CASES} stories"

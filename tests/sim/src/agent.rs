@@ -13,7 +13,7 @@ use agent::lease_clock::{LeaseClock, Moment};
 use agent::link::report::Reports;
 use agent::link::set::{Held, Taken};
 use agent_api::names::LABEL_POD_HASH;
-use agent_api::{AnalysisPhase, AnalysisRunStatus, FleetMemberStatus, RolloutStatus};
+use agent_api::{AnalysisPhase, AnalysisRunStatus, FleetMemberStatus, Outcome, RolloutStatus};
 use agent_engine::{GateRecord, HubContact, Observed};
 use hub_engine::ClusterName;
 use proto::v1;
@@ -50,6 +50,8 @@ pub struct Process {
     pub first_done: bool,
     /// The connection and, once Welcome was said, the session.
     pub link: Option<(u64, Option<u64>)>,
+    /// The planted bug: an outcome that no record has.
+    pub remembered: Option<Outcome>,
 }
 
 impl Process {
@@ -62,6 +64,7 @@ impl Process {
             cache: None,
             first_done: false,
             link: None,
+            remembered: None,
         }
     }
 }
@@ -356,18 +359,26 @@ impl Agent {
             cluster, member, ..
         } = self;
         let process = self.process.as_ref().map(|process| {
-            let unsaid = process.reports.clone().batch(0).unwrap_or_default();
-            let unsaid: Vec<_> = unsaid.reports.into_iter().map(|one| one.body).collect();
-            let states = process.reports.clone().begin();
+            let reports = process.reports.clone();
+            // Without a stream the next thing that is said is a Hello, which begins the queue anew.
+            let states = match process.link {
+                Some(_) => reports.clone().begin(),
+                None => reports.begin(),
+            };
+            let unsaid = reports.batch(0).unwrap_or_default().reports;
+            let unsaid: Vec<_> = unsaid.into_iter().map(|one| one.body).collect();
             let Process {
                 leases,
                 contact,
                 held,
                 first_done,
                 link,
+                remembered,
                 ..
             } = process;
-            format!("{unsaid:?} {states:?} {leases:?} {contact:?} {held:?} {first_done} {link:?}")
+            format!(
+                "{unsaid:?} {states:?} {leases:?} {contact:?} {held:?} {first_done} {link:?} {remembered:?}"
+            )
         });
         let made = cluster.made.len();
         format!("{member:?} {made} {:?} {process:?}", cluster.observed)

@@ -67,6 +67,8 @@ pub(crate) struct Ghost {
     touched: BTreeSet<(u64, ClusterName)>,
     /// Clusters whose Rollout was made again and has not been whole since.
     fresh: BTreeSet<usize>,
+    /// Clusters that were put back from a copy and have not said so.
+    returned: BTreeSet<ClusterName>,
     /// The database was put back from a copy, and no person has said since that it may go on.
     restored: bool,
 }
@@ -108,6 +110,7 @@ impl Ghost {
         runs: BTreeSet<String>,
     ) {
         self.fences.remove(&agent);
+        self.returned.insert(name.clone());
         // What its API server has goes on.
         self.running.insert(agent, runs);
         self.fresh.insert(agent);

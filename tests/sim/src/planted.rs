@@ -33,11 +33,15 @@ pub enum Planted {
     LeaseByWallClock,
     /// A change counts as told as soon as it is sent.
     ToldWhenSent,
+    /// An agent keeps the outcome of a permit in memory only.
+    OutcomeInMemory,
+    /// An agent acknowledges a set before its fence is stored.
+    AckBeforeFence,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -52,6 +56,8 @@ impl Planted {
         Self::OwnWriteUnseen,
         Self::LeaseByWallClock,
         Self::ToldWhenSent,
+        Self::OutcomeInMemory,
+        Self::AckBeforeFence,
     ];
 }
 

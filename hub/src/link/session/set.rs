@@ -7,10 +7,22 @@ use super::Session;
 use crate::wire;
 
 impl Session {
+    /// Whether there is something that the agent was not sent, and it can take it.
+    fn lacks(&mut self) -> bool {
+        let newest = *self.fences.borrow_and_update();
+        self.outbox.takes_set() && self.sent.is_none_or(|sent| sent < newest)
+    }
+
+    /// What could not be sent before.
+    pub(super) async fn send_anew(&mut self) {
+        if self.lacks() {
+            Box::pin(self.send_set()).await;
+        }
+    }
+
     /// Sends what the agent has not been sent: whole at first, then what changed since.
     pub(super) async fn send_set(&mut self) {
-        let newest = *self.fences.borrow_and_update();
-        if !self.outbox.takes_set() || self.sent.is_some_and(|sent| sent >= newest) {
+        if !self.lacks() {
             return;
         }
         if !self.first_word_is_there().await {

@@ -5,7 +5,7 @@ use agent::gate_store::reported;
 use agent::lease_clock::Moment;
 use agent::link::state;
 use agent::spent::{mark, shortened};
-use agent_api::{FirstContact, GateStatus, Uid};
+use agent_api::{Fence, FirstContact, GateStatus, Uid};
 use agent_engine::{
     Action, GateChange, GateObserved, GateRecord, Governance, Observed, Plan, Violation, audit,
     reconcile_with,
@@ -77,8 +77,26 @@ impl Agent {
         let plan = reconcile_with(&observed, bugs.agent);
         let mut done = Done::nothing(Passed::Conflict);
         done.violations = audit(&observed, &plan);
-        self.carry_out(now, &cache, &observed, plan, cut, &mut done);
+        self.carry_out(now, &cache, &observed, plan, (cut, bugs), &mut done);
         done
+    }
+
+    /// The Gate as it counts: without a permit above the stored fence.
+    fn record(&self, observed: &Observed, stored: Option<Fence>, bugs: Bugs) -> GateRecord {
+        let mut record = observed.gate.record.clone();
+        let GateRecord::Present(gate) = &mut record else {
+            return record;
+        };
+        let unfenced = bugs.has(Planted::FenceAfterEffect);
+        let permit = gate.spec.permit.take();
+        gate.spec.permit =
+            permit.filter(|permit| unfenced || stored.is_some_and(|stored| permit.fence <= stored));
+        // Only the planted bug remembers anything that no record has.
+        let process = self.process.as_ref();
+        if let Some(known) = process.and_then(|process| process.remembered.clone()) {
+            gate.status.get_or_insert_default().outcome = Some(known);
+        }
+        record
     }
 
     fn view(&mut self, cache: &Cache, moment: Moment, keys: &Keys, bugs: Bugs) -> Observed {
@@ -87,14 +105,7 @@ impl Agent {
         let key = self.key();
         let status = cache.member.as_ref();
         let stored = status.map(|status| status.fence);
-        let mut record = observed.gate.record.clone();
-        if let GateRecord::Present(gate) = &mut record {
-            let unfenced = bugs.has(Planted::FenceAfterEffect);
-            gate.spec.permit =
-                gate.spec.permit.take().filter(|permit| {
-                    unfenced || stored.is_some_and(|stored| permit.fence <= stored)
-                });
-        }
+        let record = self.record(&observed, stored, bugs);
         let selector = status.and_then(|status| {
             let named = |one: &&agent_api::GovernedSelector| {
                 one.namespace == key.namespace && one.name == key.name
@@ -176,7 +187,7 @@ impl Agent {
         cache: &Cache,
         observed: &Observed,
         plan: Plan,
-        cut: Option<usize>,
+        (cut, bugs): (Option<usize>, Bugs),
         done: &mut Done,
     ) {
         self.cluster.observed.now = stamp(now);
@@ -202,7 +213,9 @@ impl Agent {
                 }
                 record = Some((**status).clone());
             }
+            let action = self.forgetful(action, bugs);
             if let Action::RecordGate { status, changes } = &action
+                && !bugs.has(Planted::OutcomeInMemory)
                 && self.remember(status, changes, done)
                 && cut == Some(done.writes.len())
             {
@@ -242,6 +255,26 @@ impl Agent {
         }
         self.report(observed, &status, record.as_ref(), &reasons);
         done.passed = Passed::Whole(wake);
+    }
+
+    /// The planted bug: the outcome stays in memory.
+    fn forgetful(&mut self, action: Action, bugs: Bugs) -> Action {
+        let Action::RecordGate {
+            mut status,
+            changes,
+        } = action
+        else {
+            return action;
+        };
+        if bugs.has(Planted::OutcomeInMemory) {
+            let before = self.gate().and_then(|gate| gate.status.as_ref());
+            let before = before.and_then(|status| status.outcome.clone());
+            let outcome = std::mem::replace(&mut status.outcome, before);
+            if let Some(process) = &mut self.process {
+                process.remembered = outcome;
+            }
+        }
+        Action::RecordGate { status, changes }
     }
 
     /// As `spent::remember`: an outcome, and what is served, go to the member record before the Gate has them.

@@ -3,7 +3,7 @@
 
 use agent_api::OutcomeResult;
 use hub_engine::release::{Direction, ReleasePhase, Target, TargetState, WavePhase};
-use hub_engine::{Action, ClusterName, Observed};
+use hub_engine::{Action, ClusterName, Fence, Observed};
 use jiff::Timestamp;
 
 use super::Word;
@@ -232,8 +232,22 @@ impl World {
     /// A session was opened (L4).
     pub(crate) fn session_opened(&mut self, cluster: &ClusterName, uid: &str) {
         let bound = self.store.rows.get(cluster).map(|row| row.uid.clone());
+        self.ghost.returned.remove(cluster);
         if bound.as_deref() != Some(uid) {
             self.fail("L4", format!("{uid} has a session as {cluster}"));
+        }
+    }
+
+    /// An agent's word that it has stored a set is committed (S3: what was said is there, whoever dies).
+    pub(crate) fn acknowledged(&mut self, cluster: &ClusterName, fence: Fence) {
+        let said = (fence.incarnation, fence.version);
+        let mut agents = self.agents.iter();
+        let own = agents.find(|own| &own.name == cluster);
+        let stored = own.and_then(|own| own.member.as_ref());
+        let stored = stored.map(|member| super::at(member.fence));
+        if stored < Some(said) && !self.ghost.returned.contains(cluster) {
+            let message = format!("{cluster} has said {said:?} and has stored {stored:?}");
+            self.fail("S3", message);
         }
     }
 

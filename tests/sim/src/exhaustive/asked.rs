@@ -261,7 +261,8 @@ impl Small {
         if let Some(known) = self.known.connected.get(&(tables, agent)) {
             return *known;
         }
-        let local = self.locals.get(agent);
+        // A Hello begins the queue of reports anew, so it is said by a copy.
+        let local = self.locals.get(agent).clone();
         let hello = local.agent.hello();
         let opened = self.tables.get(tables).open(&self.names[cluster], hello);
         let both = opened.map(|next| (next, local.welcome(SESSION)));
@@ -286,7 +287,10 @@ impl Small {
         now: crate::event::Ms,
         agents: &[u32; CLUSTERS],
     ) -> u32 {
-        let sessions = agents.map(|agent| self.facts_of(agent).session);
+        let mut sessions = [None; CLUSTERS];
+        for (session, agent) in sessions.iter_mut().zip(agents).take(self.names.len()) {
+            *session = self.facts_of(*agent).session;
+        }
         if let Some(known) = self.known.later.get(&(tables, sessions)) {
             return *known;
         }

@@ -51,7 +51,9 @@ const NOTHING: Left = Left {
 impl Small {
     /// The first state.
     pub(super) fn begin(&mut self, left: Left) -> State {
-        let names: Vec<ClusterName> = (0..CLUSTERS).map(|at| format!("c{at}").into()).collect();
+        let names: Vec<ClusterName> = (0..self.size.clusters)
+            .map(|at| format!("c{at}").into())
+            .collect();
         let read = hub_engine::parse(DOCUMENT).expect("the document above can be read");
         let document = read.into_iter().next().expect("one document");
         let clusters = (0..).zip(&names).map(|(at, name)| Cluster {
@@ -102,13 +104,13 @@ impl Small {
             };
             state = next;
         }
-        for place in &mut state.agents {
+        for place in state.agents.iter_mut().take(self.names.len()) {
             let mut local = self.locals.get(*place).clone();
             local.agent.applied("v2", "r2");
             *place = self.keep_local(local);
         }
         // Two of them have said so already: whose word opens the release is all the same.
-        for cluster in 1..CLUSTERS {
+        for cluster in 1..self.size.clusters {
             let agent = self.acted(state.agents[cluster]);
             let (batch, told) = self.batch_of(agent);
             state.agents[cluster] = told;

@@ -39,6 +39,8 @@ pub(super) struct Facts {
     /// … and goes forward, and has not ended.
     pub(super) under_way: bool,
     pub(super) outcome: Option<(At, OutcomeResult)>,
+    /// The content that it has told the hub of, by its own record.
+    pub(super) told: Option<String>,
     /// Contents that have pods, or are to have some.
     pub(super) runs: Vec<String>,
     pub(super) enough: bool,
@@ -242,7 +244,8 @@ impl Local {
         let outcome = status.and_then(|status| status.outcome.as_ref());
         let spent = observed.rollout.metadata.uid.as_ref();
         let spent = spent.and_then(|uid| own.member.as_ref()?.spent.get(uid));
-        let outcome = [outcome, spent].into_iter().flatten();
+        let known = process.and_then(|process| process.remembered.as_ref());
+        let outcome = [outcome, spent, known].into_iter().flatten();
         let outcome = outcome.max_by_key(|outcome| at(outcome.fence));
         let mut going = observed.analysis_runs.iter().map(|run| {
             let phase = run.status.as_ref().and_then(|status| status.phase);
@@ -263,6 +266,7 @@ impl Local {
             effect,
             under_way: own.under_way(),
             outcome: outcome.map(|outcome| (at(outcome.fence), outcome.result)),
+            told: own.told().map(|(digest, _)| digest),
             runs: wanted.filter_map(digest).collect(),
             enough: pods >= observed.rollout.spec.replicas(),
         }

@@ -3,7 +3,8 @@
 
 use super::Small;
 use super::local::Facts;
-use super::state::{CLUSTERS, HUBS, Move, State};
+use super::state::{HUBS, Move, State};
+use crate::planted::Planted;
 use crate::store::Error;
 
 /// The moves of a state.
@@ -14,7 +15,7 @@ impl Small {
     pub(super) fn moves(&mut self, state: &State) -> Moves {
         let mut moves = Vec::new();
         self.of_hubs(state, &mut moves);
-        for cluster in 0..CLUSTERS {
+        for cluster in 0..self.size.clusters {
             let facts = self.facts_of(state.agents[cluster]);
             match facts.session {
                 Some(session) => self.of_stream(state, cluster, session, &facts, &mut moves),
@@ -40,7 +41,7 @@ impl Small {
             moves.push((Move::Commit, self.commit(state, draft)));
         } else if !self.decided(state.tables).plan.actions.is_empty() {
             self.refused(state.tables, state.tables);
-            let next = if self.drafts {
+            let next = if self.size.drafts {
                 let draft = Some(state.tables);
                 State { draft, ..*state }
             } else {
@@ -51,8 +52,8 @@ impl Small {
         for hub in (0..HUBS).filter(|_| state.left.crashes > 0) {
             let mut next = *state;
             next.left.crashes -= 1;
-            for cluster in (0..CLUSTERS).filter(|cluster| cluster % HUBS == hub) {
-                next = self.lost(&next, cluster);
+            for cluster in (hub..self.size.clusters).step_by(HUBS) {
+                next = self.lost_with_hub(&next, cluster);
             }
             moves.push((Move::HubDies(hub, false), next));
             next.draft = None;
@@ -81,6 +82,18 @@ impl Small {
         next.agents[cluster] = self.lose(state.agents[cluster]);
         self.unlinked(&mut next, cluster);
         next
+    }
+
+    fn lost_with_hub(&mut self, state: &State, cluster: usize) -> State {
+        let mut before = *state;
+        // The planted bug: what the hub has not stored is acknowledged.
+        if self.bugs.has(Planted::AckBeforeStoring) {
+            let facts = self.facts_of(state.agents[cluster]);
+            if facts.says && facts.session.is_some() {
+                (_, before.agents[cluster]) = self.batch_of(state.agents[cluster]);
+            }
+        }
+        self.lost(&before, cluster)
     }
 
     fn unlinked(&mut self, next: &mut State, cluster: usize) {
@@ -187,7 +200,9 @@ impl Small {
             return;
         }
         // Before the answer, and after it.
-        let storing = (self.cuts(of, Some(set)), state.tables);
+        let early = self.bugs.has(Planted::AckBeforeFence);
+        let said = if early { next.tables } else { state.tables };
+        let storing = (self.cuts(of, Some(set)), said);
         let acting = (self.cuts(came.agent, None), next.tables);
         for (cuts, tables) in [storing, acting] {
             for (at, dead) in (0..).zip(cuts.iter()) {

@@ -1,8 +1,11 @@
 //! The database of the small world, and its time. In: what hubs do with it. Out: the same database afterwards. Every method
 //! is one transaction of the model store. It must not keep what only tells one transaction from another.
 
+use std::collections::BTreeSet;
+
 use agent_api::Fence as AgentFence;
-use hub_engine::release::{Cause, WavePhase};
+use hub_engine::observed::Rollout;
+use hub_engine::release::{Cause, Release, WavePhase};
 use hub_engine::{ClusterName, Fence, Observed, Plan, audit};
 use hub_store::report::Report;
 use proto::v1;
@@ -27,6 +30,8 @@ pub(super) const SESSION_BEFORE: u64 = 1;
 pub(super) struct Tables {
     pub(super) store: Store,
     pub(super) now: Ms,
+    /// Clusters whose change was ever stored.
+    pub(super) changed: BTreeSet<ClusterName>,
 }
 
 /// What a hub makes of them.
@@ -39,6 +44,26 @@ pub(super) struct Decided {
     pub(super) wrong: Option<String>,
 }
 
+/// What an agent says of its Rollout for people alone: no decision is made from it, and the next state replaces it whole.
+fn only_shown(state: &mut Rollout) {
+    state.message.clear();
+    state.reasons.clear();
+    (state.step, state.steps) = (0, 0);
+    state.lease_live = false;
+    state.permit_fence = None;
+}
+
+/// A release without what only tells how it came to be.
+fn untold(release: &Release) -> Release {
+    let mut release = release.clone();
+    release.plan.waves.clear();
+    if let Cause::Change { cluster, change } = &mut release.cause {
+        *cluster = ClusterName::default();
+        *change = 0;
+    }
+    release
+}
+
 fn millis(at: jiff::Timestamp) -> Ms {
     at.as_millisecond() - stamp(0).as_millisecond()
 }
@@ -46,24 +71,44 @@ fn millis(at: jiff::Timestamp) -> Ms {
 impl Tables {
     /// A database that nobody has decided in.
     pub(super) fn of(store: Store) -> Self {
-        Self { store, now: 0 }.plain()
+        let tables = Self {
+            store,
+            now: 0,
+            changed: BTreeSet::new(),
+        };
+        tables.plain()
     }
 
-    /// What no decision is made from has no part in it: whose change opened a release, and moments that are only shown.
+    /// What no decision is made from has no part in it: whose change opened a release, and moments and words that are only
+    /// shown. Nor has the document, which never changes; a release's plan is told by its digest.
     pub(super) fn text(&self) -> String {
-        let mut tables = self.store.tables.clone();
-        tables.now = stamp(0);
-        for cluster in tables.clusters.iter_mut().map(std::sync::Arc::make_mut) {
-            cluster.rollout = None;
-        }
-        for release in &mut tables.releases {
-            if let Cause::Change { cluster, change } = &mut release.cause {
-                *cluster = ClusterName::default();
-                *change = 0;
+        let Observed {
+            clusters,
+            releases,
+            past,
+            changes,
+            requests,
+            barred,
+            passed,
+            conflicts,
+            before,
+            ..
+        } = &self.store.tables;
+        let clusters = clusters
+            .iter()
+            .map(|own| (&own.name, own.desired, &own.gate));
+        let clusters: Vec<_> = clusters.collect();
+        let releases: Vec<Release> = releases.iter().map(untold).collect();
+        let mut rows = self.store.rows.clone();
+        for row in rows.values_mut() {
+            if let Some(state) = &mut row.state {
+                only_shown(state);
             }
         }
-        let tables = serde_json::to_string(&tables).expect("tables have a text");
-        format!("{} {tables} {:?}", self.now, self.store.rows)
+        format!(
+            "{} {:?} {clusters:?} {releases:?} {past:?} {changes:?} {requests:?} {barred:?} {passed:?} {conflicts:?} {before:?} {rows:?}",
+            self.now, self.changed
+        )
     }
 
     /// Back to what every database of this content has: numbers of transactions, sequences and rows.
@@ -79,6 +124,8 @@ impl Tables {
         store.serial = 0;
         let names: Vec<ClusterName> = store.rows.keys().cloned().collect();
         let changes = &mut store.tables.changes;
+        let seen = changes.iter().map(|one| one.cluster.clone());
+        self.changed.extend(seen);
         changes.sort_by(|one, other| one.cluster.cmp(&other.cluster));
         for (name, first) in names.iter().zip((1_u64..).step_by(10)) {
             let own = changes.iter_mut().filter(|one| one.cluster == *name);

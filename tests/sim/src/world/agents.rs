@@ -310,6 +310,9 @@ impl World {
             self.ghost.granted_here(agent, self.now);
         }
         self.stored(agent);
+        if answer.is_none() && self.bugs.has(Planted::AckBeforeFence) {
+            self.send_up(connection, Up::Ack(unstored(set)));
+        }
         match answer {
             Some(ack) => {
                 self.changed(agent);
@@ -377,5 +380,15 @@ impl World {
                 }
             }
         }
+    }
+}
+
+/// The planted bug: an answer that comes before the fence.
+fn unstored(set: &v1::DesiredSet) -> v1::Ack {
+    v1::Ack {
+        fence: set.fence,
+        set_hash: set.set_hash.clone(),
+        problems: Vec::new(),
+        result: v1::ack::Result::Stored.into(),
     }
 }

@@ -342,6 +342,9 @@ impl World {
         let fence = hub::wire::fence(ack.fence.as_ref());
         let (cluster, number) = (session.cluster.clone(), session.number);
         let current = self.store.session_ack(&cluster, number, fence, self.now)?;
+        if current {
+            self.acknowledged(&cluster, fence);
+        }
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
             session.stored = fence;
             if Some(fence) == session.sent {
