@@ -16,6 +16,7 @@ mod reasons;
 mod rollback;
 mod spent;
 mod turn;
+mod turns;
 mod ungovern;
 mod verbs;
 mod wake;

@@ -65,14 +65,14 @@ pub(crate) async fn all(
     numbers.extend(requests.iter().filter_map(|request| request.release));
     numbers.sort_unstable();
     numbers.dedup();
-    memory.targets.retain(|number, _| numbers.contains(number));
+    memory.releases.retain(|number, _| numbers.contains(number));
     let mut releases = Vec::new();
     for number in numbers {
         let id = ReleaseId {
             fleet_rollout: name.clone(),
             number,
         };
-        let targets = memory.targets.entry(number).or_default();
+        let targets = memory.releases.entry(number).or_default();
         releases.extend(release::get(tx, &id, targets).await?);
     }
     let clusters = clusters(tx, &fleet_rollout, &releases, &since, memory).await?;
@@ -80,7 +80,7 @@ pub(crate) async fn all(
     let conflicts = conflicts(&fleet_rollout, &clusters, &memory.gates);
     let known = past.last().map_or(0, |(past, _)| past.number);
     let told = hub_engine::observed::told(&name, &clusters, known);
-    let passed = memory.outlines.passed(tx, &name, &memory.targets).await?;
+    let passed = memory.outlines.passed(tx, &name, &memory.releases).await?;
     memory.end(moment);
     Ok(Observed {
         now: from_db(now),
@@ -111,7 +111,7 @@ async fn past(
     let name = &fleet_rollout.name;
     memory.outlines.learn(tx, name, since).await?;
     if since != BEFORE_ALL {
-        for number in target::learn(tx, name, since, &mut memory.targets).await? {
+        for number in target::learn(tx, name, since, &mut memory.releases).await? {
             memory.outlines.forget(number);
         }
     }
@@ -120,11 +120,11 @@ async fn past(
         changed::keep(tx, rollout, KEYS, &mut memory.gates).await?;
         changed::keep(tx, rollout, rollout::KEYS, &mut memory.rollouts).await?;
         memory.outlines.keep(tx, name).await?;
-        for (number, own) in &mut memory.targets {
-            target::keep(tx, name, *number, own).await?;
+        for (number, own) in &mut memory.releases {
+            target::keep(tx, name, *number, &mut own.targets).await?;
         }
     }
-    memory.outlines.past(tx, name, &memory.targets).await
+    memory.outlines.past(tx, name, &memory.releases).await
 }
 
 /// The newest release of each FleetRollout that this one comes after.

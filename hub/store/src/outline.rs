@@ -13,10 +13,9 @@ use sqlx::types::Json;
 
 use crate::Result;
 use crate::cluster::number;
-use crate::release::named;
+use crate::release::{Known, named};
 use crate::remembered::Rows;
 use crate::row::row;
-use crate::target::Targets;
 
 /// Releases whose outline is remembered when content is compared: a digest older than all of these opens a new one.
 const PAST_MAX: usize = 200;
@@ -126,7 +125,7 @@ impl Outlines {
         &mut self,
         tx: &mut PgConnection,
         name: &FleetRolloutName,
-        targets: &BTreeMap<u64, Targets>,
+        targets: &BTreeMap<u64, Known>,
     ) -> Result<Vec<(PastRelease, bool)>> {
         let heads = self.heads.seen();
         let numbers: Vec<u64> = heads.keys().rev().take(PAST_MAX).copied().collect();
@@ -152,7 +151,7 @@ impl Outlines {
         &mut self,
         tx: &mut PgConnection,
         name: &FleetRolloutName,
-        targets: &BTreeMap<u64, Targets>,
+        targets: &BTreeMap<u64, Known>,
     ) -> Result<Vec<Digest>> {
         let heads = self.heads.seen().iter().rev();
         let numbers: Vec<u64> = heads
@@ -225,7 +224,7 @@ impl Outlines {
         tx: &mut PgConnection,
         name: &FleetRolloutName,
         numbers: &[u64],
-        targets: &BTreeMap<u64, Targets>,
+        targets: &BTreeMap<u64, Known>,
     ) -> Result<()> {
         let mut unread = Vec::new();
         for number in numbers {
@@ -234,7 +233,7 @@ impl Outlines {
             }
             match targets.get(number) {
                 Some(known) => {
-                    let own = Outline::of(known.seen().values().map(AsRef::as_ref));
+                    let own = Outline::of(known.targets.seen().values().map(AsRef::as_ref));
                     self.outlines.insert(*number, own);
                 }
                 None => unread.push(*number),

@@ -12,7 +12,7 @@ use hub_engine::{FleetRollout, FleetRolloutName, RolloutName};
 use crate::changed::{BEFORE_ALL, Moment};
 use crate::member::Members;
 use crate::outline::Outlines;
-use crate::target::Targets;
+use crate::release::Known;
 
 /// In all. Ten thousand clusters have four rows each, of about a KiB; beyond this those are forgotten that were decided on
 /// longest ago, and read anew.
@@ -93,7 +93,7 @@ pub(crate) struct Memory {
     pub(crate) rollouts: Rows<String, Rollout>,
     pub(crate) outlines: Outlines,
     /// By release: of each all, or nothing.
-    pub(crate) targets: BTreeMap<u64, Targets>,
+    pub(crate) releases: BTreeMap<u64, Known>,
 }
 
 impl Default for Memory {
@@ -112,7 +112,7 @@ impl Memory {
             gates: Rows::default(),
             rollouts: Rows::default(),
             outlines: Outlines::default(),
-            targets: BTreeMap::new(),
+            releases: BTreeMap::new(),
         }
     }
 
@@ -127,7 +127,9 @@ impl Memory {
             *self = Self::of(std::mem::take(&mut self.server));
             self.question = question;
         }
-        self.targets.values_mut().for_each(Rows::begin);
+        for known in self.releases.values_mut() {
+            known.targets.begin();
+        }
         self.gates.begin();
         self.rollouts.begin();
     }
@@ -148,7 +150,11 @@ impl Memory {
     }
 
     fn rows(&self) -> usize {
-        let targets = self.targets.values().map(Rows::len).sum::<usize>();
+        let targets = self
+            .releases
+            .values()
+            .map(|known| known.targets.len())
+            .sum::<usize>();
         let own = self.members.len() + self.outlines.len();
         own + self.gates.len() + self.rollouts.len() + targets
     }

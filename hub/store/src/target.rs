@@ -14,7 +14,7 @@ use sqlx::types::Json;
 use crate::Result;
 use crate::cluster::number;
 use crate::error::{every_row, one_row};
-use crate::release::named;
+use crate::release::{Known, named};
 use crate::remembered::Rows;
 use crate::row::{ROWS_MAX, row};
 use crate::time::{from_db_opt, to_db};
@@ -71,7 +71,7 @@ pub(crate) async fn learn(
     tx: &mut PgConnection,
     fleet_rollout: &FleetRolloutName,
     since: &str,
-    memory: &mut BTreeMap<u64, Targets>,
+    memory: &mut BTreeMap<u64, Known>,
 ) -> Result<BTreeSet<u64>> {
     let rows: Vec<TargetRow> = sqlx::query_as(CHANGED)
         .bind(fleet_rollout.as_str())
@@ -83,7 +83,7 @@ pub(crate) async fn learn(
         let release = row.release.unsigned_abs();
         changed.insert(release);
         if let Some(own) = memory.get_mut(&release) {
-            own.learn(place(&row), target(row)?);
+            own.targets.learn(place(&row), target(row)?);
         }
     }
     Ok(changed)

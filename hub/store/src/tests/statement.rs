@@ -183,6 +183,7 @@ const WRITING: &[&str] = &[
     fleet_window::UPSERT,
     fleet_rollout::STATUS,
     release::NUMBERS,
+    release::PLAN,
     target::INSERT,
     target::CHANGE,
     target::REWRITE,
