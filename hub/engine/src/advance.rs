@@ -307,7 +307,7 @@ impl Observed {
             revision: revision.clone(),
             images: images.clone(),
             cause: cause.clone(),
-            plan: plan.clone(),
+            plan: Arc::new(plan.clone()),
             plan_digest: plan.digest(),
             phase: *phase,
             verdict: String::new(),

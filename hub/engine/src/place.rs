@@ -1,6 +1,7 @@
 //! Where something named is in a long list. In: a list that is sorted as a rule, a name. Out: its place, found in a few steps
 //! where the list is sorted and by looking at everything where it is not. It must not rely on the order.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::name::ClusterName;
@@ -28,6 +29,72 @@ pub(crate) fn of_target(targets: &[Arc<Target>], name: &ClusterName) -> Option<u
         begin = end;
     }
     targets.iter().position(|target| target.cluster == *name)
+}
+
+/// Where the last one was: names that are asked for in order are found within a few steps.
+#[derive(Debug, Default)]
+pub(crate) struct Near(usize);
+
+impl Near {
+    /// As [`of_cluster`].
+    pub(crate) fn of_cluster(
+        &mut self,
+        clusters: &[Arc<Cluster>],
+        name: &ClusterName,
+    ) -> Option<usize> {
+        let found = self.ahead(clusters, |cluster| cluster.name.cmp(name));
+        let place = found.or_else(|| of_cluster(clusters, name))?;
+        self.0 = place;
+        Some(place)
+    }
+
+    /// The same cluster itself.
+    pub(crate) fn cluster<'a>(
+        &mut self,
+        clusters: &'a [Arc<Cluster>],
+        name: &ClusterName,
+    ) -> Option<&'a Arc<Cluster>> {
+        clusters.get(self.of_cluster(clusters, name)?)
+    }
+
+    /// From there on, in steps that grow.
+    fn ahead<T>(&self, list: &[T], order: impl Fn(&T) -> Ordering) -> Option<usize> {
+        let rest = list.get(self.0..)?;
+        let (mut begin, mut end) = (0, 1);
+        while rest.get(end - 1).is_some_and(|one| order(one).is_lt()) {
+            (begin, end) = (end, end * 2);
+        }
+        let part = rest.get(begin..end.min(rest.len()))?;
+        let place = part.binary_search_by(order).ok()?;
+        Some(self.0 + begin + place)
+    }
+}
+
+/// The targets of a release by their clusters' names, for whoever asks for many in order.
+#[derive(Debug)]
+pub(crate) struct ByName<'a> {
+    sorted: Vec<&'a Target>,
+    near: Near,
+}
+
+impl<'a> ByName<'a> {
+    pub(crate) fn of(targets: &'a [Arc<Target>]) -> Self {
+        let mut sorted: Vec<&Target> = targets.iter().map(Arc::as_ref).collect();
+        // Runs that are in order already, as a rule.
+        sorted.sort_by(|one, other| one.cluster.cmp(&other.cluster));
+        Self {
+            sorted,
+            near: Near::default(),
+        }
+    }
+
+    pub(crate) fn target(&mut self, name: &ClusterName) -> Option<&'a Target> {
+        let order = |target: &&Target| target.cluster.cmp(name);
+        let found = self.near.ahead(&self.sorted, order);
+        let place = found.or_else(|| self.sorted.binary_search_by(order).ok())?;
+        self.near.0 = place;
+        self.sorted.get(place).copied()
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +138,35 @@ mod tests {
                 let name = ClusterName::from(name);
                 let plain = list.iter().position(|target| target.cluster == name);
                 assert_eq!(of_target(&list, &name), plain, "{name} in {list:?}");
+            }
+            let mut by_name = ByName::of(&list);
+            for name in ["c", "a", "b", "f", "e", "e", "d"] {
+                let name = ClusterName::from(name);
+                let plain = list.iter().find(|target| target.cluster == name);
+                assert_eq!(by_name.target(&name), plain.map(Arc::as_ref), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_cluster_is_found_from_wherever_the_last_one_was() {
+        let names = |sorted: bool, count: u32| -> Vec<Arc<Cluster>> {
+            let name = |number: u32| {
+                let number = if sorted { number } else { number * 7 % 16 };
+                let cluster = serde_json::json!({"name": format!("c{number:02}")});
+                Arc::new(serde_json::from_value(cluster).unwrap())
+            };
+            (0..count).map(name).collect()
+        };
+        for (sorted, count) in [(true, 0), (true, 1), (true, 16), (false, 16)] {
+            let list = names(sorted, count);
+            for from in 0..18 {
+                for asked in 0..18 {
+                    let name = ClusterName::from(format!("c{asked:02}"));
+                    let mut near = Near(from);
+                    let plain = list.iter().position(|cluster| cluster.name == name);
+                    assert_eq!(near.of_cluster(&list, &name), plain, "{asked} from {from}");
+                }
             }
         }
     }

@@ -18,6 +18,7 @@ mod returned;
 mod rollback;
 mod spent;
 mod turn;
+mod turns;
 mod ungovern;
 mod verbs;
 mod wake;

@@ -34,8 +34,8 @@ pub struct Release {
     pub images: Vec<String>,
     /// Who or what opened it.
     pub cause: Cause,
-    /// Fixed at its opening.
-    pub plan: ReleasePlan,
+    /// Fixed at its opening; shared, for it names every cluster.
+    pub plan: Arc<ReleasePlan>,
     /// Of the plan; approvals name it.
     pub plan_digest: String,
     /// Where it stands.

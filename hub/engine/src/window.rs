@@ -112,6 +112,13 @@ impl<'a> Part<'a> {
 }
 
 impl<'a> Windows<'a> {
+    /// Whether there is any for whatever labels.
+    pub(crate) fn any(fleet_rollout: &FleetRollout, fleet: &[FleetWindow]) -> bool {
+        let calendars = fleet.iter().map(|window| &window.calendar);
+        let mut all = calendars.chain([&fleet_rollout.calendar]);
+        all.any(|calendar| !calendar.windows.is_empty() || !calendar.freezes.is_empty())
+    }
+
     /// Those of the FleetRollout and of every FleetWindow that selects these labels.
     #[must_use]
     pub fn of(
@@ -119,13 +126,15 @@ impl<'a> Windows<'a> {
         fleet: &'a [FleetWindow],
         labels: &BTreeMap<String, String>,
     ) -> Self {
-        let name = format!("FleetRollout {}", fleet_rollout.name);
-        let own = Part::of(name, &fleet_rollout.calendar);
+        let own = || {
+            let name = format!("FleetRollout {}", fleet_rollout.name);
+            Part::of(name, &fleet_rollout.calendar)
+        };
         let selected = fleet
             .iter()
             .filter(|window| window.clusters.selects(labels))
             .map(|window| Part::of(format!("FleetWindow {}", window.name), &window.calendar));
-        let documents = std::iter::once(own)
+        let documents = std::iter::once_with(own)
             .chain(selected)
             .filter(|part| !part.windows.is_empty() || !part.freezes.is_empty())
             .collect();

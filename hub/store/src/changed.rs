@@ -6,8 +6,8 @@
 //! which it was read: one that was running then, or began later, is not, whenever it commits; nor is the deciding transaction
 //! itself, whose number comes after its snapshot. Numbers have 64 bits and are not given twice, but for those that a crash of
 //! the server took back, and those in a copy of a database: [`Moment::place`] is another one then. What is not there any more
-//! has no row that could say so: it is noticed by counting. Only the targets of a release that ended are not counted: no hub
-//! deletes them.
+//! has no row that could say so: the transaction that took it away, or gave it another key, is in `hub_gone`
+//! (triggers too), and after such a one keys are listed.
 
 use ::time::OffsetDateTime;
 use hub_engine::RolloutName;
@@ -22,8 +22,10 @@ use crate::row::row;
 pub(crate) const MOMENT: &str = "select now() as now, pg_current_snapshot()::text as snapshot, \
      (select token from hub_uncrashed) || (select ' ' || oid from pg_database where datname = current_database()) \
      || (select string_agg(' ' || coalesce(pg_relation_filenode(to_regclass(name))::text, '-'), '' order by name) \
-     from unnest(array['clusters', 'gates', 'rollouts', 'releases', 'targets']) as tables (name)) as place \
+     from unnest(array['clusters', 'cluster_sets', 'gates', 'rollouts', 'releases', 'targets', 'hub_gone']) as tables (name)) as place \
      from set_config('plan_cache_mode', 'force_custom_plan', true)";
+pub(crate) const GONE: &str = "select exists (select 1 from hub_gone where changed_in >= pg_snapshot_xmin($1::text::pg_snapshot) \
+     and not pg_visible_in_snapshot(changed_in, $1::text::pg_snapshot))";
 pub(crate) const UNCRASHED: &str =
     "insert into hub_uncrashed default values on conflict (single) do nothing";
 
@@ -61,21 +63,22 @@ pub(crate) async fn mark_uncrashed(tx: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// Forgets the clusters that have no row of a Rollout any more, once what has changed is learnt.
-pub(crate) async fn gone<T>(
+/// Whether rows have gone away since then; where nothing is remembered, none has that could be missed.
+pub(crate) async fn gone(tx: &mut PgConnection, since: &str) -> Result<bool> {
+    if since == BEFORE_ALL {
+        return Ok(false);
+    }
+    let gone: Option<bool> = sqlx::query_scalar(GONE).bind(since).fetch_one(tx).await?;
+    Ok(gone == Some(true))
+}
+
+/// Forgets the clusters that have no row of a Rollout any more.
+pub(crate) async fn keep<T>(
     tx: &mut PgConnection,
     rollout: &RolloutName,
-    [count, keys]: [&'static str; 2],
+    keys: &'static str,
     memory: &mut Rows<String, T>,
 ) -> Result<()> {
-    let count: Option<i64> = sqlx::query_scalar(count)
-        .bind(&rollout.namespace)
-        .bind(&rollout.name)
-        .fetch_one(&mut *tx)
-        .await?;
-    if memory.are(count.unwrap_or(0)) {
-        return Ok(());
-    }
     let there: Vec<String> = sqlx::query_scalar(keys)
         .bind(&rollout.namespace)
         .bind(&rollout.name)

@@ -30,7 +30,6 @@ pub(crate) const OF_CLUSTER: &str = "select namespace, rollout, fleet_rollout, v
 pub(crate) const CHANGED: &str = "select cluster, fleet_rollout, governance, terms, waiting, permit from gates \
      where namespace = $1 and rollout = $2 \
      and changed_in >= pg_snapshot_xmin($3::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $3::text::pg_snapshot)";
-pub(crate) const COUNT: &str = "select count(*) from gates where namespace = $1 and rollout = $2";
 pub(crate) const KEYS: &str = "select cluster from gates where namespace = $1 and rollout = $2";
 pub(crate) const TERMS: &str = "insert into gates (cluster, namespace, rollout, fleet_rollout, version, terms) \
      select c.cluster, $1, $2, $3, c.version, c.terms from jsonb_to_recordset($4) \

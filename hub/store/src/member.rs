@@ -16,6 +16,7 @@ use sqlx::types::Json;
 use crate::Result;
 use crate::changed::BEFORE_ALL;
 use crate::cluster::{fence, left};
+use crate::desired::FencesRow;
 use crate::remembered::Rows;
 use crate::row::row;
 use crate::session::CONNECTED_SECONDS;
@@ -26,15 +27,17 @@ pub(crate) const CHANGED: &str = "select name, labels, left_at, left_by, left_re
      where changed_in >= pg_snapshot_xmin($1::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $1::text::pg_snapshot) \
      and labels @> $2";
 pub(crate) const NAMED: &str = "select name, labels, left_at, left_by, left_reason, replaced_at from clusters where name = any($1)";
-/// What changes with every heartbeat and every decision, in one row: ten thousand rows would take longer to send and to read
+pub(crate) const SETS_CHANGED: &str = "select cluster, incarnation, version from cluster_sets \
+     where changed_in >= pg_snapshot_xmin($1::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $1::text::pg_snapshot)";
+pub(crate) const SETS: &str =
+    "select cluster, incarnation, version from cluster_sets where cluster = any($1)";
+/// What changes with every heartbeat, in one row: ten thousand rows would take longer to send and to read
 /// than to find.
 pub(crate) const SESSIONS: &str = "select array_agg(n.place) as places, \
      array_agg(coalesce(s.open and s.last_seen_at > now() - $2 * interval '1 second', false)) as connected, \
      array_agg(s.last_seen_at) as last_seen, array_agg(s.regressed) as regressed, array_agg(s.restored_at) as restored, \
-     array_agg(d.incarnation) as incarnations, array_agg(d.version) as versions, \
-     array_agg(s.stored_incarnation) as stored_incarnations, array_agg(s.stored_version) as stored_versions \
-     from unnest($1::text[]) with ordinality as n (cluster, place) \
-     join cluster_sets d on d.cluster = n.cluster join cluster_sessions s on s.cluster = n.cluster";
+     array_agg(s.stored_incarnation) as incarnations, array_agg(s.stored_version) as versions \
+     from unnest($1::text[]) with ordinality as n (cluster, place) join cluster_sessions s on s.cluster = n.cluster";
 
 row! {
     /// What changes rarely in a cluster.
@@ -48,7 +51,7 @@ row! {
     SessionsRow {
         places: Option<Vec<i64>>, connected: Option<Vec<bool>>, last_seen: Option<Vec<Option<OffsetDateTime>>>,
         regressed: Option<Vec<bool>>, restored: Option<Vec<Option<OffsetDateTime>>>, incarnations: Option<Vec<i64>>,
-        versions: Option<Vec<i64>>, stored_incarnations: Option<Vec<i64>>, stored_versions: Option<Vec<i64>>,
+        versions: Option<Vec<i64>>,
     }
 }
 
@@ -58,6 +61,8 @@ struct Member {
     labels: BTreeMap<String, String>,
     left: Option<Gone>,
     replaced: Option<Timestamp>,
+    /// What it should hold; none: not read yet.
+    desired: Option<Fence>,
     view: Option<Arc<Cluster>>,
 }
 
@@ -68,7 +73,6 @@ struct Session {
     last_seen: Option<Timestamp>,
     regressed: bool,
     restored: Option<Timestamp>,
-    desired: Fence,
     stored: Fence,
 }
 
@@ -78,7 +82,6 @@ impl Session {
             && self.last_seen == cluster.last_seen
             && self.regressed == cluster.regressed
             && self.restored == cluster.restored
-            && self.desired == cluster.desired
             && self.stored == cluster.stored
     }
 
@@ -87,7 +90,6 @@ impl Session {
         cluster.last_seen = self.last_seen;
         cluster.regressed = self.regressed;
         cluster.restored = self.restored;
-        cluster.desired = self.desired;
         cluster.stored = self.stored;
     }
 }
@@ -130,6 +132,7 @@ impl Members {
             self.outdate(name);
         }
         self.let_go(let_go);
+        self.sets(tx, since).await?;
         let sessions = self.sessions(tx).await?;
         let mut sessions = sessions.into_iter();
         let mut named = named.iter().peekable();
@@ -202,6 +205,7 @@ impl Members {
             labels: row.labels.0,
             left: by.map(|by| Gone { how, by }),
             replaced: from_db_opt(row.replaced_at),
+            desired: self.rows.get(&row.name).and_then(|known| known.desired),
             view: None,
         };
         self.rows.insert(row.name, member);
@@ -227,6 +231,31 @@ impl Members {
         }
     }
 
+    /// What each should hold: what has changed of it, and all of what is new.
+    async fn sets(&mut self, tx: &mut PgConnection, since: &str) -> Result<()> {
+        let mut sets: Vec<FencesRow> = Vec::new();
+        if since != BEFORE_ALL {
+            let changed = sqlx::query_as(SETS_CHANGED).bind(since);
+            sets.extend(changed.fetch_all(&mut *tx).await?);
+        }
+        let unread = self.rows.iter().filter(|(_, own)| own.desired.is_none());
+        let unread: Vec<&str> = unread.map(|(name, _)| name.as_str()).collect();
+        if !unread.is_empty() {
+            let read = sqlx::query_as(SETS).bind(&unread);
+            sets.extend(read.fetch_all(tx).await?);
+        }
+        for set in sets {
+            if let Some(member) = self.rows.get_mut(&set.cluster) {
+                let desired = fence(set.incarnation, set.version);
+                member.desired = Some(desired);
+                if let Some(view) = &mut member.view {
+                    Arc::make_mut(view).desired = desired;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Of each, in order; none where there is no cluster of that name any more.
     async fn sessions(&self, tx: &mut PgConnection) -> Result<Vec<Option<Session>>> {
         let names: Vec<&str> = self.rows.keys().map(String::as_str).collect();
@@ -250,24 +279,19 @@ impl SessionsRow {
     fn sessions(self) -> impl Iterator<Item = (usize, Session)> {
         let seen = each(self.connected).zip(each(self.last_seen));
         let kept = each(self.regressed).zip(each(self.restored));
-        let desired = each(self.incarnations).zip(each(self.versions));
-        let stored = each(self.stored_incarnations).zip(each(self.stored_versions));
-        let all = seen.zip(kept).zip(desired.zip(stored));
-        let session = |(((connected, last_seen), (regressed, restored)), (desired, stored))| {
-            let (desired, stored): ((i64, i64), (i64, i64)) = (desired, stored);
-            Session {
+        let stored = each(self.incarnations).zip(each(self.versions));
+        let session =
+            |(((connected, last_seen), (regressed, restored)), (incarnation, version))| Session {
                 connected,
                 last_seen: from_db_opt(last_seen),
                 regressed,
                 restored: from_db_opt(restored),
-                desired: fence(desired.0, desired.1),
-                stored: fence(stored.0, stored.1),
-            }
-        };
+                stored: fence(incarnation, version),
+            };
         // They count from one.
         let places =
             each(self.places).map(|place| usize::try_from(place - 1).unwrap_or(usize::MAX));
-        places.zip(all.map(session))
+        places.zip(seen.zip(kept).zip(stored).map(session))
     }
 }
 
@@ -294,7 +318,7 @@ impl Member {
             selected: gone.is_none() && own.clusters.selects(&self.labels),
             connected: false,
             last_seen: None,
-            desired: Fence::default(),
+            desired: self.desired.unwrap_or_default(),
             stored: Fence::default(),
             regressed: false,
             gone,

@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::changed::{self, BEFORE_ALL};
-use crate::desired::{CHANGED, COUNT, GateOfRow, KEYS};
+use crate::desired::{CHANGED, GateOfRow, KEYS};
 use crate::member::Beside;
 use crate::remembered::{Memory, Rows};
 use crate::row::row;
@@ -59,20 +59,20 @@ pub(crate) async fn all(
     gates(tx, &fleet_rollout.rollout, &since, &mut memory.gates).await?;
     let rollouts = &mut memory.rollouts;
     rollout::of(tx, &fleet_rollout.rollout, &since, rollouts).await?;
-    let past = past(tx, &name, &since, memory).await?;
+    let past = past(tx, &fleet_rollout, &since, memory).await?;
     let requests = request::open(tx, &name).await?;
     let mut numbers = wanted(&past);
     numbers.extend(requests.iter().filter_map(|request| request.release));
     numbers.sort_unstable();
     numbers.dedup();
-    memory.targets.retain(|number, _| numbers.contains(number));
+    memory.releases.retain(|number, _| numbers.contains(number));
     let mut releases = Vec::new();
     for number in numbers {
         let id = ReleaseId {
             fleet_rollout: name.clone(),
             number,
         };
-        let targets = memory.targets.entry(number).or_default();
+        let targets = memory.releases.entry(number).or_default();
         releases.extend(release::get(tx, &id, targets).await?);
     }
     let clusters = clusters(tx, &fleet_rollout, &releases, &since, memory).await?;
@@ -80,7 +80,7 @@ pub(crate) async fn all(
     let conflicts = conflicts(&fleet_rollout, &clusters, &memory.gates);
     let known = past.last().map_or(0, |(past, _)| past.number);
     let told = hub_engine::observed::told(&name, &clusters, known);
-    let passed = memory.outlines.passed(tx, &name, &memory.targets).await?;
+    let passed = memory.outlines.passed(tx, &name, &memory.releases).await?;
     memory.end(moment);
     Ok(Observed {
         now: from_db(now),
@@ -101,26 +101,30 @@ pub(crate) async fn all(
     })
 }
 
-/// Outlines by number, and whether a target of each is not done; after what has changed in releases and targets is learnt.
+/// Outlines by number, and whether a target of each is not done; after all that has changed is learnt.
 async fn past(
     tx: &mut PgConnection,
-    name: &FleetRolloutName,
+    fleet_rollout: &FleetRollout,
     since: &str,
     memory: &mut Memory,
 ) -> Result<Vec<(PastRelease, bool)>> {
-    let (outlines, targets) = (&mut memory.outlines, &mut memory.targets);
-    outlines.learn(tx, name, since).await?;
+    let name = &fleet_rollout.name;
+    memory.outlines.learn(tx, name, since).await?;
     if since != BEFORE_ALL {
-        for number in target::learn(tx, name, since, targets).await? {
-            outlines.forget(number);
-        }
-        for (number, own) in targets.iter_mut() {
-            if target::gone(tx, name, *number, own).await? {
-                outlines.forget(*number);
-            }
+        for number in target::learn(tx, name, since, &mut memory.releases).await? {
+            memory.outlines.forget(number);
         }
     }
-    outlines.past(tx, name, targets).await
+    if changed::gone(tx, since).await? {
+        let rollout = &fleet_rollout.rollout;
+        changed::keep(tx, rollout, KEYS, &mut memory.gates).await?;
+        changed::keep(tx, rollout, rollout::KEYS, &mut memory.rollouts).await?;
+        memory.outlines.keep(tx, name).await?;
+        for (number, own) in &mut memory.releases {
+            target::keep(tx, name, *number, &mut own.targets).await?;
+        }
+    }
+    memory.outlines.past(tx, name, &memory.releases).await
 }
 
 /// The newest release of each FleetRollout that this one comes after.
@@ -163,7 +167,7 @@ async fn gates(
         .bind(&rollout.namespace)
         .bind(&rollout.name)
         .bind(since)
-        .fetch_all(&mut *tx)
+        .fetch_all(tx)
         .await?;
     for row in rows {
         let let_go = match row.governance.as_str() {
@@ -179,7 +183,7 @@ async fn gates(
         let own = (FleetRolloutName(row.fleet_rollout), gate);
         memory.learn(row.cluster, own);
     }
-    changed::gone(tx, rollout, [COUNT, KEYS], memory).await
+    Ok(())
 }
 
 /// Every cluster that it selects, every one whose gate it still holds, and every one that takes part in what is read.

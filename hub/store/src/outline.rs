@@ -13,10 +13,9 @@ use sqlx::types::Json;
 
 use crate::Result;
 use crate::cluster::number;
-use crate::release::named;
+use crate::release::{Known, named};
 use crate::remembered::Rows;
 use crate::row::row;
-use crate::target::Targets;
 
 /// Releases whose outline is remembered when content is compared: a digest older than all of these opens a new one.
 const PAST_MAX: usize = 200;
@@ -25,7 +24,6 @@ const OUTLINES_AT_ONCE: usize = 8;
 
 pub(crate) const HEADS: &str = "select number, revision, phase, overtook from releases where fleet_rollout = $1 \
      and changed_in >= pg_snapshot_xmin($2::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $2::text::pg_snapshot)";
-pub(crate) const COUNT: &str = "select count(*) from releases where fleet_rollout = $1";
 pub(crate) const KEYS: &str = "select number from releases where fleet_rollout = $1";
 pub(crate) const OUTLINES: &str = "select release, \
      coalesce(jsonb_agg(distinct content->>'digest') filter (where content is not null), '[]') as digests, \
@@ -127,7 +125,7 @@ impl Outlines {
         &mut self,
         tx: &mut PgConnection,
         name: &FleetRolloutName,
-        targets: &BTreeMap<u64, Targets>,
+        targets: &BTreeMap<u64, Known>,
     ) -> Result<Vec<(PastRelease, bool)>> {
         let heads = self.heads.seen();
         let numbers: Vec<u64> = heads.keys().rev().take(PAST_MAX).copied().collect();
@@ -153,7 +151,7 @@ impl Outlines {
         &mut self,
         tx: &mut PgConnection,
         name: &FleetRolloutName,
-        targets: &BTreeMap<u64, Targets>,
+        targets: &BTreeMap<u64, Known>,
     ) -> Result<Vec<Digest>> {
         let heads = self.heads.seen().iter().rev();
         let numbers: Vec<u64> = heads
@@ -191,7 +189,7 @@ impl Outlines {
         let rows: Vec<HeadRow> = sqlx::query_as(HEADS)
             .bind(name.as_str())
             .bind(since)
-            .fetch_all(&mut *tx)
+            .fetch_all(tx)
             .await?;
         for row in rows {
             let head = Head {
@@ -201,20 +199,22 @@ impl Outlines {
             };
             self.heads.learn(row.number.unsigned_abs(), head);
         }
-        let count: Option<i64> = sqlx::query_scalar(COUNT)
-            .bind(name.as_str())
-            .fetch_one(&mut *tx)
-            .await?;
-        if self.heads.are(count.unwrap_or(0)) {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// Forgets releases that are not there any more, and what the targets of all came to.
+    pub(crate) async fn keep(
+        &mut self,
+        tx: &mut PgConnection,
+        name: &FleetRolloutName,
+    ) -> Result<()> {
         let there: Vec<i64> = sqlx::query_scalar(KEYS)
             .bind(name.as_str())
             .fetch_all(tx)
             .await?;
         let there = there.into_iter().map(i64::unsigned_abs).collect();
         self.heads.keep(&there);
-        self.outlines.retain(|number, _| there.contains(number));
+        self.outlines.clear();
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl Outlines {
         tx: &mut PgConnection,
         name: &FleetRolloutName,
         numbers: &[u64],
-        targets: &BTreeMap<u64, Targets>,
+        targets: &BTreeMap<u64, Known>,
     ) -> Result<()> {
         let mut unread = Vec::new();
         for number in numbers {
@@ -233,7 +233,7 @@ impl Outlines {
             }
             match targets.get(number) {
                 Some(known) => {
-                    let own = Outline::of(known.seen().values().map(AsRef::as_ref));
+                    let own = Outline::of(known.targets.seen().values().map(AsRef::as_ref));
                     self.outlines.insert(*number, own);
                 }
                 None => unread.push(*number),

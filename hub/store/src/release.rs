@@ -1,6 +1,8 @@
 //! Releases with their waves, targets, permits and approvals. In: what deciding transactions wrote. Out: the engine's
 //! values. It must not change them.
 
+use std::sync::Arc;
+
 use ::time::OffsetDateTime;
 use hub_engine::document::OnHubLoss;
 use hub_engine::name::Revision;
@@ -23,8 +25,9 @@ use crate::target::Targets;
 use crate::time::{from_db, from_db_opt};
 use crate::{Error, Result, Store, cluster, fleet_rollout, observe, rollout, target};
 
-pub(crate) const RELEASE: &str = "select revision, images, cause, plan, plan_digest, phase, verdict, overtook, \
+pub(crate) const RELEASE: &str = "select revision, images, cause, plan_digest, phase, verdict, overtook, \
      opened_at, started_at, ended_at, word from releases where fleet_rollout = $1 and number = $2";
+pub(crate) const PLAN: &str = "select plan from releases where fleet_rollout = $1 and number = $2";
 pub(crate) const NUMBERS: &str =
     "select number from releases where fleet_rollout = $1 order by number desc limit $2";
 pub(crate) const WAVES: &str = "select number, name, phase, started_at, bake_until, ended_at, verdict, promoted from waves \
@@ -35,7 +38,7 @@ pub(crate) const APPROVALS: &str = "select id, wave, person, groups, comment, pl
 row! {
     /// A release without what is under it.
     OneRow {
-        revision: Option<String>, images: Json<Vec<String>>, cause: Json<Cause>, plan: Json<ReleasePlan>,
+        revision: Option<String>, images: Json<Vec<String>>, cause: Json<Cause>,
         plan_digest: String, phase: String, verdict: String, overtook: i32, opened_at: OffsetDateTime,
         started_at: Option<OffsetDateTime>, ended_at: Option<OffsetDateTime>, word: Json<Word>,
     }
@@ -145,7 +148,7 @@ pub(crate) async fn numbers(
 }
 
 async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRow>> {
-    let Some(release) = get(tx, id, &mut Targets::default()).await? else {
+    let Some(release) = get(tx, id, &mut Known::default()).await? else {
         return Ok(None);
     };
     let Some(stored) = fleet_rollout::get(tx, &id.fleet_rollout, false).await? else {
@@ -190,11 +193,40 @@ fn step((cluster, state): (&String, &Rollout)) -> TargetStep {
     }
 }
 
+/// What is remembered of a release.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) targets: Targets,
+    /// By its digest: it names every cluster, and never changes.
+    plan: Option<(String, Arc<ReleasePlan>)>,
+}
+
+impl Known {
+    async fn plan(
+        &mut self,
+        tx: &mut PgConnection,
+        id: &ReleaseId,
+        digest: &str,
+    ) -> Result<Arc<ReleasePlan>> {
+        if let Some((_, plan)) = self.plan.as_ref().filter(|(own, _)| own == digest) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan: Json<ReleasePlan> = sqlx::query_scalar(PLAN)
+            .bind(id.fleet_rollout.as_str())
+            .bind(number(id.number))
+            .fetch_one(tx)
+            .await?;
+        let plan = Arc::new(plan.0);
+        self.plan = Some((digest.to_owned(), Arc::clone(&plan)));
+        Ok(plan)
+    }
+}
+
 /// A release with everything under it.
 pub(crate) async fn get(
     tx: &mut PgConnection,
     id: &ReleaseId,
-    memory: &mut Targets,
+    memory: &mut Known,
 ) -> Result<Option<Release>> {
     let (name, release) = (id.fleet_rollout.as_str(), number(id.number));
     let row: Option<OneRow> = sqlx::query_as(RELEASE)
@@ -218,7 +250,7 @@ pub(crate) async fn get(
         revision: row.revision.map(Revision),
         images: row.images.0,
         cause: row.cause.0,
-        plan: row.plan.0,
+        plan: memory.plan(tx, id, &row.plan_digest).await?,
         plan_digest: row.plan_digest,
         phase: named::<ReleasePhase>("the phase of a release", &row.phase)?,
         verdict: row.verdict,
@@ -227,7 +259,7 @@ pub(crate) async fn get(
         started_at: from_db_opt(row.started_at),
         ended_at: from_db_opt(row.ended_at),
         waves: waves.into_iter().map(wave).collect::<Result<_>>()?,
-        targets: target::of(tx, id, memory).await?,
+        targets: target::of(tx, id, &mut memory.targets).await?,
         approvals: approvals.into_iter().map(approval).collect::<Result<_>>()?,
         word: row.word.0,
     }))

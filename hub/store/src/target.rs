@@ -14,7 +14,7 @@ use sqlx::types::Json;
 use crate::Result;
 use crate::cluster::number;
 use crate::error::{every_row, one_row};
-use crate::release::named;
+use crate::release::{Known, named};
 use crate::remembered::Rows;
 use crate::row::{ROWS_MAX, row};
 use crate::time::{from_db_opt, to_db};
@@ -24,8 +24,6 @@ pub(crate) const OF_RELEASE: &str = "select release, cluster, wave, position, la
 pub(crate) const CHANGED: &str = "select release, cluster, wave, position, late, state, message, content, previous, permit, \
      since, succeeded_at from targets where fleet_rollout = $1 \
      and changed_in >= pg_snapshot_xmin($2::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $2::text::pg_snapshot)";
-pub(crate) const COUNT: &str =
-    "select count(*) from targets where fleet_rollout = $1 and release = $2";
 pub(crate) const KEYS: &str =
     "select late, wave, position, cluster from targets where fleet_rollout = $1 and release = $2";
 pub(crate) const INSERT: &str = "insert into targets (fleet_rollout, release, cluster, wave, position, late, state, since) \
@@ -73,7 +71,7 @@ pub(crate) async fn learn(
     tx: &mut PgConnection,
     fleet_rollout: &FleetRolloutName,
     since: &str,
-    memory: &mut BTreeMap<u64, Targets>,
+    memory: &mut BTreeMap<u64, Known>,
 ) -> Result<BTreeSet<u64>> {
     let rows: Vec<TargetRow> = sqlx::query_as(CHANGED)
         .bind(fleet_rollout.as_str())
@@ -85,7 +83,7 @@ pub(crate) async fn learn(
         let release = row.release.unsigned_abs();
         changed.insert(release);
         if let Some(own) = memory.get_mut(&release) {
-            own.learn(place(&row), target(row)?);
+            own.targets.learn(place(&row), target(row)?);
         }
     }
     Ok(changed)
@@ -110,21 +108,13 @@ pub(crate) async fn of(
     Ok(memory.seen().values().map(Arc::clone).collect())
 }
 
-/// Forgets targets that are not in the release any more, once what has changed is learnt; answers whether there are such.
-pub(crate) async fn gone(
+/// Forgets targets that are not in the release any more.
+pub(crate) async fn keep(
     tx: &mut PgConnection,
     fleet_rollout: &FleetRolloutName,
     release: u64,
     memory: &mut Targets,
-) -> Result<bool> {
-    let count: Option<i64> = sqlx::query_scalar(COUNT)
-        .bind(fleet_rollout.as_str())
-        .bind(number(release))
-        .fetch_one(&mut *tx)
-        .await?;
-    if memory.are(count.unwrap_or(0)) {
-        return Ok(false);
-    }
+) -> Result<()> {
     let there: Vec<KeyRow> = sqlx::query_as(KEYS)
         .bind(fleet_rollout.as_str())
         .bind(number(release))
@@ -137,7 +127,7 @@ pub(crate) async fn gone(
         cluster: row.cluster,
     };
     memory.keep(&there.into_iter().map(place).collect());
-    Ok(true)
+    Ok(())
 }
 
 fn place(row: &TargetRow) -> Place {

@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::matching::carries;
 use super::planner::Planner;
+use super::turns::Turns;
 use super::waves::passed_over;
 use crate::action::Action;
 use crate::name::{ClusterName, Digest};
 use crate::observed::{Cluster, Observed, Terms, Waiting};
 use crate::paper::observes;
 use crate::planted::Planted;
-use crate::reason::waiting_sentence;
 use crate::release::{Direction, Permit, Release};
 use crate::verb::Stop;
 
@@ -98,12 +98,22 @@ fn sorted(digests: &[Digest]) -> Vec<Digest> {
 /// The sentence, wherever it differs from what is written.
 pub(super) fn waiting(planner: &mut Planner) {
     let mut acts = Vec::new();
+    let mut turns = Turns::of(&planner.state);
+    let unsettled = planner.bug.is(Planted::SentenceNeverSettles);
     for cluster in &planner.state.clusters {
         let governed = cluster.gate.as_ref().filter(|gate| gate.let_go.is_none());
         let Some(gate) = governed else { continue };
-        let mut wanted = sentence(&planner.state, cluster);
-        if let (Some(waiting), true) = (&mut wanted, planner.bug.is(Planted::SentenceNeverSettles))
+        let turn = turns.of_cluster(cluster);
+        if let (Some(Some(turn)), Some(said), false) = (turn, &gate.waiting, unsettled)
+            && turn.is_said(said, cluster)
         {
+            continue;
+        }
+        let mut wanted = match turn {
+            Some(turn) => turn.map(|turn| turn.sentence(cluster)),
+            None => sentence(&planner.state, cluster),
+        };
+        if let (Some(waiting), true) = (&mut wanted, unsettled) {
             waiting
                 .message
                 .push_str(&cluster.desired.version.to_string());
@@ -125,18 +135,10 @@ pub(super) fn waiting(planner: &mut Planner) {
     }
 }
 
+/// Of a cluster whose turn has come, or that has none.
 fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
     if observes(state) {
         return super::paper::sentence(state, cluster);
-    }
-    let open = [state.active(), state.waiting()];
-    for release in open.into_iter().flatten() {
-        let target = release
-            .target(&cluster.name)
-            .filter(|target| target.state.before_permit());
-        if let Some(target) = target {
-            return for_wave(release, cluster, target.wave);
-        }
     }
     let rollout = cluster.rollout.as_ref()?;
     let held = rollout.held.as_ref()?;
@@ -204,20 +206,4 @@ fn in_flight(state: &Observed, permit: &Permit, cluster: &Cluster) -> bool {
         .release(permit.release.number)
         .and_then(|release| release.target(&cluster.name));
     target.is_some_and(|target| target.state.in_flight())
-}
-
-fn for_wave(release: &Release, cluster: &Cluster, wave: u32) -> Option<Waiting> {
-    let planned = release.wave(wave)?;
-    let waves = release.plan.len();
-    Some(Waiting {
-        release: Some(release.id.clone()),
-        wave,
-        waves,
-        wave_name: planned.name.clone(),
-        message: waiting_sentence(wave, waves, &planned.name, &release.id),
-        next: format!(
-            "groundswell explain {} --cluster {}",
-            release.id, cluster.name
-        ),
-    })
 }

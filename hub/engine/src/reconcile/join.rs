@@ -10,6 +10,7 @@ use crate::action::Action;
 use crate::document::{LateJoin, Missing, Unchanged, Unreachable};
 use crate::member::UNREACHABLE;
 use crate::observed::{Cluster, Observed, Rollout};
+use crate::place::{ByName, Near};
 use crate::planted::{Bug, Planted};
 use crate::release::{Content, Release, ReleasePhase, Target, TargetState, WavePhase};
 
@@ -47,12 +48,13 @@ pub(super) fn bind(planner: &mut Planner, number: u64) {
     let Some(release) = planner.release(number) else {
         return;
     };
+    let mut near = Near::default();
     for target in release
         .targets
         .iter()
         .filter(|target| target.state.before_permit())
     {
-        let Some(cluster) = planner.shared(&target.cluster) else {
+        let Some(cluster) = planner.near(&mut near, &target.cluster).cloned() else {
             continue;
         };
         if let Some(content) = held_content(&release, target, &cluster) {
@@ -146,8 +148,9 @@ fn late_ones(planner: &mut Planner, number: u64) {
         return;
     }
     let mut acts = Vec::new();
+    let mut targets = ByName::of(&release.targets);
     for cluster in &planner.state.clusters {
-        let stranger = cluster.selected && release.target(&cluster.name).is_none();
+        let stranger = cluster.selected && targets.target(&cluster.name).is_none();
         if !stranger || planner.state.conflicts.contains_key(&cluster.name) {
             continue;
         }

@@ -13,6 +13,7 @@ use crate::member::{
     Gone, RELABELLED, replaced_sentence, replaced_since, restored_sentence, restored_since,
 };
 use crate::observed::{Cluster, OutcomeResult};
+use crate::place::Near;
 use crate::planted::Planted;
 use crate::release::{Release, ReleasePhase, Target, TargetState, WavePhase};
 
@@ -28,8 +29,10 @@ pub(super) fn settle(planner: &mut Planner, number: u64) {
     let Some(release) = planner.release(number) else {
         return;
     };
+    let mut near = Near::default();
     for target in &release.targets {
-        let Some(cluster) = planner.shared(&target.cluster) else {
+        let cluster = planner.near(&mut near, &target.cluster);
+        let Some(cluster) = cluster.filter(|own| !is_what_it_was(own)).cloned() else {
             continue;
         };
         if let Some(gone) = &cluster.gone {
@@ -49,6 +52,11 @@ pub(super) fn settle(planner: &mut Planner, number: u64) {
             }
         }
     }
+}
+
+fn is_what_it_was(cluster: &Cluster) -> bool {
+    let same = cluster.replaced.is_none() && cluster.restored.is_none();
+    same && cluster.gone.is_none() && cluster.selected
 }
 
 fn open(release: &Release) -> bool {

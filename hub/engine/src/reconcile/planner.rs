@@ -9,7 +9,7 @@ use super::reasons;
 use crate::action::{Action, Decision};
 use crate::name::ClusterName;
 use crate::observed::{Cluster, Observed};
-use crate::place;
+use crate::place::{self, Near};
 use crate::plan::{FleetRolloutStatus, Plan};
 use crate::planted::Bug;
 use crate::release::{Release, Target, TargetState};
@@ -82,6 +82,11 @@ impl Planner {
     pub(super) fn shared(&self, name: &ClusterName) -> Option<Arc<Cluster>> {
         let clusters = &self.state.clusters;
         clusters.get(place::of_cluster(clusters, name)?).cloned()
+    }
+
+    /// The same for whoever asks for many in order.
+    pub(super) fn near(&self, near: &mut Near, name: &ClusterName) -> Option<&Arc<Cluster>> {
+        near.cluster(&self.state.clusters, name)
     }
 
     pub(super) fn finish(self) -> Plan {

@@ -13,6 +13,7 @@ use super::matching::carries;
 use super::rollback::{Need, need};
 use crate::observed::{Cluster, Observed};
 use crate::paper::observes;
+use crate::place::Near;
 use crate::reason::{Reason, Why};
 use crate::release::{Release, ReleasePhase, Target, TargetState, WavePhase};
 use crate::window::Standing;
@@ -120,8 +121,11 @@ impl List<'_> {
             | ReleasePhase::Aborted => {}
         }
         let slots = Slots::of(release);
+        let (state, mut near) = (self.state, Near::default());
         for target in &release.targets {
-            self.target(release, target, &slots);
+            if let Some(cluster) = near.cluster(&state.clusters, &target.cluster) {
+                self.target(release, target, cluster, &slots);
+            }
         }
     }
 
@@ -135,10 +139,7 @@ impl List<'_> {
         u32::try_from(open.count()).unwrap_or(u32::MAX)
     }
 
-    fn target(&mut self, release: &Release, target: &Target, slots: &Slots) {
-        let Some(cluster) = self.state.cluster(&target.cluster) else {
-            return;
-        };
+    fn target(&mut self, release: &Release, target: &Target, cluster: &Cluster, slots: &Slots) {
         let explain = || {
             format!(
                 "groundswell explain {} --cluster {}",
@@ -359,10 +360,8 @@ impl List<'_> {
 
     /// What it holds that no release brings.
     fn holding(&mut self, cluster: &Cluster) {
-        let start = format!(
-            "groundswell release start {} --reason TEXT",
-            self.state.fleet_rollout.name
-        );
+        let name = &self.state.fleet_rollout.name;
+        let start = || format!("groundswell release start {name} --reason TEXT");
         let Some(rollout) = &cluster.rollout else {
             return;
         };
@@ -374,7 +373,8 @@ impl List<'_> {
                 digest: held,
                 release: release.clone(),
             };
-            self.add(None, None, Some(cluster), why, start);
+            let next = start();
+            self.add(None, None, Some(cluster), why, next);
             return;
         }
         let spec = rollout.spec.as_ref().filter(|spec| spec.digest == held);
@@ -400,7 +400,7 @@ impl List<'_> {
                 None,
                 Some(cluster),
                 Why::Ahead { digest: held },
-                start,
+                start(),
             );
         }
     }

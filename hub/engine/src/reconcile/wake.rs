@@ -1,11 +1,14 @@
 //! When to look again if nothing happens. In: the state that the plan leads to. Out: the next moment at which time alone may
 //! change something. It must not act.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::windows;
 use crate::document::Unreachable;
 use crate::observed::{Cluster, Observed};
+use crate::place::Near;
 use crate::release::{Release, Target, TargetState, WavePhase};
 use crate::window::{OnWindowClose, Standing};
 
@@ -23,8 +26,10 @@ pub(super) fn wake(state: &Observed) -> Option<Timestamp> {
         );
         let approvals = release.approvals.iter().filter(|_| open);
         moments.extend(approvals.filter_map(|approval| release.expires_at(approval)));
+        let mut near = Near::default();
         for target in &release.targets {
-            let cluster = state.cluster(&target.cluster);
+            let cluster = near.cluster(&state.clusters, &target.cluster);
+            let cluster = cluster.map(Arc::as_ref);
             target_moments(state, release, target, cluster, &mut moments);
             window_moments(state, release, target, cluster, &mut moments);
         }

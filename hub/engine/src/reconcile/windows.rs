@@ -20,6 +20,9 @@ pub(crate) const TOO_LATE: &str = "its agent had not started when its permit's t
 
 /// Whether something may start in a cluster now.
 pub(crate) fn standing(state: &Observed, cluster: &ClusterName) -> Standing {
+    if !Windows::any(&state.fleet_rollout, &state.windows) {
+        return Standing::Open { until: None };
+    }
     let Some(cluster) = state.cluster(cluster) else {
         return Standing::Open { until: None };
     };
@@ -28,9 +31,11 @@ pub(crate) fn standing(state: &Observed, cluster: &ClusterName) -> Standing {
 
 /// The same for one target of a release: an expedited one may pass what the FleetRollout itself closes.
 pub(crate) fn standing_for(state: &Observed, release: &Release, target: &Target) -> Standing {
-    let cluster = state.cluster(&target.cluster);
-    let Some(cluster) = cluster.filter(|_| release.passes_windows(target.wave)) else {
+    if !release.passes_windows(target.wave) {
         return standing(state, &target.cluster);
+    }
+    let Some(cluster) = state.cluster(&target.cluster) else {
+        return Standing::Open { until: None };
     };
     Windows::expedited(&state.fleet_rollout, &state.windows, &cluster.labels).at(state.now)
 }

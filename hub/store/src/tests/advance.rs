@@ -14,9 +14,9 @@ use hub_engine::{FleetRolloutName, Observed};
 use self::plans::{Random, kind, nothing, plan};
 use super::fixture::{self, Signer};
 use crate::approval::NewApproval;
+use crate::release::Known;
 use crate::remembered::Memory;
 use crate::request::NewRequest;
-use crate::target::Targets;
 use crate::{Epoch, Store, apply, fleet_rollout, observe, release};
 
 const DOCUMENT: &str = "
@@ -143,7 +143,7 @@ async fn approve(store: &Store, random: &mut Random, model: &Observed) {
 
 async fn stored(store: &Store, id: &ReleaseId) -> Release {
     let mut connection = store.pool.acquire().await.unwrap();
-    release::get(&mut connection, id, &mut Targets::default())
+    release::get(&mut connection, id, &mut Known::default())
         .await
         .unwrap()
         .unwrap()

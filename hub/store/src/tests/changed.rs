@@ -39,7 +39,7 @@ const WRITERS: usize = 4;
 const OWN: usize = 3;
 
 /// What an older hub, an agent or a person writes about a cluster ($1) and a number ($2), knowing nothing of `changed_in`.
-const WRITES: [&str; 21] = [
+const WRITES: [&str; 22] = [
     "insert into gates (cluster, namespace, rollout, fleet_rollout, version, terms) select $1, 'shop', 'checkout', \
      case when $2::bigint % 3 = 0 then 'other' else 'checkout' end, $2::bigint, '{}' on conflict (cluster, namespace, rollout) do update set version = excluded.version, \
      fleet_rollout = excluded.fleet_rollout",
@@ -67,6 +67,7 @@ const WRITES: [&str; 21] = [
     TARGET,
     "update targets set state = (array['Held', 'Succeeded', 'Progressing', 'Failed'])[1 + $2::bigint % 4], \
      content = jsonb_build_object('digest', 'v1:' || $2::bigint % 7) where cluster = $1 and release % 8 = $2::bigint % 8",
+    "delete from targets where cluster = $1 and release % 8 = $2::bigint % 8",
     "update targets set permit = null, message = 'm' || $2::bigint where cluster = $1 and release % 8 = $2::bigint % 8",
 ];
 const TARGET: &str = "insert into targets (fleet_rollout, release, cluster, wave, position, late, state, content) \

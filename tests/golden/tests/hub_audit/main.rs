@@ -97,7 +97,7 @@ fn open(observed: &Observed, release: u64, cause: Cause) -> Action {
                     &std::collections::BTreeMap::new(),
                 )
             },
-            |release| release.plan.clone(),
+            |release| (*release.plan).clone(),
         ),
         phase: ReleasePhase::Progressing,
         overtook: 0,

@@ -1,6 +1,8 @@
 //! Bad plans about policies of the document: windows, order, budgets, approvals. In: nothing. Out: plans and what each
 //! breaks. They must not be taken from a planner.
 
+use std::sync::Arc;
+
 use hub_engine::action::ChangeFate;
 use hub_engine::document::Enforcement;
 use hub_engine::observed::{Observed, Terms};
@@ -171,7 +173,7 @@ pub const CLOSING: [Bad; 4] = [
     (
         "an expedited release passes a window without a policy that says so",
         "g30-an-expedited-wave-passes-windows",
-        |observed| observed.releases[0].plan.expedite = None,
+        |observed| Arc::make_mut(&mut observed.releases[0].plan).expedite = None,
         |_| vec![start(), forward("eu-1")],
         "S12",
     ),

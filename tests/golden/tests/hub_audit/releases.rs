@@ -1,5 +1,7 @@
 //! Bad plans about releases: opening, overtaking, ending. In: nothing. Out: plans and what each breaks. They must not be taken from a planner.
 
+use std::sync::Arc;
+
 use hub_engine::Action;
 use hub_engine::document::OnFailure;
 use hub_engine::release::{Cause, ReleasePhase, TargetState};
@@ -127,7 +129,7 @@ pub const RELEASES: [Bad; 12] = [
         "ended with clusters left",
         "rollback-of-later-waves-first",
         |observed| {
-            observed.releases[0].plan.on_failure = OnFailure::Halt;
+            Arc::make_mut(&mut observed.releases[0].plan).on_failure = OnFailure::Halt;
         },
         |_| {
             vec![

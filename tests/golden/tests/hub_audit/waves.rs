@@ -44,7 +44,7 @@ pub const WAVES: [Bad; 16] = [
         "approved-and-one-at-a-time",
         |observed| {
             let release = &mut observed.releases[0];
-            release.plan.waves[1]
+            Arc::make_mut(&mut release.plan).waves[1]
                 .approval
                 .as_mut()
                 .expect("an approval")

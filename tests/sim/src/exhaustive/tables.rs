@@ -2,6 +2,7 @@
 //! is one transaction of the model store. It must not keep what only tells one transaction from another.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use agent_api::Fence as AgentFence;
 use hub_engine::observed::Rollout;
@@ -56,7 +57,7 @@ fn only_shown(state: &mut Rollout) {
 /// A release without what only tells how it came to be.
 fn untold(release: &Release) -> Release {
     let mut release = release.clone();
-    release.plan.waves.clear();
+    Arc::make_mut(&mut release.plan).waves.clear();
     if let Cause::Change { cluster, change } = &mut release.cause {
         *cluster = ClusterName::default();
         *change = 0;
