@@ -1,6 +1,8 @@
 //! Whatever is written, by whomever and however it ends: what is remembered and what has changed since make up what is there.
 
 use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
 
 use hub_engine::document::Selector;
 use hub_engine::{FleetRollout, FleetRolloutName};
@@ -8,9 +10,10 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::advance::plans::Random;
 use super::fixture;
+use crate::embedded::Embedded;
 use crate::membership::identity::RENAME;
 use crate::remembered::Memory;
-use crate::{changed, decide, fleet_rollout, observe};
+use crate::{Store, changed, decide, fleet_rollout, observe};
 
 const DOCUMENTS: &str = "
 apiVersion: fleet.groundswell.dev/v1alpha1
@@ -35,6 +38,8 @@ spec:
 const STEPS: usize = 700;
 /// Transactions that are open at once; each has clusters and releases of its own, so that none waits for another.
 const WRITERS: usize = 4;
+/// A recovery of a database in which nothing is takes a second.
+const RECOVERY: Duration = Duration::from_secs(60);
 /// Clusters of each.
 const OWN: usize = 3;
 
@@ -305,4 +310,51 @@ async fn what_is_remembered_and_what_has_changed_since_are_what_is_there() {
     for seed in [1, 2] {
         check(seed).await;
     }
+}
+
+/// One of its processes is killed, and the server goes on by itself: since the same start, after a recovery.
+#[tokio::test]
+async fn a_crash_of_the_server_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Embedded::start(folder.path()).await.unwrap();
+    let store = Store::connect(server.url()).unwrap();
+    store.migrate().await.unwrap();
+    let mut own = PgConnection::connect(server.url()).await.unwrap();
+    assert_eq!(changed::moment(&mut own).await.unwrap().place, None);
+    changed::mark_uncrashed(&mut own).await.unwrap();
+    let place = changed::moment(&mut own).await.unwrap().place;
+    assert!(place.is_some());
+    assert_eq!(changed::moment(&mut own).await.unwrap().place, place);
+    let started = "select pg_postmaster_start_time()::text";
+    let before: String = sqlx::query_scalar(started)
+        .fetch_one(&mut own)
+        .await
+        .unwrap();
+    let process: i32 = sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(&mut own)
+        .await
+        .unwrap();
+    let killed = Command::new("kill")
+        .args(["-9", &process.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let again = async {
+        loop {
+            let connected = PgConnection::connect(server.url()).await;
+            // The server may not have noticed yet.
+            if let Ok(mut connection) = connected
+                && let Ok(moment) = changed::moment(&mut connection).await
+                && moment.place.is_none()
+            {
+                return connection;
+            }
+        }
+    };
+    let mut own = tokio::time::timeout(RECOVERY, again).await.unwrap();
+    let after: String = sqlx::query_scalar(started)
+        .fetch_one(&mut own)
+        .await
+        .unwrap();
+    assert_eq!(before, after);
+    server.stop().await.unwrap();
 }
