@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
     tonic_prost_build::configure()
         .btree_map(".")
+        .codec_path("crate::codec::SmallCodec")
         .compile_fds(files)?;
     Ok(())
 }

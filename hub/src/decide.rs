@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _};
 use hub_engine::FleetRolloutName;
-use hub_store::{Decided, Error, PermitSigner, Store};
+use hub_store::{CALL_MAX, Decided, Error, PermitSigner, Store, within};
 use tokio_util::sync::CancellationToken;
 
 use crate::hints::Hints;
 use crate::leader::{Fenced, Leadership};
+use crate::link::fences::Fences;
 use due::{Due, Settled};
 
 /// A plan goes as far as the facts allow. Whatever it led to is looked at once more so much later, when nothing else makes
 /// it: in the midst of a big release something always does.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// FleetRollouts decided at the same time: while one waits for the disk another is worked out. Those that meet in a cluster
 /// wait for each other there, and look again.
@@ -48,6 +49,8 @@ pub struct Decider {
     pub fenced: Fenced,
     /// Wakes.
     pub hints: Hints,
+    /// Woken: the sessions of clusters whose set was changed.
+    pub fences: Fences,
 }
 
 impl std::fmt::Debug for Decider {
@@ -68,7 +71,7 @@ pub async fn run(mut decider: Decider, stop: CancellationToken) {
             && pruned.is_none_or(|last| last.elapsed() >= PRUNE_EVERY)
         {
             pruned = Some(tokio::time::Instant::now());
-            if let Err(error) = decider.store.keys_prune().await {
+            if let Err(error) = within(CALL_MAX, decider.store.keys_prune()).await {
                 tracing::debug!(%error, "old idempotency keys stay until the next time");
             }
         }
@@ -105,7 +108,7 @@ impl Decider {
         }
         let news = self.hints.take();
         let sweeps = due.sweeps(&news, begin);
-        let names = self.store.fleet_rollout_names().await?;
+        let names = within(CALL_MAX, self.store.fleet_rollout_names()).await?;
         let turn: Vec<_> = names
             .into_iter()
             .filter(|name| due.is(name, &news, begin))
@@ -134,8 +137,11 @@ impl Decider {
         let Some(epoch) = self.leadership.epoch() else {
             return Ok(Turn::Over);
         };
-        match self.store.decide(epoch, name, self.signer.as_ref()).await {
+        let decided = self.store.decide(epoch, name, self.signer.as_ref());
+        match within(CALL_MAX, decided).await {
             Ok(Some(decided)) => {
+                // Committed: this hub's sessions need not wait until the fences are read.
+                self.fences.raise(&decided.fences);
                 for decision in &decided.plan.actions {
                     tracing::info!(fleet_rollout = %name, kind = decision.action.kind(), "{}", decision.action);
                 }

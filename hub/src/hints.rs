@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hub_engine::{FleetRolloutName, RolloutName};
-use hub_store::{Hint, Store};
+use hub_store::{CALL_MAX, Hint, Store, within};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Between two tries to listen again; until then everybody polls.
 const RETRY: Duration = Duration::from_secs(1);
+/// A connection that only listens cannot be told from one that fell silent: after so long without a word another one listens.
+const SILENT_MAX: Duration = Duration::from_secs(60);
 /// Names that are remembered until somebody takes them; with more of them everything is looked at.
 const NAMES_MAX: usize = 1_000;
 
@@ -50,6 +52,8 @@ impl News {
 #[derive(Debug, Clone)]
 pub struct Hints {
     count: watch::Receiver<u64>,
+    /// Of them, those after which sets may be others.
+    sets: watch::Receiver<u64>,
     news: Arc<Mutex<News>>,
 }
 
@@ -57,6 +61,13 @@ impl Hints {
     /// Waits until something was committed since the last call.
     pub async fn changed(&mut self) {
         if self.count.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until something was committed since the last call that may have changed sets: agents' reports never do.
+    pub async fn sets_changed(&mut self) {
+        if self.sets.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -71,33 +82,40 @@ impl Hints {
 /// Listens until it is told to stop; a lost connection is made again.
 pub fn start(store: Store, stop: CancellationToken) -> Hints {
     let (sender, count) = watch::channel(0);
+    let (sets_sender, sets) = watch::channel(0);
     let news = Arc::new(Mutex::new(News::default()));
     let hints = Hints {
         count,
+        sets,
         news: news.clone(),
     };
     tokio::spawn(async move {
         tokio::select! {
-            () = listen(store, sender, news) => {}
+            () = listen(store, [sender, sets_sender], news) => {}
             () = stop.cancelled() => {}
         }
     });
     hints
 }
 
-async fn listen(store: Store, sender: watch::Sender<u64>, news: Arc<Mutex<News>>) {
+async fn listen(store: Store, senders: [watch::Sender<u64>; 2], news: Arc<Mutex<News>>) {
+    let [all, sets] = senders;
     let tell = |hint| {
+        let reported = matches!(hint, Hint::Rollout(_));
         news.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .add(hint);
-        sender.send_modify(|count| *count = count.wrapping_add(1));
+        all.send_modify(|count| *count = count.wrapping_add(1));
+        if !reported {
+            sets.send_modify(|count| *count = count.wrapping_add(1));
+        }
     };
     loop {
-        match store.hints().await {
+        match within(CALL_MAX, store.hints()).await {
             Ok(mut hints) => {
                 // Something may have been committed while nobody listened.
                 tell(Hint::Anything);
-                while let Ok(hint) = hints.next().await {
+                while let Ok(Ok(hint)) = tokio::time::timeout(SILENT_MAX, hints.next()).await {
                     tell(hint);
                 }
             }

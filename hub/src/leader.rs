@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use hub_store::{Epoch, Store};
+use hub_store::{Epoch, Store, within};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,8 @@ pub const LEASE: Duration = Duration::from_secs(6);
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 /// Given up so much before the database would, for clocks that run at slightly different speeds.
 const MARGIN: Duration = Duration::from_secs(1);
+/// An answer that comes later is of no use: by this hub's clock the lease is over.
+const ANSWER_MAX: Duration = LEASE.saturating_sub(MARGIN);
 
 /// Whether this hub decides.
 #[derive(Debug, Clone)]
@@ -97,7 +99,7 @@ async fn keep(
     }
     held.send_replace(None);
     if mine.is_some()
-        && let Err(error) = store.lease_release(&holder).await
+        && let Err(error) = within(ANSWER_MAX, store.lease_release(&holder)).await
     {
         tracing::info!(%error, "the lease was not given up; the next hub waits for its end");
     }
@@ -109,11 +111,12 @@ async fn attempt(store: &Store, holder: &str, now_held: Option<Held>) -> Option<
     let until = asked + LEASE - MARGIN;
     let still = now_held.filter(|held| asked < held.until);
     let answer = match still {
-        Some(held) => store
-            .lease_renew(holder, held.epoch, LEASE)
-            .await
-            .map(|kept| kept.then_some(held.epoch)),
-        None => store.epoch_take(holder, LEASE).await,
+        Some(held) => {
+            let renewed = store.lease_renew(holder, held.epoch, LEASE);
+            let renewed = within(ANSWER_MAX, renewed).await;
+            renewed.map(|kept| kept.then_some(held.epoch))
+        }
+        None => within(ANSWER_MAX, store.epoch_take(holder, LEASE)).await,
     };
     match answer {
         Ok(epoch) => epoch.map(|epoch| Held { epoch, until }),

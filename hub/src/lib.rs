@@ -15,6 +15,7 @@ pub mod hints;
 pub mod identity;
 pub mod join;
 pub mod leader;
+pub mod limit;
 pub mod link;
 pub mod person;
 pub mod serve;

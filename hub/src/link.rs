@@ -2,6 +2,7 @@
 //! own task. It must not look at a message before the sender is authorised.
 
 pub mod fences;
+pub mod gather;
 pub mod hello;
 pub mod outbox;
 pub mod session;
@@ -23,6 +24,7 @@ use crate::acceptor::{fingerprint_of, peer_of};
 use crate::identity::{OpenLink, Renew, authorize};
 use crate::join::{self, Certifier};
 use crate::link::fences::Fences;
+use crate::link::gather::Gather;
 use crate::link::outbox::{Outgoing, outbox};
 
 /// Each heartbeat is answered by a renewal, so that a lease outlives three lost ones.
@@ -40,8 +42,10 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 /// What every session shares.
 #[derive(Debug, Clone)]
 pub struct Link {
-    /// Where reports go and sets come from.
+    /// Where sets come from.
     pub store: Store,
+    /// Where what agents say goes.
+    pub gather: Gather,
     /// The hub's keys, and how long what they certify lives.
     pub certifier: Certifier,
     /// The fence of every cluster's committed set.

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tower::layer::util::{Identity, Stack};
 
 use crate::args::Serve;
 use crate::authority::Authority;
@@ -19,7 +20,9 @@ use crate::decide::{self, Decider};
 use crate::fleet::Fleet;
 use crate::folder::Folder;
 use crate::join::Certifier;
+use crate::limit::{ANSWER_MAX, Limit};
 use crate::link::fences::{self, Fences};
+use crate::link::gather::Gather;
 use crate::link::{self, Link};
 use crate::wire::set::Signer;
 use crate::{acceptor, address, authority, client_config, database, folder, hints, leader};
@@ -95,6 +98,7 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
     let lifetime = Duration::from_secs(u64::from(options.cluster_certificate_seconds));
     let link = Link {
         store: store.clone(),
+        gather: Gather::start(&store, &stop),
         certifier: Certifier {
             authority: Arc::clone(&authority),
             lifetime,
@@ -124,6 +128,7 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
         leadership,
         fenced,
         hints: hints.clone(),
+        fences: fences.clone(),
     };
     let tasks = vec![
         lease_task,
@@ -156,7 +161,7 @@ fn server_names(local: std::net::SocketAddr, options: &Serve) -> Vec<String> {
     names
 }
 
-fn builder() -> Server {
+fn builder() -> Server<Stack<Limit, Identity>> {
     Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .http2_max_header_list_size(MAX_HEADERS)
@@ -164,6 +169,7 @@ fn builder() -> Server {
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_connection_age(MAX_CONNECTION_AGE)
         .max_connection_age_grace(MAX_CONNECTION_GRACE)
+        .layer(Limit(ANSWER_MAX))
 }
 
 impl Running {

@@ -3,6 +3,7 @@
 //! In: the two `.proto` files beside this crate. Out: their Rust types, the names of the service methods, the time
 //! conversion and the bytes that signatures of permits, fences and history heads cover. It must not hold behaviour of either side.
 
+pub mod codec;
 pub mod fence;
 pub mod head;
 pub mod permit;

@@ -1,6 +1,7 @@
 //! The invariants, checked on any plan. In: an observation and a plan for it. Out: what the plan breaks. It must not share
 //! the planner's steps: it replays the plan and asks, before each action, whether the facts allow it.
 
+mod alone;
 mod end;
 mod member;
 mod paper;
@@ -93,6 +94,7 @@ pub fn audit(observed: &Observed, plan: &Plan) -> Vec<Violation> {
         });
     }
     window::held_at_steps(&mut findings, &state);
+    alone::check(&mut findings, &state);
     findings.0
 }
 

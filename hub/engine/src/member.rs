@@ -89,6 +89,14 @@ pub fn left_out(target: &Target) -> bool {
     target.state == TargetState::Skipped && by_membership(target)
 }
 
+/// Whether it has its turn after all when its cluster is back. Another cluster under the name, and one out of a backup, do
+/// not come back to what they were.
+pub(crate) fn may_return(target: &Target) -> bool {
+    let started = |start: &&str| target.message.starts_with(*start);
+    let ways = [LEFT, LET_GO, RELABELLED, UNREACHABLE];
+    target.state == TargetState::Skipped && ways.iter().any(started)
+}
+
 fn by_membership(target: &Target) -> bool {
     [LEFT, LET_GO, RELABELLED, REPLACED, RESTORED, UNREACHABLE]
         .iter()

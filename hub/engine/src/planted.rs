@@ -59,11 +59,15 @@ pub enum Planted {
     CloseIgnored,
     /// A wave passes although every cluster was left out of it.
     EmptiedPasses,
+    /// A release of which no cluster is governed any more stays open.
+    DepartedStaysOpen,
+    /// A cluster that comes back to the wave that it left empty has no turn.
+    ReturnedForgotten,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::UnknownCountsAsDone,
         Self::BakeIgnored,
         Self::ApprovalIgnored,
@@ -91,6 +95,8 @@ impl Planted {
         Self::ObserveIgnored,
         Self::CloseIgnored,
         Self::EmptiedPasses,
+        Self::DepartedStaysOpen,
+        Self::ReturnedForgotten,
     ];
 }
 

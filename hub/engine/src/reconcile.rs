@@ -3,6 +3,7 @@
 
 mod approvals;
 mod catch_up;
+mod departed;
 mod flight;
 mod gates;
 mod hindrance;
@@ -13,6 +14,7 @@ mod opening;
 mod paper;
 mod planner;
 mod reasons;
+mod returned;
 mod rollback;
 mod spent;
 mod turn;
@@ -68,6 +70,7 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
 
 fn one_release(planner: &mut Planner, number: u64) {
     membership::settle(planner, number);
+    returned::take_back(planner, number);
     join::bind(planner, number);
     flight::outcomes(planner, number);
     if phase(planner, number) == Some(ReleasePhase::Progressing) {

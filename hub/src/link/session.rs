@@ -6,9 +6,10 @@ mod set;
 use std::time::Duration;
 
 use hub_engine::{ClusterName, Fence, RolloutName};
-use hub_store::Error;
-use hub_store::report::{Report, Stored};
+use hub_store::heard::{Acknowledged, Seen};
+use hub_store::report::{self, Report, Stored};
 use hub_store::session::{Hello, Opened};
+use hub_store::{CALL_MAX, Error, within};
 use proto::head::Head;
 use proto::v1::agent_message::Body;
 use proto::v1::refusal::Code;
@@ -29,8 +30,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// So many heartbeats may be lost before the stream counts as dead.
 const LOST_HEARTBEATS: u32 = 4;
 
-/// Reports in one transaction, which has to end well before the database gives up on it.
-const REPORTS_AT_ONCE: usize = 500;
+/// Of one agent's reports so many go into one transaction, with those of many others.
+const REPORTS_AT_ONCE: usize = 100;
 
 struct Session {
     link: Link,
@@ -60,21 +61,17 @@ struct Batch {
     last: u64,
 }
 
-#[derive(Debug, Clone)]
-struct Acknowledged {
-    fence: Fence,
-    set_hash: String,
-    problems: Vec<(RolloutName, String)>,
-}
-
-/// Runs a stream to its end.
+/// Runs a stream to its end. What a stream does once or seldom is boxed here and below: its room, some 16 KiB, is not kept for
+/// as long as the stream is open, ten thousand times.
 pub async fn run(link: Link, member: Member, mut inbound: Streaming<AgentMessage>, outbox: Outbox) {
     let cluster = member.cluster.clone();
-    let hello = match hello(&link, member, &mut inbound).await {
-        Ok(hello) => hello,
-        Err(end) => return refuse(&cluster, &outbox, end),
+    let begun = async {
+        match hello(&link, member, &mut inbound).await {
+            Ok(hello) => open(link, hello, outbox).await,
+            Err(end) => Err((outbox, end)),
+        }
     };
-    match open(link, hello, outbox).await {
+    match Box::pin(begun).await {
         Ok(session) => session.serve(inbound).await,
         Err((outbox, end)) => refuse(&cluster, &outbox, end),
     }
@@ -91,7 +88,7 @@ fn refuse(cluster: &ClusterName, outbox: &Outbox, end: End) {
 async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outbox, End)> {
     let opened = {
         let _turn = link.hellos.acquire().await;
-        link.store.session_open(&hello).await
+        within(CALL_MAX, link.store.session_open(&hello)).await
     };
     let (cluster, session, desired, regressed, head) = match opened {
         Ok(Opened::Session {
@@ -151,12 +148,8 @@ impl Session {
             }
         };
         tracing::info!(cluster = %self.cluster, session = self.number, "stream ended: {reason}");
-        if let Err(error) = self
-            .link
-            .store
-            .session_close(&self.cluster, self.number)
-            .await
-        {
+        let closed = self.link.store.session_close(&self.cluster, self.number);
+        if let Err(error) = Box::pin(within(CALL_MAX, closed)).await {
             // The cluster counts as gone a little later, when it has not been heard.
             tracing::debug!(cluster = %self.cluster, %error, "the end of the session was not stored");
         }
@@ -170,7 +163,7 @@ impl Session {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = self.link.stop.clone();
-        self.send_set().await;
+        Box::pin(self.send_set()).await;
         loop {
             tokio::select! {
                 message = inbound.message(), if self.unstored.is_none() => match message {
@@ -181,7 +174,7 @@ impl Session {
                     Ok(None) => return Ok("the agent closed it".to_owned()),
                     Err(status) => return Ok(format!("the connection broke: {}", status.message())),
                 },
-                Ok(()) = self.fences.changed() => self.send_set().await,
+                Ok(()) = self.fences.changed() => Box::pin(self.send_set()).await,
                 () = stop.cancelled() => return Ok("the hub stops".to_owned()),
                 _ = ticks.tick() => {
                     if self.outbox.abandoned() {
@@ -194,7 +187,7 @@ impl Session {
                         return Ok(format!("nothing was heard for {patience} s"));
                     }
                     self.try_again().await?;
-                    self.send_set().await;
+                    self.send_anew().await;
                 }
             }
         }
@@ -250,12 +243,12 @@ impl Session {
                 .get(..REPORTS_AT_ONCE)
                 .unwrap_or(&batch.reports);
             let (taken, end) = (part.len(), part.last().map(|report| report.sequence));
-            match self
-                .link
-                .store
-                .report_store(&self.cluster, self.number, part)
-                .await
-            {
+            let gathered = report::Batch {
+                cluster: self.cluster.clone(),
+                session: self.number,
+                reports: part.to_vec(),
+            };
+            match self.link.gather.reports(gathered).await {
                 Ok(Stored::UpTo(_)) => {}
                 Ok(Stored::SessionOver) => return Err(superseded()),
                 Err(error) => {
@@ -313,6 +306,8 @@ impl Session {
             )));
         }
         self.unstored_ack = Some(Acknowledged {
+            cluster: self.cluster.clone(),
+            session: self.number,
             fence,
             set_hash: ack.set_hash,
             problems: ack.problems.into_iter().map(problem).collect(),
@@ -324,17 +319,7 @@ impl Session {
         let Some(ack) = self.unstored_ack.take() else {
             return Ok(());
         };
-        let store = &self.link.store;
-        match store
-            .session_ack(
-                &self.cluster,
-                self.number,
-                ack.fence,
-                &ack.set_hash,
-                &ack.problems,
-            )
-            .await
-        {
+        match self.link.gather.acknowledged(ack.clone()).await {
             Ok(true) => {
                 self.stored = ack.fence;
                 if Some(ack.fence) == self.sent {
@@ -353,12 +338,11 @@ impl Session {
 
     /// A heartbeat is a commit of this session: whoever can write it may renew leases.
     async fn heartbeat(&mut self) -> Result<(), End> {
-        match self
-            .link
-            .store
-            .session_seen(&self.cluster, self.number)
-            .await
-        {
+        let word = Seen {
+            cluster: self.cluster.clone(),
+            session: self.number,
+        };
+        match self.link.gather.seen(word).await {
             Ok(true) => {
                 // An agent that holds more than this database knows: it was restored, and nothing is renewed (L5).
                 let ahead = self.sent.is_none_or(|sent| self.stored > sent);

@@ -43,14 +43,14 @@ pub(crate) const CHANGES_SETTLE: &str = "update changes set settled = true where
 pub(crate) const BAR: &str = "insert into barred (fleet_rollout, digest, release) values ($1, $2, $3) on conflict (fleet_rollout, digest) do nothing";
 pub(crate) const UNBAR: &str = "delete from barred where fleet_rollout = $1 and digest = $2";
 
-/// Writes every action with its history; answers the clusters whose set changed.
+/// Writes every action with its history; answers the fences of the clusters whose set changed.
 pub(crate) async fn plan(
     tx: &mut PgConnection,
     epoch: Epoch,
     observed: &Observed,
     plan: &Plan,
     signer: &dyn PermitSigner,
-) -> Result<Vec<ClusterName>> {
+) -> Result<BTreeMap<ClusterName, Fence>> {
     let mut touched: Vec<_> = plan
         .actions
         .iter()
@@ -85,7 +85,7 @@ pub(crate) async fn plan(
         ..
     } = writer;
     pending.write(tx, observed, &fences).await?;
-    Ok(touched)
+    Ok(fences)
 }
 
 struct Writer<'a> {

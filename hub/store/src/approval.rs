@@ -13,8 +13,8 @@ use sqlx::types::Json;
 use crate::cluster::number;
 use crate::error::not_found;
 use crate::history::{self, Fact};
-use crate::remembered::Rows;
 use crate::row::row;
+use crate::target::Targets;
 use crate::time::from_db;
 use crate::{Error, Result, Store, fleet_rollout, release};
 
@@ -91,7 +91,7 @@ async fn add(tx: &mut PgConnection, approval: &NewApproval) -> Result<Approved> 
     let id = &approval.release;
     let locked = fleet_rollout::get(tx, &id.fleet_rollout, true).await?;
     locked.ok_or_else(|| not_found(format!("FleetRollout {}", id.fleet_rollout)))?;
-    let release = release::get(tx, id, &mut Rows::default())
+    let release = release::get(tx, id, &mut Targets::default())
         .await?
         .ok_or_else(|| not_found(format!("release {id}")))?;
     let wave = wave(&release, approval)?;
@@ -115,7 +115,7 @@ async fn add(tx: &mut PgConnection, approval: &NewApproval) -> Result<Approved> 
         return Ok(approved(count(&release)));
     }
     let stored = insert(tx, approval, &release, wave).await?;
-    let after = release::get(tx, id, &mut Rows::default())
+    let after = release::get(tx, id, &mut Targets::default())
         .await?
         .unwrap_or_else(|| release.clone());
     let mut fact = Fact::of_hub(

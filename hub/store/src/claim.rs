@@ -10,6 +10,11 @@ use crate::cluster::number;
 use crate::row::row;
 use crate::session::Hello;
 
+/// Where the fleet is one cluster, most of it is that cluster, and its word about itself would hold whoever joins later. Kept
+/// out it starts nothing either; and a real restore is a start of the server, after which nothing is decided before it was
+/// heard (`recovery`).
+const WITNESSES_MIN: i64 = 2;
+
 pub(crate) const CLAIM: &str =
     "update cluster_sessions set claimed_incarnation = $2, claimed_version = $3 where cluster = $1";
 pub(crate) const CLAIMS: &str = "select count(*) as known, \
@@ -35,7 +40,7 @@ pub(crate) async fn unbelieved(
         .execute(&mut *tx)
         .await?;
     let (known, claiming) = counted(tx).await?;
-    if claiming * 2 > known {
+    if claiming >= WITNESSES_MIN && claiming * 2 > known {
         return Ok(None);
     }
     let (cluster, fence) = (&hello.cluster, hello.fence);

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use ::time::OffsetDateTime;
-use hub_engine::member::{Departure, Gone};
 use hub_engine::overlap::Labels;
 use hub_engine::verb::By;
 use hub_engine::{ClusterName, Fence};
@@ -12,7 +11,6 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::remembered::{Rows, VersionRow};
 use crate::row::row;
 use crate::time::{from_db, from_db_opt};
 use crate::{Result, Store};
@@ -28,13 +26,6 @@ pub(crate) const BIND: &str =
 pub(crate) const LABELS: &str =
     "select name, labels from clusters where left_at is null order by name";
 pub(crate) const UIDS: &str = "select name, coalesce(kube_system_uid, '') as kube_system_uid from clusters where name = any($1)";
-/// The labels that a selector asks to be equal leave out most clusters; the rest is said by the engine.
-pub(crate) const MEMBERS: &str = "select c.name, c.xmin::text || c.ctid::text as row, \
-     s.open and s.last_seen_at > now() - $1 * interval '1 second' as connected, s.last_seen_at, s.regressed, \
-     c.left_at, c.left_by, c.left_reason, c.replaced_at, s.restored_at, \
-     d.incarnation, d.version, s.stored_incarnation, s.stored_version from clusters c \
-     join cluster_sets d on d.cluster = c.name join cluster_sessions s on s.cluster = c.name \
-     where c.labels @> $2 or c.name = any($3) order by c.name collate \"C\"";
 pub(crate) const LABELS_OF: &str = "select name, labels from clusters where name = any($1)";
 pub(crate) const LIST: &str = "select c.name, c.labels, c.kube_system_uid, c.note, \
      s.open and s.last_seen_at > now() - $1 * interval '1 second' as connected, \
@@ -50,15 +41,6 @@ row! {
 row! {
     /// Whose kube-system namespace has which UID.
     UidRow { name: String, kube_system_uid: Option<String> }
-}
-row! {
-    /// A cluster as decisions see it.
-    MemberRow {
-        name: String, row: Option<String>, connected: Option<bool>,
-        last_seen_at: Option<OffsetDateTime>, regressed: bool, left_at: Option<OffsetDateTime>, left_by: String,
-        left_reason: String, replaced_at: Option<OffsetDateTime>, restored_at: Option<OffsetDateTime>, incarnation: i64, version: i64, stored_incarnation: i64,
-        stored_version: i64,
-    }
 }
 row! {
     /// A cluster with its set's number and its session.
@@ -104,23 +86,7 @@ pub struct ClusterRow {
     pub restored: Option<Timestamp>,
 }
 
-impl MemberRow {
-    fn version(&self) -> VersionRow {
-        VersionRow {
-            key: self.name.clone(),
-            version: self.row.clone(),
-        }
-    }
-
-    /// It left the fleet.
-    pub(crate) fn gone(&self) -> Option<Gone> {
-        let by = left(self.left_at, &self.left_by, &self.left_reason)?;
-        let how = Departure::Left;
-        Some(Gone { how, by })
-    }
-}
-
-fn left(at: Option<OffsetDateTime>, by: &str, reason: &str) -> Option<By> {
+pub(crate) fn left(at: Option<OffsetDateTime>, by: &str, reason: &str) -> Option<By> {
     at.map(|at| By {
         person: by.into(),
         reason: reason.to_owned(),
@@ -164,30 +130,6 @@ pub(crate) async fn list(tx: &mut PgConnection) -> Result<Vec<ClusterRow>> {
         .fetch_all(tx)
         .await?;
     Ok(rows.into_iter().map(cluster).collect())
-}
-
-/// Every cluster with these labels, and those of these names, by the bytes of its name, as decisions look it up.
-pub(crate) async fn members(
-    tx: &mut PgConnection,
-    labels: &BTreeMap<String, String>,
-    names: &[&str],
-    memory: &mut Rows<BTreeMap<String, String>>,
-) -> Result<Vec<MemberRow>> {
-    let members: Vec<MemberRow> = sqlx::query_as(MEMBERS)
-        .bind(f64::from(crate::session::CONNECTED_SECONDS))
-        .bind(Json(labels))
-        .bind(names)
-        .fetch_all(&mut *tx)
-        .await?;
-    let versions: Vec<VersionRow> = members.iter().map(MemberRow::version).collect();
-    let stale = memory.stale(&versions);
-    if !stale.is_empty() {
-        let rows: Vec<LabelsRow> = sqlx::query_as(LABELS_OF).bind(&stale).fetch_all(tx).await?;
-        for row in rows {
-            memory.learn(row.name, row.labels.0);
-        }
-    }
-    Ok(members)
 }
 
 /// UIDs of kube-system; empty where nobody joined yet.

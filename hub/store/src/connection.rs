@@ -1,6 +1,7 @@
 //! The pool. In: a URL. Out: `Store`, with every time-out set, whose connections may add to the history and not change it
 //! where the database lets them take that role. It must not retry for ever: callers say how they wait.
 
+use std::io::ErrorKind;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -12,6 +13,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 use crate::error::POOLED;
+use crate::limit::PING_MAX;
 use crate::remembered::Shelf;
 use crate::{Error, Result};
 
@@ -151,6 +153,15 @@ fn pool(most: u32, options: &PgConnectOptions, bound: &Arc<AtomicBool>) -> PgPoo
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // Costs a round trip, and is what ends the wait for a connection that fell silent.
         .test_before_acquire(true)
+        // What was given up in mid-transaction is rolled back here, or its connection closed: the pool itself would ask it for
+        // ever, and one connection less would be left.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let ping = tokio::time::timeout(PING_MAX, connection.ping()).await;
+                ping.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into())))
+                    .map(|()| true)
+            })
+        })
         .after_connect(move |connection, _| {
             let binds = binds.load(Ordering::SeqCst);
             Box::pin(async move {

@@ -1,8 +1,8 @@
 //! The deciding transaction. In: an epoch, a FleetRollout's name, a signer. Out: the plan, committed whole or not at all.
 //! It must not write for an epoch that is over, nor anything that the plan does not say.
 
-use std::collections::BTreeSet;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use hub_engine::release::Direction;
 use hub_engine::{
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::epoch::{self, Epoch};
 use crate::hint::{self, Hint};
 use crate::remembered::Memory;
-use crate::{Error, Result, Store, apply, fleet_rollout, observe, recovery};
+use crate::{Error, Result, Store, apply, changed, fleet_rollout, observe, recovery};
 
 /// Of more reasons than these only the first are stored; whoever asks for all has them worked out. Writing ten thousand anew
 /// would be most of a decision's work.
@@ -54,14 +54,27 @@ pub struct UnsignedPermit {
 pub struct Decided {
     /// As committed. No action: nothing was written.
     pub plan: Plan,
-    /// Clusters whose set changed.
-    pub clusters: Vec<ClusterName>,
+    /// The fences of the sets that changed.
+    pub fences: BTreeMap<ClusterName, Fence>,
     /// The database's time of the decision.
     pub now: Timestamp,
     /// What the FleetRollout governs.
     pub rollout: RolloutName,
     /// Which ones it comes after.
     pub after: Vec<FleetRolloutName>,
+    /// How long each part of it took.
+    pub took: Took,
+}
+
+/// How long each part of a decision took, by this process' clock: for measuring only.
+#[derive(Debug, Clone, Copy)]
+pub struct Took {
+    /// Reading what it was made from.
+    pub read: Duration,
+    /// Engine and audit.
+    pub planned: Duration,
+    /// Writing it, until it was committed.
+    pub written: Duration,
 }
 
 /// Engine and audit, beside the threads that serve agents: with ten thousand clusters they take a while.
@@ -127,11 +140,15 @@ impl Store {
         let begin = Instant::now();
         let mut memory = self.shelf.take(name, &server);
         let observed = observe::all(&mut tx, stored.fleet_rollout, &mut memory).await?;
-        self.shelf.put(name, memory);
+        if memory.lasts() {
+            self.shelf.put(name, memory);
+        } else {
+            changed::mark_uncrashed(&mut tx).await?;
+        }
         let seen = begin.elapsed();
         let (observed, plan) = planned(observed).await?;
         let thought = begin.elapsed();
-        let clusters = apply::plan(&mut tx, epoch, &observed, &plan, signer).await?;
+        let fences = apply::plan(&mut tx, epoch, &observed, &plan, signer).await?;
         let reasons = plan.reasons.get(..REASONS_STORED).unwrap_or(&plan.reasons);
         if plan.status != stored.status || reasons != stored.reasons {
             fleet_rollout::set_status(&mut tx, name, &plan.status, reasons).await?;
@@ -140,16 +157,22 @@ impl Store {
             hint::notify_of(&mut tx, BTreeSet::from([Hint::Decided(name.clone())])).await?;
         }
         tx.commit().await?;
+        let took = Took {
+            read: seen,
+            planned: thought - seen,
+            written: begin.elapsed() - thought,
+        };
         tracing::debug!(
             fleet_rollout = %name, clusters = observed.clusters.len(), actions = plan.actions.len(),
-            observed = ?seen, planned = ?(thought - seen), written = ?(begin.elapsed() - thought), "decided"
+            observed = ?took.read, planned = ?took.planned, written = ?took.written, "decided"
         );
         Ok(Some(Decided {
             plan,
-            clusters,
+            fences,
             now: observed.now,
             rollout: observed.fleet_rollout.rollout,
             after: observed.fleet_rollout.after,
+            took,
         }))
     }
 

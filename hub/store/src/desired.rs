@@ -27,10 +27,11 @@ pub(crate) const RAISE: &str = "with mine as (select cluster from cluster_sets w
 pub(crate) const OF_CLUSTER: &str = "select namespace, rollout, fleet_rollout, version, governance, terms, waiting, permit, \
      lease_seconds, steps_backwards, cluster_uid, rollout_uid, signature, traceparent \
      from gates where cluster = $1 order by namespace, rollout";
-pub(crate) const VERSIONS: &str = "select cluster as key, xmin::text || ctid::text as version from gates \
-     where namespace = $1 and rollout = $2";
-pub(crate) const OF_ROLLOUT: &str = "select cluster, fleet_rollout, governance, terms, waiting, permit from gates \
-     where namespace = $1 and rollout = $2 and cluster = any($3)";
+pub(crate) const CHANGED: &str = "select cluster, fleet_rollout, governance, terms, waiting, permit from gates \
+     where namespace = $1 and rollout = $2 \
+     and changed_in >= pg_snapshot_xmin($3::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $3::text::pg_snapshot)";
+pub(crate) const COUNT: &str = "select count(*) from gates where namespace = $1 and rollout = $2";
+pub(crate) const KEYS: &str = "select cluster from gates where namespace = $1 and rollout = $2";
 pub(crate) const TERMS: &str = "insert into gates (cluster, namespace, rollout, fleet_rollout, version, terms) \
      select c.cluster, $1, $2, $3, c.version, c.terms from jsonb_to_recordset($4) \
      as c (cluster text, version bigint, terms jsonb) on conflict (cluster, namespace, rollout) do update \
@@ -51,6 +52,12 @@ pub(crate) const CHANGE: &str = "update gates set version = c.version, \
      permit jsonb, lease_seconds integer, steps_backwards boolean, cluster_uid text, rollout_uid text, signature text, \
      traceparent text) where gates.cluster = c.cluster and gates.namespace = $1 and gates.rollout = $2 \
      and gates.fleet_rollout = $3 returning gates.cluster";
+
+/// A table that has just been filled has no statistics: the planner takes all gates of a Rollout for one row, and goes through
+/// every change for each of them.
+pub(crate) const HASHED: &str = "select set_config('enable_nestloop', $1, true) as nested";
+/// Fewer changes are no matter.
+const HASHED_FROM: usize = 100;
 
 row! {
     /// A fence.
@@ -307,7 +314,13 @@ pub(crate) async fn change(
     of: Of<'_>,
     all: &[GateChange<'_>],
 ) -> Result<()> {
-    write(tx, CHANGE, of, all, |one| one.cluster).await
+    if all.len() < HASHED_FROM {
+        return write(tx, CHANGE, of, all, |one| one.cluster).await;
+    }
+    sqlx::query(HASHED).bind("off").execute(&mut *tx).await?;
+    write(tx, CHANGE, of, all, |one| one.cluster).await?;
+    sqlx::query(HASHED).bind("on").execute(tx).await?;
+    Ok(())
 }
 
 /// Every row, or none: each has a gate that the statement answers for.

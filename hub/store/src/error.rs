@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 /// Why a call to the store failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// Postgres did not answer, or not in time. What it did is not known.
     #[error("the database does not answer: {message}; the hub starts nothing until it does")]

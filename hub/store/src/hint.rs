@@ -12,8 +12,9 @@ pub(crate) const CHANNEL: &str = "groundswell";
 pub(crate) const NOTIFY: &str = "select bool_and(pg_notify('groundswell', hint) is null) as sent \
      from unnest($1::text[]) as hint";
 
-/// Hints that one transaction sends; one that touches more says that it may have been anything.
-const HINTS_MAX: usize = 16;
+/// Hints that one transaction sends; one that touches more says that it may have been anything. Reports of many agents are one
+/// transaction.
+const HINTS_MAX: usize = 128;
 /// Before the name of a Rollout.
 const ROLLOUT: &str = "rollout ";
 /// Before the name of a FleetRollout.
@@ -93,6 +94,9 @@ pub(crate) async fn notify_of(tx: &mut sqlx::PgConnection, hints: BTreeSet<Hint>
     let mut texts: Vec<String> = hints.iter().map(Hint::text).collect();
     if texts.len() > HINTS_MAX {
         texts = vec![Hint::Anything.text()];
+    }
+    if texts.is_empty() {
+        return Ok(());
     }
     let _: Option<bool> = sqlx::query_scalar(NOTIFY).bind(texts).fetch_one(tx).await?;
     Ok(())

@@ -208,17 +208,20 @@ fn linked(head: &mut HeadRow, fact: Fact) -> Result<Entry> {
 
 /// Adds a fact with the transaction's time.
 pub(crate) async fn add_now(tx: &mut PgConnection, fact: Fact) -> Result<()> {
+    add_all_now(tx, vec![fact]).await
+}
+
+/// Adds facts in this order with the transaction's time.
+pub(crate) async fn add_all_now(tx: &mut PgConnection, facts: Vec<Fact>) -> Result<()> {
+    if facts.is_empty() {
+        return Ok(());
+    }
     let now: OffsetDateTime = sqlx::query_scalar(crate::connection::NOW)
         .fetch_one(&mut *tx)
         .await?;
-    add(
-        tx,
-        Fact {
-            at: from_db(now),
-            ..fact
-        },
-    )
-    .await
+    let at = from_db(now);
+    let facts = facts.into_iter().map(|fact| Fact { at, ..fact });
+    add_all(tx, facts.collect()).await
 }
 
 impl Store {

@@ -1,42 +1,28 @@
 //! What a decision is made from. In: one transaction. Out: `hub_engine::Observed`. It must not read a clock, nor outside
 //! this transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ::time::OffsetDateTime;
 use hub_engine::member::LetGo;
 use hub_engine::name::{Digest, RolloutName};
-use hub_engine::observed::{Change, Cluster, Gate, PASSED_MAX, PastRelease, Predecessor};
+use hub_engine::observed::{Change, Cluster, Gate, PastRelease, Predecessor};
 use hub_engine::release::{Content, Release, ReleasePhase};
 use hub_engine::{ClusterName, FleetRollout, FleetRolloutName, Observed, ReleaseId};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::cluster::{self, MemberRow};
-use crate::desired::{GateOfRow, OF_ROLLOUT, VERSIONS};
-use crate::remembered::{Memory, Rows, VersionRow};
+use crate::changed::{self, BEFORE_ALL};
+use crate::desired::{CHANGED, COUNT, GateOfRow, KEYS};
+use crate::member::Beside;
+use crate::remembered::{Memory, Rows};
 use crate::row::row;
-use crate::time::{from_db, from_db_opt};
-use crate::{Result, fleet_window, let_go, release, request, rollout, stop};
+use crate::time::from_db;
+use crate::{Result, fleet_window, let_go, release, request, rollout, stop, target};
 
-/// Releases whose outline is remembered when content is compared: a digest older than all of these opens a new one.
-const PAST_MAX: i64 = 200;
 /// Changes taken up in one round; the rest waits for the next.
 const CHANGES_MAX: i64 = 1_000;
 
-pub(crate) const PAST: &str = "select r.number, r.revision, r.phase, r.overtook, \
-     coalesce((select jsonb_agg(distinct t.content->>'digest') from targets t where t.fleet_rollout = r.fleet_rollout \
-     and t.release = r.number and t.content is not null), '[]') as digests, \
-     exists (select 1 from targets t where t.fleet_rollout = r.fleet_rollout and t.release = r.number \
-     and t.state in ('RollingBack', 'Permitted', 'Progressing', 'Paused', 'Unknown')) as unfinished, \
-     exists (select 1 from targets t where t.fleet_rollout = r.fleet_rollout and t.release = r.number \
-     and t.permit is not null) as touched \
-     from releases r where r.fleet_rollout = $1 order by r.number desc limit $2";
-pub(crate) const PASSED: &str = "select t.content->>'digest' as digest from targets t \
-     join releases r on r.fleet_rollout = t.fleet_rollout and r.number = t.release \
-     where t.fleet_rollout = $1 and t.state = 'Succeeded' and r.phase = 'Succeeded' and t.content is not null \
-     group by t.content->>'digest' order by max(t.release) desc, 1 limit $2";
 pub(crate) const CHANGES: &str = "select id, cluster, was, now from changes \
      where namespace = $1 and rollout = $2 and not settled order by id limit $3";
 pub(crate) const BARRED: &str =
@@ -50,17 +36,6 @@ row! {
     NewestRow { number: i64, phase: String }
 }
 row! {
-    /// A release's outline.
-    PastRow {
-        number: i64, revision: Option<String>, phase: String, overtook: i32, digests: Option<Json<Vec<Digest>>>,
-        unfinished: Option<bool>, touched: Option<bool>,
-    }
-}
-row! {
-    /// A digest that a passed release served.
-    PassedRow { digest: Option<String> }
-}
-row! {
     /// A change not decided yet.
     ChangeRow { id: i64, cluster: String, was: Option<Json<Content>>, now: Json<Content> }
 }
@@ -69,26 +44,29 @@ row! {
     BarredRow { digest: String, release: i64 }
 }
 
-/// Everything that bears on one FleetRollout.
+/// Everything that bears on one FleetRollout. What is remembered has to be of a transaction that saw one moment, and so has
+/// this one, if it is to be remembered.
 pub(crate) async fn all(
     tx: &mut PgConnection,
     fleet_rollout: FleetRollout,
     memory: &mut Memory,
 ) -> Result<Observed> {
     let name = fleet_rollout.name.clone();
-    let now: OffsetDateTime = sqlx::query_scalar(crate::connection::NOW)
-        .fetch_one(&mut *tx)
-        .await?;
-    gates(tx, &fleet_rollout.rollout, &mut memory.gates).await?;
-    rollout::of(tx, &fleet_rollout, &mut memory.rollouts).await?;
-    let past = past(tx, &name).await?;
-    let mut releases = Vec::new();
+    let moment = changed::moment(tx).await?;
+    let now = moment.now;
+    memory.begin(&moment, &fleet_rollout);
+    let since = memory.since().to_owned();
+    gates(tx, &fleet_rollout.rollout, &since, &mut memory.gates).await?;
+    let rollouts = &mut memory.rollouts;
+    rollout::of(tx, &fleet_rollout.rollout, &since, rollouts).await?;
+    let past = past(tx, &name, &since, memory).await?;
     let requests = request::open(tx, &name).await?;
     let mut numbers = wanted(&past);
     numbers.extend(requests.iter().filter_map(|request| request.release));
     numbers.sort_unstable();
     numbers.dedup();
     memory.targets.retain(|number, _| numbers.contains(number));
+    let mut releases = Vec::new();
     for number in numbers {
         let id = ReleaseId {
             fleet_rollout: name.clone(),
@@ -97,15 +75,17 @@ pub(crate) async fn all(
         let targets = memory.targets.entry(number).or_default();
         releases.extend(release::get(tx, &id, targets).await?);
     }
-    let clusters = clusters(tx, &fleet_rollout, &releases, memory).await?;
+    let clusters = clusters(tx, &fleet_rollout, &releases, &since, memory).await?;
     let changes = changes(tx, &fleet_rollout.rollout).await?;
     let conflicts = conflicts(&fleet_rollout, &clusters, &memory.gates);
     let known = past.last().map_or(0, |(past, _)| past.number);
     let told = hub_engine::observed::told(&name, &clusters, known);
+    let passed = memory.outlines.passed(tx, &name, &memory.targets).await?;
+    memory.end(moment);
     Ok(Observed {
         now: from_db(now),
         clusters,
-        releases: sorted(releases),
+        releases,
         past: past.into_iter().map(|(past, _)| past).collect(),
         changes,
         requests,
@@ -113,12 +93,34 @@ pub(crate) async fn all(
         went_on: stop::lifted(tx, &name).await?,
         told,
         barred: barred(tx, &name).await?,
-        passed: passed(tx, &name).await?,
+        passed,
         conflicts,
         windows: fleet_window::list(tx).await?,
         before: before(tx, &fleet_rollout.after).await?,
         fleet_rollout,
     })
+}
+
+/// Outlines by number, and whether a target of each is not done; after what has changed in releases and targets is learnt.
+async fn past(
+    tx: &mut PgConnection,
+    name: &FleetRolloutName,
+    since: &str,
+    memory: &mut Memory,
+) -> Result<Vec<(PastRelease, bool)>> {
+    let (outlines, targets) = (&mut memory.outlines, &mut memory.targets);
+    outlines.learn(tx, name, since).await?;
+    if since != BEFORE_ALL {
+        for number in target::learn(tx, name, since, targets).await? {
+            outlines.forget(number);
+        }
+        for (number, own) in targets.iter_mut() {
+            if target::gone(tx, name, *number, own).await? {
+                outlines.forget(*number);
+            }
+        }
+    }
+    outlines.past(tx, name, targets).await
 }
 
 /// The newest release of each FleetRollout that this one comes after.
@@ -149,23 +151,19 @@ async fn before(tx: &mut PgConnection, after: &[FleetRolloutName]) -> Result<Vec
 }
 
 /// Whose each is.
-type Gates = Rows<(FleetRolloutName, Gate)>;
+type Gates = Rows<String, (FleetRolloutName, Gate)>;
 
-async fn gates(tx: &mut PgConnection, rollout: &RolloutName, memory: &mut Gates) -> Result<()> {
-    let versions: Vec<VersionRow> = sqlx::query_as(VERSIONS)
+async fn gates(
+    tx: &mut PgConnection,
+    rollout: &RolloutName,
+    since: &str,
+    memory: &mut Gates,
+) -> Result<()> {
+    let rows: Vec<GateOfRow> = sqlx::query_as(CHANGED)
         .bind(&rollout.namespace)
         .bind(&rollout.name)
+        .bind(since)
         .fetch_all(&mut *tx)
-        .await?;
-    let stale = memory.stale(&versions);
-    if stale.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<GateOfRow> = sqlx::query_as(OF_ROLLOUT)
-        .bind(&rollout.namespace)
-        .bind(&rollout.name)
-        .bind(&stale)
-        .fetch_all(tx)
         .await?;
     for row in rows {
         let let_go = match row.governance.as_str() {
@@ -181,7 +179,7 @@ async fn gates(tx: &mut PgConnection, rollout: &RolloutName, memory: &mut Gates)
         let own = (FleetRolloutName(row.fleet_rollout), gate);
         memory.learn(row.cluster, own);
     }
-    Ok(())
+    changed::gone(tx, rollout, [COUNT, KEYS], memory).await
 }
 
 /// Every cluster that it selects, every one whose gate it still holds, and every one that takes part in what is read.
@@ -189,56 +187,26 @@ async fn clusters(
     tx: &mut PgConnection,
     fleet_rollout: &FleetRollout,
     releases: &[Release],
+    since: &str,
     memory: &mut Memory,
 ) -> Result<Vec<Arc<Cluster>>> {
     let let_go = let_go::of(tx, &fleet_rollout.name).await?;
-    let governed = memory.gates.iter();
+    let governed = memory.gates.seen().iter();
     let governed = governed.filter(|(_, (owner, _))| *owner == fleet_rollout.name);
     let targets = releases.iter().flat_map(|release| &release.targets);
-    let mut named: BTreeSet<&str> = governed.map(|(name, _)| name).collect();
+    let mut named: Vec<&str> = governed.map(|(name, _)| name.as_str()).collect();
     named.extend(targets.map(|target| target.cluster.as_str()));
     named.extend(let_go.keys().map(ClusterName::as_str));
-    let names: Vec<&str> = named.iter().copied().collect();
-    let labels = &fleet_rollout.clusters.match_labels;
-    let mut clusters = Vec::new();
-    for row in cluster::members(tx, labels, &names, &mut memory.labels).await? {
-        let labels = memory.labels.get(&row.name).cloned().unwrap_or_default();
-        let gone = row.gone();
-        let gone = gone.or_else(|| let_go.get(&ClusterName(row.name.clone())).cloned());
-        let selected = gone.is_none() && fleet_rollout.clusters.selects(&labels);
-        let gate = memory.gates.get(&row.name);
-        let gate = gate.filter(|(owner, _)| *owner == fleet_rollout.name);
-        if selected || named.contains(row.name.as_str()) {
-            clusters.push(Arc::new(Cluster {
-                labels,
-                selected,
-                gone,
-                gate: gate.map(|(_, gate)| gate.clone()),
-                rollout: memory.rollouts.get(&row.name).cloned(),
-                ..view(row)
-            }));
-        }
-    }
-    Ok(clusters)
-}
-
-/// As its session is; what its labels, gate and Rollout say comes from elsewhere.
-fn view(row: MemberRow) -> Cluster {
-    Cluster {
-        name: row.name.into(),
-        labels: BTreeMap::new(),
-        selected: false,
-        connected: row.connected == Some(true),
-        last_seen: from_db_opt(row.last_seen_at),
-        desired: cluster::fence(row.incarnation, row.version),
-        stored: cluster::fence(row.stored_incarnation, row.stored_version),
-        regressed: row.regressed,
-        gone: None,
-        replaced: from_db_opt(row.replaced_at),
-        restored: from_db_opt(row.restored_at),
-        gate: None,
-        rollout: None,
-    }
+    // Runs that are in order already, as a rule.
+    named.sort();
+    named.dedup();
+    let beside = Beside {
+        fleet_rollout,
+        gates: &memory.gates,
+        rollouts: &memory.rollouts,
+    };
+    let members = &mut memory.members;
+    members.all(tx, since, &named, &let_go, beside).await
 }
 
 fn conflicts(
@@ -246,40 +214,18 @@ fn conflicts(
     clusters: &[Arc<Cluster>],
     gates: &Gates,
 ) -> BTreeMap<ClusterName, FleetRolloutName> {
-    let other = |cluster: &Arc<Cluster>| {
-        let (owner, gate) = gates.get(cluster.name.as_str())?;
-        (owner != &fleet_rollout.name && gate.let_go.is_none())
-            .then(|| (cluster.name.clone(), owner.clone()))
-    };
-    clusters
+    let of_others = gates
+        .seen()
         .iter()
-        .filter(|cluster| cluster.selected)
-        .filter_map(other)
+        .filter(|(_, (owner, gate))| *owner != fleet_rollout.name && gate.let_go.is_none());
+    let selected = |name: &String| {
+        let place = clusters.binary_search_by_key(&name.as_str(), |one| one.name.as_str());
+        place.is_ok_and(|place| clusters.get(place).is_some_and(|one| one.selected))
+    };
+    of_others
+        .filter(|(name, _)| selected(name))
+        .map(|(name, (owner, _))| (name.clone().into(), owner.clone()))
         .collect()
-}
-
-/// Outlines by number, and whether a target of each is not done.
-async fn past(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<Vec<(PastRelease, bool)>> {
-    let rows: Vec<PastRow> = sqlx::query_as(PAST)
-        .bind(name.as_str())
-        .bind(PAST_MAX)
-        .fetch_all(tx)
-        .await?;
-    let mut past = Vec::new();
-    for row in rows.into_iter().rev() {
-        let mut digests = row.digests.map(|json| json.0).unwrap_or_default();
-        digests.sort();
-        let outline = PastRelease {
-            number: row.number.unsigned_abs(),
-            revision: row.revision.map(Into::into),
-            phase: release::named::<ReleasePhase>("the phase of a release", &row.phase)?,
-            digests,
-            overtook: row.overtook.unsigned_abs(),
-            touched: row.touched == Some(true),
-        };
-        past.push((outline, row.unfinished == Some(true)));
-    }
-    Ok(past)
 }
 
 /// Open ones, the newest ended one, and every other one with a target that is not done.
@@ -295,26 +241,6 @@ fn wanted(past: &[(PastRelease, bool)]) -> Vec<u64> {
         })
         .map(|(past, _)| past.number)
         .collect()
-}
-
-fn sorted(mut releases: Vec<Release>) -> Vec<Release> {
-    releases.sort_by_key(|release| release.id.number);
-    releases
-}
-
-async fn passed(tx: &mut PgConnection, name: &FleetRolloutName) -> Result<Vec<Digest>> {
-    let most = i64::try_from(PASSED_MAX).unwrap_or(i64::MAX);
-    let rows: Vec<PassedRow> = sqlx::query_as(PASSED)
-        .bind(name.as_str())
-        .bind(most)
-        .fetch_all(tx)
-        .await?;
-    Ok(rows
-        .into_iter()
-        .rev()
-        .filter_map(|row| row.digest)
-        .map(Digest)
-        .collect())
 }
 
 async fn changes(tx: &mut PgConnection, rollout: &RolloutName) -> Result<Vec<Change>> {

@@ -23,12 +23,15 @@ pub(crate) const HEARD: &str = "select count(*) as known, \
      count(*) filter (where greatest(s.last_seen_at, c.joined_at) >= pg_postmaster_start_time()) as heard \
      from clusters c join cluster_sessions s on s.cluster = c.name \
      where c.left_at is null and c.kube_system_uid is not null and (c.revoked_at is null or c.joined_at > c.revoked_at)";
-/// Above what any agent holds. One that is a million above this database's own was given by no recovery, and could leave no
-/// number to continue with.
-pub(crate) const INCARNATION: &str = "update hub_incarnation set incarnation = 1 + greatest(incarnation, \
+/// Above what any agent holds, and the second of the recovery: a database that is put back from the same copy twice never
+/// gives the same number twice, whatever agents that nobody has heard hold of the first time. One that is a million above the
+/// time (eleven days) and this database's own was given by no recovery, and could leave no number to continue with.
+pub(crate) const INCARNATION: &str = "update hub_incarnation set incarnation = greatest( \
+     extract(epoch from now())::bigint, 1 + greatest(incarnation, \
      (select coalesce(max(shown), 0) from cluster_sessions, \
      lateral (values (stored_incarnation), (claimed_incarnation)) as fences (shown) \
-     where shown <= hub_incarnation.incarnation + 1000000)) returning incarnation";
+     where shown <= 1000000 + greatest(hub_incarnation.incarnation, extract(epoch from now())::bigint)))) \
+     returning incarnation";
 pub(crate) const SETS: &str = "update cluster_sets set incarnation = $1";
 /// What agents were handed may be in the part that is lost: it is held against nobody until they bring what they were handed
 /// since. And what they said may be, too: a session that was open before the copy would go on as the current one, so every

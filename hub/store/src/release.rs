@@ -1,13 +1,11 @@
 //! Releases with their waves, targets, permits and approvals. In: what deciding transactions wrote. Out: the engine's
 //! values. It must not change them.
 
-use std::sync::Arc;
-
 use ::time::OffsetDateTime;
 use hub_engine::document::OnHubLoss;
 use hub_engine::name::Revision;
 use hub_engine::observed::Rollout;
-use hub_engine::release::{Approval, Cause, Release, ReleasePhase, Stage, Target, Wave, WavePhase};
+use hub_engine::release::{Approval, Cause, Release, ReleasePhase, Stage, Wave, WavePhase};
 use hub_engine::verb::Word;
 use hub_engine::waves::ReleasePlan;
 use hub_engine::{ClusterName, FleetRolloutName, Reason, ReleaseId};
@@ -19,8 +17,9 @@ use sqlx::types::Json;
 use crate::cluster::number;
 use crate::decide::REASONS_STORED;
 use crate::error::not_found;
-use crate::remembered::{Memory, Rows};
+use crate::remembered::Memory;
 use crate::row::row;
+use crate::target::Targets;
 use crate::time::{from_db, from_db_opt};
 use crate::{Error, Result, Store, cluster, fleet_rollout, observe, rollout, target};
 
@@ -146,7 +145,7 @@ pub(crate) async fn numbers(
 }
 
 async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRow>> {
-    let Some(release) = get(tx, id, &mut Rows::default()).await? else {
+    let Some(release) = get(tx, id, &mut Targets::default()).await? else {
         return Ok(None);
     };
     let Some(stored) = fleet_rollout::get(tx, &id.fleet_rollout, false).await? else {
@@ -169,8 +168,9 @@ async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRo
         .filter(|one| one.connected)
         .map(|one| one.name)
         .collect();
-    rollout::of(tx, &stored.fleet_rollout, &mut memory.rollouts).await?;
-    let steps = memory.rollouts.iter().map(step).collect();
+    let (since, rollouts) = (memory.since().to_owned(), &mut memory.rollouts);
+    rollout::of(tx, &stored.fleet_rollout.rollout, &since, rollouts).await?;
+    let steps = rollouts.seen().iter().map(step).collect();
     Ok(Some(ReleaseRow {
         release,
         reasons,
@@ -180,9 +180,9 @@ async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRo
     }))
 }
 
-fn step((cluster, state): (&str, &Rollout)) -> TargetStep {
+fn step((cluster, state): (&String, &Rollout)) -> TargetStep {
     TargetStep {
-        cluster: cluster.into(),
+        cluster: cluster.as_str().into(),
         step: state.step,
         steps: state.steps,
         phase: state.phase.clone(),
@@ -194,7 +194,7 @@ fn step((cluster, state): (&str, &Rollout)) -> TargetStep {
 pub(crate) async fn get(
     tx: &mut PgConnection,
     id: &ReleaseId,
-    memory: &mut Rows<Arc<Target>>,
+    memory: &mut Targets,
 ) -> Result<Option<Release>> {
     let (name, release) = (id.fleet_rollout.as_str(), number(id.number));
     let row: Option<OneRow> = sqlx::query_as(RELEASE)

@@ -1,81 +1,75 @@
-//! Rows as the last decision read them, so that the next one reads only those that have changed. In: the server that the
-//! transaction sees, which version each row has there. Out: values. It must not outlive a start of the server, nor a switch
-//! to another one; and what is not there any more is forgotten.
+//! What the last decision has read, so that the next one reads only what has changed since ([`crate::changed`]). In: the
+//! server, the snapshot, rows. Out: rows. It must not outlive a start of the server, nor a switch to another one; and what
+//! is not there any more is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use hub_engine::FleetRolloutName;
+use hub_engine::document::Selector;
 use hub_engine::observed::{Gate, Rollout};
-use hub_engine::release::Target;
+use hub_engine::{FleetRollout, FleetRolloutName, RolloutName};
 
-use crate::row::row;
+use crate::changed::{BEFORE_ALL, Moment};
+use crate::member::Members;
+use crate::outline::Outlines;
+use crate::target::Targets;
 
 /// In all. Ten thousand clusters have four rows each, of about a KiB; beyond this those are forgotten that were decided on
 /// longest ago, and read anew.
 const ROWS_MAX: usize = 100_000;
 
-row! {
-    /// Where a row's present version lies, and which transaction wrote it: another version of it never has the same, for as
-    /// long as the server runs (<https://www.postgresql.org/docs/current/ddl-system-columns.html>).
-    VersionRow { key: String, version: Option<String> }
-}
-
-#[derive(Debug)]
-struct Seen<T> {
-    version: Option<String>,
-    value: T,
-}
-
 /// Rows of one table by their key.
 #[derive(Debug)]
-pub(crate) struct Rows<T> {
-    seen: BTreeMap<String, Seen<T>>,
-    /// To be read, in the version that the transaction sees.
-    wanted: BTreeMap<String, Option<String>>,
+pub(crate) struct Rows<K, T> {
+    seen: BTreeMap<K, T>,
+    /// Read or gone since the last reading began.
+    fresh: BTreeSet<K>,
 }
 
-impl<T> Default for Rows<T> {
+impl<K, T> Default for Rows<K, T> {
     fn default() -> Self {
         Self {
             seen: BTreeMap::new(),
-            wanted: BTreeMap::new(),
+            fresh: BTreeSet::new(),
         }
     }
 }
 
-impl<T> Rows<T> {
-    /// Forgets whatever is not as it was; answers what has to be read.
-    pub(crate) fn stale(&mut self, now: &[VersionRow]) -> Vec<String> {
-        let there: BTreeSet<&str> = now.iter().map(|row| row.key.as_str()).collect();
-        self.seen.retain(|key, _| there.contains(key.as_str()));
-        self.wanted.clear();
-        for row in now {
-            let known = self.seen.get(&row.key);
-            let same =
-                known.is_some_and(|seen| seen.version.is_some() && seen.version == row.version);
-            if !same {
-                self.seen.remove(&row.key);
-                self.wanted.insert(row.key.clone(), row.version.clone());
+impl<K: Ord + Clone, T> Rows<K, T> {
+    /// A reading begins.
+    pub(crate) fn begin(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// What was read of a row.
+    pub(crate) fn learn(&mut self, key: K, value: T) {
+        self.fresh.insert(key.clone());
+        self.seen.insert(key, value);
+    }
+
+    /// Whether these are as many as there are: then none is gone, since all that are there have been learnt.
+    pub(crate) fn are(&self, count: i64) -> bool {
+        usize::try_from(count).is_ok_and(|count| count == self.seen.len())
+    }
+
+    /// Forgets whatever is not there any more.
+    pub(crate) fn keep(&mut self, there: &BTreeSet<K>) {
+        let fresh = &mut self.fresh;
+        self.seen.retain(|key, _| {
+            let keep = there.contains(key);
+            if !keep {
+                fresh.insert(key.clone());
             }
-        }
-        self.wanted.keys().cloned().collect()
+            keep
+        });
     }
 
-    /// What was read of a row that was stale.
-    pub(crate) fn learn(&mut self, key: String, value: T) {
-        let version = self.wanted.remove(&key).flatten();
-        self.seen.insert(key, Seen { version, value });
+    pub(crate) fn fresh(&self) -> &BTreeSet<K> {
+        &self.fresh
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&T> {
-        self.seen.get(key).map(|seen| &seen.value)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
-        self.seen
-            .iter()
-            .map(|(key, seen)| (key.as_str(), &seen.value))
+    pub(crate) fn seen(&self) -> &BTreeMap<K, T> {
+        &self.seen
     }
 
     fn len(&self) -> usize {
@@ -83,22 +77,85 @@ impl<T> Rows<T> {
     }
 }
 
+/// What is asked for: of another question nothing is known.
+#[derive(Debug, PartialEq, Eq)]
+struct Question {
+    place: String,
+    rollout: RolloutName,
+    clusters: Selector,
+}
+
 /// What decisions about one FleetRollout read; empty where nothing is remembered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memory {
     server: String,
-    pub(crate) labels: Rows<BTreeMap<String, String>>,
+    question: Option<Question>,
+    /// In which all of it was read.
+    snapshot: String,
+    pub(crate) members: Members,
     /// And whose each is.
-    pub(crate) gates: Rows<(FleetRolloutName, Gate)>,
-    pub(crate) rollouts: Rows<Rollout>,
-    /// By release.
-    pub(crate) targets: BTreeMap<u64, Rows<Arc<Target>>>,
+    pub(crate) gates: Rows<String, (FleetRolloutName, Gate)>,
+    pub(crate) rollouts: Rows<String, Rollout>,
+    pub(crate) outlines: Outlines,
+    /// By release: of each all, or nothing.
+    pub(crate) targets: BTreeMap<u64, Targets>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::of(String::new())
+    }
 }
 
 impl Memory {
+    fn of(server: String) -> Self {
+        Self {
+            server,
+            question: None,
+            snapshot: BEFORE_ALL.to_owned(),
+            members: Members::default(),
+            gates: Rows::default(),
+            rollouts: Rows::default(),
+            outlines: Outlines::default(),
+            targets: BTreeMap::new(),
+        }
+    }
+
+    /// A reading begins: what was read elsewhere, or of something else, is forgotten.
+    pub(crate) fn begin(&mut self, moment: &Moment, fleet_rollout: &FleetRollout) {
+        let question = moment.place.as_ref().map(|place| Question {
+            place: place.clone(),
+            rollout: fleet_rollout.rollout.clone(),
+            clusters: fleet_rollout.clusters.clone(),
+        });
+        if question.is_none() || question != self.question {
+            *self = Self::of(std::mem::take(&mut self.server));
+            self.question = question;
+        }
+        self.targets.values_mut().for_each(Rows::begin);
+        self.gates.begin();
+        self.rollouts.begin();
+    }
+
+    /// It has read everything.
+    pub(crate) fn end(&mut self, moment: Moment) {
+        self.snapshot = moment.snapshot;
+    }
+
+    /// What was over then has been read.
+    pub(crate) fn since(&self) -> &str {
+        &self.snapshot
+    }
+
+    /// Whether the next reading knows that it is of the same tables.
+    pub(crate) fn lasts(&self) -> bool {
+        self.question.is_some()
+    }
+
     fn rows(&self) -> usize {
         let targets = self.targets.values().map(Rows::len).sum::<usize>();
-        self.labels.len() + self.gates.len() + self.rollouts.len() + targets
+        let own = self.members.len() + self.outlines.len();
+        own + self.gates.len() + self.rollouts.len() + targets
     }
 }
 
@@ -115,10 +172,7 @@ impl Shelf {
         let known = known.map(|(_, memory)| memory);
         known
             .filter(|memory| memory.server == server)
-            .unwrap_or_else(|| Memory {
-                server: server.to_owned(),
-                ..Memory::default()
-            })
+            .unwrap_or_else(|| Memory::of(server.to_owned()))
     }
 
     pub(crate) fn put(&self, name: &FleetRolloutName, memory: Memory) {
@@ -137,36 +191,30 @@ impl Shelf {
 mod tests {
     use super::*;
 
-    fn row(key: &str, version: &str) -> VersionRow {
-        VersionRow {
-            key: key.to_owned(),
-            version: Some(version.to_owned()),
-        }
-    }
-
     #[test]
-    fn only_what_has_changed_is_read_again() {
+    fn what_is_gone_is_forgotten_and_counts_as_fresh() {
         let mut rows = Rows::default();
-        type Step<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+        type Step<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str]);
+        // What is read, what there is, what is fresh.
         let steps: [Step<'_>; 5] = [
-            (&[("a", "1"), ("b", "1")], &["a", "b"]),
-            (&[("a", "1"), ("b", "1")], &[]),
-            (&[("a", "1"), ("b", "2"), ("c", "1")], &["b", "c"]),
-            (&[("c", "1")], &[]),
-            (&[("a", "1"), ("c", "1")], &["a"]),
+            (&["a", "b"], &["a", "b"], &["a", "b"]),
+            (&[], &["a", "b"], &[]),
+            (&["b", "c"], &["a", "b", "c"], &["b", "c"]),
+            (&[], &["c"], &["a", "b"]),
+            (&["a"], &["a"], &["a", "c"]),
         ];
-        for (there, stale) in steps {
-            let there: Vec<_> = there
-                .iter()
-                .map(|(key, version)| row(key, version))
-                .collect();
-            assert_eq!(rows.stale(&there), stale);
-            for key in stale {
-                rows.learn((*key).to_owned(), ());
+        for (read, there, fresh) in steps {
+            rows.begin();
+            for key in read {
+                rows.learn(*key, ());
             }
-            let known: Vec<_> = rows.iter().map(|(key, ())| key.to_owned()).collect();
-            let keys: Vec<_> = there.into_iter().map(|row| row.key).collect();
-            assert_eq!(known, keys);
+            let count = i64::try_from(there.len()).unwrap();
+            if !rows.are(count) {
+                rows.keep(&there.iter().copied().collect());
+            }
+            assert!(rows.are(count));
+            assert!(rows.seen().keys().eq(there));
+            assert!(rows.fresh().iter().eq(fresh));
         }
     }
 
@@ -176,9 +224,8 @@ mod tests {
         let name = |text: &str| FleetRolloutName::from(text);
         let filled = |name: &FleetRolloutName, rows: usize| {
             let mut memory = shelf.take(name, "one");
-            let there: Vec<_> = (0..rows).map(|key| row(&key.to_string(), "1")).collect();
-            for key in memory.labels.stale(&there) {
-                memory.labels.learn(key, BTreeMap::new());
+            for key in 0..rows {
+                memory.rollouts.learn(key.to_string(), rollout());
             }
             shelf.put(name, memory);
         };
@@ -196,5 +243,9 @@ mod tests {
         assert_eq!(kept("a", "one"), 10);
         filled(&name("c"), 1);
         assert_eq!(["a", "b", "c"].map(|which| kept(which, "one")), [10, 0, 1]);
+    }
+
+    fn rollout() -> Rollout {
+        serde_json::from_str("{}").unwrap()
     }
 }

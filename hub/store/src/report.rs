@@ -1,5 +1,7 @@
-//! Agents' reports. In: batches of one session. Out: how far they are committed. It must not commit for a session that is
-//! over (gate.md L3), nor store one twice.
+//! Agents' reports. In: batches of many sessions. Out: of each, how far it is committed. It must not commit for a session
+//! that is over (gate.md L3), nor store one twice.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use hub_engine::observed::{Effect, Outcome, Rollout};
 use hub_engine::release::Content;
@@ -13,14 +15,20 @@ use crate::broken_glass::{self, BrokenGlass};
 use crate::cluster::number;
 use crate::hint::{self, Hint};
 use crate::history::{self, Fact};
-use crate::{Result, Store, rollout};
+use crate::latest::{Latest, Place, Said};
+use crate::row::{ROWS_MAX, row};
+use crate::{Result, Store};
 
-pub(crate) const LOCK: &str =
-    "select reported from cluster_sessions where cluster = $1 and session = $2 for update";
-pub(crate) const WATERMARK: &str = "update cluster_sessions set reported = $3, last_seen_at = now(), open = true \
-     where cluster = $1 and session = $2";
-pub(crate) const CHANGE: &str = "insert into changes (cluster, namespace, rollout, was, now, session, sequence) \
-     values ($1, $2, $3, $4, $5, $6, $7) on conflict (cluster, session, sequence) do nothing";
+/// Sessions are locked in one order by all transactions, so that two never wait for each other's.
+pub(crate) const LOCK: &str = "select s.cluster, s.session, s.reported from cluster_sessions s \
+     join unnest($1::text[], $2::bigint[]) as said (cluster, session) using (cluster, session) order by s.cluster for update of s";
+pub(crate) const WATERMARK: &str = "update cluster_sessions s set reported = said.reported, last_seen_at = now(), open = true \
+     from unnest($1::text[], $2::bigint[], $3::bigint[]) as said (cluster, session, reported) \
+     where s.cluster = said.cluster and s.session = said.session";
+pub(crate) const CHANGES: &str = "insert into changes (cluster, namespace, rollout, was, now, session, sequence) \
+     select c.cluster, c.namespace, c.rollout, c.was, c.now, c.session, c.sequence from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[], $6::bigint[], $7::bigint[]) \
+     with ordinality as c (cluster, namespace, rollout, was, now, session, sequence, place) order by c.place \
+     on conflict (cluster, session, sequence) do nothing";
 pub(crate) const VERB_TOLD: &str = "select exists (select from history \
      where kind in ('LocalVerb', 'LocalVerbHeld') and evidence->>'verb' = $1 and cluster = $2)";
 
@@ -79,6 +87,17 @@ pub enum Body {
     Removed,
 }
 
+/// What one session brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Whose session.
+    pub cluster: ClusterName,
+    /// Which.
+    pub session: u64,
+    /// Rising.
+    pub reports: Vec<Report>,
+}
+
 /// How storing a batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
@@ -88,83 +107,178 @@ pub enum Stored {
     SessionOver,
 }
 
+row! {
+    /// A current session, and how far its reports are committed.
+    ReportedRow { cluster: String, session: i64, reported: i64 }
+}
+
+/// A current session.
+type Session<'a> = (&'a str, i64);
+
+/// One report that is not stored yet.
+struct Fresh<'a> {
+    session: Session<'a>,
+    place: Place,
+    report: &'a Report,
+}
+
+impl Fresh<'_> {
+    fn said(&self) -> Said {
+        Said {
+            session: self.session.1,
+            sequence: number(self.report.sequence),
+        }
+    }
+}
+
 impl Store {
-    /// Stores a batch in one transaction; reports that are stored already are passed over.
+    /// Stores the batches of many sessions in one transaction; reports that are stored already are passed over.
     ///
     /// # Errors
-    /// `Unavailable` and what the database refuses.
+    /// `Unavailable` and what the database refuses; then none is known to be stored.
+    pub async fn reports_store(&self, batches: &[Batch]) -> Result<Vec<Stored>> {
+        let mut tx = self.pool.begin().await?;
+        let locked = lock(&mut tx, batches).await?;
+        let mut reported: BTreeMap<Session<'_>, u64> = locked
+            .iter()
+            .map(|row| {
+                (
+                    (row.cluster.as_str(), row.session),
+                    row.reported.unsigned_abs(),
+                )
+            })
+            .collect();
+        let mut fresh = Vec::new();
+        for batch in batches {
+            let session = (batch.cluster.as_str(), number(batch.session));
+            let Some(highest) = reported.get_mut(&session) else {
+                continue;
+            };
+            for report in &batch.reports {
+                if report.sequence > *highest {
+                    *highest = report.sequence;
+                    let place = (batch.cluster.clone(), report.rollout.clone());
+                    fresh.push(Fresh {
+                        session,
+                        place,
+                        report,
+                    });
+                }
+            }
+        }
+        let news = store(&mut tx, &fresh).await?;
+        watermark(&mut tx, &reported).await?;
+        hint::notify_of(&mut tx, news.into_iter().map(Hint::Rollout).collect()).await?;
+        tx.commit().await?;
+        let stored = |batch: &Batch| {
+            let session = (batch.cluster.as_str(), number(batch.session));
+            let upto = reported.get(&session);
+            upto.map_or(Stored::SessionOver, |highest| Stored::UpTo(*highest))
+        };
+        Ok(batches.iter().map(stored).collect())
+    }
+
+    /// Stores one session's batch.
+    ///
+    /// # Errors
+    /// As `reports_store`.
     pub async fn report_store(
         &self,
         cluster: &ClusterName,
         session: u64,
         reports: &[Report],
     ) -> Result<Stored> {
-        let mut tx = self.pool.begin().await?;
-        let reported: Option<i64> = sqlx::query_scalar(LOCK)
-            .bind(cluster.as_str())
-            .bind(number(session))
-            .fetch_optional(&mut *tx)
-            .await?;
-        let Some(reported) = reported else {
-            return Ok(Stored::SessionOver);
+        let batch = Batch {
+            cluster: cluster.clone(),
+            session,
+            reports: reports.to_vec(),
         };
-        let mut highest = reported.unsigned_abs();
-        for report in reports {
-            if report.sequence > highest {
-                store(&mut tx, cluster, session, report).await?;
-                highest = report.sequence;
-            }
-        }
-        sqlx::query(WATERMARK)
-            .bind(cluster.as_str())
-            .bind(number(session))
-            .bind(number(highest))
-            .execute(&mut *tx)
-            .await?;
-        let about = |report: &Report| Hint::Rollout(report.rollout.clone());
-        hint::notify_of(&mut tx, reports.iter().map(about).collect()).await?;
-        tx.commit().await?;
-        Ok(Stored::UpTo(highest))
+        let stored = self.reports_store(&[batch]).await?;
+        Ok(stored.first().copied().unwrap_or(Stored::SessionOver))
     }
 }
 
-async fn store(
-    tx: &mut PgConnection,
-    cluster: &ClusterName,
-    session: u64,
-    report: &Report,
-) -> Result<()> {
-    let key = rollout::Key {
-        cluster,
-        rollout: &report.rollout,
-        session: number(session),
-        sequence: number(report.sequence),
-    };
-    match &report.body {
-        Body::State(state) => rollout::upsert(tx, key, state).await,
-        Body::Changed { was, now } => {
-            sqlx::query(CHANGE)
-                .bind(cluster.as_str())
-                .bind(&report.rollout.namespace)
-                .bind(&report.rollout.name)
-                .bind(was.as_ref().map(Json))
-                .bind(Json(now))
-                .bind(key.session)
-                .bind(key.sequence)
-                .execute(tx)
-                .await?;
-            Ok(())
+async fn lock(tx: &mut PgConnection, batches: &[Batch]) -> Result<Vec<ReportedRow>> {
+    let clusters: Vec<&str> = batches.iter().map(|one| one.cluster.as_str()).collect();
+    let sessions: Vec<i64> = batches.iter().map(|one| number(one.session)).collect();
+    let rows = sqlx::query_as(LOCK)
+        .bind(clusters)
+        .bind(sessions)
+        .fetch_all(tx)
+        .await?;
+    Ok(rows)
+}
+
+async fn watermark(tx: &mut PgConnection, reported: &BTreeMap<Session<'_>, u64>) -> Result<()> {
+    let clusters: Vec<&str> = reported.keys().map(|(cluster, _)| *cluster).collect();
+    let sessions: Vec<i64> = reported.keys().map(|(_, session)| *session).collect();
+    let highest: Vec<i64> = reported.values().copied().map(number).collect();
+    sqlx::query(WATERMARK)
+        .bind(clusters)
+        .bind(sessions)
+        .bind(highest)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Answers of which Rollouts there is news: to say again what is known is none.
+async fn store(tx: &mut PgConnection, fresh: &[Fresh<'_>]) -> Result<BTreeSet<RolloutName>> {
+    let places = fresh.iter().map(|one| one.place.clone()).collect();
+    let mut latest = Latest::of(tx, &places).await?;
+    let mut news = BTreeSet::new();
+    let mut changes = Vec::new();
+    for one in fresh {
+        let (place, said) = (&one.place, one.said());
+        let (cluster, rollout) = place;
+        match &one.report.body {
+            Body::State(state) => latest.say(place, said, state),
+            Body::Changed { was, now } => {
+                changes.push((one, was.as_ref(), now));
+                news.insert(rollout.clone());
+            }
+            Body::Effect { effect, .. } => {
+                latest.amend(place, said, |state| state.effect = Some(effect.clone()));
+            }
+            Body::Outcome(outcome) => {
+                latest.amend(place, said, |state| state.outcome = Some(outcome.clone()));
+            }
+            Body::Verb { .. } => tell_verb(tx, cluster, one.report).await?,
+            Body::BrokenGlass(glass) => broken_glass::tell(tx, cluster, rollout, glass).await?,
+            Body::Removed => latest.amend(place, said, |state| state.removed = true),
         }
-        Body::Effect { effect, .. } => {
-            rollout::amend(tx, key, |state| state.effect = Some(effect.clone())).await
-        }
-        Body::Outcome(outcome) => {
-            rollout::amend(tx, key, |state| state.outcome = Some(outcome.clone())).await
-        }
-        Body::Verb { .. } => tell_verb(tx, cluster, report).await,
-        Body::BrokenGlass(glass) => broken_glass::tell(tx, cluster, &report.rollout, glass).await,
-        Body::Removed => rollout::amend(tx, key, |state| state.removed = true).await,
     }
+    add_changes(tx, &changes).await?;
+    news.extend(latest.write(tx).await?);
+    Ok(news)
+}
+
+async fn add_changes(
+    tx: &mut PgConnection,
+    changes: &[(&Fresh<'_>, Option<&Content>, &Content)],
+) -> Result<()> {
+    for some in changes.chunks(ROWS_MAX) {
+        let rollouts = || some.iter().map(|(one, ..)| &one.report.rollout);
+        let clusters: Vec<&str> = some.iter().map(|(one, ..)| one.session.0).collect();
+        let namespaces: Vec<&str> = rollouts().map(|name| name.namespace.as_str()).collect();
+        let names: Vec<&str> = rollouts().map(|name| name.name.as_str()).collect();
+        let count = |part: fn(Said) -> i64| -> Vec<i64> {
+            some.iter().map(|(one, ..)| part(one.said())).collect()
+        };
+        let was: Vec<_> = some.iter().map(|(_, was, _)| was.map(Json)).collect();
+        let now: Vec<_> = some.iter().map(|(.., now)| Json(*now)).collect();
+        sqlx::query(CHANGES)
+            .bind(clusters)
+            .bind(namespaces)
+            .bind(names)
+            .bind(was)
+            .bind(now)
+            .bind(count(|said| said.session))
+            .bind(count(|said| said.sequence))
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Once, also when a broken stream made the agent send it again.

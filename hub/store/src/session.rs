@@ -1,5 +1,7 @@
-//! Sessions of agents. In: what Hello, Ack and Heartbeat say. Out: the session's number, or why there is none. It must not
+//! Sessions of agents. In: what Hello says, and that a stream ended. Out: the session's number, or why there is none. It must not
 //! open a release or change a set (gate.md G24, L1).
+
+use std::collections::BTreeSet;
 
 use hub_engine::observed::Rollout;
 use hub_engine::{ClusterName, Fence, RolloutName};
@@ -7,14 +9,19 @@ use hub_engine::{ClusterName, Fence, RolloutName};
 use sqlx::PgConnection;
 
 use crate::cluster::{fence, number};
-use crate::desired::{FENCE, FenceRow};
+use crate::hint::{self, Hint};
 use crate::history::{self, Fact};
+use crate::latest::{Latest, Said};
 use crate::row::row;
-use crate::{Result, Store, certificate, claim, recovery, rollout};
+use crate::{Result, Store, certificate, claim, recovery};
 
-pub(crate) const LOCK: &str = "select c.kube_system_uid, s.stored_incarnation, s.stored_version, s.audit_head, \
-     d.incarnation, d.version from clusters c join cluster_sessions s on s.cluster = c.name join cluster_sets d on d.cluster = c.name \
-     where c.name = $1 for update of s";
+/// Under its name of now: the certificate keeps the name of its day.
+pub(crate) const LOCK: &str = "select c.name, c.kube_system_uid, \
+     case when f.fingerprint is null then c.revoked_at is not null else f.revoked_at is not null end as revoked, \
+     s.stored_incarnation, s.stored_version, s.audit_head, d.incarnation, d.version \
+     from clusters c join cluster_sessions s on s.cluster = c.name join cluster_sets d on d.cluster = c.name \
+     left join certificates f on f.fingerprint = $2 \
+     where c.name = coalesce((select cluster from certificates where fingerprint = $2), $1) for update of s";
 pub(crate) const OPEN: &str = "with kept as (update clusters set note = '' where name = $1 and not $10 and note like 'UnprovenFence:%') \
      update cluster_sessions set session = session + 1, open = true, last_seen_at = now(), \
      agent_version = $2, stored_incarnation = $3, stored_version = $4, set_hash = $5, regressed = $6, reported = 0, \
@@ -24,18 +31,12 @@ pub(crate) const OPEN: &str = "with kept as (update clusters set note = '' where
      claimed_version = case when $10 then claimed_version end where cluster = $1 returning session";
 pub(crate) const CLOSE: &str =
     "update cluster_sessions set open = false where cluster = $1 and session = $2";
-pub(crate) const SEEN: &str = "update cluster_sessions set last_seen_at = now(), open = true \
-     where cluster = $1 and session = $2 returning session";
-pub(crate) const STORED: &str = "update cluster_sessions s set last_seen_at = now(), open = true, stored_incarnation = $3, \
-     stored_version = $4, set_hash = $5, regressed = regressed and \
-     ($3, $4) < (select d.incarnation, d.version from cluster_sets d where d.cluster = s.cluster) \
-     where cluster = $1 and session = $2 returning session";
 pub(crate) const NOTE: &str = "update clusters set note = $2 where name = $1";
 
 row! {
     /// A cluster's identity, what it stored and what it should hold.
     LockRow {
-        kube_system_uid: Option<String>, stored_incarnation: i64, stored_version: i64, audit_head: String,
+        name: String, kube_system_uid: Option<String>, revoked: Option<bool>, stored_incarnation: i64, stored_version: i64, audit_head: String,
         incarnation: i64, version: i64,
     }
 }
@@ -132,17 +133,15 @@ impl Store {
     /// `Unavailable` and what the database refuses.
     pub async fn session_open(&self, hello: &Hello) -> Result<Opened> {
         let mut tx = self.pool.begin().await?;
-        let hello = &Hello {
-            cluster: certificate::owner(&mut tx, &hello.cluster, &hello.fingerprint).await?,
-            ..hello.clone()
-        };
-        let name = &hello.cluster;
         let row: Option<LockRow> = sqlx::query_as(LOCK)
-            .bind(name.as_str())
+            .bind(hello.cluster.as_str())
+            .bind(&hello.fingerprint)
             .fetch_optional(&mut *tx)
             .await?;
         let Some(LockRow {
+            name,
             kube_system_uid: Some(bound),
+            revoked,
             stored_incarnation,
             stored_version,
             audit_head,
@@ -151,15 +150,24 @@ impl Store {
         }) = row
         else {
             drop(tx);
-            self.refusal_add("Hello", name.as_str(), "nobody has joined as this cluster")
-                .await?;
+            self.refusal_add(
+                "Hello",
+                hello.cluster.as_str(),
+                "nobody has joined as this cluster",
+            )
+            .await?;
             return Ok(Opened::UnknownCluster);
         };
+        let hello = &Hello {
+            cluster: name.into(),
+            ..hello.clone()
+        };
+        let name = &hello.cluster;
         if bound != hello.kube_system_uid {
             drop(tx);
             return self.refuse_identity(hello, &bound).await;
         }
-        if certificate::revoked(&mut tx, name, &hello.fingerprint).await? {
+        if revoked == Some(true) {
             drop(tx);
             self.refusal_add("Hello", name.as_str(), &certificate::revoked_message(name))
                 .await?;
@@ -176,42 +184,14 @@ impl Store {
             tx.commit().await?;
             return self.refuse_claim(name, message).await;
         }
-        let regressed = hello.fence < stored;
-        let lost = lost_head(&mut tx, hello).await?;
-        let forgiven = audit_head == recovery::FORGIVEN;
-        let kept = kept(hello, forgiven && lost.is_some());
-        let session = raised(&mut tx, hello, kept, regressed, desired).await?;
-        rollout::replace_all(&mut tx, name, session, &hello.rollouts).await?;
-        remember(&mut tx, hello, stored, desired).await?;
-        if let Some(message) = lost
-            && !forgiven
-            && hello.fence.incarnation >= desired.incarnation
-        {
-            recovery::hold(&mut tx, name, &message).await?;
-        }
-        let head = history::newest(&mut tx).await?;
-        crate::hint::notify(&mut tx).await?;
-        tx.commit().await?;
-        Ok(Opened::Session {
-            cluster: hello.cluster.clone(),
-            session: session.unsigned_abs(),
+        let had = Had {
+            stored,
             desired,
-            regressed,
-            head,
-        })
-    }
-
-    /// The agent was heard. False: the session is over, end its stream.
-    ///
-    /// # Errors
-    /// `Unavailable` and what the database refuses.
-    pub async fn session_seen(&self, cluster: &ClusterName, session: u64) -> Result<bool> {
-        let current: Option<i64> = sqlx::query_scalar(SEEN)
-            .bind(cluster.as_str())
-            .bind(number(session))
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(current.is_some())
+            audit_head,
+        };
+        let opened = begin(&mut tx, hello, &had).await?;
+        tx.commit().await?;
+        Ok(opened)
     }
 
     /// The stream ended. Without effect on a newer session.
@@ -225,53 +205,6 @@ impl Store {
             .execute(&self.pool)
             .await?;
         Ok(())
-    }
-
-    /// The agent stored a set. False: the session is over, end its stream. `problems`: (namespace/name, message) of gates
-    /// that it could not write.
-    ///
-    /// # Errors
-    /// `Unavailable` and what the database refuses.
-    pub async fn session_ack(
-        &self,
-        cluster: &ClusterName,
-        session: u64,
-        fence: Fence,
-        set_hash: &str,
-        problems: &[(RolloutName, String)],
-    ) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
-        let current: Option<i64> = sqlx::query_scalar(STORED)
-            .bind(cluster.as_str())
-            .bind(number(session))
-            .bind(number(fence.incarnation))
-            .bind(number(fence.version))
-            .bind(set_hash)
-            .fetch_optional(&mut *tx)
-            .await?;
-        if current.is_none() {
-            return Ok(false);
-        }
-        let actor = format!("agent:{cluster}");
-        let desired: FenceRow = sqlx::query_as(FENCE)
-            .bind(cluster.as_str())
-            .fetch_one(&mut *tx)
-            .await?;
-        let desired = crate::cluster::fence(desired.incarnation, desired.version);
-        if fence > desired {
-            recovery::hold(&mut tx, cluster, &ahead(cluster, fence, desired)).await?;
-        }
-        for (rollout, message) in problems {
-            let text = format!("{cluster} could not write the Gate of {rollout}: {message}");
-            history::add_now(
-                &mut tx,
-                Fact::of_hub(Some(cluster), "GateNotWritten", &actor, text),
-            )
-            .await?;
-        }
-        crate::hint::notify(&mut tx).await?;
-        tx.commit().await?;
-        Ok(true)
     }
 
     async fn refuse_claim(&self, name: &ClusterName, message: String) -> Result<Opened> {
@@ -302,6 +235,62 @@ impl Store {
             .await?;
         Ok(Opened::DuplicateIdentity)
     }
+}
+
+/// What this database knows of a cluster that says Hello.
+struct Had {
+    stored: Fence,
+    desired: Fence,
+    audit_head: String,
+}
+
+async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened> {
+    let (name, desired) = (&hello.cluster, had.desired);
+    let regressed = hello.fence < had.stored;
+    let lost = lost_head(tx, hello).await?;
+    let forgiven = had.audit_head == recovery::FORGIVEN;
+    let kept = kept(hello, forgiven && lost.is_some());
+    let session = raised(tx, hello, kept, regressed, desired).await?;
+    let mut news = brought(tx, hello, session).await?;
+    remember(tx, hello, had.stored, desired).await?;
+    if let Some(message) = &lost
+        && !forgiven
+        && hello.fence.incarnation >= desired.incarnation
+    {
+        recovery::hold(tx, name, message).await?;
+    }
+    // One that joins, or is not what it was, is news for whoever selects it.
+    let joins = had.stored == Fence::default() || desired.version == 0;
+    if joins || news.is_empty() || regressed || hello.fence > desired || lost.is_some() {
+        news = BTreeSet::from([Hint::Anything]);
+    }
+    let head = history::newest(tx).await?;
+    hint::notify_of(tx, news).await?;
+    Ok(Opened::Session {
+        cluster: name.clone(),
+        session: session.unsigned_abs(),
+        desired,
+        regressed,
+        head,
+    })
+}
+
+/// Everything that the agent has; what it does not name is not there any more. Answers of which Rollouts that is news: also
+/// that it is there again is.
+async fn brought(tx: &mut PgConnection, hello: &Hello, session: i64) -> Result<BTreeSet<Hint>> {
+    let mut latest = Latest::of_cluster(tx, &hello.cluster).await?;
+    let mut names = latest.names();
+    let said = Said {
+        session,
+        sequence: 0,
+    };
+    for (rollout, state) in &hello.rollouts {
+        latest.say(&(hello.cluster.clone(), rollout.clone()), said, state);
+        names.insert(rollout.clone());
+    }
+    latest.remove_others(said);
+    latest.write(tx).await?;
+    Ok(names.into_iter().map(Hint::Rollout).collect())
 }
 
 /// Says in the history and beside the cluster when its fence is not what it was (gate.md L4, L5).
@@ -340,7 +329,7 @@ async fn remember(
     .await
 }
 
-fn ahead(cluster: &ClusterName, fence: Fence, desired: Fence) -> String {
+pub(crate) fn ahead(cluster: &ClusterName, fence: Fence, desired: Fence) -> String {
     format!(
         "{cluster} holds {fence}, more than the {desired} of this database: it was restored from a backup"
     )

@@ -1,6 +1,6 @@
 //! Targets of releases. In: rows. Out: the engine's targets, and their changes. It must not decide where one stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ::time::OffsetDateTime;
@@ -15,14 +15,19 @@ use crate::Result;
 use crate::cluster::number;
 use crate::error::{every_row, one_row};
 use crate::release::named;
-use crate::remembered::{Rows, VersionRow};
+use crate::remembered::Rows;
 use crate::row::{ROWS_MAX, row};
 use crate::time::{from_db_opt, to_db};
 
-pub(crate) const OF_RELEASE: &str = "select cluster, wave, late, state, message, content, previous, permit, since, \
-     succeeded_at from targets where fleet_rollout = $1 and release = $2 and cluster = any($3)";
-pub(crate) const VERSIONS: &str = "select cluster as key, xmin::text || ctid::text as version from targets \
-     where fleet_rollout = $1 and release = $2 order by late, wave, position, cluster";
+pub(crate) const OF_RELEASE: &str = "select release, cluster, wave, position, late, state, message, content, previous, permit, \
+     since, succeeded_at from targets where fleet_rollout = $1 and release = $2";
+pub(crate) const CHANGED: &str = "select release, cluster, wave, position, late, state, message, content, previous, permit, \
+     since, succeeded_at from targets where fleet_rollout = $1 \
+     and changed_in >= pg_snapshot_xmin($2::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $2::text::pg_snapshot)";
+pub(crate) const COUNT: &str =
+    "select count(*) from targets where fleet_rollout = $1 and release = $2";
+pub(crate) const KEYS: &str =
+    "select late, wave, position, cluster from targets where fleet_rollout = $1 and release = $2";
 pub(crate) const INSERT: &str = "insert into targets (fleet_rollout, release, cluster, wave, position, late, state, since) \
      select $1, c.release, c.cluster, c.wave, c.position, c.late, $2, $3 from jsonb_to_recordset($4) \
      as c (release bigint, cluster text, wave integer, position integer, late boolean)";
@@ -41,37 +46,107 @@ pub(crate) const REWRITE: &str = "update targets set state = $4, message = $5, s
 row! {
     /// One cluster in one release.
     TargetRow {
-        cluster: String, wave: i32, late: bool, state: String, message: String, content: Option<Json<Content>>,
-        previous: Option<Json<Previous>>, permit: Option<Json<Permit>>, since: Option<OffsetDateTime>,
-        succeeded_at: Option<OffsetDateTime>,
+        release: i64, cluster: String, wave: i32, position: i32, late: bool, state: String, message: String,
+        content: Option<Json<Content>>, previous: Option<Json<Previous>>, permit: Option<Json<Permit>>,
+        since: Option<OffsetDateTime>, succeeded_at: Option<OffsetDateTime>,
     }
+}
+row! {
+    /// Where it stands among the targets of its release.
+    KeyRow { late: bool, wave: i32, position: i32, cluster: String }
 }
 
 /// In the order of waves, then clusters; late ones last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    late: bool,
+    wave: i32,
+    position: i32,
+    cluster: String,
+}
+
+/// Every target of a release.
+pub(crate) type Targets = Rows<Place, Arc<Target>>;
+
+/// What has changed in any release since then; answers in which.
+pub(crate) async fn learn(
+    tx: &mut PgConnection,
+    fleet_rollout: &FleetRolloutName,
+    since: &str,
+    memory: &mut BTreeMap<u64, Targets>,
+) -> Result<BTreeSet<u64>> {
+    let rows: Vec<TargetRow> = sqlx::query_as(CHANGED)
+        .bind(fleet_rollout.as_str())
+        .bind(since)
+        .fetch_all(tx)
+        .await?;
+    let mut changed = BTreeSet::new();
+    for row in rows {
+        let release = row.release.unsigned_abs();
+        changed.insert(release);
+        if let Some(own) = memory.get_mut(&release) {
+            own.learn(place(&row), target(row)?);
+        }
+    }
+    Ok(changed)
+}
+
+/// All of a release, by place: either nothing of it is known, or everything as it is now.
 pub(crate) async fn of(
     tx: &mut PgConnection,
     release: &ReleaseId,
-    memory: &mut Rows<Arc<Target>>,
+    memory: &mut Targets,
 ) -> Result<Vec<Arc<Target>>> {
-    let versions: Vec<VersionRow> = sqlx::query_as(VERSIONS)
-        .bind(release.fleet_rollout.as_str())
-        .bind(number(release.number))
-        .fetch_all(&mut *tx)
-        .await?;
-    let stale = memory.stale(&versions);
-    if !stale.is_empty() {
+    if memory.seen().is_empty() {
         let rows: Vec<TargetRow> = sqlx::query_as(OF_RELEASE)
             .bind(release.fleet_rollout.as_str())
             .bind(number(release.number))
-            .bind(&stale)
             .fetch_all(tx)
             .await?;
         for row in rows {
-            memory.learn(row.cluster.clone(), target(row)?);
+            memory.learn(place(&row), target(row)?);
         }
     }
-    let all = versions.iter().filter_map(|row| memory.get(&row.key));
-    Ok(all.map(Arc::clone).collect())
+    Ok(memory.seen().values().map(Arc::clone).collect())
+}
+
+/// Forgets targets that are not in the release any more, once what has changed is learnt; answers whether there are such.
+pub(crate) async fn gone(
+    tx: &mut PgConnection,
+    fleet_rollout: &FleetRolloutName,
+    release: u64,
+    memory: &mut Targets,
+) -> Result<bool> {
+    let count: Option<i64> = sqlx::query_scalar(COUNT)
+        .bind(fleet_rollout.as_str())
+        .bind(number(release))
+        .fetch_one(&mut *tx)
+        .await?;
+    if memory.are(count.unwrap_or(0)) {
+        return Ok(false);
+    }
+    let there: Vec<KeyRow> = sqlx::query_as(KEYS)
+        .bind(fleet_rollout.as_str())
+        .bind(number(release))
+        .fetch_all(tx)
+        .await?;
+    let place = |row: KeyRow| Place {
+        late: row.late,
+        wave: row.wave,
+        position: row.position,
+        cluster: row.cluster,
+    };
+    memory.keep(&there.into_iter().map(place).collect());
+    Ok(true)
+}
+
+fn place(row: &TargetRow) -> Place {
+    Place {
+        late: row.late,
+        wave: row.wave,
+        position: row.position,
+        cluster: row.cluster.clone(),
+    }
 }
 
 fn target(row: TargetRow) -> Result<Arc<Target>> {

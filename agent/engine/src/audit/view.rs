@@ -279,6 +279,7 @@ fn content(
     let bound = gate.filter(|hub| governed && hub.policy.enforcement == Enforcement::Enforce);
     let permit = bound.and_then(|hub| hub.permit.as_ref());
     let permit = permit.filter(|permit| !without_target(observed, plan, permit));
+    let permit = permit.filter(|permit| !over(plan, facts, permit));
     let frozen = permit
         .is_some_and(|permit| permit.digest == *digest && permit.delivery_digest == kept.delivery)
         || steps_stand(facts, digest);
@@ -329,6 +330,14 @@ pub(super) fn live_permit<'a>(facts: &'a Facts, digest: &ContentDigest) -> Optio
     };
     let counts = permit.content == *digest && permit.distrust.is_none() && !spent && leads;
     counts.then_some(permit)
+}
+
+/// Its outcome has consumed it (G17), and with it what it froze (G2): before this pass, or in it, where nothing is on its way.
+fn over(plan: &Plan, facts: &Facts, permit: &Permit) -> bool {
+    let now = recorded(plan).and_then(|record| record.outcome.as_ref());
+    let now = now.filter(|_| facts.in_flight.is_none());
+    let spent = facts.consumed.max(now.map(|outcome| outcome.fence));
+    spent.is_some_and(|spent| spent >= permit.fence)
 }
 
 /// A rollback that has nothing sound to go back to is over as soon as it is seen: it fixes no steps.

@@ -1,7 +1,7 @@
 //! Verdicts (G17, G22, G26). In: an action that halts, takes back or ends. Out: whether the facts allow it. It must not
 //! believe a verdict's sentence.
 
-use super::Findings;
+use super::{Findings, alone};
 use crate::action::Action;
 use crate::document::{OnFailure, Supersede};
 use crate::name::Digest;
@@ -161,7 +161,8 @@ fn end(
             });
             let back = release.word.back.is_some();
             let waited = release.phase == ReleasePhase::Waiting && asked;
-            findings.need((back || waited) && !flying, "S19", || {
+            let left = alone::nobody_is_left(state, release);
+            findings.need((back || waited || left) && !flying, "S19", || {
                 format!("release {id} is aborted without a person's word, or in flight")
             });
             let going = release

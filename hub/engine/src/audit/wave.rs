@@ -199,7 +199,7 @@ fn landed(findings: &mut Findings, release: &Release, wave: u32) {
 }
 
 /// Whether some cluster of the wave came to an end of its own, or nobody was left out of it by membership.
-fn spoken_for(release: &Release, wave: u32) -> bool {
+pub(super) fn spoken_for(release: &Release, wave: u32) -> bool {
     let spoke = |target: &Target| match target.state {
         TargetState::Succeeded | TargetState::RolledBack => true,
         TargetState::Failed => !excused(release, target),

@@ -78,6 +78,7 @@ pub(super) fn applies(reader: &mut Reader, fields: &mut Fields<'_>) {
     }
 }
 
+/// gate.md G8 speaks of the time before any word of the fleet was stored; so only an agent's own flag can mean anything.
 pub(super) fn first_contact(reader: &mut Reader, fields: &mut Fields<'_>) {
     let Some(node) = fields.take("firstContact") else {
         return;
@@ -88,7 +89,8 @@ pub(super) fn first_contact(reader: &mut Reader, fields: &mut Fields<'_>) {
     if text == "Open" {
         reader.at(
             &node,
-            "firstContact: Open is not built yet; leave it out, or write Hold",
+            "a FleetRollout reaches an agent with its first word, and then the first contact has been: only the agent itself \
+             can be open before it. Leave this out, or write Hold, and start that cluster's agent with --first-contact open",
         );
     } else {
         reader.choice(&node, &[("Hold", ())]);

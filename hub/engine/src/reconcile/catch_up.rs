@@ -66,7 +66,7 @@ pub(super) fn newest(planner: &mut Planner) {
     }
 }
 
-fn holds_its_spec(cluster: &Cluster) -> bool {
+pub(super) fn holds_its_spec(cluster: &Cluster) -> bool {
     let rollout = cluster.rollout.as_ref();
     rollout.is_some_and(|own| {
         let spec = own.spec.as_ref().map(|spec| &spec.digest);

@@ -8,7 +8,7 @@ use super::approvals::{self, approved};
 use super::flight::{end, standing};
 use super::gates::before_permit;
 use super::planner::Planner;
-use super::{turn, windows};
+use super::{departed, turn, windows};
 use crate::action::Action;
 use crate::advance::obey::SKIPPED_BY;
 use crate::amount::Seconds;
@@ -34,6 +34,9 @@ pub(super) fn go_on(planner: &mut Planner, number: u64) {
     };
     let ahead = release.waves.iter().filter(|wave| !wave.phase.behind());
     let ahead: Vec<u32> = ahead.map(|wave| wave.number).collect();
+    if departed::ended(planner, number) {
+        return;
+    }
     for wave in ahead {
         match one_wave(planner, number, wave) {
             Step::Next => {}

@@ -2,21 +2,34 @@
 //! must not send the first one before the whole fleet has had its say.
 
 use hub_engine::Fence;
+use hub_store::{STREAM_MAX, within};
 
 use super::Session;
 use crate::wire;
 
 impl Session {
+    /// Whether there is something that the agent was not sent, and it can take it.
+    fn lacks(&mut self) -> bool {
+        let newest = *self.fences.borrow_and_update();
+        self.outbox.takes_set() && self.sent.is_none_or(|sent| sent < newest)
+    }
+
+    /// What could not be sent before.
+    pub(super) async fn send_anew(&mut self) {
+        if self.lacks() {
+            Box::pin(self.send_set()).await;
+        }
+    }
+
     /// Sends what the agent has not been sent: whole at first, then what changed since.
     pub(super) async fn send_set(&mut self) {
-        let newest = *self.fences.borrow_and_update();
-        if !self.outbox.takes_set() || self.sent.is_some_and(|sent| sent >= newest) {
+        if !self.lacks() {
             return;
         }
         if !self.first_word_is_there().await {
             return;
         }
-        match self.link.store.desired_set(&self.cluster).await {
+        match within(STREAM_MAX, self.link.store.desired_set(&self.cluster)).await {
             Ok(set) => {
                 let base = self
                     .sent
@@ -45,7 +58,7 @@ impl Session {
         if self.sent.is_some() || self.stored != Fence::default() {
             return true;
         }
-        match self.link.store.first_word(&self.cluster).await {
+        match within(STREAM_MAX, self.link.store.first_word(&self.cluster)).await {
             Ok(lacking) => {
                 if let Some(name) = lacking.first() {
                     tracing::debug!(cluster = %self.cluster, "the first set waits for {name} to be decided");

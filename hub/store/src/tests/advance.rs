@@ -1,7 +1,7 @@
 //! Random plans, applied to the tables and to `advance`: both have to say the same, action by action, and so has the history
 //! alone (S2).
 
-mod plans;
+pub(super) mod plans;
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,9 @@ use hub_engine::{FleetRolloutName, Observed};
 use self::plans::{Random, kind, nothing, plan};
 use super::fixture::{self, Signer};
 use crate::approval::NewApproval;
-use crate::remembered::{Memory, Rows};
+use crate::remembered::Memory;
 use crate::request::NewRequest;
+use crate::target::Targets;
 use crate::{Epoch, Store, apply, fleet_rollout, observe, release};
 
 const DOCUMENT: &str = "
@@ -142,7 +143,7 @@ async fn approve(store: &Store, random: &mut Random, model: &Observed) {
 
 async fn stored(store: &Store, id: &ReleaseId) -> Release {
     let mut connection = store.pool.acquire().await.unwrap();
-    release::get(&mut connection, id, &mut Rows::default())
+    release::get(&mut connection, id, &mut Targets::default())
         .await
         .unwrap()
         .unwrap()

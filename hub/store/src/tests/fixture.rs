@@ -12,7 +12,7 @@ static SERVER: OnceCell<(Embedded, tempfile::TempDir)> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Databases of the same name as these statements, one a test.
-const CREATE: [&str; 32] = [
+const CREATE: [&str; 48] = [
     "create database test0",
     "create database test1",
     "create database test2",
@@ -45,6 +45,22 @@ const CREATE: [&str; 32] = [
     "create database test29",
     "create database test30",
     "create database test31",
+    "create database test32",
+    "create database test33",
+    "create database test34",
+    "create database test35",
+    "create database test36",
+    "create database test37",
+    "create database test38",
+    "create database test39",
+    "create database test40",
+    "create database test41",
+    "create database test42",
+    "create database test43",
+    "create database test44",
+    "create database test45",
+    "create database test46",
+    "create database test47",
 ];
 
 /// Where the database of a store answers.

@@ -190,12 +190,13 @@ async fn f8_after_a_restore_nothing_is_decided_until_a_person_recovers() {
     // Its second session on this database: one more before the copy.
     let b = ClusterName("b".to_owned());
     assert!(store.session_seen(&b, 2).await.unwrap());
-    assert_eq!(recover(&store).await.unwrap(), 2);
+    let given = recover(&store).await.unwrap();
+    assert!(given > 1, "above what any agent holds");
     let goes_on = store.session_seen(&b, 2).await.unwrap();
     assert!(!goes_on, "what it said since the copy is lost");
     decide(&store).await.unwrap();
     for (_, fence) in store.desired_fences().await.unwrap() {
-        assert_eq!(fence.incarnation, 2, "above what any agent holds");
+        assert_eq!(fence.incarnation, given);
     }
     let rows = store.history_list("", 0, 1_000).await.unwrap();
     let row = rows
@@ -317,7 +318,7 @@ async fn what_most_of_the_fleet_shows_is_believed_without_signatures() {
         why.starts_with("b holds 1.8, more than") || why.starts_with("b holds"),
         "{why}"
     );
-    assert_eq!(recover(&store).await.unwrap(), 2);
+    assert!(recover(&store).await.unwrap() > 1);
     decide(&store).await.unwrap();
     open(&store, &unproven("a", (1, 9))).await;
     stop(server, store).await;
@@ -330,10 +331,85 @@ async fn a_person_may_recover_for_one_that_is_kept_out_and_no_number_is_used_up(
     for name in ["b", "c"] {
         open(&store, &hello(name, (1, 0), None)).await;
     }
-    claims(&store, &unproven("a", (7, 9))).await;
-    assert_eq!(recover(&store).await.unwrap(), 8);
-    open(&store, &unproven("a", (7, 9))).await;
+    // By a recovery on a server whose clock is ahead.
+    let ahead = second(&store).await + 3_600;
+    claims(&store, &unproven("a", (ahead, 9))).await;
+    assert_eq!(recover(&store).await.unwrap(), ahead + 1);
+    open(&store, &unproven("a", (ahead, 9))).await;
     claims(&store, &unproven("a", (u64::MAX, 1))).await;
-    assert_eq!(recover(&store).await.unwrap(), 9, "no recovery gave that");
+    let next = recover(&store).await.unwrap();
+    assert_eq!(next, ahead + 2, "no recovery gave that");
+    stop(server, store).await;
+}
+
+/// The database's time, as incarnations count it.
+async fn second(store: &Store) -> u64 {
+    let now = store.now().await.unwrap().as_second();
+    now.unsigned_abs()
+}
+
+/// Recovers what was put back, and lets the agents that are heard have it.
+async fn recovered(store: &Store, heard: [&str; 2]) -> u64 {
+    for name in heard {
+        open(store, &hello(name, (1, 0), None)).await;
+    }
+    open(store, &hello(heard[0], (1, 9), None)).await;
+    decide(store).await.unwrap_err();
+    let given = recover(store).await.unwrap();
+    decide(store).await.unwrap();
+    given
+}
+
+/// Put back twice from one copy: what an agent got after the first time, and nobody has heard of, is below everything that is
+/// given after the second.
+#[tokio::test]
+async fn a_second_restore_from_the_same_copy_gives_no_incarnation_again() {
+    let dir = folder();
+    let (server, store, _) = restored(dir.path()).await;
+    let first = recovered(&store, ["b", "a"]).await;
+    for _ in 0..5 {
+        raise(&store, "c").await;
+    }
+    let sets = store.desired_fences().await.unwrap();
+    let (_, held) = sets.iter().find(|(name, _)| name.as_str() == "c").unwrap();
+    let (held, data) = (*held, server.folder());
+    stop(server, store).await;
+    copy(&dir.path().join("backup"), &data);
+    let (server, store) = start(&dir.path().join("hub")).await;
+    // A recovery takes a person longer.
+    while second(&store).await <= first {
+        tokio::task::yield_now().await;
+    }
+    let again = recovered(&store, ["b", "a"]).await;
+    assert!(again > first, "{again} after {first}");
+    let fence = (held.incarnation, held.version);
+    let handed = Some((9_999, vec![1]));
+    open(&store, &hello("c", fence, handed)).await;
+    decide(&store).await.unwrap();
+    let sets = store.desired_fences().await.unwrap();
+    assert!(sets.iter().all(|(_, fence)| *fence > held), "{sets:?}");
+    stop(server, store).await;
+}
+
+/// Its own word about itself holds nobody: neither what is decided, nor a cluster that joins later.
+#[tokio::test]
+async fn a_forged_fence_of_the_only_cluster_holds_nothing() {
+    let dir = folder();
+    let (server, store, _) = restored(dir.path()).await;
+    for name in ["b", "c"] {
+        sqlx::query("update clusters set left_at = now() where name = $1")
+            .bind(name)
+            .execute(&store.pool)
+            .await
+            .unwrap();
+    }
+    open(&store, &hello("a", (1, 0), None)).await;
+    decide(&store).await.unwrap();
+    let why = claims(&store, &unproven("a", (7, 9))).await;
+    assert!(
+        why.contains("as 1 of 1 clusters do: nothing of it is taken"),
+        "{why}"
+    );
+    decide(&store).await.unwrap();
     stop(server, store).await;
 }

@@ -16,5 +16,6 @@ mod people;
 mod postgres;
 mod recorded;
 mod sagas;
+mod silent;
 mod storm;
 mod time;

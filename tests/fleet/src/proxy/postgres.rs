@@ -63,6 +63,10 @@ struct Ends {
     hub: AtomicBool,
     /// It must not reach the hub, whose connection breaks.
     connection: AtomicBool,
+    /// It must not reach the hub, nor anything after it.
+    reply: AtomicBool,
+    /// Nothing passes any more, in either direction, and both ends stay open.
+    silent: AtomicBool,
 }
 
 async fn accept(listener: TcpListener, upstream: String, trigger: Arc<Trigger>) {
@@ -116,21 +120,31 @@ async fn requests(
     ends: &Ends,
 ) {
     let mut next = Some(first);
-    // Whether the transaction carries the mark.
-    let mut marked = false;
+    // The mark that the transaction carries.
+    let mut marked = None;
     while let Some(frame) = next {
+        if ends.silent.load(Ordering::SeqCst) {
+            return swallow(from).await;
+        }
         let commits = frame.commits();
-        marked |= trigger.marks(&frame.payload);
-        let verdict = match (commits && marked, trigger.dead()) {
+        marked = trigger.marks(&frame.payload).or(marked);
+        let verdict = match (commits && trigger.counts(marked), trigger.dead()) {
             (_, true) => Verdict::Refuse,
             (true, false) => trigger.next(),
             (false, false) => Verdict::Forward,
         };
-        marked &= !(commits || frame.rolls_back());
+        if commits || frame.rolls_back() {
+            marked = None;
+        }
         match verdict {
             Verdict::Forward => {}
             Verdict::KillAfterReply => ends.hub.store(true, Ordering::SeqCst),
             Verdict::LoseReply => ends.connection.store(true, Ordering::SeqCst),
+            Verdict::SilenceReply => ends.reply.store(true, Ordering::SeqCst),
+            Verdict::SilenceFirst => {
+                ends.silent.store(true, Ordering::SeqCst);
+                return swallow(from).await;
+            }
             Verdict::KillFirst => return trigger.strike(),
             Verdict::Refuse => return,
         }
@@ -139,6 +153,11 @@ async fn requests(
         }
         next = frames::read(&mut from, false).await;
     }
+}
+
+/// Takes what comes until the client gives up.
+async fn swallow(mut from: impl AsyncRead + Unpin) {
+    let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
 }
 
 async fn replies(
@@ -154,8 +173,18 @@ async fn replies(
         if ends.connection.load(Ordering::SeqCst) && frame.committed() {
             return;
         }
+        if ends.reply.load(Ordering::SeqCst) && frame.committed() {
+            ends.silent.store(true, Ordering::SeqCst);
+        }
+        if ends.silent.load(Ordering::SeqCst) {
+            continue;
+        }
         if to.write_all(&frame.bytes()).await.is_err() {
             return;
         }
+    }
+    // The server has given it up; the client does not hear of that either.
+    if ends.silent.load(Ordering::SeqCst) {
+        std::future::pending::<()>().await;
     }
 }

@@ -17,6 +17,10 @@ pub enum Moment {
     AfterReply,
     /// The same, but the program lives: its connection breaks before the reply.
     LostReply,
+    /// The program lives, and its connection falls silent: the server never hears of it, and nobody hears of the other's end.
+    Silent,
+    /// The server has done it, and then the connection falls silent.
+    SilentReply,
 }
 
 /// The chosen operation.
@@ -37,6 +41,8 @@ pub(crate) enum Verdict {
     KillFirst,
     KillAfterReply,
     LoseReply,
+    SilenceFirst,
+    SilenceReply,
     /// The program is dead; what it still had on the wire must not arrive.
     Refuse,
 }
@@ -54,7 +60,18 @@ struct State {
     point: Option<KillPoint>,
     /// Only operations that carry these bytes count; none: all do.
     mark: Option<Vec<u8>>,
+    /// How often it was armed: what bore an earlier mark does not bear this one.
+    armed: u64,
     lost: u64,
+}
+
+impl State {
+    /// The program lives, so this happens once.
+    fn lose(&mut self, verdict: Verdict) -> Verdict {
+        self.point = None;
+        self.lost += 1;
+        verdict
+    }
 }
 
 impl Default for Trigger {
@@ -83,6 +100,7 @@ impl Trigger {
         state.count = 0;
         state.point = point;
         state.mark = None;
+        state.armed += 1;
         self.struck.send_replace(false);
     }
 
@@ -97,12 +115,20 @@ impl Trigger {
         self.state().lost
     }
 
-    /// Whether a message bears the mark; true without one.
-    pub(crate) fn marks(&self, message: &[u8]) -> bool {
-        match &self.state().mark {
+    /// The arming whose mark a message bears, if it bears it; every message bears none.
+    pub(crate) fn marks(&self, message: &[u8]) -> Option<u64> {
+        let state = self.state();
+        let bears = match &state.mark {
             Some(mark) => message.windows(mark.len()).any(|part| part == mark),
             None => true,
-        }
+        };
+        bears.then_some(state.armed)
+    }
+
+    /// Whether an operation whose messages bore this counts now.
+    pub(crate) fn counts(&self, borne: Option<u64>) -> bool {
+        let state = self.state();
+        state.mark.is_none() || borne == Some(state.armed)
     }
 
     /// Waits until it has struck.
@@ -140,11 +166,9 @@ impl Trigger {
             Some(point) if point.number == state.count => match point.moment {
                 Moment::BeforeForward => Verdict::KillFirst,
                 Moment::AfterReply => Verdict::KillAfterReply,
-                Moment::LostReply => {
-                    state.point = None;
-                    state.lost += 1;
-                    Verdict::LoseReply
-                }
+                Moment::LostReply => state.lose(Verdict::LoseReply),
+                Moment::Silent => state.lose(Verdict::SilenceFirst),
+                Moment::SilentReply => state.lose(Verdict::SilenceReply),
             },
             Some(_) | None => Verdict::Forward,
         }

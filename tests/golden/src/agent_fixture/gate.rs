@@ -33,6 +33,9 @@ pub(super) struct GatePart {
     served_before: Option<String>,
     #[serde(default = "yes")]
     first_contact_done: bool,
+    /// The agent was started with `--first-contact open`.
+    #[serde(default)]
+    first_contact_open: bool,
     #[serde(default)]
     first_deploy_free: bool,
     #[serde(default)]
@@ -72,6 +75,14 @@ fn record(
         (None, Some(why)) => GateRecord::Undecodable(why),
         (None, None) => GateRecord::Missing,
     })
+}
+
+fn first_contact(open: bool) -> FirstContact {
+    if open {
+        FirstContact::Open
+    } else {
+        FirstContact::Hold
+    }
 }
 
 pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateObserved, Error> {
@@ -132,7 +143,7 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
         spent,
         served_before: part.served_before.as_deref().map(digest),
         first_contact_done: part.first_contact_done,
-        first_contact: FirstContact::Hold,
+        first_contact: first_contact(part.first_contact_open),
         first_deploy_free: part.first_deploy_free,
         passed: part.passed.iter().map(|version| digest(version)).collect(),
         stopped: part.stopped,

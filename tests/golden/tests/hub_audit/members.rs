@@ -7,10 +7,10 @@ use hub_engine::Action;
 use hub_engine::action::MemberChange;
 use hub_engine::member::{Departure, Gone, LetGo};
 use hub_engine::observed::{Observed, Terms};
-use hub_engine::release::TargetState;
+use hub_engine::release::{ReleasePhase, TargetState};
 use hub_engine::verb::{By, Verb};
 
-use crate::{Bad, NOTHING, forward, set};
+use crate::{Bad, NOTHING, end, forward, set};
 
 fn by(observed: &Observed, reason: &str) -> By {
     By {
@@ -48,7 +48,7 @@ fn leave(observed: &mut Observed, index: usize) {
     });
 }
 
-pub const MEMBERS: [Bad; 11] = [
+pub const MEMBERS: [Bad; 14] = [
     (
         "nobody ended governance",
         "canary-in-flight",
@@ -150,5 +150,26 @@ pub const MEMBERS: [Bad; 11] = [
         NOTHING,
         |_| vec![set("staging", TargetState::Permitted)],
         "S9",
+    ),
+    (
+        "a release ends while a cluster of it is governed",
+        "f28-a-cluster-leaves-before-its-turn",
+        NOTHING,
+        |_| vec![end(ReleasePhase::Aborted)],
+        "S19",
+    ),
+    (
+        "a release stays open of which nobody is left",
+        "canary-in-flight",
+        |observed| (0..observed.clusters.len()).for_each(|index| leave(observed, index)),
+        |_| Vec::new(),
+        "L1",
+    ),
+    (
+        "one that is back has no turn in the wave that it left empty",
+        "f28-back-in-the-wave-that-it-left-empty",
+        NOTHING,
+        |_| Vec::new(),
+        "L1",
     ),
 ];

@@ -13,10 +13,10 @@ use hub_engine::verb::{By, Scope, Verb};
 use hub_engine::{Action, ClusterName, Decision, Observed};
 
 /// SplitMix64.
-pub(super) struct Random(pub(super) u64);
+pub(in crate::tests) struct Random(pub(in crate::tests) u64);
 
 impl Random {
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(in crate::tests) fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -1,0 +1,187 @@
+//! Heartbeats and acknowledgements of many agents at once. In: what each said in its session. Out: to each, whether that
+//! session is current. It must not take one session's word for another's.
+
+use std::collections::BTreeSet;
+
+use hub_engine::{ClusterName, Fence, RolloutName};
+use sqlx::PgConnection;
+
+use crate::cluster::{fence, number};
+use crate::history::{self, Fact};
+use crate::row::row;
+use crate::{Result, Store, hint, recovery};
+
+/// Sessions are locked in one order by all transactions, so that two never wait for each other's.
+pub(crate) const SEEN: &str = "with current as (select s.cluster, s.session from cluster_sessions s \
+     join unnest($1::text[], $2::bigint[]) as said (cluster, session) using (cluster, session) \
+     order by s.cluster for update of s) \
+     update cluster_sessions s set last_seen_at = now(), open = true from current c \
+     where s.cluster = c.cluster and s.session = c.session returning s.cluster, s.session";
+pub(crate) const STORED: &str = "with current as (select s.cluster, s.session, s.regressed, said.incarnation, said.version, \
+     said.set_hash, d.incarnation as desired_incarnation, d.version as desired_version from cluster_sessions s \
+     join unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) \
+     as said (cluster, session, incarnation, version, set_hash) using (cluster, session) \
+     join cluster_sets d on d.cluster = s.cluster order by s.cluster for update of s) \
+     update cluster_sessions s set last_seen_at = now(), open = true, stored_incarnation = c.incarnation, \
+     stored_version = c.version, set_hash = c.set_hash, regressed = c.regressed and \
+     (c.incarnation, c.version) < (c.desired_incarnation, c.desired_version) from current c \
+     where s.cluster = c.cluster and s.session = c.session \
+     returning s.cluster, s.session, c.desired_incarnation, c.desired_version, c.regressed and not s.regressed as caught_up";
+
+row! {
+    /// A session that is current.
+    SeenRow { cluster: String, session: i64 }
+}
+row! {
+    /// The same, what its cluster should hold, and whether it has just caught up with what it had.
+    StoredRow {
+        cluster: String, session: i64, desired_incarnation: i64, desired_version: i64, caught_up: Option<bool>,
+    }
+}
+
+/// An agent was heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Whose session.
+    pub cluster: ClusterName,
+    /// Which.
+    pub session: u64,
+}
+
+/// An agent has stored a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Whose session.
+    pub cluster: ClusterName,
+    /// Which.
+    pub session: u64,
+    /// Of the set.
+    pub fence: Fence,
+    /// Of what it holds now.
+    pub set_hash: String,
+    /// Gates that it could not write, and why.
+    pub problems: Vec<(RolloutName, String)>,
+}
+
+impl Store {
+    /// Agents were heard. False: that session is over, end its stream.
+    ///
+    /// # Errors
+    /// `Unavailable` and what the database refuses; then nobody was heard.
+    pub async fn sessions_seen(&self, said: &[Seen]) -> Result<Vec<bool>> {
+        let clusters: Vec<&str> = said.iter().map(|one| one.cluster.as_str()).collect();
+        let sessions: Vec<i64> = said.iter().map(|one| number(one.session)).collect();
+        let rows: Vec<SeenRow> = sqlx::query_as(SEEN)
+            .bind(clusters)
+            .bind(sessions)
+            .fetch_all(&self.pool)
+            .await?;
+        let current: BTreeSet<_> = rows
+            .iter()
+            .map(|row| (row.cluster.as_str(), row.session))
+            .collect();
+        let is = |one: &Seen| current.contains(&(one.cluster.as_str(), number(one.session)));
+        Ok(said.iter().map(is).collect())
+    }
+
+    /// Agents have stored sets. False: that session is over, end its stream.
+    ///
+    /// # Errors
+    /// `Unavailable` and what the database refuses; then nothing is known to be stored.
+    pub async fn sessions_acknowledged(&self, said: &[Acknowledged]) -> Result<Vec<bool>> {
+        let mut tx = self.pool.begin().await?;
+        let fences = |part: fn(&Fence) -> u64| -> Vec<i64> {
+            said.iter().map(|one| number(part(&one.fence))).collect()
+        };
+        let clusters: Vec<&str> = said.iter().map(|one| one.cluster.as_str()).collect();
+        let sessions: Vec<i64> = said.iter().map(|one| number(one.session)).collect();
+        let hashes: Vec<&str> = said.iter().map(|one| one.set_hash.as_str()).collect();
+        let rows: Vec<StoredRow> = sqlx::query_as(STORED)
+            .bind(clusters)
+            .bind(sessions)
+            .bind(fences(|fence| fence.incarnation))
+            .bind(fences(|fence| fence.version))
+            .bind(hashes)
+            .fetch_all(&mut *tx)
+            .await?;
+        let row_of = |one: &Acknowledged| {
+            let session = number(one.session);
+            let own =
+                |row: &&StoredRow| row.cluster == one.cluster.as_str() && row.session == session;
+            rows.iter().find(own)
+        };
+        let mut news = rows.iter().any(|row| row.caught_up == Some(true));
+        let mut current = Vec::with_capacity(said.len());
+        let mut facts = Vec::new();
+        for one in said {
+            let row = row_of(one);
+            current.push(row.is_some());
+            let Some(row) = row else { continue };
+            let desired = fence(row.desired_incarnation, row.desired_version);
+            news |= ahead(&mut tx, one, desired).await?;
+            facts.extend(not_written(one));
+        }
+        history::add_all_now(&mut tx, facts).await?;
+        // What agents have stored is decided on only where they had lost something.
+        if news {
+            hint::notify(&mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(current)
+    }
+
+    /// One agent was heard. False: the session is over.
+    ///
+    /// # Errors
+    /// As `sessions_seen`.
+    pub async fn session_seen(&self, cluster: &ClusterName, session: u64) -> Result<bool> {
+        let said = Seen {
+            cluster: cluster.clone(),
+            session,
+        };
+        let current = self.sessions_seen(&[said]).await?;
+        Ok(current == [true])
+    }
+
+    /// One agent has stored a set. False: the session is over.
+    ///
+    /// # Errors
+    /// As `sessions_acknowledged`.
+    pub async fn session_ack(
+        &self,
+        cluster: &ClusterName,
+        session: u64,
+        fence: Fence,
+        set_hash: &str,
+        problems: &[(RolloutName, String)],
+    ) -> Result<bool> {
+        let said = Acknowledged {
+            cluster: cluster.clone(),
+            session,
+            fence,
+            set_hash: set_hash.to_owned(),
+            problems: problems.to_vec(),
+        };
+        let current = self.sessions_acknowledged(&[said]).await?;
+        Ok(current == [true])
+    }
+}
+
+/// More than this database has: it was restored from a backup (gate.md L5).
+async fn ahead(tx: &mut PgConnection, said: &Acknowledged, desired: Fence) -> Result<bool> {
+    if said.fence <= desired {
+        return Ok(false);
+    }
+    let why = crate::session::ahead(&said.cluster, said.fence, desired);
+    recovery::hold(tx, &said.cluster, &why).await?;
+    Ok(true)
+}
+
+fn not_written(said: &Acknowledged) -> impl Iterator<Item = Fact> + '_ {
+    let cluster = &said.cluster;
+    said.problems.iter().map(move |(rollout, message)| {
+        let text = format!("{cluster} could not write the Gate of {rollout}: {message}");
+        let actor = format!("agent:{cluster}");
+        Fact::of_hub(Some(cluster), "GateNotWritten", &actor, text)
+    })
+}

@@ -1,0 +1,251 @@
+//! The newest word on each Rollout of which something is said. In: what is known of it, and what one transaction brings, word
+//! by word. Out: one statement for all that is another than before, and of which Rollouts it is. It must not lose an outcome:
+//! one that was stored stays until another takes its place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hub_engine::observed::Rollout;
+use hub_engine::{ClusterName, RolloutName};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::Result;
+use crate::history::{self, Fact};
+use crate::row::{ROWS_MAX, row};
+
+pub(crate) const KNOWN: &str = "select r.cluster, r.namespace, r.rollout, r.state from rollouts r \
+     join unnest($1::text[], $2::text[], $3::text[]) as asked (cluster, namespace, rollout) \
+     using (cluster, namespace, rollout)";
+pub(crate) const KNOWN_OF: &str =
+    "select cluster, namespace, rollout, state from rollouts where cluster = $1";
+/// Rows in one order by all transactions. The outcome is kept here, too: an older hub beside this one writes the same rows.
+pub(crate) const UPSERT: &str = "insert into rollouts (cluster, namespace, rollout, session, sequence, state) \
+     select c.cluster, c.namespace, c.rollout, c.session, c.sequence, c.state \
+     from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::jsonb[]) \
+     as c (cluster, namespace, rollout, session, sequence, state) \
+     order by 1, 2, 3 on conflict (cluster, namespace, rollout) do update \
+     set state = jsonb_set(excluded.state, '{outcome}', \
+     coalesce(nullif(excluded.state->'outcome', 'null'), rollouts.state->'outcome', 'null')), \
+     session = excluded.session, sequence = excluded.sequence \
+     where (rollouts.session, rollouts.sequence) <= (excluded.session, excluded.sequence)";
+pub(crate) const GOVERNED: &str = "select g.cluster, g.namespace, g.rollout from gates g \
+     join unnest($1::text[], $2::text[], $3::text[]) as asked (cluster, namespace, rollout) \
+     using (cluster, namespace, rollout)";
+
+row! {
+    /// What is known of a Rollout in one cluster.
+    KnownRow { cluster: String, namespace: String, rollout: String, state: Json<Rollout> }
+}
+row! {
+    /// A Rollout in one cluster.
+    PlaceRow { cluster: String, namespace: String, rollout: String }
+}
+
+/// Which Rollout, in which cluster.
+pub(crate) type Place = (ClusterName, RolloutName);
+
+/// Of which report a word is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) session: i64,
+    pub(crate) sequence: i64,
+}
+
+#[derive(Debug)]
+struct Word {
+    before: Option<Rollout>,
+    now: Rollout,
+    said: Said,
+}
+
+/// What is known, and what becomes of it.
+#[derive(Debug, Default)]
+pub(crate) struct Latest {
+    known: BTreeMap<Place, Rollout>,
+    words: BTreeMap<Place, Word>,
+    edited: Vec<(Place, Fact)>,
+}
+
+/// Places as the columns of a statement.
+struct Columns<'a> {
+    clusters: Vec<&'a str>,
+    namespaces: Vec<&'a str>,
+    names: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(places: impl Iterator<Item = &'a Place>) -> Self {
+        let mut all = Self {
+            clusters: Vec::new(),
+            namespaces: Vec::new(),
+            names: Vec::new(),
+        };
+        for (cluster, rollout) in places {
+            all.clusters.push(cluster.as_str());
+            all.namespaces.push(&rollout.namespace);
+            all.names.push(&rollout.name);
+        }
+        all
+    }
+}
+
+fn place(cluster: String, namespace: String, name: String) -> Place {
+    (cluster.into(), RolloutName { namespace, name })
+}
+
+impl Latest {
+    /// What is known of these; the sessions of their clusters are locked.
+    pub(crate) async fn of(tx: &mut PgConnection, places: &BTreeSet<Place>) -> Result<Self> {
+        if places.is_empty() {
+            return Ok(Self::default());
+        }
+        let columns = Columns::of(places.iter());
+        let rows: Vec<KnownRow> = sqlx::query_as(KNOWN)
+            .bind(columns.clusters)
+            .bind(columns.namespaces)
+            .bind(columns.names)
+            .fetch_all(tx)
+            .await?;
+        Ok(Self::from_rows(rows))
+    }
+
+    /// What is known in one cluster, whose session is locked.
+    pub(crate) async fn of_cluster(tx: &mut PgConnection, cluster: &ClusterName) -> Result<Self> {
+        let rows: Vec<KnownRow> = sqlx::query_as(KNOWN_OF)
+            .bind(cluster.as_str())
+            .fetch_all(tx)
+            .await?;
+        Ok(Self::from_rows(rows))
+    }
+
+    fn from_rows(rows: Vec<KnownRow>) -> Self {
+        let known = |row: KnownRow| (place(row.cluster, row.namespace, row.rollout), row.state.0);
+        Self {
+            known: rows.into_iter().map(known).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Everything that is known by name.
+    pub(crate) fn names(&self) -> BTreeSet<RolloutName> {
+        self.known.keys().map(|(_, name)| name.clone()).collect()
+    }
+
+    fn now(&self, place: &Place) -> Option<&Rollout> {
+        let word = self.words.get(place).map(|word| &word.now);
+        word.or_else(|| self.known.get(place))
+    }
+
+    /// A whole state.
+    pub(crate) fn say(&mut self, place: &Place, said: Said, state: &Rollout) {
+        let mut state = state.clone();
+        if let Some(before) = self.now(place) {
+            if state.outcome.is_none() {
+                state.outcome.clone_from(&before.outcome);
+            }
+            if let Some(fact) = edited(place, before, &state) {
+                self.edited.push((place.clone(), fact));
+            }
+        }
+        match self.words.get_mut(place) {
+            Some(word) => (word.now, word.said) = (state, said),
+            None => {
+                let word = Word {
+                    before: self.known.get(place).cloned(),
+                    now: state,
+                    said,
+                };
+                self.words.insert(place.clone(), word);
+            }
+        }
+    }
+
+    /// A part of what is known; without anything known there is nothing to change.
+    pub(crate) fn amend(&mut self, place: &Place, said: Said, change: impl FnOnce(&mut Rollout)) {
+        let Some(mut state) = self.now(place).cloned() else {
+            return;
+        };
+        change(&mut state);
+        self.say(place, said, &state);
+    }
+
+    /// What is known and was not named is not there any more.
+    pub(crate) fn remove_others(&mut self, said: Said) {
+        let named = |place: &&Place| !self.words.contains_key(*place);
+        let others: Vec<Place> = self.known.keys().filter(named).cloned().collect();
+        for place in others {
+            self.amend(&place, said, |state| state.removed = true);
+        }
+    }
+
+    /// Writes whatever is another than before; answers of which Rollouts something is.
+    pub(crate) async fn write(self, tx: &mut PgConnection) -> Result<BTreeSet<RolloutName>> {
+        let another = |(_, word): &(&Place, &Word)| word.before.as_ref() != Some(&word.now);
+        let all: Vec<_> = self.words.iter().filter(another).collect();
+        for some in all.chunks(ROWS_MAX) {
+            let columns = Columns::of(some.iter().map(|(place, _)| *place));
+            let said = |part: fn(&Said) -> i64| -> Vec<i64> {
+                some.iter().map(|(_, word)| part(&word.said)).collect()
+            };
+            let states: Vec<_> = some.iter().map(|(_, word)| Json(&word.now)).collect();
+            sqlx::query(UPSERT)
+                .bind(columns.clusters)
+                .bind(columns.namespaces)
+                .bind(columns.names)
+                .bind(said(|said| said.session))
+                .bind(said(|said| said.sequence))
+                .bind(states)
+                .execute(&mut *tx)
+                .await?;
+        }
+        let news = all.iter().map(|((_, name), _)| name.clone()).collect();
+        tell_edited(tx, self.edited).await?;
+        Ok(news)
+    }
+}
+
+/// A change of strategy alone opens no release, and is recorded (gate.md G2).
+fn edited(place: &Place, before: &Rollout, now: &Rollout) -> Option<Fact> {
+    let (was, is) = (before.spec.as_ref()?, now.spec.as_ref()?);
+    if was.digest != is.digest || was.delivery == is.delivery {
+        return None;
+    }
+    let (cluster, rollout) = place;
+    let text = format!(
+        "the steps or analysis templates of {rollout} in {cluster} were edited; its content is still {}",
+        is.digest
+    );
+    Some(Fact {
+        evidence: serde_json::json!({"was": was.delivery, "now": is.delivery, "digest": is.digest}),
+        ..Fact::of_hub(
+            Some(cluster),
+            "StrategyEdited",
+            &format!("agent:{cluster}"),
+            text,
+        )
+    })
+}
+
+/// Of what is governed.
+async fn tell_edited(tx: &mut PgConnection, edited: Vec<(Place, Fact)>) -> Result<()> {
+    if edited.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(edited.iter().map(|(place, _)| place));
+    let rows: Vec<PlaceRow> = sqlx::query_as(GOVERNED)
+        .bind(columns.clusters)
+        .bind(columns.namespaces)
+        .bind(columns.names)
+        .fetch_all(&mut *tx)
+        .await?;
+    let governed: BTreeSet<Place> = rows
+        .into_iter()
+        .map(|row| place(row.cluster, row.namespace, row.rollout))
+        .collect();
+    let facts = edited
+        .into_iter()
+        .filter(|(place, _)| governed.contains(place))
+        .map(|(_, fact)| fact)
+        .collect();
+    history::add_all_now(tx, facts).await
+}

@@ -1,0 +1,243 @@
+//! What many sessions say in one transaction: to each its own answer, and news only of what is news.
+
+use hub_engine::observed::{Outcome, Rollout};
+use hub_engine::{ClusterName, Fence, RolloutName};
+use serde_json::json;
+
+use super::fixture;
+use crate::Store;
+use crate::heard::{Acknowledged, Seen};
+use crate::hint::Hint;
+use crate::report::{Batch, Body, Report, Stored};
+use crate::session::{Hello, Opened};
+
+const CLUSTERS: [&str; 3] = ["asia", "eu", "us"];
+
+fn name() -> RolloutName {
+    RolloutName {
+        namespace: "shop".into(),
+        name: "checkout".into(),
+    }
+}
+
+fn rollout(phase: &str) -> Rollout {
+    serde_json::from_value(json!({"uid": "u", "phase": phase})).unwrap()
+}
+
+fn report(sequence: u64, body: Body) -> Report {
+    Report {
+        sequence,
+        at: jiff::Timestamp::default(),
+        traceparent: String::new(),
+        rollout: name(),
+        body,
+    }
+}
+
+fn outcome(version: u64) -> Outcome {
+    let fence = json!({"incarnation": 1, "version": version});
+    let outcome =
+        json!({"fence": fence, "release": "f#1", "digest": "sha256:b", "result": "Served"});
+    serde_json::from_value(outcome).unwrap()
+}
+
+async fn open(store: &Store, cluster: &str) -> u64 {
+    let hello = Hello {
+        cluster: cluster.into(),
+        kube_system_uid: cluster.into(),
+        agent_version: "1".into(),
+        fence: Fence {
+            incarnation: 1,
+            version: 1,
+        },
+        proven: true,
+        set_hash: String::new(),
+        rollouts: vec![(name(), rollout("a"))],
+        fingerprint: "unlisted".into(),
+        audit_head: String::new(),
+        handed: None,
+        hub: "test".into(),
+    };
+    match store.session_open(&hello).await.unwrap() {
+        Opened::Session { session, .. } => session,
+        Opened::DuplicateIdentity
+        | Opened::UnknownCluster
+        | Opened::Revoked
+        | Opened::Unproven { .. } => panic!("{cluster} has no session"),
+    }
+}
+
+/// Three clusters that hold their set of version 1, and the session of each.
+async fn fleet() -> (Store, [u64; 3]) {
+    let store = fixture::store().await;
+    for cluster in CLUSTERS {
+        for statement in [
+            "insert into clusters (name, labels, kube_system_uid, joined_at) values ($1, '{}', $1, now())",
+            "insert into cluster_sets (cluster, incarnation, version) values ($1, 1, 1)",
+            "insert into cluster_sessions (cluster, stored_incarnation, stored_version) values ($1, 1, 1)",
+        ] {
+            sqlx::query(statement)
+                .bind(cluster)
+                .execute(&store.pool)
+                .await
+                .unwrap();
+        }
+    }
+    let mut sessions = [0; 3];
+    for (session, cluster) in sessions.iter_mut().zip(CLUSTERS) {
+        *session = open(&store, cluster).await;
+    }
+    (store, sessions)
+}
+
+fn batch(cluster: &str, session: u64, reports: &[Report]) -> Batch {
+    Batch {
+        cluster: cluster.into(),
+        session,
+        reports: reports.to_vec(),
+    }
+}
+
+async fn state_of(store: &Store, cluster: &str) -> (Rollout, String) {
+    let (state, version): (sqlx::types::Json<Rollout>, String) =
+        sqlx::query_as("select state, xmin::text || ctid::text from rollouts where cluster = $1")
+            .bind(cluster)
+            .fetch_one(&store.pool)
+            .await
+            .unwrap();
+    (state.0, version)
+}
+
+#[tokio::test]
+async fn each_session_is_answered_for_itself() {
+    let (store, [asia, eu, us]) = fleet().await;
+    open(&store, "us").await;
+    let batches = [
+        batch(
+            "eu",
+            eu,
+            &[
+                report(1, Body::State(rollout("b"))),
+                report(2, Body::Outcome(outcome(1))),
+                report(3, Body::State(rollout("c"))),
+            ],
+        ),
+        batch("us", us, &[report(1, Body::State(rollout("late")))]),
+        batch("asia", asia, &[report(1, Body::Removed)]),
+        batch("nowhere", 1, &[report(1, Body::Removed)]),
+    ];
+    let wanted = [
+        Stored::UpTo(3),
+        Stored::SessionOver,
+        Stored::UpTo(1),
+        Stored::SessionOver,
+    ];
+    for _ in 0..2 {
+        assert_eq!(store.reports_store(&batches).await.unwrap(), wanted);
+        let (kept, _) = state_of(&store, "eu").await;
+        assert_eq!(kept.phase, "c");
+        assert_eq!(
+            kept.outcome,
+            Some(outcome(1)),
+            "a state takes no outcome away"
+        );
+        assert_eq!(state_of(&store, "us").await.0.phase, "a");
+        assert!(state_of(&store, "asia").await.0.removed);
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_and_an_acknowledgement_count_in_the_current_session_alone() {
+    let (store, [asia, eu, us]) = fleet().await;
+    let again = open(&store, "us").await;
+    let words = |sessions: [u64; 3]| {
+        CLUSTERS
+            .map(|cluster| cluster.into())
+            .into_iter()
+            .zip(sessions)
+    };
+    let seen: Vec<_> = words([asia, eu, us])
+        .map(|(cluster, session)| Seen { cluster, session })
+        .collect();
+    let answers = store.sessions_seen(&seen).await.unwrap();
+    assert_eq!(answers, [true, true, false]);
+    let acks: Vec<_> = words([asia, eu + 1, again])
+        .map(|(cluster, session)| Acknowledged {
+            cluster,
+            session,
+            fence: Fence {
+                incarnation: 1,
+                version: 1,
+            },
+            set_hash: "h".to_owned(),
+            problems: vec![(name(), "the API server refused it".to_owned())],
+        })
+        .collect();
+    let answers = store.sessions_acknowledged(&acks).await.unwrap();
+    assert_eq!(answers, [true, false, true]);
+    let rows = store.history_list("", 0, 100).await.unwrap();
+    let told: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.kind == "GateNotWritten")
+        .map(|row| row.cluster.as_str())
+        .collect();
+    assert_eq!(told, ["asia", "us"]);
+    let held: Option<String> = store.held().await.unwrap();
+    assert!(
+        held.is_none_or(|why| !why.contains("restored")),
+        "nobody is ahead"
+    );
+}
+
+#[tokio::test]
+async fn what_is_known_is_no_news() {
+    let (store, [asia, eu, _]) = fleet().await;
+    let before = state_of(&store, "eu").await;
+    let mut hints = store.hints().await.unwrap();
+    let same = [report(1, Body::State(rollout("a")))];
+    store
+        .reports_store(&[batch("eu", eu, &same), batch("asia", asia, &same)])
+        .await
+        .unwrap();
+    let fence = Fence {
+        incarnation: 1,
+        version: 1,
+    };
+    for cluster in ["asia", "eu"] {
+        let session = if cluster == "eu" { eu } else { asia };
+        let own: ClusterName = cluster.into();
+        assert!(
+            store
+                .session_ack(&own, session, fence, "h", &[])
+                .await
+                .unwrap()
+        );
+    }
+    assert_eq!(
+        state_of(&store, "eu").await,
+        before,
+        "its row was not written"
+    );
+    let again = open(&store, "eu").await;
+    assert_eq!(state_of(&store, "eu").await, before, "nor by a Hello");
+    assert_eq!(
+        hints.next().await.unwrap(),
+        Hint::Rollout(name()),
+        "it is there again"
+    );
+    let news = [report(1, Body::State(rollout("b")))];
+    store
+        .reports_store(&[batch("eu", again, &news)])
+        .await
+        .unwrap();
+    assert_eq!(hints.next().await.unwrap(), Hint::Rollout(name()));
+    sqlx::query("select pg_notify('groundswell', 'the end')")
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        hints.next().await.unwrap(),
+        Hint::Anything,
+        "and no more than that"
+    );
+}
