@@ -18,7 +18,7 @@ const ROUNDS_MAX: usize = 5;
 /// Ten-minute rounds in which every open release has to end once faults stop.
 const CALM_MAX: usize = 80;
 /// A planted bug has to show within so many cases.
-const BUG_CASES: u64 = 5_000;
+const BUG_CASES: u64 = 20_000;
 /// Within the stories everything below has to occur: a model that never gets there proves nothing.
 const EVERYTHING: [&str; 61] = [
     "GateGoverned",
