@@ -21,6 +21,8 @@ use crate::world::World;
 
 /// A renewal is on its way no longer than this.
 const RENEWAL_DELAY: Ms = 5_000;
+/// An agent looks at its Rollout so soon after its start.
+const FIRST_PASS: Ms = 100;
 
 /// Incarnation and version, as both engines have them.
 pub(crate) type At = (u64, u64);
@@ -89,8 +91,8 @@ impl Ghost {
     /// G20: where a clock is wrong, a lease goes on for one length at most after a restart, from the first pass on.
     pub(crate) fn started(&mut self, agent: usize, skew: Ms, now: Ms) {
         self.timers.remove(&agent);
-        if skew != 0 {
-            self.restarted.insert(agent, now + RENEWAL_DELAY);
+        if skew < 0 {
+            self.restarted.insert(agent, now + FIRST_PASS);
         }
     }
 

@@ -91,6 +91,7 @@ impl World {
             self.fail(violation.rule, format!("{name}: {}", violation.detail));
         }
         let wrote = !done.writes.is_empty();
+        self.alone_while_it_analyses(agent, &done.writes);
         for write in done.writes {
             self.tell(format!("{name}: {write}"));
         }

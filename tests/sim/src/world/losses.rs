@@ -114,14 +114,26 @@ impl World {
         let under_way = (0..self.agents.len()).find(|agent| self.agents[*agent].under_way());
         let slow = self.random.percent(50);
         let agent = under_way.filter(|_| slow).unwrap_or(agent);
+        let skew = self.random.pick(&SET_BACK);
+        self.alone(agent, slow.then_some(skew));
+    }
+
+    /// The same in the moment in which a lease matters most: an analysis has begun.
+    pub(super) fn alone_while_it_analyses(&mut self, agent: usize, writes: &[String]) {
+        let analyses = writes.iter().any(|write| write.starts_with("analyse"));
+        if analyses && self.mishap(60) {
+            self.alone(agent, Some(SET_BACK[0]));
+        }
+    }
+
+    fn alone(&mut self, agent: usize, slow: Option<Ms>) {
         let until = self.now + self.some(20_000, 70_000);
         self.agents[agent].alone_until = until;
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} reaches no hub until {until}"));
         self.break_connections(|link| link.agent == agent);
-        if slow {
+        if let Some(skew) = slow {
             self.agents[agent].slow_until = self.now + self.some(22_000, 35_000);
-            let skew = self.random.pick(&SET_BACK);
             self.clock_is_set(agent, skew);
         }
     }
