@@ -44,10 +44,9 @@ impl Fences {
         for (cluster, fence) in fences {
             if let Some(channel) = channels.get(cluster) {
                 channel.send_if_modified(|known| {
-                    *known < *fence && {
-                        *known = *fence;
-                        true
-                    }
+                    let higher = *known < *fence;
+                    *known = (*known).max(*fence);
+                    higher
                 });
             }
         }

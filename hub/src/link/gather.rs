@@ -16,10 +16,9 @@ use tokio_util::sync::CancellationToken;
 /// Ten thousand agents are heard two thousand times a second, and nobody waits for the answer before the next heartbeat: ten
 /// statements do for all.
 const HEARTBEATS_EVERY: Duration = Duration::from_millis(100);
-/// An acknowledgement stands in front of its agent's next report.
-const ACKS_EVERY: Duration = Duration::from_millis(10);
-/// Between two transactions with reports; the first after a pause waits for nothing.
-const REPORTS_EVERY: Duration = Duration::from_millis(10);
+/// Between two transactions with reports, or with acknowledgements, each of which stands in front of its agent's next report;
+/// the first after a pause waits for nothing.
+const GATHER: Duration = Duration::from_millis(10);
 /// Heartbeats and acknowledgements of one transaction: one is some hundred bytes.
 const WORDS_MAX: usize = 2_000;
 /// Batches of one transaction, which has to end well before the database gives up on it; each session brings a part of
@@ -78,46 +77,25 @@ impl Gather {
     /// Starts to gather, until it is told to stop.
     #[must_use]
     pub fn start(store: &Store, stop: &CancellationToken) -> Self {
-        let seen = {
-            let store = store.clone();
-            let put = move |words: Vec<Seen>| -> Answers<Seen, bool> {
-                let store = store.clone();
-                Box::pin(async move {
-                    (
-                        within(HEARTBEATS_MAX, store.sessions_seen(&words)).await,
-                        words,
-                    )
-                })
-            };
-            lane(put, AT_ONCE, WORDS_MAX, HEARTBEATS_EVERY, stop)
+        let seen = Pace {
+            most: WORDS_MAX,
+            every: HEARTBEATS_EVERY,
+            ..PACE
         };
-        let acknowledged = {
-            let store = store.clone();
-            let put = move |words: Vec<Acknowledged>| -> Answers<Acknowledged, bool> {
-                let store = store.clone();
-                Box::pin(async move {
-                    (
-                        within(STREAM_MAX, store.sessions_acknowledged(&words)).await,
-                        words,
-                    )
-                })
-            };
-            lane(put, AT_ONCE, WORDS_MAX, ACKS_EVERY, stop)
-        };
-        let reports = {
-            let store = store.clone();
-            let put = move |words: Vec<Batch>| -> Answers<Batch, Stored> {
-                let store = store.clone();
-                Box::pin(
-                    async move { (within(STREAM_MAX, store.reports_store(&words)).await, words) },
-                )
-            };
-            lane(put, AT_ONCE, BATCHES_MAX, REPORTS_EVERY, stop)
+        let acknowledged = Pace {
+            most: WORDS_MAX,
+            ..PACE
         };
         Self {
-            seen,
-            acknowledged,
-            reports,
+            seen: lane(store, seen, stop, |store, words| {
+                Box::pin(within(HEARTBEATS_MAX, store.sessions_seen(words)))
+            }),
+            acknowledged: lane(store, acknowledged, stop, |store, words| {
+                Box::pin(within(STREAM_MAX, store.sessions_acknowledged(words)))
+            }),
+            reports: lane(store, PACE, stop, |store, words| {
+                Box::pin(within(STREAM_MAX, store.reports_store(words)))
+            }),
         }
     }
 
@@ -146,28 +124,42 @@ impl Gather {
     }
 }
 
-/// One transaction; the words come back with its answers.
-type Answers<Word, Answer> = BoxFuture<'static, (Result<Vec<Answer>, Error>, Vec<Word>)>;
-
-fn lane<Word, Answer, Put>(
-    put: Put,
+/// How words of one kind are gathered.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
     at_once: usize,
     most: usize,
     every: Duration,
+}
+
+const PACE: Pace = Pace {
+    at_once: AT_ONCE,
+    most: BATCHES_MAX,
+    every: GATHER,
+};
+
+/// One transaction: an answer a word.
+type Put<Place, Word, Answer> =
+    for<'a> fn(&'a Place, &'a [Word]) -> BoxFuture<'a, Result<Vec<Answer>, Error>>;
+
+fn lane<Place, Word, Answer>(
+    place: &Place,
+    pace: Pace,
     stop: &CancellationToken,
+    put: Put<Place, Word, Answer>,
 ) -> Lane<Word, Answer>
 where
-    Word: Send + 'static,
+    Place: Clone + Send + Sync + 'static,
+    Word: Send + Sync + 'static,
     Answer: Send + 'static,
-    Put: Fn(Vec<Word>) -> Answers<Word, Answer> + Send + Sync + 'static,
 {
     let (ask, asked) = mpsc::channel(WAITING_MAX);
-    let (asked, put) = (Arc::new(Mutex::new(asked)), Arc::new(put));
-    for _ in 0..at_once {
-        let (asked, put, stop) = (Arc::clone(&asked), Arc::clone(&put), stop.clone());
+    let asked = Arc::new(Mutex::new(asked));
+    for _ in 0..pace.at_once {
+        let (asked, place, stop) = (Arc::clone(&asked), place.clone(), stop.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = run(&asked, put.as_ref(), most, every) => {}
+                () = run(&asked, &place, pace, put) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -175,15 +167,13 @@ where
     Lane(ask)
 }
 
-async fn run<Word, Answer, Put>(
+async fn run<Place, Word, Answer>(
     asked: &Mutex<mpsc::Receiver<Asked<Word, Answer>>>,
-    put: &Put,
-    most: usize,
-    every: Duration,
-) where
-    Put: Fn(Vec<Word>) -> Answers<Word, Answer>,
-{
-    let mut turns = interval(every);
+    place: &Place,
+    pace: Pace,
+    put: Put<Place, Word, Answer>,
+) {
+    let mut turns = interval(pace.every);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let mut asked = asked.lock().await;
@@ -193,30 +183,30 @@ async fn run<Word, Answer, Put>(
         let mut all = vec![first];
         // What comes until its turn goes with it.
         turns.tick().await;
-        while all.len() < most
+        while all.len() < pace.most
             && let Ok(next) = asked.try_recv()
         {
             all.push(next);
         }
         drop(asked);
-        settle(put, all).await;
+        settle(place, put, all).await;
     }
 }
 
 /// Everybody gets an answer. The database is away: all hear that; else whose word it was that did not go through is found by
 /// halves, and only that one hears it.
-async fn settle<Word, Answer, Put>(put: &Put, all: Vec<Asked<Word, Answer>>)
-where
-    Put: Fn(Vec<Word>) -> Answers<Word, Answer>,
-{
+async fn settle<Place, Word, Answer>(
+    place: &Place,
+    put: Put<Place, Word, Answer>,
+    all: Vec<Asked<Word, Answer>>,
+) {
     let mut left = vec![all];
     while let Some(some) = left.pop() {
         let (words, waiting): (Vec<_>, Vec<_>) = some
             .into_iter()
             .map(|asked| (asked.word, asked.answer))
             .unzip();
-        let (answers, words) = put(words).await;
-        match answers {
+        match put(place, &words).await {
             Ok(answers) => {
                 for (answer, waits) in answers.into_iter().zip(waiting) {
                     // Its stream has ended meanwhile.
@@ -248,7 +238,7 @@ mod tests {
     use super::*;
 
     /// Doubles; refuses whatever holds a 13, and is away for whatever holds a 0.
-    fn put(words: Vec<u32>) -> Answers<u32, u32> {
+    fn put<'a>(_: &'a (), words: &'a [u32]) -> BoxFuture<'a, Result<Vec<u32>, Error>> {
         let refused = |message: &str| Error::Refused {
             message: message.to_owned(),
         };
@@ -259,7 +249,7 @@ mod tests {
         } else {
             Ok(words.iter().map(|word| word * 2).collect())
         };
-        Box::pin(async move { (answers, words) })
+        Box::pin(async move { answers })
     }
 
     async fn answers(words: &[u32]) -> Vec<Result<u32, String>> {
@@ -276,7 +266,7 @@ mod tests {
                 )
             })
             .unzip();
-        settle(&put, all).await;
+        settle(&(), put, all).await;
         let mut said = Vec::new();
         for answered in waiting {
             let answer = answered.await.unwrap();
@@ -306,16 +296,19 @@ mod tests {
     async fn what_comes_while_the_store_works_goes_in_one_transaction() {
         let (begun, mut begins) = mpsc::channel::<usize>(8);
         let (go, goes) = tokio::sync::watch::channel(false);
-        let slow = move |words: Vec<u32>| -> Answers<u32, u32> {
-            let (begun, mut goes) = (begun.clone(), goes.clone());
+        let stop = CancellationToken::new();
+        let pace = Pace {
+            at_once: 1,
+            most: 100,
+            every: Duration::from_millis(1),
+        };
+        let lane = lane(&(begun, goes), pace, &stop, |(begun, goes), words| {
             Box::pin(async move {
                 let _ = begun.send(words.len()).await;
-                let _ = goes.wait_for(|go| *go).await;
-                (Ok(words.clone()), words)
+                let _ = goes.clone().wait_for(|go| *go).await;
+                Ok(words.to_vec())
             })
-        };
-        let stop = CancellationToken::new();
-        let lane = lane(slow, 1, 100, Duration::from_millis(1), &stop);
+        });
         let ask = |word| {
             let lane = lane.clone();
             tokio::spawn(async move { lane.ask(word).await.unwrap() })

@@ -1,7 +1,7 @@
 //! Heartbeats and acknowledgements of many agents at once. In: what each said in its session. Out: to each, whether that
 //! session is current. It must not take one session's word for another's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hub_engine::{ClusterName, Fence, RolloutName};
 use sqlx::PgConnection;
@@ -104,17 +104,15 @@ impl Store {
             .bind(hashes)
             .fetch_all(&mut *tx)
             .await?;
-        let row_of = |one: &Acknowledged| {
-            let session = number(one.session);
-            let own =
-                |row: &&StoredRow| row.cluster == one.cluster.as_str() && row.session == session;
-            rows.iter().find(own)
-        };
+        let row_of: BTreeMap<_, &StoredRow> = rows
+            .iter()
+            .map(|row| ((row.cluster.as_str(), row.session), row))
+            .collect();
         let mut news = rows.iter().any(|row| row.caught_up == Some(true));
         let mut current = Vec::with_capacity(said.len());
         let mut facts = Vec::new();
         for one in said {
-            let row = row_of(one);
+            let row = row_of.get(&(one.cluster.as_str(), number(one.session)));
             current.push(row.is_some());
             let Some(row) = row else { continue };
             let desired = fence(row.desired_incarnation, row.desired_version);

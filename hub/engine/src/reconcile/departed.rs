@@ -10,7 +10,8 @@ use crate::observed::Observed;
 use crate::planted::Planted;
 use crate::release::{Release, ReleasePhase, TargetState};
 
-/// Whatever `left` says of each cluster: nothing can be taken back where nothing is governed. Ends a release whose every cluster left or was let go, while no other is there to take part. False: it goes on.
+/// Ends a release whose every cluster left or was let go, while no other is there to take part; whatever `left` says of each:
+/// nothing can be taken back where nothing is governed. False: it goes on.
 pub(super) fn ended(planner: &mut Planner, number: u64) -> bool {
     let Some(release) = planner.release(number) else {
         return false;
@@ -21,9 +22,9 @@ pub(super) fn ended(planner: &mut Planner, number: u64) -> bool {
     if planner.bug.is(Planted::DepartedStaysOpen) {
         return false;
     }
-    let succeeded = |state| state == TargetState::Succeeded;
     let good = release.targets.iter();
-    let good = good.filter(|target| succeeded(target.state)).count();
+    let good = good.filter(|target| target.state == TargetState::Succeeded);
+    let good = good.count();
     let verdict = format!(
         "no cluster of it is governed any more: {}; served in {good} of {} clusters",
         gone.sentence(),
@@ -39,8 +40,8 @@ fn last_gone(state: &Observed, release: &Release) -> Option<Gone> {
     let gone = |cluster| state.cluster(cluster).and_then(|own| own.gone.as_ref());
     let mut targets = release.targets.iter();
     let none_left = targets.all(|target| gone(&target.cluster).is_some());
-    let could_join = |own: &crate::observed::Cluster| own.selected && own.gone.is_none();
-    if !none_left || state.clusters.iter().any(|own| could_join(own)) {
+    let mut others = state.clusters.iter();
+    if !none_left || others.any(|own| own.selected && own.gone.is_none()) {
         return None;
     }
     let words = release.targets.iter().map(|target| gone(&target.cluster));

@@ -14,18 +14,14 @@ impl Session {
         self.outbox.takes_set() && self.sent.is_none_or(|sent| sent < newest)
     }
 
-    /// What could not be sent before.
-    pub(super) async fn send_anew(&mut self) {
+    /// Sends what the agent has not been sent: whole at first, then what changed since.
+    pub(super) async fn send_set(&mut self) {
         if self.lacks() {
-            Box::pin(self.send_set()).await;
+            Box::pin(self.send()).await;
         }
     }
 
-    /// Sends what the agent has not been sent: whole at first, then what changed since.
-    pub(super) async fn send_set(&mut self) {
-        if !self.lacks() {
-            return;
-        }
+    async fn send(&mut self) {
         if !self.first_word_is_there().await {
             return;
         }
