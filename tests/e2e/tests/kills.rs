@@ -280,6 +280,7 @@ impl Stage {
         if let (Some((admin, _)), 2..) = (&self.hub, self.round) {
             passed(admin, self.round - 1).await?;
         }
+        self.sets_rest().await?;
         let trigger = self.lane.proxy.trigger();
         quiet("nothing more is written", STILL, SOON, || trigger.count()).await?;
         let replicas = usize::try_from(number(&rollout, "/spec/replicas")).unwrap_or_default();

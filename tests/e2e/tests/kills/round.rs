@@ -152,6 +152,25 @@ impl Stage {
         Ok(Some(text(other, revision).to_owned()))
     }
 
+    /// Waits until every ReplicaSet has the pods that it should have, and none of its pods is still ending: on a busy machine
+    /// its controller and the kubelet come long after the agent's last write.
+    pub(super) async fn sets_rest(&self) -> Result<()> {
+        eventually("every ReplicaSet rests", SOON, async || {
+            let sets = self.lane.shop.all(Kind::ReplicaSet).await;
+            let sets = sets.map_err(|error| error.to_string())?;
+            let busy = sets.iter().find(|set| {
+                number(set, "/status/observedGeneration") < number(set, "/metadata/generation")
+                    || number(set, "/status/replicas") != number(set, "/spec/replicas")
+                    || number(set, "/status/terminatingReplicas") > 0
+            });
+            match busy {
+                Some(set) => Err(format!("{} {}", text(set, "/metadata/name"), set["status"])),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
     /// Whether the Rollout, as it is, shows the end of the round.
     pub(super) fn is_done(&self, rollout: &Value) -> bool {
         let round = self.round.to_string();
@@ -169,8 +188,10 @@ impl Stage {
             && text(rollout, "/status/phase") == "Healthy"
             && text(rollout, "/status/stableRS") == text(rollout, "/status/currentPodHash");
         let restarted = text(rollout, "/status/restartedAt") == text(rollout, "/spec/restartAt");
-        let scaled =
-            number(rollout, "/status/availableReplicas") == number(rollout, "/spec/replicas");
+        // Both: the pods of the version before are counted until the ReplicaSet controller has had its turn.
+        let scaled = ["/status/availableReplicas", "/status/replicas"]
+            .into_iter()
+            .all(|field| number(rollout, field) == number(rollout, "/spec/replicas"));
         served && restarted && scaled
     }
 
