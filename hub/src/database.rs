@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hub_store::embedded::Embedded;
-use hub_store::{Error as StoreError, Store};
+use hub_store::{Error as StoreError, MIGRATE_MAX, Store, within};
 
 use crate::args::Database;
 
@@ -35,7 +35,7 @@ pub async fn open(database: &Database, dir: &Path) -> Result<(Store, Option<Embe
     let store = Store::connect(&url)?;
     let mut said = false;
     loop {
-        match store.migrate().await {
+        match within(MIGRATE_MAX, store.migrate()).await {
             Ok(()) => {
                 if !store.history_is_add_only() {
                     let run = hub_store::ROLE_BY_HAND;

@@ -39,7 +39,7 @@ impl Observed {
         match action {
             Action::Govern { cluster, terms } => {
                 if let Some(own) = self.own(cluster) {
-                    let gate = own.gate.get_or_insert_with(Gate::default);
+                    let gate = Arc::make_mut(own.gate.get_or_insert_default());
                     gate.terms = terms.clone();
                     gate.let_go = None;
                 }
@@ -251,7 +251,7 @@ impl Observed {
     /// Only `Govern` makes an entry; nothing else has one to change before that.
     fn gate(&mut self, cluster: &ClusterName, change: impl FnOnce(&mut Gate)) {
         if let Some(gate) = self.own(cluster).and_then(|own| own.gate.as_mut()) {
-            change(gate);
+            change(Arc::make_mut(gate));
         }
     }
 

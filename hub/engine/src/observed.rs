@@ -134,9 +134,9 @@ pub struct PastRelease {
 pub struct Cluster {
     /// Its name.
     pub name: ClusterName,
-    /// Its labels.
+    /// Its labels; shared, as gate and Rollout are, with whoever remembers them between two decisions.
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<BTreeMap<String, String>>,
     /// Whether the FleetRollout selects it now; one that it no longer selects stays governed (gate.md G9).
     #[serde(default = "yes")]
     pub selected: bool,
@@ -166,10 +166,10 @@ pub struct Cluster {
     pub restored: Option<Timestamp>,
     /// Its gate as last written.
     #[serde(default)]
-    pub gate: Option<Gate>,
+    pub gate: Option<Arc<Gate>>,
     /// What its agent last said of the Rollout; none: never said anything.
     #[serde(default)]
-    pub rollout: Option<Rollout>,
+    pub rollout: Option<Arc<Rollout>>,
 }
 
 fn yes() -> bool {

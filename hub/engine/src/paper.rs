@@ -130,7 +130,7 @@ pub(crate) fn plan(state: &Observed) -> ReleasePlan {
         .iter()
         .filter(|cluster| cluster.selected && !state.conflicts.contains_key(&cluster.name));
     let labels = clusters
-        .map(|cluster| (cluster.name.clone(), cluster.labels.clone()))
+        .map(|cluster| (cluster.name.clone(), cluster.labels.as_ref().clone()))
         .collect();
     plan_waves(&state.fleet_rollout, &labels)
 }

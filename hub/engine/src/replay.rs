@@ -151,7 +151,7 @@ impl Observed {
                 place,
                 Arc::new(Cluster {
                     name,
-                    labels: std::collections::BTreeMap::new(),
+                    labels: Arc::default(),
                     selected: true,
                     connected: false,
                     last_seen: None,

@@ -1,4 +1,4 @@
-//! How long one decision takes over many clusters: reading, engine and audit, writing. In: how many clusters, targets that
+//! How long one decision takes over many clusters: reading, engine and audit, writing; and how much memory. In: how many clusters, targets that
 //! change before each decision, decisions. Out: a table. It must not judge: a machine is as fast as it is.
 //!
 //! `cargo run --release -p hub-store --example decisions -- 10000 100 30`
@@ -16,6 +16,10 @@ use hub_store::decide::{Decided, Took};
 use hub_store::embedded::Embedded;
 use hub_store::{PermitSigner, Store, UnsignedPermit};
 use sqlx::postgres::PgPool;
+
+/// The hub's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Longer than it takes.
 const LEASE: Duration = Duration::from_secs(3_600);
@@ -90,15 +94,29 @@ async fn run(pool: &PgPool, statement: &'static str, number: Option<i64>) -> u64
     done.rows_affected()
 }
 
+/// Resident memory in MiB: the most since the last line, and now.
+fn memory() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+    let of = |field: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = value.and_then(|value| value.split_whitespace().next());
+        kib.and_then(|kib| kib.parse::<u64>().ok()).expect("KiB") / 1_024
+    };
+    // Five: the peak is what is resident now (proc(5)).
+    std::fs::write("/proc/self/clear_refs", "5").expect("its own");
+    (of("VmHWM:"), of("VmRSS:"))
+}
+
 fn line(what: &str, changed: u64, decided: &Decided) {
     let Took {
         read,
         planned,
         written,
     } = decided.took;
+    let (most, now) = memory();
     let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
     println!(
-        "{what:<12} {changed:>6} changed {:>6} actions  read {:>7.1}  engine {:>7.1}  write {:>7.1}  all {:>7.1} ms",
+        "{what:<12} {changed:>6} changed {:>6} actions  read {:>7.1}  engine {:>7.1}  write {:>7.1}  all {:>7.1} ms  {most:>4} MiB, then {now:>4}",
         decided.plan.actions.len(),
         ms(read),
         ms(planned),

@@ -5,13 +5,13 @@ pub(crate) mod gate;
 mod member;
 pub(crate) mod obey;
 mod pending;
+mod told;
 
 use std::collections::BTreeMap;
 
 use hub_engine::name::Digest;
 use hub_engine::observed::Cluster;
-use hub_engine::release::{Cause, Direction, ReleasePhase, TargetState, WavePhase};
-use hub_engine::replay::Step;
+use hub_engine::release::{Cause, ReleasePhase, TargetState, WavePhase};
 use hub_engine::{Action, ClusterName, Decision, Fence, Observed, Plan, ReleaseId};
 use jiff::Timestamp;
 use sqlx::PgConnection;
@@ -21,11 +21,11 @@ use crate::cluster::{self, number};
 use crate::decide::PermitSigner;
 use crate::desired;
 use crate::error::one_row;
-use crate::history::Fact;
 use crate::request::Settled;
 use crate::time::to_db;
 use crate::{Epoch, Result, approval, request, target};
 use pending::Pending;
+use told::Told;
 
 pub(crate) const RELEASE_INSERT: &str = "insert into releases \
      (fleet_rollout, number, revision, images, cause, plan, plan_digest, phase, overtook, opened_at, started_at) \
@@ -65,7 +65,6 @@ pub(crate) async fn plan(
         fences: desired::raise(tx, &touched).await?,
         uids: cluster::uids(tx, &touched).await?,
         tx,
-        epoch,
         observed,
         signer,
         pending: Pending::default(),
@@ -73,7 +72,6 @@ pub(crate) async fn plan(
     };
     for decision in &plan.actions {
         writer.write(&decision.action).await?;
-        writer.tell(decision);
         if let Some(before) = &mut writer.before {
             before.advance(&decision.action);
         }
@@ -85,12 +83,17 @@ pub(crate) async fn plan(
         ..
     } = writer;
     pending.write(tx, observed, &fences).await?;
+    let told = Told {
+        epoch,
+        observed,
+        fences: &fences,
+    };
+    told.write(tx, &plan.actions).await?;
     Ok(fences)
 }
 
 struct Writer<'a> {
     tx: &'a mut PgConnection,
-    epoch: Epoch,
     observed: &'a Observed,
     fences: BTreeMap<ClusterName, Fence>,
     /// Of kube-system in each cluster that is touched.
@@ -388,52 +391,5 @@ impl<'a> Writer<'a> {
                 .await?;
         }
         Ok(())
-    }
-
-    /// The action with what this transaction added to it, so that the history alone gives the tables.
-    fn step(&self, action: &Action) -> Step {
-        let leaves = matches!(
-            action,
-            Action::GrantPermit {
-                direction: Direction::Forward,
-                ..
-            }
-        );
-        let served = action.cluster().and_then(|name| self.cluster(name));
-        let previous = served.filter(|_| leaves).and_then(Cluster::serves);
-        Step::Decided {
-            action: action.clone(),
-            fence: action
-                .touches()
-                .and_then(|one| self.fences.get(one))
-                .copied(),
-            previous,
-        }
-    }
-
-    fn tell(&mut self, decision: &Decision) {
-        let Decision { action, evidence } = decision;
-        let name = &self.observed.fleet_rollout.name;
-        let release = action.release().map(|number| self.id(number).to_string());
-        let fact = Fact {
-            stream: release
-                .clone()
-                .unwrap_or_else(|| format!("fleetrollout/{name}")),
-            at: self.observed.now,
-            release: release.unwrap_or_default(),
-            cluster: action
-                .cluster()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            kind: action.kind().to_owned(),
-            actor: action
-                .by()
-                .map_or_else(|| "hub".to_owned(), |by| by.person.to_string()),
-            message: action.to_string(),
-            evidence: evidence.clone(),
-            action: Some(self.step(action)),
-            epoch: self.epoch.0,
-        };
-        self.pending.facts.push(fact);
     }
 }

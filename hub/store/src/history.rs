@@ -138,9 +138,19 @@ pub(crate) async fn add(tx: &mut PgConnection, fact: Fact) -> Result<()> {
     add_all(tx, vec![fact]).await
 }
 
-/// Adds facts to their chains in this order; each chain's head is read and written once.
+/// Adds facts to their chains in this order.
 pub(crate) async fn add_all(tx: &mut PgConnection, facts: Vec<Fact>) -> Result<()> {
-    let streams: BTreeSet<String> = facts.iter().map(|fact| fact.stream.clone()).collect();
+    let streams = facts.iter().map(|fact| fact.stream.clone()).collect();
+    add_each(tx, streams, facts.into_iter()).await
+}
+
+/// Adds facts to these chains, as they come; each chain's head is read and written once. No more than `ROWS_MAX` of them are
+/// held at once.
+pub(crate) async fn add_each(
+    tx: &mut PgConnection,
+    streams: BTreeSet<String>,
+    mut facts: impl Iterator<Item = Fact> + Send,
+) -> Result<()> {
     let mut heads = BTreeMap::new();
     // In one order by all transactions, so that two never wait for each other's chain.
     for stream in streams {
@@ -150,15 +160,18 @@ pub(crate) async fn add_all(tx: &mut PgConnection, facts: Vec<Fact>) -> Result<(
             .await?;
         heads.insert(stream, head);
     }
-    let mut rows = Vec::with_capacity(facts.len());
-    for fact in facts {
-        if let Some(head) = heads.get_mut(&fact.stream) {
-            rows.push(linked(head, fact)?);
+    loop {
+        let mut rows = Vec::new();
+        for fact in facts.by_ref().take(ROWS_MAX) {
+            if let Some(head) = heads.get_mut(&fact.stream) {
+                rows.push(linked(head, fact)?);
+            }
         }
-    }
-    for some in rows.chunks(ROWS_MAX) {
+        if rows.is_empty() {
+            break;
+        }
         sqlx::query(INSERT)
-            .bind(Json(some))
+            .bind(Json(rows))
             .execute(&mut *tx)
             .await?;
     }

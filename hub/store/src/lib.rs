@@ -55,7 +55,7 @@ pub use decide::{Decided, PermitSigner, UnsignedPermit};
 pub use epoch::Epoch;
 pub use error::Error;
 pub use hint::{Hint, Hints};
-pub use limit::{CALL_MAX, STREAM_MAX, within};
+pub use limit::{CALL_MAX, MIGRATE_MAX, STREAM_MAX, within};
 
 /// What the store's functions answer.
 pub type Result<T> = std::result::Result<T, Error>;

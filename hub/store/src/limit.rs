@@ -17,6 +17,8 @@ pub const CALL_MAX: Duration = Duration::from_secs(30);
 /// For what streams of agents wait for, which is short, and is asked again. One transaction is for many of them. Below the time after which a cluster counts
 /// as out of contact (`session::CONNECTED_SECONDS`): a connection of ours that fell silent is no silence of the cluster's.
 pub const STREAM_MAX: Duration = Duration::from_secs(10);
+/// For bringing the schema up to date at start, statement by statement, after another hub that does the same.
+pub const MIGRATE_MAX: Duration = Duration::from_secs(300);
 /// A connection that does not answer so long after its last user is closed. As long as one is waited for.
 pub(crate) const PING_MAX: Duration = Duration::from_secs(3);
 

@@ -58,7 +58,7 @@ row! {
 /// What changes rarely in a cluster, and the cluster as it was last seen.
 #[derive(Debug)]
 struct Member {
-    labels: BTreeMap<String, String>,
+    labels: Arc<BTreeMap<String, String>>,
     left: Option<Gone>,
     replaced: Option<Timestamp>,
     /// What it should hold; none: not read yet.
@@ -99,8 +99,8 @@ impl Session {
 pub(crate) struct Beside<'a> {
     pub(crate) fleet_rollout: &'a FleetRollout,
     /// And whose each is.
-    pub(crate) gates: &'a Rows<String, (FleetRolloutName, Gate)>,
-    pub(crate) rollouts: &'a Rows<String, Rollout>,
+    pub(crate) gates: &'a Rows<String, (FleetRolloutName, Arc<Gate>)>,
+    pub(crate) rollouts: &'a Rows<String, Arc<Rollout>>,
 }
 
 /// The clusters of one FleetRollout.
@@ -202,7 +202,7 @@ impl Members {
         let by = left(row.left_at, &row.left_by, &row.left_reason);
         let how = Departure::Left;
         let member = Member {
-            labels: row.labels.0,
+            labels: Arc::new(row.labels.0),
             left: by.map(|by| Gone { how, by }),
             replaced: from_db_opt(row.replaced_at),
             desired: self.rows.get(&row.name).and_then(|known| known.desired),
@@ -314,7 +314,7 @@ impl Member {
         let gate = gate.filter(|(owner, _)| *owner == own.name);
         let gone = self.left.clone().or_else(|| let_go.get(&name).cloned());
         let mut cluster = Cluster {
-            labels: self.labels.clone(),
+            labels: Arc::clone(&self.labels),
             selected: gone.is_none() && own.clusters.selects(&self.labels),
             connected: false,
             last_seen: None,
@@ -324,7 +324,7 @@ impl Member {
             gone,
             replaced: self.replaced,
             restored: None,
-            gate: gate.map(|(_, gate)| gate.clone()),
+            gate: gate.map(|(_, gate)| Arc::clone(gate)),
             rollout: beside.rollouts.seen().get(name.as_str()).cloned(),
             name,
         };

@@ -155,7 +155,7 @@ async fn before(tx: &mut PgConnection, after: &[FleetRolloutName]) -> Result<Vec
 }
 
 /// Whose each is.
-type Gates = Rows<String, (FleetRolloutName, Gate)>;
+type Gates = Rows<String, (FleetRolloutName, Arc<Gate>)>;
 
 async fn gates(
     tx: &mut PgConnection,
@@ -180,7 +180,7 @@ async fn gates(
             permit: row.permit.map(|json| json.0),
             let_go,
         };
-        let own = (FleetRolloutName(row.fleet_rollout), gate);
+        let own = (FleetRolloutName(row.fleet_rollout), Arc::new(gate));
         memory.learn(row.cluster, own);
     }
     Ok(())

@@ -183,7 +183,7 @@ async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRo
     }))
 }
 
-fn step((cluster, state): (&String, &Rollout)) -> TargetStep {
+fn step((cluster, state): (&String, &Arc<Rollout>)) -> TargetStep {
     TargetStep {
         cluster: cluster.as_str().into(),
         step: state.step,

@@ -3,7 +3,7 @@
 //! is not there any more is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hub_engine::document::Selector;
 use hub_engine::observed::{Gate, Rollout};
@@ -89,8 +89,8 @@ pub(crate) struct Memory {
     snapshot: String,
     pub(crate) members: Members,
     /// And whose each is.
-    pub(crate) gates: Rows<String, (FleetRolloutName, Gate)>,
-    pub(crate) rollouts: Rows<String, Rollout>,
+    pub(crate) gates: Rows<String, (FleetRolloutName, Arc<Gate>)>,
+    pub(crate) rollouts: Rows<String, Arc<Rollout>>,
     pub(crate) outlines: Outlines,
     /// By release: of each all, or nothing.
     pub(crate) releases: BTreeMap<u64, Known>,
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(["a", "b", "c"].map(|which| kept(which, "one")), [10, 0, 1]);
     }
 
-    fn rollout() -> Rollout {
-        serde_json::from_str("{}").unwrap()
+    fn rollout() -> Arc<Rollout> {
+        Arc::new(serde_json::from_str("{}").unwrap())
     }
 }

@@ -1,6 +1,8 @@
 //! What agents said last of each Rollout, as a decision reads it. In: a FleetRollout's Rollout. Out: the state in every cluster
 //! that has reported it. It must not write: `latest` does.
 
+use std::sync::Arc;
+
 use hub_engine::name::RolloutName;
 use hub_engine::observed::Rollout;
 use sqlx::PgConnection;
@@ -24,7 +26,7 @@ pub(crate) async fn of(
     tx: &mut PgConnection,
     rollout: &RolloutName,
     since: &str,
-    memory: &mut Rows<String, Rollout>,
+    memory: &mut Rows<String, Arc<Rollout>>,
 ) -> Result<()> {
     let rows: Vec<RolloutRow> = sqlx::query_as(CHANGED)
         .bind(&rollout.namespace)
@@ -33,7 +35,7 @@ pub(crate) async fn of(
         .fetch_all(tx)
         .await?;
     for row in rows {
-        memory.learn(row.cluster, row.state.0);
+        memory.learn(row.cluster, Arc::new(row.state.0));
     }
     Ok(())
 }

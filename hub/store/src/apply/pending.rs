@@ -1,5 +1,4 @@
-//! What a plan changes, gathered while its actions are gone through. In: the last word on each gate and target, and facts in
-//! their order. Out: a few statements, however many clusters there are. It must not be read back: what an action depends on
+//! What a plan changes, gathered while its actions are gone through. In: the last word on each gate and target. Out: a few statements, however many clusters there are. It must not be read back: what an action depends on
 //! is in what was observed.
 
 use std::collections::BTreeMap;
@@ -13,13 +12,11 @@ use sqlx::PgConnection;
 use super::CHANGES_SETTLE;
 use crate::cluster::number;
 use crate::desired::{self, GateChange, Of, PermitColumns, SignedPermit, TermsOf};
-use crate::history::{self, Fact};
 use crate::{Result, target};
 
 /// Everything that is not written yet.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    pub(super) facts: Vec<Fact>,
     terms: BTreeMap<ClusterName, Terms>,
     /// None takes it away.
     pub(super) waiting: BTreeMap<ClusterName, Option<Waiting>>,
@@ -82,7 +79,7 @@ impl Pending {
                 .execute(&mut *tx)
                 .await?;
         }
-        history::add_all(tx, self.facts).await
+        Ok(())
     }
 
     fn terms_of<'a>(&'a self, fences: &BTreeMap<ClusterName, Fence>) -> Vec<TermsOf<'a>> {
