@@ -2,7 +2,7 @@
 //!
 //! In: grants and renewals, and both clocks as arguments. Out: whether a lease runs, and when it ends. It must not read
 //! a clock. A lease ends by the monotonic clock; after a restart it ends at the earlier of the recorded deadline and one
-//! length; a jump of the wall clock against the monotonic one ends it at once.
+//! length, and one whose end is recorded has ended; a jump of the wall clock against the monotonic one ends it at once.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -81,7 +81,8 @@ impl LeaseClock {
             let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
             // No lease is longer than its length: this much more means that the wall clock was set back since.
             let set_back = left.saturating_sub(length) > MAX_JUMP.unsigned_abs();
-            let left = if set_back { Duration::ZERO } else { left };
+            let over = set_back || record.ended_at.is_some();
+            let left = if over { Duration::ZERO } else { left };
             (length, left.min(length))
         });
         self.leases

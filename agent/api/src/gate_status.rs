@@ -144,6 +144,9 @@ record! {
         required
         /// End by the wall clock.
         pub deadline: StatusTime,
+        /// When its end was noticed; gone when the hub renews it. What has ended does not run again after a restart, whatever
+        /// the wall clock says by then.
+        pub ended_at: Option<StatusTime>,
     }
 }
 

@@ -194,6 +194,18 @@ fn a_step_and_a_restart_lengthen_nothing() {
 }
 
 #[test]
+fn what_is_recorded_as_ended_runs_again_by_the_hub_alone() {
+    let (mut clock, clocks) = (LeaseClock::default(), Clocks::start());
+    let mut written = record(&clocks, 30);
+    written.ended_at = Some(StatusTime::from(clocks.after(31, 0).now));
+    // The wall clock has been set back by less than what counts as a jump.
+    clock.restore(&rollout(), fence(7), Some(&written), clocks.after(0, 0));
+    assert!(!clock.is_live(&rollout(), fence(7), clocks.after(0, 0)));
+    assert_eq!(clock.renew(fence(7), clocks.after(1, 0)), vec![rollout()]);
+    assert!(clock.is_live(&rollout(), fence(7), clocks.after(2, 0)));
+}
+
+#[test]
 fn a_clock_that_was_set_back_before_a_restart_ends_it() {
     let (mut clock, clocks) = (LeaseClock::default(), Clocks::start());
     let written = record(&clocks, 30);

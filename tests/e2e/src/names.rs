@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use crate::object::text;
 
 /// Fields that hold a moment or a number of the API server.
-const MOMENTS: [&str; 21] = [
+const MOMENTS: [&str; 22] = [
     "abortedAt",
     "at",
     "completedAt",
+    "endedAt",
     "finishedAt",
     "generation",
     "incarnation",

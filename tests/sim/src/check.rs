@@ -88,10 +88,11 @@ impl Ghost {
         true
     }
 
-    /// G20: where a clock is wrong, a lease goes on for one length at most after a restart, from the first pass on.
-    pub(crate) fn started(&mut self, agent: usize, skew: Ms, now: Ms) {
+    /// G20: where a clock is wrong, a lease whose end nobody was there to notice goes on for one length at most after a restart,
+    /// from the first pass on.
+    pub(crate) fn started(&mut self, agent: usize, skew: Ms, noticed: bool, now: Ms) {
         self.timers.remove(&agent);
-        if skew < 0 {
+        if skew < 0 && !noticed {
             self.restarted.insert(agent, now + FIRST_PASS);
         }
     }

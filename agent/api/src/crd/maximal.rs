@@ -161,7 +161,7 @@ pub(super) fn gate() -> Value {
                 "fence": fence, "release": "checkout#1", "digest": "v1:ii", "result": "NoRollbackTarget",
                 "message": "nothing kept", "generation": 6, "at": "2026-01-02T03:04:09Z",
             },
-            "lease": {"grantedSeconds": 30, "deadline": "2026-01-02T03:04:10Z"},
+            "lease": {"grantedSeconds": 30, "deadline": "2026-01-02T03:04:10Z", "endedAt": "2026-01-02T03:04:11Z"},
             "kept": [{
                 "digest": "v1:jj", "deliveryDigest": "v1:kk", "name": "checkout-kept-1",
                 "lastServedAt": "2026-01-02T03:04:11Z", "keptAt": "2026-01-02T03:04:12Z",

@@ -2,7 +2,7 @@
 //!
 //! In: the view. Out: violations. It must not ask `gate::decide`.
 
-use agent_api::{ContentDigest, Enforcement, Outcome, OutcomeResult, StatusTime};
+use agent_api::{ContentDigest, Enforcement, LeaseRecord, Outcome, OutcomeResult, StatusTime};
 
 use super::Violation;
 use super::glass;
@@ -442,7 +442,11 @@ fn lease_record(view: &View<'_>, found: &mut Vec<Violation>) {
         .and_then(|gate| gate.status.as_ref());
     let old = before.and_then(|record| record.lease.as_ref());
     let new = view.recorded().and_then(|status| status.lease.as_ref());
-    let Some(new) = new.filter(|new| old != Some(*new)) else {
+    // That it has ended may be noted at any time, and is taken back by what runs alone.
+    let runs_on = |old: &LeaseRecord, new: &LeaseRecord| {
+        old.deadline != new.deadline || old.ended_at.is_some() && new.ended_at.is_none()
+    };
+    let Some(new) = new.filter(|new| old.is_none_or(|old| runs_on(old, new))) else {
         return;
     };
     let until = view.observed.gate.lease_until.map(StatusTime::from);

@@ -70,6 +70,7 @@ impl Recorder<'_> {
             .filter(|_| self.decision.permit == PermitUse::Used);
         self.held(&mut status);
         self.effective(&mut status, permit);
+        self.lease_end(&mut status, permit);
         self.local(&mut status);
         self.glass(&mut status);
         self.served(&mut status, permit);
@@ -188,6 +189,29 @@ impl Recorder<'_> {
             deadline: until.into(),
             ..LeaseRecord::default()
         });
+    }
+
+    /// G20: that a lease has ended is written down, so that a wall clock that is set back before a restart gives it no further
+    /// length; and that the hub has renewed it since.
+    fn lease_end(&self, status: &mut GateStatus, permit: Option<&Permit>) {
+        let spent = |permit: &&Permit| {
+            let outcome = status.outcome.as_ref();
+            outcome.is_some_and(|outcome| outcome.fence == permit.fence)
+        };
+        // What a permit ended as needs no lease any more.
+        let running = permit.filter(|permit| !spent(permit)).is_some();
+        let Some(lease) = status.lease.as_mut().filter(|_| running) else {
+            return;
+        };
+        let until = self.observed.gate.lease_until;
+        match (self.facts.lease_live, lease.ended_at) {
+            (false, None) => lease.ended_at = Some(self.now()),
+            (true, Some(_)) => {
+                lease.ended_at = None;
+                lease.deadline = until.map_or(lease.deadline, Into::into);
+            }
+            (true, None) | (false, Some(_)) => {}
+        }
     }
 
     /// Permits of the agent's own: adopted content, a free first deploy.

@@ -25,7 +25,12 @@ impl World {
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} starts"));
         let skew = self.agents[agent].skew;
-        self.ghost.started(agent, skew, self.now);
+        let status = self.agents[agent]
+            .gate()
+            .and_then(|gate| gate.status.as_ref());
+        let lease = status.and_then(|status| status.lease.as_ref());
+        let noticed = lease.is_some_and(|lease| lease.ended_at.is_some());
+        self.ghost.started(agent, skew, noticed, self.now);
         self.agents[agent].watch(self.now);
         self.pass_soon(agent, 50);
         // In a cluster that was found with pods on their way they go on coming.
