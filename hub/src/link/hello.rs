@@ -42,7 +42,8 @@ pub(super) fn protocol(message: impl Into<String>) -> End {
 }
 
 pub(super) fn superseded() -> End {
-    let message = "a newer session of this cluster is open; if that one is not yours, two agents share one identity";
+    let message = "a newer session of this cluster is open, or the hub's database is older than this one; if neither is so, \
+                   two agents share one identity";
     End {
         code: Code::Superseded,
         message: message.to_owned(),

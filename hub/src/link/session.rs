@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hub_engine::{ClusterName, Fence, RolloutName};
 use hub_store::heard::{Acknowledged, Seen};
+use hub_store::older::Committed;
 use hub_store::report::{self, Report, Stored};
 use hub_store::session::{Hello, Opened};
 use hub_store::{CALL_MAX, Error, within};
@@ -41,8 +42,8 @@ struct Session {
     fences: watch::Receiver<Fence>,
     /// The set that was sent last; none: the next one is sent whole.
     sent: Option<Fence>,
-    /// What the agent has stored, by its own word and committed here.
-    stored: Fence,
+    /// What the database has committed of it: told with every word, so that an older copy of the database is noticed (L5).
+    committed: Committed,
     /// The highest that it can have stored: what it showed, and what was sent.
     highest: Fence,
     /// UID of its kube-system namespace, for which fences are signed.
@@ -128,7 +129,10 @@ async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outb
         outbox,
         fences,
         sent: None,
-        stored: hello.fence,
+        committed: Committed {
+            stored: hello.fence,
+            ..Committed::default()
+        },
         highest: hello.fence,
         uid: hello.kube_system_uid,
         regressed,
@@ -246,10 +250,11 @@ impl Session {
             let gathered = report::Batch {
                 cluster: self.cluster.clone(),
                 session: self.number,
+                committed: self.committed,
                 reports: part.to_vec(),
             };
             match self.link.gather.reports(gathered).await {
-                Ok(Stored::UpTo(_)) => {}
+                Ok(Stored::UpTo(sequence)) => self.committed.reported = sequence,
                 Ok(Stored::SessionOver) => return Err(superseded()),
                 Err(error) => {
                     self.away(&error, "reports wait");
@@ -308,6 +313,7 @@ impl Session {
         self.unstored_ack = Some(Acknowledged {
             cluster: self.cluster.clone(),
             session: self.number,
+            committed: self.committed,
             fence,
             set_hash: ack.set_hash,
             problems: ack.problems.into_iter().map(problem).collect(),
@@ -321,7 +327,7 @@ impl Session {
         };
         match self.link.gather.acknowledged(ack.clone()).await {
             Ok(true) => {
-                self.stored = ack.fence;
+                self.committed.stored = ack.fence;
                 if Some(ack.fence) == self.sent {
                     self.regressed = false;
                 }
@@ -341,14 +347,15 @@ impl Session {
         let word = Seen {
             cluster: self.cluster.clone(),
             session: self.number,
+            committed: self.committed,
         };
         match self.link.gather.seen(word).await {
             Ok(true) => {
                 // An agent that holds more than this database knows: it was restored, and nothing is renewed (L5).
-                let ahead = self.sent.is_none_or(|sent| self.stored > sent);
+                let ahead = self.sent.is_none_or(|sent| self.committed.stored > sent);
                 if !self.regressed && !ahead {
                     self.outbox.renewal(Renewal {
-                        fence: Some(wire::wire_fence(self.stored)),
+                        fence: Some(wire::wire_fence(self.committed.stored)),
                     });
                 }
                 Ok(())

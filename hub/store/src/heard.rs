@@ -1,5 +1,6 @@
 //! Heartbeats and acknowledgements of many agents at once. In: what each said in its session. Out: to each, whether that
-//! session is current. It must not take one session's word for another's.
+//! session is current, on a database that has what the session has seen committed. It must not take one session's word for
+//! another's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,25 +9,36 @@ use sqlx::PgConnection;
 
 use crate::cluster::{fence, number};
 use crate::history::{self, Fact};
+use crate::older::{self, Columns, Committed};
 use crate::row::row;
 use crate::{Result, Store, hint, recovery};
 
 /// Sessions are locked in one order by all transactions, so that two never wait for each other's.
-pub(crate) const SEEN: &str = "with current as (select s.cluster, s.session from cluster_sessions s \
-     join unnest($1::text[], $2::bigint[]) as said (cluster, session) using (cluster, session) \
-     order by s.cluster for update of s) \
+pub(crate) const SEEN: &str = concat!(
+    "with current as (select s.cluster, s.session from cluster_sessions s \
+     join unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) \
+     as said (cluster, session, reported, had_incarnation, had_version, sent_incarnation, sent_version) using (cluster, session) \
+     join cluster_sets d on d.cluster = s.cluster ",
+    older::not_older!(),
+    " order by s.cluster for update of s) \
      update cluster_sessions s set last_seen_at = now(), open = true from current c \
-     where s.cluster = c.cluster and s.session = c.session returning s.cluster, s.session";
-pub(crate) const STORED: &str = "with current as (select s.cluster, s.session, s.regressed, said.incarnation, said.version, \
+     where s.cluster = c.cluster and s.session = c.session returning s.cluster, s.session"
+);
+pub(crate) const STORED: &str = concat!(
+    "with current as (select s.cluster, s.session, s.regressed, said.incarnation, said.version, \
      said.set_hash, d.incarnation as desired_incarnation, d.version as desired_version from cluster_sessions s \
-     join unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) \
-     as said (cluster, session, incarnation, version, set_hash) using (cluster, session) \
-     join cluster_sets d on d.cluster = s.cluster order by s.cluster for update of s) \
+     join unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
+     $8::bigint[], $9::bigint[], $10::text[]) as said (cluster, session, reported, had_incarnation, had_version, \
+     sent_incarnation, sent_version, incarnation, version, set_hash) using (cluster, session) \
+     join cluster_sets d on d.cluster = s.cluster ",
+    older::not_older!(),
+    " order by s.cluster for update of s) \
      update cluster_sessions s set last_seen_at = now(), open = true, stored_incarnation = c.incarnation, \
      stored_version = c.version, set_hash = c.set_hash, regressed = c.regressed and \
      (c.incarnation, c.version) < (c.desired_incarnation, c.desired_version) from current c \
      where s.cluster = c.cluster and s.session = c.session \
-     returning s.cluster, s.session, c.desired_incarnation, c.desired_version, c.regressed and not s.regressed as caught_up";
+     returning s.cluster, s.session, c.desired_incarnation, c.desired_version, c.regressed and not s.regressed as caught_up"
+);
 
 row! {
     /// A session that is current.
@@ -46,6 +58,8 @@ pub struct Seen {
     pub cluster: ClusterName,
     /// Which.
     pub session: u64,
+    /// What it has seen committed.
+    pub committed: Committed,
 }
 
 /// An agent has stored a set.
@@ -55,6 +69,8 @@ pub struct Acknowledged {
     pub cluster: ClusterName,
     /// Which.
     pub session: u64,
+    /// What it has seen committed.
+    pub committed: Committed,
     /// Of the set.
     pub fence: Fence,
     /// Of what it holds now.
@@ -63,17 +79,33 @@ pub struct Acknowledged {
     pub problems: Vec<(RolloutName, String)>,
 }
 
+impl Seen {
+    fn word(&self) -> older::Word<'_> {
+        (&self.cluster, self.session, &self.committed)
+    }
+}
+
+impl Acknowledged {
+    fn word(&self) -> older::Word<'_> {
+        (&self.cluster, self.session, &self.committed)
+    }
+}
+
 impl Store {
-    /// Agents were heard. False: that session is over, end its stream.
+    /// Agents were heard. False: that session is over, or has seen more than there is; end its stream.
     ///
     /// # Errors
-    /// `Unavailable` and what the database refuses; then nobody was heard.
+    /// `Unavailable` and what the database refuses; then nobody is known to have been heard.
     pub async fn sessions_seen(&self, said: &[Seen]) -> Result<Vec<bool>> {
-        let clusters: Vec<&str> = said.iter().map(|one| one.cluster.as_str()).collect();
-        let sessions: Vec<i64> = said.iter().map(|one| number(one.session)).collect();
+        let columns = Columns::of(said.iter().map(Seen::word));
         let rows: Vec<SeenRow> = sqlx::query_as(SEEN)
-            .bind(clusters)
-            .bind(sessions)
+            .bind(columns.clusters)
+            .bind(columns.sessions)
+            .bind(columns.reported)
+            .bind(columns.stored_incarnations)
+            .bind(columns.stored_versions)
+            .bind(columns.sent_incarnations)
+            .bind(columns.sent_versions)
             .fetch_all(&self.pool)
             .await?;
         let current: BTreeSet<_> = rows
@@ -81,10 +113,18 @@ impl Store {
             .map(|row| (row.cluster.as_str(), row.session))
             .collect();
         let is = |one: &Seen| current.contains(&(one.cluster.as_str(), number(one.session)));
-        Ok(said.iter().map(is).collect())
+        let answers: Vec<bool> = said.iter().map(is).collect();
+        let over = said.iter().filter(|one| !is(one));
+        let over: Vec<_> = over.map(Seen::word).collect();
+        if !over.is_empty() {
+            let mut tx = self.pool.begin().await?;
+            older::look(&mut tx, &over).await?;
+            tx.commit().await?;
+        }
+        Ok(answers)
     }
 
-    /// Agents have stored sets. False: that session is over, end its stream.
+    /// Agents have stored sets. False: likewise.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses; then nothing is known to be stored.
@@ -93,12 +133,16 @@ impl Store {
         let fences = |part: fn(&Fence) -> u64| -> Vec<i64> {
             said.iter().map(|one| number(part(&one.fence))).collect()
         };
-        let clusters: Vec<&str> = said.iter().map(|one| one.cluster.as_str()).collect();
-        let sessions: Vec<i64> = said.iter().map(|one| number(one.session)).collect();
+        let columns = Columns::of(said.iter().map(Acknowledged::word));
         let hashes: Vec<&str> = said.iter().map(|one| one.set_hash.as_str()).collect();
         let rows: Vec<StoredRow> = sqlx::query_as(STORED)
-            .bind(clusters)
-            .bind(sessions)
+            .bind(columns.clusters)
+            .bind(columns.sessions)
+            .bind(columns.reported)
+            .bind(columns.stored_incarnations)
+            .bind(columns.stored_versions)
+            .bind(columns.sent_incarnations)
+            .bind(columns.sent_versions)
             .bind(fences(|fence| fence.incarnation))
             .bind(fences(|fence| fence.version))
             .bind(hashes)
@@ -110,15 +154,19 @@ impl Store {
             .collect();
         let mut news = rows.iter().any(|row| row.caught_up == Some(true));
         let mut current = Vec::with_capacity(said.len());
-        let mut facts = Vec::new();
+        let (mut facts, mut over) = (Vec::new(), Vec::new());
         for one in said {
             let row = row_of.get(&(one.cluster.as_str(), number(one.session)));
             current.push(row.is_some());
-            let Some(row) = row else { continue };
+            let Some(row) = row else {
+                over.push(one.word());
+                continue;
+            };
             let desired = fence(row.desired_incarnation, row.desired_version);
             news |= ahead(&mut tx, one, desired).await?;
             facts.extend(not_written(one));
         }
+        news |= older::look(&mut tx, &over).await?;
         history::add_all_now(&mut tx, facts).await?;
         // What agents have stored is decided on only where they had lost something.
         if news {
@@ -128,7 +176,7 @@ impl Store {
         Ok(current)
     }
 
-    /// One agent was heard. False: the session is over.
+    /// One agent was heard, in a session that has seen nothing yet. False: the session is over.
     ///
     /// # Errors
     /// As `sessions_seen`.
@@ -136,12 +184,13 @@ impl Store {
         let said = Seen {
             cluster: cluster.clone(),
             session,
+            committed: Committed::default(),
         };
         let current = self.sessions_seen(&[said]).await?;
         Ok(current == [true])
     }
 
-    /// One agent has stored a set. False: the session is over.
+    /// One agent has stored a set, likewise. False: the session is over.
     ///
     /// # Errors
     /// As `sessions_acknowledged`.
@@ -156,6 +205,7 @@ impl Store {
         let said = Acknowledged {
             cluster: cluster.clone(),
             session,
+            committed: Committed::default(),
             fence,
             set_hash: set_hash.to_owned(),
             problems: problems.to_vec(),

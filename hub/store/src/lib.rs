@@ -31,6 +31,7 @@ mod limit;
 mod member;
 pub mod membership;
 mod observe;
+pub mod older;
 mod outline;
 mod passwd;
 pub mod preview;

@@ -1,5 +1,5 @@
 //! Agents' reports. In: batches of many sessions. Out: of each, how far it is committed. It must not commit for a session
-//! that is over (gate.md L3), nor store one twice.
+//! that is over (gate.md L3), nor into a copy that is older than the session, nor store one twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,12 +16,19 @@ use crate::cluster::number;
 use crate::hint::{self, Hint};
 use crate::history::{self, Fact};
 use crate::latest::{Latest, Place, Said};
+use crate::older::{self, Columns, Committed};
 use crate::row::{ROWS_MAX, row};
 use crate::{Result, Store};
 
 /// Sessions are locked in one order by all transactions, so that two never wait for each other's.
-pub(crate) const LOCK: &str = "select s.cluster, s.session, s.reported from cluster_sessions s \
-     join unnest($1::text[], $2::bigint[]) as said (cluster, session) using (cluster, session) order by s.cluster for update of s";
+pub(crate) const LOCK: &str = concat!(
+    "select s.cluster, s.session, s.reported from cluster_sessions s \
+     join unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) \
+     as said (cluster, session, reported, had_incarnation, had_version, sent_incarnation, sent_version) using (cluster, session) \
+     join cluster_sets d on d.cluster = s.cluster ",
+    older::not_older!(),
+    " order by s.cluster for update of s"
+);
 pub(crate) const WATERMARK: &str = "update cluster_sessions s set reported = said.reported, last_seen_at = now(), open = true \
      from unnest($1::text[], $2::bigint[], $3::bigint[]) as said (cluster, session, reported) \
      where s.cluster = said.cluster and s.session = said.session";
@@ -94,8 +101,16 @@ pub struct Batch {
     pub cluster: ClusterName,
     /// Which.
     pub session: u64,
+    /// What it has seen committed.
+    pub committed: Committed,
     /// Rising.
     pub reports: Vec<Report>,
+}
+
+impl Batch {
+    fn word(&self) -> older::Word<'_> {
+        (&self.cluster, self.session, &self.committed)
+    }
 }
 
 /// How storing a batch ended.
@@ -103,7 +118,7 @@ pub struct Batch {
 pub enum Stored {
     /// Everything up to this sequence is committed.
     UpTo(u64),
-    /// The session is over; nothing was stored, end its stream.
+    /// The session is over, or has seen more than there is; nothing was stored, end its stream.
     SessionOver,
 }
 
@@ -148,10 +163,11 @@ impl Store {
                 )
             })
             .collect();
-        let mut fresh = Vec::new();
+        let (mut fresh, mut over) = (Vec::new(), Vec::new());
         for batch in batches {
             let session = (batch.cluster.as_str(), number(batch.session));
             let Some(highest) = reported.get_mut(&session) else {
+                over.push(batch.word());
                 continue;
             };
             for report in &batch.reports {
@@ -168,6 +184,7 @@ impl Store {
         }
         let news = store(&mut tx, &fresh).await?;
         watermark(&mut tx, &reported).await?;
+        older::look(&mut tx, &over).await?;
         hint::notify_of(&mut tx, news.into_iter().map(Hint::Rollout).collect()).await?;
         tx.commit().await?;
         let stored = |batch: &Batch| {
@@ -178,7 +195,7 @@ impl Store {
         Ok(batches.iter().map(stored).collect())
     }
 
-    /// Stores one session's batch.
+    /// Stores one session's batch, of one that has seen nothing yet.
     ///
     /// # Errors
     /// As `reports_store`.
@@ -191,6 +208,7 @@ impl Store {
         let batch = Batch {
             cluster: cluster.clone(),
             session,
+            committed: Committed::default(),
             reports: reports.to_vec(),
         };
         let stored = self.reports_store(&[batch]).await?;
@@ -199,11 +217,15 @@ impl Store {
 }
 
 async fn lock(tx: &mut PgConnection, batches: &[Batch]) -> Result<Vec<ReportedRow>> {
-    let clusters: Vec<&str> = batches.iter().map(|one| one.cluster.as_str()).collect();
-    let sessions: Vec<i64> = batches.iter().map(|one| number(one.session)).collect();
+    let columns = Columns::of(batches.iter().map(Batch::word));
     let rows = sqlx::query_as(LOCK)
-        .bind(clusters)
-        .bind(sessions)
+        .bind(columns.clusters)
+        .bind(columns.sessions)
+        .bind(columns.reported)
+        .bind(columns.stored_incarnations)
+        .bind(columns.stored_versions)
+        .bind(columns.sent_incarnations)
+        .bind(columns.sent_versions)
         .fetch_all(tx)
         .await?;
     Ok(rows)

@@ -8,6 +8,7 @@ mod broken_glass;
 mod changed;
 mod fixture;
 mod gathered;
+mod older;
 mod policies;
 mod recovery;
 mod rules;

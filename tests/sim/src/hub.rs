@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use hub_engine::observed::{Observed, told};
 use hub_engine::planted::Bug;
 use hub_engine::{ClusterName, Fence, Plan, reconcile_with};
+use hub_store::older::Committed;
 
 use crate::event::{Ms, Up};
 use crate::store::{Error, Store};
@@ -20,8 +21,8 @@ pub struct Session {
     pub number: u64,
     /// The set that was sent last.
     pub sent: Option<Fence>,
-    /// What the agent has stored.
-    pub stored: Fence,
+    /// What the database has committed of it.
+    pub committed: Committed,
     /// It came back with less than it had.
     pub regressed: bool,
     /// Heard, and not yet done: the database is away.

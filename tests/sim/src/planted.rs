@@ -39,11 +39,13 @@ pub enum Planted {
     AckBeforeFence,
     /// A cluster gets its first set before the FleetRollout that selects it was decided for it.
     FirstSetAtOnce,
+    /// A session goes on although the database was put back to before what it has seen committed.
+    OlderCopyUnseen,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -61,6 +63,7 @@ impl Planted {
         Self::OutcomeInMemory,
         Self::AckBeforeFence,
         Self::FirstSetAtOnce,
+        Self::OlderCopyUnseen,
     ];
 }
 

@@ -20,7 +20,7 @@ use crate::world::stamp;
 
 pub use decide::LEASE_SECONDS;
 pub use recovery::Recovery;
-pub use session::Opened;
+pub use session::{Opened, Said};
 
 /// Why a transaction did not commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -33,7 +33,12 @@ impl Session {
                 if self.sent == Some(set.fence) {
                     return;
                 }
+                // An older copy of the database: the next word ends the session.
+                if set.fence < self.committed.sent {
+                    return;
+                }
                 self.sent = Some(set.fence);
+                self.committed.sent = set.fence;
                 tracing::debug!(cluster = %self.cluster, fence = %set.fence, full = base.is_none(), "sending a set");
                 self.highest = self.highest.max(set.fence);
                 let mut message = wire::set::desired(&set, base);
@@ -51,7 +56,7 @@ impl Session {
     /// An agent that has never held a set takes what its first one does not name for free (gate.md G8): it gets none before
     /// every FleetRollout that selects its cluster has been decided for it. The next tick, or that decision, asks again.
     async fn first_word_is_there(&self) -> bool {
-        if self.sent.is_some() || self.stored != Fence::default() {
+        if self.sent.is_some() || self.committed.stored != Fence::default() {
             return true;
         }
         match within(STREAM_MAX, self.link.store.first_word(&self.cluster)).await {

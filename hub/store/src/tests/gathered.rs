@@ -8,6 +8,7 @@ use super::fixture;
 use crate::Store;
 use crate::heard::{Acknowledged, Seen};
 use crate::hint::Hint;
+use crate::older::Committed;
 use crate::report::{Batch, Body, Report, Stored};
 use crate::session::{Hello, Opened};
 
@@ -94,6 +95,7 @@ fn batch(cluster: &str, session: u64, reports: &[Report]) -> Batch {
     Batch {
         cluster: cluster.into(),
         session,
+        committed: Committed::default(),
         reports: reports.to_vec(),
     }
 }
@@ -157,7 +159,11 @@ async fn a_heartbeat_and_an_acknowledgement_count_in_the_current_session_alone()
             .zip(sessions)
     };
     let seen: Vec<_> = words([asia, eu, us])
-        .map(|(cluster, session)| Seen { cluster, session })
+        .map(|(cluster, session)| Seen {
+            cluster,
+            session,
+            committed: Committed::default(),
+        })
         .collect();
     let answers = store.sessions_seen(&seen).await.unwrap();
     assert_eq!(answers, [true, true, false]);
@@ -165,6 +171,7 @@ async fn a_heartbeat_and_an_acknowledgement_count_in_the_current_session_alone()
         .map(|(cluster, session)| Acknowledged {
             cluster,
             session,
+            committed: Committed::default(),
             fence: Fence {
                 incarnation: 1,
                 version: 1,

@@ -22,7 +22,7 @@ spec:
   waves: [{name: all}]
 ";
 
-fn hello(cluster: &str, fence: (u64, u64), handed: Option<(u64, Vec<u8>)>) -> Hello {
+pub(super) fn hello(cluster: &str, fence: (u64, u64), handed: Option<(u64, Vec<u8>)>) -> Hello {
     Hello {
         cluster: cluster.into(),
         kube_system_uid: "uid".into(),
@@ -41,7 +41,7 @@ fn hello(cluster: &str, fence: (u64, u64), handed: Option<(u64, Vec<u8>)>) -> He
     }
 }
 
-async fn open(store: &Store, hello: &Hello) -> Option<(u64, Vec<u8>)> {
+pub(super) async fn open(store: &Store, hello: &Hello) -> Option<(u64, Vec<u8>)> {
     match store.session_open(hello).await.unwrap() {
         Opened::Session { head, .. } => head,
         other @ (Opened::DuplicateIdentity
@@ -51,14 +51,14 @@ async fn open(store: &Store, hello: &Hello) -> Option<(u64, Vec<u8>)> {
     }
 }
 
-async fn start(folder: &Path) -> (Embedded, Store) {
+pub(super) async fn start(folder: &Path) -> (Embedded, Store) {
     let server = Embedded::start(folder).await.unwrap();
     let store = Store::connect(server.url()).unwrap();
     store.migrate().await.unwrap();
     (server, store)
 }
 
-async fn stop(server: Embedded, store: Store) {
+pub(super) async fn stop(server: Embedded, store: Store) {
     store.close().await;
     server.stop().await.unwrap();
 }
@@ -74,13 +74,13 @@ fn start_release() -> NewRequest {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     let status = Command::new("cp").arg("-a").arg(from).arg(to).status();
     assert!(status.unwrap().success());
 }
 
-async fn decide(store: &Store) -> Result<(), String> {
+pub(super) async fn decide(store: &Store) -> Result<(), String> {
     let name = FleetRolloutName("checkout".into());
     match store.decide(Epoch(0), &name, &Signer).await {
         Ok(decided) => {
@@ -92,7 +92,7 @@ async fn decide(store: &Store) -> Result<(), String> {
     }
 }
 
-async fn raise(store: &Store, cluster: &str) {
+pub(super) async fn raise(store: &Store, cluster: &str) {
     let mut tx = store.pool.begin().await.unwrap();
     let cluster = ClusterName(cluster.to_owned());
     crate::desired::raise(&mut tx, &[cluster]).await.unwrap();
@@ -147,7 +147,7 @@ async fn restored(dir: &Path) -> (Embedded, Store, (u64, Vec<u8>)) {
     (server, store, handed)
 }
 
-fn folder() -> tempfile::TempDir {
+pub(super) fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(dir.path(), mode).unwrap();

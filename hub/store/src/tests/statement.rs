@@ -40,6 +40,7 @@ const READING: &[(&str, Columns)] = &[
     (heard::SEEN, heard::SeenRow::COLUMNS),
     (heard::STORED, heard::StoredRow::COLUMNS),
     (report::LOCK, report::ReportedRow::COLUMNS),
+    (older::HAS, older::HasRow::COLUMNS),
     (latest::KNOWN, latest::KnownRow::COLUMNS),
     (latest::KNOWN_OF, latest::KnownRow::COLUMNS),
     (latest::GOVERNED, latest::PlaceRow::COLUMNS),

@@ -144,8 +144,13 @@ async fn agents_return(world: &World) {
     for agent in &world.agents {
         agent.link.break_off();
     }
+    again(world, &sessions).await;
+}
+
+/// Every agent has a newer session than these.
+async fn again(world: &World, sessions: &[usize]) {
     eventually("all are back", SOON, async || {
-        let behind = world.agents.iter().zip(&sessions);
+        let behind = world.agents.iter().zip(sessions);
         let behind = behind.filter(|(agent, before)| agent.sessions() <= **before);
         match behind.count() {
             0 => Ok(()),
@@ -205,26 +210,65 @@ fn permits(world: &World) -> usize {
 
 #[tokio::test]
 async fn f09_a_restored_backup_waits_for_a_person() {
+    restored_backup("f09", Streams::New).await;
+}
+
+/// The sessions of the copy go on as if nothing had been: the hub knows what it sent in them.
+#[tokio::test]
+async fn f09_a_backup_in_which_every_session_is_the_current_one() {
+    restored_backup("f09-current", Streams::OfTheCopy).await;
+}
+
+/// Since when the agents' streams are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Streams {
+    OfTheCopy,
+    New,
+}
+
+async fn restored_backup(test: &'static str, streams: Streams) {
     let setting = Setting {
         own_server: true,
-        ..Setting::of("f09")
+        ..Setting::of(test)
     };
     let mut world = World::up(setting).await.expect("a world");
     story(&mut world, 1, ReleasePhase::Succeeded).await;
     world.database.own_server().backup().await.expect("a copy");
     story(&mut world, 2, ReleasePhase::Succeeded).await;
-    agents_return(&world).await;
-    let run = RunDir::temporary("f09-restored").expect("a folder");
+    if streams == Streams::New {
+        agents_return(&world).await;
+    }
+    let run = RunDir::temporary(&format!("{test}-restored")).expect("a folder");
     let server = world.database.own_server();
     server.restore(&run).await.expect("restored");
-    // Only a Hello or an acknowledgement tells what an agent holds.
-    agents_return(&world).await;
+    if streams == Streams::New {
+        agents_return(&world).await;
+    }
     world.want(4);
     held(&world, "restored from a backup").await;
     recover(&world).await;
     let ends = world.ends(AFTER_THE_LOST, ReleasePhase::Succeeded);
     ends.await.expect("L1");
     come_back(&world).await;
+    world.check().await;
+}
+
+/// A copy so fresh that no agent holds more than it: what agents had said since is told again, and nobody has to do anything.
+#[tokio::test]
+async fn f09_what_was_said_since_a_fresh_copy_is_said_again() {
+    let mut world = World::up(Setting::of("f09-fresh")).await.expect("a world");
+    story(&mut world, 1, ReleasePhase::Succeeded).await;
+    let sessions: Vec<usize> = world.agents.iter().map(Player::sessions).collect();
+    let copied = "update cluster_sessions set reported = reported - 1";
+    let lost = "update rollouts set state = jsonb_set(state, '{served}', '\"v1:before\"')";
+    let put_back = world.database.psql(&[copied, lost]).await;
+    put_back.expect("put back");
+    again(&world, &sessions).await;
+    let lost = "select count(*) from rollouts where state->>'served' = 'v1:before'";
+    let lost = world.database.psql(&[lost]).await.expect("asked");
+    assert_eq!(lost.trim(), "0");
+    assert_eq!(world.store.held().await.expect("asked"), None);
+    story(&mut world, 2, ReleasePhase::Succeeded).await;
     world.check().await;
 }
 

@@ -8,6 +8,7 @@ use agent_api::Fence as AgentFence;
 use hub_engine::observed::Rollout;
 use hub_engine::release::{Cause, Release, WavePhase};
 use hub_engine::{ClusterName, Fence, Observed, Plan, audit};
+use hub_store::older::Committed;
 use hub_store::report::Report;
 use proto::v1;
 
@@ -216,9 +217,10 @@ impl Tables {
     ) -> (Self, bool) {
         let mut next = self.clone();
         let checked = !bugs.has(Planted::OldSessionStored);
+        let said = (session, &Committed::default());
         let stored = next
             .store
-            .report_store(cluster, session, reports, self.now, checked);
+            .report_store(cluster, said, reports, self.now, checked);
         (next.plain(), matches!(stored, Ok(Some(_))))
     }
 
@@ -229,7 +231,8 @@ impl Tables {
             incarnation: fence.incarnation,
             version: fence.version,
         };
-        let stored = next.store.session_ack(cluster, session, fence, self.now);
+        let said = (session, &Committed::default());
+        let stored = next.store.session_ack(cluster, said, fence, self.now);
         assert!(stored.is_ok(), "the database answers");
         next.plain()
     }
@@ -239,7 +242,8 @@ impl Tables {
         let mut next = self.clone();
         next.now = now;
         for (cluster, session) in heard {
-            let seen = next.store.session_seen(cluster, *session, now);
+            let said = (*session, &Committed::default());
+            let seen = next.store.session_seen(cluster, said, now);
             assert!(seen.is_ok(), "the database answers");
         }
         next.plain()

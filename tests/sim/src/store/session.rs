@@ -1,8 +1,9 @@
 //! Sessions and reports, as `hub_store` keeps them. In: what agents say. Out: the session's number, how far reports are
-//! stored. It must not commit for a session that is over (gate.md L3).
+//! stored. It must not commit for a session that is over (gate.md L3), nor into a copy that is older than the session.
 
 use hub_engine::observed::{Change, Rollout};
 use hub_engine::{ClusterName, Fence};
+use hub_store::older::Committed;
 use hub_store::report::{Body, Report};
 
 use super::{Error, Row, Store};
@@ -16,6 +17,9 @@ pub enum Opened {
     /// Another cluster has this certificate.
     Duplicate,
 }
+
+/// In which session something is said, and what that has seen committed.
+pub type Said<'a> = (u64, &'a Committed);
 
 impl Store {
     /// Opens a session and stores what the agent brought.
@@ -63,28 +67,42 @@ impl Store {
         Ok(Opened::Session(session, desired, regressed))
     }
 
+    /// As `older`: a session that has seen more than there is goes on no longer, and a set that was sent and is not there
+    /// means that nothing is decided.
     fn current(
         &mut self,
         cluster: &ClusterName,
-        session: u64,
+        (session, committed): Said<'_>,
         checked: bool,
     ) -> Result<Option<&mut Row>, Error> {
-        self.answers()?;
-        let row = self.rows.get_mut(cluster);
-        Ok(row.filter(|row| !checked || row.session == session))
+        let desired = self.desired_fence(cluster)?;
+        let Some(row) = self.rows.get_mut(cluster) else {
+            return Ok(None);
+        };
+        if !checked {
+            return Ok(Some(row));
+        }
+        if row.session != session {
+            return Ok(None);
+        }
+        self.recovery.held |= committed.sent > desired;
+        let whole = row.reported >= committed.reported
+            && row.stored >= committed.stored
+            && desired >= committed.sent;
+        Ok(whole.then_some(row))
     }
 
-    /// The agent was heard. False: the session is over.
+    /// The agent was heard. False: the session is over, or has seen more than there is.
     ///
     /// # Errors
     /// `Away`.
     pub fn session_seen(
         &mut self,
         cluster: &ClusterName,
-        session: u64,
+        said: Said<'_>,
         now: Ms,
     ) -> Result<bool, Error> {
-        let Some(row) = self.current(cluster, session, true)? else {
+        let Some(row) = self.current(cluster, said, true)? else {
             return Ok(false);
         };
         row.open = true;
@@ -98,25 +116,26 @@ impl Store {
     /// # Errors
     /// `Away`.
     pub fn session_close(&mut self, cluster: &ClusterName, session: u64) -> Result<(), Error> {
-        if let Some(row) = self.current(cluster, session, true)? {
+        let said = (session, &Committed::default());
+        if let Some(row) = self.current(cluster, said, true)? {
             row.open = false;
         }
         Ok(())
     }
 
-    /// The agent stored a set. False: the session is over.
+    /// The agent stored a set. False: likewise.
     ///
     /// # Errors
     /// `Away`.
     pub fn session_ack(
         &mut self,
         cluster: &ClusterName,
-        session: u64,
+        said: Said<'_>,
         fence: Fence,
         now: Ms,
     ) -> Result<bool, Error> {
         let desired = self.desired_fence(cluster)?;
-        let Some(row) = self.current(cluster, session, true)? else {
+        let Some(row) = self.current(cluster, said, true)? else {
             return Ok(false);
         };
         row.open = true;
@@ -128,20 +147,20 @@ impl Store {
         Ok(true)
     }
 
-    /// Stores a batch. None: the session is over.
+    /// Stores a batch. None: likewise.
     ///
     /// # Errors
     /// `Away`.
     pub fn report_store(
         &mut self,
         cluster: &ClusterName,
-        session: u64,
+        said: Said<'_>,
         reports: &[Report],
         now: Ms,
         checked: bool,
     ) -> Result<Option<u64>, Error> {
         let mut changes = Vec::new();
-        let Some(row) = self.current(cluster, session, checked)? else {
+        let Some(row) = self.current(cluster, said, checked)? else {
             return Ok(None);
         };
         let mut highest = row.reported;
@@ -150,7 +169,7 @@ impl Store {
                 continue;
             }
             highest = report.sequence;
-            let key = (session, report.sequence);
+            let key = (said.0, report.sequence);
             match &report.body {
                 Body::State(state) => upsert(row, key, state.clone()),
                 Body::Changed { was, now } => changes.push((was.clone(), now.clone())),

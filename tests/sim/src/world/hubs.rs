@@ -2,6 +2,7 @@
 //! transactions, messages. It must not choose: `hub_engine::reconcile` does.
 
 use hub_engine::{Fence, audit};
+use hub_store::older::Committed;
 use hub_store::report::{Body, Report};
 use proto::v1;
 
@@ -234,7 +235,10 @@ impl World {
                     cluster,
                     number,
                     sent: None,
-                    stored: fence,
+                    committed: Committed {
+                        stored: fence,
+                        ..Committed::default()
+                    },
                     regressed,
                     inbox: std::collections::VecDeque::new(),
                 };
@@ -281,20 +285,23 @@ impl World {
             let Some(session) = self.hubs[hub].sessions.get(&connection) else {
                 return;
             };
-            let (cluster, number) = (session.cluster.clone(), session.number);
+            let cluster = session.cluster.clone();
+            let (number, committed) = self.seen_in(session);
             let Some(message) = session.inbox.front().cloned() else {
                 return;
             };
             let current = match message {
                 Up::Hello(_) => Ok(true),
                 Up::Beat => {
-                    let seen = self.store.session_seen(&cluster, number, self.now);
+                    let seen = self
+                        .store
+                        .session_seen(&cluster, (number, &committed), self.now);
                     self.renew(hub, connection, seen);
                     // A heartbeat that was not stored is not stored later: the next one is.
                     Ok(seen.unwrap_or(true))
                 }
                 Up::Ack(ack) => self.hear_ack(hub, connection, &ack),
-                Up::Reports(batch) => self.hear_reports(connection, &cluster, number, batch),
+                Up::Reports(batch) => self.hear_reports(hub, connection, batch),
             };
             match current {
                 Ok(true) => {
@@ -313,8 +320,10 @@ impl World {
         let Some(session) = self.hubs[hub].sessions.get(&connection) else {
             return;
         };
-        let ahead = session.sent.is_none_or(|sent| session.stored > sent);
-        let (stored, regressed) = (session.stored, session.regressed);
+        let ahead = session
+            .sent
+            .is_none_or(|sent| session.committed.stored > sent);
+        let (stored, regressed) = (session.committed.stored, session.regressed);
         let cluster = session.cluster.clone();
         let blindly = self.bugs.has(Planted::RenewedBlindly);
         if (seen == Ok(true) || blindly) && !regressed && !ahead {
@@ -340,13 +349,19 @@ impl World {
             Answer::Stored | Answer::Already | Answer::Stale => {}
         }
         let fence = hub::wire::fence(ack.fence.as_ref());
-        let (cluster, number) = (session.cluster.clone(), session.number);
-        let current = self.store.session_ack(&cluster, number, fence, self.now)?;
+        let cluster = session.cluster.clone();
+        let Some(session) = self.hubs[hub].sessions.get(&connection) else {
+            return Ok(true);
+        };
+        let (number, committed) = self.seen_in(session);
+        let current = self
+            .store
+            .session_ack(&cluster, (number, &committed), fence, self.now)?;
         if current {
             self.acknowledged(&cluster, fence);
         }
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
-            session.stored = fence;
+            session.committed.stored = fence;
             if Some(fence) == session.sent {
                 session.regressed = false;
             }
@@ -355,13 +370,28 @@ impl World {
         Ok(current)
     }
 
+    /// In which session something is said, and what that has seen committed.
+    fn seen_in(&self, session: &Session) -> (u64, Committed) {
+        let unseen = self.bugs.has(Planted::OlderCopyUnseen);
+        let committed = if unseen {
+            Committed::default()
+        } else {
+            session.committed
+        };
+        (session.number, committed)
+    }
+
     fn hear_reports(
         &mut self,
+        hub: usize,
         connection: u64,
-        cluster: &hub_engine::ClusterName,
-        number: u64,
         batch: v1::ReportBatch,
     ) -> Result<bool, Error> {
+        let Some(session) = self.hubs[hub].sessions.get(&connection) else {
+            return Ok(true);
+        };
+        let cluster = session.cluster.clone();
+        let (number, committed) = self.seen_in(session);
         if batch.session != number {
             return Ok(false);
         }
@@ -375,18 +405,24 @@ impl World {
             .filter_map(|report| hub::wire::report::report(report).ok().flatten())
             .collect();
         if self.bugs.has(Planted::PhaseIsProof) {
-            let row = self.store.rows.get(cluster);
+            let row = self.store.rows.get(&cluster);
             let permit = row.and_then(|row| row.permit.as_ref().map(|one| &one.permit));
             for report in &mut reports {
                 proven_by_phase(report, permit);
             }
         }
         let checked = !self.bugs.has(Planted::OldSessionStored);
+        let said = (number, &committed);
         let stored = self
             .store
-            .report_store(cluster, number, &reports, self.now, checked)?;
-        let Some(_) = stored else { return Ok(false) };
-        self.reports_stored(cluster, number);
+            .report_store(&cluster, said, &reports, self.now, checked)?;
+        let Some(reported) = stored else {
+            return Ok(false);
+        };
+        if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
+            session.committed.reported = reported;
+        }
+        self.reports_stored(&cluster, number);
         self.hint();
         self.send_down(connection, Down::ReportAck(last.unwrap_or(0)));
         Ok(true)
@@ -418,19 +454,24 @@ impl World {
         let Ok(set) = self.store.desired_set(&session.cluster) else {
             return;
         };
+        // An older copy of the database: the next word ends the session.
+        if set.fence < self.seen_in(session).1.sent {
+            return;
+        }
         let base = session
             .sent
             .filter(|sent| sent.incarnation == set.fence.incarnation && *sent < set.fence);
         let wire = hub::wire::set::desired(&set, base);
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
             session.sent = Some(set.fence);
+            session.committed.sent = set.fence;
         }
         self.send_down(connection, Down::Set(wire));
     }
 
     /// As `session::first_word_is_there`: what its first set does not name is free for an agent.
     fn first_word_is_there(&self, session: &Session) -> bool {
-        let first = session.sent.is_none() && session.stored == Fence::default();
+        let first = session.sent.is_none() && session.committed.stored == Fence::default();
         let lacks = || self.store.lacks_first_word(&session.cluster);
         !first || self.bugs.has(Planted::FirstSetAtOnce) || lacks() == Ok(false)
     }

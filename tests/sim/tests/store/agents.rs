@@ -2,7 +2,9 @@
 
 use hub_engine::ClusterName;
 use hub_engine::observed::{Outcome, OutcomeResult, Rollout};
-use hub_store::report::{Body, Report, Stored};
+use hub_store::heard::{Acknowledged, Seen};
+use hub_store::older::Committed;
+use hub_store::report::{Batch, Body, Report, Stored};
 use hub_store::session::{Hello, Opened};
 use tests_sim::store;
 
@@ -53,14 +55,32 @@ impl Both {
             ) => {
                 assert_eq!((session, desired, regressed), (number, wanted, behind));
                 (agent.session, agent.sequence) = (session, 0);
+                agent.committed = Committed {
+                    reported: 0,
+                    stored: agent.fence,
+                    sent: desired,
+                };
             }
             (real, model) => panic!("{real:?} and {model:?}"),
         }
         format!("hello of {name} as {uid}")
     }
 
+    /// What a session has seen committed: now and then more than there is, as after a restore from a copy.
+    fn committed(&mut self, name: &'static str) -> Committed {
+        let mut committed = self.agents[name].committed;
+        match self.random.below(16) {
+            0 => committed.reported += 1,
+            1 => committed.stored.version += 1,
+            _ => return committed,
+        }
+        *self.seen.entry("older").or_default() += 1;
+        committed
+    }
+
     pub(super) async fn ack(&mut self, name: &'static str) -> String {
         let now = self.now().await;
+        let committed = self.committed(name);
         let agent = self.agents.get_mut(name).unwrap();
         let desired = self.model.desired_fence(&name.into()).unwrap();
         if self.random.percent(70) {
@@ -68,25 +88,57 @@ impl Both {
         }
         let session = agent.session - u64::from(agent.session > 0 && self.random.percent(15));
         let (cluster, fence) = (ClusterName::from(name), agent.fence);
-        let real = self
-            .real
-            .session_ack(&cluster, session, fence, "", &[])
-            .await;
-        let model = self.model.session_ack(&cluster, session, fence, now);
-        assert_eq!(real.unwrap(), model.unwrap());
-        format!("ack of {name} at {fence} in {session}")
+        let said = Acknowledged {
+            cluster: cluster.clone(),
+            session,
+            committed,
+            fence,
+            set_hash: String::new(),
+            problems: Vec::new(),
+        };
+        let real = self.real.sessions_acknowledged(&[said]).await.unwrap();
+        let said = (session, &committed);
+        let model = self.model.session_ack(&cluster, said, fence, now).unwrap();
+        assert_eq!(real, [model]);
+        if model {
+            agent.committed.stored = fence;
+        }
+        format!("ack of {name} at {fence} in {session} after {committed:?}")
     }
 
     pub(super) async fn beat(&mut self, name: &'static str) -> String {
+        let committed = self.committed(name);
+        self.seen_by(name, committed).await;
+        format!("beat of {name} after {committed:?}")
+    }
+
+    async fn seen_by(&mut self, name: &'static str, committed: Committed) {
         let now = self.now().await;
         let session = self.agents[name].session;
         let cluster = ClusterName::from(name);
-        let real = self.real.session_seen(&cluster, session).await.unwrap();
-        assert_eq!(
-            real,
-            self.model.session_seen(&cluster, session, now).unwrap()
+        let said = Seen {
+            cluster: cluster.clone(),
+            session,
+            committed,
+        };
+        let real = self.real.sessions_seen(&[said]).await.unwrap();
+        let said = (session, &committed);
+        let model = self.model.session_seen(&cluster, said, now).unwrap();
+        assert_eq!(real, [model]);
+    }
+
+    /// A session has sent a set that is not there: nothing is decided any more.
+    pub(super) async fn lost(&mut self, name: &'static str) {
+        let mut committed = self.agents[name].committed;
+        committed.sent = self.model.desired_fence(&name.into()).unwrap();
+        committed.sent.version += 1;
+        self.seen_by(name, committed).await;
+        let why = self.real.held().await.unwrap();
+        assert!(
+            why.is_some_and(|why| why.starts_with(&format!("{name} was sent "))),
+            "L5"
         );
-        format!("beat of {name}")
+        assert!(self.model.recovery.held);
     }
 
     pub(super) async fn close(&mut self, name: &'static str) -> String {
@@ -101,15 +153,24 @@ impl Both {
     async fn report(&mut self, name: &'static str, session: u64, reports: Vec<Report>) {
         let now = self.now().await;
         let cluster = ClusterName::from(name);
-        let real = self.real.report_store(&cluster, session, &reports).await;
+        let committed = self.committed(name);
+        let batch = Batch {
+            cluster: cluster.clone(),
+            session,
+            committed,
+            reports: reports.clone(),
+        };
+        let real = self.real.reports_store(&[batch]).await.unwrap();
+        let said = (session, &committed);
         let model = self
             .model
-            .report_store(&cluster, session, &reports, now, true);
-        let real = match real.unwrap() {
-            Stored::UpTo(sequence) => Some(sequence),
-            Stored::SessionOver => None,
-        };
-        assert_eq!(real, model.unwrap());
+            .report_store(&cluster, said, &reports, now, true)
+            .unwrap();
+        let wanted = model.map_or(Stored::SessionOver, Stored::UpTo);
+        assert_eq!(real, [wanted]);
+        if let Some(reported) = model {
+            self.agents.get_mut(name).unwrap().committed.reported = reported;
+        }
     }
 
     fn next(&mut self, name: &'static str, body: Body) -> Report {

@@ -22,6 +22,7 @@ use hub_engine::{ClusterName, Fence, FleetRolloutName, reconcile};
 use hub_store::certificate::{Certificate, CertificateIssuer};
 use hub_store::embedded::Embedded;
 use hub_store::join::{Join, NewToken};
+use hub_store::older::Committed;
 use hub_store::request::NewRequest;
 use hub_store::stop::NewStop;
 use hub_store::{Epoch, PermitSigner, Store as Real, UnsignedPermit};
@@ -96,6 +97,8 @@ struct Agent {
     sequence: u64,
     fence: Fence,
     state: Rollout,
+    /// By its session's knowledge.
+    committed: Committed,
 }
 
 struct Both {
@@ -132,6 +135,7 @@ impl Both {
                     sequence: 0,
                     fence,
                     state,
+                    committed: Committed::default(),
                 },
             );
         }
@@ -338,13 +342,14 @@ async fn the_model_of_the_store_and_the_real_one_say_the_same() {
             both.compare(&acts).await;
         }
         for kind in [
-            "hello", "ack", "beat", "close", "report", "again", "stop", "word", "decide",
+            "hello", "ack", "beat", "close", "report", "again", "stop", "word", "decide", "older",
         ] {
             assert!(
                 both.seen.contains_key(kind),
                 "no {kind} in seed {seed}: {acts:#?}"
             );
         }
+        both.lost(CLUSTERS[0]).await;
         both.real.close().await;
         server.stop().await.unwrap();
     }

@@ -1,0 +1,119 @@
+//! A database that is older than a session that goes on (gate.md L5). In: what sessions have seen committed, with every word.
+//! Out: which words a statement takes, and that nothing is decided once a set is known to be lost. It must not take a word of an
+//! agent for a proof: only what this database answered counts.
+
+use std::collections::BTreeMap;
+
+use hub_engine::{ClusterName, Fence};
+use sqlx::PgConnection;
+
+use crate::cluster::{fence, number};
+use crate::row::row;
+use crate::{Result, recovery};
+
+/// Of the sessions `s` and sets `d` of clusters those that have what was `said`.
+macro_rules! not_older {
+    () => {
+        "where s.reported >= said.reported \
+         and (s.stored_incarnation, s.stored_version) >= (said.had_incarnation, said.had_version) \
+         and (d.incarnation, d.version) >= (said.sent_incarnation, said.sent_version)"
+    };
+}
+pub(crate) use not_older;
+
+/// What each of these clusters has.
+pub(crate) const HAS: &str = "select s.cluster, s.session, s.reported, s.stored_incarnation, s.stored_version, \
+     d.incarnation as desired_incarnation, d.version as desired_version \
+     from cluster_sessions s join cluster_sets d on d.cluster = s.cluster where s.cluster = any($1)";
+
+row! {
+    /// What the database has of a cluster.
+    HasRow {
+        cluster: String, session: i64, reported: i64, stored_incarnation: i64, stored_version: i64,
+        desired_incarnation: i64, desired_version: i64,
+    }
+}
+
+/// What a session has seen this database commit. It never has less of it, unless it was put back from a copy in which the
+/// session is the current one already: then nobody would notice, because what an agent is told to be stored it forgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Committed {
+    /// The highest `Stored::UpTo`: not what was acknowledged to the agent, which counts reports that were passed over.
+    pub reported: u64,
+    /// The fence of the last acknowledgement, or of Hello.
+    pub stored: Fence,
+    /// The highest fence that was read to be sent.
+    pub sent: Fence,
+}
+
+/// Words of sessions as the columns of a statement.
+#[derive(Debug, Default)]
+pub(crate) struct Columns<'a> {
+    pub(crate) clusters: Vec<&'a str>,
+    pub(crate) sessions: Vec<i64>,
+    pub(crate) reported: Vec<i64>,
+    pub(crate) stored_incarnations: Vec<i64>,
+    pub(crate) stored_versions: Vec<i64>,
+    pub(crate) sent_incarnations: Vec<i64>,
+    pub(crate) sent_versions: Vec<i64>,
+}
+
+/// Whose word, and what its session has seen.
+pub(crate) type Word<'a> = (&'a ClusterName, u64, &'a Committed);
+
+impl<'a> Columns<'a> {
+    pub(crate) fn of(words: impl Iterator<Item = Word<'a>>) -> Self {
+        let mut all = Self::default();
+        for (cluster, session, committed) in words {
+            all.clusters.push(cluster.as_str());
+            all.sessions.push(number(session));
+            all.reported.push(number(committed.reported));
+            all.stored_incarnations
+                .push(number(committed.stored.incarnation));
+            all.stored_versions.push(number(committed.stored.version));
+            all.sent_incarnations
+                .push(number(committed.sent.incarnation));
+            all.sent_versions.push(number(committed.sent.version));
+        }
+        all
+    }
+}
+
+/// Looks at words that were not taken: most of them because a newer session is open. A set that was sent may be held by its
+/// agent, whatever that says next, and its number must not be given again; reports and acknowledgements come again with the
+/// next Hello, as if they had been late. Answers whether nothing is decided from now on.
+pub(crate) async fn look(tx: &mut PgConnection, over: &[Word<'_>]) -> Result<bool> {
+    let mut held = false;
+    if over.is_empty() {
+        return Ok(held);
+    }
+    let clusters: Vec<&str> = over.iter().map(|(name, ..)| name.as_str()).collect();
+    let rows: Vec<HasRow> = sqlx::query_as(HAS)
+        .bind(clusters)
+        .fetch_all(&mut *tx)
+        .await?;
+    let rows: BTreeMap<&str, &HasRow> =
+        rows.iter().map(|row| (row.cluster.as_str(), row)).collect();
+    for (cluster, session, seen) in over {
+        let row = rows.get(cluster.as_str());
+        let Some(row) = row.filter(|row| row.session == number(*session)) else {
+            continue;
+        };
+        let desired = fence(row.desired_incarnation, row.desired_version);
+        if seen.sent > desired {
+            let why = format!(
+                "{cluster} was sent {}, more than the {desired} of this database: it was restored from a backup",
+                seen.sent
+            );
+            recovery::hold(tx, cluster, &why).await?;
+            held = true;
+        } else {
+            let stored = fence(row.stored_incarnation, row.stored_version);
+            tracing::warn!(
+                %cluster, session, reported = row.reported, committed = seen.reported, %stored, acknowledged = %seen.stored,
+                "the database is an older copy of itself: this session is over, its agent says everything again"
+            );
+        }
+    }
+    Ok(held)
+}
