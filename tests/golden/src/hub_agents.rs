@@ -57,6 +57,7 @@ impl Fleet {
         }
         let Some(permit) = gate
             .permit
+            .as_ref()
             .filter(|permit| Some(permit.fence) != real.permit_fence)
         else {
             return;
@@ -72,7 +73,7 @@ impl Fleet {
             real.outcome = Some(Outcome {
                 fence: permit.fence,
                 release: permit.release.to_string(),
-                digest: permit.digest,
+                digest: permit.digest.clone(),
                 result: OutcomeResult::Refused,
                 message: "other steps".to_owned(),
                 generation: 0,

@@ -391,7 +391,7 @@ impl Fleet {
             .filter(|cluster| cluster.connected)
         {
             cluster.last_seen = Some(now);
-            cluster.rollout = self.real.get(&cluster.name).cloned();
+            cluster.rollout = self.real.get(&cluster.name).cloned().map(Arc::new);
         }
     }
 
@@ -439,7 +439,7 @@ impl Fleet {
 pub(crate) fn cluster(random: &mut Random, index: usize, waves: usize, now: Timestamp) -> Cluster {
     Cluster {
         name: format!("c{index}").into(),
-        labels: BTreeMap::from([(LABEL.to_owned(), random.below(waves).to_string())]),
+        labels: Arc::new([(LABEL.to_owned(), random.below(waves).to_string())].into()),
         selected: true,
         connected: true,
         last_seen: Some(now),

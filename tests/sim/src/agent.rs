@@ -1,7 +1,9 @@
-//! One cluster and the agent in it. In: messages of the hub, what the API server has. Out: plans carried out on the model
-//! cluster, messages to the hub. The shell here follows `agent/src`: the queue of reports, leases, sets, the permit's
+//! One cluster, its Rollouts and the agent in it. In: messages of the hub, what the API server has. Out: plans carried out on
+//! the model cluster, messages to the hub. Rollouts have Gates, caches and passes of their own; the fence, the session, the
+//! queue of reports and the member record are the cluster's. The shell here follows `agent/src`: the queue of reports, leases, sets, the permit's
 //! signature and every conversion are the agent's own; what only does I/O there is a few lines here. It must not decide.
 
+mod part;
 mod pass;
 mod records;
 
@@ -12,21 +14,19 @@ use agent::key::ObjectKey;
 use agent::lease_clock::{LeaseClock, Moment};
 use agent::link::report::Reports;
 use agent::link::set::{Held, Taken};
-use agent_api::names::LABEL_POD_HASH;
-use agent_api::{AnalysisPhase, AnalysisRunStatus, FleetMemberStatus, Outcome, RolloutStatus};
-use agent_engine::{GateRecord, HubContact, Observed};
+use agent_api::{FleetMemberStatus, Outcome};
+use agent_engine::{HubContact, Observed};
 use hub_engine::ClusterName;
 use proto::v1;
-use tests_golden::agent_cluster::Cluster;
-use tests_golden::agent_fixture::template;
 
 use crate::event::{Down, Ms};
 use crate::world::stamp;
 
+pub use part::Part;
 pub use pass::Passed;
 pub use records::Cut;
 
-/// What the watches have brought.
+/// What the watches have brought for one Rollout.
 #[derive(Debug, Clone)]
 pub struct Cache {
     observed: Observed,
@@ -34,6 +34,17 @@ pub struct Cache {
     rollout_version: u64,
     gate_version: u64,
     own_writes: u64,
+    member_writes: u64,
+}
+
+/// What is gone with the process, of one Rollout.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    cache: Option<Cache>,
+    /// It had its first whole pass.
+    pub first_done: bool,
+    /// The planted bug: an outcome that no record has.
+    pub remembered: Option<Outcome>,
 }
 
 /// What is gone with the process.
@@ -45,27 +56,28 @@ pub struct Process {
     /// Contact with the hub.
     pub contact: HubContact,
     held: Held,
-    cache: Option<Cache>,
-    /// Every Rollout had its first whole pass: the hub may be dialled.
-    pub first_done: bool,
     /// The connection and, once Welcome was said, the session.
     pub link: Option<(u64, Option<u64>)>,
-    /// The planted bug: an outcome that no record has.
-    pub remembered: Option<Outcome>,
+    /// By Rollout.
+    pub known: Vec<Known>,
 }
 
 impl Process {
-    fn new() -> Self {
+    fn new(parts: usize) -> Self {
         Self {
             reports: Reports::new(true),
             leases: LeaseClock::default(),
             contact: HubContact::Never,
             held: Held::default(),
-            cache: None,
-            first_done: false,
             link: None,
-            remembered: None,
+            known: vec![Known::default(); parts],
         }
+    }
+
+    /// Every Rollout had its first whole pass: the hub may be dialled.
+    #[must_use]
+    pub fn first_done(&self) -> bool {
+        self.known.iter().all(|known| known.first_done)
     }
 }
 
@@ -76,16 +88,12 @@ pub struct Agent {
     pub name: ClusterName,
     /// Of the kube-system namespace.
     pub uid: String,
-    /// What the API server has: Rollout, ReplicaSets, Gate, kept contents.
-    pub cluster: Cluster,
+    /// Its Rollouts and what belongs to them.
+    pub parts: Vec<Part>,
     /// The FleetMember's status.
     pub member: Option<FleetMemberStatus>,
-    /// Versions of the Rollout that others than the agent wrote.
-    pub rollout_version: u64,
-    /// Versions of the Gate.
-    pub gate_version: u64,
-    /// Writes of the agent.
-    pub own_writes: u64,
+    /// Writes of the agent to it.
+    pub member_writes: u64,
     /// The process, while it runs.
     pub process: Option<Process>,
     /// Rises with every start.
@@ -94,10 +102,6 @@ pub struct Agent {
     pub skew: Ms,
     /// Where the monotonic clock begins.
     pub base: Instant,
-    /// Its Rollout is deleted.
-    pub gone: bool,
-    /// How often its Rollout was made again.
-    pub made: u64,
     /// It reaches no hub until then.
     pub alone_until: Ms,
     /// Its analyses take until then at least.
@@ -119,16 +123,15 @@ pub struct Pending {
 /// A copy of everything that a cluster's API server has.
 #[derive(Debug, Clone)]
 pub struct Copied {
-    cluster: Cluster,
+    parts: Vec<Part>,
     member: Option<FleetMemberStatus>,
-    gone: bool,
 }
 
 impl Agent {
     /// The process starts, with nothing but what the API server has.
     pub fn start(&mut self) {
         self.life += 1;
-        self.process = Some(Process::new());
+        self.process = Some(Process::new(self.parts.len()));
     }
 
     /// The process dies.
@@ -153,59 +156,25 @@ impl Agent {
         }
     }
 
-    /// The one Rollout.
-    #[must_use]
-    pub fn key(&self) -> ObjectKey {
-        ObjectKey::of(&self.cluster.observed.rollout.metadata)
-    }
-
-    /// The Gate, if it is there.
-    #[must_use]
-    pub fn gate(&self) -> Option<&agent_api::Gate> {
-        self.cluster.observed.gate.gate()
-    }
-
-    /// A client or the applier has written the Rollout.
-    pub fn rollout_written(&mut self) {
-        self.rollout_version += 1;
-    }
-
-    /// Whether a permit to go forward has taken effect here and has not ended.
+    /// Whether a permit to go forward has taken effect in a Rollout here and has not ended.
     #[must_use]
     pub fn under_way(&self) -> bool {
-        let Some(gate) = self.gate() else {
-            return false;
-        };
-        let status = gate.status.as_ref();
-        let effect = status.and_then(|status| status.effective.as_ref());
-        let outcome = status.and_then(|status| status.outcome.as_ref());
-        let ended = outcome.map(|outcome| outcome.fence);
-        gate.spec.permit.as_ref().is_some_and(|permit| {
-            permit.direction == agent_api::Direction::Forward
-                && effect.is_some_and(|effect| effect.fence == permit.fence)
-                && ended != Some(permit.fence)
-        })
+        self.parts.iter().any(Part::under_way)
     }
 
-    /// Somebody deletes the Gate.
-    pub fn delete_gate(&mut self) -> bool {
-        let there = self.gate().is_some();
-        self.cluster.observed.gate.record = GateRecord::Missing;
-        self.gate_version += 1;
-        there
+    /// Which of its Rollouts has this name.
+    #[must_use]
+    pub fn part_of(&self, key: &ObjectKey) -> Option<usize> {
+        self.parts.iter().position(|part| part.key() == *key)
     }
 
-    /// Somebody deletes the Rollout, and with it go its ReplicaSets and runs.
-    pub fn delete_rollout(&mut self) {
-        self.gone = true;
-        let observed = &mut self.cluster.observed;
-        observed.replica_sets.clear();
-        observed.analysis_runs.clear();
-        self.rollout_version += 1;
-        let uid = observed.rollout.metadata.uid.clone().unwrap_or_default();
-        let key = self.key();
+    /// Somebody deletes a Rollout, and with it go its ReplicaSets and runs.
+    pub fn delete_rollout(&mut self, part: usize) {
+        let own = &mut self.parts[part];
+        own.delete_rollout();
+        let uid = own.uid();
         if let Some(process) = &self.process {
-            process.reports.removed(&key, &uid);
+            process.reports.removed(&own.key(), &uid);
         }
     }
 
@@ -213,35 +182,35 @@ impl Agent {
     #[must_use]
     pub fn copied(&self) -> Copied {
         Copied {
-            cluster: self.cluster.clone(),
+            parts: self.parts.clone(),
             member: self.member.clone(),
-            gone: self.gone,
         }
     }
 
     /// Put back from a copy; nothing that was seen of it before holds any more.
     pub fn put_back(&mut self, copy: Copied) {
-        self.cluster = copy.cluster;
+        for (own, copy) in self.parts.iter_mut().zip(copy.parts) {
+            own.put_back(copy);
+        }
         self.member = copy.member;
-        self.gone = copy.gone;
-        self.rollout_version += 1;
-        self.gate_version += 1;
-        self.own_writes += 1;
+        self.member_writes += 1;
     }
 
-    /// The watches bring what there is.
-    pub fn watch(&mut self, now: Ms) {
-        self.cluster.observed.now = stamp(now);
-        self.cluster.look();
+    /// The watches bring what there is of a Rollout.
+    pub fn watch(&mut self, part: usize, now: Ms) {
+        let own = &mut self.parts[part];
+        own.cluster.observed.now = stamp(now);
+        own.cluster.look();
         let cache = Cache {
-            observed: self.cluster.observed.clone(),
+            observed: own.cluster.observed.clone(),
             member: self.member.clone(),
-            rollout_version: self.rollout_version,
-            gate_version: self.gate_version,
-            own_writes: self.own_writes,
+            rollout_version: own.rollout_version,
+            gate_version: own.gate_version,
+            own_writes: own.own_writes,
+            member_writes: self.member_writes,
         };
         if let Some(process) = &mut self.process {
-            process.cache = Some(cache);
+            process.known[part].cache = Some(cache);
         }
     }
 
@@ -309,55 +278,11 @@ impl Agent {
         Some((connection, process.reports.batch(session?)?))
     }
 
-    /// The measurements' verdict on every run that goes on: which content is bad. What ended, and how.
-    pub fn runs_end(&mut self, bad: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut ended = Vec::new();
-        for run in &mut self.cluster.observed.analysis_runs {
-            let phase = run.status.as_ref().and_then(|status| status.phase);
-            if phase.is_some_and(AnalysisPhase::is_completed) {
-                continue;
-            }
-            let labels = run.metadata.labels.as_ref();
-            let of = labels.and_then(|all| all.get(LABEL_POD_HASH));
-            let stopped = run.spec.terminate == Some(true);
-            let phase = if !stopped && of.is_some_and(|hash| bad(hash)) {
-                AnalysisPhase::Failed
-            } else {
-                AnalysisPhase::Successful
-            };
-            run.status = Some(AnalysisRunStatus {
-                phase: Some(phase),
-                ..AnalysisRunStatus::default()
-            });
-            let name = run.metadata.name.clone().unwrap_or_default();
-            ended.push(format!("{name} {phase:?}"));
-        }
-        ended
-    }
-
-    /// Git's applier brings a version.
-    pub fn applied(&mut self, version: &str, revision: &str) {
-        let rollout = &mut self.cluster.observed.rollout;
-        let template = template(version);
-        if rollout.spec.template.as_ref() != Some(&template) {
-            rollout.spec.template = Some(template);
-            let generation = &mut rollout.metadata.generation;
-            *generation = Some(generation.unwrap_or(0) + 1);
-        }
-        rollout.metadata.annotations.get_or_insert_default().insert(
-            "fleet.groundswell.dev/revision".to_owned(),
-            revision.to_owned(),
-        );
-        self.rollout_written();
-    }
-
     /// Everything that what it does next depends on, as text: two agents with the same one do the same. Counters that only tell
     /// one write from another are not in it, nor are numbers and times of reports.
     #[must_use]
     pub fn outline(&self) -> String {
-        let Self {
-            cluster, member, ..
-        } = self;
+        let Self { parts, member, .. } = self;
         let process = self.process.as_ref().map(|process| {
             let reports = process.reports.clone();
             // Without a stream the next thing that is said is a Hello, which begins the queue anew.
@@ -371,22 +296,19 @@ impl Agent {
                 leases,
                 contact,
                 held,
-                first_done,
                 link,
-                remembered,
+                known,
                 ..
             } = process;
-            format!(
-                "{unsaid:?} {states:?} {leases:?} {contact:?} {held:?} {first_done} {link:?} {remembered:?}"
-            )
+            let known = known.iter().map(|one| (one.first_done, &one.remembered));
+            let known: Vec<_> = known.collect();
+            format!("{unsaid:?} {states:?} {leases:?} {contact:?} {held:?} {link:?} {known:?}")
         });
-        let made = cluster.made.len();
-        format!("{member:?} {made} {:?} {process:?}", cluster.observed)
-    }
-
-    /// The status, the default before the first pass.
-    #[must_use]
-    pub fn status(&self) -> RolloutStatus {
-        self.cluster.status()
+        let parts = parts.iter().map(|part| {
+            let cluster = &part.cluster;
+            (cluster.made.len(), &cluster.observed)
+        });
+        let parts: Vec<_> = parts.collect();
+        format!("{member:?} {parts:?} {process:?}")
     }
 }

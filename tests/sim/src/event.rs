@@ -9,6 +9,15 @@ use proto::v1;
 /// Milliseconds since the beginning.
 pub type Ms = i64;
 
+/// A Rollout in a cluster: which cluster, and which of its Rollouts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The cluster, and its agent.
+    pub agent: usize,
+    /// The Rollout: it has the same number in every cluster.
+    pub part: usize,
+}
+
 /// Something that is to happen.
 #[derive(Debug)]
 pub enum Event {
@@ -36,16 +45,16 @@ pub enum Event {
     HubStart(usize),
     /// A process starts.
     AgentStart(usize),
-    /// An agent looks at its Rollout.
+    /// An agent looks at a Rollout.
     Pass {
-        /// Which agent, in which of its lives.
-        agent: usize,
+        /// Which, and in which life of the agent.
+        place: Place,
         life: u64,
     },
-    /// A watch brings an agent what its API server has.
+    /// A watch brings an agent what its API server has of a Rollout, and the member record.
     Watch {
-        /// Which agent, in which of its lives.
-        agent: usize,
+        /// Which, and in which life of the agent.
+        place: Place,
         life: u64,
     },
     /// An agent dials a hub.
@@ -79,10 +88,10 @@ pub enum Event {
         /// The agent's end.
         agent_end: bool,
     },
-    /// Pods come and go in a cluster.
-    Kubelet(usize),
-    /// Analysis runs of a cluster end.
-    RunsEnd(usize),
+    /// Pods of a Rollout come and go.
+    Kubelet(Place),
+    /// Analysis runs of a Rollout end.
+    RunsEnd(Place),
     /// An agent has written the Gates of a set and now writes its fence.
     Fence {
         /// Which agent, in which of its lives.
@@ -90,13 +99,13 @@ pub enum Event {
         life: u64,
     },
     /// A Rollout that was deleted is made again.
-    RolloutMade(usize),
-    /// Git gets something new.
-    Push,
-    /// The applier brings one cluster what Git has.
+    RolloutMade(Place),
+    /// Git gets something new for one Rollout.
+    Push(usize),
+    /// The applier brings one Rollout in one cluster what Git has.
     Applied {
-        /// Which cluster.
-        agent: usize,
+        /// Which.
+        place: Place,
         /// The version.
         version: String,
         revision: String,
@@ -114,9 +123,11 @@ pub enum Event {
 /// A decision on its way to the commit.
 #[derive(Debug)]
 pub struct Draft {
+    /// About which FleetRollout.
+    pub fleet: usize,
     /// In which epoch it was made.
     pub epoch: i64,
-    /// The number of commits that its snapshot has.
+    /// The number of commits about it that its snapshot has.
     pub snapshot: u64,
     /// What it was made from.
     pub observed: Observed,

@@ -1,7 +1,7 @@
 //! One hub process. In: nothing. Out: its sessions and its leadership. What it does with them is `world::hubs`. It must not
 //! hold what the database does not have.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hub_engine::observed::{Observed, told};
 use hub_engine::planted::Bug;
@@ -42,10 +42,10 @@ pub struct Hub {
     pub held: Option<(i64, Ms)>,
     /// When it last asked for the lease.
     pub asked: Ms,
-    /// A decision is on its way to the commit.
-    pub deciding: bool,
-    /// Something has changed.
-    pub hinted: bool,
+    /// FleetRollouts of which a decision is on its way to the commit.
+    pub deciding: BTreeSet<usize>,
+    /// FleetRollouts for which something has changed.
+    pub hinted: BTreeSet<usize>,
     /// By connection.
     pub sessions: BTreeMap<u64, Session>,
     /// What came while it was stopped, in its order.
@@ -70,8 +70,14 @@ impl Hub {
 ///
 /// # Errors
 /// `Away`.
-pub fn decide(store: &Store, now: Ms, clock: Ms, bug: Bug) -> Result<(Observed, Plan), Error> {
-    let mut observed = store.observe(now)?;
+pub fn decide(
+    store: &Store,
+    fleet: usize,
+    now: Ms,
+    clock: Ms,
+    bug: Bug,
+) -> Result<(Observed, Plan), Error> {
+    let mut observed = store.observe(fleet, now)?;
     let name = observed.fleet_rollout.name.clone();
     observed.told = told(&name, &observed.clusters, observed.newest_number());
     observed.now = stamp(clock);

@@ -1,8 +1,11 @@
 //! A model of the hub's database: one value, every method one transaction. In: what hubs, agents and people write. Out: what
-//! they read. It follows `hub_store` method by method, so that both can be driven by the same commands and compared. It
+//! they read. It follows `hub_store` method by method, so that both can be driven by the same commands and compared: sessions,
+//! sets and their fences are a cluster's, gates and what agents say a Rollout's in a cluster, releases a FleetRollout's. It
 //! must not decide: `hub_engine::reconcile` does, and `advance` says what a plan writes.
 
 mod decide;
+mod gate;
+mod people;
 mod recovery;
 mod session;
 
@@ -10,15 +13,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hub_engine::observed::{self, Observed, Rollout};
-use hub_engine::release::{Approval, Stage, WavePhase};
-use hub_engine::{ClusterName, Fence};
-use hub_store::desired::{DesiredSet, Entry, Governance, SignedPermit};
+use hub_engine::{ClusterName, Fence, RolloutName};
 use hub_store::session::CONNECTED_SECONDS;
 
 use crate::event::Ms;
 use crate::world::stamp;
 
 pub use decide::LEASE_SECONDS;
+pub use gate::GateRow;
+pub use people::StopRow;
 pub use recovery::Recovery;
 pub use session::{Opened, Said};
 
@@ -58,14 +61,29 @@ pub struct Row {
     pub regressed: bool,
     /// Reports of this session that are stored.
     pub reported: u64,
-    /// Session and sequence of the newest state.
+    /// What it should hold.
+    pub desired: Fence,
+    /// The set: one entry a Rollout.
+    pub gates: BTreeMap<RolloutName, GateRow>,
+    /// What its agent said last of each Rollout.
+    pub rollouts: BTreeMap<RolloutName, Latest>,
+}
+
+/// What an agent said last of a Rollout.
+#[derive(Debug, Clone, Default)]
+pub struct Latest {
+    /// Session and sequence of it.
     pub key: (u64, u64),
     /// The newest state.
     pub state: Option<Rollout>,
-    /// Version of the set in which its one entry last changed.
-    pub version: u64,
-    /// The entry's permit.
-    pub permit: Option<SignedPermit>,
+}
+
+impl Row {
+    /// The newest state of a Rollout.
+    #[must_use]
+    pub fn state(&self, rollout: &RolloutName) -> Option<&Rollout> {
+        self.rollouts.get(rollout)?.state.as_ref()
+    }
 }
 
 /// One row of the history.
@@ -73,6 +91,8 @@ pub struct Row {
 pub struct Fact {
     /// Of the hub that wrote it.
     pub epoch: i64,
+    /// Of which FleetRollout.
+    pub fleet: usize,
     /// The action.
     pub action: hub_engine::Action,
 }
@@ -86,10 +106,12 @@ pub struct Store {
     pub epoch: i64,
     pub(crate) holder: Option<usize>,
     pub(crate) lease_until: Ms,
-    /// Deciding transactions that wrote something.
-    pub commits: u64,
-    /// The FleetRollout's tables, every release of it.
-    pub tables: Observed,
+    /// By FleetRollout: transactions that a decision of it must not have missed.
+    pub commits: Vec<u64>,
+    /// By FleetRollout: its tables, every release of it.
+    pub fleets: Vec<Observed>,
+    /// By FleetRollout, or of the whole fleet.
+    pub stops: BTreeMap<Option<usize>, StopRow>,
     /// The clusters' tables.
     pub rows: BTreeMap<ClusterName, Row>,
     /// In the order of commits.
@@ -100,16 +122,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// A database with a FleetRollout and its clusters, who have joined.
+    /// A database with FleetRollouts and their clusters, which have joined.
     #[must_use]
-    pub fn new(tables: Observed, rows: BTreeMap<ClusterName, Row>) -> Self {
+    pub fn new(fleets: Vec<Observed>, rows: BTreeMap<ClusterName, Row>) -> Self {
         Self {
             up: true,
             epoch: 0,
             holder: None,
             lease_until: 0,
-            commits: 0,
-            tables,
+            commits: vec![0; fleets.len()],
+            fleets,
+            stops: BTreeMap::new(),
             rows,
             history: Vec::new(),
             recovery: Recovery {
@@ -158,71 +181,41 @@ impl Store {
         Ok(mine)
     }
 
-    /// The set of one cluster as committed.
-    ///
-    /// # Errors
-    /// `Away`.
-    pub fn desired_set(&self, cluster: &ClusterName) -> Result<DesiredSet, Error> {
-        self.answers()?;
-        let own = self.tables.cluster(cluster);
-        let row = self.rows.get(cluster);
-        let (Some(own), Some(row)) = (own, row) else {
-            return Err(Error::Away);
-        };
-        let entry = own.gate.as_ref().map(|gate| Entry {
-            rollout: self.tables.fleet_rollout.rollout.clone(),
-            fleet_rollout: self.tables.fleet_rollout.name.clone(),
-            version: row.version,
-            governance: Governance::Governed {
-                terms: gate.terms.clone(),
-                waiting: gate.waiting.clone(),
-                permit: row.permit.clone(),
-            },
-        });
-        Ok(DesiredSet {
-            fence: own.desired,
-            entries: entry.into_iter().collect(),
-        })
-    }
-
-    /// The fence of one cluster's committed set.
-    ///
-    /// # Errors
-    /// `Away`.
-    pub fn desired_fence(&self, cluster: &ClusterName) -> Result<Fence, Error> {
-        self.answers()?;
-        let own = self.tables.cluster(cluster);
-        Ok(own.map(|own| own.desired).unwrap_or_default())
-    }
-
     /// A cluster joins, or joins again: its certificate is known from now on, and nothing else of it.
-    pub fn join(&mut self, cluster: observed::Cluster, uid: &str) {
+    pub fn join(&mut self, cluster: &observed::Cluster, uid: &str) {
         let row = Row {
             uid: uid.to_owned(),
+            desired: cluster.desired,
             ..Row::default()
         };
         self.rows.insert(cluster.name.clone(), row);
-        self.tables.clusters.push(Arc::new(cluster));
+        for tables in &mut self.fleets {
+            if tables.fleet_rollout.clusters.selects(&cluster.labels) {
+                tables.clusters.push(Arc::new(cluster.clone()));
+            }
+        }
     }
 
-    /// As `first_word`: whether the FleetRollout selects a cluster and has not been decided for it yet.
+    /// The FleetRollouts that name a Rollout.
+    pub(crate) fn over(&self, rollout: &RolloutName) -> impl Iterator<Item = usize> + use<> {
+        let names = |tables: &Observed| tables.fleet_rollout.rollout == *rollout;
+        let fleets = self.fleets.iter().enumerate();
+        let over: Vec<usize> = fleets
+            .filter(|(_, tables)| names(tables))
+            .map(|(fleet, _)| fleet)
+            .collect();
+        over.into_iter()
+    }
+
+    /// What a decision about a FleetRollout is made from.
     ///
     /// # Errors
     /// `Away`.
-    pub fn lacks_first_word(&self, cluster: &ClusterName) -> Result<bool, Error> {
+    pub fn observe(&self, fleet: usize, now: Ms) -> Result<Observed, Error> {
         self.answers()?;
-        let own = self.tables.cluster(cluster);
-        Ok(own.is_none_or(|own| own.selected && own.gate.is_none() && own.gone.is_none()))
-    }
-
-    /// What a decision is made from.
-    ///
-    /// # Errors
-    /// `Away`.
-    pub fn observe(&self, now: Ms) -> Result<Observed, Error> {
-        self.answers()?;
-        let mut seen = self.tables.clone();
+        let mut seen = self.fleets[fleet].clone();
         seen.now = stamp(now);
+        let rollout = &seen.fleet_rollout.rollout;
         for cluster in seen.clusters.iter_mut().map(Arc::make_mut) {
             let Some(row) = self.rows.get(&cluster.name) else {
                 continue;
@@ -234,17 +227,19 @@ impl Store {
             cluster.last_seen = row.last_seen.map(stamp);
             cluster.stored = row.stored;
             cluster.regressed = row.regressed;
-            cluster.rollout.clone_from(&row.state);
+            cluster.rollout = row.state(rollout).cloned().map(Arc::new);
         }
-        seen.releases = self.wanted();
+        seen.conflicts = self.conflicts(fleet);
+        seen.releases = self.wanted(fleet);
         let known = seen.past.last().map_or(0, |past| past.number);
         seen.told = observed::told(&seen.fleet_rollout.name, &seen.clusters, known);
         Ok(seen)
     }
 
     /// Open releases, the newest ended one, and those with something under way.
-    fn wanted(&self) -> Vec<hub_engine::release::Release> {
-        let all = &self.tables.releases;
+    fn wanted(&self, fleet: usize) -> Vec<hub_engine::release::Release> {
+        let tables = &self.fleets[fleet];
+        let all = &tables.releases;
         let newest = all
             .iter()
             .filter(|one| one.phase.ended())
@@ -255,90 +250,11 @@ impl Store {
                 target.state.in_flight()
                     || target.state == hub_engine::release::TargetState::RollingBack
             });
-            let asked = self.tables.requests.iter();
+            let asked = tables.requests.iter();
             let asked = asked.filter_map(|request| request.release);
             let asked = asked.into_iter().any(|number| number == one.id.number);
             !one.phase.ended() || under_way || asked || Some(one.id.number) == newest
         };
         all.iter().filter(going).cloned().collect()
-    }
-
-    /// A person approves the wave that asks for it.
-    pub fn approve(&mut self, person: &str, group: &str, now: Ms) -> bool {
-        self.serial += 1;
-        let id = self.serial;
-        let open = |release: &&mut hub_engine::release::Release| !release.phase.ended();
-        let Some(release) = self.tables.releases.iter_mut().find(open) else {
-            return false;
-        };
-        let asked = |wave: &hub_engine::release::Wave| match wave.phase {
-            WavePhase::WaitingForApproval => Some((wave.number, Stage::Before)),
-            WavePhase::WaitingToPass => Some((wave.number, Stage::After)),
-            WavePhase::Pending
-            | WavePhase::Running
-            | WavePhase::Baking
-            | WavePhase::Passed
-            | WavePhase::Failed
-            | WavePhase::Skipped => None,
-        };
-        let Some((number, stage)) = release.waves.iter().find_map(asked) else {
-            return false;
-        };
-        release.approvals.push(Approval {
-            id,
-            wave: number,
-            stage,
-            person: person.into(),
-            groups: vec![group.to_owned()],
-            comment: String::new(),
-            plan_digest: release.plan_digest.clone(),
-            revision: release.revision.clone(),
-            images: release.images_of_wave(number),
-            at: stamp(now),
-            voided: String::new(),
-        });
-        true
-    }
-
-    /// A person asks for something.
-    pub fn request(&mut self, verb: hub_engine::verb::Verb, release: Option<u64>) {
-        self.serial += 1;
-        self.tables.requests.push(hub_engine::observed::Request {
-            id: self.serial,
-            person: "eve".into(),
-            reason: "because".to_owned(),
-            verb,
-            release,
-        });
-    }
-
-    /// The FleetRollout that this one comes after has a release in this phase.
-    pub fn payments(&mut self, phase: hub_engine::release::ReleasePhase) {
-        let id = hub_engine::ReleaseId {
-            fleet_rollout: "payments".into(),
-            number: 1,
-        };
-        let after = &self.tables.fleet_rollout.after;
-        let one = |name: &hub_engine::FleetRolloutName| hub_engine::observed::Predecessor {
-            name: name.clone(),
-            newest: Some((id.clone(), phase)),
-        };
-        self.tables.before = after.iter().map(one).collect();
-        self.commits += 1;
-    }
-
-    /// A stop, or its end: a transaction that decides at the same time has to begin anew.
-    pub fn stop(&mut self, stop: Option<hub_engine::verb::Stop>, now: Ms) {
-        // A new stop takes the row of the one before it, and with it when that was lifted.
-        let lifted = stop.is_none() && self.tables.stopped.is_some();
-        self.tables.went_on = lifted.then(|| stamp(now));
-        self.tables.stopped = stop;
-        self.commits += 1;
-    }
-
-    /// The windows of the whole fleet, likewise.
-    pub fn windows(&mut self, windows: Vec<hub_engine::window::FleetWindow>) {
-        self.tables.windows = windows;
-        self.commits += 1;
     }
 }

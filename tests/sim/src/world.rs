@@ -3,6 +3,7 @@
 
 mod agents;
 pub(crate) mod begin;
+mod decide;
 mod faults;
 mod hubs;
 mod losses;
@@ -11,12 +12,14 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hub_engine::overlap::Labels;
+use hub_engine::{ClusterName, RolloutName};
 use jiff::{SignedDuration, Timestamp};
 use tests_golden::hub_random::Random;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Part};
 use crate::check::Ghost;
-use crate::event::{Event, Ms, Queue};
+use crate::event::{Event, Ms, Place, Queue};
 use crate::hub::Hub;
 use crate::keys::Keys;
 use crate::planted::Bugs;
@@ -90,9 +93,15 @@ pub struct World {
     pub(crate) opened: u64,
     pub(crate) chaos: bool,
     pub(crate) config: Config,
-    pub(crate) versions: u64,
-    pub(crate) git: (String, String),
-    pub(crate) bad: BTreeSet<String>,
+    /// Of every cluster, from the beginning.
+    pub(crate) labels: Labels,
+    /// By Rollout: its name in every cluster.
+    pub(crate) rollouts: Vec<RolloutName>,
+    /// By Rollout: what Git has had, and has.
+    pub(crate) versions: Vec<u64>,
+    pub(crate) git: Vec<(String, String)>,
+    /// Rollouts with contents (by hash) that their analyses will find bad.
+    pub(crate) bad: BTreeSet<(usize, String)>,
     pub(crate) keys: Keys,
     pub(crate) bugs: Bugs,
     pub(crate) ghost: Ghost,
@@ -163,6 +172,58 @@ impl World {
         least + Ms::try_from(self.random.below(span + 1)).unwrap_or(0)
     }
 
+    /// One of so many; nothing is drawn where there is no choice.
+    pub(crate) fn one_of(&mut self, count: usize) -> usize {
+        if count < 2 {
+            0
+        } else {
+            self.random.below(count)
+        }
+    }
+
+    /// Every Rollout of a cluster.
+    pub(crate) fn places(&self, agent: usize) -> impl Iterator<Item = Place> + use<> {
+        (0..self.rollouts.len()).map(move |part| Place { agent, part })
+    }
+
+    /// One of the Rollouts of a cluster.
+    pub(crate) fn some_place(&mut self, agent: usize) -> Place {
+        let part = self.one_of(self.rollouts.len());
+        Place { agent, part }
+    }
+
+    /// A Rollout in its cluster.
+    pub(crate) fn part(&self, place: Place) -> &Part {
+        &self.agents[place.agent].parts[place.part]
+    }
+
+    pub(crate) fn part_mut(&mut self, place: Place) -> &mut Part {
+        &mut self.agents[place.agent].parts[place.part]
+    }
+
+    /// As the trace names it: the cluster, and the Rollout where there are several.
+    pub(crate) fn name_of(&self, place: Place) -> String {
+        let name = &self.agents[place.agent].name;
+        match self.rollouts.len() {
+            1 => name.to_string(),
+            _ => format!("{name}/{}", self.rollouts[place.part].name),
+        }
+    }
+
+    /// Whether a FleetRollout selects a cluster.
+    pub(crate) fn selects(&self, fleet: usize, cluster: &ClusterName) -> bool {
+        let document = &self.store.fleets[fleet].fleet_rollout;
+        let labels = self.labels.get(cluster);
+        labels.is_some_and(|labels| document.clusters.selects(labels))
+    }
+
+    /// The Rollout that a FleetRollout names.
+    pub(crate) fn part_of(&self, fleet: usize) -> usize {
+        let wanted = &self.store.fleets[fleet].fleet_rollout.rollout;
+        let place = self.rollouts.iter().position(|name| name == wanted);
+        place.unwrap_or_default()
+    }
+
     /// A chance that there is only while things break.
     pub(crate) fn mishap(&mut self, per_thousand: usize) -> bool {
         self.chaos && self.random.below(1_000) < per_thousand
@@ -175,8 +236,8 @@ impl World {
             Event::Commit { hub, life, draft } => self.commit(hub, life, draft),
             Event::HubStart(hub) => self.hub_start(hub),
             Event::AgentStart(agent) => self.agent_start(agent),
-            Event::Pass { agent, life } => self.pass(agent, life),
-            Event::Watch { agent, life } => self.watch(agent, life),
+            Event::Pass { place, life } => self.pass(place, life),
+            Event::Watch { place, life } => self.watch(place, life),
             Event::Dial { agent, life } => self.dial(agent, life),
             Event::Beat { agent, connection } => self.beat(agent, connection),
             Event::Up {
@@ -191,16 +252,16 @@ impl World {
                 connection,
                 agent_end,
             } => self.broken(connection, agent_end),
-            Event::Kubelet(agent) => self.kubelet(agent),
-            Event::RunsEnd(agent) => self.runs_end(agent),
+            Event::Kubelet(place) => self.kubelet(place),
+            Event::RunsEnd(place) => self.runs_end(place),
             Event::Fence { agent, life } => self.fence_stored(agent, life),
-            Event::RolloutMade(agent) => self.rollout_made(agent),
-            Event::Push => self.push(),
+            Event::RolloutMade(place) => self.rollout_made(place),
+            Event::Push(part) => self.push(part),
             Event::Applied {
-                agent,
+                place,
                 version,
                 revision,
-            } => self.applied(agent, &version, &revision),
+            } => self.applied(place, &version, &revision),
             Event::Person => self.person(),
             Event::Fault => self.fault(),
             Event::DatabaseUp => {

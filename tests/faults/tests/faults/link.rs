@@ -151,7 +151,9 @@ async fn f19_an_older_report_that_comes_later_changes_nothing() {
         .expect("there");
     let cluster = ClusterName(puppet.member.cluster.clone());
     let view = tables.cluster(&cluster).expect("it").rollout.clone();
-    let held = view.and_then(|view| view.held).map(|held| held.to_string());
+    let held = view
+        .and_then(|view| view.held.clone())
+        .map(|held| held.to_string());
     assert_eq!(held, Some(digest(2)), "the newest word counts");
 }
 

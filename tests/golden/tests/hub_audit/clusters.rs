@@ -16,7 +16,7 @@ pub const CLUSTERS: [Bad; 18] = [
             let cluster = Arc::make_mut(&mut observed.clusters[0]);
             let permit = cluster.gate.as_ref().and_then(|gate| gate.permit.clone());
             let permit = permit.expect("it is in flight");
-            let rollout = cluster.rollout.as_mut().expect("its agent has reported");
+            let rollout = Arc::make_mut(cluster.rollout.as_mut().expect("its agent has reported"));
             rollout.outcome = Some(hub_engine::observed::Outcome {
                 fence: permit.fence,
                 release: permit.release.to_string(),
@@ -156,7 +156,7 @@ pub const CLUSTERS: [Bad; 18] = [
         "canary-in-flight",
         |observed| {
             let cluster = Arc::make_mut(&mut observed.clusters[0]);
-            let rollout = cluster.rollout.as_mut().expect("a Rollout");
+            let rollout = Arc::make_mut(cluster.rollout.as_mut().expect("a Rollout"));
             rollout.spec.as_mut().expect("a spec").delivery = "v1:other".into();
         },
         |observed| vec![other_steps(observed, 0)],

@@ -189,7 +189,7 @@ pub const WAVES: [Bad; 16] = [
         "served-starts-the-bake",
         |observed| {
             let cluster = Arc::make_mut(&mut observed.clusters[0]);
-            let rollout = cluster.rollout.as_mut().expect("a rollout");
+            let rollout = Arc::make_mut(cluster.rollout.as_mut().expect("a rollout"));
             rollout.outcome.as_mut().expect("an outcome").release = "checkout#1".to_owned();
         },
         |_| vec![set("staging", TargetState::Succeeded)],

@@ -1,4 +1,4 @@
-//! One pass of the agent over its Rollout. In: what the watches brought, the clocks. Out: the plan, carried out write by
+//! One pass of the agent over one of its Rollouts. In: what the watches brought, the clocks. Out: the plan, carried out write by
 //! write; a conflict or a death ends it in the middle. It must not choose anything: `agent_engine::reconcile` does.
 
 use agent::gate_store::reported;
@@ -6,6 +6,7 @@ use agent::lease_clock::Moment;
 use agent::link::state;
 use agent::spent::{mark, shortened};
 use agent_api::{Fence, FirstContact, GateStatus, Uid};
+use agent_engine::effective::spec_digest;
 use agent_engine::{
     Action, GateChange, GateObserved, GateRecord, Governance, Observed, Plan, Violation, audit,
     reconcile_with,
@@ -13,7 +14,7 @@ use agent_engine::{
 use jiff::Timestamp;
 use proto::v1;
 
-use super::{Agent, Cache};
+use super::{Agent, Cache, Part};
 use crate::event::Ms;
 use crate::keys::Keys;
 use crate::planted::{Bugs, Planted};
@@ -56,33 +57,67 @@ impl Done {
     }
 }
 
+/// What one pass is made from, beside its plan.
+struct Pass<'a> {
+    part: usize,
+    now: Ms,
+    cache: &'a Cache,
+    observed: &'a Observed,
+    /// The process dies after so many writes.
+    cut: Option<usize>,
+    bugs: Bugs,
+}
+
 impl Agent {
     /// One pass; `cut`: the process dies after so many writes.
-    pub fn pass(&mut self, now: Ms, cut: Option<usize>, keys: &Keys, bugs: Bugs) -> Done {
+    pub fn pass(
+        &mut self,
+        part: usize,
+        now: Ms,
+        cut: Option<usize>,
+        keys: &Keys,
+        bugs: Bugs,
+    ) -> Done {
         let moment = self.moment(now, bugs.has(Planted::LeaseByWallClock));
         let Some(cache) = self
             .process
             .as_ref()
-            .and_then(|process| process.cache.clone())
+            .and_then(|process| process.known[part].cache.clone())
         else {
             return Done::nothing(Passed::Behind);
         };
-        if cache.own_writes != self.own_writes && !bugs.has(Planted::OwnWriteUnseen) {
+        let own = &self.parts[part];
+        let seen = cache.own_writes == own.own_writes && cache.member_writes == self.member_writes;
+        if !seen && !bugs.has(Planted::OwnWriteUnseen) {
             return Done::nothing(Passed::Behind);
         }
-        if self.gone {
+        if own.gone {
             return Done::nothing(Passed::Whole(None));
         }
-        let observed = self.view(&cache, moment, keys, bugs);
+        let observed = self.view(part, &cache, moment, keys, bugs);
         let plan = reconcile_with(&observed, bugs.agent);
         let mut done = Done::nothing(Passed::Conflict);
         done.violations = audit(&observed, &plan);
-        self.carry_out(now, &cache, &observed, plan, (cut, bugs), &mut done);
+        let pass = Pass {
+            part,
+            now,
+            cache: &cache,
+            observed: &observed,
+            cut,
+            bugs,
+        };
+        self.carry_out(&pass, plan, &mut done);
         done
     }
 
     /// The Gate as it counts: without a permit above the stored fence.
-    fn record(&self, observed: &Observed, stored: Option<Fence>, bugs: Bugs) -> GateRecord {
+    fn record(
+        &self,
+        part: usize,
+        observed: &Observed,
+        stored: Option<Fence>,
+        bugs: Bugs,
+    ) -> GateRecord {
         let mut record = observed.gate.record.clone();
         let GateRecord::Present(gate) = &mut record else {
             return record;
@@ -93,19 +128,26 @@ impl Agent {
             permit.filter(|permit| unfenced || stored.is_some_and(|stored| permit.fence <= stored));
         // Only the planted bug remembers anything that no record has.
         let process = self.process.as_ref();
-        if let Some(known) = process.and_then(|process| process.remembered.clone()) {
+        if let Some(known) = process.and_then(|process| process.known[part].remembered.clone()) {
             gate.status.get_or_insert_default().outcome = Some(known);
         }
         record
     }
 
-    fn view(&mut self, cache: &Cache, moment: Moment, keys: &Keys, bugs: Bugs) -> Observed {
+    fn view(
+        &mut self,
+        part: usize,
+        cache: &Cache,
+        moment: Moment,
+        keys: &Keys,
+        bugs: Bugs,
+    ) -> Observed {
         let mut observed = cache.observed.clone();
         observed.now = moment.now;
-        let key = self.key();
+        let key = self.parts[part].key();
         let status = cache.member.as_ref();
         let stored = status.map(|status| status.fence);
-        let record = self.record(&observed, stored, bugs);
+        let record = self.record(part, &observed, stored, bugs);
         let selector = status.and_then(|status| {
             let named = |one: &&agent_api::GovernedSelector| {
                 one.namespace == key.namespace && one.name == key.name
@@ -113,11 +155,12 @@ impl Agent {
             status.governed.iter().find(named)
         });
         let missing = matches!(record, GateRecord::Missing);
-        let free = selector.is_none() || (missing && bugs.has(Planted::AbsenceFrees));
         let gate = match &record {
             GateRecord::Present(gate) => Some(gate.as_ref()),
             GateRecord::Missing | GateRecord::Undecodable(_) => None,
         };
+        let keeps = gate.is_some_and(|gate| still_holds(gate, &observed));
+        let free = selector.is_none() && !keeps || missing && bugs.has(Planted::AbsenceFrees);
         let permit = gate.and_then(|gate| gate.spec.permit.as_ref());
         let rollout_uid = Uid(observed.rollout.metadata.uid.clone().unwrap_or_default());
         let distrust = permit.and_then(|permit| self.distrust(permit, keys, &rollout_uid));
@@ -170,27 +213,27 @@ impl Agent {
 
     /// When the lease of the permit ends, by the true time.
     #[must_use]
-    pub fn lease_ends(&self, now: Ms, bugs: Bugs) -> Option<Ms> {
+    pub fn lease_ends(&self, part: usize, now: Ms, bugs: Bugs) -> Option<Ms> {
         let moment = self.moment(now, bugs.has(Planted::LeaseByWallClock));
         let ends = self
             .process
             .as_ref()?
             .leases
-            .ends(&self.key(), moment)?
+            .ends(&self.parts[part].key(), moment)?
             .saturating_duration_since(moment.mono);
         Some(now + i64::try_from(ends.as_millis()).unwrap_or(i64::MAX / 2))
     }
 
-    fn carry_out(
-        &mut self,
-        now: Ms,
-        cache: &Cache,
-        observed: &Observed,
-        plan: Plan,
-        (cut, bugs): (Option<usize>, Bugs),
-        done: &mut Done,
-    ) {
-        self.cluster.observed.now = stamp(now);
+    fn carry_out(&mut self, pass: &Pass<'_>, plan: Plan, done: &mut Done) {
+        let &Pass {
+            part,
+            now,
+            cache,
+            observed,
+            cut,
+            bugs,
+        } = pass;
+        self.parts[part].cluster.observed.now = stamp(now);
         let mut record = observed.gate.gate().and_then(|gate| gate.status.clone());
         let Plan {
             actions,
@@ -203,62 +246,54 @@ impl Agent {
                 continue;
             }
             if cut == Some(done.writes.len()) {
-                self.die();
-                done.passed = Passed::Died;
-                return;
+                return self.dies(done);
             }
             if let Action::RecordGate { status, .. } = &action {
-                if cache.gate_version != self.gate_version {
+                if cache.gate_version != self.parts[part].gate_version {
                     return;
                 }
                 record = Some((**status).clone());
             }
-            let action = self.forgetful(action, bugs);
+            let action = self.forgetful(part, action, bugs);
             if let Action::RecordGate { status, changes } = &action
                 && !bugs.has(Planted::OutcomeInMemory)
-                && self.remember(status, changes, done)
+                && self.remember(part, status, changes, done)
                 && cut == Some(done.writes.len())
             {
-                self.die();
-                done.passed = Passed::Died;
-                return;
+                return self.dies(done);
             }
             let others = matches!(action, Action::PatchRollout { .. });
-            if others && cache.rollout_version != self.rollout_version {
+            if others && cache.rollout_version != self.parts[part].rollout_version {
                 return;
             }
-            if let Err(error) = self.write(&action, &status, done) {
+            if let Err(error) = self.parts[part].write(&action, &status, done) {
                 done.wrong = Some(format!("{error} ({action:?})"));
                 return;
             }
             if let Action::RecordGate { changes, .. } = &action {
-                self.report_record(observed, record.as_ref(), changes);
+                self.report_record(part, observed, record.as_ref(), changes);
             }
         }
-        if self.cluster.observed.rollout.status.as_ref() != Some(&status) {
+        if self.parts[part].cluster.observed.rollout.status.as_ref() != Some(&status) {
             if cut == Some(done.writes.len()) {
-                self.die();
-                done.passed = Passed::Died;
+                return self.dies(done);
+            }
+            if cache.rollout_version != self.parts[part].rollout_version {
                 return;
             }
-            if cache.rollout_version != self.rollout_version {
-                return;
-            }
-            done.writes.push(format!(
-                "status {:?} {}",
-                status.phase,
-                status.message.clone().unwrap_or_default()
-            ));
-            self.cluster.observed.rollout.status = Some(status.clone());
-            self.cluster.observed.status_written = Some(stamp(now));
-            self.own_writes += 1;
+            self.parts[part].write_status(&status, now, done);
         }
-        self.report(observed, &status, record.as_ref(), &reasons);
+        self.report(part, observed, &status, record.as_ref(), &reasons);
         done.passed = Passed::Whole(wake);
     }
 
+    fn dies(&mut self, done: &mut Done) {
+        self.die();
+        done.passed = Passed::Died;
+    }
+
     /// The planted bug: the outcome stays in memory.
-    fn forgetful(&mut self, action: Action, bugs: Bugs) -> Action {
+    fn forgetful(&mut self, part: usize, action: Action, bugs: Bugs) -> Action {
         let Action::RecordGate {
             mut status,
             changes,
@@ -267,23 +302,29 @@ impl Agent {
             return action;
         };
         if bugs.has(Planted::OutcomeInMemory) {
-            let before = self.gate().and_then(|gate| gate.status.as_ref());
+            let before = self.parts[part].gate();
+            let before = before.and_then(|gate| gate.status.as_ref());
             let before = before.and_then(|status| status.outcome.clone());
             let outcome = std::mem::replace(&mut status.outcome, before);
             if let Some(process) = &mut self.process {
-                process.remembered = outcome;
+                process.known[part].remembered = outcome;
             }
         }
         Action::RecordGate { status, changes }
     }
 
     /// As `spent::remember`: an outcome, and what is served, go to the member record before the Gate has them.
-    fn remember(&mut self, status: &GateStatus, changes: &[GateChange], done: &mut Done) -> bool {
+    fn remember(
+        &mut self,
+        part: usize,
+        status: &GateStatus,
+        changes: &[GateChange],
+        done: &mut Done,
+    ) -> bool {
         let is_new = |change: &GateChange| matches!(change, GateChange::Outcome(_));
-        let uid = self.cluster.observed.rollout.metadata.uid.clone();
-        let marked = self.mark(status, changes, done);
-        let outcome = status.outcome.as_ref();
-        let (Some(outcome), Some(uid), Some(member)) = (outcome, uid, &mut self.member) else {
+        let uid = self.parts[part].uid();
+        let marked = self.mark(part, status, changes, done);
+        let (Some(outcome), Some(member)) = (status.outcome.as_ref(), &mut self.member) else {
             return marked;
         };
         let known = member.spent.get(&uid).map(|known| known.fence);
@@ -291,15 +332,21 @@ impl Agent {
             return marked;
         }
         member.spent.insert(uid, shortened(outcome));
-        self.own_writes += 1;
+        self.member_writes += 1;
         done.writes
             .push(format!("member: {} has ended", outcome.fence));
         true
     }
 
-    fn mark(&mut self, status: &GateStatus, changes: &[GateChange], done: &mut Done) -> bool {
+    fn mark(
+        &mut self,
+        part: usize,
+        status: &GateStatus,
+        changes: &[GateChange],
+        done: &mut Done,
+    ) -> bool {
         let is_new = |change: &GateChange| matches!(change, GateChange::Served(_));
-        let key = self.key().to_string();
+        let key = self.parts[part].key().to_string();
         let (Some(served), Some(member)) = (&status.served, &mut self.member) else {
             return false;
         };
@@ -308,35 +355,16 @@ impl Agent {
             return false;
         }
         member.served.insert(key, mark(served));
-        self.own_writes += 1;
+        self.member_writes += 1;
         done.writes
             .push(format!("member: {} was served", served.digest));
         true
     }
 
-    fn write(
-        &mut self,
-        action: &Action,
-        status: &agent_api::RolloutStatus,
-        done: &mut Done,
-    ) -> Result<(), tests_golden::agent_cluster::Error> {
-        let one = Plan {
-            actions: vec![action.clone()],
-            status: status.clone(),
-            reasons: Vec::new(),
-            wake: None,
-        };
-        // The limit keeps the status back: it is the last write of a pass.
-        self.cluster.apply(&one, Some(1))?;
-        self.own_writes += 1;
-        self.gate_version += u64::from(matches!(action, Action::RecordGate { .. }));
-        done.writes.push(action.to_string().replace('\n', " | "));
-        Ok(())
-    }
-
     /// As `apply::gate`: effects and outcomes are told when the record has them.
     fn report_record(
         &self,
+        part: usize,
         observed: &Observed,
         record: Option<&GateStatus>,
         changes: &[GateChange],
@@ -344,7 +372,7 @@ impl Agent {
         let (Some(process), Some(record)) = (&self.process, record) else {
             return;
         };
-        let key = self.key();
+        let key = self.parts[part].key();
         for change in changes {
             if let (GateChange::Effective(_), Some(effective)) = (change, &record.effective) {
                 let effect = state::effect(observed, effective);
@@ -359,13 +387,14 @@ impl Agent {
 
     fn report(
         &self,
+        part: usize,
         observed: &Observed,
         status: &agent_api::RolloutStatus,
         record: Option<&GateStatus>,
         reasons: &[agent_engine::Reason],
     ) {
         let Some(process) = &self.process else { return };
-        let key = self.key();
+        let key = self.parts[part].key();
         let told = state::rollout_state(observed, status, record, reasons);
         if let (Some(gate), Some(now)) = (observed.gate.gate(), &told.spec) {
             let known = reported(&gate.metadata);
@@ -388,6 +417,49 @@ impl Agent {
         }
         process.reports.state(&key, told);
     }
+}
+
+impl Part {
+    fn write(
+        &mut self,
+        action: &Action,
+        status: &agent_api::RolloutStatus,
+        done: &mut Done,
+    ) -> Result<(), tests_golden::agent_cluster::Error> {
+        let one = Plan {
+            actions: vec![action.clone()],
+            status: status.clone(),
+            reasons: Vec::new(),
+            wake: None,
+        };
+        // The limit keeps the status back: it is the last write of a pass.
+        self.cluster.apply(&one, Some(1))?;
+        self.own_writes += 1;
+        self.gate_version += u64::from(matches!(action, Action::RecordGate { .. }));
+        done.writes.push(action.to_string().replace('\n', " | "));
+        Ok(())
+    }
+
+    /// The last write of a pass.
+    fn write_status(&mut self, status: &agent_api::RolloutStatus, now: Ms, done: &mut Done) {
+        done.writes.push(format!(
+            "status {:?} {}",
+            status.phase,
+            status.message.clone().unwrap_or_default()
+        ));
+        self.cluster.observed.rollout.status = Some(status.clone());
+        self.cluster.observed.status_written = Some(stamp(now));
+        self.own_writes += 1;
+    }
+}
+
+/// As `observe::still_holds`: what was held when governance ended stays held until Git says something else.
+fn still_holds(gate: &agent_api::Gate, observed: &Observed) -> bool {
+    let mode = gate.spec.rest.get(agent::wire::UNGOVERN);
+    let keeps = !gate.spec.governed && mode.and_then(|mode| mode.as_str()) == Some("KeepServing");
+    let status = gate.status.as_ref();
+    let held = status.and_then(|status| status.held.as_ref());
+    keeps && held.is_some_and(|held| held.digest == spec_digest(observed))
 }
 
 /// Digests whose first deploy is free.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use agent::gate_store::{ANNOTATION_REPORTED, is_new, member_status, reported};
+use agent::key::ObjectKey;
 use agent::lease_clock::Moment;
 use agent::link::report::Told;
 use agent::link::set::{Taken, Verdict};
@@ -14,7 +15,7 @@ use agent_api::{Gate, GateSpec, ObjectMeta};
 use agent_engine::GateRecord;
 use proto::v1::{self, ack};
 
-use super::{Agent, Pending};
+use super::{Agent, Part, Pending};
 use crate::planted::{Bugs, Planted};
 
 /// After which write of a set the process dies, or pauses.
@@ -94,7 +95,7 @@ impl Agent {
             .and_then(|process| process.link?.1)
             .unwrap_or_default();
         self.member = Some(member_status(self.member.as_ref(), taken, session));
-        self.own_writes += 1;
+        self.member_writes += 1;
     }
 
     fn store_gate(
@@ -104,52 +105,53 @@ impl Agent {
         stored: Option<agent_api::Fence>,
         moment: Moment,
     ) -> bool {
+        let key = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
+        let Some(at) = self.part_of(&key) else {
+            return false;
+        };
         let Ok(spec) = agent::wire::gate_spec(entry, set) else {
             return false;
         };
-        let before = self.gate().map(|gate| gate.spec.clone());
+        let before = self.parts[at].gate().map(|gate| gate.spec.clone());
         if before.as_ref().is_some_and(|before| {
             (before.incarnation, before.version) >= (spec.incarnation, spec.version)
         }) {
             return false;
         }
-        self.grant(&spec, stored, moment);
+        self.grant(&key, &spec, stored, moment);
+        let own = &mut self.parts[at];
         let fresh = Gate {
             metadata: ObjectMeta {
                 name: Some(gate_name(&entry.namespace, &entry.name)),
-                annotations: self.first_reported(),
+                annotations: own.first_reported(),
                 ..ObjectMeta::default()
             },
             ..Gate::default()
         };
-        let mut gate = self.gate().cloned().unwrap_or(fresh);
+        let mut gate = own.gate().cloned().unwrap_or(fresh);
         gate.spec = spec;
-        self.cluster.observed.gate.record = GateRecord::Present(Box::new(gate));
-        self.gate_version += 1;
-        self.own_writes += 1;
+        own.cluster.observed.gate.record = GateRecord::Present(Box::new(gate));
+        own.gate_version += 1;
+        own.own_writes += 1;
         true
     }
 
-    /// What is there when governance begins is no change (G24).
-    fn first_reported(&self) -> Option<BTreeMap<String, String>> {
-        let rollout = &self.cluster.observed.rollout;
-        let generation = rollout.metadata.generation.unwrap_or(0);
-        let digest = content_digest(rollout.spec.template.as_ref()?);
-        let text = format!("{generation} {digest}");
-        Some(BTreeMap::from([(ANNOTATION_REPORTED.to_owned(), text)]))
-    }
-
-    fn grant(&mut self, spec: &GateSpec, before: Option<agent_api::Fence>, moment: Moment) {
-        let key = self.key();
+    fn grant(
+        &mut self,
+        key: &ObjectKey,
+        spec: &GateSpec,
+        before: Option<agent_api::Fence>,
+        moment: Moment,
+    ) {
         let Some(process) = &mut self.process else {
             return;
         };
         let Some(permit) = &spec.permit else {
-            return process.leases.forget(&key);
+            return process.leases.forget(key);
         };
         if is_new(permit.fence, before) {
             let length = Duration::from_secs(permit.lease_seconds);
-            process.leases.grant(&key, permit.fence, length, moment);
+            process.leases.grant(key, permit.fence, length, moment);
         }
     }
 
@@ -168,14 +170,18 @@ impl Agent {
     /// The hub has these contents now.
     pub fn note_told(&mut self, told: &[Told]) {
         for one in told {
-            let GateRecord::Present(gate) = &mut self.cluster.observed.gate.record else {
+            let Some(at) = self.part_of(&one.rollout) else {
+                continue;
+            };
+            let own = &mut self.parts[at];
+            let GateRecord::Present(gate) = &mut own.cluster.observed.gate.record else {
                 continue;
             };
             let annotations = gate.metadata.annotations.get_or_insert_default();
             let text = format!("{} {}", one.generation, one.digest);
             annotations.insert(ANNOTATION_REPORTED.to_owned(), text);
-            self.gate_version += 1;
-            self.own_writes += 1;
+            own.gate_version += 1;
+            own.own_writes += 1;
         }
     }
 
@@ -192,6 +198,17 @@ impl Agent {
         let member = self.member.as_ref().filter(|_| uid == self.uid)?;
         let (at, hash) = member.audit_head.as_ref()?.split_once(' ')?;
         Some((at.parse().ok()?, hash.parse().ok()?))
+    }
+}
+
+impl Part {
+    /// What is there when governance begins is no change (G24).
+    fn first_reported(&self) -> Option<BTreeMap<String, String>> {
+        let rollout = &self.cluster.observed.rollout;
+        let generation = rollout.metadata.generation.unwrap_or(0);
+        let digest = content_digest(rollout.spec.template.as_ref()?);
+        let text = format!("{generation} {digest}");
+        Some(BTreeMap::from([(ANNOTATION_REPORTED.to_owned(), text)]))
     }
 
     /// The content that the hub was told of last.

@@ -6,8 +6,8 @@ use hub_engine::release::{Direction, ReleasePhase, Target, TargetState, WavePhas
 use hub_engine::{Action, ClusterName, Fence, Observed};
 use jiff::Timestamp;
 
-use super::Word;
-use crate::event::Draft;
+use super::{Said, Word};
+use crate::event::{Draft, Place};
 use crate::world::{World, stamp};
 
 impl World {
@@ -21,7 +21,7 @@ impl World {
             if !decision.evidence.is_object() {
                 return self.fail("S22", format!("no evidence: {}", decision.action));
             }
-            self.action_committed(&draft.observed, &decision.action);
+            self.action_committed(draft, &decision.action);
         }
     }
 
@@ -29,7 +29,8 @@ impl World {
         clippy::wildcard_enum_match_arm,
         reason = "what is not named changes nothing that a cluster sees"
     )]
-    fn action_committed(&mut self, before: &Observed, action: &Action) {
+    fn action_committed(&mut self, draft: &Draft, action: &Action) {
+        let (fleet, before) = (draft.fleet, &draft.observed);
         match action {
             Action::GrantPermit {
                 cluster,
@@ -38,43 +39,44 @@ impl World {
                 release,
                 ..
             } => {
-                self.said(cluster, Some(digest.to_string()));
+                self.said(fleet, cluster, Said::Permitted(digest.to_string()));
                 self.nothing_lost(cluster);
                 if *direction == Direction::Forward {
-                    self.in_turn(*release, cluster);
+                    self.in_turn(fleet, *release, cluster);
                     self.in_window(before, cluster);
-                    self.ghost.said_in_history(action);
+                    self.ghost.said_in_history(fleet, action);
                 } else {
-                    self.taken_back(*release, cluster, digest.as_str());
+                    self.taken_back(fleet, *release, cluster, digest.as_str());
                 }
             }
-            Action::Obey { .. } => self.ghost.said_in_history(action),
-            Action::RevokePermit { cluster, .. } => self.said(cluster, None),
-            Action::PassWave { release, wave } => self.baked(*release, *wave),
+            Action::Obey { .. } => self.ghost.said_in_history(fleet, action),
+            Action::RevokePermit { cluster, .. } => self.said(fleet, cluster, Said::Held),
+            Action::PassWave { release, wave } => self.baked(fleet, *release, *wave),
             Action::SetTargetState {
                 release,
                 cluster,
                 state: TargetState::Succeeded | TargetState::RolledBack,
                 ..
-            } => self.really(before, *release, cluster),
+            } => self.really(draft, *release, cluster),
             _ => {}
         }
     }
 
-    fn said(&mut self, cluster: &ClusterName, digest: Option<String>) {
-        let own = self.store.tables.cluster(cluster);
+    fn said(&mut self, fleet: usize, cluster: &ClusterName, said: Said) {
+        let own = self.store.rows.get(cluster);
         let fence = own.map_or((0, 0), |own| (own.desired.incarnation, own.desired.version));
-        let words = self.ghost.words.entry(cluster.clone()).or_default();
+        let key = (cluster.clone(), self.part_of(fleet));
+        let words = self.ghost.words.entry(key).or_default();
         words.push(Word {
             fence,
             permit: fence,
-            digest,
+            said,
         });
     }
 
     /// S1, S19: every earlier wave has passed, and the release goes forward.
-    fn in_turn(&mut self, number: u64, cluster: &ClusterName) {
-        let Some(release) = self.store.tables.release(number) else {
+    fn in_turn(&mut self, fleet: usize, number: u64, cluster: &ClusterName) {
+        let Some(release) = self.store.fleets[fleet].release(number) else {
             return;
         };
         let wave = release.target(cluster).map_or(0, |target| target.wave);
@@ -89,16 +91,13 @@ impl World {
         );
         let phase = release.phase;
         let said = [&self.ghost.paused, &self.ghost.aborted];
-        if said.into_iter().any(|one| one.contains(&number)) {
+        if said.into_iter().any(|one| one.contains(&(fleet, number))) {
             self.fail(
                 "S19",
                 format!("{cluster} starts in #{number} after a person's word"),
             );
-        } else if self.store.tables.stopped.is_some() {
-            self.fail(
-                "G30",
-                format!("{cluster} starts although everything is stopped"),
-            );
+        } else if self.store.fleets[fleet].stopped.is_some() {
+            self.fail("G30", format!("{cluster} starts although it is stopped"));
         } else if let Some(open) = open {
             self.fail("S1", format!("{cluster} starts before wave {open} passed"));
         } else if !forward {
@@ -109,7 +108,7 @@ impl World {
 
     /// S12: no freeze that the decision saw covers the cluster.
     fn in_window(&mut self, before: &Observed, cluster: &ClusterName) {
-        let labels = self.store.tables.cluster(cluster).map(|own| &own.labels);
+        let labels = before.cluster(cluster).map(|own| &own.labels);
         let now = before.now;
         let frozen = before.windows.iter().any(|window| {
             let mut wanted = window.clusters.match_labels.iter();
@@ -126,10 +125,7 @@ impl World {
     /// S6: nothing is granted by a database that is known to have lost something.
     fn nothing_lost(&mut self, cluster: &ClusterName) {
         let row = self.store.rows.get(cluster);
-        let own = self.store.tables.cluster(cluster);
-        let ahead = row
-            .zip(own)
-            .is_some_and(|(row, own)| row.stored > own.desired);
+        let ahead = row.is_some_and(|row| row.stored > row.desired);
         let started = self.store.recovery.started;
         let heard = |row: &&crate::store::Row| row.heard >= Some(started);
         let heard = self.store.rows.values().filter(heard).count();
@@ -146,15 +142,28 @@ impl World {
     pub(crate) fn recovered(&mut self, incarnation: u64) {
         self.ghost.restored = false;
         // Every set is said again under its new number.
-        for own in &self.store.tables.clusters {
-            let permit = own.gate.as_ref().and_then(|gate| gate.permit.as_ref());
-            let number = permit.map(|permit| (permit.fence.incarnation, permit.fence.version));
-            let words = self.ghost.words.entry(own.name.clone()).or_default();
-            words.push(Word {
-                fence: (own.desired.incarnation, own.desired.version),
-                permit: number.unwrap_or_default(),
-                digest: permit.map(|permit| permit.digest.to_string()),
-            });
+        for (fleet, tables) in self.store.fleets.iter().enumerate() {
+            let part = self.part_of(fleet);
+            for own in &tables.clusters {
+                let Some(gate) = &own.gate else { continue };
+                let permit = gate.permit.as_ref();
+                let number = permit.map(|permit| (permit.fence.incarnation, permit.fence.version));
+                let said = permit.map(|permit| Said::Permitted(permit.digest.to_string()));
+                let said = match gate.let_go {
+                    Some(_) => Said::LetGo,
+                    None => said.unwrap_or(Said::Held),
+                };
+                let words = self
+                    .ghost
+                    .words
+                    .entry((own.name.clone(), part))
+                    .or_default();
+                words.push(Word {
+                    fence: (own.desired.incarnation, own.desired.version),
+                    permit: number.unwrap_or_default(),
+                    said,
+                });
+            }
         }
         let seen = self.agents.iter().filter_map(|own| own.member.as_ref());
         let seen = seen.map(|member| member.fence.incarnation).max();
@@ -167,23 +176,25 @@ impl World {
     }
 
     /// S20: only to what was served there, and only where the release was permitted.
-    fn taken_back(&mut self, release: u64, cluster: &ClusterName, digest: &str) {
+    fn taken_back(&mut self, fleet: usize, release: u64, cluster: &ClusterName, digest: &str) {
+        let part = self.part_of(fleet);
         let agent = self.agents.iter().position(|own| &own.name == cluster);
-        let served = agent.and_then(|agent| self.ghost.served.get(&agent));
+        let served = agent.and_then(|agent| self.ghost.served.get(&Place { agent, part }));
+        let touched = ((fleet, release), cluster.clone());
         if !served.is_some_and(|all| all.contains(digest)) {
             let message = format!("{cluster} goes back to {digest}, which it never served");
             self.fail("S20", message);
-        } else if !self.ghost.touched.contains(&(release, cluster.clone())) {
+        } else if !self.ghost.touched.contains(&touched) {
             let message = format!("{cluster} goes back in #{release}, which never touched it");
             self.fail("S20", message);
         }
     }
 
     /// When a target's permit really came to its end well.
-    fn served_at(&self, target: &Target) -> Option<Timestamp> {
+    fn served_at(&self, part: usize, target: &Target) -> Option<Timestamp> {
         let permit = target.permit.as_ref()?;
         let fence = (permit.fence.incarnation, permit.fence.version);
-        let key = (target.cluster.clone(), fence);
+        let key = (target.cluster.clone(), part, fence);
         // A cluster that was put back may come to the same end once more: the first one counts.
         let told = self.ghost.told.get(&key);
         let (result, at) = told.or_else(|| self.ghost.outcomes.get(&key))?;
@@ -191,8 +202,9 @@ impl World {
     }
 
     /// S1, S12: the whole bake lies between the last real success and now.
-    fn baked(&mut self, number: u64, wave: u32) {
-        let Some(release) = self.store.tables.release(number) else {
+    fn baked(&mut self, fleet: usize, number: u64, wave: u32) {
+        let part = self.part_of(fleet);
+        let Some(release) = self.store.fleets[fleet].release(number) else {
             return;
         };
         let Some(planned) = release.plan.wave(wave) else {
@@ -201,7 +213,7 @@ impl World {
         let good = release
             .targets_of(wave)
             .filter(|target| target.state == TargetState::Succeeded);
-        let last = good.filter_map(|target| self.served_at(target)).max();
+        let last = good.filter_map(|target| self.served_at(part, target)).max();
         let promoted = release.wave(wave).is_some_and(|wave| wave.promoted);
         let bake = i64::from(planned.bake.0);
         let passed = promoted
@@ -217,14 +229,16 @@ impl World {
 
     /// S1, G18: a target has ended well only if its cluster says so of this permit: the one it had before the plan, which
     /// may give it another.
-    fn really(&mut self, before: &Observed, number: u64, cluster: &ClusterName) {
-        let target = before
+    fn really(&mut self, draft: &Draft, number: u64, cluster: &ClusterName) {
+        let part = self.part_of(draft.fleet);
+        let target = draft
+            .observed
             .release(number)
             .and_then(|release| release.target(cluster));
         let Some(target) = target.cloned() else {
             return;
         };
-        if target.permit.is_some() && self.served_at(&target).is_none() {
+        if target.permit.is_some() && self.served_at(part, &target).is_none() {
             let message = format!("{cluster} has not come to the end of its permit in #{number}");
             self.fail("G18", message);
         }
@@ -254,9 +268,12 @@ impl World {
 
     /// Reports were committed (L3, S9, S10: by the current session only).
     pub(crate) fn reports_stored(&mut self, cluster: &ClusterName, session: u64) {
-        for change in &self.store.tables.changes {
-            let key = (change.cluster.clone(), change.now.digest.to_string());
-            self.ghost.changes.insert(key);
+        for (fleet, tables) in self.store.fleets.iter().enumerate() {
+            let part = self.part_of(fleet);
+            for change in &tables.changes {
+                let key = (change.cluster.clone(), part, change.now.digest.to_string());
+                self.ghost.changes.insert(key);
+            }
         }
         let current = self.store.rows.get(cluster).map(|row| row.session);
         if current != Some(session) {

@@ -1,11 +1,11 @@
 //! What must come to pass once nothing breaks any more (faults.md L1, L2, L4, L5, L6). In: the whole. Out: whether the life is
 //! over, and what is missing. It must not change anything.
 
-use hub_engine::reconcile;
+use hub_engine::{ClusterName, RolloutName, reconcile};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Part};
 use crate::event::Ms;
-use crate::store::Store;
+use crate::store::{Row, Store};
 use crate::world::World;
 
 /// Everything has ended so long after the last fault.
@@ -19,12 +19,8 @@ impl World {
         if self.chaos || self.now < self.config.chaos {
             return false;
         }
-        let open = self
-            .store
-            .tables
-            .releases
-            .iter()
-            .any(|release| !release.phase.ended());
+        let releases = self.store.fleets.iter().flat_map(|one| &one.releases);
+        let open = releases.into_iter().any(|release| !release.phase.ended());
         let quiet = self.now - self.quiet_since > QUIET;
         if quiet && !open {
             self.at_the_end();
@@ -40,12 +36,15 @@ impl World {
     }
 
     fn reasons(&self) -> String {
-        let Ok(observed) = self.store.observe(self.now) else {
-            return "the database is away".to_owned();
-        };
-        let reasons = reconcile(&observed).reasons;
-        let texts: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-        texts.join("; ")
+        let fleets = 0..self.store.fleets.len();
+        let texts = fleets.flat_map(|fleet| match self.store.observe(fleet, self.now) {
+            Err(_) => vec!["the database is away".to_owned()],
+            Ok(observed) => {
+                let reasons = reconcile(&observed).reasons;
+                reasons.iter().map(ToString::to_string).collect()
+            }
+        });
+        texts.collect::<Vec<_>>().join("; ")
     }
 
     fn at_the_end(&mut self) {
@@ -76,7 +75,23 @@ pub(crate) fn view_differs(store: &Store, own: &Agent) -> Option<String> {
         return Some(format!("{name} is not connected"));
     }
     let row = store.rows.get(name)?;
-    let Some(state) = &row.state else {
+    let stored = own.member.as_ref().map(|member| member.fence.version);
+    if stored != Some(row.desired.version) {
+        let desired = row.desired.version;
+        return Some(format!("{name} has stored {stored:?} of {desired}"));
+    }
+    let mut parts = own.parts.iter();
+    parts.find_map(|part| part_differs(name, row, part))
+}
+
+fn part_differs(name: &ClusterName, row: &Row, own: &Part) -> Option<String> {
+    let key = own.key();
+    let name = format!("{name}/{}", key.name);
+    let rollout = RolloutName {
+        namespace: key.namespace,
+        name: key.name,
+    };
+    let Some(state) = row.state(&rollout) else {
         return Some(format!("nothing is known of {name}"));
     };
     let status = own.gate().and_then(|gate| gate.status.as_ref());
@@ -99,11 +114,6 @@ pub(crate) fn view_differs(store: &Store, own: &Agent) -> Option<String> {
     let seen = state.held.as_ref().map(ToString::to_string);
     if held != seen {
         return Some(format!("{name} holds {held:?}, the hub has {seen:?}"));
-    }
-    let desired = store.tables.cluster(name)?.desired.version;
-    let stored = own.member.as_ref().map(|member| member.fence.version);
-    if stored != Some(desired) {
-        return Some(format!("{name} has stored {stored:?} of {desired}"));
     }
     None
 }

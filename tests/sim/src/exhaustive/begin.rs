@@ -1,7 +1,7 @@
 //! How the small world begins: three clusters that serve v1, governed and connected, and Git has just brought v2. In:
 //! nothing. Out: its first state. It must not choose what happens later.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hub_engine::ClusterName;
@@ -11,10 +11,10 @@ use tests_golden::hub_random::LABEL;
 
 use super::Small;
 use super::local::Local;
-use super::state::{CLUSTERS, Left, State};
+use super::state::{CLUSTERS, Left, PART, State};
 use super::tables::Tables;
-use crate::store::{Row, Store};
-use crate::world::begin::{agent_of, empty};
+use crate::store::Store;
+use crate::world::begin::{agent_of, empty, rows};
 use crate::world::stamp;
 
 /// Moves until everything serves v1; more is a beginning that does not end.
@@ -57,21 +57,16 @@ impl Small {
         let read = hub_engine::parse(DOCUMENT).expect("the document above can be read");
         let document = read.into_iter().next().expect("one document");
         let clusters = (0..).zip(&names).map(|(at, name)| Cluster {
-            labels: BTreeMap::from([(LABEL.to_owned(), i32::from(at > 0).to_string())]),
+            labels: Arc::new([(LABEL.to_owned(), i32::from(at > 0).to_string())].into()),
             ..empty(name)
         });
+        let clusters: Vec<Cluster> = clusters.collect();
+        let rows = rows(&clusters);
         let tables = Observed {
-            clusters: clusters.map(std::sync::Arc::new).collect(),
+            clusters: clusters.into_iter().map(std::sync::Arc::new).collect(),
             ..Observed::new(document.fleet_rollout, stamp(0))
         };
-        let rows = names.iter().map(|name| {
-            let row = Row {
-                uid: format!("uid-{name}"),
-                ..Row::default()
-            };
-            (name.clone(), row)
-        });
-        let store = Store::new(tables, rows.collect());
+        let store = Store::new(vec![tables], rows);
         let tables = self.keep_tables(Tables::of(store));
         let base = Instant::now();
         let steps = [
@@ -106,7 +101,7 @@ impl Small {
         }
         for place in state.agents.iter_mut().take(self.names.len()) {
             let mut local = self.locals.get(*place).clone();
-            local.agent.applied("v2", "r2");
+            local.agent.parts[PART].applied("v2", "r2");
             *place = self.keep_local(local);
         }
         // Two of them have said so already: whose word opens the release is all the same.

@@ -10,7 +10,7 @@ use tests_golden::agent_fixture::digest;
 use super::Small;
 use super::local::Facts;
 use super::state::{CLUSTERS, State};
-use super::tables::Tables;
+use super::tables::{FLEET, Tables};
 use crate::check::{At, view_differs};
 use crate::store::Store;
 
@@ -53,7 +53,7 @@ fn wrong(tables: &Tables, cluster: &Cluster, own: &Facts) -> Option<String> {
 
 /// What runs beside what the releases say, and what they say of it.
 fn not_permitted(store: &Store, name: &ClusterName, own: &Facts, new: &str) -> Option<String> {
-    let releases = store.tables.releases.iter();
+    let releases = store.fleets[FLEET].releases.iter();
     let targets = releases.filter_map(|release| Some((release, release.target(name)?)));
     let runs = own.runs.iter().any(|one| one == new);
     let mut touched = targets.clone().filter(|(_, target)| target.touched());
@@ -105,7 +105,7 @@ impl Small {
                 continue;
             }
             let tables = self.tables.get(state.tables);
-            let cluster = tables.store.tables.clusters.get(usize::from(at));
+            let cluster = tables.store.fleets[FLEET].clusters.get(usize::from(at));
             if let Some(wrong) = cluster.and_then(|own| wrong(tables, own, &facts)) {
                 self.wrong(wrong);
             }
@@ -127,8 +127,9 @@ impl Small {
             }
         }
         let store = &self.tables.get(state.tables).store;
-        let mut releases = store.tables.releases.iter();
-        let ended = !store.tables.releases.is_empty() && releases.all(|one| one.phase.ended());
+        let mut releases = store.fleets[FLEET].releases.iter();
+        let ended =
+            !store.fleets[FLEET].releases.is_empty() && releases.all(|one| one.phase.ended());
         let open = store.rows.values().all(|row| row.open);
         let agents = state.agents.iter().take(members);
         let mut agents = agents.map(|one| &self.locals.get(*one).agent);

@@ -7,7 +7,8 @@ use agent_api::{AnalysisPhase, OutcomeResult};
 use hub_store::report::Report;
 use proto::v1;
 
-use crate::agent::{Agent, Cut, Passed};
+use super::state::PART;
+use crate::agent::{Agent, Cut, Passed, Process};
 use crate::check::{At, at};
 use crate::event::Ms;
 use crate::keys::Keys;
@@ -71,9 +72,9 @@ impl Local {
     ) -> Option<String> {
         let name = self.agent.name.clone();
         for _ in 0..PASSES_MAX {
-            self.agent.watch(self.now);
+            self.agent.watch(PART, self.now);
             let before = self.clone();
-            let done = self.agent.pass(self.now, None, keys, bugs);
+            let done = self.agent.pass(PART, self.now, None, keys, bugs);
             each(&before, done.writes.len());
             let violation = done.violations.first();
             let broken = violation.map(|one| format!("{}: {name}: {}", one.rule, one.detail));
@@ -84,7 +85,7 @@ impl Local {
             let moved = self.pods();
             if wrong.is_some() || (done.writes.is_empty() && !moved) {
                 if let Some(process) = &mut self.agent.process {
-                    process.first_done = true;
+                    process.known[PART].first_done = true;
                 }
                 return wrong;
             }
@@ -105,7 +106,7 @@ impl Local {
         whole.acts(keys, bugs, |before, writes| {
             for cut in 0..writes {
                 let mut dead = before.clone();
-                dead.agent.pass(dead.now, Some(cut), keys, bugs);
+                dead.agent.pass(PART, dead.now, Some(cut), keys, bugs);
                 dead.restart();
                 cuts.push(dead);
             }
@@ -114,15 +115,16 @@ impl Local {
     }
 
     fn pods(&mut self) -> bool {
-        let before = self.agent.cluster.observed.replica_sets.clone();
-        self.agent.cluster.tick(0, i32::MAX);
-        before != self.agent.cluster.observed.replica_sets
+        let cluster = &mut self.agent.parts[PART].cluster;
+        let before = cluster.observed.replica_sets.clone();
+        cluster.tick(0, i32::MAX);
+        before != cluster.observed.replica_sets
     }
 
     /// Every run that goes on ends.
     pub(super) fn verdict(&self, good: bool) -> Self {
         let mut next = self.clone();
-        next.agent.runs_end(|_| !good);
+        next.agent.parts[PART].runs_end(|_| !good);
         next
     }
 
@@ -222,7 +224,7 @@ impl Local {
 
     /// Time passes without a word of the hub, where a permit has not ended: elsewhere nothing depends on it.
     pub(super) fn lease_ends(&self) -> Option<Self> {
-        let gate = self.agent.gate()?;
+        let gate = self.agent.parts[PART].gate()?;
         let outcome = gate
             .status
             .as_ref()
@@ -236,15 +238,16 @@ impl Local {
 
     pub(super) fn facts(&self) -> Facts {
         let own = &self.agent;
+        let part = &own.parts[PART];
         let process = own.process.as_ref();
-        let status = own.gate().and_then(|gate| gate.status.as_ref());
+        let status = part.gate().and_then(|gate| gate.status.as_ref());
         let effect = status.and_then(|status| status.effective.as_ref());
         let effect = effect.map(|effect| at(effect.fence));
-        let observed = &own.cluster.observed;
+        let observed = &part.cluster.observed;
         let outcome = status.and_then(|status| status.outcome.as_ref());
         let spent = observed.rollout.metadata.uid.as_ref();
         let spent = spent.and_then(|uid| own.member.as_ref()?.spent.get(uid));
-        let known = process.and_then(|process| process.remembered.as_ref());
+        let known = process.and_then(|process| process.known[PART].remembered.as_ref());
         let outcome = [outcome, spent, known].into_iter().flatten();
         let outcome = outcome.max_by_key(|outcome| at(outcome.fence));
         let mut going = observed.analysis_runs.iter().map(|run| {
@@ -259,14 +262,14 @@ impl Local {
         let pods: i32 = wanted.clone().map(agent_api::ReplicaSet::desired).sum();
         Facts {
             session: process.and_then(|process| process.link?.1),
-            may_dial: process.is_some_and(|process| process.first_done),
+            may_dial: process.is_some_and(Process::first_done),
             analyses: going.any(|going| going),
             says: process.is_some_and(|process| process.reports.clone().batch(0).is_some()),
             fence: own.member.as_ref().map(|member| at(member.fence)),
             effect,
             under_way: own.under_way(),
             outcome: outcome.map(|outcome| (at(outcome.fence), outcome.result)),
-            told: own.told().map(|(digest, _)| digest),
+            told: part.told().map(|(digest, _)| digest),
             runs: wanted.filter_map(digest).collect(),
             enough: pods >= observed.rollout.spec.replicas(),
         }

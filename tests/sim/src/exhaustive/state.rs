@@ -5,6 +5,8 @@
 pub const CLUSTERS: usize = 3;
 /// Its hubs.
 pub const HUBS: usize = 2;
+/// Each cluster has one Rollout.
+pub(super) const PART: usize = 0;
 
 /// What may still break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

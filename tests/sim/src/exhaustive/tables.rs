@@ -22,6 +22,9 @@ use crate::world::stamp;
 /// Epochs are all alike but for being the newest one.
 const EPOCH: i64 = 2;
 
+/// There is one FleetRollout.
+pub(super) const FLEET: usize = 0;
+
 /// The session of every stream, and the one before it: sessions are all alike but for being the newest one.
 pub(super) const SESSION: u64 = 2;
 /// Of words of a stream that broke, once there is a newer one.
@@ -95,7 +98,7 @@ impl Tables {
             conflicts,
             before,
             ..
-        } = &self.store.tables;
+        } = &self.store.fleets[FLEET];
         let clusters = clusters
             .iter()
             .map(|own| (&own.name, own.desired, &own.gate));
@@ -103,8 +106,10 @@ impl Tables {
         let releases: Vec<Release> = releases.iter().map(untold).collect();
         let mut rows = self.store.rows.clone();
         for row in rows.values_mut() {
-            if let Some(state) = &mut row.state {
-                only_shown(state);
+            for latest in row.rollouts.values_mut() {
+                if let Some(state) = &mut latest.state {
+                    only_shown(state);
+                }
             }
         }
         format!(
@@ -116,16 +121,18 @@ impl Tables {
     /// Back to what every database of this content has: numbers of transactions, sequences and rows.
     fn plain(mut self) -> Self {
         let store = &mut self.store;
-        (store.epoch, store.commits) = (EPOCH, 0);
+        (store.epoch, store.commits[FLEET]) = (EPOCH, 0);
         store.history.clear();
         store.recovery.heads.clear();
         for row in store.rows.values_mut() {
             row.reported = 0;
-            row.key.1 = 0;
+            for latest in row.rollouts.values_mut() {
+                latest.key.1 = 0;
+            }
         }
         store.serial = 0;
         let names: Vec<ClusterName> = store.rows.keys().cloned().collect();
-        let changes = &mut store.tables.changes;
+        let changes = &mut store.fleets[FLEET].changes;
         let seen = changes.iter().map(|one| one.cluster.clone());
         self.changed.extend(seen);
         changes.sort_by(|one, other| one.cluster.cmp(&other.cluster));
@@ -139,7 +146,7 @@ impl Tables {
     }
 
     pub(super) fn decide(&self, bugs: Bugs) -> Decided {
-        let decided = process::decide(&self.store, self.now, self.now, bugs.hub);
+        let decided = process::decide(&self.store, FLEET, self.now, self.now, bugs.hub);
         let (observed, plan) = decided.expect("the database answers");
         let wrong = audit(&observed, &plan);
         let wrong = wrong.first().map(ToString::to_string);
@@ -165,8 +172,9 @@ impl Tables {
     ) -> Result<Self, Error> {
         let mut next = self.clone();
         let draft = Draft {
+            fleet: FLEET,
             epoch: if once { EPOCH - 1 } else { EPOCH },
-            snapshot: next.store.commits,
+            snapshot: next.store.commits[FLEET],
             observed: decided.observed.clone(),
             plan: decided.plan.clone(),
         };
@@ -178,19 +186,21 @@ impl Tables {
     /// A session opens.
     pub(super) fn open(&self, cluster: &ClusterName, hello: v1::Hello) -> Option<Self> {
         let mut next = self.clone();
-        let brought = hello.rollouts.into_iter().next();
-        let brought = brought.and_then(|state| hub::wire::report::rollout_state(state).ok());
-        let state = brought.map(|(_, state)| state);
+        let brought = hello.rollouts.into_iter();
+        let brought = brought.filter_map(|state| hub::wire::report::rollout_state(state).ok());
+        let brought = brought.collect();
         let fence = hub::wire::fence(hello.fence.as_ref());
         let uid = &hello.kube_system_uid;
         let opened = next
             .store
-            .session_open(cluster, uid, fence, state, None, self.now);
+            .session_open(cluster, uid, fence, brought, None, self.now);
         match opened {
             Ok(Opened::Session(..)) => {
                 if let Some(row) = next.store.rows.get_mut(cluster) {
                     row.session = SESSION;
-                    row.key.0 = SESSION;
+                    for latest in row.rollouts.values_mut() {
+                        latest.key.0 = SESSION;
+                    }
                 }
                 Some(next.plain())
             }
@@ -253,7 +263,7 @@ impl Tables {
     pub(super) fn set(&self, cluster: &ClusterName, sent: Option<u16>) -> Option<v1::DesiredSet> {
         let row = self.store.rows.get(cluster)?;
         let first = sent.is_none() && row.stored == Fence::default();
-        if first && self.store.lacks_first_word(cluster) != Ok(false) {
+        if first && !self.store.first_word(cluster).ok()?.is_empty() {
             return None;
         }
         let sent = sent.map(u64::from);

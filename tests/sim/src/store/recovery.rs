@@ -2,7 +2,6 @@
 //! heard. Out: whether anything may be decided; a person's word that it may again. It must not know that it was restored.
 
 use std::hash::Hasher as _;
-use std::sync::Arc;
 
 use fnv::FnvHasher;
 use hub_engine::Fence;
@@ -83,18 +82,17 @@ impl Store {
         // What agents said since the copy is lost, whoever's session is in it: all say Hello again.
         for row in self.rows.values_mut() {
             row.session += 1;
+            row.desired.incarnation = next;
         }
-        for cluster in self.tables.clusters.iter_mut().map(Arc::make_mut) {
-            cluster.desired.incarnation = next;
-        }
-        self.commits += 1;
+        self.spread();
+        self.touch(None);
         self.chain("recovered");
         next
     }
 
     /// Put back from a copy, under a server that starts now.
     pub fn put_back(&mut self, copy: Self, now: Ms) {
-        let commits = self.commits + 1;
+        let commits = self.commits.iter().map(|commits| commits + 1).collect();
         *self = copy;
         // Two transactions never have the same number, whatever was lost.
         self.commits = commits;

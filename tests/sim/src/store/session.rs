@@ -2,11 +2,11 @@
 //! stored. It must not commit for a session that is over (gate.md L3), nor into a copy that is older than the session.
 
 use hub_engine::observed::{Change, Rollout};
-use hub_engine::{ClusterName, Fence};
+use hub_engine::{ClusterName, Fence, RolloutName};
 use hub_store::older::Committed;
 use hub_store::report::{Body, Report};
 
-use super::{Error, Row, Store};
+use super::{Error, Latest, Row, Store};
 use crate::event::Ms;
 
 /// How Hello ended.
@@ -31,7 +31,7 @@ impl Store {
         cluster: &ClusterName,
         uid: &str,
         fence: Fence,
-        brought: Option<Rollout>,
+        brought: Vec<(RolloutName, Rollout)>,
         handed: Option<(usize, u64)>,
         now: Ms,
     ) -> Result<Opened, Error> {
@@ -52,15 +52,17 @@ impl Store {
         row.regressed = regressed && fence < desired;
         row.reported = 0;
         let key = (row.session, 0);
-        match brought {
-            Some(state) => upsert(row, key, state),
-            None if row.key.0 < row.session => {
-                row.key = key;
-                if let Some(state) = &mut row.state {
+        for (rollout, known) in &mut row.rollouts {
+            let named = brought.iter().any(|(name, _)| name == rollout);
+            if !named && known.key.0 < row.session {
+                known.key = key;
+                if let Some(state) = &mut known.state {
                     state.removed = true;
                 }
             }
-            None => {}
+        }
+        for (rollout, state) in brought {
+            upsert(row.rollouts.entry(rollout).or_default(), key, state);
         }
         let session = row.session;
         self.compare(fence, desired, handed);
@@ -170,16 +172,19 @@ impl Store {
             }
             highest = report.sequence;
             let key = (said.0, report.sequence);
+            let known = row.rollouts.entry(report.rollout.clone()).or_default();
             match &report.body {
-                Body::State(state) => upsert(row, key, state.clone()),
-                Body::Changed { was, now } => changes.push((was.clone(), now.clone())),
+                Body::State(state) => upsert(known, key, state.clone()),
+                Body::Changed { was, now } => {
+                    changes.push((report.rollout.clone(), was.clone(), now.clone()));
+                }
                 Body::Effect { effect, .. } => {
-                    amend(row, key, |state| state.effect = Some(effect.clone()));
+                    amend(known, key, |state| state.effect = Some(effect.clone()));
                 }
                 Body::Outcome(outcome) => {
-                    amend(row, key, |state| state.outcome = Some(outcome.clone()));
+                    amend(known, key, |state| state.outcome = Some(outcome.clone()));
                 }
-                Body::Removed => amend(row, key, |state| state.removed = true),
+                Body::Removed => amend(known, key, |state| state.removed = true),
                 // Facts of the history alone.
                 Body::Verb { .. } | Body::BrokenGlass(_) => {}
             }
@@ -188,35 +193,38 @@ impl Store {
         row.open = true;
         row.last_seen = Some(now);
         row.heard = Some(now);
-        for (was, now) in changes {
+        for (rollout, was, now) in changes {
             self.serial += 1;
-            self.tables.changes.push(Change {
+            let change = Change {
                 id: self.serial,
                 cluster: cluster.clone(),
                 was,
                 now,
-            });
+            };
+            for fleet in self.over(&rollout) {
+                self.fleets[fleet].changes.push(change.clone());
+            }
         }
         Ok(Some(highest))
     }
 }
 
 /// An outcome stays until another replaces it.
-fn upsert(row: &mut Row, key: (u64, u64), mut state: Rollout) {
-    if row.state.is_some() && row.key > key {
+fn upsert(latest: &mut Latest, key: (u64, u64), mut state: Rollout) {
+    if latest.state.is_some() && latest.key > key {
         return;
     }
-    let known = row.state.take();
+    let known = latest.state.take();
     state.outcome = state
         .outcome
         .or_else(|| known.and_then(|known| known.outcome));
-    row.key = key;
-    row.state = Some(state);
+    latest.key = key;
+    latest.state = Some(state);
 }
 
-fn amend(row: &mut Row, key: (u64, u64), change: impl FnOnce(&mut Rollout)) {
-    if let Some(mut state) = row.state.clone() {
+fn amend(latest: &mut Latest, key: (u64, u64), change: impl FnOnce(&mut Rollout)) {
+    if let Some(mut state) = latest.state.clone() {
         change(&mut state);
-        upsert(row, key, state);
+        upsert(latest, key, state);
     }
 }

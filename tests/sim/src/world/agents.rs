@@ -5,7 +5,7 @@ use proto::v1;
 
 use super::{Connection, World};
 use crate::agent::{Cut, Passed};
-use crate::event::{Down, Event, Ms, Up};
+use crate::event::{Down, Event, Ms, Place, Up};
 use crate::planted::Planted;
 
 /// What Welcome asks for.
@@ -25,16 +25,21 @@ impl World {
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} starts"));
         let skew = self.agents[agent].skew;
-        let status = self.agents[agent]
-            .gate()
-            .and_then(|gate| gate.status.as_ref());
-        let lease = status.and_then(|status| status.lease.as_ref());
-        let noticed = lease.is_some_and(|lease| lease.ended_at.is_some());
+        let own = &self.agents[agent];
+        let leases = own.parts.iter().filter_map(|part| {
+            let status = part.gate()?.status.as_ref()?;
+            status.lease.as_ref()
+        });
+        let noticed = leases
+            .map(|lease| lease.ended_at.is_some())
+            .all(|ended| ended);
         self.ghost.started(agent, skew, noticed, self.now);
-        self.agents[agent].watch(self.now);
-        self.pass_soon(agent, 50);
-        // In a cluster that was found with pods on their way they go on coming.
-        self.put(1_000, Event::Kubelet(agent));
+        for place in self.places(agent) {
+            self.agents[agent].watch(place.part, self.now);
+            self.pass_soon(place, 50);
+            // In a cluster that was found with pods on their way they go on coming.
+            self.put(1_000, Event::Kubelet(place));
+        }
     }
 
     /// Whoever starts is known to the hub by then; who was forgotten by a database that was put back joins again.
@@ -44,7 +49,7 @@ impl World {
         let unknown = joiner.filter(|one| !self.store.rows.contains_key(&one.name));
         if let Some(cluster) = unknown.cloned() {
             self.tell(format!("{} joins", cluster.name));
-            self.store.join(cluster, &self.agents[agent].uid);
+            self.store.join(&cluster, &self.agents[agent].uid);
             self.hint();
         }
     }
@@ -64,34 +69,49 @@ impl World {
         self.agents[agent].life == life && self.agents[agent].process.is_some()
     }
 
-    pub(super) fn pass_soon(&mut self, agent: usize, after: Ms) {
-        let life = self.agents[agent].life;
-        self.put(after, Event::Pass { agent, life });
+    pub(super) fn pass_soon(&mut self, place: Place, after: Ms) {
+        let life = self.agents[place.agent].life;
+        self.put(after, Event::Pass { place, life });
     }
 
-    /// Something in the API server has changed: the watch brings it, sooner or later.
-    pub(super) fn changed(&mut self, agent: usize) {
-        let most = if self.mishap(100) { 5_000 } else { 300 };
-        let after = self.some(10, most);
-        let life = self.agents[agent].life;
-        self.put(after, Event::Watch { agent, life });
-    }
-
-    pub(super) fn watch(&mut self, agent: usize, life: u64) {
-        if self.lives(agent, life) {
-            self.agents[agent].watch(self.now);
-            self.pass_soon(agent, 10);
+    /// Every Rollout of a cluster is looked at.
+    pub(super) fn passes_soon(&mut self, agent: usize, after: Ms) {
+        for place in self.places(agent) {
+            self.pass_soon(place, after);
         }
     }
 
-    pub(super) fn pass(&mut self, agent: usize, life: u64) {
+    /// Something in the API server has changed: the watch brings it, sooner or later.
+    pub(super) fn changed(&mut self, place: Place) {
+        let most = if self.mishap(100) { 5_000 } else { 300 };
+        let after = self.some(10, most);
+        let life = self.agents[place.agent].life;
+        self.put(after, Event::Watch { place, life });
+    }
+
+    /// The same of every Rollout of a cluster.
+    pub(super) fn changed_all(&mut self, agent: usize) {
+        for place in self.places(agent) {
+            self.changed(place);
+        }
+    }
+
+    pub(super) fn watch(&mut self, place: Place, life: u64) {
+        if self.lives(place.agent, life) {
+            self.agents[place.agent].watch(place.part, self.now);
+            self.pass_soon(place, 10);
+        }
+    }
+
+    pub(super) fn pass(&mut self, place: Place, life: u64) {
+        let Place { agent, part } = place;
         if !self.lives(agent, life) {
             return;
         }
         let cut = self.mishap(30).then(|| self.random.below(5));
         let (now, bugs) = (self.now, self.bugs);
-        let done = self.agents[agent].pass(now, cut, &self.keys, bugs);
-        let name = self.agents[agent].name.clone();
+        let done = self.agents[agent].pass(part, now, cut, &self.keys, bugs);
+        let name = self.name_of(place);
         for violation in done.violations {
             self.fail(violation.rule, format!("{name}: {}", violation.detail));
         }
@@ -105,30 +125,33 @@ impl World {
         }
         if wrote {
             self.quiet_since = now;
-            self.passed(agent);
-            self.changed(agent);
-            self.put(200, Event::Kubelet(agent));
+            self.passed(place);
+            self.changed(place);
+            self.put(200, Event::Kubelet(place));
             let runs = self.some(2_000, 8_000);
-            self.put(runs, Event::RunsEnd(agent));
+            self.put(runs, Event::RunsEnd(place));
         }
         match done.passed {
             Passed::Behind | Passed::Conflict => {
-                self.changed(agent);
+                self.changed(place);
             }
             Passed::Died => self.kill_agent(agent),
-            Passed::Whole(wake) => self.passed_whole(agent, wake, wrote),
+            Passed::Whole(wake) => self.passed_whole(place, wake, wrote),
         }
         self.send_reports(agent);
     }
 
-    fn passed_whole(&mut self, agent: usize, wake: Option<jiff::Timestamp>, wrote: bool) {
+    fn passed_whole(&mut self, place: Place, wake: Option<jiff::Timestamp>, wrote: bool) {
+        let Place { agent, part } = place;
         let (now, bugs) = (self.now, self.bugs);
         if let Some(process) = &mut self.agents[agent].process
-            && !process.first_done
+            && !process.known[part].first_done
         {
-            process.first_done = true;
-            let life = self.agents[agent].life;
-            self.put(100, Event::Dial { agent, life });
+            process.known[part].first_done = true;
+            if process.first_done() {
+                let life = self.agents[agent].life;
+                self.put(100, Event::Dial { agent, life });
+            }
         }
         let skew = self.agents[agent].skew;
         let wall = super::stamp(now + skew);
@@ -137,20 +160,20 @@ impl World {
             Ms::try_from(left).unwrap_or(Ms::MAX / 4).max(1_000)
         });
         let lease = self.agents[agent]
-            .lease_ends(now, bugs)
+            .lease_ends(part, now, bugs)
             .map(|at| (at - now).max(1_000));
         let next = [wake, lease, Some(RESYNC)].into_iter().flatten().min();
         // What it wrote comes back by the watch.
         if !wrote {
-            self.pass_later(agent, next.unwrap_or(RESYNC).min(RESYNC));
+            self.pass_later(place, next.unwrap_or(RESYNC).min(RESYNC));
         }
     }
 
-    fn pass_later(&mut self, agent: usize, after: Ms) {
+    fn pass_later(&mut self, place: Place, after: Ms) {
         let due = self.now + after;
         // One timer is enough: a later one finds nothing to do.
-        if self.ghost.timer(agent, self.now, due) {
-            self.pass_soon(agent, after);
+        if self.ghost.timer(place, self.now, due) {
+            self.pass_soon(place, after);
         }
     }
 
@@ -209,7 +232,7 @@ impl World {
                 if !half && let Some(ack) = self.agents[agent].catch_up(moment) {
                     let name = self.agents[agent].name.clone();
                     self.tell(format!("{name}: the Gate is written again"));
-                    self.changed(agent);
+                    self.changed_all(agent);
                     self.send_up(connection, Up::Ack(ack));
                 }
             }
@@ -232,7 +255,7 @@ impl World {
         };
         let noticed = self.some(10, 5_000);
         self.put(noticed, event);
-        self.pass_soon(agent, 10);
+        self.passes_soon(agent, 10);
         let (after, life) = (self.some(least, least + 5_000), self.agents[agent].life);
         self.put(after, Event::Dial { agent, life });
     }
@@ -294,7 +317,7 @@ impl World {
                 self.agents[agent].welcome(connection, session);
                 self.agents[agent].note_head(head);
                 self.put(HEARTBEAT, Event::Beat { agent, connection });
-                self.pass_soon(agent, 10);
+                self.passes_soon(agent, 10);
             }
             Down::Set(set) => self.take(agent, connection, &set),
             Down::ReportAck(sequence) => self.told(agent, sequence),
@@ -320,14 +343,17 @@ impl World {
         };
         let by_wall = self.bugs.has(Planted::LeaseByWallClock);
         let moment = self.agents[agent].moment(self.now, by_wall);
-        let before = self.agents[agent].gate_version;
+        let before = self.gate_versions(agent);
         let answer = self.agents[agent].take((connection, set), moment, cut, self.bugs);
         let name = self.agents[agent].name.clone();
         let fence = agent::wire::fence(set.fence.as_ref());
         let said = answer.as_ref().map(v1::Ack::result);
         self.tell(format!("{name}: set {fence} full {} is {said:?}", set.full));
-        if self.agents[agent].gate_version != before {
-            self.ghost.granted_here(agent, self.now);
+        let after = self.gate_versions(agent);
+        for (place, (before, after)) in self.places(agent).zip(before.into_iter().zip(after)) {
+            if before != after {
+                self.ghost.granted_here(place, self.now);
+            }
         }
         self.stored(agent);
         if answer.is_none() && self.bugs.has(Planted::AckBeforeFence) {
@@ -335,16 +361,21 @@ impl World {
         }
         match answer {
             Some(ack) => {
-                self.changed(agent);
+                self.changed_all(agent);
                 self.send_up(connection, Up::Ack(ack));
             }
             None if self.agents[agent].pending.is_some() => {
-                self.changed(agent);
+                self.changed_all(agent);
                 let (after, life) = (self.some(50, 2_000), self.agents[agent].life);
                 self.put(after, Event::Fence { agent, life });
             }
             None => self.kill_agent(agent),
         }
+    }
+
+    fn gate_versions(&self, agent: usize) -> Vec<u64> {
+        let parts = self.agents[agent].parts.iter();
+        parts.map(|part| part.gate_version).collect()
     }
 
     /// The fence of a set whose Gates were written before: from now on its permits count.
@@ -358,7 +389,7 @@ impl World {
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name}: the fence is stored"));
         self.stored(agent);
-        self.changed(agent);
+        self.changed_all(agent);
         let link = self.agents[agent].process.as_ref();
         let current = link.and_then(|process| process.link);
         if current.is_none_or(|(known, _)| known != pending.connection) {
@@ -383,7 +414,11 @@ impl World {
         }
         self.agents[agent].note_told(&told);
         self.noted(agent);
-        self.changed(agent);
+        for one in told {
+            if let Some(part) = self.agents[agent].part_of(&one.rollout) {
+                self.changed(Place { agent, part });
+            }
+        }
     }
 
     pub(super) fn send_reports(&mut self, agent: usize) {

@@ -17,7 +17,7 @@ use tests_golden::agent_fixture;
 use tests_golden::hub_random::{LABEL, Random, fleet_rollout};
 
 use super::World;
-use crate::agent::Agent;
+use crate::agent::{Agent, Part};
 use crate::check::Ghost;
 use crate::event::{Event, Ms, Queue};
 use crate::hub::Hub;
@@ -65,10 +65,14 @@ impl World {
         let names: Vec<ClusterName> = (0..count).map(|at| format!("c{at}").into()).collect();
         let clusters = names.iter().map(|name| Cluster {
             name: name.clone(),
-            labels: BTreeMap::from([(LABEL.to_owned(), random.below(waves).to_string())]),
+            labels: Arc::new([(LABEL.to_owned(), random.below(waves).to_string())].into()),
             ..empty(name)
         });
         let mut clusters: Vec<Cluster> = clusters.collect();
+        let labels = clusters
+            .iter()
+            .map(|own| (own.name.clone(), own.labels.as_ref().clone()));
+        let labels = labels.collect();
         let late = random.aside(7).percent(LATE);
         let joiner = if late { clusters.pop() } else { None };
         let before = fleet_rollout.after.iter().map(|name| Predecessor {
@@ -76,18 +80,14 @@ impl World {
             newest: None,
         });
         let before = before.collect();
+        let rollouts = vec![fleet_rollout.rollout.clone()];
+        let rows = rows(&clusters);
         let tables = Observed {
             clusters: clusters.into_iter().map(Arc::new).collect(),
             before,
             ..Observed::new(fleet_rollout, stamp(0))
         };
-        let row = |name: &ClusterName| Row {
-            uid: format!("uid-{name}"),
-            ..Row::default()
-        };
-        let joined = tables.clusters.iter().map(|own| &own.name);
-        let rows = joined.map(|name| (name.clone(), row(name))).collect();
-        let store = Store::new(tables, rows);
+        let store = Store::new(vec![tables], rows);
         let base = Instant::now();
         let agents = names.iter().map(|name| agent(name, base, &mut random));
         let agents: Vec<Agent> = agents.collect();
@@ -107,8 +107,10 @@ impl World {
             opened: 0,
             chaos: config.faults,
             config,
-            versions: 1,
-            git: ("v1".to_owned(), "r1".to_owned()),
+            labels,
+            versions: vec![1; rollouts.len()],
+            git: vec![("v1".to_owned(), "r1".to_owned()); rollouts.len()],
+            rollouts,
             bad: std::collections::BTreeSet::new(),
             keys: Keys::new(),
             bugs,
@@ -136,7 +138,7 @@ impl World {
             self.put(after, Event::AgentStart(agent));
         }
         let first = self.some(15_000, 40_000);
-        self.put(first, Event::Push);
+        self.put(first, Event::Push(0));
         self.put(10_000, Event::Person);
         if self.config.faults {
             self.put(5_000, Event::Fault);
@@ -171,6 +173,17 @@ fn quick(mut document: FleetRollout, random: &mut Random) -> FleetRollout {
     document
 }
 
+/// What the database has of clusters that have just joined.
+pub(crate) fn rows(clusters: &[Cluster]) -> BTreeMap<ClusterName, Row> {
+    let row = |own: &Cluster| Row {
+        uid: format!("uid-{}", own.name),
+        desired: own.desired,
+        ..Row::default()
+    };
+    let rows = clusters.iter().map(|own| (own.name.clone(), row(own)));
+    rows.collect()
+}
+
 /// A cluster that was never heard.
 pub(crate) fn empty(name: &ClusterName) -> Cluster {
     let fence = Fence {
@@ -179,7 +192,7 @@ pub(crate) fn empty(name: &ClusterName) -> Cluster {
     };
     Cluster {
         name: name.clone(),
-        labels: BTreeMap::new(),
+        labels: Arc::default(),
         selected: true,
         connected: false,
         last_seen: None,
@@ -235,17 +248,13 @@ pub(crate) fn agent_of(
     Agent {
         name: name.clone(),
         uid: format!("uid-{name}"),
-        cluster: agent_cluster::Cluster::new(observed),
+        parts: vec![Part::new(agent_cluster::Cluster::new(observed))],
         member: None,
-        rollout_version: 0,
-        gate_version: 0,
-        own_writes: 0,
+        member_writes: 0,
         process: None,
         life: 0,
         skew: 0,
         base,
-        gone: false,
-        made: 0,
         alone_until: 0,
         slow_until: 0,
         pending: None,

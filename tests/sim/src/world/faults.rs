@@ -5,7 +5,7 @@
 use super::{Connection, World};
 use hub_engine::release::ReleasePhase;
 
-use crate::event::{Down, Event, Ms, Up};
+use crate::event::{Down, Event, Ms, Place, Up};
 
 /// A message on its way, at most, while things break.
 const DELAY_MAX: Ms = 1_500;
@@ -150,7 +150,10 @@ impl World {
             6 => self.database_away(),
             12 => self.database_lost(),
             13 | 14 => self.cluster_lost(agent),
-            15 => self.rollout_lost(agent),
+            15 => {
+                let place = self.some_place(agent);
+                self.rollout_lost(place);
+            }
             16 => self.partition(agent),
             17 => self.payments(),
             7 | 8 => {
@@ -161,7 +164,10 @@ impl World {
                     self.cut(connection);
                 }
             }
-            9 | 18 => self.delete_gate(agent),
+            9 | 18 => {
+                let place = self.some_place(agent);
+                self.delete_gate(place);
+            }
             10 => {
                 let skew = self.random.pick(&[-3_600_000, 0, 3_600_000, 120_000]);
                 self.clock_is_set(agent, skew);
@@ -194,22 +200,22 @@ impl World {
     }
 
     /// A permit has just ended: the moment at which a Gate that is deleted takes the most with it.
-    pub(crate) fn ended(&mut self, agent: usize) {
+    pub(crate) fn ended(&mut self, place: Place) {
         if !self.mishap(150) {
             return;
         }
-        self.delete_gate(agent);
+        self.delete_gate(place);
         // And now and then the hub has not heard of the end before it is rebuilt.
         if self.random.percent(50) {
-            self.kill_agent(agent);
+            self.kill_agent(place.agent);
         }
     }
 
-    fn delete_gate(&mut self, agent: usize) {
-        if self.agents[agent].delete_gate() {
-            let name = self.agents[agent].name.clone();
+    fn delete_gate(&mut self, place: Place) {
+        if self.part_mut(place).delete_gate() {
+            let name = self.name_of(place);
             self.tell(format!("the Gate in {name} is deleted"));
-            self.changed(agent);
+            self.changed(place);
         }
     }
 
@@ -271,9 +277,11 @@ impl World {
             self.agents[agent].skew = 0;
             self.agents[agent].alone_until = 0;
             self.agents[agent].slow_until = 0;
-            self.rollout_made(agent);
+            for place in self.places(agent) {
+                self.rollout_made(place);
+            }
             self.agent_start(agent);
-            self.changed(agent);
+            self.changed_all(agent);
         }
         self.quiet_since = self.now;
     }

@@ -1,25 +1,19 @@
-//! What hubs do with ticks, messages and their database, as `hub/src` does: leadership, deciding, sessions. In: events. Out:
-//! transactions, messages. It must not choose: `hub_engine::reconcile` does.
+//! What hubs do with ticks, messages and their database, as `hub/src` does: sessions; how they decide is `decide`. In: events.
+//! Out: transactions, messages. It must not choose.
 
-use hub_engine::{Fence, audit};
+use hub_engine::Fence;
 use hub_store::older::Committed;
 use hub_store::report::{Body, Report};
 use proto::v1;
 
 use super::{Connection, World};
-use crate::event::{Down, Draft, Event, Ms, Up};
-use crate::hub::{self as process, Session};
+use crate::event::{Down, Event, Ms, Up};
+use crate::hub::Session;
 use crate::planted::Planted;
 use crate::store::{Error, Opened};
 
-/// As `leader::LEASE`, `RENEW_EVERY` and `MARGIN`.
-const LEASE: Ms = 6_000;
-const RENEW_EVERY: Ms = 2_000;
-const MARGIN: Ms = 1_000;
 /// As the loops' `POLL`.
-const POLL: Ms = 1_000;
-/// Beside hints, every so many polls everything is looked at.
-const LOOK_EVERY: i64 = 5;
+pub(super) const POLL: Ms = 1_000;
 
 impl World {
     pub(super) fn hub_start(&mut self, hub: usize) {
@@ -33,7 +27,7 @@ impl World {
     }
 
     /// Stopped by its machine: the event waits.
-    fn frozen(&self, hub: usize) -> Option<Ms> {
+    pub(super) fn frozen(&self, hub: usize) -> Option<Ms> {
         let left = self.hubs[hub].frozen_until - self.now;
         (left > 0).then_some(left)
     }
@@ -51,110 +45,6 @@ impl World {
         for connection in self.hubs[hub].sessions.keys().copied().collect::<Vec<_>>() {
             self.work_off(hub, connection);
             self.send_set(hub, connection);
-        }
-    }
-
-    /// As `leader::keep` and `attempt`.
-    fn lead(&mut self, hub: usize) {
-        let now = self.now;
-        let own = &mut self.hubs[hub];
-        if now - own.asked < RENEW_EVERY && own.asked != 0 {
-            return;
-        }
-        own.asked = now;
-        let until = now + LEASE - MARGIN;
-        let still = own.held.filter(|(_, until)| now < *until);
-        let answer = match still {
-            Some((epoch, _)) => self
-                .store
-                .lease_renew(hub, epoch, now, LEASE)
-                .map(|kept| kept.then_some(epoch)),
-            None => self.store.epoch_take(hub, now, LEASE),
-        };
-        let before = self.hubs[hub].held;
-        self.hubs[hub].held = match answer {
-            Ok(epoch) => epoch.map(|epoch| (epoch, until)),
-            Err(_) => still,
-        };
-        if before.map(|(epoch, _)| epoch) != self.hubs[hub].held.map(|(epoch, _)| epoch) {
-            let held = self.hubs[hub].held;
-            self.hubs[hub].hinted = true;
-            self.tell(format!("hub {hub} leads: {held:?}"));
-        }
-    }
-
-    /// As `decide::settle`: one transaction at a time; its snapshot is taken now, its commit comes later.
-    fn decide(&mut self, hub: usize) {
-        let now = self.now;
-        let look = (now / POLL) % LOOK_EVERY == 0;
-        let own = &mut self.hubs[hub];
-        let leads = own.held.filter(|(_, until)| now < *until);
-        let Some((epoch, _)) = leads.filter(|_| (own.hinted || look) && !own.deciding) else {
-            return;
-        };
-        own.hinted = false;
-        let skew = own.skew;
-        let wrong = self.bugs.has(Planted::HubClock);
-        let clock = if wrong { now + skew } else { now };
-        let Ok((observed, plan)) = process::decide(&self.store, now, clock, self.bugs.hub) else {
-            return;
-        };
-        let violation = audit(&observed, &plan).into_iter().next();
-        if let Some(violation) = violation {
-            return self.fail(violation.rule, violation.message);
-        }
-        if plan.actions.is_empty() {
-            return;
-        }
-        self.hubs[hub].deciding = true;
-        let life = self.hubs[hub].life;
-        let draft = Box::new(Draft {
-            epoch,
-            snapshot: self.store.commits,
-            observed,
-            plan,
-        });
-        let most = if self.chaos { 400 } else { 20 };
-        let after = self.some(1, most);
-        self.put(after, Event::Commit { hub, life, draft });
-        if self.mishap(15) {
-            self.freeze_while_it_decides(hub);
-        }
-    }
-
-    pub(super) fn commit(&mut self, hub: usize, life: u64, draft: Box<Draft>) {
-        if !self.hubs[hub].alive || self.hubs[hub].life != life {
-            return;
-        }
-        if let Some(left) = self.frozen(hub) {
-            return self.put(left, Event::Commit { hub, life, draft });
-        }
-        self.hubs[hub].deciding = false;
-        self.hubs[hub].hinted = true;
-        let guarded = !self.bugs.has(Planted::EpochUnchecked);
-        let before = self.store.epoch;
-        match self.store.commit(&draft, &self.keys, guarded) {
-            Ok(()) => {
-                for decision in &draft.plan.actions {
-                    self.tell(format!("hub {hub}: {}", decision.action));
-                }
-                self.quiet_since = self.now;
-                self.committed(&draft, before);
-                if self.mishap(10) {
-                    self.kill_hub(hub);
-                    return;
-                }
-                for hub in &mut self.hubs {
-                    hub.hinted = true;
-                }
-                self.decide(hub);
-                self.wake_sessions();
-            }
-            Err(Error::Fenced) => {
-                self.tell(format!("hub {hub} is fenced"));
-                self.hubs[hub].held = None;
-            }
-            Err(Error::Busy | Error::Away | Error::Held) => {}
         }
     }
 
@@ -213,18 +103,18 @@ impl World {
     fn hello(&mut self, link: Connection, connection: u64, hello: &v1::Hello) {
         let (now, hub) = (self.now, link.hub);
         let cluster = self.agents[link.agent].name.clone();
-        let brought = hello.rollouts.first().cloned();
-        let brought = brought.and_then(|state| hub::wire::report::rollout_state(state).ok());
+        let brought = hello.rollouts.iter().cloned();
+        let brought = brought.filter_map(|state| hub::wire::report::rollout_state(state).ok());
+        let brought = brought.collect();
         let fence = hub::wire::fence(hello.fence.as_ref());
         let mut uid = hello.kube_system_uid.clone();
         if self.bugs.has(Planted::CloneAccepted) {
             uid.clone_from(&self.agents[link.agent].uid);
         }
-        let state = brought.map(|(_, state)| state);
         let handed = self.agents[link.agent].handed(&hello.kube_system_uid);
         match self
             .store
-            .session_open(&cluster, &uid, fence, state, handed, now)
+            .session_open(&cluster, &uid, fence, brought, handed, now)
         {
             Ok(Opened::Session(number, desired, regressed)) => {
                 self.tell(format!(
@@ -243,7 +133,7 @@ impl World {
                     inbox: std::collections::VecDeque::new(),
                 };
                 self.hubs[hub].sessions.insert(connection, session);
-                self.hubs[hub].hinted = true;
+                self.all_hinted(hub);
                 let head = self.store.head();
                 self.send_down(connection, Down::Welcome(number, head));
                 self.send_set(hub, connection);
@@ -406,9 +296,10 @@ impl World {
             .collect();
         if self.bugs.has(Planted::PhaseIsProof) {
             let row = self.store.rows.get(&cluster);
-            let permit = row.and_then(|row| row.permit.as_ref().map(|one| &one.permit));
             for report in &mut reports {
-                proven_by_phase(report, permit);
+                let gate = row.and_then(|row| row.gates.get(&report.rollout));
+                let permit = gate.and_then(|gate| gate.permit.as_ref());
+                proven_by_phase(report, permit.map(|one| &one.permit));
             }
         }
         let checked = !self.bugs.has(Planted::OldSessionStored);
@@ -432,9 +323,13 @@ impl World {
     pub(super) fn hint(&mut self) {
         for hub in 0..self.hubs.len() {
             if !self.mishap(200) {
-                self.hubs[hub].hinted = true;
+                self.all_hinted(hub);
             }
         }
+    }
+
+    pub(super) fn all_hinted(&mut self, hub: usize) {
+        self.hubs[hub].hinted = (0..self.store.fleets.len()).collect();
     }
 
     /// As `session::send_set`.
@@ -472,8 +367,11 @@ impl World {
     /// As `session::first_word_is_there`: what its first set does not name is free for an agent.
     fn first_word_is_there(&self, session: &Session) -> bool {
         let first = session.sent.is_none() && session.committed.stored == Fence::default();
-        let lacks = || self.store.lacks_first_word(&session.cluster);
-        !first || self.bugs.has(Planted::FirstSetAtOnce) || lacks() == Ok(false)
+        let whole = || {
+            let lacking = self.store.first_word(&session.cluster);
+            lacking.is_ok_and(|names| names.is_empty())
+        };
+        !first || self.bugs.has(Planted::FirstSetAtOnce) || whole()
     }
 }
 

@@ -7,7 +7,7 @@ use tests_golden::agent_fixture::template;
 
 use super::World;
 use crate::agent::Copied;
-use crate::event::{Event, Ms};
+use crate::event::{Event, Ms, Place};
 use crate::store::Store;
 
 /// How far the clock of a cluster is set back: by less than an agent takes for a jump, and by more.
@@ -37,7 +37,7 @@ impl World {
         }
         for hub in 0..self.hubs.len() {
             self.hubs[hub].held = None;
-            self.hubs[hub].deciding = false;
+            self.hubs[hub].deciding.clear();
         }
     }
 
@@ -52,48 +52,50 @@ impl World {
         self.kill_agent(agent);
         self.tell(format!("{name} is put back from its copy of {at}"));
         self.agents[agent].put_back(*copy);
-        let runs = crate::check::runs(&self.agents[agent]);
-        self.ghost.cluster_put_back(agent, &name, at, runs);
-        let (version, revision) = self.git.clone();
-        let after = self.some(1_000, 30_000);
-        self.put(
-            after,
-            Event::Applied {
-                agent,
-                version,
-                revision,
-            },
-        );
+        self.ghost.cluster_put_back(agent, &self.agents[agent], at);
+        for place in self.places(agent) {
+            let (version, revision) = self.git[place.part].clone();
+            let after = self.some(1_000, 30_000);
+            self.put(
+                after,
+                Event::Applied {
+                    place,
+                    version,
+                    revision,
+                },
+            );
+        }
     }
 
     /// A Rollout is deleted, and made again after a while.
-    pub(super) fn rollout_lost(&mut self, agent: usize) {
-        if self.agents[agent].gone {
+    pub(super) fn rollout_lost(&mut self, place: Place) {
+        if self.part(place).gone {
             return;
         }
-        let name = self.agents[agent].name.clone();
+        let name = self.name_of(place);
         self.tell(format!("the Rollout in {name} is deleted"));
-        self.agents[agent].delete_rollout();
-        self.ghost.rollout_lost(agent);
-        self.changed(agent);
+        self.agents[place.agent].delete_rollout(place.part);
+        self.ghost.rollout_lost(place);
+        self.changed(place);
         let after = self.some(3_000, 40_000);
-        self.put(after, Event::RolloutMade(agent));
+        self.put(after, Event::RolloutMade(place));
     }
 
     /// The applier makes it again, another object of the same name.
-    pub(super) fn rollout_made(&mut self, agent: usize) {
-        if !self.agents[agent].gone {
+    pub(super) fn rollout_made(&mut self, place: Place) {
+        if !self.part(place).gone {
             return;
         }
-        let (version, revision) = self.git.clone();
-        let own = &mut self.agents[agent];
+        let (version, revision) = self.git[place.part].clone();
+        let name = self.name_of(place);
+        let own = self.part_mut(place);
         own.gone = false;
         own.made += 1;
         // What a cache has of the old one is of no use: its UID is in every write.
         own.own_writes += 1;
-        let name = own.name.clone();
+        let made = own.made;
         let rollout = &mut own.cluster.observed.rollout;
-        rollout.metadata.uid = Some(format!("rollout-{name}-{}", own.made));
+        rollout.metadata.uid = Some(format!("rollout-{name}-{made}"));
         rollout.metadata.generation = Some(1);
         rollout.metadata.annotations.get_or_insert_default().insert(
             "fleet.groundswell.dev/revision".to_owned(),
@@ -105,7 +107,7 @@ impl World {
         self.tell(format!(
             "{name} has a new Rollout with {version} ({revision})"
         ));
-        self.changed(agent);
+        self.changed(place);
     }
 
     /// A cluster reaches no hub for a while: often one with something under way, whose clock is set back and whose analysis
@@ -143,6 +145,6 @@ impl World {
         self.agents[agent].skew = skew;
         let name = self.agents[agent].name.clone();
         self.tell(format!("the clock of {name} is {skew} ms off"));
-        self.pass_soon(agent, 10);
+        self.passes_soon(agent, 10);
     }
 }

@@ -4,39 +4,40 @@
 use tests_golden::agent_fixture::hash;
 
 use super::World;
-use crate::event::Event;
+use crate::event::{Event, Place};
 
 impl World {
-    /// Git gets a new version, or an old one again.
-    pub(super) fn push(&mut self) {
+    /// Git gets a new version of a Rollout, or an old one again.
+    pub(super) fn push(&mut self, part: usize) {
         if self.now + 30_000 > self.config.chaos {
             return;
         }
         let next = self.some(20_000, 90_000);
-        self.put(next, Event::Push);
-        self.versions += 1;
-        let revision = format!("r{}", self.versions);
+        self.put(next, Event::Push(part));
+        self.versions[part] += 1;
+        let newest = self.versions[part];
+        let revision = format!("r{newest}");
         let again = self.random.percent(15);
         let number = if again {
-            1 + self
-                .random
-                .below(usize::try_from(self.versions).unwrap_or(1))
+            1 + self.random.below(usize::try_from(newest).unwrap_or(1))
         } else {
-            usize::try_from(self.versions).unwrap_or(1)
+            usize::try_from(newest).unwrap_or(1)
         };
         let version = format!("v{number}");
+        let content = (part, hash(&version).to_string());
         if !again && self.random.percent(30) {
-            self.bad.insert(hash(&version).to_string());
+            self.bad.insert(content.clone());
         }
-        let bad = self.bad.contains(hash(&version).as_str());
-        self.tell(format!("Git has {version} ({revision}), bad {bad}"));
-        self.git = (version.clone(), revision.clone());
+        let bad = self.bad.contains(&content);
+        let of = &self.rollouts[part].name;
+        self.tell(format!("Git has {of} {version} ({revision}), bad {bad}"));
+        self.git[part] = (version.clone(), revision.clone());
         for agent in 0..self.agents.len() {
             let most = if self.chaos { 8_000 } else { 500 };
             let after = self.some(100, most);
             let (version, revision) = (version.clone(), revision.clone());
             let event = Event::Applied {
-                agent,
+                place: Place { agent, part },
                 version,
                 revision,
             };
@@ -44,16 +45,16 @@ impl World {
         }
     }
 
-    pub(super) fn applied(&mut self, agent: usize, version: &str, revision: &str) {
+    pub(super) fn applied(&mut self, place: Place, version: &str, revision: &str) {
         // The applier brings the newest only.
-        let newest = self.git == (version.to_owned(), revision.to_owned());
-        if !newest || self.agents[agent].gone {
+        let newest = self.git[place.part] == (version.to_owned(), revision.to_owned());
+        if !newest || self.part(place).gone {
             return;
         }
-        self.agents[agent].applied(version, revision);
-        let name = self.agents[agent].name.clone();
+        self.part_mut(place).applied(version, revision);
+        let name = self.name_of(place);
         self.tell(format!("{name} has {version} ({revision}) from Git"));
-        self.changed(agent);
+        self.changed(place);
     }
 
     pub(super) fn person(&mut self) {
@@ -69,8 +70,10 @@ impl World {
         } else {
             "sre"
         };
-        if self.store.approve(person, group, self.now) {
-            self.tell(format!("{person} of {group} approves"));
+        let fleet = self.one_of(self.store.fleets.len());
+        if self.store.approve(fleet, person, group, self.now) {
+            let of = self.fleet_name(fleet);
+            self.tell(format!("{person} of {group} approves {of}"));
             self.hint();
         }
         self.recovers();
@@ -82,9 +85,10 @@ impl World {
     }
 
     /// The ReplicaSet controller and the kubelets: pods come one after the other.
-    pub(super) fn kubelet(&mut self, agent: usize) {
-        let cluster = &mut self.agents[agent].cluster;
-        cluster.observed.now = super::stamp(self.now);
+    pub(super) fn kubelet(&mut self, place: Place) {
+        let now = super::stamp(self.now);
+        let cluster = &mut self.part_mut(place).cluster;
+        cluster.observed.now = now;
         let before = cluster.observed.replica_sets.clone();
         cluster.tick(0, 1);
         let after = &cluster.observed.replica_sets;
@@ -97,28 +101,30 @@ impl World {
                     format!("{name} {}/{}", set.available(), set.desired())
                 })
                 .collect();
-            let name = self.agents[agent].name.clone();
+            let name = self.name_of(place);
             self.tell(format!("pods in {name}: {}", sets.join(", ")));
-            self.changed(agent);
+            self.changed(place);
         }
         if short {
             let next = self.some(300, 2_000);
-            self.put(next, Event::Kubelet(agent));
+            self.put(next, Event::Kubelet(place));
         }
     }
 
     /// The measurements' verdict: bad versions fail.
-    pub(super) fn runs_end(&mut self, agent: usize) {
+    pub(super) fn runs_end(&mut self, place: Place) {
+        let Place { agent, part } = place;
         let left = self.agents[agent].slow_until - self.now;
         if left > 0 {
-            return self.put(left, Event::RunsEnd(agent));
+            return self.put(left, Event::RunsEnd(place));
         }
         let bad = &self.bad;
-        let ended = self.agents[agent].runs_end(|hash| bad.contains(hash));
+        let own = &mut self.agents[agent].parts[part];
+        let ended = own.runs_end(|hash| bad.contains(&(part, hash.to_owned())));
         if !ended.is_empty() {
-            let name = self.agents[agent].name.clone();
+            let name = self.name_of(place);
             self.tell(format!("runs in {name}: {}", ended.join(", ")));
-            self.changed(agent);
+            self.changed(place);
         }
     }
 }

@@ -11,46 +11,72 @@ use super::{World, stamp};
 impl World {
     /// Somebody says something, or nobody does.
     pub(super) fn says(&mut self) {
+        let fleet = self.one_of(self.store.fleets.len());
         match self.random.below(100) {
             0..=3 => {
                 let expedite = self.random.percent(30);
-                self.asks(Verb::Start { expedite }, None);
+                self.asks(fleet, Verb::Start { expedite }, None);
             }
-            4..=21 => self.says_of_a_release(),
-            22..=26 => self.stops_or_lets_go(),
+            4..=21 => self.says_of_a_release(fleet),
+            22..=26 => self.stops_or_lets_go(fleet),
             27..=31 => self.freezes_or_not(),
             _ => {}
         }
     }
 
-    fn asks(&mut self, verb: Verb, release: Option<u64>) {
-        self.tell(format!("eve says {verb:?} about {release:?}"));
-        self.store.request(verb, release);
+    /// As people name it.
+    pub(super) fn fleet_name(&self, fleet: usize) -> String {
+        let name = &self.store.fleets[fleet].fleet_rollout.name;
+        name.to_string()
+    }
+
+    fn asks(&mut self, fleet: usize, verb: Verb, release: Option<u64>) {
+        let of = self.fleet_name(fleet);
+        self.tell(format!("eve says {verb:?} about {of} {release:?}"));
+        self.store.request(fleet, verb, release);
         self.hint();
     }
 
-    fn says_of_a_release(&mut self) {
-        let newest = self.store.tables.newest_number();
+    fn says_of_a_release(&mut self, fleet: usize) {
+        let newest = self.store.fleets[fleet].newest_number();
         if newest == 0 {
             return;
         }
         let number = hub_words::number(&mut self.random, newest);
         let clusters: Vec<_> = self.agents.iter().map(|own| own.name.clone()).collect();
-        let release = self.store.tables.release(number);
+        let release = self.store.fleets[fleet].release(number);
         let verb = hub_words::verb(&mut self.random, release, &clusters);
-        self.asks(verb, Some(number));
+        self.asks(fleet, verb, Some(number));
     }
 
-    fn stops_or_lets_go(&mut self) {
+    /// One FleetRollout is stopped, or the whole fleet; or whatever stops it is lifted.
+    fn stops_or_lets_go(&mut self, fleet: usize) {
         let stop = hub_words::stop(&mut self.random, stamp(self.now));
-        let stopped = self.store.tables.stopped.is_none();
-        self.store.stop(stopped.then_some(stop), self.now);
-        self.tell(format!("everything is stopped: {stopped}"));
+        if self.store.fleets[fleet].stopped.is_some() {
+            self.lifts(fleet);
+        } else {
+            let of = (!stop.all).then_some(fleet);
+            self.store.stop(of, Some(stop), self.now);
+            let what = of.map_or("everything".to_owned(), |of| self.fleet_name(of));
+            self.tell(format!("{what} is stopped"));
+        }
         self.hint();
     }
 
+    /// Whatever stops a FleetRollout does so no more.
+    fn lifts(&mut self, fleet: usize) {
+        for of in [None, Some(fleet)] {
+            let row = self.store.stops.get(&of);
+            if row.is_some_and(|row| row.stop.is_some()) {
+                self.store.stop(of, None, self.now);
+                let what = of.map_or("everything".to_owned(), |of| self.fleet_name(of));
+                self.tell(format!("the stop of {what} is lifted"));
+            }
+        }
+    }
+
     fn freezes_or_not(&mut self) {
-        if !self.store.tables.windows.is_empty() {
+        if self.store.fleets.iter().any(|one| !one.windows.is_empty()) {
             self.store.windows(Vec::new());
             self.tell("nothing is frozen any more".to_owned());
             return self.hint();
@@ -86,32 +112,41 @@ impl World {
 
     /// Nobody keeps anything from going on any more.
     pub(super) fn lets_go(&mut self) {
-        if self.store.tables.stopped.is_some() {
-            self.store.stop(None, self.now);
-            self.tell("the stop is lifted".to_owned());
-            self.hint();
+        for fleet in 0..self.store.fleets.len() {
+            if self.store.fleets[fleet].stopped.is_some() {
+                self.lifts(fleet);
+                self.hint();
+            }
         }
-        if !self.store.tables.windows.is_empty() {
+        if self.store.fleets.iter().any(|one| !one.windows.is_empty()) {
             self.store.windows(Vec::new());
             self.hint();
         }
-        let paused = hub_words::paused(&self.store.tables.releases);
+        for fleet in 0..self.store.fleets.len() {
+            self.lets_releases_go(fleet);
+        }
+    }
+
+    fn lets_releases_go(&mut self, fleet: usize) {
+        let tables = &self.store.fleets[fleet];
+        let paused = hub_words::paused(&tables.releases);
         let asked = |number: &u64| {
-            let mut requests = self.store.tables.requests.iter();
+            let mut requests = tables.requests.iter();
             requests.any(|one| one.release == Some(*number) && one.verb == Verb::Resume)
         };
         let paused: Vec<u64> = paused.into_iter().filter(|one| !asked(one)).collect();
         for number in paused {
-            self.asks(Verb::Resume, Some(number));
+            self.asks(fleet, Verb::Resume, Some(number));
         }
+        let tables = &self.store.fleets[fleet];
         let said = |number: u64| {
-            let mut requests = self.store.tables.requests.iter();
+            let mut requests = tables.requests.iter();
             requests.any(|one| one.release == Some(number))
         };
-        let over = over_and_empty(&self.store.tables).into_iter();
+        let over = over_and_empty(tables).into_iter();
         let over: Vec<(u64, String)> = over.filter(|(number, _)| !said(*number)).collect();
         for (number, wave) in over {
-            self.asks(Verb::SkipWave { wave }, Some(number));
+            self.asks(fleet, Verb::SkipWave { wave }, Some(number));
         }
     }
 }

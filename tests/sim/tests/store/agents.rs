@@ -8,7 +8,7 @@ use hub_store::report::{Batch, Body, Report, Stored};
 use hub_store::session::{Hello, Opened};
 use tests_sim::store;
 
-use super::{Both, content, rollout};
+use super::{Both, FLEETS, ROLLOUTS, content, rollout};
 
 impl Both {
     pub(super) async fn hello(&mut self, name: &'static str) -> String {
@@ -20,7 +20,10 @@ impl Both {
         } else {
             format!("uid-{name}")
         };
-        let brought = self.random.percent(85).then(|| agent.state.clone());
+        // Each of its Rollouts, or all but some.
+        let states = agent.states.clone().into_iter().enumerate();
+        let states = states.filter(|_| self.random.percent(85));
+        let brought: Vec<_> = states.map(|(part, state)| (rollout(part), state)).collect();
         let hello = Hello {
             cluster: name.into(),
             kube_system_uid: uid.clone(),
@@ -28,11 +31,7 @@ impl Both {
             fence: agent.fence,
             proven: true,
             set_hash: String::new(),
-            rollouts: brought
-                .clone()
-                .into_iter()
-                .map(|state| (rollout(), state))
-                .collect(),
+            rollouts: brought.clone(),
             fingerprint: format!("of {name}"),
             audit_head: String::new(),
             handed: None,
@@ -173,14 +172,14 @@ impl Both {
         }
     }
 
-    fn next(&mut self, name: &'static str, body: Body) -> Report {
+    fn next(&mut self, name: &'static str, part: usize, body: Body) -> Report {
         let agent = self.agents.get_mut(name).unwrap();
         agent.sequence += 1;
         Report {
             sequence: agent.sequence,
             at: jiff::Timestamp::default(),
             traceparent: String::new(),
-            rollout: rollout(),
+            rollout: rollout(part),
             body,
         }
     }
@@ -190,29 +189,31 @@ impl Both {
         if self.random.percent(40) {
             self.version += 1;
         }
-        let version = self.version;
+        let (version, part) = (self.version, self.random.below(ROLLOUTS.len()));
         let agent = self.agents.get_mut(name).unwrap();
-        let was = agent.state.spec.clone();
+        let own = &mut agent.states[part];
+        let was = own.spec.clone();
         let generation = was.as_ref().map_or(1, |was| was.generation) + 1;
         let now = content(version, generation);
-        agent.state.held = Some(now.digest.clone());
-        if !agent.state.kept.contains(&now.digest) {
-            agent.state.kept.push(now.digest.clone());
+        own.held = Some(now.digest.clone());
+        if !own.kept.contains(&now.digest) {
+            own.kept.push(now.digest.clone());
         }
-        agent.state.spec = Some(now.clone());
-        let (state, session) = (agent.state.clone(), agent.session);
+        own.spec = Some(now.clone());
+        let (state, session) = (own.clone(), agent.session);
         let reports = vec![
-            self.next(name, Body::State(state)),
-            self.next(name, Body::Changed { was, now }),
+            self.next(name, part, Body::State(state)),
+            self.next(name, part, Body::Changed { was, now }),
         ];
         self.report(name, session, reports).await;
-        format!("report of {name}: now {version}")
+        format!("report of {name}/{part}: now {version}")
     }
 
     /// Old numbers, an old session, or a removal.
     pub(super) async fn again(&mut self, name: &'static str) -> String {
+        let part = self.random.below(ROLLOUTS.len());
         let agent = &self.agents[name];
-        let (session, state) = (agent.session, agent.state.clone());
+        let (session, state) = (agent.session, agent.states[part].clone());
         let old = session - u64::from(session > 0 && self.random.percent(40));
         let body = if self.random.percent(15) {
             Body::Removed
@@ -222,29 +223,30 @@ impl Both {
                 ..state
             })
         };
-        let mut report = self.next(name, body);
+        let mut report = self.next(name, part, body);
         report.sequence = report.sequence.saturating_sub(2).max(1);
         self.report(name, old, vec![report]).await;
-        format!("again {name} in {old}")
+        format!("again {name}/{part} in {old}")
     }
 
     /// Its permit comes to its end.
     pub(super) async fn work(&mut self, name: &'static str) -> String {
         let cluster = ClusterName::from(name);
-        let permit = self
-            .model
-            .tables
+        let fleet = self.random.below(FLEETS.len());
+        let part = FLEETS[fleet].1;
+        let permit = self.model.fleets[fleet]
             .cluster(&cluster)
             .and_then(|own| own.gate.clone());
-        let Some(permit) = permit.and_then(|gate| gate.permit) else {
+        let Some(permit) = permit.and_then(|gate| gate.permit.clone()) else {
             return "nothing".to_owned();
         };
         let failed = self.random.percent(25);
         let agent = self.agents.get_mut(name).unwrap();
+        let own = &mut agent.states[part];
         if !failed {
-            agent.state.served = Some(permit.digest.clone());
-            agent.state.healthy.push(permit.digest.clone());
-            agent.state.held = None;
+            own.served = Some(permit.digest.clone());
+            own.healthy.push(permit.digest.clone());
+            own.held = None;
         }
         let outcome = Outcome {
             fence: permit.fence,
@@ -258,13 +260,13 @@ impl Both {
             message: String::new(),
             generation: 1,
         };
-        agent.state.outcome = Some(outcome.clone());
-        let (state, session) = (agent.state.clone(), agent.session);
+        own.outcome = Some(outcome.clone());
+        let (state, session) = (own.clone(), agent.session);
         let reports = vec![
-            self.next(name, Body::Outcome(outcome)),
-            self.next(name, Body::State(state)),
+            self.next(name, part, Body::Outcome(outcome)),
+            self.next(name, part, Body::State(state)),
         ];
         self.report(name, session, reports).await;
-        format!("report of {name}: it has ended, failed {failed}")
+        format!("report of {name}/{part}: it has ended, failed {failed}")
     }
 }

@@ -1,6 +1,7 @@
 //! The model of the store and the real one on a real PostgreSQL: the same random acts of agents, hubs and people to both,
-//! and after each the same view (a state-machine test). In: seeds. Out: nothing differs but numbers of rows and times. It must
-//! not compare what the database alone decides: when something happened.
+//! and after each the same view of every FleetRollout (a state-machine test). Of three FleetRollouts two name Rollouts of their
+//! own, and one names the first one's Rollout in a cluster that joined after both were applied. In: seeds. Out: nothing differs
+//! but numbers of rows and times. It must not compare what the database alone decides: when something happened.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,6 +10,7 @@
 )]
 
 mod agents;
+mod people;
 mod view;
 
 use std::collections::BTreeMap;
@@ -17,14 +19,12 @@ use std::time::Duration;
 use hub_engine::name::{Digest, RolloutName};
 use hub_engine::observed::{Cluster, Rollout};
 use hub_engine::release::Content;
-use hub_engine::verb::{By, Stop, Verb};
 use hub_engine::{ClusterName, Fence, FleetRolloutName, reconcile};
 use hub_store::certificate::{Certificate, CertificateIssuer};
+use hub_store::desired::{DesiredSet, Governance};
 use hub_store::embedded::Embedded;
 use hub_store::join::{Join, NewToken};
 use hub_store::older::Committed;
-use hub_store::request::NewRequest;
-use hub_store::stop::NewStop;
 use hub_store::{Epoch, PermitSigner, Store as Real, UnsignedPermit};
 use tests_golden::hub_random::Random;
 use tests_sim::event::{Draft, Ms};
@@ -35,10 +35,15 @@ use tests_sim::world::stamp;
 use view::{difference, timeless, timeless_text};
 
 /// Acts in one run; each kind comes many times.
-const ACTS: usize = 160;
+const ACTS: usize = 200;
 const CLUSTERS: [&str; 3] = ["c0", "c1", "c2"];
+/// It joins after every document was applied.
+const LATE: &str = "c2";
 const TTL: Duration = Duration::from_secs(3_600);
-const DOCUMENT: &str = "
+/// By FleetRollout: its name, and which Rollout it names.
+const FLEETS: [(&str, usize); 3] = [("checkout", 0), ("search", 1), ("shadow", 0)];
+const ROLLOUTS: [&str; 2] = ["checkout", "search"];
+const DOCUMENTS: &str = "
 apiVersion: fleet.groundswell.dev/v1alpha1
 kind: FleetRollout
 metadata: {name: checkout}
@@ -49,7 +54,42 @@ spec:
   - {name: canary, clusters: {matchLabels: {ring: c0}}}
   - {name: rest, maxConcurrent: 100%}
   onFailure: {action: Rollback}
+---
+apiVersion: fleet.groundswell.dev/v1alpha1
+kind: FleetRollout
+metadata: {name: search}
+spec:
+  rollout: {namespace: shop, name: search}
+  enforcement: Enforce
+  clusters: {matchExpressions: [{key: ring, operator: In, values: [c1, c2]}]}
+  waves:
+  - {name: all, maxConcurrent: 1}
+  onFailure: {action: Halt}
+---
+apiVersion: fleet.groundswell.dev/v1alpha1
+kind: FleetRollout
+metadata: {name: shadow}
+spec:
+  rollout: {namespace: shop, name: checkout}
+  enforcement: Enforce
+  clusters: {matchLabels: {ring: c2}}
+  waves:
+  - {name: all}
 ";
+/// Each comes in every seed.
+const KINDS: [&str; 11] = [
+    "hello",
+    "ack",
+    "beat",
+    "close",
+    "report",
+    "again",
+    "stop",
+    "word",
+    "governance",
+    "decide",
+    "older",
+];
 
 struct Issuer;
 
@@ -74,11 +114,15 @@ impl PermitSigner for Signer {
     }
 }
 
-fn rollout() -> RolloutName {
+fn rollout(part: usize) -> RolloutName {
     RolloutName {
         namespace: "shop".into(),
-        name: "checkout".into(),
+        name: ROLLOUTS[part].into(),
     }
+}
+
+fn name(fleet: usize) -> FleetRolloutName {
+    FLEETS[fleet].0.into()
 }
 
 fn content(version: usize, generation: i64) -> Content {
@@ -96,7 +140,8 @@ struct Agent {
     session: u64,
     sequence: u64,
     fence: Fence,
-    state: Rollout,
+    /// By Rollout.
+    states: [Rollout; 2],
     /// By its session's knowledge.
     committed: Committed,
 }
@@ -117,13 +162,6 @@ impl Both {
         let epoch = real.epoch_take("hub", TTL).await.unwrap().unwrap();
         let mut agents = BTreeMap::new();
         for name in CLUSTERS {
-            join(&real, name).await;
-            let mut state: Rollout = serde_json::from_str("{\"uid\":\"u\"}").unwrap();
-            let first = content(0, 1);
-            state.served = Some(first.digest.clone());
-            state.kept = vec![first.digest.clone()];
-            state.healthy = vec![first.digest.clone()];
-            state.spec = Some(first);
             let fence = Fence {
                 incarnation: 1,
                 version: 0,
@@ -134,23 +172,32 @@ impl Both {
                     session: 0,
                     sequence: 0,
                     fence,
-                    state,
+                    states: ROLLOUTS.map(first_state),
                     committed: Committed::default(),
                 },
             );
         }
-        let file = hub_engine::parse_file(DOCUMENT).unwrap();
+        for name in CLUSTERS.iter().filter(|name| **name != LATE) {
+            join(&real, name).await;
+        }
+        let file = hub_engine::parse_file(DOCUMENTS).unwrap();
         real.fleet_rollout_apply(&file, &"ann".into(), false)
             .await
             .unwrap();
-        let tables = real.observe(&name()).await.unwrap().unwrap();
+        join(&real, LATE).await;
+        let mut fleets = Vec::new();
+        for fleet in 0..FLEETS.len() {
+            fleets.push(real.observe(&name(fleet)).await.unwrap().unwrap());
+        }
         let row = |cluster: &Cluster| Row {
             uid: format!("uid-{}", cluster.name),
+            desired: cluster.desired,
             ..Row::default()
         };
-        let rows = tables.clusters.iter();
+        let rows = fleets[0].clusters.iter();
         let rows = rows.map(|cluster| (cluster.name.clone(), row(cluster)));
-        let mut model = Model::new(tables.clone(), rows.collect());
+        let rows = rows.collect();
+        let mut model = Model::new(fleets, rows);
         assert!(model.epoch_take(0, 1, Ms::MAX / 4).unwrap().is_some());
         Self {
             random: Random::new(seed),
@@ -173,7 +220,7 @@ impl Both {
 
     async fn act(&mut self) -> String {
         let name = self.random.pick(&CLUSTERS);
-        let kind = self.random.below(12);
+        let kind = self.random.below(15);
         let told = match kind {
             0 => self.hello(name).await,
             1 => self.ack(name).await,
@@ -184,81 +231,32 @@ impl Both {
             6 => self.stop().await,
             7 => self.word().await,
             8 => self.work(name).await,
+            9 if self.random.percent(50) => self.governance(name).await,
             _ => self.decide().await,
         };
         let kind = told.split(' ').next().unwrap_or_default();
-        let kinds = [
-            "hello", "ack", "beat", "close", "report", "again", "stop", "word", "decide",
-        ];
-        if let Some(known) = kinds.into_iter().find(|one| *one == kind) {
+        if let Some(known) = KINDS.into_iter().find(|one| *one == kind) {
             *self.seen.entry(known).or_default() += 1;
         }
         told
     }
 
-    async fn stop(&mut self) -> String {
-        let lift = self.model.tables.stopped.is_some();
-        let new = NewStop {
-            fleet_rollout: None,
-            lift,
-            person: "eve".into(),
-            reason: "alarm".to_owned(),
-            key: String::new(),
-        };
-        self.real.stop(&new).await.unwrap();
-        let now = self.now().await;
-        let by = By {
-            person: "eve".into(),
-            reason: "alarm".to_owned(),
-            at: stamp(now),
-        };
-        self.model
-            .stop((!lift).then_some(Stop { all: true, by }), now);
-        format!("stop {}", !lift)
-    }
-
-    async fn word(&mut self) -> String {
-        let number = self.model.tables.newest_number();
-        let verbs = [
-            Verb::Pause,
-            Verb::Resume,
-            Verb::Abort { scope: None },
-            Verb::Rollback,
-        ];
-        let verb = verbs[self.random.below(verbs.len())].clone();
-        let start = number == 0 || self.random.percent(40);
-        let (verb, release) = if start {
-            (Verb::default(), None)
-        } else {
-            (verb, Some(number))
-        };
-        let new = NewRequest {
-            fleet_rollout: name(),
-            release,
-            verb: verb.clone(),
-            person: "eve".into(),
-            reason: "because".to_owned(),
-            key: String::new(),
-        };
-        self.real.request_add(&new).await.unwrap();
-        self.model.request(verb, release);
-        format!("word {:?}", new.verb)
-    }
-
     /// The same plan is decided on the same view, and committed to both.
     async fn decide(&mut self) -> String {
         let now = self.now().await;
-        let observed = self.model.observe(now).unwrap();
+        let fleet = self.random.below(FLEETS.len());
+        let observed = self.model.observe(fleet, now).unwrap();
         let plan = reconcile(&observed);
         let words = plan.actions.iter().map(|one| one.action.to_string());
         let words: Vec<String> = words.map(|one| timeless_text(&one)).collect();
         let draft = Draft {
+            fleet,
             epoch: self.model.epoch,
-            snapshot: self.model.commits,
+            snapshot: self.model.commits[fleet],
             observed,
             plan,
         };
-        let decided = self.real.decide(self.epoch, &name(), &Signer).await;
+        let decided = self.real.decide(self.epoch, &name(fleet), &Signer).await;
         if let Err(hub_store::Error::Held { .. }) = &decided {
             assert_eq!(
                 self.model.commit(&draft, &self.keys, true),
@@ -272,35 +270,52 @@ impl Both {
             .map(|one| timeless_text(&one.action.to_string()));
         assert_eq!(real.collect::<Vec<_>>(), words);
         self.model.commit(&draft, &self.keys, true).unwrap();
-        format!("decide {words:?}")
+        format!("decide {fleet} {words:?}")
     }
 
-    /// Everything that the engine sees, and what each cluster is sent.
+    /// Everything that the engine sees of each FleetRollout, and what each cluster is sent.
     async fn compare(&self, acts: &[String]) {
-        let real = self.real.observe(&name()).await.unwrap().unwrap();
-        let model = self.model.observe(self.now().await).unwrap();
-        let (real, model) = (timeless(&real), timeless(&model));
-        let differs = difference(&real, &model, String::new());
-        assert!(differs.is_empty(), "{differs:#?} after {acts:#?}");
+        for fleet in 0..FLEETS.len() {
+            let real = self.real.observe(&name(fleet)).await.unwrap().unwrap();
+            let model = self.model.observe(fleet, self.now().await).unwrap();
+            let (real, model) = (timeless(&real), timeless(&model));
+            let differs = difference(&real, &model, name(fleet).to_string());
+            assert!(differs.is_empty(), "{differs:#?} after {acts:#?}");
+        }
         for cluster in CLUSTERS.map(ClusterName::from) {
             let lacking = self.real.first_word(&cluster).await.unwrap();
-            let lacks = self.model.lacks_first_word(&cluster).unwrap();
-            assert_eq!(!lacking.is_empty(), lacks, "{acts:#?}");
+            let lacks = self.model.first_word(&cluster).unwrap();
+            assert_eq!(lacking, lacks, "{acts:#?}");
             let real = self.real.desired_set(&cluster).await.unwrap();
             let model = self.model.desired_set(&cluster).unwrap();
             assert_eq!(real.fence, model.fence, "{acts:#?}");
-            let entry = |set: &hub_store::desired::DesiredSet| {
-                let entries = set.entries.iter();
-                let entries = entries.map(|one| (one.version, one.fleet_rollout.clone()));
-                entries.collect::<Vec<_>>()
-            };
-            assert_eq!(entry(&real), entry(&model), "{acts:#?}");
+            assert_eq!(entries(&real), entries(&model), "{acts:#?}");
         }
     }
 }
 
-fn name() -> FleetRolloutName {
-    "checkout".into()
+/// Whose each is, since when, and whether it is governed; what it says beside that is in the view.
+fn entries(set: &DesiredSet) -> Vec<(RolloutName, FleetRolloutName, u64, Option<bool>)> {
+    let let_go = |governance: &Governance| match governance {
+        Governance::Governed { .. } => None,
+        Governance::Ungovern { release_held } => Some(*release_held),
+    };
+    let entries = set.entries.iter().map(|one| {
+        let (rollout, fleet) = (one.rollout.clone(), one.fleet_rollout.clone());
+        (rollout, fleet, one.version, let_go(&one.governance))
+    });
+    entries.collect()
+}
+
+fn first_state(name: &str) -> Rollout {
+    let text = format!("{{\"uid\":\"u-{name}\"}}");
+    let mut state: Rollout = serde_json::from_str(&text).unwrap();
+    let first = content(0, 1);
+    state.served = Some(first.digest.clone());
+    state.kept = vec![first.digest.clone()];
+    state.healthy = vec![first.digest.clone()];
+    state.spec = Some(first);
+    state
 }
 
 async fn join(real: &Real, name: &str) {
@@ -341,9 +356,7 @@ async fn the_model_of_the_store_and_the_real_one_say_the_same() {
             acts.push(told);
             both.compare(&acts).await;
         }
-        for kind in [
-            "hello", "ack", "beat", "close", "report", "again", "stop", "word", "decide", "older",
-        ] {
+        for kind in KINDS {
             assert!(
                 both.seen.contains_key(kind),
                 "no {kind} in seed {seed}: {acts:#?}"

@@ -1,0 +1,216 @@
+//! What really happened, as the checks remember it. In: what was written, by whom, and what was lost. Out: nothing that is not
+//! true. It must not ask the programs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use agent_api::{Fence, OutcomeResult};
+use hub_engine::release::Direction;
+use hub_engine::verb::Verb;
+use hub_engine::{Action, ClusterName};
+
+use super::{At, at, runs};
+use crate::agent::Agent;
+use crate::event::{Ms, Place};
+use crate::hub::Hub;
+use crate::store::Store;
+
+/// An agent looks at its Rollouts so soon after its start.
+const FIRST_PASS: Ms = 100;
+
+/// Which Rollout, in which cluster.
+type Of = (ClusterName, usize);
+/// Of which Rollout, in which cluster, under which fence.
+type Permit = (ClusterName, usize, At);
+/// Of which FleetRollout, by its number.
+type Number = (usize, u64);
+
+/// What the hub has said of a Rollout in a cluster from one version of its set on.
+#[derive(Debug, Clone)]
+pub(super) struct Word {
+    pub(super) fence: At,
+    /// The permit's own number: a recovered database says an older permit again.
+    pub(super) permit: At,
+    pub(super) said: Said,
+}
+
+/// What may start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// Nothing.
+    Held,
+    /// This content.
+    Permitted(String),
+    /// Whatever Git says: it is governed no more.
+    LetGo,
+}
+
+impl Said {
+    pub(super) fn allows(&self, content: &str) -> bool {
+        match self {
+            Self::Held => false,
+            Self::Permitted(digest) => digest == content,
+            Self::LetGo => true,
+        }
+    }
+}
+
+/// What really happened.
+#[derive(Debug, Default)]
+pub(crate) struct Ghost {
+    timers: BTreeMap<Place, Ms>,
+    pub(super) words: BTreeMap<Of, Vec<Word>>,
+    /// Content whose pods run or ran.
+    pub(super) running: BTreeMap<Place, BTreeSet<String>>,
+    /// Content that was served at some time.
+    pub(super) served: BTreeMap<Place, BTreeSet<String>>,
+    /// The end of every permit, and when.
+    pub(super) outcomes: BTreeMap<Permit, (OutcomeResult, Ms)>,
+    /// Ends that a cluster told before it was put back from a copy.
+    pub(super) told: BTreeMap<Permit, (OutcomeResult, Ms)>,
+    pub(super) fences: BTreeMap<usize, Fence>,
+    /// Changes that are committed.
+    pub(super) changes: BTreeSet<(ClusterName, usize, String)>,
+    /// When a cluster's session last committed a heartbeat.
+    pub(super) renewed: BTreeMap<ClusterName, Ms>,
+    /// When a permit was last stored in the cluster.
+    pub(super) granted: BTreeMap<Place, Ms>,
+    /// When an agent was last started beside a wrong clock.
+    pub(super) restarted: BTreeMap<usize, Ms>,
+    pub(super) steps: BTreeMap<(Place, At), i64>,
+    /// Releases that a person paused, or ended.
+    pub(super) paused: BTreeSet<Number>,
+    pub(super) aborted: BTreeSet<Number>,
+    /// Clusters that were permitted to leave what they served, by release.
+    pub(super) touched: BTreeSet<(Number, ClusterName)>,
+    /// Rollouts that were made again and have not been whole since.
+    pub(super) fresh: BTreeSet<Place>,
+    /// Clusters that were put back from a copy and have not said so.
+    pub(super) returned: BTreeSet<ClusterName>,
+    /// The database was put back from a copy, and no person has said since that it may go on.
+    pub(super) restored: bool,
+}
+
+impl Ghost {
+    /// Whether a timer has to be set: an earlier one will do.
+    pub(crate) fn timer(&mut self, place: Place, now: Ms, due: Ms) -> bool {
+        let known = self.timers.get(&place).copied().unwrap_or(0);
+        if known > now && known <= due {
+            return false;
+        }
+        self.timers.insert(place, due);
+        true
+    }
+
+    /// G20: where a clock is wrong, a lease whose end nobody was there to notice goes on for one length at most after a restart,
+    /// from the first pass on.
+    pub(crate) fn started(&mut self, agent: usize, skew: Ms, noticed: bool, now: Ms) {
+        self.timers.retain(|place, _| place.agent != agent);
+        if skew < 0 && !noticed {
+            self.restarted.insert(agent, now + FIRST_PASS);
+        }
+    }
+
+    pub(crate) fn renewed(&mut self, cluster: &ClusterName, now: Ms) {
+        self.renewed.insert(cluster.clone(), now);
+    }
+
+    pub(crate) fn granted_here(&mut self, place: Place, now: Ms) {
+        self.granted.insert(place, now);
+    }
+
+    pub(crate) fn rollout_lost(&mut self, place: Place) {
+        self.running.remove(&place);
+        self.fresh.insert(place);
+    }
+
+    /// The cluster has forgotten what happened since.
+    pub(crate) fn cluster_put_back(&mut self, agent: usize, own: &Agent, when: Ms) {
+        self.fences.remove(&agent);
+        self.returned.insert(own.name.clone());
+        for (part, own) in own.parts.iter().enumerate() {
+            let place = Place { agent, part };
+            // What its API server has goes on.
+            self.running.insert(place, runs(own));
+            self.fresh.insert(place);
+        }
+        self.steps.retain(|(one, _), _| one.agent != agent);
+        let all = std::mem::take(&mut self.outcomes);
+        for (key, (result, ended)) in all {
+            let map = if key.0 == own.name && ended >= when {
+                &mut self.told
+            } else {
+                &mut self.outcomes
+            };
+            map.insert(key, (result, ended));
+        }
+    }
+
+    /// What persons said since is lost, and so is what was permitted: the numbers of releases are given again.
+    pub(crate) fn put_back(&mut self, store: &Store, agents: &[Agent], hubs: &[Hub]) {
+        self.restored = true;
+        // What was lost before it was sent to any agent was never said: its number is given again.
+        for own in agents {
+            let sessions = hubs.iter().flat_map(|hub| hub.sessions.values());
+            let sent = sessions.filter(|session| session.cluster == own.name);
+            let sent = sent.filter_map(|session| session.sent).max();
+            let sent = sent.map(|fence| (fence.incarnation, fence.version));
+            let stored = own.member.as_ref().map(|member| at(member.fence));
+            let desired = store.rows.get(&own.name).map(|row| row.desired);
+            let known = desired.map(|fence| (fence.incarnation, fence.version));
+            let most = known.max(stored).max(sent);
+            let all = self.words.iter_mut();
+            for (_, words) in all.filter(|((name, _), _)| *name == own.name) {
+                words.retain(|word| Some(word.fence) <= most);
+            }
+        }
+        self.paused.clear();
+        self.aborted.clear();
+        self.touched.clear();
+        for fact in &store.history {
+            self.said_in_history(fact.fleet, &fact.action);
+        }
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the others are no word of a person and no permit"
+    )]
+    pub(super) fn said_in_history(&mut self, fleet: usize, action: &Action) {
+        match action {
+            Action::Obey { release, verb, .. } => self.obeyed((fleet, *release), verb),
+            Action::GrantPermit {
+                release,
+                cluster,
+                direction: Direction::Forward,
+                ..
+            } => {
+                self.touched.insert(((fleet, *release), cluster.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// S19: in the order in which the database has them.
+    fn obeyed(&mut self, release: Number, verb: &Verb) {
+        match verb {
+            Verb::Pause => {
+                self.paused.insert(release);
+            }
+            Verb::Resume => {
+                self.paused.remove(&release);
+            }
+            Verb::Abort { .. } | Verb::Rollback => {
+                self.aborted.insert(release);
+                self.paused.remove(&release);
+            }
+            Verb::Start { .. }
+            | Verb::Retry { .. }
+            | Verb::SkipTarget { .. }
+            | Verb::SkipWave { .. }
+            | Verb::Promote { .. }
+            | Verb::Expedite
+            | Verb::Ungovern { .. }
+            | Verb::Govern { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Who leads, and what the leader decides, as `hub/src` does: a transaction of its own about each FleetRollout. In: ticks,
+//! hints. Out: drafts on their way to the commit, commits. It must not choose: `hub_engine::reconcile` does.
+
+use hub_engine::audit;
+
+use super::World;
+use super::hubs::POLL;
+use crate::event::{Draft, Event, Ms};
+use crate::hub as process;
+use crate::planted::Planted;
+use crate::store::Error;
+
+/// As `leader::LEASE`, `RENEW_EVERY` and `MARGIN`.
+const LEASE: Ms = 6_000;
+const RENEW_EVERY: Ms = 2_000;
+const MARGIN: Ms = 1_000;
+/// Beside hints, every so many polls everything is looked at.
+const LOOK_EVERY: i64 = 5;
+
+impl World {
+    /// As `leader::keep` and `attempt`.
+    pub(super) fn lead(&mut self, hub: usize) {
+        let now = self.now;
+        let own = &mut self.hubs[hub];
+        if now - own.asked < RENEW_EVERY && own.asked != 0 {
+            return;
+        }
+        own.asked = now;
+        let until = now + LEASE - MARGIN;
+        let still = own.held.filter(|(_, until)| now < *until);
+        let answer = match still {
+            Some((epoch, _)) => self
+                .store
+                .lease_renew(hub, epoch, now, LEASE)
+                .map(|kept| kept.then_some(epoch)),
+            None => self.store.epoch_take(hub, now, LEASE),
+        };
+        let before = self.hubs[hub].held;
+        self.hubs[hub].held = match answer {
+            Ok(epoch) => epoch.map(|epoch| (epoch, until)),
+            Err(_) => still,
+        };
+        if before.map(|(epoch, _)| epoch) != self.hubs[hub].held.map(|(epoch, _)| epoch) {
+            let held = self.hubs[hub].held;
+            self.all_hinted(hub);
+            self.tell(format!("hub {hub} leads: {held:?}"));
+        }
+    }
+
+    /// As `decide::round`: one transaction at a time about each FleetRollout.
+    pub(super) fn decide(&mut self, hub: usize) {
+        let look = (self.now / POLL) % LOOK_EVERY == 0;
+        for fleet in 0..self.store.fleets.len() {
+            let own = &self.hubs[hub];
+            let due = own.hinted.contains(&fleet) || look;
+            if due && !own.deciding.contains(&fleet) {
+                self.settle(hub, fleet);
+            }
+        }
+    }
+
+    /// As `decide::settle`: the transaction's snapshot is taken now, its commit comes later.
+    fn settle(&mut self, hub: usize, fleet: usize) {
+        let now = self.now;
+        let own = &mut self.hubs[hub];
+        let Some((epoch, _)) = own.held.filter(|(_, until)| now < *until) else {
+            return;
+        };
+        own.hinted.remove(&fleet);
+        let skew = own.skew;
+        let wrong = self.bugs.has(Planted::HubClock);
+        let clock = if wrong { now + skew } else { now };
+        let decided = process::decide(&self.store, fleet, now, clock, self.bugs.hub);
+        let Ok((observed, plan)) = decided else {
+            return;
+        };
+        let violation = audit(&observed, &plan).into_iter().next();
+        if let Some(violation) = violation {
+            return self.fail(violation.rule, violation.message);
+        }
+        if plan.actions.is_empty() {
+            return;
+        }
+        self.hubs[hub].deciding.insert(fleet);
+        let life = self.hubs[hub].life;
+        let draft = Box::new(Draft {
+            fleet,
+            epoch,
+            snapshot: self.store.commits[fleet],
+            observed,
+            plan,
+        });
+        let most = if self.chaos { 400 } else { 20 };
+        let after = self.some(1, most);
+        self.put(after, Event::Commit { hub, life, draft });
+        if self.mishap(15) {
+            self.freeze_while_it_decides(hub);
+        }
+    }
+
+    pub(super) fn commit(&mut self, hub: usize, life: u64, draft: Box<Draft>) {
+        if !self.hubs[hub].alive || self.hubs[hub].life != life {
+            return;
+        }
+        if let Some(left) = self.frozen(hub) {
+            return self.put(left, Event::Commit { hub, life, draft });
+        }
+        let fleet = draft.fleet;
+        self.hubs[hub].deciding.remove(&fleet);
+        self.hubs[hub].hinted.insert(fleet);
+        let guarded = !self.bugs.has(Planted::EpochUnchecked);
+        let before = self.store.epoch;
+        match self.store.commit(&draft, &self.keys, guarded) {
+            Ok(()) => {
+                let of = self.of_fleet(fleet);
+                for decision in &draft.plan.actions {
+                    self.tell(format!("hub {hub}{of}: {}", decision.action));
+                }
+                self.quiet_since = self.now;
+                self.committed(&draft, before);
+                if self.mishap(10) {
+                    self.kill_hub(hub);
+                    return;
+                }
+                // As `due::is`: whoever names the same Rollout looks, too.
+                let rollout = draft.observed.fleet_rollout.rollout;
+                for other in self.store.over(&rollout) {
+                    for hub in &mut self.hubs {
+                        hub.hinted.insert(other);
+                    }
+                }
+                self.decide(hub);
+                self.wake_sessions();
+            }
+            Err(Error::Fenced) => {
+                self.tell(format!("hub {hub} is fenced"));
+                self.hubs[hub].held = None;
+            }
+            Err(Error::Busy | Error::Away | Error::Held) => {}
+        }
+    }
+
+    /// As the trace names what is said of it: nothing where there is only one.
+    fn of_fleet(&self, fleet: usize) -> String {
+        match self.store.fleets.len() {
+            1 => String::new(),
+            _ => format!(" of {}", self.fleet_name(fleet)),
+        }
+    }
+}

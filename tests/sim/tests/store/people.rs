@@ -1,0 +1,82 @@
+//! What people say to both stores. In: chance. Out: the same rows in both. It must not know which words make sense.
+
+use hub_engine::member::LetGo;
+use hub_engine::verb::{By, Stop, Verb};
+use hub_store::request::NewRequest;
+use hub_store::stop::NewStop;
+use tests_sim::world::stamp;
+
+use super::{Both, FLEETS, name};
+
+impl Both {
+    /// A stop of one FleetRollout or of all, or the end of the one that there is.
+    pub(super) async fn stop(&mut self) -> String {
+        let of = [None, Some(0), Some(1), Some(2)][self.random.below(4)];
+        let row = self.model.stops.get(&of);
+        let lift = row.is_some_and(|row| row.stop.is_some());
+        let new = NewStop {
+            fleet_rollout: of.map(name),
+            lift,
+            person: "eve".into(),
+            reason: "alarm".to_owned(),
+            key: String::new(),
+        };
+        self.real.stop(&new).await.unwrap();
+        let now = self.now().await;
+        let by = By {
+            person: "eve".into(),
+            reason: "alarm".to_owned(),
+            at: stamp(now),
+        };
+        let all = of.is_none();
+        let stop = (!lift).then_some(Stop { all, by });
+        self.model.stop(of, stop, now);
+        format!("stop {of:?} {}", !lift)
+    }
+
+    /// A word about a release.
+    pub(super) async fn word(&mut self) -> String {
+        let fleet = self.random.below(FLEETS.len());
+        let number = self.model.fleets[fleet].newest_number();
+        let verbs = [
+            Verb::Pause,
+            Verb::Resume,
+            Verb::Abort { scope: None },
+            Verb::Rollback,
+        ];
+        let verb = verbs[self.random.below(verbs.len())].clone();
+        let start = number == 0 || self.random.percent(40);
+        let (verb, release) = if start {
+            (Verb::default(), None)
+        } else {
+            (verb, Some(number))
+        };
+        self.asks(fleet, verb, release).await
+    }
+
+    /// A word about who governs: in one cluster, or everywhere.
+    pub(super) async fn governance(&mut self, cluster: &'static str) -> String {
+        let fleet = self.random.below(FLEETS.len());
+        let cluster = self.random.percent(80).then(|| cluster.into());
+        let mode = self.random.pick(&[LetGo::KeepServing, LetGo::ReleaseHeld]);
+        let verb = match self.random.percent(60) {
+            true => Verb::Ungovern { cluster, mode },
+            false => Verb::Govern { cluster },
+        };
+        format!("governance {}", self.asks(fleet, verb, None).await)
+    }
+
+    async fn asks(&mut self, fleet: usize, verb: Verb, release: Option<u64>) -> String {
+        let new = NewRequest {
+            fleet_rollout: name(fleet),
+            release,
+            verb: verb.clone(),
+            person: "eve".into(),
+            reason: "because".to_owned(),
+            key: String::new(),
+        };
+        self.real.request_add(&new).await.unwrap();
+        self.model.request(fleet, verb, release);
+        format!("word {fleet} {:?}", new.verb)
+    }
+}
