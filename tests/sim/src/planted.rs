@@ -39,11 +39,17 @@ pub enum Planted {
     AckBeforeFence,
     /// A cluster gets its first set before the FleetRollout that selects it was decided for it.
     FirstSetAtOnce,
+    /// A cluster gets its first set as soon as one of the FleetRollouts that select it was decided for it.
+    FirstSetOfOne,
+    /// A stop of one FleetRollout is a stop of all.
+    StopOfOneIsOfAll,
+    /// Where one Rollout is let go, every Rollout of the cluster is.
+    LetGoTogether,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -61,6 +67,9 @@ impl Planted {
         Self::OutcomeInMemory,
         Self::AckBeforeFence,
         Self::FirstSetAtOnce,
+        Self::FirstSetOfOne,
+        Self::StopOfOneIsOfAll,
+        Self::LetGoTogether,
     ];
 }
 
