@@ -315,6 +315,8 @@ pub enum GateChange {
     Paused(bool),
     /// The lease's wall deadline.
     Lease,
+    /// That the lease has ended.
+    LeaseEnd,
     /// Content is served.
     Served(ContentDigest),
     /// The permit ended.

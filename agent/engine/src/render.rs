@@ -278,6 +278,7 @@ impl fmt::Display for GateChange {
             Self::Paused(true) => f.write_str("paused"),
             Self::Paused(false) => f.write_str("resumed"),
             Self::Lease => f.write_str("lease deadline"),
+            Self::LeaseEnd => f.write_str("lease ended"),
             Self::Served(digest) => write!(f, "served {}", short(digest)),
             Self::Outcome(result) => write!(f, "outcome {result}"),
             Self::Kept => f.write_str("kept templates"),

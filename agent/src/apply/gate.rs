@@ -81,6 +81,7 @@ impl Pass<'_> {
             | GateChange::Step(_)
             | GateChange::Paused(_)
             | GateChange::Lease
+            | GateChange::LeaseEnd
             | GateChange::Served(_)
             | GateChange::Kept
             | GateChange::LocalPermit

@@ -2,6 +2,7 @@
 //! is wrong. It knows the truth of every cluster and every commit, and uses none of the engines' rules; their own audits run
 //! on every plan beside it.
 
+mod beside;
 mod committed;
 mod end;
 mod ghost;
@@ -280,16 +281,16 @@ impl World {
             let message = format!("{} holds {} of {desired:?}", own.name, member.fence);
             self.fail("S2", message);
         }
+        self.gates_are_their_own(agent);
     }
 
-    /// An agent has noted that the hub has changes (L3: acknowledged only when committed).
-    pub(crate) fn noted(&mut self, agent: usize) {
-        let own = &self.agents[agent];
-        let told = own.parts.iter().enumerate();
-        let told = told.filter_map(|(part, own)| Some((part, own.told()?)));
-        let unknown = told.map(|(part, (digest, at))| ((own.name.clone(), part, digest), at));
-        let mut unknown = unknown.filter(|(key, _)| !self.ghost.changes.contains(key));
-        if let Some((key, generation)) = unknown.next() {
+    /// An agent has noted that the hub has a change (L3: acknowledged only when committed).
+    pub(crate) fn noted(&mut self, place: Place) {
+        let Some((digest, generation)) = self.part(place).told() else {
+            return;
+        };
+        let key = (self.agents[place.agent].name.clone(), place.part, digest);
+        if !self.ghost.changes.contains(&key) {
             let message = format!("{key:?} at {generation} was never committed");
             self.fail("L3", message);
         }

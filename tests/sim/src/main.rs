@@ -26,6 +26,9 @@ struct Args {
     /// Clusters in each life; none: 3 to 5.
     #[arg(long)]
     agents: Option<usize>,
+    /// FleetRollouts in each life; none: 1 to 3.
+    #[arg(long)]
+    fleets: Option<usize>,
     /// Live each seed once, without comparing two runs.
     #[arg(long)]
     once: bool,
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let config = |seed| Config {
         agents: args.agents,
+        fleets: args.fleets,
         faults: !args.calm,
         ..Config::of(seed)
     };

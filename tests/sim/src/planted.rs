@@ -41,11 +41,17 @@ pub enum Planted {
     FirstSetAtOnce,
     /// A session goes on although the database was put back to before what it has seen committed.
     OlderCopyUnseen,
+    /// A cluster gets its first set as soon as one of the FleetRollouts that select it was decided for it.
+    FirstSetOfOne,
+    /// A stop of one FleetRollout is a stop of all.
+    StopOfOneIsOfAll,
+    /// Where one Rollout is let go, every Rollout of the cluster is.
+    LetGoTogether,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -64,6 +70,9 @@ impl Planted {
         Self::AckBeforeFence,
         Self::FirstSetAtOnce,
         Self::OlderCopyUnseen,
+        Self::FirstSetOfOne,
+        Self::StopOfOneIsOfAll,
+        Self::LetGoTogether,
     ];
 }
 

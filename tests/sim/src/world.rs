@@ -109,6 +109,8 @@ pub struct World {
     pub(crate) failure: Option<Failure>,
     pub(crate) quiet_since: Ms,
     pub(crate) copies: losses::Copies,
+    /// A FleetRollout that stays stopped when nothing breaks any more.
+    pub(crate) kept_stopped: Option<usize>,
     /// The last cluster, where it joins later than the others.
     pub(crate) joiner: Option<hub_engine::observed::Cluster>,
 }

@@ -403,7 +403,15 @@ fn changes(before: &GateStatus, after: &GateStatus) -> Vec<GateChange> {
         }
     }
     if before.lease != after.lease {
-        changes.push(GateChange::Lease);
+        let ended = after
+            .lease
+            .as_ref()
+            .is_some_and(|lease| lease.ended_at.is_some());
+        changes.push(if ended {
+            GateChange::LeaseEnd
+        } else {
+            GateChange::Lease
+        });
     }
     if let Some(served) = after
         .served

@@ -25,6 +25,8 @@ pub enum Cut {
     Never,
     /// Time passes after the Gates, before the fence.
     Pause,
+    /// After one Gate, before the others.
+    AmidGates,
     /// After the Gates, before the fence.
     BeforeFence,
     /// After the fence, before the answer.
@@ -48,7 +50,11 @@ impl Agent {
             Verdict::Take(taken) => taken,
         };
         for entry in &taken.entries {
-            self.store_gate(entry, taken.fence, taken.before, moment);
+            let wrote = self.store_gate(entry, taken.fence, taken.before, moment);
+            if wrote && cut == Cut::AmidGates {
+                self.die();
+                return None;
+            }
         }
         if cut == Cut::Pause {
             let later = VecDeque::new();

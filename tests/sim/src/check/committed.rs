@@ -18,6 +18,7 @@ impl World {
             return self.fail("S5", message);
         }
         for decision in &draft.plan.actions {
+            self.addressed(draft, &decision.action);
             if !decision.evidence.is_object() {
                 return self.fail("S22", format!("no evidence: {}", decision.action));
             }
@@ -62,7 +63,7 @@ impl World {
         }
     }
 
-    fn said(&mut self, fleet: usize, cluster: &ClusterName, said: Said) {
+    pub(super) fn said(&mut self, fleet: usize, cluster: &ClusterName, said: Said) {
         let own = self.store.rows.get(cluster);
         let fence = own.map_or((0, 0), |own| (own.desired.incarnation, own.desired.version));
         let key = (cluster.clone(), self.part_of(fleet));

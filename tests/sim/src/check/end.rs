@@ -19,7 +19,10 @@ impl World {
         if self.chaos || self.now < self.config.chaos {
             return false;
         }
-        let releases = self.store.fleets.iter().flat_map(|one| &one.releases);
+        // What is stopped for good need not end; everything else does all the same.
+        let fleets = self.store.fleets.iter().enumerate();
+        let fleets = fleets.filter(|(fleet, _)| Some(*fleet) != self.kept_stopped);
+        let releases = fleets.flat_map(|(_, one)| &one.releases);
         let open = releases.into_iter().any(|release| !release.phase.ended());
         let quiet = self.now - self.quiet_since > QUIET;
         if quiet && !open {
@@ -60,6 +63,7 @@ impl World {
                 return self.fail("L2", wrong);
             }
         }
+        self.stops_are_their_own();
     }
 }
 
@@ -94,6 +98,11 @@ fn part_differs(name: &ClusterName, row: &Row, own: &Part) -> Option<String> {
     let Some(state) = row.state(&rollout) else {
         return Some(format!("nothing is known of {name}"));
     };
+    // What a Gate remembers of a Rollout that was let go is not kept up any more.
+    let governed = own.gate().is_none_or(|gate| gate.spec.governed);
+    if !governed {
+        return None;
+    }
     let status = own.gate().and_then(|gate| gate.status.as_ref());
     let served = status.and_then(|status| status.served.as_ref());
     let served = served.map(|served| served.digest.to_string());

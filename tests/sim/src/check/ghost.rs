@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use agent_api::{Fence, OutcomeResult};
 use hub_engine::release::Direction;
 use hub_engine::verb::Verb;
-use hub_engine::{Action, ClusterName};
+use hub_engine::{Action, ClusterName, RolloutName};
 
 use super::{At, at, runs};
 use crate::agent::Agent;
@@ -77,6 +77,10 @@ pub(crate) struct Ghost {
     /// When an agent was last started beside a wrong clock.
     pub(super) restarted: BTreeMap<usize, Ms>,
     pub(super) steps: BTreeMap<(Place, At), i64>,
+    /// By the numbers of words: which FleetRollout each was said to.
+    asked: BTreeMap<u64, usize>,
+    /// Which FleetRollout governs a Rollout in a cluster.
+    owners: BTreeMap<Of, usize>,
     /// Releases that a person paused, or ended.
     pub(super) paused: BTreeSet<Number>,
     pub(super) aborted: BTreeSet<Number>,
@@ -108,6 +112,25 @@ impl Ghost {
         if skew < 0 && !noticed {
             self.restarted.insert(agent, now + FIRST_PASS);
         }
+    }
+
+    /// A person has said something to a FleetRollout.
+    pub(crate) fn asked(&mut self, fleet: usize, id: u64) {
+        self.asked.insert(id, fleet);
+    }
+
+    /// To whom a word was said.
+    pub(super) fn asked_of(&self, id: u64) -> Option<usize> {
+        self.asked.get(&id).copied()
+    }
+
+    /// G12: who governs a Rollout in a cluster, and who did until now.
+    pub(super) fn governs(&mut self, of: Of, fleet: usize) -> Option<usize> {
+        self.owners.insert(of, fleet)
+    }
+
+    pub(super) fn governs_no_more(&mut self, of: &Of) {
+        self.owners.remove(of);
     }
 
     pub(crate) fn renewed(&mut self, cluster: &ClusterName, now: Ms) {
@@ -146,7 +169,13 @@ impl Ghost {
     }
 
     /// What persons said since is lost, and so is what was permitted: the numbers of releases are given again.
-    pub(crate) fn put_back(&mut self, store: &Store, agents: &[Agent], hubs: &[Hub]) {
+    pub(crate) fn put_back(
+        &mut self,
+        store: &Store,
+        agents: &[Agent],
+        hubs: &[Hub],
+        rollouts: &[RolloutName],
+    ) {
         self.restored = true;
         // What was lost before it was sent to any agent was never said: its number is given again.
         for own in agents {
@@ -161,6 +190,17 @@ impl Ghost {
             let all = self.words.iter_mut();
             for (_, words) in all.filter(|((name, _), _)| *name == own.name) {
                 words.retain(|word| Some(word.fence) <= most);
+            }
+        }
+        self.owners.clear();
+        for (name, row) in &store.rows {
+            for (rollout, entry) in &row.gates {
+                let tables = &store.fleets[entry.fleet];
+                let gate = tables.cluster(name).and_then(|own| own.gate.as_ref());
+                let part = rollouts.iter().position(|one| one == rollout);
+                if let (Some(part), Some(None)) = (part, gate.map(|gate| gate.let_go)) {
+                    self.owners.insert((name.clone(), part), entry.fleet);
+                }
             }
         }
         self.paused.clear();

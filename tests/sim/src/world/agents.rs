@@ -337,7 +337,10 @@ impl World {
     fn take(&mut self, agent: usize, connection: u64, set: &v1::DesiredSet) {
         let cut = if self.mishap(120) {
             let all = [Cut::BeforeFence, Cut::BeforeAnswer, Cut::Pause, Cut::Pause];
-            self.random.pick(&all)
+            let cut = self.random.pick(&all);
+            // There is something between Gates only where there are several.
+            let amid = self.rollouts.len() > 1 && self.random.percent(30);
+            if amid { Cut::AmidGates } else { cut }
         } else {
             Cut::Never
         };
@@ -413,9 +416,9 @@ impl World {
             return self.kill_agent(agent);
         }
         self.agents[agent].note_told(&told);
-        self.noted(agent);
         for one in told {
             if let Some(part) = self.agents[agent].part_of(&one.rollout) {
+                self.noted(Place { agent, part });
                 self.changed(Place { agent, part });
             }
         }
@@ -430,8 +433,10 @@ impl World {
             {
                 let told = process.reports.acknowledged(last);
                 self.agents[agent].note_told(&told);
-                if !told.is_empty() {
-                    self.noted(agent);
+                for one in told {
+                    if let Some(part) = self.agents[agent].part_of(&one.rollout) {
+                        self.noted(Place { agent, part });
+                    }
                 }
             }
         }

@@ -1,20 +1,21 @@
-//! How a life begins: sizes, the FleetRollout, clusters with a Rollout that nothing has deployed yet, and how long things
-//! break. In: a seed. Out: the whole. It must not decide what happens later.
+//! How a life begins: sizes, FleetRollouts, clusters with Rollouts that nothing has deployed yet, and how long things break.
+//! In: a seed. Out: the whole. It must not decide what happens later.
+
+mod declared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use agent_engine::{GateObserved, GateRecord};
-use hub_engine::amount::Seconds;
 use hub_engine::document::FleetRollout;
 use hub_engine::name::RolloutName;
 use hub_engine::observed::{Cluster, Observed, Predecessor};
 use hub_engine::{ClusterName, Fence};
-use serde_json::json;
+use serde_json::{Value, json};
 use tests_golden::agent_cluster;
 use tests_golden::agent_fixture;
-use tests_golden::hub_random::{LABEL, Random, fleet_rollout};
+use tests_golden::hub_random::Random;
 
 use super::World;
 use crate::agent::{Agent, Part};
@@ -26,9 +27,7 @@ use crate::planted::Bugs;
 use crate::store::{Row, Store};
 use crate::trace::Trace;
 use crate::world::stamp;
-
-/// In so many lives of a hundred the last cluster joins when others are under way.
-const LATE: usize = 40;
+use declared::Declared;
 
 /// What a life is made from.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +36,8 @@ pub struct Config {
     pub seed: u64,
     /// Clusters; none: 3 to 5, by the seed.
     pub agents: Option<usize>,
+    /// FleetRollouts, each with a Rollout of its own; none: 1 to 3, by the seed.
+    pub fleets: Option<usize>,
     /// How long things break, in milliseconds.
     pub chaos: Ms,
     /// Whether anything breaks at all.
@@ -50,6 +51,7 @@ impl Config {
         Self {
             seed,
             agents: None,
+            fleets: None,
             chaos: 240_000,
             faults: true,
         }
@@ -59,37 +61,22 @@ impl Config {
 impl World {
     pub(super) fn new(config: Config, bugs: Bugs) -> Self {
         let mut random = Random::new(config.seed);
-        let fleet_rollout = quick(fleet_rollout(&mut random), &mut random);
-        let waves = fleet_rollout.waves.len() + 1;
-        let count = config.agents.unwrap_or_else(|| 3 + random.below(3));
-        let names: Vec<ClusterName> = (0..count).map(|at| format!("c{at}").into()).collect();
-        let clusters = names.iter().map(|name| Cluster {
-            name: name.clone(),
-            labels: Arc::new([(LABEL.to_owned(), random.below(waves).to_string())].into()),
-            ..empty(name)
-        });
-        let mut clusters: Vec<Cluster> = clusters.collect();
-        let labels = clusters
-            .iter()
-            .map(|own| (own.name.clone(), own.labels.as_ref().clone()));
-        let labels = labels.collect();
-        let late = random.aside(7).percent(LATE);
-        let joiner = if late { clusters.pop() } else { None };
-        let before = fleet_rollout.after.iter().map(|name| Predecessor {
-            name: name.clone(),
-            newest: None,
-        });
-        let before = before.collect();
-        let rollouts = vec![fleet_rollout.rollout.clone()];
+        let Declared {
+            documents,
+            refused,
+            clusters,
+            joiner,
+            names,
+            labels,
+            rollouts,
+        } = Declared::new(config, &mut random);
         let rows = rows(&clusters);
-        let tables = Observed {
-            clusters: clusters.into_iter().map(Arc::new).collect(),
-            before,
-            ..Observed::new(fleet_rollout, stamp(0))
-        };
-        let store = Store::new(vec![tables], rows);
+        let fleets = documents.into_iter().map(|one| tables(one, &clusters));
+        let store = Store::new(fleets.collect(), rows);
         let base = Instant::now();
-        let agents = names.iter().map(|name| agent(name, base, &mut random));
+        let agents = names
+            .iter()
+            .map(|name| agent(name, base, &rollouts, &mut random));
         let agents: Vec<Agent> = agents.collect();
         let hubs = (0..2).map(|_| Hub {
             skew: Ms::try_from(random.below(120_001)).unwrap_or(0) - 60_000,
@@ -119,8 +106,10 @@ impl World {
             failure: None,
             quiet_since: 0,
             copies: super::losses::Copies::default(),
+            kept_stopped: None,
             joiner,
         };
+        world.declared(&refused);
         world.schedule();
         world
     }
@@ -137,8 +126,10 @@ impl World {
             };
             self.put(after, Event::AgentStart(agent));
         }
-        let first = self.some(15_000, 40_000);
-        self.put(first, Event::Push(0));
+        for part in 0..self.rollouts.len() {
+            let first = self.some(15_000, 40_000);
+            self.put(first, Event::Push(part));
+        }
         self.put(10_000, Event::Person);
         if self.config.faults {
             self.put(5_000, Event::Fault);
@@ -147,30 +138,21 @@ impl World {
     }
 }
 
-/// The policies of the random document with times that fit into a life.
-fn quick(mut document: FleetRollout, random: &mut Random) -> FleetRollout {
-    document.rollout = RolloutName {
-        namespace: "shop".into(),
-        name: agent_fixture::NAME.into(),
-    };
-    for wave in &mut document.waves {
-        wave.bake = random.pick(&[Seconds(0), Seconds(5), Seconds(20)]);
+/// A FleetRollout that nothing was decided about yet.
+fn tables(document: FleetRollout, clusters: &[Cluster]) -> Observed {
+    let selected = clusters
+        .iter()
+        .filter(|own| document.clusters.selects(&own.labels));
+    let selected: Vec<_> = selected.cloned().map(Arc::new).collect();
+    let before = document.after.iter().map(|name| Predecessor {
+        name: name.clone(),
+        newest: None,
+    });
+    Observed {
+        clusters: selected,
+        before: before.collect(),
+        ..Observed::new(document, stamp(0))
     }
-    // A life is minutes long, and what it comes after is a part of its world.
-    document.calendar = hub_engine::window::Calendar {
-        on_close: document.calendar.on_close,
-        ..hub_engine::window::Calendar::default()
-    };
-    // What only observes permits nothing, so nothing of it could be checked here.
-    document.enforcement = hub_engine::document::Enforcement::Enforce;
-    document.progress_deadline = random.pick(&[Seconds(90), Seconds(240)]);
-    document.membership.unreachable_after = random.pick(&[Seconds(25), Seconds(60)]);
-    document.on_hub_loss = random.pick(&[
-        hub_engine::document::OnHubLoss::Finish,
-        hub_engine::document::OnHubLoss::Hold,
-        hub_engine::document::OnHubLoss::Abort { after: Seconds(10) },
-    ]);
-    document
 }
 
 /// What the database has of clusters that have just joined.
@@ -207,7 +189,31 @@ pub(crate) fn empty(name: &ClusterName) -> Cluster {
     }
 }
 
-fn agent(name: &ClusterName, base: Instant, random: &mut Random) -> Agent {
+/// The first Rollout comes from the life's own numbers, the others from numbers beside them.
+fn agent(
+    name: &ClusterName,
+    base: Instant,
+    rollouts: &[RolloutName],
+    random: &mut Random,
+) -> Agent {
+    let (steps, replicas) = shape(random);
+    let mut aside = random.aside(13);
+    let mut agent = agent_of(name, base, &steps, replicas);
+    for rollout in rollouts.iter().skip(1) {
+        let (steps, replicas) = shape(&mut aside);
+        let mut observed = observed(name, &steps, replicas);
+        let metadata = &mut observed.rollout.metadata;
+        metadata.name = Some(rollout.name.clone());
+        metadata.uid = Some(format!("rollout-{name}-{}", rollout.name));
+        agent
+            .parts
+            .push(Part::new(agent_cluster::Cluster::new(observed)));
+    }
+    agent
+}
+
+/// Steps and replicas.
+fn shape(random: &mut Random) -> (Vec<Value>, usize) {
     let mut steps = vec![json!({"setWeight": 50})];
     if random.percent(50) {
         steps.push(json!({"pause": {"duration": 3 + random.below(8)}}));
@@ -217,16 +223,11 @@ fn agent(name: &ClusterName, base: Instant, random: &mut Random) -> Agent {
         steps.push(json!({"setWeight": 75}));
         steps.push(json!({"pause": {"duration": 5}}));
     }
-    agent_of(name, base, &steps, 2 + random.below(3))
+    (steps, 2 + random.below(3))
 }
 
-/// A cluster with a Rollout that nothing has deployed yet, and its agent, which does not run.
-pub(crate) fn agent_of(
-    name: &ClusterName,
-    base: Instant,
-    steps: &[serde_json::Value],
-    replicas: usize,
-) -> Agent {
+/// A Rollout that nothing has deployed yet.
+fn observed(name: &ClusterName, steps: &[Value], replicas: usize) -> agent_engine::Observed {
     let fixture = json!({
         "about": "a life", "now": stamp(0).to_string(),
         "templates": [{"name": "errors", "spec": {"metrics": [{
@@ -245,10 +246,21 @@ pub(crate) fn agent_of(
         ..GateObserved::stand_alone()
     };
     observed.rollout.metadata.uid = Some(format!("rollout-{name}"));
+    observed
+}
+
+/// A cluster with one Rollout, and its agent, which does not run.
+pub(crate) fn agent_of(
+    name: &ClusterName,
+    base: Instant,
+    steps: &[Value],
+    replicas: usize,
+) -> Agent {
+    let first = observed(name, steps, replicas);
     Agent {
         name: name.clone(),
         uid: format!("uid-{name}"),
-        parts: vec![Part::new(agent_cluster::Cluster::new(observed))],
+        parts: vec![Part::new(agent_cluster::Cluster::new(first))],
         member: None,
         member_writes: 0,
         process: None,

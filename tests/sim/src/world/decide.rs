@@ -8,7 +8,7 @@ use super::hubs::POLL;
 use crate::event::{Draft, Event, Ms};
 use crate::hub as process;
 use crate::planted::Planted;
-use crate::store::Error;
+use crate::store::{Error, Store};
 
 /// As `leader::LEASE`, `RENEW_EVERY` and `MARGIN`.
 const LEASE: Ms = 6_000;
@@ -70,7 +70,11 @@ impl World {
         let skew = own.skew;
         let wrong = self.bugs.has(Planted::HubClock);
         let clock = if wrong { now + skew } else { now };
-        let decided = process::decide(&self.store, fleet, now, clock, self.bugs.hub);
+        let decided = if self.bugs.has(Planted::StopOfOneIsOfAll) {
+            process::decide(&self.all_stopped(), fleet, now, clock, self.bugs.hub)
+        } else {
+            process::decide(&self.store, fleet, now, clock, self.bugs.hub)
+        };
         let Ok((observed, plan)) = decided else {
             return;
         };
@@ -96,6 +100,17 @@ impl World {
         if self.mishap(15) {
             self.freeze_while_it_decides(hub);
         }
+    }
+
+    /// The planted bug: what stops one stops every other.
+    fn all_stopped(&self) -> Store {
+        let mut store = self.store.clone();
+        let mut stops = store.fleets.iter();
+        let stop = stops.find_map(|tables| tables.stopped.clone());
+        for tables in &mut store.fleets {
+            tables.stopped = tables.stopped.take().or_else(|| stop.clone());
+        }
+        store
     }
 
     pub(super) fn commit(&mut self, hub: usize, life: u64, draft: Box<Draft>) {

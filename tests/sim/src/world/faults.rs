@@ -267,6 +267,7 @@ impl World {
         self.chaos = false;
         self.store.up = true;
         self.store.payments(ReleasePhase::Succeeded);
+        self.keeps_one_stopped();
         for hub in 0..self.hubs.len() {
             self.hubs[hub].frozen_until = 0;
             let life = self.hubs[hub].life;

@@ -2,6 +2,7 @@
 //! Out: transactions, messages. It must not choose.
 
 use hub_engine::Fence;
+use hub_store::desired::{DesiredSet, Entry, Governance};
 use hub_store::older::Committed;
 use hub_store::report::{Body, Report};
 use proto::v1;
@@ -346,12 +347,15 @@ impl World {
         if !self.first_word_is_there(session) {
             return;
         }
-        let Ok(set) = self.store.desired_set(&session.cluster) else {
+        let Ok(mut set) = self.store.desired_set(&session.cluster) else {
             return;
         };
         // An older copy of the database: the next word ends the session.
         if set.fence < self.seen_in(session).1.sent {
             return;
+        }
+        if self.bugs.has(Planted::LetGoTogether) {
+            let_go_together(&mut set);
         }
         let base = session
             .sent
@@ -371,7 +375,23 @@ impl World {
             let lacking = self.store.first_word(&session.cluster);
             lacking.is_ok_and(|names| names.is_empty())
         };
-        !first || self.bugs.has(Planted::FirstSetAtOnce) || whole()
+        let some = || {
+            let set = self.store.desired_set(&session.cluster);
+            set.is_ok_and(|set| !set.entries.is_empty())
+        };
+        let early = self.bugs.has(Planted::FirstSetAtOnce)
+            || self.bugs.has(Planted::FirstSetOfOne) && some();
+        !first || early || whole()
+    }
+}
+
+/// The planted bug: governance ends for all entries of a set where it ends for one.
+fn let_go_together(set: &mut DesiredSet) {
+    let ended = |one: &Entry| matches!(one.governance, Governance::Ungovern { .. });
+    if let Some(first) = set.entries.iter().find(|one| ended(one)).cloned() {
+        for entry in &mut set.entries {
+            entry.governance.clone_from(&first.governance);
+        }
     }
 }
 

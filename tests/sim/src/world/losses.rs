@@ -29,7 +29,8 @@ impl World {
         };
         self.tell(format!("the database is put back from its copy of {at}"));
         self.store.put_back(*copy, self.now);
-        self.ghost.put_back(&self.store, &self.agents, &self.hubs);
+        self.ghost
+            .put_back(&self.store, &self.agents, &self.hubs, &self.rollouts);
         for agent in 0..self.agents.len() {
             if self.agents[agent].life > 0 {
                 self.joins(agent);

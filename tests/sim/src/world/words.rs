@@ -1,12 +1,16 @@
 //! What persons say beside approvals: words about releases, stops, freezes, and that a restored database may go on. In:
 //! chance. Out: rows as people's commands write them, sensible or not. It must not know which of them will be refused.
 
-use hub_engine::verb::Verb;
+use hub_engine::member::LetGo;
+use hub_engine::verb::{By, Stop, Verb};
 use jiff::SignedDuration;
 use tests_golden::hub_words;
 use tests_golden::hub_words::over_and_empty;
 
 use super::{World, stamp};
+
+/// So many of a hundred lives with several FleetRollouts end with one of them stopped.
+const STOPPED_FOR_GOOD: usize = 20;
 
 impl World {
     /// Somebody says something, or nobody does.
@@ -20,6 +24,7 @@ impl World {
             4..=21 => self.says_of_a_release(fleet),
             22..=26 => self.stops_or_lets_go(fleet),
             27..=31 => self.freezes_or_not(),
+            32..=38 if self.store.fleets.len() > 1 => self.governs_or_not(fleet),
             _ => {}
         }
     }
@@ -33,7 +38,8 @@ impl World {
     fn asks(&mut self, fleet: usize, verb: Verb, release: Option<u64>) {
         let of = self.fleet_name(fleet);
         self.tell(format!("eve says {verb:?} about {of} {release:?}"));
-        self.store.request(fleet, verb, release);
+        let id = self.store.request(fleet, verb, release);
+        self.ghost.asked(fleet, id);
         self.hint();
     }
 
@@ -47,6 +53,23 @@ impl World {
         let release = self.store.fleets[fleet].release(number);
         let verb = hub_words::verb(&mut self.random, release, &clusters);
         self.asks(fleet, verb, Some(number));
+    }
+
+    /// A FleetRollout lets clusters go, or takes them in again.
+    fn governs_or_not(&mut self, fleet: usize) {
+        let clusters = self.store.fleets[fleet].clusters.iter();
+        let gone = clusters.filter(|own| own.gone.is_some()).count();
+        let again = gone > 0 && self.random.percent(60);
+        let agent = self.random.below(self.agents.len());
+        let everywhere = self.random.percent(20);
+        let cluster = (!everywhere).then(|| self.agents[agent].name.clone());
+        let mode = self.random.pick(&[LetGo::KeepServing, LetGo::ReleaseHeld]);
+        let verb = if again {
+            Verb::Govern { cluster: None }
+        } else {
+            Verb::Ungovern { cluster, mode }
+        };
+        self.asks(fleet, verb, None);
     }
 
     /// One FleetRollout is stopped, or the whole fleet; or whatever stops it is lifted.
@@ -63,9 +86,30 @@ impl World {
         self.hint();
     }
 
+    /// Now and then one of several is stopped for good: whatever comes of it, the others go on.
+    pub(super) fn keeps_one_stopped(&mut self) {
+        let fleets = self.store.fleets.len();
+        if fleets < 2 || !self.random.percent(STOPPED_FOR_GOOD) {
+            return;
+        }
+        let fleet = self.random.below(fleets);
+        self.kept_stopped = Some(fleet);
+        let by = By {
+            person: "eve".into(),
+            reason: "for good".to_owned(),
+            at: stamp(self.now),
+        };
+        let stop = Stop { all: false, by };
+        self.store.stop(Some(fleet), Some(stop), self.now);
+        let what = self.fleet_name(fleet);
+        self.tell(format!("{what} is stopped for good"));
+    }
+
     /// Whatever stops a FleetRollout does so no more.
     fn lifts(&mut self, fleet: usize) {
-        for of in [None, Some(fleet)] {
+        let kept = self.kept_stopped == Some(fleet);
+        let own = (!kept).then_some(Some(fleet));
+        for of in [Some(None), own].into_iter().flatten() {
             let row = self.store.stops.get(&of);
             if row.is_some_and(|row| row.stop.is_some()) {
                 self.store.stop(of, None, self.now);
@@ -113,7 +157,9 @@ impl World {
     /// Nobody keeps anything from going on any more.
     pub(super) fn lets_go(&mut self) {
         for fleet in 0..self.store.fleets.len() {
-            if self.store.fleets[fleet].stopped.is_some() {
+            let stopped = self.store.fleets[fleet].stopped.as_ref();
+            let kept = self.kept_stopped == Some(fleet);
+            if stopped.is_some_and(|stop| stop.all || !kept) {
                 self.lifts(fleet);
                 self.hint();
             }
@@ -123,7 +169,9 @@ impl World {
             self.hint();
         }
         for fleet in 0..self.store.fleets.len() {
-            self.lets_releases_go(fleet);
+            if self.kept_stopped != Some(fleet) {
+                self.lets_releases_go(fleet);
+            }
         }
     }
 

@@ -1,0 +1,184 @@
+//! What is declared when a life begins: clusters with labels, and FleetRollouts over them. In: random numbers. Out: documents as
+//! `apply` takes them beside each other (gate.md G12). It must not decide what happens later.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hub_engine::ClusterName;
+use hub_engine::amount::Seconds;
+use hub_engine::document::{Enforcement, FleetRollout, OnHubLoss, Selector};
+use hub_engine::name::RolloutName;
+use hub_engine::observed::Cluster;
+use hub_engine::overlap::{Labels, problems};
+use hub_engine::window::Calendar;
+use tests_golden::agent_fixture;
+use tests_golden::hub_random::{LABEL, Random, fleet_rollout};
+
+use super::{Config, empty};
+
+/// In so many lives of a hundred the last cluster joins when others are under way.
+const LATE: usize = 40;
+/// In so many lives of a hundred there is one FleetRollout, in so many there are two; else three.
+const ONE: usize = 30;
+const TWO: usize = 45;
+/// So many of a hundred FleetRollouts beside the first select some clusters only, and each of these so often.
+const CHOOSY: usize = 60;
+const CHOSEN: usize = 70;
+/// In so many lives of a hundred another FleetRollout names the first one's Rollout, in the cluster that joins later.
+const RIVAL: usize = 50;
+/// Names of FleetRollouts beside the first, and of their Rollouts.
+const NAMES: [&str; 2] = ["search", "basket"];
+/// The one that names the first one's Rollout.
+const RIVAL_NAME: &str = "rival";
+
+/// What there is.
+pub(super) struct Declared {
+    /// Every document that was not refused.
+    pub(super) documents: Vec<FleetRollout>,
+    /// Those that were, and should not have been taken.
+    pub(super) refused: Vec<FleetRollout>,
+    /// Clusters that have joined.
+    pub(super) clusters: Vec<Cluster>,
+    /// The last one, where it joins later.
+    pub(super) joiner: Option<Cluster>,
+    /// Of every cluster.
+    pub(super) names: Vec<ClusterName>,
+    pub(super) labels: Labels,
+    /// Names that the documents name, each once.
+    pub(super) rollouts: Vec<RolloutName>,
+}
+
+impl Declared {
+    /// The first FleetRollout and the clusters come from the life's own numbers, all others from numbers beside them.
+    pub(super) fn new(config: Config, random: &mut Random) -> Self {
+        let first = quick(fleet_rollout(random), random);
+        let waves = first.waves.len() + 1;
+        let count = config.agents.unwrap_or_else(|| 3 + random.below(3));
+        let mut clusters: Vec<Cluster> = (0..count)
+            .map(|at| {
+                let wave = random.below(waves).to_string();
+                let cluster = empty(&format!("c{at}").into());
+                let labels = Arc::new([(LABEL.to_owned(), wave)].into());
+                Cluster { labels, ..cluster }
+            })
+            .collect();
+        let late = random.aside(7).percent(LATE);
+        let mut aside = random.aside(11);
+        let others = config.fleets.map_or_else(
+            || match aside.below(100) {
+                chance if chance < ONE => 0,
+                chance if chance < ONE + TWO => 1,
+                _ => 2,
+            },
+            |count| count.clamp(1, NAMES.len() + 1) - 1,
+        );
+        let mut wanted = vec![first.clone()];
+        for name in &NAMES[..others] {
+            wanted.push(another(name, name, &mut aside, &mut clusters));
+        }
+        if late && others > 0 && aside.percent(RIVAL) {
+            if let Some(last) = clusters.last_mut() {
+                Arc::make_mut(&mut last.labels).insert(RIVAL_NAME.to_owned(), "yes".to_owned());
+            }
+            let mut rival = another(RIVAL_NAME, &first.rollout.name, &mut aside, &mut []);
+            rival.clusters = only(RIVAL_NAME);
+            wanted.push(rival);
+        }
+        if others > 0 {
+            // It selects what the first one does: nobody can have both.
+            let mut double = first.clone();
+            double.name = "double".into();
+            wanted.push(double);
+        }
+        let names = clusters.iter().map(|own| own.name.clone()).collect();
+        let all = clusters
+            .iter()
+            .map(|own| (own.name.clone(), own.labels.as_ref().clone()));
+        let labels: Labels = all.collect();
+        let joiner = if late { clusters.pop() } else { None };
+        let mut known = labels.clone();
+        if let Some(joiner) = &joiner {
+            known.remove(&joiner.name);
+        }
+        let (documents, refused) = applied(wanted, &known);
+        let mut rollouts: Vec<RolloutName> = Vec::new();
+        for document in &documents {
+            if !rollouts.contains(&document.rollout) {
+                rollouts.push(document.rollout.clone());
+            }
+        }
+        Self {
+            documents,
+            refused,
+            clusters,
+            joiner,
+            names,
+            labels,
+            rollouts,
+        }
+    }
+}
+
+/// Each beside those before it.
+fn applied(wanted: Vec<FleetRollout>, known: &Labels) -> (Vec<FleetRollout>, Vec<FleetRollout>) {
+    let (mut taken, mut refused) = (Vec::new(), Vec::new());
+    for document in wanted {
+        let sound = problems(&document, &taken, known).is_empty();
+        let into = if sound { &mut taken } else { &mut refused };
+        into.push(document);
+    }
+    (taken, refused)
+}
+
+/// One beside the first: over all clusters or over some, which get a label.
+fn another(
+    name: &str,
+    rollout: &str,
+    random: &mut Random,
+    clusters: &mut [Cluster],
+) -> FleetRollout {
+    let mut document = quick(fleet_rollout(random), random);
+    document.name = name.into();
+    document.rollout.name = rollout.to_owned();
+    if random.percent(CHOOSY) {
+        document.clusters = only(name);
+    }
+    for cluster in clusters {
+        let chosen = if random.percent(CHOSEN) { "yes" } else { "no" };
+        Arc::make_mut(&mut cluster.labels).insert(name.to_owned(), chosen.to_owned());
+    }
+    document
+}
+
+fn only(label: &str) -> Selector {
+    Selector {
+        match_labels: BTreeMap::from([(label.to_owned(), "yes".to_owned())]),
+        match_expressions: Vec::new(),
+    }
+}
+
+/// The policies of the random document with times that fit into a life.
+fn quick(mut document: FleetRollout, random: &mut Random) -> FleetRollout {
+    document.rollout = RolloutName {
+        namespace: "shop".into(),
+        name: agent_fixture::NAME.into(),
+    };
+    for wave in &mut document.waves {
+        wave.bake = random.pick(&[Seconds(0), Seconds(5), Seconds(20)]);
+    }
+    // A life is minutes long, and what it comes after is a part of its world.
+    document.calendar = Calendar {
+        on_close: document.calendar.on_close,
+        ..Calendar::default()
+    };
+    // What only observes permits nothing, so nothing of it could be checked here.
+    document.enforcement = Enforcement::Enforce;
+    document.progress_deadline = random.pick(&[Seconds(90), Seconds(240)]);
+    document.membership.unreachable_after = random.pick(&[Seconds(25), Seconds(60)]);
+    document.on_hub_loss = random.pick(&[
+        OnHubLoss::Finish,
+        OnHubLoss::Hold,
+        OnHubLoss::Abort { after: Seconds(10) },
+    ]);
+    document
+}
