@@ -392,7 +392,11 @@ impl World {
         if !raised || !forward {
             return;
         }
-        if gate.spec.rest.contains_key(agent::wire::STOPPED) {
+        // A first deploy has no steps: it is begun whole.
+        let digest = effective.digest.to_string();
+        let served = self.ghost.served.get(&agent);
+        let first = served.is_some_and(|all| all.len() == 1 && all.contains(&digest));
+        if gate.spec.rest.contains_key(agent::wire::STOPPED) && !first {
             let message = format!("{} begins step {step} of what is stopped", own.name);
             return self.fail("G30", message);
         }
