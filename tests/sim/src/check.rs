@@ -233,7 +233,11 @@ impl World {
             return;
         }
         let name = self.name_of(place);
-        if gate.spec.rest.contains_key(agent::wire::STOPPED) {
+        // A first deploy has no steps: it is begun whole.
+        let digest = effective.digest.to_string();
+        let served = self.ghost.served.get(&place);
+        let first = served.is_some_and(|all| all.len() == 1 && all.contains(&digest));
+        if gate.spec.rest.contains_key(agent::wire::STOPPED) && !first {
             let message = format!("{name} begins step {step} of what is stopped");
             return self.fail("G30", message);
         }

@@ -116,6 +116,8 @@ pub enum Event {
     Fault,
     /// Postgres answers again.
     DatabaseUp,
+    /// The database is put back from the copy of a moment ago.
+    MomentLost,
     /// Nothing breaks any more.
     Calm,
 }

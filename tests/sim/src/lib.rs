@@ -14,7 +14,7 @@
 //! | S3 fencing | `check::check`: the stored fence never falls; `check::starts`: nothing runs on a permit above it; `check::acknowledged`: what was said is stored |
 //! | S4 one effect, one outcome | `check::outcome` |
 //! | S5 one writer | `check::committed`: no commit of another epoch than the current one |
-//! | S6 restored database | databases are put back from copies; nothing is decided until a quorum was heard and a person recovers |
+//! | S6 restored database | databases are put back from copies, old ones and those of a moment ago; nothing is decided until a quorum was heard and a person recovers |
 //! | S7, S12 silence, leases, bake | `check::raises`, `check::baked`, by the true time; clocks of agents and hubs are wrong |
 //! | S8 the primary, in the transaction | by construction: a draft's snapshot is compared at its commit |
 //! | G8 first word | `check::starts`: a first deploy is free only where the hub's own word is stored; clusters join in the middle |

@@ -270,6 +270,7 @@ impl World {
                 self.store.up = true;
                 self.tell("Postgres answers again".to_owned());
             }
+            Event::MomentLost => self.moment_lost(),
             Event::Calm => self.calm(),
         }
     }

@@ -149,6 +149,7 @@ impl World {
             4 | 5 => self.freeze(hub),
             6 => self.database_away(),
             12 => self.database_lost(),
+            19 => self.moment_is_lost(),
             13 | 14 => self.cluster_lost(agent),
             15 => {
                 let place = self.some_place(agent);

@@ -13,10 +13,14 @@ use crate::store::Store;
 /// How far the clock of a cluster is set back: by less than an agent takes for a jump, and by more.
 const SET_BACK: [Ms; 2] = [-45_000, -3_600_000];
 
+/// What a copy lacks that is put back at once, at most: little more than a heartbeat's time.
+const MOMENT_MAX: Ms = 6_000;
+
 /// Copies that are kept for later.
 #[derive(Default)]
 pub(crate) struct Copies {
     pub(crate) store: Option<(Box<Store>, Ms)>,
+    pub(crate) moment: Option<(Box<Store>, Ms)>,
     pub(crate) agents: std::collections::BTreeMap<usize, (Box<Copied>, Ms)>,
 }
 
@@ -27,8 +31,31 @@ impl World {
             self.copies.store = Some((Box::new(self.store.clone()), self.now));
             return self.tell("the database is copied".to_owned());
         };
+        self.put_back(*copy, at);
+    }
+
+    /// The database is copied, and put back from that copy a moment later: in it every session is the current one.
+    pub(super) fn moment_is_lost(&mut self) {
+        if self.copies.moment.is_none() {
+            self.copies.moment = Some((Box::new(self.store.clone()), self.now));
+            let after = self.some(20, MOMENT_MAX);
+            self.put(after, Event::MomentLost);
+        }
+    }
+
+    pub(super) fn moment_lost(&mut self) {
+        if let Some((copy, at)) = self.copies.moment.take()
+            && self.chaos
+        {
+            self.put_back(*copy, at);
+        }
+    }
+
+    fn put_back(&mut self, copy: Store, at: Ms) {
         self.tell(format!("the database is put back from its copy of {at}"));
-        self.store.put_back(*copy, self.now);
+        // A later copy is one of what is lost.
+        self.copies.moment = None;
+        self.store.put_back(copy, self.now);
         self.ghost
             .put_back(&self.store, &self.agents, &self.hubs, &self.rollouts);
         for agent in 0..self.agents.len() {

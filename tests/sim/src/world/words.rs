@@ -150,6 +150,7 @@ impl World {
         self.recovered(incarnation);
         // A copy from before a recovery would give its incarnation again: no database can know of that.
         self.copies.store = None;
+        self.copies.moment = None;
         self.hint();
         self.wake_sessions();
     }
