@@ -35,9 +35,10 @@ pub(crate) const INCARNATION: &str = "update hub_incarnation set incarnation = g
 pub(crate) const SETS: &str = "update cluster_sets set incarnation = $1";
 /// What agents were handed may be in the part that is lost: it is held against nobody until they bring what they were handed
 /// since. And what they said may be, too: a session that was open before the copy would go on as the current one, so every
-/// agent has to say Hello again.
-pub(crate) const FORGIVE: &str =
-    "update cluster_sessions set audit_head = '-', session = session + 1";
+/// agent has to say Hello again. Sessions since the copy have numbers that it does not know: those of a hub that was stopped
+/// meanwhile must not be given again, so they go on above the second of the recovery.
+pub(crate) const FORGIVE: &str = "update cluster_sessions set audit_head = '-', reported = 0, \
+     session = greatest(session + 1, extract(epoch from now())::bigint)";
 /// In the place of a head, until then.
 pub(crate) const FORGIVEN: &str = "-";
 pub(crate) const NOTES: &str =

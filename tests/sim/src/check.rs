@@ -94,6 +94,7 @@ impl World {
     pub(crate) fn passed(&mut self, place: Place) {
         self.starts(place);
         self.outcome(place);
+        self.marked(place);
         self.raises(place);
         self.capacity(place);
     }
@@ -160,6 +161,17 @@ impl World {
             .is_some_and(|one| one.first_contact_done);
         let mut over = self.store.over(&self.rollouts[place.part]);
         heard && !over.any(|fleet| self.selects(fleet, &own.name))
+    }
+
+    /// What the member record says that it served, also where the agent died before its Gate said so.
+    fn marked(&mut self, place: Place) {
+        let own = &self.agents[place.agent];
+        let key = own.parts[place.part].key().to_string();
+        let member = own.member.as_ref();
+        if let Some(mark) = member.and_then(|member| member.served.get(&key)) {
+            let all = self.ghost.served.entry(place).or_default();
+            all.insert(mark.digest.to_string());
+        }
     }
 
     /// S4, G18: a permit ends once, and Served is the truth.

@@ -81,7 +81,8 @@ impl Store {
         self.recovery.recovered = Some(now);
         // What agents said since the copy is lost, whoever's session is in it: all say Hello again.
         for row in self.rows.values_mut() {
-            row.session += 1;
+            row.session = now.unsigned_abs().max(row.session + 1);
+            row.reported = 0;
             row.desired.incarnation = next;
         }
         self.spread();
