@@ -26,13 +26,11 @@ impl World {
         self.tell(format!("{name} starts"));
         let skew = self.agents[agent].skew;
         let own = &self.agents[agent];
-        let leases = own.parts.iter().filter_map(|part| {
+        let mut leases = own.parts.iter().filter_map(|part| {
             let status = part.gate()?.status.as_ref()?;
             status.lease.as_ref()
         });
-        let noticed = leases
-            .map(|lease| lease.ended_at.is_some())
-            .all(|ended| ended);
+        let noticed = leases.all(|lease| lease.ended_at.is_some());
         self.ghost.started(agent, skew, noticed, self.now);
         for place in self.places(agent) {
             self.agents[agent].watch(place.part, self.now);
