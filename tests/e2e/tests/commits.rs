@@ -28,7 +28,7 @@ const WORLDS: usize = 3;
 /// A release of less would not show much.
 const COMMITS_MIN: u64 = 8;
 /// For one release with a kill in it.
-const RELEASE: Duration = Duration::from_secs(60);
+const RELEASE: Duration = Duration::from_secs(150);
 /// For one question to a hub that may be dead.
 const ANSWER: Duration = Duration::from_secs(3);
 
