@@ -23,9 +23,6 @@ const CONNECTIONS_MAX: u32 = 16;
 const DECIDING_MAX: u32 = 6;
 /// How long a call waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// A connection that nobody used for so long is asked whether it is there before it is used again. One that was used a moment
-/// ago answered its last ping then: asking again would be a third of what a short transaction takes.
-const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 /// Each below the lease, so that a hung transaction ends before another hub may take over (faults.md section 5). A statement
 /// and no option of the connection: poolers refuse those.
 pub(crate) const LIMITS: &str = "select set_config('statement_timeout', '5000', false) as statements, \
@@ -154,16 +151,8 @@ fn pool(most: u32, options: &PgConnectOptions, bound: &Arc<AtomicBool>) -> PgPoo
     PgPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        // What it does not answer in time the pool closes, and makes another.
-        .before_acquire(|connection, known| {
-            Box::pin(async move {
-                if known.idle_for < IDLE_TRUSTED {
-                    return Ok(true);
-                }
-                ping(connection).await
-            })
-        })
+        // Costs a round trip, and is what ends the wait for a connection that fell silent.
+        .test_before_acquire(true)
         // What was given up in mid-transaction is rolled back here, or its connection closed: the pool itself would ask it for
         // ever, and one connection less would be left.
         .after_release(|connection, _| Box::pin(ping(connection)))
