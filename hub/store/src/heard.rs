@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use crate::cluster::{fence, number};
 use crate::history::{self, Fact};
-use crate::older::{self, Columns, Committed};
+use crate::older::{self, Committed};
 use crate::row::row;
 use crate::{Result, Store, hint, recovery};
 
@@ -97,15 +97,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` and what the database refuses; then nobody is known to have been heard.
     pub async fn sessions_seen(&self, said: &[Seen]) -> Result<Vec<bool>> {
-        let columns = Columns::of(said.iter().map(Seen::word));
-        let rows: Vec<SeenRow> = sqlx::query_as(SEEN)
-            .bind(columns.clusters)
-            .bind(columns.sessions)
-            .bind(columns.reported)
-            .bind(columns.stored_incarnations)
-            .bind(columns.stored_versions)
-            .bind(columns.sent_incarnations)
-            .bind(columns.sent_versions)
+        let rows: Vec<SeenRow> = older::asked(SEEN, said.iter().map(Seen::word))
             .fetch_all(&self.pool)
             .await?;
         let current: BTreeSet<_> = rows
@@ -133,16 +125,8 @@ impl Store {
         let fences = |part: fn(&Fence) -> u64| -> Vec<i64> {
             said.iter().map(|one| number(part(&one.fence))).collect()
         };
-        let columns = Columns::of(said.iter().map(Acknowledged::word));
         let hashes: Vec<&str> = said.iter().map(|one| one.set_hash.as_str()).collect();
-        let rows: Vec<StoredRow> = sqlx::query_as(STORED)
-            .bind(columns.clusters)
-            .bind(columns.sessions)
-            .bind(columns.reported)
-            .bind(columns.stored_incarnations)
-            .bind(columns.stored_versions)
-            .bind(columns.sent_incarnations)
-            .bind(columns.sent_versions)
+        let rows: Vec<StoredRow> = older::asked(STORED, said.iter().map(Acknowledged::word))
             .bind(fences(|fence| fence.incarnation))
             .bind(fences(|fence| fence.version))
             .bind(hashes)

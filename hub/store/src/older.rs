@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use hub_engine::{ClusterName, Fence};
-use sqlx::PgConnection;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::QueryAs;
+use sqlx::{FromRow, PgConnection, Postgres};
 
 use crate::cluster::{fence, number};
 use crate::row::row;
@@ -46,37 +48,30 @@ pub struct Committed {
     pub sent: Fence,
 }
 
-/// Words of sessions as the columns of a statement.
-#[derive(Debug, Default)]
-pub(crate) struct Columns<'a> {
-    pub(crate) clusters: Vec<&'a str>,
-    pub(crate) sessions: Vec<i64>,
-    pub(crate) reported: Vec<i64>,
-    pub(crate) stored_incarnations: Vec<i64>,
-    pub(crate) stored_versions: Vec<i64>,
-    pub(crate) sent_incarnations: Vec<i64>,
-    pub(crate) sent_versions: Vec<i64>,
-}
-
 /// Whose word, and what its session has seen.
 pub(crate) type Word<'a> = (&'a ClusterName, u64, &'a Committed);
 
-impl<'a> Columns<'a> {
-    pub(crate) fn of(words: impl Iterator<Item = Word<'a>>) -> Self {
-        let mut all = Self::default();
-        for (cluster, session, committed) in words {
-            all.clusters.push(cluster.as_str());
-            all.sessions.push(number(session));
-            all.reported.push(number(committed.reported));
-            all.stored_incarnations
-                .push(number(committed.stored.incarnation));
-            all.stored_versions.push(number(committed.stored.version));
-            all.sent_incarnations
-                .push(number(committed.sent.incarnation));
-            all.sent_versions.push(number(committed.sent.version));
-        }
-        all
-    }
+/// A statement that begins with the columns of `said`, as `not_older` names them: `$1` to `$7`.
+pub(crate) fn asked<'a, R>(
+    statement: &'static str,
+    words: impl Iterator<Item = Word<'a>>,
+) -> QueryAs<'a, Postgres, R, PgArguments>
+where
+    R: for<'r> FromRow<'r, PgRow>,
+{
+    let words: Vec<Word<'a>> = words.collect();
+    let each = |part: fn(&Word<'a>) -> u64| -> Vec<i64> {
+        words.iter().map(|word| number(part(word))).collect()
+    };
+    let clusters: Vec<&str> = words.iter().map(|(name, ..)| name.as_str()).collect();
+    sqlx::query_as(statement)
+        .bind(clusters)
+        .bind(each(|(_, session, _)| *session))
+        .bind(each(|(.., seen)| seen.reported))
+        .bind(each(|(.., seen)| seen.stored.incarnation))
+        .bind(each(|(.., seen)| seen.stored.version))
+        .bind(each(|(.., seen)| seen.sent.incarnation))
+        .bind(each(|(.., seen)| seen.sent.version))
 }
 
 /// Looks at words that were not taken: most of them because a newer session is open. A set that was sent may be held by its

@@ -16,7 +16,7 @@ use crate::cluster::number;
 use crate::hint::{self, Hint};
 use crate::history::{self, Fact};
 use crate::latest::{Latest, Place, Said};
-use crate::older::{self, Columns, Committed};
+use crate::older::{self, Committed};
 use crate::row::{ROWS_MAX, row};
 use crate::{Result, Store};
 
@@ -217,18 +217,8 @@ impl Store {
 }
 
 async fn lock(tx: &mut PgConnection, batches: &[Batch]) -> Result<Vec<ReportedRow>> {
-    let columns = Columns::of(batches.iter().map(Batch::word));
-    let rows = sqlx::query_as(LOCK)
-        .bind(columns.clusters)
-        .bind(columns.sessions)
-        .bind(columns.reported)
-        .bind(columns.stored_incarnations)
-        .bind(columns.stored_versions)
-        .bind(columns.sent_incarnations)
-        .bind(columns.sent_versions)
-        .fetch_all(tx)
-        .await?;
-    Ok(rows)
+    let rows = older::asked(LOCK, batches.iter().map(Batch::word));
+    Ok(rows.fetch_all(tx).await?)
 }
 
 async fn watermark(tx: &mut PgConnection, reported: &BTreeMap<Session<'_>, u64>) -> Result<()> {

@@ -194,12 +194,8 @@ impl Recorder<'_> {
     /// G20: that a lease has ended is written down, so that a wall clock that is set back before a restart gives it no further
     /// length; and that the hub has renewed it since.
     fn lease_end(&self, status: &mut GateStatus, permit: Option<&Permit>) {
-        let spent = |permit: &&Permit| {
-            let outcome = status.outcome.as_ref();
-            outcome.is_some_and(|outcome| outcome.fence == permit.fence)
-        };
         // What a permit ended as needs no lease any more.
-        let running = permit.filter(|permit| !spent(permit)).is_some();
+        let running = permit.is_some_and(|permit| !has_ended(status, permit));
         let Some(lease) = status.lease.as_mut().filter(|_| running) else {
             return;
         };
@@ -336,7 +332,6 @@ impl Recorder<'_> {
 
     /// What becomes of it if the hub is silent, by what is recorded so far (G21).
     fn without_hub(&self, status: &GateStatus, permit: Option<&Permit>) -> String {
-        let outcome = status.outcome.as_ref();
         let moving = |progress: &Progress| {
             // What succeeded here before and has to be brought up again is no news.
             let is_served = [&self.facts.served, &self.facts.succeeded]
@@ -348,8 +343,7 @@ impl Recorder<'_> {
             facts: self.facts,
             decision: self.decision,
             hub: self.observed.gate.hub,
-            ended: permit
-                .is_some_and(|permit| outcome.is_some_and(|outcome| outcome.fence == permit.fence)),
+            ended: permit.is_some_and(|permit| has_ended(status, permit)),
             moving: self.progress.is_some_and(moving),
         };
         course.without_hub()
@@ -374,6 +368,12 @@ impl Recorder<'_> {
             .or(observed.and_then(|known| known.message.clone()))
             .unwrap_or_else(|| "aborted".to_owned())
     }
+}
+
+/// The outcome on record is this permit's.
+fn has_ended(status: &GateStatus, permit: &Permit) -> bool {
+    let outcome = status.outcome.as_ref();
+    outcome.is_some_and(|outcome| outcome.fence == permit.fence)
 }
 
 fn changes(before: &GateStatus, after: &GateStatus) -> Vec<GateChange> {
