@@ -4,12 +4,13 @@
 //!
 //! | Invariant | Here |
 //! |---|---|
-//! | S1 | `waves`: a permit forward only after every earlier wave was passed or passed over; none in a release that has ended |
+//! | S1 | `waves`: a permit forward only after every earlier wave was passed or passed over, with its approvals, beside no more than may move at once; none in a release that has ended badly; no wave passes above its budget |
 //! | S2 | `tables`: the history alone gives the tables; `told`: what an agent was permitted has its committed row |
 //! | S4 | `once`: one grant a fence, one success a permit; `told`: one end a permit |
 //! | S5 | `epochs`: decisions of an older epoch never follow those of a newer one |
 //! | S9, L2 | `views`: what the hub has of a cluster is the cluster's truth, and it holds what it should |
-//! | S12 | `waves`: no bake is shorter than its row says, by the database's time |
+//! | S12 | `waves`: no bake is shorter than the plan says, from the wave's last success, by the database's time |
+//! | S19 | `waves`: nothing goes forward in a release that is paused |
 //! | S20 | `waves`: back only where it had gone forward, to what was served there |
 //! | S22 | `evidence`: every decision has its evidence; `chain`: every chain is whole, and so is what agents were handed |
 
@@ -29,6 +30,7 @@ use tests_bench::fleet::script::{Script, Seen};
 use tests_fleet::eventually;
 
 use crate::agents::ROLLOUT;
+use crate::history::waves::{Done, Entry};
 use crate::world::{NAME, SOON, World};
 
 /// Rows a reading.
@@ -39,7 +41,6 @@ pub(crate) struct Decided {
     pub(crate) row: Row,
     pub(crate) action: Action,
     pub(crate) fence: Option<Fence>,
-    pub(crate) previous: Option<String>,
 }
 
 impl World {
@@ -71,7 +72,9 @@ impl World {
         let decided = decided(&rows);
         evidence(&decided);
         epochs(&decided);
-        waves::check(&decided);
+        if let Err(why) = waves::check(&entries(&rows)) {
+            panic!("{why}");
+        }
         once(&decided);
         tables(store).await;
     }
@@ -152,20 +155,36 @@ pub(crate) fn decided(rows: &[Row]) -> Vec<Decided> {
     let steps = rows.iter().filter_map(|row| {
         let step: Step = serde_json::from_value(row.action.clone()?).expect("a step");
         match step {
-            Step::Decided {
-                action,
-                fence,
-                previous,
-            } => Some(Decided {
+            Step::Decided { action, fence, .. } => Some(Decided {
                 row: row.clone(),
                 action,
                 fence,
-                previous: previous.map(|previous| previous.digest.to_string()),
             }),
             Step::Applied { .. } | Step::Approved { .. } | Step::Renamed { .. } => None,
         }
     });
     steps.collect()
+}
+
+/// What the rows did to releases: decisions, and what persons approved.
+fn entries(rows: &[Row]) -> Vec<Entry> {
+    let entry = |row: &Row| {
+        let step: Step = serde_json::from_value(row.action.clone()?).expect("a step");
+        let done = match step {
+            Step::Decided {
+                action, previous, ..
+            } => Done::Decided(action, previous.map(|previous| previous.digest.to_string())),
+            Step::Approved { approval, .. } => Done::Approved(approval),
+            Step::Applied { .. } | Step::Renamed { .. } => return None,
+        };
+        Some(Entry {
+            sequence: row.sequence,
+            release: row.release.clone(),
+            at: row.at,
+            done,
+        })
+    };
+    rows.iter().filter_map(entry).collect()
 }
 
 /// S22.

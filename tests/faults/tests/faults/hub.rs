@@ -47,6 +47,7 @@ pub async fn story(world: &mut World, number: u64, phase: ReleasePhase) -> Relea
 async fn kills(world: &mut World, moment: Moment, at: &[&str]) {
     let all = kinds(&world.store, "app#1").await;
     for mark in at {
+        assert!(all.contains_key(*mark), "no row is called {mark}: {all:?}");
         // Committed with the row before, at which the hub was ended already: it was tried.
         if kinds(&world.store, "app#2").await.get(*mark) == all.get(*mark) {
             continue;

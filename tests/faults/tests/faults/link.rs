@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hub_engine::release::{ReleasePhase, TargetState, WavePhase};
 use hub_engine::{ClusterName, FleetRolloutName};
+use proto::v1::StopRequest;
 use proto::v1::refusal::Code;
 use proto::v1::report::Body;
 use tests_bench::fleet::rollout::digest;
@@ -19,6 +20,8 @@ use crate::hub::story;
 
 /// A stream that is half open is noticed by pings, 10 s apart, whose answer is waited for 10 s.
 const NOTICED: Duration = Duration::from_secs(30);
+/// So many words change what an agent should hold; even, so that the last one lets go.
+const WORDS: usize = 60;
 
 #[tokio::test]
 async fn f16_a_stream_that_is_cut_at_every_message() {
@@ -185,6 +188,7 @@ async fn f20_reports_of_an_earlier_session_are_refused() {
     );
     assert_eq!(served(&world).await, Some(digest(1)));
     assert!(world.release(1).await.is_none(), "nothing was opened by it");
+    World::check_store(&world.store).await;
 }
 
 #[tokio::test]
@@ -276,9 +280,19 @@ async fn f26_an_agent_that_stops_reading_makes_nobody_wait() {
     let begin = std::time::Instant::now();
     story(&mut world, 1, ReleasePhase::Succeeded).await;
     let usual = begin.elapsed();
-    // It says Hello again and again asks for everything, and reads nothing.
+    // It has said Hello, and reads nothing of what it is sent from then on: a set for each word, all of them whole.
     let slow = puppet(&mut world).await;
     world.agents[4].link.set(Fault::Hold);
+    let mut person = world.person(0).await.expect("a person");
+    for word in 0..WORDS {
+        let request = StopRequest {
+            fleet_rollout: NAME.to_owned(),
+            lift: word % 2 == 1,
+            reason: "back and forth".to_owned(),
+            ..StopRequest::default()
+        };
+        person.stop(request).await.expect("taken");
+    }
     let begin = std::time::Instant::now();
     for agent in &mut world.agents[..4] {
         agent.want(3);

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use hub_engine::chain::Row;
 use hub_engine::release::{Release, ReleasePhase, TargetState, WavePhase};
 use proto::v1::act_request::Verb;
 use proto::v1::{ActRequest, ApproveRequest, CreateTokenRequest, RevokeClusterRequest};
+use serde_json::Value;
 use tests_bench::fleet::agent::Agent;
 use tests_bench::fleet::script::Seen;
 use tests_faults::history::rows;
@@ -17,6 +19,16 @@ use tests_fleet::proxy::link::Fault;
 use tests_fleet::proxy::trigger::{KillPoint, Moment};
 
 use crate::hub::story;
+
+/// A permit to the release's content.
+fn forward(row: &Row) -> bool {
+    let action = row.action.as_ref().unwrap_or(&Value::Null);
+    row.kind == "PermitGranted" && action["action"]["direction"] == "Forward"
+}
+
+fn over(release: &Release) -> bool {
+    release.phase.ended()
+}
 
 fn act(verb: Verb, key: &str) -> ActRequest {
     ActRequest {
@@ -124,6 +136,8 @@ async fn f28_a_cluster_that_is_shut_out_in_the_middle_of_a_wave() {
         .filter(|row| row.kind == "TargetSucceeded" && row.cluster == "cluster-2");
     assert_eq!(good.count(), 0, "S1");
     world.agents[2].stop().await;
+    world.until(1, "is over", SOON, over).await.expect("L1");
+    World::check_store(&world.store).await;
 }
 
 #[tokio::test]
@@ -197,11 +211,12 @@ async fn f58_approvals_that_race_with_an_abort() {
     let rows = rows(&world.store).await;
     let abort = rows.iter().position(|row| row.kind == "ReleaseAborted");
     let abort = abort.expect("its row");
-    let after = rows[abort..].iter().filter(|row| {
-        row.kind == "PermitGranted" && row.evidence.to_string().contains("Forward")
-            || row.kind == "WaveStarted"
-    });
+    let after = rows[abort..]
+        .iter()
+        .filter(|row| row.kind == "WaveStarted" || forward(row));
     assert_eq!(after.count(), 0, "S19");
+    let before = rows[..abort].iter().filter(|row| forward(row));
+    assert_ne!(before.count(), 0, "a permit is known by its row");
     let once = rows
         .iter()
         .filter(|row| row.kind == "ReleaseAborted")
@@ -232,6 +247,8 @@ async fn f60_the_failure_that_is_one_too_many_comes_with_the_last_success() {
             [WavePhase::Pending, WavePhase::Skipped].contains(&next),
             "S1"
         );
+        world.until(1, "is over", SOON, over).await.expect("L1");
+        World::check_store(&world.store).await;
     }
 }
 

@@ -9,7 +9,7 @@ use hub_store::Store;
 use proto::v1::{ListClustersRequest, RecoverHubRequest};
 use tests_faults::agents::Player;
 use tests_faults::database::Database;
-use tests_faults::history::kinds;
+use tests_faults::history::{kinds, whole};
 use tests_faults::world::{SOON, Setting, World, outline};
 use tests_fleet::pooler::Mode;
 use tests_fleet::proxy::link::Fault;
@@ -398,6 +398,7 @@ async fn f13_on_a_standby_people_are_answered_and_nothing_is_decided() {
     .expect("S21");
     assert!(world.release(1).await.is_none(), "S8");
     assert_eq!(permits(&world), 0, "S8");
+    whole(&world.store).await;
 }
 
 #[tokio::test]
