@@ -5,6 +5,7 @@ pub mod act;
 pub mod apply;
 pub mod approve;
 pub mod audit;
+pub mod check;
 pub mod delete;
 pub mod member;
 pub mod plan;
@@ -23,14 +24,14 @@ use hub_store::Store;
 use proto::v1::fleet_server::Fleet as FleetService;
 use proto::v1::{
     ActRequest, ActResponse, ApplyRequest, ApplyResponse, ApproveRequest, ApproveResponse,
-    ChangeMemberRequest, ChangeMemberResponse, CreateTokenRequest, CreateTokenResponse,
-    DeleteDocumentRequest, DeleteDocumentResponse, GetAuditRequest, GetAuditResponse,
-    GetReleaseRequest, ListClustersRequest, ListClustersResponse, ListFleetRolloutsRequest,
-    ListFleetRolloutsResponse, ListHistoryRequest, ListHistoryResponse, ListRefusalsRequest,
-    ListRefusalsResponse, ListReleasesRequest, ListReleasesResponse, PlanRequest, PlanResponse,
-    RecoverHubRequest, RecoverHubResponse, Release, RevokeClusterRequest, RevokeClusterResponse,
-    StartReleaseRequest, StartReleaseResponse, StopRequest, StopResponse, UngovernRequest,
-    UngovernResponse,
+    ChangeMemberRequest, ChangeMemberResponse, CheckHubRequest, CheckHubResponse,
+    CreateTokenRequest, CreateTokenResponse, DeleteDocumentRequest, DeleteDocumentResponse,
+    GetAuditRequest, GetAuditResponse, GetReleaseRequest, ListClustersRequest,
+    ListClustersResponse, ListFleetRolloutsRequest, ListFleetRolloutsResponse, ListHistoryRequest,
+    ListHistoryResponse, ListRefusalsRequest, ListRefusalsResponse, ListReleasesRequest,
+    ListReleasesResponse, PlanRequest, PlanResponse, RecoverHubRequest, RecoverHubResponse,
+    Release, RevokeClusterRequest, RevokeClusterResponse, StartReleaseRequest,
+    StartReleaseResponse, StopRequest, StopResponse, UngovernRequest, UngovernResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -195,6 +196,14 @@ impl FleetService for Fleet {
         recover::run(self, &allowed, request.into_inner())
             .await
             .map(Response::new)
+    }
+
+    async fn check_hub(
+        &self,
+        request: Request<CheckHubRequest>,
+    ) -> Result<Response<CheckHubResponse>, Status> {
+        let allowed = self.allow(&peer_of(&request), Read).await?;
+        check::run(&self.store, &allowed).await.map(Response::new)
     }
 
     async fn create_token(

@@ -368,6 +368,7 @@ mod tests {
             "groundswell audit verify --file history.ndjson",
             "groundswell audit export",
             "groundswell hub recover --reason restored",
+            "groundswell hub check",
             "groundswell explain checkout#2 --cluster prod-eu",
             "groundswell plan checkout",
             "groundswell plan -f x.yaml -o json",

@@ -21,6 +21,7 @@ pub mod error;
 pub mod first_word;
 pub mod fleet_rollout;
 mod fleet_window;
+pub mod health;
 pub mod heard;
 pub mod hint;
 pub mod history;

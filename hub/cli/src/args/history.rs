@@ -82,6 +82,8 @@ pub struct Hub {
 pub enum HubCommand {
     /// Let it decide again after its database was restored.
     Recover(Recover),
+    /// Who decides, what the database promises, who is connected.
+    Check,
 }
 
 /// Options of `hub recover`.

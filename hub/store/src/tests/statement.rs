@@ -14,6 +14,7 @@ const READING: &[(&str, Columns)] = &[
     (history::OF_FLEET_ROLLOUT, history::HistoryRow::COLUMNS),
     (recovery::STATE, recovery::StateRow::COLUMNS),
     (recovery::HEARD, recovery::HeardRow::COLUMNS),
+    (health::HEALTH, health::HealthRow::COLUMNS),
     (claim::CLAIMS, claim::ClaimsRow::COLUMNS),
     (history::HEADS, history::ChainRow::COLUMNS),
     (history::ANCHORS, history::AnchorRow::COLUMNS),
