@@ -3,6 +3,7 @@
 
 pub mod analysis;
 mod args;
+mod config;
 mod experiment;
 pub(crate) mod live;
 mod rollout;

@@ -7,6 +7,7 @@ use agent_api::validate::{Routers, validate_with};
 use agent_api::{Rollout, StepAnalysis};
 use agent_engine::analysis::template::{check_background, check_step};
 
+use super::config;
 use super::experiment::references;
 use super::set::{Set, reached};
 use super::{Finding, decode};
@@ -37,6 +38,7 @@ pub fn check(set: &Set<'_>, manifest: &Manifest) -> Vec<Finding> {
             findings.extend(set.missing(manifest, &path, &named));
         }
     }
+    findings.extend(config::check(set, manifest, &rollout));
     findings
 }
 

@@ -144,6 +144,16 @@ impl<'a> Set<'a> {
         Finding::error(path, format!("names {key}, which {nowhere}: {next}"))
     }
 
+    /// A document of any kind; one without a namespace is in whichever it is applied to.
+    pub fn document(&self, kind: &str, namespace: Option<&str>, name: &str) -> Option<&Manifest> {
+        let is = |one: &&Manifest| {
+            let lies_in = one.namespace.as_deref();
+            let here = lies_in.is_none() || namespace.is_none() || lies_in == namespace;
+            one.kind == kind && one.name == name && here
+        };
+        self.manifests.iter().find(is)
+    }
+
     /// A second document of the same kind, namespace and name.
     pub fn named_twice(&self, manifest: &Manifest) -> Option<Finding> {
         let same = |other: &&Manifest| {
