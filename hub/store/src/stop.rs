@@ -34,6 +34,12 @@ pub(crate) const PRUNE: &str = "delete from stop_keys where at < now() - $1 * in
 /// The request stays; only its key is free again.
 pub(crate) const PRUNE_REQUESTS: &str =
     "update requests set key = '' where key <> '' and asked_at < now() - $1 * interval '1 day'";
+/// Who tried what and was refused is not in the history; after a year nobody looks for it.
+pub(crate) const PRUNE_REFUSALS: &str =
+    "delete from refusals where at < now() - $1 * interval '1 day'";
+/// What became of a change is in the history; its session is long over.
+pub(crate) const PRUNE_CHANGES: &str =
+    "delete from changes where settled and seen_at < now() - $1 * interval '1 day'";
 pub(crate) const KEYED: &str = "select person, request, answer from stop_keys where key = $1";
 
 row! {
@@ -47,6 +53,9 @@ row! {
 
 /// A key is asked again within minutes, after a lost reply; a month later nobody means the same request.
 pub const KEY_DAYS: i32 = 30;
+
+/// An auditor comes once a year.
+pub const REFUSAL_DAYS: i32 = 400;
 
 /// A stop of everything locks every row, and may meet an apply that locks them in another order.
 const TRIES: usize = 5;
@@ -118,15 +127,21 @@ impl Store {
         Ok(rows.into_iter().map(one).collect())
     }
 
-    /// Forgets idempotency keys older than `KEY_DAYS`. Answers how many.
+    /// Forgets idempotency keys and settled changes older than `KEY_DAYS`, and refusals older than `REFUSAL_DAYS`. Answers how
+    /// many.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
     pub async fn keys_prune(&self) -> Result<u64> {
         let mut pruned = 0;
-        for statement in [PRUNE, PRUNE_REQUESTS] {
+        for (statement, days) in [
+            (PRUNE, KEY_DAYS),
+            (PRUNE_REQUESTS, KEY_DAYS),
+            (PRUNE_CHANGES, KEY_DAYS),
+            (PRUNE_REFUSALS, REFUSAL_DAYS),
+        ] {
             let done = sqlx::query(statement)
-                .bind(f64::from(KEY_DAYS))
+                .bind(f64::from(days))
                 .execute(&self.pool)
                 .await?;
             pruned += done.rows_affected();

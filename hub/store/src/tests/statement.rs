@@ -207,6 +207,8 @@ const WRITING: &[&str] = &[
     stop::KEY,
     stop::PRUNE,
     stop::PRUNE_REQUESTS,
+    stop::PRUNE_REFUSALS,
+    stop::PRUNE_CHANGES,
     embedded::DATABASE_EXISTS,
     embedded::DATABASE_CREATE,
 ];

@@ -270,3 +270,34 @@ async fn another_word_is_settled_for_an_older_hub() {
     let answer = fleet.store.request_get(asked.unwrap()).await.unwrap();
     assert_eq!(answer, Requested::Undecided);
 }
+
+/// S11: what nobody asks for any more goes, and nothing else.
+#[tokio::test]
+async fn what_is_long_over_is_forgotten() {
+    let fleet = Fleet::new(false).await;
+    let store = &fleet.store;
+    store.keys_prune().await.unwrap();
+    for statement in [
+        "insert into refusals (at, kind, who, message) select now() - days * interval '1 day', 'Old', 'w', 'm' \
+         from unnest(array[401, 399]) as days",
+        "insert into changes (cluster, namespace, rollout, now, session, sequence, seen_at, settled) \
+         select 'eu', 'shop', 'other', '{}', 0, days, now() - days * interval '1 day', days <> 33 \
+         from unnest(array[31, 29, 33]) as days",
+    ] {
+        sqlx::query(statement).execute(&store.pool).await.unwrap();
+    }
+    assert_eq!(store.keys_prune().await.unwrap(), 2, "one of each");
+    let left = "select sequence from changes where rollout = 'other' order by sequence";
+    let left: Vec<i64> = sqlx::query_scalar(left)
+        .fetch_all(&store.pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        left,
+        [29, 33],
+        "the younger one, and the one that is not settled"
+    );
+    let refusals = store.refusal_list(10).await.unwrap();
+    assert_eq!(refusals.iter().filter(|one| one.kind == "Old").count(), 1);
+    assert_eq!(store.keys_prune().await.unwrap(), 0);
+}
