@@ -85,6 +85,12 @@ impl Embedded {
         self.server.url(database)
     }
 
+    /// A program of its installation, for tests.
+    #[cfg(test)]
+    pub(crate) fn program(&self, name: &str) -> std::process::Command {
+        self.server.command(name)
+    }
+
     /// The folder with its data, for messages.
     #[must_use]
     pub fn folder(&self) -> PathBuf {

@@ -1,5 +1,5 @@
-//! A restored database (gate.md L5). In: what agents hold that it does not know, its server's timeline, how many have been
-//! heard. Out: whether anything may be decided, and a person's word that it may again. It must not guess what was lost.
+//! A restored database (gate.md L5). In: what agents hold that it does not know, its server's timeline, which tables of which
+//! database these are, how many have been heard. Out: whether anything may be decided, and a person's word that it may again. It must not guess what was lost.
 
 use ::time::OffsetDateTime;
 use hub_engine::ClusterName;
@@ -10,15 +10,19 @@ use crate::history::{self, Fact};
 use crate::row::row;
 use crate::{Error, Result, Store, claim};
 
-pub(crate) const STATE: &str = "select timeline, held_since is not null as held, why, recovered_at, \
+pub(crate) const STATE: &str = "select timeline, place, held_since is not null as held, why, recovered_at, \
      (select system_identifier::text from pg_control_system()) || '/' \
      || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) as current, \
+     (select oid::text from pg_database where datname = current_database()) || '/' \
+     || to_regclass('hub_recovery')::oid::text as here, \
      pg_postmaster_start_time() as started from hub_recovery for share of hub_recovery";
-pub(crate) const MEET: &str = "update hub_recovery set timeline = $1 where timeline = ''";
+/// An older hub beside this one, and the one that wrote what was migrated, know of no place.
+pub(crate) const MEET: &str =
+    "update hub_recovery set timeline = $1, place = $2 where timeline = '' or place = ''";
 pub(crate) const HOLD: &str =
     "update hub_recovery set held_since = now(), why = $1 where held_since is null returning why";
 pub(crate) const LIFT: &str =
-    "update hub_recovery set held_since = null, why = '', timeline = $1, recovered_at = now()";
+    "update hub_recovery set held_since = null, why = '', timeline = $1, place = $2, recovered_at = now()";
 pub(crate) const HEARD: &str = "select count(*) as known, \
      count(*) filter (where greatest(s.last_seen_at, c.joined_at) >= pg_postmaster_start_time()) as heard \
      from clusters c join cluster_sessions s on s.cluster = c.name \
@@ -45,10 +49,10 @@ pub(crate) const NOTES: &str =
     "update clusters set note = '' where note like 'ClusterAhead:%' or note like 'UnprovenFence:%'";
 
 row! {
-    /// Whether it is held, and on which server it is.
+    /// Whether it is held, and on which server and in which tables it is.
     StateRow {
-        timeline: String, held: Option<bool>, why: String, recovered_at: Option<OffsetDateTime>, current: Option<String>,
-        started: Option<OffsetDateTime>,
+        timeline: String, place: String, held: Option<bool>, why: String, recovered_at: Option<OffsetDateTime>,
+        current: Option<String>, here: Option<String>, started: Option<OffsetDateTime>,
     }
 }
 row! {
@@ -76,15 +80,28 @@ async fn obstacle(store: &Store, tx: &mut PgConnection, state: StateRow) -> Resu
         return Ok(Some(format!("{}; {NEXT}", state.why)));
     }
     let current = state.current.unwrap_or_default();
-    if state.timeline.is_empty() {
-        sqlx::query(MEET).bind(&current).execute(&mut *tx).await?;
-    } else if state.timeline != current {
+    let here = state.here.unwrap_or_default();
+    if !state.timeline.is_empty() && state.timeline != current {
         return Ok(Some(format!(
             "the database is on timeline {current}, and was on {}: it was restored or failed over; {NEXT}",
             state.timeline
         )));
     }
-    // A database can only be restored under a server that starts anew.
+    if !state.place.is_empty() && state.place != here {
+        return Ok(Some(format!(
+            "these tables are {here} of their server (database/table), and were {}: they were put back from a dump or moved; \
+             {NEXT}",
+            state.place
+        )));
+    }
+    if state.timeline.is_empty() || state.place.is_empty() {
+        sqlx::query(MEET)
+            .bind(&current)
+            .bind(&here)
+            .execute(&mut *tx)
+            .await?;
+    }
+    // Files can only be put back under a server that starts anew.
     if store.heard_since(state.started) || state.recovered_at >= state.started {
         return Ok(None);
     }
@@ -159,6 +176,7 @@ impl Store {
         let state: StateRow = sqlx::query_as(STATE).fetch_one(&mut *tx).await?;
         sqlx::query(LIFT)
             .bind(state.current.unwrap_or_default())
+            .bind(state.here.unwrap_or_default())
             .execute(&mut *tx)
             .await?;
         let incarnation: i64 = sqlx::query_scalar(INCARNATION).fetch_one(&mut *tx).await?;

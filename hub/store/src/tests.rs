@@ -6,6 +6,7 @@ mod applied;
 mod audit;
 mod broken_glass;
 mod changed;
+mod dumped;
 mod fixture;
 mod gathered;
 mod older;

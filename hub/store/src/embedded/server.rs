@@ -200,7 +200,8 @@ impl Server {
         lines.into_iter().rev().collect::<Vec<_>>().join(" / ")
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// One of the programs that came with it, as its user.
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.join(program));
         command
             .current_dir("/")

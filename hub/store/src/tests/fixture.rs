@@ -1,5 +1,7 @@
 //! One PostgreSQL for all tests of this crate, and a database of its own for each.
 
+use std::io::Write as _;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::Connection as _;
@@ -78,8 +80,7 @@ pub fn as_user(url: &str, user: &str) -> String {
     format!("postgres://{user}@{place}")
 }
 
-/// A freshly migrated database.
-pub async fn store() -> Store {
+async fn server() -> &'static Embedded {
     let (server, _) = SERVER
         .get_or_init(|| async {
             let folder = tempfile::tempdir().unwrap();
@@ -89,6 +90,12 @@ pub async fn store() -> Store {
             )
         })
         .await;
+    server
+}
+
+/// Where a database answers that has nothing in it.
+pub async fn empty() -> String {
+    let server = server().await;
     let number = NEXT.fetch_add(1, Ordering::SeqCst);
     let mut admin = sqlx::PgConnection::connect(&server.url_of("postgres"))
         .await
@@ -97,9 +104,36 @@ pub async fn store() -> Store {
         .execute(&mut admin)
         .await
         .unwrap();
-    let store = Store::connect(&server.url_of(&format!("test{number}"))).unwrap();
+    server.url_of(&format!("test{number}"))
+}
+
+/// A freshly migrated database.
+pub async fn store() -> Store {
+    let store = Store::connect(&empty().await).unwrap();
     store.migrate().await.unwrap();
     store
+}
+
+/// Runs a program of the server's installation; gives what it prints.
+pub async fn run(program: &str, arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
+    let mut command = server().await.program(program);
+    let child = command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writes = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    writes.join().unwrap().unwrap();
+    assert!(
+        output.status.success(),
+        "{program}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
 }
 
 /// Signs without a key.

@@ -12,7 +12,7 @@ use crate::request::NewRequest;
 use crate::session::{Hello, Opened};
 use crate::{Epoch, Error, Store};
 
-const DOCUMENT: &str = "
+pub(super) const DOCUMENT: &str = "
 apiVersion: fleet.groundswell.dev/v1alpha1
 kind: FleetRollout
 metadata: {name: checkout}
@@ -154,7 +154,7 @@ pub(super) fn folder() -> tempfile::TempDir {
     dir
 }
 
-async fn recover(store: &Store) -> Result<u64, Error> {
+pub(super) async fn recover(store: &Store) -> Result<u64, Error> {
     let sign = |text: &str| format!("signature of {text}");
     store
         .recover(&"ann".into(), "restored from tonight's backup", &sign)
