@@ -19,8 +19,9 @@ pub(crate) const UPSERT: &str = "insert into clusters (name, labels) values ($1,
      on conflict (name) do update set labels = excluded.labels";
 pub(crate) const SET_UPSERT: &str = "insert into cluster_sets (cluster, incarnation) \
      select $1, incarnation from hub_incarnation on conflict (cluster) do nothing";
-pub(crate) const SESSION_UPSERT: &str =
-    "insert into cluster_sessions (cluster) values ($1) on conflict (cluster) do nothing";
+/// Above every session of whoever had the name before.
+pub(crate) const SESSION_UPSERT: &str = "insert into cluster_sessions (cluster, session) \
+     values ($1, (extract(epoch from clock_timestamp()) * 1000)::bigint) on conflict (cluster) do nothing";
 pub(crate) const BIND: &str =
     "update clusters set kube_system_uid = $2, joined_at = now(), left_at = null where name = $1";
 pub(crate) const LABELS: &str =

@@ -75,8 +75,9 @@ where
 }
 
 /// Looks at words that were not taken: most of them because a newer session is open. A set that was sent may be held by its
-/// agent, whatever that says next, and its number must not be given again; reports and acknowledgements come again with the
-/// next Hello, as if they had been late. Answers whether nothing is decided from now on.
+/// agent, whatever that says next, and its number must not be given again, also where the session is one that this database
+/// has not opened yet; what an older session was sent is in the Hello of the newer one. Reports and acknowledgements come again
+/// with the next Hello, as if they had been late. Answers whether nothing is decided from now on.
 pub(crate) async fn look(tx: &mut PgConnection, over: &[Word<'_>]) -> Result<bool> {
     let mut held = false;
     if over.is_empty() {
@@ -91,7 +92,7 @@ pub(crate) async fn look(tx: &mut PgConnection, over: &[Word<'_>]) -> Result<boo
         rows.iter().map(|row| (row.cluster.as_str(), row)).collect();
     for (cluster, session, seen) in over {
         let row = rows.get(cluster.as_str());
-        let Some(row) = row.filter(|row| row.session == number(*session)) else {
+        let Some(row) = row.filter(|row| row.session <= number(*session)) else {
             continue;
         };
         let desired = fence(row.desired_incarnation, row.desired_version);
@@ -102,7 +103,7 @@ pub(crate) async fn look(tx: &mut PgConnection, over: &[Word<'_>]) -> Result<boo
             );
             recovery::hold(tx, cluster, &why).await?;
             held = true;
-        } else {
+        } else if row.session == number(*session) {
             let stored = fence(row.stored_incarnation, row.stored_version);
             tracing::warn!(
                 %cluster, session, reported = row.reported, committed = seen.reported, %stored, acknowledged = %seen.stored,

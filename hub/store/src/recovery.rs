@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 
 use crate::history::{self, Fact};
 use crate::row::row;
+use crate::session::CONNECTED_SECONDS;
 use crate::{Error, Result, Store, claim};
 
 pub(crate) const STATE: &str = "select timeline, place, held_since is not null as held, why, recovered_at, \
@@ -21,11 +22,13 @@ pub(crate) const MEET: &str =
     "update hub_recovery set timeline = $1, place = $2 where timeline = '' or place = ''";
 pub(crate) const HOLD: &str =
     "update hub_recovery set held_since = now(), why = $1 where held_since is null returning why";
-pub(crate) const LIFT: &str =
-    "update hub_recovery set held_since = null, why = '', timeline = $1, place = $2, recovered_at = now()";
-pub(crate) const HEARD: &str = "select count(*) as known, \
-     count(*) filter (where greatest(s.last_seen_at, c.joined_at) >= pg_postmaster_start_time()) as heard \
-     from clusters c join cluster_sessions s on s.cluster = c.name \
+pub(crate) const LIFT: &str = "update hub_recovery set held_since = null, why = '', timeline = $1, place = $2, recovered_at = now()";
+/// Heartbeats come well within `$1` seconds.
+pub(crate) const HEARD: &str = "select count(*) as known, count(*) filter (where one.heard) as heard, \
+     count(*) filter (where s.open and not one.heard) as silent, \
+     now() < pg_postmaster_start_time() + $1 * interval '1 second' as soon \
+     from clusters c join cluster_sessions s on s.cluster = c.name cross join lateral \
+     (select coalesce(greatest(s.last_seen_at, c.joined_at) >= pg_postmaster_start_time(), false) as heard) one \
      where c.left_at is null and c.kube_system_uid is not null and (c.revoked_at is null or c.joined_at > c.revoked_at)";
 /// Above what any agent holds, and the second of the recovery: a database that is put back from the same copy twice never
 /// gives the same number twice, whatever agents that nobody has heard hold of the first time. One that is a million above the
@@ -40,9 +43,9 @@ pub(crate) const SETS: &str = "update cluster_sets set incarnation = $1";
 /// What agents were handed may be in the part that is lost: it is held against nobody until they bring what they were handed
 /// since. And what they said may be, too: a session that was open before the copy would go on as the current one, so every
 /// agent has to say Hello again. Sessions since the copy have numbers that it does not know: those of a hub that was stopped
-/// meanwhile must not be given again, so they go on above the second of the recovery.
+/// meanwhile must not be given again, so they go on above the moment of the recovery, as `session::OPEN` counts it.
 pub(crate) const FORGIVE: &str = "update cluster_sessions set audit_head = '-', reported = 0, \
-     session = greatest(session + 1, extract(epoch from now())::bigint)";
+     session = greatest(session + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint)";
 /// In the place of a head, until then.
 pub(crate) const FORGIVEN: &str = "-";
 pub(crate) const NOTES: &str =
@@ -56,8 +59,9 @@ row! {
     }
 }
 row! {
-    /// Clusters that have joined, and those heard since the server started.
-    HeardRow { known: Option<i64>, heard: Option<i64> }
+    /// Clusters that have joined, those of them heard since the server started, those not heard whose stream was open, and
+    /// whether it started a moment ago.
+    HeardRow { known: Option<i64>, heard: Option<i64>, silent: Option<i64>, soon: Option<bool> }
 }
 
 /// What a person does who knows what was lost.
@@ -105,7 +109,20 @@ async fn obstacle(store: &Store, tx: &mut PgConnection, state: StateRow) -> Resu
     if store.heard_since(state.started) || state.recovered_at >= state.started {
         return Ok(None);
     }
-    let row: HeardRow = sqlx::query_as(HEARD).fetch_one(&mut *tx).await?;
+    let waited = waited_for(tx, CONNECTED_SECONDS).await?;
+    if waited.is_none() {
+        store.set_heard_since(state.started);
+    }
+    Ok(waited)
+}
+
+/// Whom a decision waits for since the server started; none: it may be made. Beside most of the fleet it is every stream that
+/// goes on: its next word says what it was sent, before a number is given that it was sent already.
+pub(crate) async fn waited_for(tx: &mut PgConnection, patience: i32) -> Result<Option<String>> {
+    let row: HeardRow = sqlx::query_as(HEARD)
+        .bind(f64::from(patience))
+        .fetch_one(tx)
+        .await?;
     let (known, heard) = (row.known.unwrap_or(0), row.heard.unwrap_or(0));
     let wanted = (known + 1) / 2;
     if heard < wanted {
@@ -114,8 +131,14 @@ async fn obstacle(store: &Store, tx: &mut PgConnection, state: StateRow) -> Resu
              a restored database is noticed, or for `groundswell hub recover --reason WHY`"
         )));
     }
-    store.set_heard_since(state.started);
-    Ok(None)
+    let silent = row.silent.unwrap_or(0);
+    let waits = silent > 0 && row.soon == Some(true);
+    Ok(waits.then(|| {
+        format!(
+            "{silent} of {known} clusters were connected and have not been heard since the database started; deciding waits \
+             for them until {patience} s after that, so that a restored database is noticed"
+        )
+    }))
 }
 
 /// Clusters that were kept out because they claim more than this database has: a person may know better.

@@ -22,9 +22,11 @@ pub(crate) const LOCK: &str = "select c.name, c.kube_system_uid, \
      from clusters c join cluster_sessions s on s.cluster = c.name join cluster_sets d on d.cluster = c.name \
      left join certificates f on f.fingerprint = $2 \
      where c.name = coalesce((select cluster from certificates where fingerprint = $2), $1) for update of s";
+/// The millisecond in which it opened, so that no copy of the database gives a number again that a stream has got since: its
+/// words would be taken for the new one's.
 pub(crate) const OPEN: &str = "with kept as (update clusters set note = '' where name = $1 and not $10 and note like 'UnprovenFence:%') \
-     update cluster_sessions set session = session + 1, open = true, last_seen_at = now(), \
-     agent_version = $2, stored_incarnation = $3, stored_version = $4, set_hash = $5, regressed = $6, reported = 0, \
+     update cluster_sessions set session = greatest(session + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint), \
+     open = true, last_seen_at = now(), agent_version = $2, stored_incarnation = $3, stored_version = $4, set_hash = $5, regressed = $6, reported = 0, \
      hub = $7, audit_head = $8, \
      restored_at = case when $9 then now() else restored_at end, \
      claimed_incarnation = case when $10 then claimed_incarnation end, \
@@ -80,7 +82,7 @@ pub enum Opened {
     Session {
         /// Whose, by its name of now: its certificate may have an older one.
         cluster: ClusterName,
-        /// Raised by one; older sessions of this cluster are over.
+        /// Higher than any before it; older sessions of this cluster are over.
         session: u64,
         /// What it should hold.
         desired: Fence,

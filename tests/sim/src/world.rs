@@ -43,6 +43,12 @@ pub fn stamp(at: Ms) -> Timestamp {
         .unwrap_or(START)
 }
 
+/// Its inverse.
+#[must_use]
+pub fn millis(at: Timestamp) -> Ms {
+    at.as_millisecond() - START.as_millisecond()
+}
+
 /// A stream between an agent and a hub.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Connection {

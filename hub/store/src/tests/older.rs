@@ -5,14 +5,12 @@ use hub_engine::observed::{Outcome, Rollout};
 use hub_engine::{ClusterName, Fence, RolloutName};
 use serde_json::json;
 
-use super::recovery::{copy, folder, hello, open, raise, start, stop};
+use super::recovery::{copy, folder, hello, open, raise, session_of, start, stop};
 use crate::Store;
 use crate::embedded::Embedded;
 use crate::heard::{Acknowledged, Seen};
 use crate::older::Committed;
 use crate::report::{Batch, Body, Report, Stored};
-
-const SESSION: u64 = 1;
 
 fn cluster() -> ClusterName {
     "a".into()
@@ -44,19 +42,19 @@ fn rollout() -> RolloutName {
     }
 }
 
-async fn seen(store: &Store, committed: Committed) -> bool {
+async fn seen(store: &Store, session: u64, committed: Committed) -> bool {
     let said = Seen {
         cluster: cluster(),
-        session: SESSION,
+        session,
         committed,
     };
     store.sessions_seen(&[said]).await.unwrap() == [true]
 }
 
-async fn acknowledged(store: &Store, committed: Committed, version: u64) -> bool {
+async fn acknowledged(store: &Store, session: u64, committed: Committed, version: u64) -> bool {
     let said = Acknowledged {
         cluster: cluster(),
-        session: SESSION,
+        session,
         committed,
         fence: fence(version),
         set_hash: String::new(),
@@ -65,10 +63,10 @@ async fn acknowledged(store: &Store, committed: Committed, version: u64) -> bool
     store.sessions_acknowledged(&[said]).await.unwrap() == [true]
 }
 
-async fn reported(store: &Store, committed: Committed, report: Report) -> Stored {
+async fn reported(store: &Store, session: u64, committed: Committed, report: Report) -> Stored {
     let batch = Batch {
         cluster: cluster(),
-        session: SESSION,
+        session,
         committed,
         reports: vec![report],
     };
@@ -76,11 +74,12 @@ async fn reported(store: &Store, committed: Committed, report: Report) -> Stored
 }
 
 /// Every word of the session, and how it is answered.
-async fn goes_on(store: &Store, committed: Committed) -> [bool; 3] {
-    let stored = reported(store, committed, outcome(committed.reported + 1)).await;
+async fn goes_on(store: &Store, session: u64, committed: Committed) -> [bool; 3] {
+    let next = outcome(committed.reported + 1);
+    let stored = reported(store, session, committed, next).await;
     [
-        seen(store, committed).await,
-        acknowledged(store, committed, committed.stored.version).await,
+        seen(store, session, committed).await,
+        acknowledged(store, session, committed, committed.stored.version).await,
         stored != Stored::SessionOver,
     ]
 }
@@ -104,9 +103,9 @@ async fn heard(store: &Store) -> bool {
     .unwrap()
 }
 
-/// A cluster in its first session, copied; then it reports, stores a set and is sent the next one. Answers the store on the
-/// copy, and what the session has seen.
-async fn put_back(dir: &std::path::Path) -> (Embedded, Store, Committed) {
+/// A cluster in its first session, copied; then it reports, stores a set and is sent the next one, in that session or in
+/// another one. Answers the store on the copy, the session, and what that has seen.
+async fn put_back(dir: &std::path::Path, again: bool) -> (Embedded, Store, u64, Committed) {
     let place = dir.join("hub");
     let (server, store) = start(&place).await;
     for statement in [
@@ -124,29 +123,37 @@ async fn put_back(dir: &std::path::Path) -> (Embedded, Store, Committed) {
     stop(server, store).await;
     copy(&data, &dir.join("backup"));
     let (server, store) = start(&place).await;
+    if again {
+        open(&store, &first).await;
+    }
+    let session = session_of(&store, "a").await;
     let mut committed = Committed {
         reported: 0,
         stored: fence(1),
         sent: fence(1),
     };
-    assert_eq!(goes_on(&store, committed).await, [true; 3]);
+    assert_eq!(goes_on(&store, session, committed).await, [true; 3]);
     committed.reported = 1;
     raise(&store, "a").await;
     committed.sent = fence(2);
-    assert!(acknowledged(&store, committed, 2).await);
+    assert!(acknowledged(&store, session, committed, 2).await);
     committed.stored = fence(2);
-    assert!(seen(&store, committed).await);
+    assert!(seen(&store, session, committed).await);
     assert_eq!(phase(&store).await, ("early".to_owned(), true));
     stop(server, store).await;
     copy(&dir.join("backup"), &data);
     let (server, store) = start(&place).await;
-    (server, store, committed)
+    (server, store, session, committed)
+}
+
+async fn held(store: &Store) -> String {
+    store.held().await.unwrap().unwrap_or_default()
 }
 
 #[tokio::test]
 async fn l5_a_session_that_has_seen_more_than_a_restored_database_has_is_over() {
     let dir = folder();
-    let (server, store, all) = put_back(dir.path()).await;
+    let (server, store, session, all) = put_back(dir.path(), false).await;
     let nothing = Committed::default();
     let some = [
         Committed {
@@ -159,31 +166,47 @@ async fn l5_a_session_that_has_seen_more_than_a_restored_database_has_is_over() 
         },
     ];
     for seen in some {
-        assert_eq!(goes_on(&store, seen).await, [false; 3], "{seen:?}");
+        let goes_on = goes_on(&store, session, seen).await;
+        assert_eq!(goes_on, [false; 3], "{seen:?}");
         assert!(!heard(&store).await, "it has not been heard of by this one");
         assert_eq!(phase(&store).await, ("early".to_owned(), false));
     }
-    let held = async || store.held().await.unwrap().unwrap_or_default();
-    let why = held().await;
+    let why = held(&store).await;
     assert!(!why.contains("restored from"), "it was only late: {why}");
     // Whoever has seen nothing that is lost goes on.
-    assert_eq!(goes_on(&store, nothing).await, [true; 3]);
+    assert_eq!(goes_on(&store, session, nothing).await, [true; 3]);
     // The number of a set that was sent must not be given again.
-    assert_eq!(
-        goes_on(
-            &store,
-            Committed {
-                sent: all.sent,
-                ..nothing
-            }
-        )
-        .await,
-        [false; 3]
-    );
-    let why = held().await;
+    let sent = Committed {
+        sent: all.sent,
+        ..nothing
+    };
+    assert_eq!(goes_on(&store, session, sent).await, [false; 3]);
+    let why = held(&store).await;
     assert!(
         why.starts_with("a was sent 1.2, more than the 1.1 of this database"),
         "{why}"
     );
+    stop(server, store).await;
+}
+
+/// The copy is older than the stream: its session is none that the database knows.
+#[tokio::test]
+async fn l5_a_session_that_was_opened_since_the_copy_says_what_it_was_sent() {
+    let dir = folder();
+    let (server, store, session, all) = put_back(dir.path(), true).await;
+    let known = session_of(&store, "a").await;
+    assert!(known < session);
+    // An agent of an older session has said more in its newer one's Hello.
+    assert_eq!(goes_on(&store, known - 1, all).await, [false; 3]);
+    let why = held(&store).await;
+    assert!(!why.contains("restored from"), "{why}");
+    assert!(!seen(&store, session, all).await);
+    let why = held(&store).await;
+    assert!(why.starts_with("a was sent 1.2, more than"), "{why}");
+    // Nor is its number given again: what waits in it is no word of the next one.
+    open(&store, &hello("a", (1, 1), None)).await;
+    assert!(session_of(&store, "a").await > session);
+    let late = reported(&store, session, Committed::default(), outcome(1)).await;
+    assert_eq!(late, Stored::SessionOver);
     stop(server, store).await;
 }

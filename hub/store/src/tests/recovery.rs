@@ -9,7 +9,7 @@ use hub_engine::{ClusterName, Fence, FleetRolloutName};
 use super::fixture::Signer;
 use crate::embedded::Embedded;
 use crate::request::NewRequest;
-use crate::session::{Hello, Opened};
+use crate::session::{CONNECTED_SECONDS, Hello, Opened};
 use crate::{Epoch, Error, Store};
 
 pub(super) const DOCUMENT: &str = "
@@ -49,6 +49,13 @@ pub(super) async fn open(store: &Store, hello: &Hello) -> Option<(u64, Vec<u8>)>
         | Opened::Revoked
         | Opened::Unproven { .. }) => panic!("{other:?}"),
     }
+}
+
+/// A cluster's session of now.
+pub(super) async fn session_of(store: &Store, cluster: &str) -> u64 {
+    let query = sqlx::query_scalar("select session from cluster_sessions where cluster = $1");
+    let session: i64 = query.bind(cluster).fetch_one(&store.pool).await.unwrap();
+    session.unsigned_abs()
 }
 
 pub(super) async fn start(folder: &Path) -> (Embedded, Store) {
@@ -124,6 +131,11 @@ async fn restored(dir: &Path) -> (Embedded, Store, (u64, Vec<u8>)) {
         .await
         .unwrap();
     decide(&store).await.unwrap();
+    // Their streams end with the hub.
+    for name in ["a", "b", "c"] {
+        let session = session_of(&store, name).await;
+        store.session_close(&name.into(), session).await.unwrap();
+    }
     let data = server.folder();
     stop(server, store).await;
     copy(&data, &dir.join("backup"));
@@ -187,12 +199,12 @@ async fn f8_after_a_restore_nothing_is_decided_until_a_person_recovers() {
         "{why}"
     );
     assert_eq!(store.held().await.unwrap(), Some(why));
-    // Its second session on this database: one more before the copy.
     let b = ClusterName("b".to_owned());
-    assert!(store.session_seen(&b, 2).await.unwrap());
+    let session = session_of(&store, "b").await;
+    assert!(store.session_seen(&b, session).await.unwrap());
     let given = recover(&store).await.unwrap();
     assert!(given > 1, "above what any agent holds");
-    let goes_on = store.session_seen(&b, 2).await.unwrap();
+    let goes_on = store.session_seen(&b, session).await.unwrap();
     assert!(!goes_on, "what it said since the copy is lost");
     decide(&store).await.unwrap();
     for (_, fence) in store.desired_fences().await.unwrap() {
@@ -214,6 +226,46 @@ async fn f8_after_a_restore_nothing_is_decided_until_a_person_recovers() {
     decide(&store).await.unwrap();
     let error = recover(&store).await.unwrap_err().to_string();
     assert!(error.contains("nothing to recover from"), "{error}");
+    stop(server, store).await;
+}
+
+/// A stream that goes on says with its next word what it was sent; one that is gone is not waited for.
+#[tokio::test]
+async fn l5_whoever_was_connected_is_waited_for_a_moment() {
+    let dir = folder();
+    let place = dir.path().join("hub");
+    let (server, store) = start(&place).await;
+    for name in ["a", "b", "c"] {
+        for statement in [
+            "insert into clusters (name, labels, kube_system_uid) values ($1, '{}', 'uid')",
+            "insert into cluster_sets (cluster, incarnation) values ($1, 1)",
+            "insert into cluster_sessions (cluster) values ($1)",
+        ] {
+            let query = sqlx::query(statement).bind(name);
+            query.execute(&store.pool).await.unwrap();
+        }
+        open(&store, &hello(name, (1, 0), None)).await;
+    }
+    stop(server, store).await;
+    let (server, store) = start(&place).await;
+    for name in ["b", "c"] {
+        open(&store, &hello(name, (1, 0), None)).await;
+    }
+    let why = store.held().await.unwrap().unwrap();
+    assert!(
+        why.starts_with("1 of 3 clusters were connected and have not been heard"),
+        "{why}"
+    );
+    let waits = async |patience| {
+        let mut tx = store.pool.begin().await.unwrap();
+        let waited = crate::recovery::waited_for(&mut tx, patience).await;
+        waited.unwrap().is_some()
+    };
+    assert!(waits(CONNECTED_SECONDS).await);
+    assert!(!waits(0).await, "not for ever");
+    let session = session_of(&store, "a").await;
+    assert!(store.session_seen(&"a".into(), session).await.unwrap());
+    assert_eq!(store.held().await.unwrap(), None);
     stop(server, store).await;
 }
 

@@ -17,7 +17,7 @@ use crate::hub as process;
 use crate::keys::Keys;
 use crate::planted::{Bugs, Planted};
 use crate::store::{Error, Opened, Store};
-use crate::world::stamp;
+use crate::world::millis;
 
 /// Epochs are all alike but for being the newest one.
 const EPOCH: i64 = 2;
@@ -67,10 +67,6 @@ fn untold(release: &Release) -> Release {
         *change = 0;
     }
     release
-}
-
-fn millis(at: jiff::Timestamp) -> Ms {
-    at.as_millisecond() - stamp(0).as_millisecond()
 }
 
 impl Tables {

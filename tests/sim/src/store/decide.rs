@@ -9,6 +9,7 @@ use hub_store::desired::SignedPermit;
 use super::{Error, Fact, GateRow, Store};
 use crate::event::Draft;
 use crate::keys::Keys;
+use crate::world::millis;
 
 /// Seconds of a permit's lease.
 pub const LEASE_SECONDS: u32 = 20;
@@ -24,7 +25,7 @@ impl Store {
         if guarded && self.epoch != draft.epoch {
             return Err(Error::Fenced);
         }
-        if self.waits() {
+        if self.waits(millis(draft.observed.now)) {
             return Err(Error::Held);
         }
         if self.commits[draft.fleet] != draft.snapshot || self.raised_since(draft) {

@@ -5,8 +5,10 @@ use std::hash::Hasher as _;
 
 use fnv::FnvHasher;
 use hub_engine::Fence;
+use hub_store::session::CONNECTED_SECONDS;
 
-use super::Store;
+use super::session::numbered;
+use super::{Row, Store};
 use crate::event::Ms;
 
 /// What the database says of itself.
@@ -39,9 +41,10 @@ impl Store {
         self.recovery.heads.push(hash.finish());
     }
 
-    /// Whether something is in the way of deciding: it knows that it was restored, or too few were heard since it started.
+    /// Whether something is in the way of deciding: it knows that it was restored, too few were heard since it started, or,
+    /// a moment after that, not every stream that goes on.
     #[must_use]
-    pub fn waits(&self) -> bool {
+    pub fn waits(&self, now: Ms) -> bool {
         let Recovery {
             held,
             started,
@@ -54,8 +57,11 @@ impl Store {
         if recovered.is_some_and(|at| at >= *started) {
             return false;
         }
-        let heard = self.rows.values().filter(|row| row.heard >= Some(*started));
-        heard.count() < self.rows.len().div_ceil(2)
+        let heard = |row: &Row| row.heard >= Some(*started);
+        let rows = self.rows.values();
+        let few = rows.clone().filter(|row| heard(row)).count() < rows.len().div_ceil(2);
+        let soon = now < started + i64::from(CONNECTED_SECONDS) * 1_000;
+        few || soon && rows.clone().any(|row| row.open && !heard(row))
     }
 
     /// Whether a person has to say that it may go on.
@@ -81,7 +87,7 @@ impl Store {
         self.recovery.recovered = Some(now);
         // What agents said since the copy is lost, whoever's session is in it: all say Hello again.
         for row in self.rows.values_mut() {
-            row.session = now.unsigned_abs().max(row.session + 1);
+            row.session = numbered(row.session, now);
             row.reported = 0;
             row.desired.incarnation = next;
         }
@@ -101,8 +107,5 @@ impl Store {
         self.holder = None;
         self.lease_until = 0;
         self.recovery.started = now;
-        for row in self.rows.values_mut() {
-            row.open = false;
-        }
     }
 }

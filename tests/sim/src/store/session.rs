@@ -8,6 +8,7 @@ use hub_store::report::{Body, Report};
 
 use super::{Error, Latest, Row, Store};
 use crate::event::Ms;
+use crate::world::stamp;
 
 /// How Hello ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Store {
             return Ok(Opened::Duplicate);
         }
         let regressed = fence < row.stored;
-        row.session += 1;
+        row.session = numbered(row.session, now);
         row.open = true;
         row.last_seen = Some(now);
         row.heard = Some(now);
@@ -84,10 +85,11 @@ impl Store {
         if !checked {
             return Ok(Some(row));
         }
+        // What an older session was sent is in the Hello of the newer one.
+        self.recovery.held |= session >= row.session && committed.sent > desired;
         if row.session != session {
             return Ok(None);
         }
-        self.recovery.held |= committed.sent > desired;
         let whole = row.reported >= committed.reported
             && row.stored >= committed.stored
             && desired >= committed.sent;
@@ -207,6 +209,12 @@ impl Store {
         }
         Ok(Some(highest))
     }
+}
+
+/// The next session's number: the moment in which it opens, so that no copy of the database gives one again.
+pub(super) fn numbered(session: u64, now: Ms) -> u64 {
+    let moment = stamp(now).as_millisecond().unsigned_abs();
+    moment.max(session + 1)
 }
 
 /// An outcome stays until another replaces it.

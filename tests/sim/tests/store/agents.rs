@@ -7,6 +7,7 @@ use hub_store::older::Committed;
 use hub_store::report::{Batch, Body, Report, Stored};
 use hub_store::session::{Hello, Opened};
 use tests_sim::store;
+use tests_sim::world::millis;
 
 use super::{Both, FLEETS, ROLLOUTS, content, rollout};
 
@@ -38,6 +39,19 @@ impl Both {
             hub: "test".into(),
         };
         let real = self.real.session_open(&hello).await.unwrap();
+        // A session's number is when it opened.
+        let opened = match &real {
+            Opened::Session { session, .. } => {
+                let at = i64::try_from(*session).unwrap();
+                millis(jiff::Timestamp::from_millisecond(at).unwrap())
+            }
+            Opened::DuplicateIdentity
+            | Opened::UnknownCluster
+            | Opened::Revoked
+            | Opened::Unproven { .. } => now,
+        };
+        assert!(opened >= now, "{opened} is before {now}");
+        let now = opened;
         let model = self
             .model
             .session_open(&name.into(), &uid, agent.fence, brought, None, now);
@@ -126,8 +140,10 @@ impl Both {
         assert_eq!(real, [model]);
     }
 
-    /// A session has sent a set that is not there: nothing is decided any more.
-    pub(super) async fn lost(&mut self, name: &'static str) {
+    /// A session has sent a set that is not there, in a session that is there or was opened since the copy: nothing is decided
+    /// any more.
+    pub(super) async fn lost(&mut self, name: &'static str, since: bool) {
+        self.agents.get_mut(name).unwrap().session += u64::from(since);
         let mut committed = self.agents[name].committed;
         committed.sent = self.model.desired_fence(&name.into()).unwrap();
         committed.sent.version += 1;
