@@ -23,8 +23,10 @@ use crate::{Result, fleet_window, let_go, release, request, rollout, stop, targe
 /// Changes taken up in one round; the rest waits for the next.
 const CHANGES_MAX: i64 = 1_000;
 
+/// Only of clusters that this FleetRollout settles them for: what any other agent says of its own Rollout of that name stays, and
+/// must not stand in front of them.
 pub(crate) const CHANGES: &str = "select id, cluster, was, now from changes \
-     where namespace = $1 and rollout = $2 and not settled order by id limit $3";
+     where namespace = $1 and rollout = $2 and cluster = any($3) and not settled order by id limit $4";
 pub(crate) const BARRED: &str =
     "select digest, release from barred where fleet_rollout = $1 order by digest";
 
@@ -76,8 +78,10 @@ pub(crate) async fn all(
         releases.extend(release::get(tx, &id, targets).await?);
     }
     let clusters = clusters(tx, &fleet_rollout, &releases, &since, memory).await?;
-    let changes = changes(tx, &fleet_rollout.rollout).await?;
     let conflicts = conflicts(&fleet_rollout, &clusters, &memory.gates);
+    let own = clusters.iter().map(|cluster| &cluster.name);
+    let own = own.filter(|name| !conflicts.contains_key(*name));
+    let changes = changes(tx, &fleet_rollout.rollout, own).await?;
     let known = past.last().map_or(0, |(past, _)| past.number);
     let told = hub_engine::observed::told(&name, &clusters, known);
     let passed = memory.outlines.passed(tx, &name, &memory.releases).await?;
@@ -247,10 +251,15 @@ fn wanted(past: &[(PastRelease, bool)]) -> Vec<u64> {
         .collect()
 }
 
-async fn changes(tx: &mut PgConnection, rollout: &RolloutName) -> Result<Vec<Change>> {
+async fn changes(
+    tx: &mut PgConnection,
+    rollout: &RolloutName,
+    own: impl Iterator<Item = &ClusterName>,
+) -> Result<Vec<Change>> {
     let rows: Vec<ChangeRow> = sqlx::query_as(CHANGES)
         .bind(&rollout.namespace)
         .bind(&rollout.name)
+        .bind(own.map(ClusterName::as_str).collect::<Vec<_>>())
         .bind(CHANGES_MAX)
         .fetch_all(tx)
         .await?;

@@ -8,6 +8,7 @@ mod broken_glass;
 mod changed;
 mod dumped;
 mod fixture;
+mod foreign;
 mod gathered;
 mod older;
 mod policies;

@@ -230,6 +230,10 @@ impl Store {
             cluster.rollout = row.state(rollout).cloned().map(Arc::new);
         }
         seen.conflicts = self.conflicts(fleet);
+        let mut changes = std::mem::take(&mut seen.changes);
+        changes.retain(|one| seen.cluster(&one.cluster).is_some());
+        changes.retain(|one| !seen.conflicts.contains_key(&one.cluster));
+        seen.changes = changes;
         seen.releases = self.wanted(fleet);
         let known = seen.past.last().map_or(0, |past| past.number);
         seen.told = observed::told(&seen.fleet_rollout.name, &seen.clusters, known);
