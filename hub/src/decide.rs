@@ -1,38 +1,28 @@
-//! The deciding loop. In: hints, time, this hub's epoch. Out: plans committed by the store, one transaction a FleetRollout.
+//! Deciding. In: hints, time, this hub's epoch. Out: plans committed by the store, one transaction a FleetRollout.
 //! It must not choose anything: `hub_engine::reconcile` does, inside that transaction.
 
 mod due;
+mod turns;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::stream::{self, StreamExt as _};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use hub_engine::FleetRolloutName;
 use hub_store::{CALL_MAX, Decided, Error, PermitSigner, Store, within};
 use tokio_util::sync::CancellationToken;
 
-use crate::hints::Hints;
+use crate::hints::{Hints, News};
 use crate::leader::{Fenced, Leadership};
 use crate::link::fences::Fences;
-use due::{Due, Settled};
+use due::Settled;
+use turns::{Turn, Work};
 
 /// A plan goes as far as the facts allow. Whatever it led to is looked at once more so much later, when nothing else makes
 /// it: in the midst of a big release something always does.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
-/// FleetRollouts decided at the same time: while one waits for the disk another is worked out. Those that meet in a cluster
-/// wait for each other there, and look again.
-const AT_ONCE: usize = 4;
-
-/// How a turn ended.
-enum Turn {
-    /// Nothing more is to be done before news or its wake-up.
-    Settled(Settled),
-    /// It was not decided, or is gone.
-    Again,
-    /// This hub may not decide any more.
-    Over,
-}
 /// Idempotency keys are kept for weeks, so that it does not matter when one goes.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -61,78 +51,62 @@ impl std::fmt::Debug for Decider {
     }
 }
 
-/// Decides until it is told to stop. Postgres away: it says so once, and goes on by itself.
-pub async fn run(mut decider: Decider, stop: CancellationToken) {
-    let mut away = false;
-    let mut due = Due::new(Instant::now());
-    let mut pruned: Option<tokio::time::Instant> = None;
+/// Decides until it is told to stop.
+pub async fn run(decider: Decider, stop: CancellationToken) {
+    let (store, leadership) = (decider.store.clone(), decider.leadership.clone());
+    tokio::select! {
+        () = turns::run(decider, stop) => {}
+        () = prune(store, leadership) => {}
+    }
+}
+
+/// Beside the decisions, none of which waits for it.
+async fn prune(store: Store, mut leadership: Leadership) {
     loop {
-        if decider.leadership.epoch().is_some()
-            && pruned.is_none_or(|last| last.elapsed() >= PRUNE_EVERY)
-        {
-            pruned = Some(tokio::time::Instant::now());
-            if let Err(error) = within(CALL_MAX, decider.store.keys_prune()).await {
-                tracing::debug!(%error, "old idempotency keys stay until the next time");
+        while leadership.epoch().is_none() {
+            leadership.changed().await;
+        }
+        if let Err(error) = within(CALL_MAX, store.keys_prune()).await {
+            tracing::debug!(%error, "old idempotency keys stay until the next time");
+        }
+        tokio::time::sleep(PRUNE_EVERY).await;
+    }
+}
+
+impl Work for Decider {
+    fn may(&self) -> bool {
+        self.leadership.epoch().is_some()
+    }
+
+    fn news(&self) -> News {
+        self.hints.take()
+    }
+
+    fn woken(&mut self) -> BoxFuture<'_, ()> {
+        let Self {
+            hints, leadership, ..
+        } = self;
+        async move {
+            tokio::select! {
+                () = hints.changed() => {}
+                () = leadership.changed() => {}
             }
         }
-        match decider.round(&mut due).await {
-            Ok(()) => {
-                if std::mem::take(&mut away) {
-                    tracing::info!("the database answers again; deciding goes on");
-                }
-            }
-            Err(error) => {
-                // What was not decided is not settled, whatever was known before.
-                due = Due::new(Instant::now() + due::SWEEP_MIN);
-                if !std::mem::replace(&mut away, true) {
-                    tracing::error!(%error, "nothing can be decided; streams are kept, permits are not renewed");
-                }
-            }
-        }
-        tokio::select! {
-            () = decider.hints.changed() => {}
-            () = decider.leadership.changed() => {}
-            () = tokio::time::sleep(due.sleep(Instant::now())) => {}
-            () = stop.cancelled() => return,
-        }
+        .boxed()
+    }
+
+    fn names(&self) -> BoxFuture<'static, Result<Vec<FleetRolloutName>, Error>> {
+        let store = self.store.clone();
+        async move { within(CALL_MAX, store.fleet_rollout_names()).await }.boxed()
+    }
+
+    fn turn(&self, name: FleetRolloutName) -> BoxFuture<'static, Result<Turn, Error>> {
+        let decider = self.clone();
+        async move { decider.settle(&name).await }.boxed()
     }
 }
 
 impl Decider {
-    /// Each FleetRollout whose turn it is, one plan each.
-    async fn round(&mut self, due: &mut Due) -> Result<(), Error> {
-        let begin = Instant::now();
-        if self.leadership.epoch().is_none() {
-            *due = Due::new(begin + due::SWEEP_MIN);
-            return Ok(());
-        }
-        let news = self.hints.take();
-        let sweeps = due.sweeps(&news, begin);
-        let names = within(CALL_MAX, self.store.fleet_rollout_names()).await?;
-        let turn: Vec<_> = names
-            .into_iter()
-            .filter(|name| due.is(name, &news, begin))
-            .collect();
-        for name in &turn {
-            due.unsettle(name);
-        }
-        let decider = &*self;
-        let mut turns = stream::iter(turn)
-            .map(|name| async move { decider.settle(&name).await.map(|end| (name, end)) })
-            .buffer_unordered(AT_ONCE);
-        while let Some(end) = turns.next().await {
-            match end? {
-                (name, Turn::Settled(settled)) => due.settle(&name, settled),
-                (_, Turn::Again) => {}
-                (_, Turn::Over) => return Ok(()),
-            }
-        }
-        if sweeps {
-            due.swept(begin.elapsed(), Instant::now());
-        }
-        Ok(())
-    }
-
     async fn settle(&self, name: &FleetRolloutName) -> Result<Turn, Error> {
         let Some(epoch) = self.leadership.epoch() else {
             return Ok(Turn::Over);
@@ -148,9 +122,12 @@ impl Decider {
                 Ok(Turn::Settled(settled(decided, Instant::now())))
             }
             Ok(None) => Ok(Turn::Again),
-            Err(Error::Fenced { epoch }) => {
-                tracing::warn!(epoch, "fenced: another hub decides");
-                self.fenced.tell();
+            Err(Error::Fenced { epoch: over }) => {
+                // This hub may have another one by now.
+                if self.leadership.epoch() == Some(epoch) {
+                    tracing::warn!(epoch = over, "fenced: another hub decides");
+                    self.fenced.tell();
+                }
                 Ok(Turn::Over)
             }
             // One FleetRollout's trouble must not keep the others waiting.

@@ -39,6 +39,18 @@ impl News {
                 self.decided.insert(name);
             }
         }
+        self.bound();
+    }
+
+    /// Whatever either is about.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.anything |= other.anything;
+        self.rollouts.extend(other.rollouts);
+        self.decided.extend(other.decided);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
         if self.anything || self.rollouts.len() + self.decided.len() > NAMES_MAX {
             *self = Self {
                 anything: true,

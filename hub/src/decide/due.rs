@@ -2,7 +2,7 @@
 //! at again. Out: whether it is its turn. It must not be what correctness hangs on: everything is swept again and again, because
 //! news can be lost, and a decision on what has not changed does nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use hub_engine::{FleetRolloutName, RolloutName};
@@ -30,7 +30,11 @@ pub(super) struct Settled {
 /// What is settled, and when everything is swept.
 #[derive(Debug)]
 pub(super) struct Due {
-    settled: BTreeMap<FleetRolloutName, Settled>,
+    /// As of the last decision of each.
+    known: BTreeMap<FleetRolloutName, Settled>,
+    settled: BTreeSet<FleetRolloutName>,
+    /// Could not be decided: not before then.
+    paused: BTreeMap<FleetRolloutName, Instant>,
     sweep: Instant,
 }
 
@@ -38,7 +42,9 @@ impl Due {
     /// Everything is due.
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            settled: BTreeMap::new(),
+            known: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            paused: BTreeMap::new(),
             sweep: now,
         }
     }
@@ -59,24 +65,36 @@ impl Due {
 
     /// Whether it is a FleetRollout's turn.
     pub(super) fn is(&self, name: &FleetRolloutName, news: &News, now: Instant) -> bool {
-        let Some(known) = self.settled.get(name) else {
+        if self.paused.get(name).is_some_and(|until| *until > now) {
+            return false;
+        }
+        let known = self.known.get(name);
+        let Some(known) = known.filter(|_| self.settled.contains(name)) else {
             return true;
+        };
+        known.wake.is_some_and(|wake| wake <= now) || self.concerns(name, news)
+    }
+
+    /// Whether news are about it; where nothing is known of it they may be.
+    pub(super) fn concerns(&self, name: &FleetRolloutName, news: &News) -> bool {
+        let Some(known) = self.known.get(name) else {
+            return *news != News::default();
         };
         let decided = |other: &FleetRolloutName| {
             let same = || {
-                let other = self.settled.get(other);
+                let other = self.known.get(other);
                 other.is_none_or(|other| other.rollout == known.rollout)
             };
             other != name && (known.after.contains(other) || same())
         };
-        known.wake.is_some_and(|wake| wake <= now)
-            || news.rollouts.contains(&known.rollout)
-            || news.decided.iter().any(decided)
+        news.anything || news.rollouts.contains(&known.rollout) || news.decided.iter().any(decided)
     }
 
     /// It was decided; nothing more is to be done before news or its wake-up.
     pub(super) fn settle(&mut self, name: &FleetRolloutName, settled: Settled) {
-        self.settled.insert(name.clone(), settled);
+        self.known.insert(name.clone(), settled);
+        self.settled.insert(name.clone());
+        self.paused.remove(name);
     }
 
     /// There is more to do, or it is not known.
@@ -84,9 +102,16 @@ impl Due {
         self.settled.remove(name);
     }
 
+    /// It could not be decided, and is not tried again before then.
+    pub(super) fn pause(&mut self, name: &FleetRolloutName, until: Instant) {
+        self.settled.remove(name);
+        self.paused.insert(name.clone(), until);
+    }
+
     /// Until the next turn of any without news.
     pub(super) fn sleep(&self, now: Instant) -> Duration {
-        let wakes = self.settled.values().filter_map(|one| one.wake);
+        let settled = self.settled.iter().filter_map(|name| self.known.get(name));
+        let wakes = settled.filter_map(|one| one.wake);
         let next = wakes.chain([self.sweep]).min();
         next.map_or(SWEEP_MIN, |next| next.saturating_duration_since(now))
             .min(SWEEP_MIN)

@@ -47,7 +47,7 @@ impl World {
         }
     }
 
-    /// As `decide::round`: one transaction at a time about each FleetRollout.
+    /// As `decide::turns`: one transaction at a time about each FleetRollout.
     pub(super) fn decide(&mut self, hub: usize) {
         let look = (self.now / POLL) % LOOK_EVERY == 0;
         for fleet in 0..self.store.fleets.len() {
