@@ -1,13 +1,14 @@
 //! `groundswell audit`. In: the history, from the hub or an export. Out: whether it is whole, or every row of it as NDJSON. It
 //! must not take the hub's word: rows are hashed here. It holds one page at a time.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use hub_engine::chain::{Anchor, Broken, ChainHead, Row, Verified, Verifier};
 use proto::head::Head;
-use proto::v1::{AuditAnchor, GetAuditRequest, HistoryRow, ListHistoryRequest};
+use proto::v1::{GetAuditRequest, HistoryRow, ListHistoryRequest};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -19,6 +20,8 @@ use crate::json;
 
 /// Rows a call.
 const PAGE: u32 = 500;
+/// Clusters that a message names; more are counted.
+const NAMES_MAX: usize = 5;
 
 /// One line of an export: anchors first, then rows, then the ends of chains.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,8 +51,46 @@ pub fn offline(look: Look, args: &Audit) -> Result<Answer, Failure> {
     }
 }
 
-/// Anchors are read before the rows and the ends of chains before them, too: rows that come meanwhile are above both.
-async fn audit(client: &mut Client) -> Result<(Vec<Anchor>, Vec<ChainHead>), Failure> {
+/// What the rows are held against. It is read before them, so that whatever came meanwhile is above it.
+struct Against {
+    anchors: Vec<Anchor>,
+    /// Clusters whose agents keep a head that this hub has not signed: it says nothing about this history.
+    unsigned: Vec<String>,
+    heads: Vec<ChainHead>,
+}
+
+impl Against {
+    /// Rows that were committed when the ends of chains were read. Numbers are given before commits: of what came meanwhile a
+    /// page may have the later part and lack the earlier one.
+    fn of_then(&self, rows: Vec<Row>) -> impl Iterator<Item = Row> + use<> {
+        let ends: BTreeMap<String, u64> = self
+            .heads
+            .iter()
+            .map(|head| (head.stream.clone(), head.position))
+            .collect();
+        rows.into_iter()
+            .filter(move |row| ends.get(&row.stream).is_some_and(|end| row.position <= *end))
+    }
+
+    /// Said at the end: one agent must not keep anybody from the rows.
+    fn signed(&self) -> Result<(), Failure> {
+        if self.unsigned.is_empty() {
+            return Ok(());
+        }
+        let (shown, more) = self.unsigned.split_at(self.unsigned.len().min(NAMES_MAX));
+        let more = match more.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Err(Failure::Nothing(format!(
+            "the rows are whole, but the head that the agent of {}{more} keeps is not signed by this hub and was not compared: \
+             its hub was another one, or it was forged; see `groundswell get clusters`",
+            shown.join(", ")
+        )))
+    }
+}
+
+async fn against(client: &mut Client) -> Result<Against, Failure> {
     let result = client.service().get_audit(GetAuditRequest {}).await;
     let audit = client.answer(result)?;
     let heads = audit.heads.into_iter().map(|head| ChainHead {
@@ -57,46 +98,45 @@ async fn audit(client: &mut Client) -> Result<(Vec<Anchor>, Vec<ChainHead>), Fai
         position: head.position,
         hash: head.hash,
     });
-    let mut anchors = Vec::new();
+    let (mut anchors, mut unsigned) = (Vec::new(), Vec::new());
     for anchor in audit.anchors {
-        anchors.push(handed(anchor)?);
+        match Head::parse(&anchor.head) {
+            Some((head, _)) if anchor.signed => anchors.push(Anchor {
+                cluster: anchor.cluster,
+                sequence: head.sequence,
+                hash: hex::encode(&head.hash),
+            }),
+            Some(_) | None => unsigned.push(anchor.cluster),
+        }
     }
-    Ok((anchors, heads.collect()))
-}
-
-fn handed(anchor: AuditAnchor) -> Result<Anchor, Failure> {
-    match Head::parse(&anchor.head) {
-        Some((head, _)) if anchor.signed => Ok(Anchor {
-            cluster: anchor.cluster,
-            sequence: head.sequence,
-            hash: hex::encode(&head.hash),
-        }),
-        Some(_) | None => Err(Failure::Nothing(format!(
-            "the head that the agent of {} keeps is not signed by this hub: its hub was another one, or it was forged",
-            anchor.cluster
-        ))),
-    }
+    Ok(Against {
+        anchors,
+        unsigned,
+        heads: heads.collect(),
+    })
 }
 
 async fn verify(client: &mut Client, look: Look) -> Result<Answer, Failure> {
-    let (anchors, heads) = audit(client).await?;
-    let mut verifier = Verifier::new(anchors);
+    let mut against = against(client).await?;
+    let mut verifier = Verifier::new(std::mem::take(&mut against.anchors));
     let mut after = 0;
     loop {
         let rows = page(client, after).await?;
         let Some(last) = rows.last() else { break };
         after = last.sequence;
-        for row in &rows {
-            verifier.row(row).map_err(broken)?;
+        for row in against.of_then(rows) {
+            verifier.row(&row).map_err(broken)?;
         }
     }
-    Ok(whole(look, verifier.end(&heads).map_err(broken)?))
+    let verified = verifier.end(&against.heads).map_err(broken)?;
+    against.signed()?;
+    Ok(whole(look, verified))
 }
 
 async fn export(client: &mut Client) -> Result<Answer, Failure> {
-    let (anchors, heads) = audit(client).await?;
+    let mut against = against(client).await?;
     let mut out = std::io::stdout().lock();
-    for anchor in anchors {
+    for anchor in std::mem::take(&mut against.anchors) {
         print(&mut out, &Line::Anchor(anchor))?;
     }
     let mut after = 0;
@@ -104,13 +144,14 @@ async fn export(client: &mut Client) -> Result<Answer, Failure> {
         let rows = page(client, after).await?;
         let Some(last) = rows.last() else { break };
         after = last.sequence;
-        for row in rows {
+        for row in against.of_then(rows) {
             print(&mut out, &Line::Row(Box::new(row)))?;
         }
     }
-    for head in heads {
-        print(&mut out, &Line::Head(head))?;
+    for head in &against.heads {
+        print(&mut out, &Line::Head(head.clone()))?;
     }
+    against.signed()?;
     Ok(Answer::ok(String::new()))
 }
 
@@ -210,3 +251,6 @@ fn row(row: HistoryRow) -> Result<Row, Failure> {
         hash: row.hash,
     })
 }
+
+#[cfg(test)]
+mod tests;

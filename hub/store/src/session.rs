@@ -337,13 +337,19 @@ pub(crate) fn ahead(cluster: &ClusterName, fence: Fence, desired: Fence) -> Stri
     )
 }
 
-/// Until it brings a head that it was handed since a recovery, it stays forgiven.
+/// Until it brings a head that it was handed since a recovery, it stays forgiven. One that this hub has not signed is no head of
+/// this history.
 fn kept(hello: &Hello, forgiven: bool) -> &str {
     if forgiven {
-        recovery::FORGIVEN
-    } else {
-        &hello.audit_head
+        return recovery::FORGIVEN;
     }
+    if hello.handed.is_some() {
+        return &hello.audit_head;
+    }
+    if !hello.audit_head.is_empty() {
+        tracing::warn!(cluster = %hello.cluster, "its agent keeps a history head that this hub has not signed: it is not taken");
+    }
+    ""
 }
 
 /// What the agent was handed is not in the history: that is another one (gate.md L5).

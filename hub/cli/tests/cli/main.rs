@@ -19,7 +19,7 @@ use tokio::process::Command;
 struct World {
     config: PathBuf,
     hub: Running,
-    _postgres: Embedded,
+    postgres: Embedded,
     dir: tempfile::TempDir,
 }
 
@@ -43,7 +43,7 @@ async fn world() -> World {
     World {
         config: options.data_dir.join("admin.yaml"),
         hub,
-        _postgres: postgres,
+        postgres,
         dir,
     }
 }
@@ -69,6 +69,16 @@ impl World {
             text(&output.stdout),
             text(&output.stderr),
         )
+    }
+}
+
+impl World {
+    /// What no command writes.
+    fn sql(&self, statement: &str) {
+        let mut psql = std::process::Command::new("psql");
+        psql.args(["--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-c", statement]);
+        let output = psql.arg(self.postgres.url()).output().unwrap();
+        assert!(output.status.success(), "{}", text_of(&output));
     }
 }
 
@@ -264,6 +274,16 @@ async fn the_history_is_verified_exported_and_asked() {
         .collect();
     let (code, said) = offline(&rows.join("\n")).await;
     assert!(code == 1 && said.contains("the export was cut"), "{said}");
+    // One agent that says of itself what this hub has not signed keeps nobody from the rows.
+    world.sql("insert into clusters (name, labels) values ('eu', '{}')");
+    world.sql("insert into cluster_sessions (cluster, audit_head) values ('eu', 'x')");
+    let (code, _, err) = world.run(&["audit", "verify"]).await;
+    let unsigned = "the rows are whole, but the head that the agent of eu keeps is not signed";
+    assert!(code == 1 && err.contains(unsigned), "{err}");
+    let (code, export, err) = world.run(&["audit", "export"]).await;
+    assert!(code == 1 && err.contains(unsigned), "{err}");
+    let (code, said) = offline(&export).await;
+    assert_eq!(code, 0, "{said}");
     let (_, out, _) = world
         .run(&["history", "--kind", "FleetRolloutApplied", "--limit", "1"])
         .await;

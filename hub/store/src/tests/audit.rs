@@ -3,8 +3,10 @@
 use hub_engine::chain::{Anchor, ChainHead, Verifier};
 
 use super::fixture;
+use super::recovery::{hello, open};
 use crate::Store;
 use crate::history::{self, Fact};
+use crate::session::Hello;
 
 async fn add(store: &Store, stream: &str, message: &str) {
     let mut tx = store.pool.begin().await.unwrap();
@@ -79,4 +81,34 @@ async fn what_its_owner_does_to_the_history_is_found() {
         found.starts_with("row 8, which the agent of eu was handed, is not there"),
         "{found}"
     );
+}
+
+/// What an agent says of itself is no anchor, and cannot forgive what it was handed.
+#[tokio::test]
+async fn only_a_head_that_this_hub_has_signed_is_kept() {
+    let store = fixture::store().await;
+    for statement in [
+        "insert into clusters (name, labels, kube_system_uid) values ('eu', '{}', 'uid')",
+        "insert into cluster_sets (cluster, incarnation) values ('eu', 1)",
+        "insert into cluster_sessions (cluster) values ('eu')",
+    ] {
+        sqlx::query(statement).execute(&store.pool).await.unwrap();
+    }
+    add(&store, "hub", "a row").await;
+    let row = store.history_list("", 0, 1).await.unwrap().remove(0);
+    let signed = (row.sequence, hex::decode(&row.hash).unwrap());
+    for (said, handed, kept) in [
+        ("x", None, vec![]),
+        ("a head", Some(signed), vec!["a head"]),
+        ("-", None, vec![]),
+    ] {
+        let hello = Hello {
+            audit_head: said.to_owned(),
+            ..hello("eu", (1, 0), handed)
+        };
+        open(&store, &hello).await;
+        let (_, anchors) = store.history_heads().await.unwrap();
+        let anchors: Vec<&str> = anchors.iter().map(|(_, head)| head.as_str()).collect();
+        assert_eq!(anchors, kept);
+    }
 }
