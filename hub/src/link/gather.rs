@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use hub_store::heard::{Acknowledged, Seen};
+use hub_store::heard::{Acknowledged, Heard, Seen};
 use hub_store::report::{Batch, Stored};
 use hub_store::{Error, STREAM_MAX, Store, within};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -68,8 +68,8 @@ fn stopping() -> Error {
 /// What every session says goes through here.
 #[derive(Debug, Clone)]
 pub struct Gather {
-    seen: Lane<Seen, bool>,
-    acknowledged: Lane<Acknowledged, bool>,
+    seen: Lane<Seen, Heard>,
+    acknowledged: Lane<Acknowledged, Heard>,
     reports: Lane<Batch, Stored>,
 }
 
@@ -102,17 +102,17 @@ impl Gather {
     /// An agent was heard. False: its session is over.
     ///
     /// # Errors
-    /// As `Store::sessions_seen`.
+    /// As `Store::sessions_seen`; `Unavailable`, too, when its session was locked.
     pub async fn seen(&self, word: Seen) -> Result<bool, Error> {
-        self.seen.ask(word).await
+        self.seen.ask(word).await?.current()
     }
 
     /// An agent has stored a set. False: its session is over.
     ///
     /// # Errors
-    /// As `Store::sessions_acknowledged`.
+    /// As `Store::sessions_acknowledged`; `Unavailable`, too, when its session was locked.
     pub async fn acknowledged(&self, word: Acknowledged) -> Result<bool, Error> {
-        self.acknowledged.ask(word).await
+        self.acknowledged.ask(word).await?.current()
     }
 
     /// Reports of one session.

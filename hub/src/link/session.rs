@@ -6,7 +6,7 @@ mod set;
 use std::time::Duration;
 
 use hub_engine::{ClusterName, Fence, RolloutName};
-use hub_store::heard::{Acknowledged, Seen};
+use hub_store::heard::{Acknowledged, Seen, locked};
 use hub_store::older::Committed;
 use hub_store::report::{self, Report, Stored};
 use hub_store::session::{Hello, Opened};
@@ -256,6 +256,11 @@ impl Session {
             match self.link.gather.reports(gathered).await {
                 Ok(Stored::UpTo(sequence)) => self.committed.reported = sequence,
                 Ok(Stored::SessionOver) => return Err(superseded()),
+                Ok(Stored::Locked) => {
+                    self.away(&locked(), "reports wait");
+                    self.unstored = Some(batch);
+                    return Ok(());
+                }
                 Err(error) => {
                     self.away(&error, "reports wait");
                     self.unstored = Some(batch);

@@ -1,6 +1,6 @@
 //! Heartbeats and acknowledgements of many agents at once. In: what each said in its session. Out: to each, whether that
 //! session is current, on a database that has what the session has seen committed. It must not take one session's word for
-//! another's.
+//! another's, nor let one wait for another's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +9,19 @@ use sqlx::PgConnection;
 
 use crate::cluster::{fence, number};
 use crate::history::{self, Fact};
-use crate::older::{self, Committed};
+use crate::older::{self, Committed, Looked};
 use crate::row::row;
-use crate::{Result, Store, hint, recovery};
+use crate::{Error, Result, Store, hint, recovery};
 
-/// Sessions are locked in one order by all transactions, so that two never wait for each other's.
+/// Sessions are locked in one order by all transactions, so that two never wait for each other's. One that is locked already is
+/// passed over: nobody waits for another one's Hello, or for a hub that was stopped in the midst of a transaction.
 pub(crate) const SEEN: &str = concat!(
     "with current as (select s.cluster, s.session from cluster_sessions s \
      join unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) \
      as said (cluster, session, reported, had_incarnation, had_version, sent_incarnation, sent_version) using (cluster, session) \
      join cluster_sets d on d.cluster = s.cluster ",
     older::not_older!(),
-    " order by s.cluster for update of s) \
+    " order by s.cluster for update of s skip locked) \
      update cluster_sessions s set last_seen_at = now(), open = true from current c \
      where s.cluster = c.cluster and s.session = c.session returning s.cluster, s.session"
 );
@@ -32,7 +33,7 @@ pub(crate) const STORED: &str = concat!(
      sent_incarnation, sent_version, incarnation, version, set_hash) using (cluster, session) \
      join cluster_sets d on d.cluster = s.cluster ",
     older::not_older!(),
-    " order by s.cluster for update of s) \
+    " order by s.cluster for update of s skip locked) \
      update cluster_sessions s set last_seen_at = now(), open = true, stored_incarnation = c.incarnation, \
      stored_version = c.version, set_hash = c.set_hash, regressed = c.regressed and \
      (c.incarnation, c.version) < (c.desired_incarnation, c.desired_version) from current c \
@@ -79,6 +80,39 @@ pub struct Acknowledged {
     pub problems: Vec<(RolloutName, String)>,
 }
 
+/// How a word of a session was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// It is committed.
+    Current,
+    /// That session is over, or has seen more than there is: end its stream.
+    Over,
+    /// Another transaction has locked the session; nothing is known of it, and nothing was written.
+    Locked,
+}
+
+impl Heard {
+    /// Whether its session is current.
+    ///
+    /// # Errors
+    /// `Unavailable`: it was locked.
+    pub fn current(self) -> Result<bool> {
+        match self {
+            Self::Current => Ok(true),
+            Self::Over => Ok(false),
+            Self::Locked => Err(locked()),
+        }
+    }
+}
+
+/// Nothing was done about one session; it is asked again.
+#[must_use]
+pub fn locked() -> Error {
+    Error::Unavailable {
+        message: "another transaction has locked the session of this cluster".to_owned(),
+    }
+}
+
 impl Seen {
     fn word(&self) -> older::Word<'_> {
         (&self.cluster, self.session, &self.committed)
@@ -92,11 +126,11 @@ impl Acknowledged {
 }
 
 impl Store {
-    /// Agents were heard. False: that session is over, or has seen more than there is; end its stream.
+    /// Agents were heard.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses; then nobody is known to have been heard.
-    pub async fn sessions_seen(&self, said: &[Seen]) -> Result<Vec<bool>> {
+    pub async fn sessions_seen(&self, said: &[Seen]) -> Result<Vec<Heard>> {
         let rows: Vec<SeenRow> = older::asked(SEEN, said.iter().map(Seen::word))
             .fetch_all(&self.pool)
             .await?;
@@ -105,22 +139,26 @@ impl Store {
             .map(|row| (row.cluster.as_str(), row.session))
             .collect();
         let is = |one: &Seen| current.contains(&(one.cluster.as_str(), number(one.session)));
-        let answers: Vec<bool> = said.iter().map(is).collect();
         let over = said.iter().filter(|one| !is(one));
         let over: Vec<_> = over.map(Seen::word).collect();
+        let mut looked = Looked::default();
         if !over.is_empty() {
             let mut tx = self.pool.begin().await?;
-            older::look(&mut tx, &over).await?;
+            looked = older::look(&mut tx, &over).await?;
             tx.commit().await?;
         }
-        Ok(answers)
+        let answer = |one: &Seen| match is(one) {
+            true => Heard::Current,
+            false => looked.answer(&one.cluster, one.session),
+        };
+        Ok(said.iter().map(answer).collect())
     }
 
-    /// Agents have stored sets. False: likewise.
+    /// Agents have stored sets.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses; then nothing is known to be stored.
-    pub async fn sessions_acknowledged(&self, said: &[Acknowledged]) -> Result<Vec<bool>> {
+    pub async fn sessions_acknowledged(&self, said: &[Acknowledged]) -> Result<Vec<Heard>> {
         let mut tx = self.pool.begin().await?;
         let fences = |part: fn(&Fence) -> u64| -> Vec<i64> {
             said.iter().map(|one| number(part(&one.fence))).collect()
@@ -137,12 +175,10 @@ impl Store {
             .map(|row| ((row.cluster.as_str(), row.session), row))
             .collect();
         let mut news = rows.iter().any(|row| row.caught_up == Some(true));
-        let mut current = Vec::with_capacity(said.len());
         let (mut facts, mut over) = (Vec::new(), Vec::new());
+        let row = |one: &Acknowledged| row_of.get(&(one.cluster.as_str(), number(one.session)));
         for one in said {
-            let row = row_of.get(&(one.cluster.as_str(), number(one.session)));
-            current.push(row.is_some());
-            let Some(row) = row else {
+            let Some(row) = row(one) else {
                 over.push(one.word());
                 continue;
             };
@@ -150,14 +186,19 @@ impl Store {
             news |= ahead(&mut tx, one, desired).await?;
             facts.extend(not_written(one));
         }
-        news |= older::look(&mut tx, &over).await?;
+        let looked = older::look(&mut tx, &over).await?;
+        news |= looked.held;
         history::add_all_now(&mut tx, facts).await?;
         // What agents have stored is decided on only where they had lost something.
         if news {
             hint::notify(&mut tx).await?;
         }
         tx.commit().await?;
-        Ok(current)
+        let answer = |one: &Acknowledged| match row(one) {
+            Some(_) => Heard::Current,
+            None => looked.answer(&one.cluster, one.session),
+        };
+        Ok(said.iter().map(answer).collect())
     }
 
     /// One agent was heard, in a session that has seen nothing yet. False: the session is over.
@@ -170,8 +211,8 @@ impl Store {
             session,
             committed: Committed::default(),
         };
-        let current = self.sessions_seen(&[said]).await?;
-        Ok(current == [true])
+        let heard = self.sessions_seen(&[said]).await?;
+        heard.first().map_or(Ok(false), |heard| heard.current())
     }
 
     /// One agent has stored a set, likewise. False: the session is over.
@@ -194,8 +235,8 @@ impl Store {
             set_hash: set_hash.to_owned(),
             problems: problems.to_vec(),
         };
-        let current = self.sessions_acknowledged(&[said]).await?;
-        Ok(current == [true])
+        let heard = self.sessions_acknowledged(&[said]).await?;
+        heard.first().map_or(Ok(false), |heard| heard.current())
     }
 }
 

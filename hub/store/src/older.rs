@@ -2,7 +2,7 @@
 //! Out: which words a statement takes, and that nothing is decided once a set is known to be lost. It must not take a word of an
 //! agent for a proof: only what this database answered counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hub_engine::{ClusterName, Fence};
 use sqlx::postgres::{PgArguments, PgRow};
@@ -10,6 +10,7 @@ use sqlx::query::QueryAs;
 use sqlx::{FromRow, PgConnection, Postgres};
 
 use crate::cluster::{fence, number};
+use crate::heard::Heard;
 use crate::row::row;
 use crate::{Result, recovery};
 
@@ -74,14 +75,33 @@ where
         .bind(each(|(.., seen)| seen.sent.version))
 }
 
+/// What came of a look at words that were not taken.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    /// Nothing is decided from now on.
+    pub(crate) held: bool,
+    /// Sessions that are current and have what was said: they were locked when they were asked for.
+    locked: BTreeSet<(ClusterName, u64)>,
+}
+
+impl Looked {
+    /// To a word that was not taken.
+    pub(crate) fn answer(&self, cluster: &ClusterName, session: u64) -> Heard {
+        match self.locked.contains(&(cluster.clone(), session)) {
+            true => Heard::Locked,
+            false => Heard::Over,
+        }
+    }
+}
+
 /// Looks at words that were not taken: most of them because a newer session is open. A set that was sent may be held by its
 /// agent, whatever that says next, and its number must not be given again, also where the session is one that this database
 /// has not opened yet; what an older session was sent is in the Hello of the newer one. Reports and acknowledgements come again
-/// with the next Hello, as if they had been late. Answers whether nothing is decided from now on.
-pub(crate) async fn look(tx: &mut PgConnection, over: &[Word<'_>]) -> Result<bool> {
-    let mut held = false;
+/// with the next Hello, as if they had been late.
+pub(crate) async fn look(tx: &mut PgConnection, over: &[Word<'_>]) -> Result<Looked> {
+    let mut looked = Looked::default();
     if over.is_empty() {
-        return Ok(held);
+        return Ok(looked);
     }
     let clusters: Vec<&str> = over.iter().map(|(name, ..)| name.as_str()).collect();
     let rows: Vec<HasRow> = sqlx::query_as(HAS)
@@ -102,14 +122,18 @@ pub(crate) async fn look(tx: &mut PgConnection, over: &[Word<'_>]) -> Result<boo
                 seen.sent
             );
             recovery::hold(tx, cluster, &why).await?;
-            held = true;
+            looked.held = true;
         } else if row.session == number(*session) {
             let stored = fence(row.stored_incarnation, row.stored_version);
+            if stored >= seen.stored && row.reported >= number(seen.reported) {
+                looked.locked.insert(((*cluster).clone(), *session));
+                continue;
+            }
             tracing::warn!(
                 %cluster, session, reported = row.reported, committed = seen.reported, %stored, acknowledged = %seen.stored,
                 "the database is an older copy of itself: this session is over, its agent says everything again"
             );
         }
     }
-    Ok(held)
+    Ok(looked)
 }

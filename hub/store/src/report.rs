@@ -13,6 +13,7 @@ use sqlx::types::Json;
 
 use crate::broken_glass::{self, BrokenGlass};
 use crate::cluster::number;
+use crate::heard::Heard;
 use crate::hint::{self, Hint};
 use crate::history::{self, Fact};
 use crate::latest::{Latest, Place, Said};
@@ -20,14 +21,14 @@ use crate::older::{self, Committed};
 use crate::row::{ROWS_MAX, row};
 use crate::{Result, Store};
 
-/// Sessions are locked in one order by all transactions, so that two never wait for each other's.
+/// As `heard::SEEN`: one that is locked already is passed over.
 pub(crate) const LOCK: &str = concat!(
     "select s.cluster, s.session, s.reported from cluster_sessions s \
      join unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) \
      as said (cluster, session, reported, had_incarnation, had_version, sent_incarnation, sent_version) using (cluster, session) \
      join cluster_sets d on d.cluster = s.cluster ",
     older::not_older!(),
-    " order by s.cluster for update of s"
+    " order by s.cluster for update of s skip locked"
 );
 pub(crate) const WATERMARK: &str = "update cluster_sessions s set reported = said.reported, last_seen_at = now(), open = true \
      from unnest($1::text[], $2::bigint[], $3::bigint[]) as said (cluster, session, reported) \
@@ -120,6 +121,8 @@ pub enum Stored {
     UpTo(u64),
     /// The session is over, or has seen more than there is; nothing was stored, end its stream.
     SessionOver,
+    /// Another transaction has locked the session; nothing was stored, try again.
+    Locked,
 }
 
 row! {
@@ -184,13 +187,18 @@ impl Store {
         }
         let news = store(&mut tx, &fresh).await?;
         watermark(&mut tx, &reported).await?;
-        older::look(&mut tx, &over).await?;
+        let looked = older::look(&mut tx, &over).await?;
         hint::notify_of(&mut tx, news.into_iter().map(Hint::Rollout).collect()).await?;
         tx.commit().await?;
         let stored = |batch: &Batch| {
             let session = (batch.cluster.as_str(), number(batch.session));
-            let upto = reported.get(&session);
-            upto.map_or(Stored::SessionOver, |highest| Stored::UpTo(*highest))
+            match reported.get(&session) {
+                Some(highest) => Stored::UpTo(*highest),
+                None => match looked.answer(&batch.cluster, batch.session) {
+                    Heard::Locked => Stored::Locked,
+                    Heard::Current | Heard::Over => Stored::SessionOver,
+                },
+            }
         };
         Ok(batches.iter().map(stored).collect())
     }

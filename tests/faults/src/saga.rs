@@ -334,6 +334,7 @@ impl Saga {
             match stored {
                 Stored::UpTo(highest) => member.sequence = highest,
                 Stored::SessionOver => panic!("its session is current"),
+                Stored::Locked => return Err(hub_store::heard::locked()),
             }
         }
         member.unsent.clear();

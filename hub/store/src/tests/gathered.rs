@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::fixture;
 use crate::Store;
+use crate::heard::Heard::{Current, Locked, Over};
 use crate::heard::{Acknowledged, Seen};
 use crate::hint::Hint;
 use crate::older::Committed;
@@ -166,7 +167,7 @@ async fn a_heartbeat_and_an_acknowledgement_count_in_the_current_session_alone()
         })
         .collect();
     let answers = store.sessions_seen(&seen).await.unwrap();
-    assert_eq!(answers, [true, true, false]);
+    assert_eq!(answers, [Current, Current, Over]);
     let acks: Vec<_> = words([asia, eu + 1, again])
         .map(|(cluster, session)| Acknowledged {
             cluster,
@@ -181,7 +182,7 @@ async fn a_heartbeat_and_an_acknowledgement_count_in_the_current_session_alone()
         })
         .collect();
     let answers = store.sessions_acknowledged(&acks).await.unwrap();
-    assert_eq!(answers, [true, false, true]);
+    assert_eq!(answers, [Current, Over, Current]);
     let rows = store.history_list("", 0, 100).await.unwrap();
     let told: Vec<&str> = rows
         .iter()
@@ -247,4 +248,54 @@ async fn what_is_known_is_no_news() {
         Hint::Anything,
         "and no more than that"
     );
+}
+
+/// A Hello that takes long, a hub that was stopped, psql: only the cluster itself waits for whoever has locked its session.
+#[tokio::test]
+async fn one_that_is_locked_costs_the_others_nothing() {
+    let (store, sessions) = fleet().await;
+    let all = || CLUSTERS.into_iter().zip(sessions);
+    let seen: Vec<_> = all()
+        .map(|(cluster, session)| Seen {
+            cluster: cluster.into(),
+            session,
+            committed: Committed::default(),
+        })
+        .collect();
+    let acks: Vec<_> = all()
+        .map(|(cluster, session)| Acknowledged {
+            cluster: cluster.into(),
+            session,
+            committed: Committed::default(),
+            fence: Fence {
+                incarnation: 1,
+                version: 1,
+            },
+            set_hash: String::new(),
+            problems: Vec::new(),
+        })
+        .collect();
+    let batches: Vec<_> = all()
+        .map(|(cluster, session)| {
+            batch(cluster, session, &[report(1, Body::State(rollout("b")))])
+        })
+        .collect();
+    let mut tx = store.pool.begin().await.unwrap();
+    sqlx::query("select session from cluster_sessions where cluster = 'eu' for update")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let heard = store.sessions_seen(&seen).await.unwrap();
+    assert_eq!(heard, [Current, Locked, Current]);
+    assert!(heard[1].current().is_err(), "it is asked again");
+    let heard = store.sessions_acknowledged(&acks).await.unwrap();
+    assert_eq!(heard, [Current, Locked, Current]);
+    let stored = store.reports_store(&batches).await.unwrap();
+    let one = Stored::UpTo(1);
+    assert_eq!(stored, [one, Stored::Locked, one]);
+    assert_eq!(state_of(&store, "eu").await.0.phase, "a");
+    tx.commit().await.unwrap();
+    assert_eq!(store.sessions_seen(&seen).await.unwrap(), [Current; 3]);
+    assert_eq!(store.reports_store(&batches).await.unwrap(), [one; 3]);
+    assert_eq!(state_of(&store, "eu").await.0.phase, "b");
 }

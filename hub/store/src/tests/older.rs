@@ -8,7 +8,7 @@ use serde_json::json;
 use super::recovery::{copy, folder, hello, open, raise, session_of, start, stop};
 use crate::Store;
 use crate::embedded::Embedded;
-use crate::heard::{Acknowledged, Seen};
+use crate::heard::{Acknowledged, Heard, Seen};
 use crate::older::Committed;
 use crate::report::{Batch, Body, Report, Stored};
 
@@ -48,7 +48,7 @@ async fn seen(store: &Store, session: u64, committed: Committed) -> bool {
         session,
         committed,
     };
-    store.sessions_seen(&[said]).await.unwrap() == [true]
+    store.sessions_seen(&[said]).await.unwrap() == [Heard::Current]
 }
 
 async fn acknowledged(store: &Store, session: u64, committed: Committed, version: u64) -> bool {
@@ -60,7 +60,7 @@ async fn acknowledged(store: &Store, session: u64, committed: Committed, version
         set_hash: String::new(),
         problems: Vec::new(),
     };
-    store.sessions_acknowledged(&[said]).await.unwrap() == [true]
+    store.sessions_acknowledged(&[said]).await.unwrap() == [Heard::Current]
 }
 
 async fn reported(store: &Store, session: u64, committed: Committed, report: Report) -> Stored {
