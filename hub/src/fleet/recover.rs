@@ -29,6 +29,15 @@ pub async fn run(
         .map_err(|error| status::of(&error))?;
     let person = person.as_str();
     tracing::warn!(incarnation, person, reason = %request.reason, "recovered after a restored database");
+    // Deciding waits for it no more than for any change.
+    let store = fleet.store.clone();
+    tokio::spawn(async move {
+        match store.renumber().await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "rows from another server have numbers of this one"),
+            Err(error) => tracing::warn!(%error, "rows from another server keep their numbers: decisions take longer"),
+        }
+    });
     let message = format!(
         "deciding goes on in incarnation {incarnation}; every agent gets its whole set again, and what was decided after the \
          backup is lost: look at `groundswell get clusters` and `groundswell get releases`"

@@ -39,15 +39,41 @@ pub(crate) const INCARNATION: &str = "update hub_incarnation set incarnation = g
      lateral (values (stored_incarnation), (claimed_incarnation)) as fences (shown) \
      where shown <= 1000000 + greatest(hub_incarnation.incarnation, extract(epoch from now())::bigint)))) \
      returning incarnation";
-pub(crate) const SETS: &str = "update cluster_sets set incarnation = $1";
+/// Locked in one order by all transactions, as in `desired::RAISE`.
+pub(crate) const SETS: &str = "with mine as (select cluster from cluster_sets order by cluster for update) \
+     update cluster_sets sets set incarnation = $1 from mine where sets.cluster = mine.cluster";
 /// What agents were handed may be in the part that is lost: it is held against nobody until they bring what they were handed
 /// since. And what they said may be, too: a session that was open before the copy would go on as the current one, so every
 /// agent has to say Hello again. Sessions since the copy have numbers that it does not know: those of a hub that was stopped
 /// meanwhile must not be given again, so they go on above the moment of the recovery, as `session::OPEN` counts it.
-pub(crate) const FORGIVE: &str = "update cluster_sessions set audit_head = '-', reported = 0, \
-     session = greatest(session + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint)";
+pub(crate) const FORGIVE: &str = "with mine as (select cluster from cluster_sessions order by cluster for update) \
+     update cluster_sessions s set audit_head = '-', reported = 0, \
+     session = greatest(s.session + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint) \
+     from mine where s.cluster = mine.cluster";
 /// In the place of a head, until then.
 pub(crate) const FORGIVEN: &str = "-";
+/// On a server whose transactions have not come so far, what a dump brought counts as changed for as long as that takes, and
+/// every decision would read all of it. Each table's trigger writes the number of now. Some at a time: a statement has a limit.
+pub(crate) const RENUMBER: [&str; 7] = [
+    "update clusters set changed_in = '1' where ctid = any(array( \
+     select ctid from clusters where changed_in >= pg_current_xact_id() limit $1))",
+    "update cluster_sets set changed_in = '1' where ctid = any(array( \
+     select ctid from cluster_sets where changed_in >= pg_current_xact_id() limit $1))",
+    "update gates set changed_in = '1' where ctid = any(array( \
+     select ctid from gates where changed_in >= pg_current_xact_id() limit $1))",
+    "update rollouts set changed_in = '1' where ctid = any(array( \
+     select ctid from rollouts where changed_in >= pg_current_xact_id() limit $1))",
+    "update releases set changed_in = '1' where ctid = any(array( \
+     select ctid from releases where changed_in >= pg_current_xact_id() limit $1))",
+    "update targets set changed_in = '1' where ctid = any(array( \
+     select ctid from targets where changed_in >= pg_current_xact_id() limit $1))",
+    "delete from hub_gone where ctid = any(array( \
+     select ctid from hub_gone where changed_in >= pg_current_xact_id() limit $1))",
+];
+/// Rows of one such statement, a few hundred milliseconds.
+const RENUMBERED_AT_ONCE: i64 = 5_000;
+/// A recovery locks every cluster, and may meet whoever has locked some of them.
+const TRIES: usize = 5;
 pub(crate) const NOTES: &str =
     "update clusters set note = '' where note like 'ClusterAhead:%' or note like 'UnprovenFence:%'";
 
@@ -179,6 +205,43 @@ impl Store {
     /// # Errors
     /// `Refused`: nothing is held; `Unavailable`.
     pub async fn recover(
+        &self,
+        person: &Person,
+        reason: &str,
+        sign: &(dyn Fn(&str) -> String + Send + Sync),
+    ) -> Result<u64> {
+        let mut last = Error::Busy {
+            message: String::new(),
+        };
+        for _ in 0..TRIES {
+            match self.recover_once(person, reason, sign).await {
+                Err(error @ Error::Busy { .. }) => last = error,
+                answer => return answer,
+            }
+        }
+        Err(last)
+    }
+
+    /// After a recovery: gives rows that are numbered above every transaction of this server the number of now. Answers how many.
+    ///
+    /// # Errors
+    /// `Unavailable` and what the database refuses; what is left costs time and nothing else.
+    pub async fn renumber(&self) -> Result<u64> {
+        let mut all = 0;
+        for statement in RENUMBER {
+            loop {
+                let query = sqlx::query(statement).bind(RENUMBERED_AT_ONCE);
+                let some = query.execute(&self.pool).await?.rows_affected();
+                all += some;
+                if some == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn recover_once(
         &self,
         person: &Person,
         reason: &str,

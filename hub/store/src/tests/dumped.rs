@@ -89,3 +89,93 @@ async fn tables_that_are_written_anew_are_no_restore() {
         .unwrap();
     assert!(!place.is_empty(), "it is learnt");
 }
+
+/// Rows that were written by transactions which this server has not come to yet.
+#[tokio::test]
+async fn rows_from_the_future_come_back_to_now() {
+    let store = decided().await;
+    let url = fixture::url(&store).await;
+    let tables = ["clusters", "cluster_sets", "gates", "rollouts", "releases", "targets"];
+    let ahead = tables.map(|table| {
+        format!("update {table} set changed_in = '9000000000'; ")
+    });
+    // No trigger puts the number of now.
+    let sql = format!(
+        "set session_replication_role = replica; {} insert into hub_gone values ('9000000000'), ('1')",
+        ahead.concat()
+    );
+    fixture::run("psql", &["-v", "ON_ERROR_STOP=1", "-c", &sql, &url], Vec::new()).await;
+    let future = async || -> i64 {
+        let count = sqlx::query_scalar(
+            "select (select count(*) from clusters where changed_in >= pg_current_xact_id()) \
+             + (select count(*) from gates where changed_in >= pg_current_xact_id()) \
+             + (select count(*) from hub_gone where changed_in >= pg_current_xact_id())",
+        );
+        count.fetch_one(&store.pool).await.unwrap()
+    };
+    assert!(future().await >= 3);
+    assert!(store.renumber().await.unwrap() >= 3);
+    assert_eq!(future().await, 0);
+    assert_eq!(store.renumber().await.unwrap(), 0);
+    let gone: i64 = sqlx::query_scalar("select count(*) from hub_gone where changed_in = '1'")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap();
+    assert_eq!(gone, 1, "what went away here stays");
+    decide(&store).await.unwrap();
+}
+
+/// Heartbeats lock sessions in the order of names; a recovery waits for them and is not given up.
+#[tokio::test]
+async fn a_recovery_beside_streams_goes_through() {
+    let store = decided().await;
+    // Written anew, the first name is the last row.
+    for name in ["c", "b"] {
+        for statement in [
+            "insert into clusters (name, labels, kube_system_uid) values ($1, '{}', 'uid')",
+            "insert into cluster_sets (cluster, incarnation) values ($1, 1)",
+            "insert into cluster_sessions (cluster) values ($1)",
+        ] {
+            let query = sqlx::query(statement).bind(name);
+            query.execute(&store.pool).await.unwrap();
+        }
+    }
+    open(&store, &hello("a", (1, 0), None)).await;
+    open(&store, &hello("a", (1, 9), None)).await;
+    decide(&store).await.unwrap_err();
+    let mut tx = store.pool.begin().await.unwrap();
+    let lock = "select cluster from cluster_sessions where cluster = $1 for update";
+    for name in ["a", "b"] {
+        let query = sqlx::query(lock).bind(name);
+        query.execute(&mut *tx).await.unwrap();
+    }
+    let other = store.clone();
+    let recovers = tokio::spawn(async move { recover(&other).await });
+    waits(&store).await;
+    // In the table's order the recovery would have this one by now.
+    sqlx::query(lock)
+        .bind("c")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    recovers.await.unwrap().unwrap();
+    decide(&store).await.unwrap();
+}
+
+/// Until somebody waits for a lock.
+async fn waits(store: &Store) {
+    for _ in 0..500 {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .fetch_one(&store.pool)
+        .await
+        .unwrap();
+        if waiting > 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("nobody waits");
+}

@@ -216,7 +216,7 @@ const WRITING: &[&str] = &[
 #[tokio::test]
 async fn every_other_statement_prepares() {
     let store = fixture::store().await;
-    for statement in WRITING.iter().copied() {
+    for statement in WRITING.iter().copied().chain(recovery::RENUMBER) {
         let prepared = store
             .pool
             .prepare(sqlx::SqlSafeStr::into_sql_str(statement))
