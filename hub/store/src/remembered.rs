@@ -15,7 +15,7 @@ use crate::outline::Outlines;
 use crate::release::Known;
 
 /// In all. Ten thousand clusters have four rows each, of about a KiB; beyond this those are forgotten that were decided on
-/// longest ago, and read anew.
+/// longest ago, and read anew. The newest is kept whatever its size: its decision had it in memory anyway.
 const ROWS_MAX: usize = 100_000;
 
 /// Rows of one table by their key.
@@ -181,6 +181,7 @@ impl Shelf {
         all.push_back((name.clone(), memory));
         let mut rows: usize = all.iter().map(|(_, memory)| memory.rows()).sum();
         while rows > ROWS_MAX
+            && all.len() > 1
             && let Some((_, oldest)) = all.pop_front()
         {
             rows -= oldest.rows();
@@ -242,6 +243,9 @@ mod tests {
         assert_eq!(kept("a", "one"), 10);
         filled(&name("c"), 1);
         assert_eq!(["a", "b", "c"].map(|which| kept(which, "one")), [10, 0, 1]);
+        filled(&name("d"), ROWS_MAX + 1);
+        let all = ["a", "c", "d"].map(|which| shelf.take(&name(which), "one").rows());
+        assert_eq!(all, [0, 0, ROWS_MAX + 1], "the newest stays");
     }
 
     fn rollout() -> Arc<Rollout> {
