@@ -6,6 +6,7 @@ mod beside;
 mod committed;
 mod end;
 mod ghost;
+mod lease;
 
 use std::collections::BTreeSet;
 
@@ -16,13 +17,9 @@ pub(crate) use end::view_differs;
 pub(crate) use ghost::Ghost;
 
 use crate::agent::{Agent, Part};
-use crate::event::{Ms, Place};
-use crate::store::LEASE_SECONDS;
+use crate::event::Place;
 use crate::world::World;
 use ghost::{Said, Word};
-
-/// A renewal is on its way no longer than this.
-const RENEWAL_DELAY: Ms = 5_000;
 
 /// Incarnation and version, as both engines have them.
 pub(crate) type At = (u64, u64);
@@ -88,6 +85,7 @@ impl World {
                 self.ghost.fences.insert(agent, fence);
             }
         }
+        self.reaches();
     }
 
     /// An agent has written something of a Rollout.
@@ -96,6 +94,7 @@ impl World {
         self.outcome(place);
         self.marked(place);
         self.raises(place);
+        self.grows(place);
         self.capacity(place);
     }
 
@@ -220,52 +219,6 @@ impl World {
                 self.ghost.outcomes.insert(key, (outcome.result, self.now));
                 self.ended(place);
             }
-        }
-    }
-
-    /// S7, S12, G20, G21: no step is begun after the lease, but where the FleetRollout says so.
-    fn raises(&mut self, place: Place) {
-        let own = &self.agents[place.agent];
-        let Some(gate) = own.parts[place.part].gate() else {
-            return;
-        };
-        let status = gate.status.as_ref();
-        let Some(effective) = status.and_then(|status| status.effective.as_ref()) else {
-            return;
-        };
-        let fence = at(effective.fence);
-        let step = agent_engine::gate::record::recorded_step(effective).map_or(0, i64::from);
-        let known = self.ghost.steps.insert((place, fence), step);
-        let permit = gate.spec.permit.as_ref();
-        let forward = permit.is_some_and(|permit| {
-            permit.fence == effective.fence && permit.direction == agent_api::Direction::Forward
-        });
-        let raised = known.is_some_and(|known| step > known);
-        if !raised || !forward {
-            return;
-        }
-        let name = self.name_of(place);
-        // A first deploy has no steps: it is begun whole.
-        let digest = effective.digest.to_string();
-        let served = self.ghost.served.get(&place);
-        let first = served.is_some_and(|all| all.len() == 1 && all.contains(&digest));
-        if gate.spec.rest.contains_key(agent::wire::STOPPED) && !first {
-            let message = format!("{name} begins step {step} of what is stopped");
-            return self.fail("G30", message);
-        }
-        let finish = gate.spec.policy.on_hub_loss.action == agent_api::HubLossAction::Finish;
-        let connected = own
-            .process
-            .as_ref()
-            .is_some_and(|process| process.contact == agent_engine::HubContact::Connected);
-        let renewed = self.ghost.renewed.get(&own.name).copied().unwrap_or(0) + RENEWAL_DELAY;
-        let granted = self.ghost.granted.get(&place).copied().unwrap_or(0);
-        let restarted = self.ghost.restarted.get(&place.agent).copied().unwrap_or(0);
-        let ends = renewed.max(granted).max(restarted) + Ms::from(LEASE_SECONDS) * 1_000;
-        if self.now > ends && (connected || !finish) {
-            let late = self.now - ends;
-            let message = format!("{name} begins step {step} {late} ms after its lease");
-            self.fail("S7", message);
         }
     }
 

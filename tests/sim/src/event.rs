@@ -120,6 +120,8 @@ pub enum Event {
     MomentLost,
     /// Nothing breaks any more.
     Calm,
+    /// A person stops, or aborts, while nothing breaks.
+    Alarm,
 }
 
 /// A decision on its way to the commit.

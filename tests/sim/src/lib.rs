@@ -31,7 +31,8 @@
 //! | S22 evidence | `check::committed`: every action has its evidence and its row |
 //! | S14, S18, S21, S23 | not here: versions, Git, ApplicationSets and secrets have no part in the model |
 //! | L1, L2, L4, L5, L6 | `check::end`, once nothing breaks any more |
-//! | L3, L7, L8 | not here: one tenant, no abort from the hub yet, no certificates |
+//! | L7 abort, G30 stop | `check::reaches`: what is said once nothing breaks is in every cluster within 5 s and a poll |
+//! | L3, L8 | not here: one tenant, no certificates |
 //!
 //! Order within one stream holds, as HTTP/2 has it; messages are late, doubled, lost with their stream, and overtaken by those
 //! of newer streams.

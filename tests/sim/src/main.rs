@@ -23,7 +23,7 @@ struct Args {
     /// Stop after so many seconds.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Clusters in each life; none: 3 to 5.
+    /// Clusters in each life; none: mostly 3 to 5, up to 20.
     #[arg(long)]
     agents: Option<usize>,
     /// FleetRollouts in each life; none: 1 to 3.

@@ -47,11 +47,21 @@ pub enum Planted {
     StopOfOneIsOfAll,
     /// Where one Rollout is let go, every Rollout of the cluster is.
     LetGoTogether,
+    /// An agent takes a set of another incarnation for the one that it has, where the versions are the same.
+    IncarnationUnseen,
+    /// A lease under which nothing was begun yet begins anew with the process.
+    LeaseAnew,
+    /// A rollback goes to what Git has, whether it was ever served there or not.
+    BackToGit,
+    /// A hub sends sets to the sessions that open, and to others now and then.
+    SetsLate,
+    /// A hub does not see that another FleetRollout governs a Rollout.
+    OwnerUnseen,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 26] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -73,6 +83,11 @@ impl Planted {
         Self::FirstSetOfOne,
         Self::StopOfOneIsOfAll,
         Self::LetGoTogether,
+        Self::IncarnationUnseen,
+        Self::LeaseAnew,
+        Self::BackToGit,
+        Self::OwnerUnseen,
+        Self::SetsLate,
     ];
 }
 

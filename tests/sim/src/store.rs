@@ -21,7 +21,7 @@ use crate::world::stamp;
 
 pub use decide::LEASE_SECONDS;
 pub use gate::GateRow;
-pub use people::StopRow;
+pub use people::{By, StopRow};
 pub use recovery::Recovery;
 pub use session::{Opened, Said};
 
@@ -59,6 +59,8 @@ pub struct Row {
     pub stored: Fence,
     /// It came back with less than it had.
     pub regressed: bool,
+    /// When it did so last: what it said before that is of another past.
+    pub restored: Option<Ms>,
     /// Reports of this session that are stored.
     pub reported: u64,
     /// What it should hold.
@@ -227,6 +229,7 @@ impl Store {
             cluster.last_seen = row.last_seen.map(stamp);
             cluster.stored = row.stored;
             cluster.regressed = row.regressed;
+            cluster.restored = row.restored.map(stamp);
             cluster.rollout = row.state(rollout).cloned().map(Arc::new);
         }
         seen.conflicts = self.conflicts(fleet);

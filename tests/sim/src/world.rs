@@ -30,10 +30,10 @@ pub use begin::Config;
 
 /// When every life begins.
 const START: Timestamp = Timestamp::constant(1_767_225_600, 0);
-/// Events in one life; more is a loop that does not end.
-const EVENTS_MAX: u64 = 200_000;
-/// Most events that may wait: everything in the model has a bound.
-const WAITING_MAX: usize = 2_000;
+/// Events in one life for each cluster; more is a loop that does not end.
+const EVENTS_MAX: u64 = 50_000;
+/// Most events that may wait of each cluster: everything in the model has a bound.
+const WAITING_MAX: usize = 500;
 
 /// A moment of the true time, which is the database's.
 #[must_use]
@@ -117,6 +117,8 @@ pub struct World {
     pub(crate) copies: losses::Copies,
     /// A FleetRollout that stays stopped when nothing breaks any more.
     pub(crate) kept_stopped: Option<usize>,
+    /// What was said in an alarm stays said until then.
+    pub(crate) alarm_until: Ms,
     /// The last cluster, where it joins later than the others.
     pub(crate) joiner: Option<hub_engine::observed::Cluster>,
 }
@@ -126,6 +128,7 @@ pub struct World {
 pub fn live(config: Config, bugs: Bugs) -> Told {
     let mut world = World::new(config, bugs);
     let mut events = 0;
+    let clusters = u64::try_from(world.agents.len()).unwrap_or(1);
     while world.failure.is_none() {
         let Some((at, event)) = world.queue.take() else {
             break;
@@ -137,10 +140,10 @@ pub fn live(config: Config, bugs: Bugs) -> Told {
         }
         world.handle(event);
         world.check();
-        if events > EVENTS_MAX {
+        if events > EVENTS_MAX * clusters {
             world.fail("L5", "it goes on and on".to_owned());
         }
-        if world.queue.len() > WAITING_MAX {
+        if world.queue.len() > WAITING_MAX * world.agents.len() {
             world.fail("S11", "more and more waits".to_owned());
         }
     }
@@ -278,6 +281,7 @@ impl World {
             }
             Event::MomentLost => self.moment_lost(),
             Event::Calm => self.calm(),
+            Event::Alarm => self.alarm(),
         }
     }
 }

@@ -17,6 +17,16 @@ const COPY: Left = Left {
     copies: 1,
     ..NOTHING
 };
+/// One stream is lost with what is on its way in it.
+const LOSS: Left = Left {
+    losses: 1,
+    ..NOTHING
+};
+/// One answer, or one commit, comes late.
+const DELAY: Left = Left {
+    delays: 1,
+    ..NOTHING
+};
 /// One process dies: a hub, or an agent at any of its writes.
 const CRASH: Left = Left {
     crashes: 1,
@@ -57,6 +67,16 @@ fn every_order_of_a_release_comes_to_rest() {
 #[test]
 fn every_order_with_one_crash_comes_to_rest() {
     comes_to_rest(CRASH, TWO);
+}
+
+#[test]
+fn every_order_with_one_loss_comes_to_rest() {
+    comes_to_rest(LOSS, TWO);
+}
+
+#[test]
+fn every_order_with_one_delay_comes_to_rest() {
+    comes_to_rest(DELAY, TWO);
 }
 
 #[test]

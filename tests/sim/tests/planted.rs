@@ -27,10 +27,11 @@ const AGENT: [agent::Planted; 3] = [
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs
 /// three times as much.
-const OF_SEVERAL: [Planted; 3] = [
+const OF_SEVERAL: [Planted; 4] = [
     Planted::FirstSetOfOne,
     Planted::StopOfOneIsOfAll,
     Planted::LetGoTogether,
+    Planted::OwnerUnseen,
 ];
 
 fn found(name: &str, bugs: Bugs) -> Option<String> {

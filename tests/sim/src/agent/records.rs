@@ -44,6 +44,13 @@ impl Agent {
     ) -> Option<v1::Ack> {
         let stored = self.member.as_ref().map(|status| status.fence);
         let known = stored.filter(|_| !bugs.has(Planted::FenceUnchecked));
+        let known = known.map(|mut known| {
+            let new = agent::wire::fence(set.fence.as_ref());
+            if bugs.has(Planted::IncarnationUnseen) && known.version == new.version {
+                known.incarnation = new.incarnation;
+            }
+            known
+        });
         let verdict = self.process.as_mut()?.held.judge(known, set);
         let taken = match verdict {
             Verdict::Answer(result) => return Some(self.has(result)),

@@ -3,11 +3,15 @@
 
 use hub_engine::action::MemberChange;
 use hub_engine::release::Cause;
+use hub_engine::verb::Verb;
 use hub_engine::{Action, ClusterName, FleetRollout};
 
 use super::{Said, at};
-use crate::event::{Draft, Place};
+use crate::event::{Draft, Ms, Place};
 use crate::world::World;
+
+/// A word of a person is everywhere by then: 5 s, and one poll.
+const REACHES_WITHIN: Ms = 6_000;
 
 impl World {
     /// G12: documents were applied, and these were refused: one that would govern what another one governs, and no other.
@@ -127,6 +131,33 @@ impl World {
                 }
             }
         }
+    }
+
+    /// L7, G30: what a person said when nothing broke is in every cluster that is connected, in time: a word to abort is
+    /// answered, every set is stored, every Gate tells the stop.
+    pub(super) fn reaches(&mut self) {
+        let Some(at) = self.ghost.alarm.filter(|at| self.now > at + REACHES_WITHIN) else {
+            return;
+        };
+        self.ghost.alarm = None;
+        let mut requests = self.store.fleets.iter().flat_map(|one| &one.requests);
+        if let Some(one) = requests.find(|one| matches!(one.verb, Verb::Abort { .. })) {
+            let message = format!("{:?} of {at} is not answered", one.verb);
+            return self.fail("L7", message);
+        }
+        for own in &self.agents {
+            let row = self.store.rows.get(&own.name);
+            let desired = row.map(|row| (row.desired.incarnation, row.desired.version));
+            let stored = own.member.as_ref().map(|member| super::at(member.fence));
+            // What a decision raised a moment ago is on its way.
+            let raised = self.ghost.raised.get(&own.name).copied().unwrap_or(0);
+            let late = stored.zip(desired).is_none_or(|(stored, desired)| stored < desired);
+            if late && self.now > raised + REACHES_WITHIN {
+                let message = format!("{} has {stored:?} of {desired:?}", own.name);
+                return self.fail("L7", message);
+            }
+        }
+        self.stops_are_their_own();
     }
 
     /// Whether a Gate that governs says that it is stopped.

@@ -19,6 +19,9 @@ impl World {
         }
         for decision in &draft.plan.actions {
             self.addressed(draft, &decision.action);
+            if let Some(cluster) = decision.action.touches() {
+                self.ghost.raised.insert(cluster.clone(), self.now);
+            }
             if !decision.evidence.is_object() {
                 return self.fail("S22", format!("no evidence: {}", decision.action));
             }
@@ -44,7 +47,7 @@ impl World {
                 self.nothing_lost(cluster);
                 if *direction == Direction::Forward {
                     self.in_turn(fleet, *release, cluster);
-                    self.in_window(before, cluster);
+                    self.in_window(before, *release, cluster);
                     self.ghost.said_in_history(fleet, action);
                 } else {
                     self.taken_back(fleet, *release, cluster, digest.as_str());
@@ -52,7 +55,7 @@ impl World {
             }
             Action::Obey { .. } => self.ghost.said_in_history(fleet, action),
             Action::RevokePermit { cluster, .. } => self.said(fleet, cluster, Said::Held),
-            Action::PassWave { release, wave } => self.baked(fleet, *release, *wave),
+            Action::PassWave { release, wave } => self.baked(draft, *release, *wave),
             Action::SetTargetState {
                 release,
                 cluster,
@@ -107,8 +110,18 @@ impl World {
         }
     }
 
-    /// S12: no freeze that the decision saw covers the cluster.
-    fn in_window(&mut self, before: &Observed, cluster: &ClusterName) {
+    /// S12: no freeze that the decision saw covers the cluster, and where there is a window it is open: every second minute,
+    /// for a minute.
+    fn in_window(&mut self, before: &Observed, release: u64, cluster: &ClusterName) {
+        let windows = &before.fleet_rollout.calendar.windows;
+        let hurried = before
+            .release(release)
+            .is_some_and(hub_engine::release::Release::expedited);
+        let closed = before.now.as_second().rem_euclid(120) >= 60;
+        if !windows.is_empty() && closed && !hurried {
+            let message = format!("{cluster} starts at {}, outside of its window", before.now);
+            return self.fail("S12", message);
+        }
         let labels = before.cluster(cluster).map(|own| &own.labels);
         let now = before.now;
         let frozen = before.windows.iter().any(|window| {
@@ -191,19 +204,25 @@ impl World {
         }
     }
 
-    /// When a target's permit really came to its end well.
-    fn served_at(&self, part: usize, target: &Target) -> Option<Timestamp> {
+    /// When a target's permit really came to its end well, as far as a decision could know.
+    fn served_at(&self, part: usize, target: &Target, before: &Observed) -> Option<Timestamp> {
         let permit = target.permit.as_ref()?;
         let fence = (permit.fence.incarnation, permit.fence.version);
         let key = (target.cluster.clone(), part, fence);
-        // A cluster that was put back may come to the same end once more: the first one counts.
+        // A cluster that was put back may come to the same end once more: the first one counts until the hub has heard that
+        // it was.
+        let restored = before
+            .cluster(&target.cluster)
+            .and_then(|own| own.restored);
         let told = self.ghost.told.get(&key);
+        let told = told.filter(|(_, at)| restored.is_none_or(|restored| restored < stamp(*at)));
         let (result, at) = told.or_else(|| self.ghost.outcomes.get(&key))?;
         (*result == OutcomeResult::Served).then(|| stamp(*at))
     }
 
     /// S1, S12: the whole bake lies between the last real success and now.
-    fn baked(&mut self, fleet: usize, number: u64, wave: u32) {
+    fn baked(&mut self, draft: &Draft, number: u64, wave: u32) {
+        let fleet = draft.fleet;
         let part = self.part_of(fleet);
         let Some(release) = self.store.fleets[fleet].release(number) else {
             return;
@@ -214,7 +233,10 @@ impl World {
         let good = release
             .targets_of(wave)
             .filter(|target| target.state == TargetState::Succeeded);
-        let last = good.filter_map(|target| self.served_at(part, target)).max();
+        let before = &draft.observed;
+        let last = good
+            .filter_map(|target| self.served_at(part, target, before))
+            .max();
         let promoted = release.wave(wave).is_some_and(|wave| wave.promoted);
         let bake = i64::from(planned.bake.0);
         let passed = promoted
@@ -239,7 +261,7 @@ impl World {
         let Some(target) = target.cloned() else {
             return;
         };
-        if target.permit.is_some() && self.served_at(part, &target).is_none() {
+        if target.permit.is_some() && self.served_at(part, &target, &draft.observed).is_none() {
             let message = format!("{cluster} has not come to the end of its permit in #{number}");
             self.fail("G18", message);
         }

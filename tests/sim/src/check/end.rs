@@ -3,13 +3,16 @@
 
 use hub_engine::{ClusterName, RolloutName, reconcile};
 
+use super::at;
 use crate::agent::{Agent, Part};
 use crate::event::Ms;
 use crate::store::{Row, Store};
 use crate::world::World;
 
-/// Everything has ended so long after the last fault.
+/// Everything has ended so long after the last fault, and for each cluster beyond a few so much later: they may go one by one.
 const ENDS_WITHIN: Ms = 1_500_000;
+const FEW: usize = 5;
+const EACH: Ms = 300_000;
 /// Nothing is written for so long once everything has ended.
 const QUIET: Ms = 70_000;
 
@@ -29,7 +32,9 @@ impl World {
             self.at_the_end();
             return true;
         }
-        if self.now > self.config.chaos + ENDS_WITHIN {
+        let more = self.agents.len().saturating_sub(FEW);
+        let within = ENDS_WITHIN + EACH * Ms::try_from(more).unwrap_or(0);
+        if self.now > self.config.chaos + within {
             let why = self.reasons();
             let rule = if open { "L1" } else { "L5" };
             self.fail(rule, format!("it does not come to rest: {why}"));
@@ -78,11 +83,14 @@ pub(crate) fn view_differs(store: &Store, own: &Agent) -> Option<String> {
     if !linked {
         return Some(format!("{name} is not connected"));
     }
-    let row = store.rows.get(name)?;
-    let stored = own.member.as_ref().map(|member| member.fence.version);
-    if stored != Some(row.desired.version) {
-        let desired = row.desired.version;
-        return Some(format!("{name} has stored {stored:?} of {desired}"));
+    let Some(row) = store.rows.get(name) else {
+        return Some(format!("{name} is not known"));
+    };
+    let stored = own.member.as_ref().map(|member| at(member.fence));
+    let [desired, said] = [row.desired, row.stored].map(|one| (one.incarnation, one.version));
+    if stored != Some(desired) || said != desired {
+        let message = format!("{name} has stored {stored:?} of {desired:?}, the hub has {said:?}");
+        return Some(message);
     }
     let mut parts = own.parts.iter();
     parts.find_map(|part| part_differs(name, row, part))
@@ -117,8 +125,9 @@ fn part_differs(name: &ClusterName, row: &Row, own: &Part) -> Option<String> {
         return Some(format!("{name} serves {served:?}, the hub has {seen:?}"));
     }
     let outcome = status.and_then(|status| status.outcome.as_ref());
-    let outcome = outcome.map(|outcome| outcome.fence.version);
-    let seen = state.outcome.as_ref().map(|outcome| outcome.fence.version);
+    let outcome = outcome.map(|outcome| at(outcome.fence));
+    let seen = state.outcome.as_ref();
+    let seen = seen.map(|outcome| (outcome.fence.incarnation, outcome.fence.version));
     if outcome.is_some() && outcome != seen {
         return Some(format!("{name} ended {outcome:?}, the hub has {seen:?}"));
     }

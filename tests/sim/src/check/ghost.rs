@@ -8,6 +8,7 @@ use hub_engine::release::Direction;
 use hub_engine::verb::Verb;
 use hub_engine::{Action, ClusterName, RolloutName};
 
+use super::lease::in_effect;
 use super::{At, at, runs};
 use crate::agent::Agent;
 use crate::event::{Ms, Place};
@@ -74,9 +75,15 @@ pub(crate) struct Ghost {
     pub(super) renewed: BTreeMap<ClusterName, Ms>,
     /// When a permit was last stored in the cluster.
     pub(super) granted: BTreeMap<Place, Ms>,
+    /// When a person stopped or aborted something that has not reached every cluster yet.
+    pub(super) alarm: Option<Ms>,
+    /// When a decision last raised the number of a cluster's set.
+    pub(super) raised: BTreeMap<ClusterName, Ms>,
     /// When an agent was last started beside a wrong clock.
     pub(super) restarted: BTreeMap<usize, Ms>,
     pub(super) steps: BTreeMap<(Place, At), i64>,
+    /// Pods of content that was permitted once and is not now, when it was last looked at.
+    pub(super) taken: BTreeMap<(Place, String), i32>,
     /// By the numbers of words: which FleetRollout each was said to.
     asked: BTreeMap<u64, usize>,
     /// Which FleetRollout governs a Rollout in a cluster.
@@ -114,6 +121,10 @@ impl Ghost {
         }
     }
 
+    pub(crate) fn alarmed(&mut self, now: Ms) {
+        self.alarm = Some(now);
+    }
+
     /// A person has said something to a FleetRollout.
     pub(crate) fn asked(&mut self, fleet: usize, id: u64) {
         self.asked.insert(id, fleet);
@@ -143,6 +154,7 @@ impl Ghost {
 
     pub(crate) fn rollout_lost(&mut self, place: Place) {
         self.running.remove(&place);
+        self.taken.retain(|(one, _), _| *one != place);
         self.fresh.insert(place);
     }
 
@@ -156,7 +168,14 @@ impl Ghost {
             self.running.insert(place, runs(own));
             self.fresh.insert(place);
         }
+        self.taken.retain(|(one, _), _| one.agent != agent);
         self.steps.retain(|(one, _), _| one.agent != agent);
+        // What had taken effect in the copy goes on: it does not start again.
+        for (part, own) in own.parts.iter().enumerate() {
+            if let Some((fence, step)) = own.gate().and_then(in_effect) {
+                self.steps.insert((Place { agent, part }, fence), step);
+            }
+        }
         let all = std::mem::take(&mut self.outcomes);
         for (key, (result, ended)) in all {
             let map = if key.0 == own.name && ended >= when {

@@ -2,9 +2,10 @@
 //! whether a word makes sense.
 
 use hub_engine::observed::{Predecessor, Request};
-use hub_engine::release::{Approval, ReleasePhase, Stage, WavePhase};
+use hub_engine::release::{Approval, ReleasePhase, WavePhase};
 use hub_engine::verb::{Stop, Verb};
 use hub_engine::window::FleetWindow;
+use hub_store::approval::stage_of;
 use jiff::Timestamp;
 
 use super::Store;
@@ -20,39 +21,67 @@ pub struct StopRow {
     pub lifted: Option<Timestamp>,
 }
 
+/// Who approves, by the certificate, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    /// The name.
+    pub person: &'a str,
+    /// The group.
+    pub group: &'a str,
+    /// The database's time.
+    pub at: Ms,
+}
+
 impl Store {
-    /// A person approves the wave of a FleetRollout that asks for it.
-    pub fn approve(&mut self, fleet: usize, person: &str, group: &str, now: Ms) -> bool {
-        self.serial += 1;
-        let id = self.serial;
-        let open = |release: &&mut hub_engine::release::Release| !release.phase.ended();
-        let Some(release) = self.fleets[fleet].releases.iter_mut().find(open) else {
+    /// As `approval_add`: a person approves a wave of a release, or the one that waits. False: it is refused.
+    pub fn approve(&mut self, fleet: usize, number: u64, asked: Option<u32>, by: By<'_>) -> bool {
+        let mut releases = self.fleets[fleet].releases.iter_mut();
+        let Some(release) = releases.find(|one| one.id.number == number) else {
             return false;
         };
-        let asked = |wave: &hub_engine::release::Wave| match wave.phase {
-            WavePhase::WaitingForApproval => Some((wave.number, Stage::Before)),
-            WavePhase::WaitingToPass => Some((wave.number, Stage::After)),
+        let mut waves = release.waves.iter();
+        let found = match asked {
+            Some(number) => waves.find(|wave| wave.number == number),
+            None => waves.find(|wave| {
+                let waits = [WavePhase::WaitingForApproval, WavePhase::WaitingToPass];
+                waits.contains(&wave.phase)
+            }),
+        };
+        let Some((wave, phase, stage)) = found.map(|wave| (wave.number, wave.phase, stage_of(wave)))
+        else {
+            return false;
+        };
+        let Some(spec) = release.approval_of(wave, stage) else {
+            return false;
+        };
+        let own = spec.exclude_author && release.author().is_some_and(|author| author.as_str() == by.person);
+        let when = match phase {
             WavePhase::Pending
-            | WavePhase::Running
+            | WavePhase::WaitingForApproval
             | WavePhase::Baking
-            | WavePhase::Passed
-            | WavePhase::Failed
-            | WavePhase::Skipped => None,
+            | WavePhase::WaitingToPass => true,
+            WavePhase::Running | WavePhase::Passed | WavePhase::Failed | WavePhase::Skipped => false,
         };
-        let Some((number, stage)) = release.waves.iter().find_map(asked) else {
+        let may = spec.groups.iter().any(|group| group == by.group);
+        if release.phase.ended() || own || !when || !may {
             return false;
-        };
+        }
+        let counting = release.approvals_that_count(wave, stage);
+        if counting.iter().any(|one| one.person.as_str() == by.person) {
+            return true;
+        }
+        self.serial += 1;
         release.approvals.push(Approval {
-            id,
-            wave: number,
+            id: self.serial,
+            wave,
             stage,
-            person: person.into(),
-            groups: vec![group.to_owned()],
+            person: by.person.into(),
+            groups: vec![by.group.to_owned()],
             comment: String::new(),
             plan_digest: release.plan_digest.clone(),
             revision: release.revision.clone(),
-            images: release.images_of_wave(number),
-            at: stamp(now),
+            images: release.images_of_wave(wave),
+            at: stamp(by.at),
             voided: String::new(),
         });
         true

@@ -51,6 +51,7 @@ impl Store {
         row.heard = Some(now);
         row.stored = fence;
         row.regressed = regressed && fence < desired;
+        row.restored = if regressed { Some(now) } else { row.restored };
         row.reported = 0;
         let key = (row.session, 0);
         for (rollout, known) in &mut row.rollouts {

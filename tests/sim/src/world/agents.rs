@@ -12,6 +12,9 @@ use crate::planted::Planted;
 const HEARTBEAT: Ms = 5_000;
 /// An agent looks at every Rollout so often.
 const RESYNC: Ms = 60_000;
+/// So many of a hundred deaths of an agent last longer than a lease, by this.
+const LONG_AWAY: usize = 10;
+const LONGER: Ms = 30_000;
 /// After a refusal that will come again.
 const REFUSED: Ms = 15_000;
 
@@ -59,7 +62,9 @@ impl World {
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} dies"));
         self.break_connections(|link| link.agent == agent);
-        let after = self.some(500, 20_000);
+        // Now and then it is away for longer than its lease; drawn aside, so that every other life stays what it was.
+        let long = self.chaos && self.random.aside(17).percent(LONG_AWAY);
+        let after = self.some(500, 20_000) + if long { LONGER } else { 0 };
         self.put(after, Event::AgentStart(agent));
     }
 

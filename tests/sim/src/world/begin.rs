@@ -34,7 +34,7 @@ use declared::Declared;
 pub struct Config {
     /// Where everything random comes from.
     pub seed: u64,
-    /// Clusters; none: 3 to 5, by the seed.
+    /// Clusters; none: mostly 3 to 5, up to 20, by the seed.
     pub agents: Option<usize>,
     /// FleetRollouts, each with a Rollout of its own; none: 1 to 3, by the seed.
     pub fleets: Option<usize>,
@@ -107,6 +107,7 @@ impl World {
             quiet_since: 0,
             copies: super::losses::Copies::default(),
             kept_stopped: None,
+            alarm_until: 0,
             joiner,
         };
         world.declared(&refused);

@@ -1,7 +1,8 @@
 //! Who leads, and what the leader decides, as `hub/src` does: a transaction of its own about each FleetRollout. In: ticks,
 //! hints. Out: drafts on their way to the commit, commits. It must not choose: `hub_engine::reconcile` does.
 
-use hub_engine::audit;
+use hub_engine::release::Direction;
+use hub_engine::{Action, Observed, Plan, audit};
 
 use super::World;
 use super::hubs::POLL;
@@ -72,10 +73,12 @@ impl World {
         let clock = if wrong { now + skew } else { now };
         let decided = if self.bugs.has(Planted::StopOfOneIsOfAll) {
             process::decide(&self.all_stopped(), fleet, now, clock, self.bugs.hub)
+        } else if self.bugs.has(Planted::OwnerUnseen) {
+            process::decide(&self.alone(fleet), fleet, now, clock, self.bugs.hub)
         } else {
             process::decide(&self.store, fleet, now, clock, self.bugs.hub)
         };
-        let Ok((observed, plan)) = decided else {
+        let Ok((observed, mut plan)) = decided else {
             return;
         };
         let violation = audit(&observed, &plan).into_iter().next();
@@ -84,6 +87,9 @@ impl World {
         }
         if plan.actions.is_empty() {
             return;
+        }
+        if self.bugs.has(Planted::BackToGit) {
+            back_to_git(&observed, &mut plan);
         }
         self.hubs[hub].deciding.insert(fleet);
         let life = self.hubs[hub].life;
@@ -109,6 +115,17 @@ impl World {
         let stop = stops.find_map(|tables| tables.stopped.clone());
         for tables in &mut store.fleets {
             tables.stopped = tables.stopped.take().or_else(|| stop.clone());
+        }
+        store
+    }
+
+    /// The planted bug: nobody else governs anything.
+    fn alone(&self, fleet: usize) -> Store {
+        let mut store = self.store.clone();
+        let mut tables = store.fleets.iter_mut().enumerate();
+        let others = tables.by_ref().filter(|(other, _)| *other != fleet);
+        for own in others.flat_map(|(_, tables)| &mut tables.clusters) {
+            std::sync::Arc::make_mut(own).gate = None;
         }
         store
     }
@@ -160,6 +177,26 @@ impl World {
         match self.store.fleets.len() {
             1 => String::new(),
             _ => format!(" of {}", self.fleet_name(fleet)),
+        }
+    }
+}
+
+/// The planted bug: what a rollback goes to is what the spec has.
+fn back_to_git(observed: &Observed, plan: &mut Plan) {
+    for decision in &mut plan.actions {
+        if let Action::GrantPermit {
+            cluster,
+            digest,
+            direction: Direction::Rollback,
+            ..
+        } = &mut decision.action
+        {
+            let state = observed.cluster(cluster);
+            let state = state.and_then(|own| own.rollout.as_ref());
+            let spec = state.and_then(|state| state.spec.as_ref());
+            if let Some(spec) = spec {
+                *digest = spec.digest.clone();
+            }
         }
     }
 }

@@ -7,6 +7,8 @@ use hub_engine::release::ReleasePhase;
 
 use crate::event::{Down, Event, Ms, Place, Up};
 
+/// So long after the last fault everybody is connected again.
+const ALARM_AFTER: Ms = 60_000;
 /// A message on its way, at most, while things break.
 const DELAY_MAX: Ms = 1_500;
 
@@ -286,5 +288,6 @@ impl World {
             self.changed_all(agent);
         }
         self.quiet_since = self.now;
+        self.put(ALARM_AFTER, Event::Alarm);
     }
 }

@@ -15,6 +15,8 @@ use crate::store::{Error, Opened};
 
 /// As the loops' `POLL`.
 pub(super) const POLL: Ms = 1_000;
+/// The planted bug: sets are sent so often.
+const LATE: Ms = 20_000;
 
 impl World {
     pub(super) fn hub_start(&mut self, hub: usize) {
@@ -342,6 +344,10 @@ impl World {
             return;
         };
         if session.sent.is_some_and(|sent| sent >= newest) {
+            return;
+        }
+        let now_and_then = self.now % LATE < POLL;
+        if self.bugs.has(Planted::SetsLate) && session.sent.is_some() && !now_and_then {
             return;
         }
         if !self.first_word_is_there(session) {

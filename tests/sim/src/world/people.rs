@@ -5,6 +5,13 @@ use tests_golden::agent_fixture::hash;
 
 use super::World;
 use crate::event::{Event, Place};
+use crate::store::By;
+
+/// So many of a hundred approvals are eve's, whose words open releases.
+const AUTHOR: usize = 10;
+
+/// So many of a hundred name a wave, whether it waits or not.
+const EARLY: usize = 20;
 
 impl World {
     /// Git gets a new version of a Rollout, or an old one again.
@@ -64,14 +71,22 @@ impl World {
         if !self.store.up {
             return;
         }
+        // Drawn aside: whoever asked for the release says yes to it now and then.
+        let author = self.random.aside(29).percent(AUTHOR);
         let person = self.random.pick(&["ada", "bob"]);
+        let person = if author { "eve" } else { person };
         let group = if self.chaos {
             self.random.pick(&["sre", "sre", "dev"])
         } else {
             "sre"
         };
         let fleet = self.one_of(self.store.fleets.len());
-        if self.store.approve(fleet, person, group, self.now) {
+        let by = By {
+            person,
+            group,
+            at: self.now,
+        };
+        if self.approves(fleet, by) {
             let of = self.fleet_name(fleet);
             self.tell(format!("{person} of {group} approves {of}"));
             self.hint();
@@ -82,6 +97,19 @@ impl World {
         } else {
             self.lets_go();
         }
+    }
+
+    /// The wave that waits; now and then another one, before anybody asks or while it bakes.
+    fn approves(&mut self, fleet: usize, by: By<'_>) -> bool {
+        let mut releases = self.store.fleets[fleet].releases.iter();
+        let Some(release) = releases.find(|one| !one.phase.ended()) else {
+            return false;
+        };
+        let (number, waves) = (release.id.number, release.waves.len());
+        let mut aside = self.random.aside(31);
+        let early = self.chaos && aside.percent(EARLY);
+        let wave = early.then(|| 1 + u32::try_from(aside.below(waves)).unwrap_or(0));
+        self.store.approve(fleet, number, wave, by)
     }
 
     /// The ReplicaSet controller and the kubelets: pods come one after the other.

@@ -8,9 +8,14 @@ use tests_golden::hub_words;
 use tests_golden::hub_words::over_and_empty;
 
 use super::{World, stamp};
+use crate::event::{Event, Ms};
 
 /// So many of a hundred lives with several FleetRollouts end with one of them stopped.
 const STOPPED_FOR_GOOD: usize = 20;
+/// Longer than it takes until every cluster has heard of it.
+const ALARM_LASTS: Ms = 10_000;
+/// Sessions are opened again within this.
+const ALARM_LATER: Ms = 30_000;
 
 impl World {
     /// Somebody says something, or nobody does.
@@ -105,6 +110,38 @@ impl World {
         self.tell(format!("{what} is stopped for good"));
     }
 
+    /// When nothing breaks and everybody is connected: what a person says then reaches every cluster in time.
+    pub(super) fn alarm(&mut self) {
+        // Drawn aside, so that everything before the end of a life stays what it was.
+        let mut aside = self.random.aside(37);
+        let fleet = aside.below(self.store.fleets.len());
+        // Before a database that was put back decides again, nothing comes of it.
+        let recovered = self.store.recovery.recovered;
+        if self.store.waits() || recovered.is_some_and(|at| self.now < at + ALARM_LATER) {
+            return self.put(ALARM_LATER, Event::Alarm);
+        }
+        self.alarm_until = self.now + ALARM_LASTS;
+        self.ghost.alarmed(self.now);
+        if aside.percent(50) {
+            let open = |one: &&hub_engine::release::Release| !one.phase.ended();
+            let release = self.store.fleets[fleet].releases.iter().find(open);
+            if let Some(number) = release.map(|one| one.id.number) {
+                return self.asks(fleet, Verb::Abort { scope: None }, Some(number));
+            }
+        }
+        let all = aside.percent(50);
+        let by = By {
+            person: "eve".into(),
+            reason: "alarm".to_owned(),
+            at: stamp(self.now),
+        };
+        let of = (!all && self.kept_stopped != Some(fleet)).then_some(fleet);
+        let stop = Stop { all: of.is_none(), by };
+        self.store.stop(of, Some(stop), self.now);
+        self.tell(format!("an alarm: {of:?} is stopped"));
+        self.hint();
+    }
+
     /// Whatever stops a FleetRollout does so no more.
     fn lifts(&mut self, fleet: usize) {
         let kept = self.kept_stopped == Some(fleet);
@@ -157,6 +194,9 @@ impl World {
 
     /// Nobody keeps anything from going on any more.
     pub(super) fn lets_go(&mut self) {
+        if self.now < self.alarm_until {
+            return;
+        }
         for fleet in 0..self.store.fleets.len() {
             let stopped = self.store.fleets[fleet].stopped.as_ref();
             let kept = self.kept_stopped == Some(fleet);

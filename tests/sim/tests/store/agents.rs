@@ -15,7 +15,14 @@ impl Both {
     pub(super) async fn hello(&mut self, name: &'static str) -> String {
         let now = self.now().await;
         let wrong = self.random.percent(10);
+        let put_back = self.random.percent(40);
         let agent = self.agents.get_mut(name).unwrap();
+        // Its API server was put back from a copy: it has less than it said.
+        let lower = agent.fence.version.saturating_sub(1);
+        if put_back && !wrong && agent.session > 0 && lower < agent.fence.version {
+            agent.fence.version = lower;
+            *self.seen.entry("regressed").or_default() += 1;
+        }
         let uid = if wrong {
             "other".to_owned()
         } else {

@@ -52,7 +52,7 @@ spec:
   enforcement: Enforce
   waves:
   - {name: canary, clusters: {matchLabels: {ring: c0}}}
-  - {name: rest, maxConcurrent: 100%}
+  - {name: rest, maxConcurrent: 100%, approval: {before: {required: 1, groups: [sre]}}}
   onFailure: {action: Rollback}
 ---
 apiVersion: fleet.groundswell.dev/v1alpha1
@@ -77,7 +77,7 @@ spec:
   - {name: all}
 ";
 /// Each comes in every seed.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 13] = [
     "hello",
     "ack",
     "beat",
@@ -89,6 +89,8 @@ const KINDS: [&str; 11] = [
     "governance",
     "decide",
     "older",
+    "regressed",
+    "approve",
 ];
 
 struct Issuer;
@@ -222,7 +224,7 @@ impl Both {
 
     async fn act(&mut self) -> String {
         let name = self.random.pick(&CLUSTERS);
-        let kind = self.random.below(15);
+        let kind = self.random.below(16);
         let told = match kind {
             0 => self.hello(name).await,
             1 => self.ack(name).await,
@@ -233,6 +235,7 @@ impl Both {
             6 => self.stop().await,
             7 => self.word().await,
             8 => self.work(name).await,
+            15 => self.approve().await,
             9 if self.random.percent(50) => self.governance(name).await,
             _ => self.decide().await,
         };

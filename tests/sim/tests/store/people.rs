@@ -2,8 +2,10 @@
 
 use hub_engine::member::LetGo;
 use hub_engine::verb::{By, Stop, Verb};
+use hub_store::approval::NewApproval;
 use hub_store::request::NewRequest;
 use hub_store::stop::NewStop;
+use tests_sim::store;
 use tests_sim::world::stamp;
 
 use super::{Both, FLEETS, name};
@@ -52,6 +54,42 @@ impl Both {
             (verb, Some(number))
         };
         self.asks(fleet, verb, release).await
+    }
+
+    /// A person of one group or another approves the wave that waits, or any.
+    pub(super) async fn approve(&mut self) -> String {
+        let fleet = self.random.below(FLEETS.len());
+        let number = self.model.fleets[fleet].newest_number();
+        let release = self.model.fleets[fleet].release(number).cloned();
+        let Some(release) = release else {
+            return "nothing".to_owned();
+        };
+        let person = self.random.pick(&["ada", "bob", "eve"]);
+        let group = self.random.pick(&["sre", "sre", "sre", "dev"]);
+        let wave = self.random.pick(&release.waves.iter().map(|wave| wave.number).collect::<Vec<_>>());
+        let wave = self.random.percent(50).then_some(wave);
+        let named = release.waves.iter().find(|one| Some(one.number) == wave);
+        let new = NewApproval {
+            release: release.id.clone(),
+            wave: named.map(|one| one.name.clone()),
+            plan_digest: release.plan_digest.clone(),
+            person: person.into(),
+            groups: vec![group.to_owned()],
+            comment: String::new(),
+        };
+        let real = match self.real.approval_add(&new).await {
+            Ok(_) => true,
+            Err(hub_store::Error::Refused { .. } | hub_store::Error::NotFound { .. }) => false,
+            Err(error) => panic!("{error}"),
+        };
+        let at = self.now().await;
+        let by = store::By { person, group, at };
+        let model = self.model.approve(fleet, number, wave, by);
+        assert_eq!(real, model, "{new:?}");
+        if !real {
+            return format!("refused {person} of {group}: {wave:?} of {}", release.id);
+        }
+        format!("approve {wave:?} of {} by {person} of {group}", release.id)
     }
 
     /// A word about who governs: in one cluster, or everywhere.

@@ -10,14 +10,22 @@ use hub_engine::document::{Enforcement, FleetRollout, OnHubLoss, Selector};
 use hub_engine::name::RolloutName;
 use hub_engine::observed::Cluster;
 use hub_engine::overlap::{Labels, problems};
-use hub_engine::window::Calendar;
+use hub_engine::window::{Calendar, Effect};
 use tests_golden::agent_fixture;
-use tests_golden::hub_random::{LABEL, Random, fleet_rollout};
+use tests_golden::hub_random::{LABEL, Random, fleet_rollout, window};
 
 use super::{Config, empty};
 
 /// In so many lives of a hundred the last cluster joins when others are under way.
 const LATE: usize = 40;
+/// So many clusters there are in most lives, and up to so many in so many of a hundred.
+const FEW: usize = 3;
+const MANY: usize = 20;
+const LARGE: usize = 4;
+/// So many of a hundred FleetRollouts begin something in every second minute only.
+const WINDOWED: usize = 15;
+/// How long an approval counts, where it does not count for good: as long as a person needs for the next word, or longer.
+const EXPIRES: [Seconds; 2] = [Seconds(40), Seconds(120)];
 /// In so many lives of a hundred there is one FleetRollout, in so many there are two; else three.
 const ONE: usize = 30;
 const TWO: usize = 45;
@@ -53,7 +61,7 @@ impl Declared {
     pub(super) fn new(config: Config, random: &mut Random) -> Self {
         let first = quick(fleet_rollout(random), random);
         let waves = first.waves.len() + 1;
-        let count = config.agents.unwrap_or_else(|| 3 + random.below(3));
+        let count = config.agents.unwrap_or_else(|| size(random));
         let mut clusters: Vec<Cluster> = (0..count)
             .map(|at| {
                 let wave = random.below(waves).to_string();
@@ -119,6 +127,17 @@ impl Declared {
     }
 }
 
+/// Mostly few; what makes them many is drawn aside.
+fn size(random: &mut Random) -> usize {
+    let few = FEW + random.below(FEW);
+    let mut aside = random.aside(19);
+    if aside.percent(LARGE) {
+        FEW + aside.below(MANY - FEW + 1)
+    } else {
+        few
+    }
+}
+
 /// Each beside those before it.
 fn applied(wanted: Vec<FleetRollout>, known: &Labels) -> (Vec<FleetRollout>, Vec<FleetRollout>) {
     let (mut taken, mut refused) = (Vec::new(), Vec::new());
@@ -163,12 +182,21 @@ fn quick(mut document: FleetRollout, random: &mut Random) -> FleetRollout {
         namespace: "shop".into(),
         name: agent_fixture::NAME.into(),
     };
+    let mut aside = random.aside(23);
     for wave in &mut document.waves {
         wave.bake = random.pick(&[Seconds(0), Seconds(5), Seconds(20)]);
+        for spec in wave.approval.iter_mut().chain(&mut wave.approval_after) {
+            let short = aside.pick(&EXPIRES);
+            spec.expires = spec.expires.map(|_| short);
+        }
     }
     // A life is minutes long, and what it comes after is a part of its world.
+    let windowed = aside.percent(WINDOWED);
+    let every_second_minute = || window(Effect::Allow, "*/2 * * * *", 60);
     document.calendar = Calendar {
         on_close: document.calendar.on_close,
+        rollback_waits: windowed && document.calendar.rollback_waits,
+        windows: windowed.then(every_second_minute).into_iter().collect(),
         ..Calendar::default()
     };
     // What only observes permits nothing, so nothing of it could be checked here.
