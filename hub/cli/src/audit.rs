@@ -68,8 +68,10 @@ impl Against {
             .iter()
             .map(|head| (head.stream.clone(), head.position))
             .collect();
-        rows.into_iter()
-            .filter(move |row| ends.get(&row.stream).is_some_and(|end| row.position <= *end))
+        rows.into_iter().filter(move |row| {
+            ends.get(&row.stream)
+                .is_some_and(|end| row.position <= *end)
+        })
     }
 
     /// Said at the end: one agent must not keep anybody from the rows.

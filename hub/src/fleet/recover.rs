@@ -35,7 +35,9 @@ pub async fn run(
         match store.renumber().await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "rows from another server have numbers of this one"),
-            Err(error) => tracing::warn!(%error, "rows from another server keep their numbers: decisions take longer"),
+            Err(error) => {
+                tracing::warn!(%error, "rows from another server keep their numbers: decisions take longer")
+            }
         }
     });
     let message = format!(

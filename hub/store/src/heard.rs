@@ -176,9 +176,8 @@ impl Store {
             .collect();
         let mut news = rows.iter().any(|row| row.caught_up == Some(true));
         let (mut facts, mut over) = (Vec::new(), Vec::new());
-        let row = |one: &Acknowledged| row_of.get(&(one.cluster.as_str(), number(one.session)));
         for one in said {
-            let Some(row) = row(one) else {
+            let Some(row) = row_of.get(&(one.cluster.as_str(), number(one.session))) else {
                 over.push(one.word());
                 continue;
             };
@@ -194,9 +193,11 @@ impl Store {
             hint::notify(&mut tx).await?;
         }
         tx.commit().await?;
-        let answer = |one: &Acknowledged| match row(one) {
-            Some(_) => Heard::Current,
-            None => looked.answer(&one.cluster, one.session),
+        let is =
+            |one: &Acknowledged| row_of.contains_key(&(one.cluster.as_str(), number(one.session)));
+        let answer = |one: &Acknowledged| match is(one) {
+            true => Heard::Current,
+            false => looked.answer(&one.cluster, one.session),
         };
         Ok(said.iter().map(answer).collect())
     }

@@ -95,16 +95,26 @@ async fn tables_that_are_written_anew_are_no_restore() {
 async fn rows_from_the_future_come_back_to_now() {
     let store = decided().await;
     let url = fixture::url(&store).await;
-    let tables = ["clusters", "cluster_sets", "gates", "rollouts", "releases", "targets"];
-    let ahead = tables.map(|table| {
-        format!("update {table} set changed_in = '9000000000'; ")
-    });
+    let tables = [
+        "clusters",
+        "cluster_sets",
+        "gates",
+        "rollouts",
+        "releases",
+        "targets",
+    ];
+    let ahead = tables.map(|table| format!("update {table} set changed_in = '9000000000'; "));
     // No trigger puts the number of now.
     let sql = format!(
         "set session_replication_role = replica; {} insert into hub_gone values ('9000000000'), ('1')",
         ahead.concat()
     );
-    fixture::run("psql", &["-v", "ON_ERROR_STOP=1", "-c", &sql, &url], Vec::new()).await;
+    fixture::run(
+        "psql",
+        &["-v", "ON_ERROR_STOP=1", "-c", &sql, &url],
+        Vec::new(),
+    )
+    .await;
     let future = async || -> i64 {
         let count = sqlx::query_scalar(
             "select (select count(*) from clusters where changed_in >= pg_current_xact_id()) \
@@ -153,11 +163,7 @@ async fn a_recovery_beside_streams_goes_through() {
     let recovers = tokio::spawn(async move { recover(&other).await });
     waits(&store).await;
     // In the table's order the recovery would have this one by now.
-    sqlx::query(lock)
-        .bind("c")
-        .execute(&mut *tx)
-        .await
-        .unwrap();
+    sqlx::query(lock).bind("c").execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
     recovers.await.unwrap().unwrap();
     decide(&store).await.unwrap();
@@ -167,7 +173,8 @@ async fn a_recovery_beside_streams_goes_through() {
 async fn waits(store: &Store) {
     for _ in 0..500 {
         let waiting: i64 = sqlx::query_scalar(
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+            "select count(*) from pg_locks join pg_stat_activity using (pid) \
+             where datname = current_database() and not granted",
         )
         .fetch_one(&store.pool)
         .await

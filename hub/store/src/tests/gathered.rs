@@ -276,9 +276,7 @@ async fn one_that_is_locked_costs_the_others_nothing() {
         })
         .collect();
     let batches: Vec<_> = all()
-        .map(|(cluster, session)| {
-            batch(cluster, session, &[report(1, Body::State(rollout("b")))])
-        })
+        .map(|(cluster, session)| batch(cluster, session, &[report(1, Body::State(rollout("b")))]))
         .collect();
     let mut tx = store.pool.begin().await.unwrap();
     sqlx::query("select session from cluster_sessions where cluster = 'eu' for update")

@@ -168,13 +168,7 @@ impl Agent {
         let passed = gate.map(passed).unwrap_or_default();
         let first_deploy_free =
             rest.is_some_and(|rest| rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into()));
-        if let Some(gate) = gate.filter(|_| bugs.has(Planted::LeaseAnew)) {
-            self.lease_anew(part, gate, moment);
-        }
-        let leases = self.process.as_mut().map(|process| &mut process.leases);
-        let lease_until = leases
-            .zip(gate)
-            .and_then(|(leases, gate)| leases.of_gate(&key, gate, moment));
+        let lease_until = self.lease_until(part, gate, moment, bugs);
         let contact = self.process.as_ref().map(|process| process.contact);
         observed.gate = GateObserved {
             governance: if free {
@@ -206,24 +200,6 @@ impl Agent {
             record,
         };
         observed
-    }
-
-    /// The planted bug: a permit that nothing was begun on is found after a restart, and its lease is a whole one.
-    fn lease_anew(&mut self, part: usize, gate: &agent_api::Gate, moment: Moment) {
-        let key = self.parts[part].key();
-        let status = gate.status.as_ref();
-        let begun = status.and_then(|status| status.effective.as_ref());
-        let Some(permit) = &gate.spec.permit else {
-            return;
-        };
-        let begun = begun.is_some_and(|effective| effective.fence == permit.fence);
-        if let Some(process) = &mut self.process
-            && !process.known[part].first_done
-            && !begun
-        {
-            let length = std::time::Duration::from_secs(permit.lease_seconds);
-            process.leases.grant(&key, permit.fence, length, moment);
-        }
     }
 
     fn distrust(&self, permit: &agent_api::Permit, keys: &Keys, rollout: &Uid) -> Option<String> {

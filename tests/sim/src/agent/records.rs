@@ -168,6 +168,27 @@ impl Agent {
         }
     }
 
+    /// Until when the lease of a Gate's permit runs.
+    pub(super) fn lease_until(
+        &mut self,
+        part: usize,
+        gate: Option<&Gate>,
+        moment: Moment,
+        bugs: Bugs,
+    ) -> Option<jiff::Timestamp> {
+        let (gate, key) = (gate?, self.parts[part].key());
+        let process = self.process.as_mut()?;
+        let permit = gate.spec.permit.as_ref()?;
+        let status = gate.status.as_ref();
+        let effective = status.and_then(|status| status.effective.as_ref());
+        let begun = effective.is_some_and(|effective| effective.fence == permit.fence);
+        if bugs.has(Planted::LeaseAnew) && !begun && !process.known[part].first_done {
+            let length = Duration::from_secs(permit.lease_seconds);
+            process.leases.grant(&key, permit.fence, length, moment);
+        }
+        process.leases.of_gate(&key, gate, moment)
+    }
+
     /// Writes a Gate that is missing or older than what is held. An answer, if it wrote.
     pub fn catch_up(&mut self, moment: Moment) -> Option<v1::Ack> {
         let process = self.process.as_ref()?;

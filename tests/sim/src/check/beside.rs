@@ -151,7 +151,9 @@ impl World {
             let stored = own.member.as_ref().map(|member| super::at(member.fence));
             // What a decision raised a moment ago is on its way.
             let raised = self.ghost.raised.get(&own.name).copied().unwrap_or(0);
-            let late = stored.zip(desired).is_none_or(|(stored, desired)| stored < desired);
+            let late = stored
+                .zip(desired)
+                .is_none_or(|(stored, desired)| stored < desired);
             if late && self.now > raised + REACHES_WITHIN {
                 let message = format!("{} has {stored:?} of {desired:?}", own.name);
                 return self.fail("L7", message);

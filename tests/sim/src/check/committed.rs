@@ -211,9 +211,7 @@ impl World {
         let key = (target.cluster.clone(), part, fence);
         // A cluster that was put back may come to the same end once more: the first one counts until the hub has heard that
         // it was.
-        let restored = before
-            .cluster(&target.cluster)
-            .and_then(|own| own.restored);
+        let restored = before.cluster(&target.cluster).and_then(|own| own.restored);
         let told = self.ghost.told.get(&key);
         let told = told.filter(|(_, at)| restored.is_none_or(|restored| restored < stamp(*at)));
         let (result, at) = told.or_else(|| self.ghost.outcomes.get(&key))?;

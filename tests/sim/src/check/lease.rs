@@ -25,8 +25,9 @@ impl World {
         };
         let known = self.ghost.steps.insert((place, fence), step);
         let permit = gate.spec.permit.as_ref();
-        let forward = permit
-            .is_some_and(|permit| at(permit.fence) == fence && permit.direction == Direction::Forward);
+        let forward = permit.is_some_and(|permit| {
+            at(permit.fence) == fence && permit.direction == Direction::Forward
+        });
         let begins = known.is_none();
         if step <= known.unwrap_or(NOTHING_YET) || !forward {
             return;
@@ -35,7 +36,8 @@ impl World {
         // A first deploy has no steps: it is begun whole.
         let digest = permit.map(|permit| permit.digest.to_string());
         let served = self.ghost.served.get(&place);
-        let first = served.is_some_and(|all| all.len() == 1 && digest.is_some_and(|one| all.contains(&one)));
+        let first = served
+            .is_some_and(|all| all.len() == 1 && digest.is_some_and(|one| all.contains(&one)));
         if gate.spec.rest.contains_key(agent::wire::STOPPED) && !first {
             let message = format!("{name} begins step {step} of what is stopped");
             return self.fail("G30", message);
@@ -66,7 +68,8 @@ impl World {
         let served = self.ghost.served.get(&place);
         let status = part.gate().and_then(|gate| gate.status.as_ref());
         let local = status.and_then(|status| status.local_permit.as_ref());
-        let nobodys = words.is_empty() || self.is_free(own, place) || self.ghost.fresh.contains(&place);
+        let nobodys =
+            words.is_empty() || self.is_free(own, place) || self.ghost.fresh.contains(&place);
         let mut wrong = None;
         let mut pods = Vec::new();
         for set in &part.cluster.observed.replica_sets {

@@ -47,20 +47,26 @@ impl Store {
                 waits.contains(&wave.phase)
             }),
         };
-        let Some((wave, phase, stage)) = found.map(|wave| (wave.number, wave.phase, stage_of(wave)))
+        let Some((wave, phase, stage)) =
+            found.map(|wave| (wave.number, wave.phase, stage_of(wave)))
         else {
             return false;
         };
         let Some(spec) = release.approval_of(wave, stage) else {
             return false;
         };
-        let own = spec.exclude_author && release.author().is_some_and(|author| author.as_str() == by.person);
+        let own = spec.exclude_author
+            && release
+                .author()
+                .is_some_and(|author| author.as_str() == by.person);
         let when = match phase {
             WavePhase::Pending
             | WavePhase::WaitingForApproval
             | WavePhase::Baking
             | WavePhase::WaitingToPass => true,
-            WavePhase::Running | WavePhase::Passed | WavePhase::Failed | WavePhase::Skipped => false,
+            WavePhase::Running | WavePhase::Passed | WavePhase::Failed | WavePhase::Skipped => {
+                false
+            }
         };
         let may = spec.groups.iter().any(|group| group == by.group);
         if release.phase.ended() || own || !when || !may {

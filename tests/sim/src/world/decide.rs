@@ -74,7 +74,7 @@ impl World {
         let decided = if self.bugs.has(Planted::StopOfOneIsOfAll) {
             process::decide(&self.all_stopped(), fleet, now, clock, self.bugs.hub)
         } else if self.bugs.has(Planted::OwnerUnseen) {
-            process::decide(&self.alone(fleet), fleet, now, clock, self.bugs.hub)
+            process::decide(&self.nobody_beside(fleet), fleet, now, clock, self.bugs.hub)
         } else {
             process::decide(&self.store, fleet, now, clock, self.bugs.hub)
         };
@@ -120,7 +120,7 @@ impl World {
     }
 
     /// The planted bug: nobody else governs anything.
-    fn alone(&self, fleet: usize) -> Store {
+    fn nobody_beside(&self, fleet: usize) -> Store {
         let mut store = self.store.clone();
         let mut tables = store.fleets.iter_mut().enumerate();
         let others = tables.by_ref().filter(|(other, _)| *other != fleet);
@@ -195,7 +195,7 @@ fn back_to_git(observed: &Observed, plan: &mut Plan) {
             let state = state.and_then(|own| own.rollout.as_ref());
             let spec = state.and_then(|state| state.spec.as_ref());
             if let Some(spec) = spec {
-                *digest = spec.digest.clone();
+                digest.clone_from(&spec.digest);
             }
         }
     }

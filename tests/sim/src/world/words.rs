@@ -117,7 +117,7 @@ impl World {
         let fleet = aside.below(self.store.fleets.len());
         // Before a database that was put back decides again, nothing comes of it.
         let recovered = self.store.recovery.recovered;
-        if self.store.waits() || recovered.is_some_and(|at| self.now < at + ALARM_LATER) {
+        if self.store.waits(self.now) || recovered.is_some_and(|at| self.now < at + ALARM_LATER) {
             return self.put(ALARM_LATER, Event::Alarm);
         }
         self.alarm_until = self.now + ALARM_LASTS;
@@ -136,7 +136,10 @@ impl World {
             at: stamp(self.now),
         };
         let of = (!all && self.kept_stopped != Some(fleet)).then_some(fleet);
-        let stop = Stop { all: of.is_none(), by };
+        let stop = Stop {
+            all: of.is_none(),
+            by,
+        };
         self.store.stop(of, Some(stop), self.now);
         self.tell(format!("an alarm: {of:?} is stopped"));
         self.hint();

@@ -66,7 +66,13 @@ impl Both {
         };
         let person = self.random.pick(&["ada", "bob", "eve"]);
         let group = self.random.pick(&["sre", "sre", "sre", "dev"]);
-        let wave = self.random.pick(&release.waves.iter().map(|wave| wave.number).collect::<Vec<_>>());
+        let wave = self.random.pick(
+            &release
+                .waves
+                .iter()
+                .map(|wave| wave.number)
+                .collect::<Vec<_>>(),
+        );
         let wave = self.random.percent(50).then_some(wave);
         let named = release.waves.iter().find(|one| Some(one.number) == wave);
         let new = NewApproval {
