@@ -154,21 +154,24 @@ fn fleet_rollout(observed: &Observed) -> String {
         .unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// Silence counts from the later of the last word and the end of the recorded lease.
+/// Silence counts from the end of the lease, and from the last word where that came later. An end that is not recorded yet is
+/// noticed now, and this pass records it: the recorded deadline may be long past, because renewals stay in memory (G20), and a
+/// restart makes no silence of the time in which the hub spoke.
 fn contact(observed: &Observed) -> Contact {
     let lease = observed
         .gate
         .gate()
         .and_then(|gate| gate.status.as_ref())
         .and_then(|record| record.lease.as_ref());
-    let deadline = lease.map(|lease| lease.deadline.timestamp());
+    let now = observed.now;
+    let ended = lease.map(|lease| lease.ended_at.map_or(now, |ended| ended.timestamp()));
     let since = match observed.gate.hub {
         HubContact::Connected => return Contact::Connected,
-        HubContact::Lost { since } => deadline.map_or(since, |deadline| deadline.max(since)),
-        HubContact::Never => deadline.unwrap_or(observed.now),
+        HubContact::Lost { since } => ended.map_or(since, |ended| ended.max(since)),
+        HubContact::Never => ended.unwrap_or(now),
     };
     Contact::Lost {
-        seconds: seconds_between(since, observed.now),
+        seconds: seconds_between(since, now),
     }
 }
 
