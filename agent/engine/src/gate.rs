@@ -16,6 +16,7 @@ mod standing;
 mod stop;
 #[cfg(test)]
 mod tests;
+pub mod told;
 
 use agent_api::{ContentDigest, Enforcement};
 

@@ -6,6 +6,7 @@ use agent_api::names::ANNOTATION_FLEET_REVISION;
 use agent_api::{
     BreakGlassEnd, EffectiveRecord, GateStatus, Outcome, PodTemplate, RolloutStatus, StatusTime,
 };
+use agent_engine::gate::told;
 use agent_engine::{GateRecord, Observed, Reason, effective, sets};
 use proto::{time, v1};
 
@@ -81,9 +82,8 @@ pub fn rollout_state(
             .map(|one| one.delivery_digest.0.clone())
             .unwrap_or_default(),
         served_digest: served,
-        held_digest: record
-            .and_then(|record| record.held.as_ref())
-            .map(|held| held.digest.0.clone())
+        held_digest: told::waiting(observed, status, record, &views)
+            .map(|content| content.0)
             .unwrap_or_default(),
         kept: observed
             .gate

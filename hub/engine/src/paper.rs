@@ -262,7 +262,7 @@ pub fn turn(state: &Observed, to: Enforcement) -> Option<String> {
     holds.map(|cluster| {
         let one = &cluster.name;
         format!(
-            "{turns} while {one} holds content, which would start at once; `groundswell release start {name} --reason WHY` \
+            "{turns} while {one} holds content, which nothing would keep back then; `groundswell release start {name} --reason WHY` \
              brings it wave by wave, or `groundswell ungovern {name} --cluster {one} --release-held --reason WHY` lets it go"
         )
     })

@@ -121,6 +121,9 @@ impl Fleet {
             serve(real, permit.digest.clone());
             self.served.insert((name.clone(), permit.fence));
         } else {
+            let spec = real.spec.as_ref().map(|spec| spec.digest.clone());
+            // What failed waits for the fleet again.
+            real.held = spec.filter(|spec| Some(spec) != real.served.as_ref());
             real.phase = "Degraded".to_owned();
         }
         real.outcome = Some(Outcome {

@@ -5,9 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use agent_api::GateStatus;
 use agent_engine::canary::experiment::{leave, stable_wanted};
 use agent_engine::experiment::Leave;
-use agent_engine::{Action, Plan, Reason, audit, reconcile};
+use agent_engine::gate::told::waiting;
+use agent_engine::sets::views;
+use agent_engine::{Action, Observed, Plan, Reason, audit, effective, reconcile};
 use tests_golden::agent_fixture::{hash, named, observed};
 
 /// Cases that there have to be at least.
@@ -241,5 +244,46 @@ fn an_experiment_may_begin_while_its_rollout_waits_for_it_and_not_else() {
         "abort",
     ] {
         assert!(said(case, of_step).is_some(), "{case}");
+    }
+}
+
+/// What a pass leaves in the record: as written, or as it was.
+fn recorded(observed: &Observed, plan: &Plan) -> Option<GateStatus> {
+    let written = plan.actions.iter().find_map(|action| match action {
+        Action::RecordGate { status, .. } => Some((**status).clone()),
+        _ => None,
+    });
+    written.or_else(|| observed.gate.gate()?.status.clone())
+}
+
+#[test]
+fn what_failed_under_a_permit_is_told_as_content_that_waits() {
+    let cases = [
+        ("gate_held", true),
+        ("gate_failed", true),
+        ("gate_aborted_by_hand", true),
+        ("gate_hub_lost_abort", true),
+        ("gate_retry_refused", true),
+        ("gate_taken_back_edited", true),
+        ("bg_gate_abort", true),
+        ("gate_permitted_again", false),
+        ("gate_permit_step", false),
+        ("gate_hub_lost_hold", false),
+        ("gate_stopped", false),
+        ("gate_adopted", false),
+        ("gate_break_glass", false),
+        ("gate_served", false),
+        ("gate_served_spent", false),
+        ("gate_withdrawn", false),
+        ("gate_observe_only", false),
+    ];
+    for (case, waits) in cases {
+        let text = std::fs::read_to_string(folder().join(case).join("observed.yaml")).unwrap();
+        let observed = observed(&text).unwrap();
+        let plan = reconcile(&observed);
+        let record = recorded(&observed, &plan);
+        let told = waiting(&observed, &plan.status, record.as_ref(), &views(&observed));
+        let wanted = waits.then(|| effective::spec_digest(&observed));
+        assert_eq!(told, wanted, "{case}");
     }
 }

@@ -1,6 +1,8 @@
 //! What must come to pass once nothing breaks any more (faults.md L1, L2, L4, L5, L6). In: the whole. Out: whether the life is
 //! over, and what is missing. It must not change anything.
 
+use agent_engine::gate::told;
+use agent_engine::sets::views;
 use hub_engine::{ClusterName, RolloutName, reconcile};
 
 use super::at;
@@ -131,8 +133,9 @@ fn part_differs(name: &ClusterName, row: &Row, own: &Part) -> Option<String> {
     if outcome.is_some() && outcome != seen {
         return Some(format!("{name} ended {outcome:?}, the hub has {seen:?}"));
     }
-    let held = status.and_then(|status| status.held.as_ref());
-    let held = held.map(|held| held.digest.to_string());
+    let observed = &own.cluster.observed;
+    let held = told::waiting(observed, &own.status(), status, &views(observed));
+    let held = held.map(|held| held.to_string());
     let seen = state.held.as_ref().map(ToString::to_string);
     if held != seen {
         return Some(format!("{name} holds {held:?}, the hub has {seen:?}"));
