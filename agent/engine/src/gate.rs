@@ -400,7 +400,7 @@ fn hold(facts: &Facts, permit: PermitUse) -> Decision {
     let by_local_policy = facts.in_flight.as_ref().is_some_and(|flight| {
         // Both are recorded, and a pass was cut off before the status said so.
         let served = facts.succeeded.as_ref() == Some(&flight.digest);
-        flight.permission != Permission::Fleet || served
+        is_local(facts, flight) || served
     });
     let mut decision = in_place(facts, &waits_for(facts), by_local_policy);
     decision.permit = permit;
@@ -413,22 +413,30 @@ fn hold(facts: &Facts, permit: PermitUse) -> Decision {
         return decision;
     }
     match flight.permission {
-        Permission::Nobody | Permission::Local => decision,
-        Permission::Fleet if facts.failed.as_ref() == Some(&flight.digest) && !flight.aborted => {
-            Decision {
-                abort_in_flight: Some(AbortCause::Recorded),
-                message: None,
-                ..decision
-            }
-        }
-        Permission::Fleet if flight.aborted => Decision {
+        Permission::Nobody | Permission::Local | Permission::Fleet if flight.aborted => Decision {
             message: decision.held.as_ref().map(|_| waits_for(facts)),
+            ..decision
+        },
+        Permission::Nobody | Permission::Local => decision,
+        Permission::Fleet if facts.failed.as_ref() == Some(&flight.digest) => Decision {
+            abort_in_flight: Some(AbortCause::Recorded),
+            message: None,
             ..decision
         },
         Permission::Fleet => Decision {
             message: Some("the permit of what is on its way was taken back".to_owned()),
             ..decision
         },
+    }
+}
+
+/// Whether it is this cluster's own business (G11). What was aborted before anybody governed it is not on its way: to start it
+/// again is to start it, which needs a permit (G15, G17). So it is with what was adopted, failed, and is barred by now.
+fn is_local(facts: &Facts, flight: &InFlight) -> bool {
+    match flight.permission {
+        Permission::Nobody => !flight.aborted,
+        Permission::Local => !(flight.aborted && facts.barred.contains(&flight.digest)),
+        Permission::Fleet => false,
     }
 }
 

@@ -4,8 +4,8 @@
 //! not change what runs.
 
 use super::decision::{Decision, Mode};
-use super::facts::{Facts, InFlight, Permission, Verb};
-use super::{restart_command, waits_for};
+use super::facts::{Facts, InFlight, Verb};
+use super::{is_local, restart_command, waits_for};
 use crate::observed::Governance;
 
 /// G15: what somebody in the cluster asked for and may not have, with who can give it.
@@ -20,8 +20,7 @@ pub(super) fn refuse(facts: &Facts, decision: Decision) -> Decision {
         let broken = facts.glass.broken.as_ref();
         broken.is_some_and(|broken| broken.content == flight.digest)
     };
-    let local = known
-        && flight.is_some_and(|flight| flight.permission != Permission::Fleet && !by_word(flight))
+    let local = known && flight.is_some_and(|flight| is_local(facts, flight) && !by_word(flight))
         || decision.mode == Mode::Open;
     let bounded = !decision.may_raise || decision.max_step.is_some();
     let text = match verb {
