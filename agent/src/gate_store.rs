@@ -10,11 +10,11 @@ use std::time::Duration;
 use agent_api::names::gate_name;
 use agent_api::{
     Fence, FleetMember, FleetMemberSpec, FleetMemberStatus, FleetRolloutName, Gate, GateSpec,
-    GovernedSelector, ObjectMeta, Unread,
+    GateStatus, GovernedSelector, ObjectMeta, Unread,
 };
 use kube::{Api, Client};
 use proto::v1;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cache::Caches;
 use crate::fleet::Fleet;
@@ -28,6 +28,10 @@ use crate::wire;
 use crate::workloads::Workloads;
 use crate::writer::{self, Writer};
 use crate::written::{Kind, Written};
+
+mod again;
+
+pub use again::{is_governed_again, status_after};
 
 /// Annotation on a Gate: `<generation> <digest>`, the content that the hub was last told of.
 pub const ANNOTATION_REPORTED: &str = "fleet.groundswell.dev/reported";
@@ -306,14 +310,23 @@ impl GateStore {
             return Ok(());
         };
         self.grant(rollout, spec, before);
-        let metadata = json!({"resourceVersion": gate.metadata.resource_version});
-        let status = gate.status.as_ref();
-        let says = status.is_some_and(|status| status.without_hub.is_some());
-        let patch = match says && !spec.governed {
-            // Nothing waits for the hub any more, and no pass records that.
-            true => json!({"metadata": metadata, "spec": change, "status": {"withoutHub": null}}),
-            false => json!({"metadata": metadata, "spec": change}),
+        let mut patch = Map::from_iter([("spec".to_owned(), change)]);
+        let json = |status: &GateStatus| serde_json::to_value(status).unwrap_or(Value::Null);
+        let after = status_after(gate, spec).as_ref().map(json);
+        let before = gate.status.as_ref().map(json);
+        let status = before.zip(after);
+        if let Some(status) = status.and_then(|(before, after)| difference(&before, &after)) {
+            patch.insert("status".to_owned(), status);
+        }
+        // What is there now is no change either.
+        let told = is_governed_again(gate, spec).then(|| self.first_reported(rollout));
+        let version = &gate.metadata.resource_version;
+        let metadata = match told.flatten() {
+            Some(told) => json!({"resourceVersion": version, "annotations": told}),
+            None => json!({"resourceVersion": version}),
         };
+        patch.insert("metadata".to_owned(), metadata);
+        let patch = Value::from(patch);
         let stored = self.writer.merge::<Gate>(key, &patch).await?;
         self.wrote(Kind::Gate, &stored, rollout);
         Ok(())

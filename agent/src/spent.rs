@@ -89,6 +89,11 @@ impl Spent {
             .max_by_key(|mark| mark.at)
     }
 
+    /// Nobody governs it any more: what it served is forgotten with that, also what the cache does not show yet.
+    pub fn let_go(&self, rollout: &ObjectKey) {
+        self.own().served.remove(&rollout.to_string());
+    }
+
     fn own(&self) -> MutexGuard<'_, Remembered> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,7 +124,8 @@ impl Spent {
             .outcome
             .filter(|new| known.is_none_or(|known| known.fence < new.fence))
             .map(shortened);
-        let known = self.mark(status, &name);
+        // As stored: what this process remembers of the name may have been struck with its governance.
+        let known = status.and_then(|status| status.served.get(&name));
         let served = news
             .served
             .map(mark)
@@ -326,5 +332,8 @@ mod tests {
         status.served.insert("shop/web".into(), served(7));
         let digest = spent.last_served(Some(&status), &rollout);
         assert_eq!(digest, Some(ContentDigest("v1:7".into())));
+        status.served.clear();
+        spent.let_go(&rollout);
+        assert_eq!(spent.last_served(Some(&status), &rollout), None);
     }
 }

@@ -71,3 +71,36 @@ fn what_the_hub_was_told_is_read_back() {
     assert_eq!(reported(&annotated("v1:abc")), None);
     assert_eq!(reported(&ObjectMeta::default()), None);
 }
+
+#[test]
+fn a_record_from_before_it_was_let_go_is_not_believed() {
+    let record = json!({
+        "served": {"digest": "v1:a", "podHash": "a"}, "held": {"digest": "v1:b"},
+        "effective": {"fence": {"incarnation": 1, "version": 7}, "digest": "v1:b", "generation": 2},
+        "outcome": {"fence": {"incarnation": 1, "version": 7}, "digest": "v1:b", "result": "Failed"},
+        "lease": {"grantedSeconds": 30, "deadline": "2026-01-01T00:00:00Z"},
+        "localPermit": {"origin": "Adopted", "digest": "v1:b"}, "withoutHub": "waits"
+    });
+    let gate = |governed: bool| Gate {
+        spec: GateSpec {
+            governed,
+            ..GateSpec::default()
+        },
+        status: Some(serde_json::from_value(record.clone()).unwrap()),
+        ..Gate::default()
+    };
+    let spec = |governed: bool| gate(governed).spec;
+    let after = |was: bool, is: bool| status_after(&gate(was), &spec(is)).unwrap();
+    let kept = gate(true).status.unwrap();
+    assert_eq!(after(true, true), kept);
+    let let_go = after(true, false);
+    assert_eq!((&let_go.served, &let_go.without_hub), (&kept.served, &None));
+    let again = after(false, true);
+    let left = GateStatus {
+        outcome: kept.outcome.clone(),
+        without_hub: kept.without_hub.clone(),
+        ..GateStatus::default()
+    };
+    assert_eq!(again, left);
+    assert!(is_governed_again(&gate(false), &spec(true)));
+}

@@ -2,8 +2,8 @@
 //! It must not know of the cluster's other Rollouts.
 
 use agent::key::ObjectKey;
-use agent_api::names::{ANNOTATION_DIGEST, LABEL_POD_HASH};
-use agent_api::{AnalysisPhase, AnalysisRunStatus, ReplicaSet, RolloutStatus};
+use agent_api::names::LABEL_POD_HASH;
+use agent_api::{AnalysisPhase, AnalysisRunStatus, RolloutStatus};
 use agent_engine::GateRecord;
 use tests_golden::agent_cluster::Cluster;
 use tests_golden::agent_fixture::template;
@@ -78,21 +78,6 @@ impl Part {
                 && effect.is_some_and(|effect| effect.fence == permit.fence)
                 && ended != Some(permit.fence)
         })
-    }
-
-    /// The content of the ReplicaSet with this hash.
-    #[must_use]
-    pub fn content_of(&self, hash: &str) -> Option<String> {
-        let mut sets = self.cluster.observed.replica_sets.iter();
-        let labelled = |set: &&ReplicaSet| {
-            let labels = set.metadata.labels.as_ref();
-            labels
-                .and_then(|all| all.get(LABEL_POD_HASH))
-                .map(String::as_str)
-                == Some(hash)
-        };
-        let annotations = sets.find(labelled)?.metadata.annotations.as_ref()?;
-        annotations.get(ANNOTATION_DIGEST).cloned()
     }
 
     /// Somebody deletes the Gate.

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use agent::gate_store::{ANNOTATION_REPORTED, is_new, member_status, reported};
+use agent::gate_store::{
+    ANNOTATION_REPORTED, is_governed_again, is_new, member_status, reported, status_after,
+};
 use agent::key::ObjectKey;
 use agent::lease_clock::Moment;
 use agent::link::report::Told;
@@ -141,7 +143,12 @@ impl Agent {
             },
             ..Gate::default()
         };
+        let told = own.first_reported();
         let mut gate = own.gate().cloned().unwrap_or(fresh);
+        if is_governed_again(&gate, &spec) {
+            gate.metadata.annotations = told.or(gate.metadata.annotations.take());
+        }
+        gate.status = status_after(&gate, &spec);
         gate.spec = spec;
         own.cluster.observed.gate.record = GateRecord::Present(Box::new(gate));
         own.gate_version += 1;

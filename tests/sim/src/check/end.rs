@@ -117,13 +117,9 @@ fn part_differs(name: &ClusterName, row: &Row, own: &Part) -> Option<String> {
     let served = status.and_then(|status| status.served.as_ref());
     let served = served.map(|served| served.digest.to_string());
     let seen = state.served.as_ref().map(ToString::to_string);
-    // A Rollout that was made again serves nothing yet, whatever its Gate remembers; and one that was let go and is governed
-    // again serves what came between, which its Gate does not remember.
-    let stable = own.status().stable_rs;
-    let truly = stable
-        .as_ref()
-        .and_then(|hash| own.content_of(hash.as_str()));
-    if stable.is_some() && served.is_some() && served != seen && truly != seen {
+    // A Rollout that was made again serves nothing yet, whatever its Gate remembers.
+    let serves = own.status().stable_rs.is_some();
+    if serves && served.is_some() && served != seen {
         return Some(format!("{name} serves {served:?}, the hub has {seen:?}"));
     }
     let outcome = status.and_then(|status| status.outcome.as_ref());
