@@ -4,7 +4,7 @@
 
 use agent_api::{
     ContentDigest, Direction, Enforcement, FirstContact, Gate, GateSpec, GateStatus, HubLossAction,
-    Outcome, OutcomeResult, RolloutStatus,
+    Outcome, OutcomeResult, RolloutRef, RolloutStatus,
 };
 use jiff::Timestamp;
 
@@ -292,6 +292,16 @@ fn moved_on(hub: &GateSpec) -> bool {
 }
 
 fn waits_for(hub: &GateSpec) -> Option<String> {
+    if !hub.governed {
+        let RolloutRef {
+            namespace, name, ..
+        } = &hub.rollout;
+        return Some(format!(
+            "held when FleetRollout {} let it go, until Git says something else (or: groundswell break-glass {name} -n \
+             {namespace} --held --reason <why>)",
+            hub.fleet_rollout
+        ));
+    }
     let waiting = hub.waiting.as_ref()?;
     // Waves count from 1: without one no open release covers the content, and the hub says in its own words what then.
     if waiting.wave == 0 && !waiting.reason.is_empty() {

@@ -51,10 +51,10 @@ pub struct Recorder<'a> {
 }
 
 impl Recorder<'_> {
-    /// The actions, in order; none for a Rollout that is not governed, or whose record is missing.
+    /// The actions, in order; none for a Rollout whose record is missing.
     pub fn actions(&self) -> Vec<Action> {
         if self.observed.gate.governance != Governance::Governed {
-            return Vec::new();
+            return self.let_go();
         }
         let Some(gate) = self.observed.gate.gate() else {
             return Vec::new();
@@ -91,6 +91,25 @@ impl Recorder<'_> {
             });
         }
         actions
+    }
+
+    /// Nobody governs it: the record is kept up no more. What was held when it was let go is held no more once it runs freely,
+    /// also where Git says it again (G9).
+    fn let_go(&self) -> Vec<Action> {
+        let free = self.observed.gate.governance == Governance::Free;
+        let gate = self.observed.gate.gate();
+        let gate = gate.filter(|gate| free && !gate.spec.governed);
+        let known = gate.and_then(|gate| gate.status.clone());
+        let Some(status) = known.filter(|status| status.held.is_some()) else {
+            return Vec::new();
+        };
+        vec![Action::RecordGate {
+            status: Box::new(GateStatus {
+                held: None,
+                ..status
+            }),
+            changes: vec![GateChange::HoldCleared],
+        }]
     }
 
     /// A record that was deleted and rebuilt gets back what its permit ended as (G6, G17), and the hub hears it again.
