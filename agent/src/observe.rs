@@ -265,16 +265,14 @@ impl Observer {
         };
         let kept = self.kept(key);
         let spec = effective::spec_digest(observed);
-        let keeps_serving = gate.is_some_and(|gate| still_holds(gate, &spec));
-        let governed = selector.is_some() || keeps_serving;
+        let governance = governance(selector.is_some(), gate, &spec, self.unread_member());
+        if governance == Governance::Free {
+            self.spent.let_go(key);
+        }
         let lease_until =
             gate.and_then(|gate| self.fleet.leases(|leases| leases.of_gate(key, gate, at)));
         Ok(GateObserved {
-            governance: if governed {
-                Governance::Governed
-            } else {
-                Governance::Free
-            },
+            governance,
             governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
             distrust: gate.and_then(|gate| self.distrust(gate, uid)),
             hub: self.fleet.contact(),
@@ -305,6 +303,24 @@ impl Observer {
         let mut all = decoded(self.caches.members.all());
         all.sort_by_key(|member: &FleetMember| member.metadata.name.clone());
         all.into_iter().next()
+    }
+
+    /// A member record is there, and none can be read.
+    fn unread_member(&self) -> bool {
+        let all: Vec<Found<FleetMember>> = self.caches.members.all().collect();
+        let unread = all
+            .iter()
+            .find_map(|found| found.object.as_ref().err().map(|unread| (found, unread)));
+        let Some((found, unread)) = unread else {
+            return false;
+        };
+        let name = found.metadata().name.clone().unwrap_or_default();
+        tracing::warn!(
+            "FleetMember {}/{name} cannot be decoded ({}): correct it, or delete it and the hub's next set writes it again",
+            self.namespace,
+            unread.why
+        );
+        all.iter().all(|found| found.object.is_err())
     }
 
     /// The Gate record. A permit whose fence is not stored yet is not there yet (gate.md L1: stored before any effect).
@@ -392,6 +408,25 @@ impl Observer {
     }
 }
 
+/// Whether the fleet has a say. The member record names what it governs, and a Gate counts without it: a record that was deleted
+/// or cannot be read frees nothing (G5, G7, G9).
+#[must_use]
+pub fn governance(
+    named: bool,
+    gate: Option<&Gate>,
+    spec: &ContentDigest,
+    unread_member: bool,
+) -> Governance {
+    let by_gate = gate.is_some_and(|gate| gate.spec.governed || still_holds(gate, spec));
+    if named || by_gate {
+        Governance::Governed
+    } else if unread_member && gate.is_none() {
+        Governance::Unknown
+    } else {
+        Governance::Free
+    }
+}
+
 /// After `Ungovern: KeepServing` what was held stays held until Git says something else.
 fn still_holds(gate: &Gate, spec: &ContentDigest) -> bool {
     let keeps = !gate.spec.governed
@@ -449,3 +484,6 @@ pub(crate) fn decoded<K>(found: impl IntoIterator<Item = Found<K>>) -> Vec<K> {
 pub fn uid_of(metadata: &ObjectMeta) -> Uid {
     Uid(metadata.uid.clone().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 use agent::gate_store::reported;
 use agent::lease_clock::Moment;
 use agent::link::state;
+use agent::observe::governance;
 use agent::spent::{mark, shortened};
 use agent_api::{Fence, FirstContact, GateStatus, Uid};
 use agent_engine::effective::spec_digest;
@@ -159,8 +160,7 @@ impl Agent {
             GateRecord::Present(gate) => Some(gate.as_ref()),
             GateRecord::Missing | GateRecord::Undecodable(_) => None,
         };
-        let keeps = gate.is_some_and(|gate| still_holds(gate, &observed));
-        let free = selector.is_none() && !keeps || missing && bugs.has(Planted::AbsenceFrees);
+        let governance = governance(selector.is_some(), gate, &spec_digest(&observed), false);
         let permit = gate.and_then(|gate| gate.spec.permit.as_ref());
         let rollout_uid = Uid(observed.rollout.metadata.uid.clone().unwrap_or_default());
         let distrust = permit.and_then(|permit| self.distrust(permit, keys, &rollout_uid));
@@ -171,10 +171,10 @@ impl Agent {
         let lease_until = self.lease_until(part, gate, moment, bugs);
         let contact = self.process.as_ref().map(|process| process.contact);
         observed.gate = GateObserved {
-            governance: if free {
+            governance: if missing && bugs.has(Planted::AbsenceFrees) {
                 Governance::Free
             } else {
-                Governance::Governed
+                governance
             },
             governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
             distrust,
@@ -448,15 +448,6 @@ impl Part {
         self.cluster.observed.status_written = Some(stamp(now));
         self.own_writes += 1;
     }
-}
-
-/// As `observe::still_holds`: what was held when governance ended stays held until Git says something else.
-fn still_holds(gate: &agent_api::Gate, observed: &Observed) -> bool {
-    let mode = gate.spec.rest.get(agent::wire::UNGOVERN);
-    let keeps = !gate.spec.governed && mode.and_then(|mode| mode.as_str()) == Some("KeepServing");
-    let status = gate.status.as_ref();
-    let held = status.and_then(|status| status.held.as_ref());
-    keeps && held.is_some_and(|held| held.digest == spec_digest(observed))
 }
 
 /// Digests whose first deploy is free.
