@@ -2,6 +2,7 @@
 //! still hear it. It must not use the planner's refusals.
 
 use super::Findings;
+use super::wave::spoken_for;
 use crate::action::Action;
 use crate::member::may_be_passed_over;
 use crate::observed::Observed;
@@ -88,6 +89,14 @@ fn skip_wave(findings: &mut Findings, release: &Release, wave: &str) {
     });
     findings.need(done, "S1", || {
         format!("wave {wave} is passed over in flight")
+    });
+    let good = own.is_some_and(|own| match own.phase {
+        WavePhase::Baking | WavePhase::WaitingToPass => !spoken_for(release, own.number),
+        WavePhase::Pending | WavePhase::WaitingForApproval | WavePhase::Running => true,
+        WavePhase::Passed | WavePhase::Failed | WavePhase::Skipped => false,
+    });
+    findings.need(good, "S1", || {
+        format!("wave {wave} is passed over although something speaks for it")
     });
 }
 

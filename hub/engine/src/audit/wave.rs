@@ -224,6 +224,7 @@ pub(super) fn spoken_for(release: &Release, wave: u32) -> bool {
 fn over(release: &Release, wave: u32) -> Option<jiff::Timestamp> {
     let last = release
         .targets_of(wave)
+        .filter(|target| target.state == TargetState::Succeeded)
         .filter_map(|target| target.succeeded_at)
         .max()?;
     let planned = release.plan.wave(wave)?.bake;

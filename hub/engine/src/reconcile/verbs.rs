@@ -7,7 +7,7 @@ use super::planner::Planner;
 use crate::action::Action;
 use crate::advance::obey::passed_over;
 use crate::document::OnFailure;
-use crate::member::may_be_passed_over;
+use crate::member::{emptied, may_be_passed_over};
 use crate::name::ClusterName;
 use crate::observed::{Observed, Request};
 use crate::release::{Release, ReleasePhase, Target, TargetState, Wave, WavePhase};
@@ -275,10 +275,13 @@ fn wave<'a>(release: &'a Release, name: &str) -> Result<&'a Wave, String> {
 fn skip_wave(release: &Release, name: &str) -> Result<Verb, String> {
     going(release)?;
     let wave = wave(release, name)?;
-    if !matches!(
-        wave.phase,
-        WavePhase::Pending | WavePhase::WaitingForApproval | WavePhase::Running
-    ) {
+    let over = match wave.phase {
+        WavePhase::Pending | WavePhase::WaitingForApproval | WavePhase::Running => false,
+        // Its only success was taken away, so nothing else ends it.
+        WavePhase::Baking | WavePhase::WaitingToPass => !emptied(release, wave.number),
+        WavePhase::Passed | WavePhase::Failed | WavePhase::Skipped => true,
+    };
+    if over {
         return Err(format!(
             "wave {name} of release {} is {} already",
             release.id,

@@ -300,8 +300,10 @@ fn start(planner: &mut Planner, release: &Release, wave: u32) {
 /// Every target has ended: bake after the last success, or pass at once when there is nothing to watch.
 fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
     let number = release.id.number;
+    // What was reached and does not count any more proves nothing.
     let last = release
         .targets_of(wave.number)
+        .filter(|target| target.state == TargetState::Succeeded)
         .filter_map(|target| target.succeeded_at)
         .max();
     let bake = bake_of(release, wave.number);
@@ -320,9 +322,6 @@ fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
                 return Step::Wait;
             }
             pass(planner, release, wave, json!(last))
-        }
-        None if emptied(release, wave.number) && !planner.bug.is(Planted::EmptiedPasses) => {
-            Step::Wait
         }
         None => pass(planner, release, wave, json!(null)),
     }
@@ -350,6 +349,10 @@ fn bake(planner: &mut Planner, wave: &Wave, number: u64) -> Step {
 }
 
 fn pass(planner: &mut Planner, release: &Release, wave: &Wave, baked: serde_json::Value) -> Step {
+    // Also where the only success was taken away while it baked.
+    if emptied(release, wave.number) && !planner.bug.is(Planted::EmptiedPasses) {
+        return Step::Wait;
+    }
     if !approved(planner, release, wave, Stage::After) {
         return Step::Wait;
     }

@@ -7,19 +7,8 @@ use crate::release::{Release, Stage, Wave, WavePhase};
 
 impl List<'_> {
     pub(super) fn wave(&mut self, release: &Release, wave: &Wave) {
-        if let (WavePhase::Baking, Some(until)) = (wave.phase, wave.bake_until) {
-            let why = Why::Baking {
-                wave: wave.number,
-                name: wave.name.clone(),
-                until,
-            };
-            self.add(Some(release), Some(wave.number), None, why, String::new());
-        }
-        let empty = matches!(
-            wave.phase,
-            WavePhase::Pending | WavePhase::WaitingForApproval | WavePhase::Running
-        ) && emptied(release, wave.number);
-        if empty {
+        if !wave.phase.behind() && wave.phase != WavePhase::Failed && emptied(release, wave.number)
+        {
             let why = Why::NothingSpeaksForIt {
                 wave: wave.number,
                 name: wave.name.clone(),
@@ -30,6 +19,14 @@ impl List<'_> {
             );
             self.add(Some(release), Some(wave.number), None, why, next);
             return;
+        }
+        if let (WavePhase::Baking, Some(until)) = (wave.phase, wave.bake_until) {
+            let why = Why::Baking {
+                wave: wave.number,
+                name: wave.name.clone(),
+                until,
+            };
+            self.add(Some(release), Some(wave.number), None, why, String::new());
         }
         match wave.phase {
             WavePhase::WaitingForApproval => self.approval(release, wave, Stage::Before),
