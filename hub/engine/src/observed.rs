@@ -67,6 +67,9 @@ pub struct Observed {
     /// When the newest stop that held it was lifted: deadlines of what it held count from then.
     #[serde(default)]
     pub went_on: Option<Timestamp>,
+    /// Since when a hub listens without a gap: nobody is silent, and nothing is late, for what came before. None: it was always.
+    #[serde(default)]
+    pub listening_since: Option<Timestamp>,
     /// The highest release number that an agent has an outcome of ([`told`]): numbers go on above it (gate.md L5).
     #[serde(default)]
     pub told: u64,
@@ -402,6 +405,7 @@ impl Observed {
             before: Vec::new(),
             stopped: None,
             went_on: None,
+            listening_since: None,
             told: 0,
         }
     }

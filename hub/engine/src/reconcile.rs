@@ -25,6 +25,7 @@ mod wake;
 mod waves;
 mod windows;
 
+pub(crate) use flight::NOT_FINISHED;
 pub(crate) use matching::{carries, same_content};
 pub(crate) use opening::OVERTAKEN_MAX;
 pub(crate) use spent::ended;
@@ -104,8 +105,14 @@ fn phase(planner: &Planner, number: u64) -> Option<ReleasePhase> {
     planner.state.release(number).map(|release| release.phase)
 }
 
-/// From when on the time of what is in flight counts: what a stop or a closed window holds, or came out of a backup, has its
-/// time anew.
+/// From when on a cluster is silent that was last heard, or permitted, or waited for, at this moment: while no hub listened, none
+/// was (S7).
+fn silent_since(state: &Observed, last: jiff::Timestamp) -> jiff::Timestamp {
+    state.listening_since.map_or(last, |since| since.max(last))
+}
+
+/// From when on the time of what is in flight counts: what a stop or a closed window holds, came out of a backup, or could be
+/// heard by no hub (S7, F23), has its time anew.
 fn flight_since(
     state: &Observed,
     permit: &crate::release::Permit,
@@ -115,6 +122,7 @@ fn flight_since(
         .gate
         .as_ref()
         .and_then(|gate| gate.terms.window_opened);
-    let anew = state.went_on.max(cluster.restored).max(opened);
+    let heard = state.listening_since;
+    let anew = state.went_on.max(cluster.restored).max(opened).max(heard);
     anew.map_or(permit.granted_at, |on| on.max(permit.granted_at))
 }

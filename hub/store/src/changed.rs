@@ -19,7 +19,7 @@ use crate::row::row;
 
 /// All values are known when a statement is planned, so that few rows are found by the index and many without it, and nothing
 /// is planned for whatever it may be called with.
-pub(crate) const MOMENT: &str = "select now() as now, pg_current_snapshot()::text as snapshot, \
+pub(crate) const MOMENT: &str = "select now() as now, (select since from hub_lease) as listening, pg_current_snapshot()::text as snapshot, \
      (select token from hub_uncrashed) || (select ' ' || oid from pg_database where datname = current_database()) \
      || (select string_agg(' ' || coalesce(pg_relation_filenode(to_regclass(name))::text, '-'), '' order by name) \
      from unnest(array['clusters', 'cluster_sets', 'gates', 'rollouts', 'releases', 'targets', 'hub_gone']) as tables (name)) as place \
@@ -34,7 +34,7 @@ pub(crate) const BEFORE_ALL: &str = "1:1:";
 
 row! {
     /// What a transaction sees.
-    MomentRow { now: OffsetDateTime, snapshot: Option<String>, place: Option<String> }
+    MomentRow { now: OffsetDateTime, listening: Option<OffsetDateTime>, snapshot: Option<String>, place: Option<String> }
 }
 
 /// What a transaction sees.
@@ -42,6 +42,8 @@ row! {
 pub(crate) struct Moment {
     /// The database's time.
     pub(crate) now: OffsetDateTime,
+    /// Since when a hub listens without a gap; none: it is not known.
+    pub(crate) listening: Option<OffsetDateTime>,
     /// Which transactions are over.
     pub(crate) snapshot: String,
     /// In which tables of which database, between which crashes of its server; none: it could not be told apart from others.
@@ -52,6 +54,7 @@ pub(crate) async fn moment(tx: &mut PgConnection) -> Result<Moment> {
     let row: MomentRow = sqlx::query_as(MOMENT).fetch_one(tx).await?;
     Ok(Moment {
         now: row.now,
+        listening: row.listening,
         snapshot: row.snapshot.unwrap_or_else(|| BEFORE_ALL.to_owned()),
         place: row.place,
     })

@@ -55,7 +55,7 @@ pub(crate) async fn all(
 ) -> Result<Observed> {
     let name = fleet_rollout.name.clone();
     let moment = changed::moment(tx).await?;
-    let now = moment.now;
+    let (now, listening) = (moment.now, moment.listening);
     memory.begin(&moment, &fleet_rollout);
     let since = memory.since().to_owned();
     gates(tx, &fleet_rollout.rollout, &since, &mut memory.gates).await?;
@@ -95,6 +95,7 @@ pub(crate) async fn all(
         requests,
         stopped: stop::of(tx, &name).await?,
         went_on: stop::lifted(tx, &name).await?,
+        listening_since: listening.map(from_db),
         told,
         barred: barred(tx, &name).await?,
         passed,

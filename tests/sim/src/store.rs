@@ -108,6 +108,8 @@ pub struct Store {
     pub epoch: i64,
     pub(crate) holder: Option<usize>,
     pub(crate) lease_until: Ms,
+    /// Since when a hub listens without a gap.
+    pub(crate) listening: Option<Ms>,
     /// By FleetRollout: transactions that a decision of it must not have missed.
     pub commits: Vec<u64>,
     /// By FleetRollout: its tables, every release of it.
@@ -132,6 +134,7 @@ impl Store {
             epoch: 0,
             holder: None,
             lease_until: 0,
+            listening: None,
             commits: vec![0; fleets.len()],
             fleets,
             stops: BTreeMap::new(),
@@ -159,9 +162,17 @@ impl Store {
             return Ok(None);
         }
         self.holder = Some(holder);
+        self.listen(now);
         self.lease_until = now + ttl;
         self.epoch += 1;
         Ok(Some(self.epoch))
+    }
+
+    /// Before the lease is lengthened: whether there was a gap in which agents could have fallen silent.
+    fn listen(&mut self, now: Ms) {
+        let gap = self.lease_until < now - i64::from(CONNECTED_SECONDS) * 1_000;
+        let since = self.listening.filter(|_| !gap);
+        self.listening = Some(since.unwrap_or(now).min(now));
     }
 
     /// Whether the lease is still this holder's.
@@ -178,6 +189,7 @@ impl Store {
         self.answers()?;
         let mine = self.holder == Some(holder) && self.epoch == epoch;
         if mine {
+            self.listen(now);
             self.lease_until = now + ttl;
         }
         Ok(mine)
@@ -232,6 +244,7 @@ impl Store {
             cluster.restored = row.restored.map(stamp);
             cluster.rollout = row.state(rollout).cloned().map(Arc::new);
         }
+        seen.listening_since = self.listening.map(stamp);
         seen.conflicts = self.conflicts(fleet);
         let mut changes = std::mem::take(&mut seen.changes);
         changes.retain(|one| seen.cluster(&one.cluster).is_some());

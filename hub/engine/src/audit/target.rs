@@ -2,10 +2,11 @@
 
 use super::Findings;
 use crate::action::Action;
+use crate::member::UNREACHABLE;
 use crate::name::{ClusterName, Digest, Fence};
 use crate::observed::{Observed, OutcomeResult};
-use crate::reconcile::{carries, missed_at};
-use crate::release::{Content, Direction, ReleasePhase, Target, TargetState};
+use crate::reconcile::{NOT_FINISHED, carries, missed_at};
+use crate::release::{Content, Direction, Release, ReleasePhase, Target, TargetState};
 use crate::verb::Verb;
 
 #[allow(clippy::too_many_lines, reason = "one arm a variant")]
@@ -64,7 +65,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
             release,
             cluster,
             state: wanted,
-            ..
+            message,
         } => {
             let Some(own) = state.release(*release) else {
                 return;
@@ -76,6 +77,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
                 return;
             };
             set(findings, state, target, *wanted, own.phase);
+            listened(findings, state, own, cluster, message);
         }
         Action::Govern { .. }
         | Action::SetWaiting { .. }
@@ -210,6 +212,30 @@ fn set(
             findings.need(!late, "S9", || format!("{cluster} has succeeded and fails"));
         }
     }
+}
+
+/// S7: nobody is silent or late because no hub listened.
+fn listened(
+    findings: &mut Findings,
+    state: &Observed,
+    release: &Release,
+    cluster: &ClusterName,
+    message: &str,
+) {
+    let plan = &release.plan;
+    let least = if message.starts_with(UNREACHABLE) {
+        plan.membership.unreachable_after
+    } else if message.starts_with(NOT_FINISHED) {
+        plan.progress_deadline
+    } else {
+        return;
+    };
+    let long = state
+        .listening_since
+        .is_none_or(|since| state.now >= least.after(since));
+    findings.need(long, "S7", || {
+        format!("no hub has listened to {cluster} for as long as it may take: {message}")
+    });
 }
 
 /// Whether its cluster is another one since, or came out of a backup.

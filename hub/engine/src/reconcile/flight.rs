@@ -13,6 +13,9 @@ use crate::observed::{Cluster, Outcome, OutcomeResult};
 use crate::planted::Planted;
 use crate::release::{Direction, Permit, Release, ReleasePhase, Target, TargetState};
 
+/// What stands in front of the message of a target that took too long.
+pub(crate) const NOT_FINISHED: &str = "did not finish within";
+
 /// The outcome of exactly this permit.
 pub(crate) fn outcome_of<'a>(cluster: &'a Cluster, permit: &Permit) -> Option<&'a Outcome> {
     let outcome = cluster.rollout.as_ref()?.outcome.as_ref()?;
@@ -188,7 +191,7 @@ fn under_way(
         .as_ref()
         .is_some_and(|gate| gate.terms.window_closed.is_some());
     if now >= deadline && planner.state.stopped.is_none() && !window {
-        let message = format!("did not finish within {}", release.plan.progress_deadline);
+        let message = format!("{NOT_FINISHED} {}", release.plan.progress_deadline);
         give_up(
             planner,
             number,
@@ -229,11 +232,9 @@ fn under_way(
 fn silent(planner: &mut Planner, release: &Release, permit: &Permit, cluster: &Cluster) {
     let (number, now) = (release.id.number, planner.state.now);
     let membership = release.plan.membership;
-    let since = cluster
-        .last_seen
-        .unwrap_or(permit.granted_at)
-        .max(permit.granted_at);
-    let evidence = json!({"last_seen": cluster.last_seen, "now": now});
+    let last = cluster.last_seen.unwrap_or(permit.granted_at);
+    let since = super::silent_since(&planner.state, last.max(permit.granted_at));
+    let evidence = json!({"last_seen": cluster.last_seen, "since": since, "now": now});
     let over = now >= membership.unreachable_after.after(since);
     if membership.unreachable != Unreachable::Wait && over {
         let message = format!("{UNREACHABLE} {}", membership.unreachable_after);

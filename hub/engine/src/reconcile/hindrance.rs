@@ -54,7 +54,8 @@ pub(super) fn of(
         let evidence = json!({"connected": cluster.connected, "regressed": cluster.regressed});
         return standing(TargetState::Held, why, evidence);
     };
-    let since = state.went_on.map_or(since, |on| on.max(since));
+    let anew = state.went_on.max(state.listening_since);
+    let since = anew.map_or(since, |anew| anew.max(since));
     let deadline = release.plan.progress_deadline;
     let over = state.now >= deadline.after(since) && state.stopped.is_none();
     if !over || bug.is(Planted::HinderedForEver) {

@@ -208,6 +208,7 @@ fn judge(
         return None;
     }
     let anew = cluster.restored.max(cluster.replaced);
+    let anew = anew.max(state.listening_since);
     let deadline = wave.started_at.map(|started| {
         let since = anew.map_or(started, |anew| anew.max(started));
         release.plan.progress_deadline.after(since)
@@ -389,10 +390,11 @@ fn unreachable(
         return None;
     }
     let started = release.wave(target.wave)?.started_at?;
-    let silent = cluster.last_seen.unwrap_or(started);
-    let until = membership.unreachable_after.after(silent.max(started));
+    let last = cluster.last_seen.unwrap_or(started);
+    let since = super::silent_since(state, last.max(started));
+    let until = membership.unreachable_after.after(since);
     let message = format!("{UNREACHABLE} {}", membership.unreachable_after);
-    let evidence = json!({"last_seen": cluster.last_seen, "now": state.now});
+    let evidence = json!({"last_seen": cluster.last_seen, "since": since, "now": state.now});
     (state.now >= until)
         .then(|| standing(state_after, message, evidence))
         .flatten()

@@ -248,9 +248,10 @@ impl List<'_> {
             if rollout.is_none() {
                 return Some(Why::NotReported);
             }
-            let until = wave
-                .started_at
-                .map(|started| release.plan.progress_deadline.after(started));
+            let until = wave.started_at.map(|started| {
+                let since = super::silent_since(self.state, started);
+                release.plan.progress_deadline.after(since)
+            });
             return Some(Why::WaitingForContent { until });
         }
         if cluster.regressed {

@@ -380,10 +380,12 @@ fn given_up(
     };
     let now = planner.state.now;
     let Some(cluster) = cluster else { return true };
-    let silent = cluster.last_seen.unwrap_or(permit.granted_at);
+    let last = cluster.last_seen.unwrap_or(permit.granted_at);
+    let silent = super::silent_since(&planner.state, last);
     let unreachable =
         !cluster.connected && now >= release.plan.membership.unreachable_after.after(silent);
-    unreachable || now >= release.plan.progress_deadline.after(permit.granted_at)
+    let granted = super::silent_since(&planner.state, permit.granted_at);
+    unreachable || now >= release.plan.progress_deadline.after(granted)
 }
 
 fn verdict(planner: &Planner, release: &Release) -> (String, ReleasePhase) {

@@ -58,8 +58,8 @@ fn target_moments(
         (Some(permit), _) if target.state.in_flight() => cluster.map_or(permit.granted_at, |own| {
             super::flight_since(state, permit, own)
         }),
-        (Some(permit), _) if waits => permit.granted_at,
-        (_, Some(started)) => started,
+        (Some(permit), _) if waits => super::silent_since(state, permit.granted_at),
+        (_, Some(started)) => super::silent_since(state, started),
         (Some(_) | None, None) => return,
     };
     let deadline = release.plan.progress_deadline;

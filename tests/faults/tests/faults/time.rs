@@ -39,11 +39,21 @@ fn first_passed(release: &Release) -> bool {
 
 #[tokio::test]
 async fn f23_outcomes_of_six_hours_without_a_hub_arrive_once() {
+    six_hours_without_a_hub("f23", PATIENT).await;
+}
+
+/// S7: what no hub could hear is no silence, and six hours without one are no deadline.
+#[tokio::test]
+async fn f23_six_hours_without_a_hub_fail_nothing_by_the_default_policy() {
+    six_hours_without_a_hub("f23-default", "").await;
+}
+
+async fn six_hours_without_a_hub(test: &'static str, spec: &'static str) {
     let setting = Setting {
         lease_seconds: 3,
         takes: Duration::from_millis(800),
-        spec: PATIENT,
-        ..Setting::of("f23")
+        spec,
+        ..Setting::of(test)
     };
     let mut world = skewed(setting).await;
     world.want(2);

@@ -8,7 +8,34 @@ use hub_engine::release::{Content, Direction, TargetState};
 
 use crate::{Bad, NOTHING, forward, grant, set};
 
-pub const CLUSTERS: [Bad; 18] = [
+/// The same with a sentence.
+fn failed(cluster: &str, message: &str) -> Action {
+    Action::SetTargetState {
+        release: 2,
+        cluster: cluster.into(),
+        state: TargetState::Failed,
+        message: message.to_owned(),
+    }
+}
+
+/// No hub listened until now.
+const RETURNED: fn(&mut Observed) = |observed| observed.listening_since = Some(observed.now);
+
+pub const CLUSTERS: [Bad; 20] = [
+    (
+        "silent while no hub listened",
+        "unreachable-for-too-long",
+        RETURNED,
+        |_| vec![failed("staging", "unreachable for 15m")],
+        "S7",
+    ),
+    (
+        "late while no hub listened",
+        "deadline-of-a-target",
+        RETURNED,
+        |_| vec![failed("staging", "did not finish within 2h")],
+        "S7",
+    ),
     (
         "a permit that has ended stays in its set",
         "canary-in-flight",
