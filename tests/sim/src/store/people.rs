@@ -147,6 +147,14 @@ impl Store {
         self.touch(None);
     }
 
+    /// Whoever declared windows takes them away: documents without any.
+    pub fn always_open(&mut self) {
+        for tables in &mut self.fleets {
+            tables.fleet_rollout.calendar.windows.clear();
+        }
+        self.touch(None);
+    }
+
     /// Whatever decides about this FleetRollout, or about any, has to begin anew.
     pub(super) fn touch(&mut self, of: Option<usize>) {
         for (fleet, commits) in self.commits.iter_mut().enumerate() {

@@ -13,7 +13,7 @@ const HEARTBEAT: Ms = 5_000;
 /// An agent looks at every Rollout so often.
 const RESYNC: Ms = 60_000;
 /// So many of a hundred deaths of an agent last longer than a lease, by this.
-const LONG_AWAY: usize = 10;
+const LONG_AWAY: usize = 25;
 const LONGER: Ms = 30_000;
 /// After a refusal that will come again.
 const REFUSED: Ms = 15_000;

@@ -270,6 +270,8 @@ impl World {
         self.chaos = false;
         self.store.up = true;
         self.store.payments(ReleasePhase::Succeeded);
+        // What a Gate tells changes with every window, so that with them nothing would ever come to rest.
+        self.store.always_open();
         self.keeps_one_stopped();
         for hub in 0..self.hubs.len() {
             self.hubs[hub].frozen_until = 0;

@@ -58,7 +58,9 @@ impl Both {
 
     /// A person of one group or another approves the wave that waits, or any.
     pub(super) async fn approve(&mut self) -> String {
-        let fleet = self.random.below(FLEETS.len());
+        // The first one asks for approvals; of the others every word is refused.
+        let other = self.random.below(FLEETS.len());
+        let fleet = if self.random.percent(70) { 0 } else { other };
         let number = self.model.fleets[fleet].newest_number();
         let release = self.model.fleets[fleet].release(number).cloned();
         let Some(release) = release else {
@@ -92,10 +94,10 @@ impl Both {
         let by = store::By { person, group, at };
         let model = self.model.approve(fleet, number, wave, by);
         assert_eq!(real, model, "{new:?}");
-        if !real {
-            return format!("refused {person} of {group}: {wave:?} of {}", release.id);
-        }
-        format!("approve {wave:?} of {} by {person} of {group}", release.id)
+        format!(
+            "approve {wave:?} of {} by {person} of {group}: {real}",
+            release.id
+        )
     }
 
     /// A word about who governs: in one cluster, or everywhere.
