@@ -42,7 +42,7 @@ pub use plan::{
 pub use reason::Reason;
 
 use effective::Effective;
-use gate::decision::{Decision, GateOutcome, Mode};
+use gate::decision::{Decision, GateOutcome, Mode, PermitUse};
 use gate::facts::Facts;
 use gate::glass::GlassUse;
 use gate::record::Recorder;
@@ -114,7 +114,7 @@ fn decided(observed: &Observed, views: Vec<SetView>, bug: Bug) -> (Plan, Decisio
     actions.append(&mut recorded);
     actions.append(&mut plan.actions);
     plan.actions = actions;
-    gate_wake(observed, &facts, &mut plan);
+    gate_wake(observed, &facts, &decision, &mut plan);
     (plan, decision)
 }
 
@@ -259,7 +259,7 @@ fn tell(observed: &Observed, decision: &Decision, actions: &[Action], plan: &mut
 }
 
 /// Silence of the hub acts by itself at a known time; nothing else of the gate does (the shell wakes for leases).
-fn gate_wake(observed: &Observed, facts: &Facts, plan: &mut Plan) {
+fn gate_wake(observed: &Observed, facts: &Facts, decision: &Decision, plan: &mut Plan) {
     use gate::facts::{Contact, OnHubLoss};
     let (OnHubLoss::Abort { after }, Contact::Lost { seconds }) =
         (facts.on_hub_loss, facts.contact)
@@ -270,7 +270,9 @@ fn gate_wake(observed: &Observed, facts: &Facts, plan: &mut Plan) {
         .in_flight
         .as_ref()
         .is_some_and(|flight| !flight.aborted);
-    if live && facts.permit.is_some() && seconds < after {
+    // Silence counts from the end of the lease, which brings a pass of its own.
+    let counts = !facts.lease_live && decision.permit == PermitUse::Used;
+    if live && counts && seconds < after {
         let left = jiff::SignedDuration::from_secs(after.saturating_sub(seconds));
         let at = observed
             .now
