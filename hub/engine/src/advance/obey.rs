@@ -101,6 +101,8 @@ impl Observed {
             {
                 wave.phase = WavePhase::Running;
                 wave.bake_until = None;
+                // What a person had seen enough of is not what it bakes next.
+                wave.promoted = false;
                 wave.ended_at = None;
                 wave.verdict.clear();
             }

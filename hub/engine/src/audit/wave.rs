@@ -7,7 +7,7 @@ use crate::member::{excused, left_out};
 use crate::observed::Observed;
 use crate::planted::Bug;
 use crate::reconcile::{counts_as_failed, over_release_budget};
-use crate::release::{Cause, Release, ReleasePhase, Stage, Target, TargetState};
+use crate::release::{Cause, Release, ReleasePhase, Stage, Target, TargetState, WavePhase};
 
 #[allow(clippy::too_many_lines, reason = "one arm a variant")]
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
@@ -18,6 +18,9 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         Action::RequestApproval { wave, stage, .. } => {
             let asked = release.approval_of(*wave, *stage).is_some();
             findings.need(asked, "S1", || format!("wave {wave} needs no approval"));
+            if *stage == Stage::After {
+                anew(findings, state, release, *wave);
+            }
         }
         Action::StartWave { wave, .. } => {
             in_turn(findings, release, *wave);
@@ -47,6 +50,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
                 .filter(|approval| {
                     let expires = release.expires_at(approval);
                     images.iter().any(|image| !approval.images.contains(image))
+                        || approval.stage == Stage::After && runs(release, *wave)
                         || expires.is_some_and(|end| state.now >= end)
                 })
                 .count();
@@ -55,6 +59,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
             });
         }
         Action::StartBake { wave, until, .. } => {
+            anew(findings, state, release, *wave);
             landed(findings, release, *wave);
             let over = over(release, *wave);
             findings.need(over.is_none_or(|over| *until >= over), "S12", || {
@@ -62,6 +67,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
             });
         }
         Action::PassWave { wave, .. } => {
+            anew(findings, state, release, *wave);
             in_turn(findings, release, *wave);
             landed(findings, release, *wave);
             let promoted = release.wave(*wave).is_some_and(|own| own.promoted);
@@ -126,6 +132,22 @@ pub(super) fn in_turn(findings: &mut Findings, release: &Release, wave: u32) {
     });
 }
 
+fn runs(release: &Release, wave: u32) -> bool {
+    release.wave(wave).map(|own| own.phase) == Some(WavePhase::Running)
+}
+
+/// S1: a wave that comes out of running has not been watched yet, whatever persons said before it ran again.
+fn anew(findings: &mut Findings, state: &Observed, release: &Release, wave: u32) {
+    if !runs(release, wave) {
+        return;
+    }
+    let promoted = release.wave(wave).is_some_and(|own| own.promoted);
+    let persons = persons(state, release, wave, Stage::After).len();
+    findings.need(!promoted && persons == 0, "S1", || {
+        format!("wave {wave} ran again, and an earlier word ({persons} approvals, promoted {promoted}) counts")
+    });
+}
+
 /// So many persons of the right groups, each once, for this plan and revision, and for every image.
 pub(super) fn approved(
     findings: &mut Findings,
@@ -135,6 +157,21 @@ pub(super) fn approved(
 ) {
     let Some(spec) = release.approval_of(wave, stage) else {
         return;
+    };
+    let persons = persons(state, release, wave, stage).len();
+    let enough = u32::try_from(persons).unwrap_or(u32::MAX) >= spec.required;
+    findings.need(enough, "S1", || {
+        format!(
+            "wave {wave} has {persons} of {} approvals ({})",
+            spec.required,
+            stage.as_str()
+        )
+    });
+}
+
+fn persons<'a>(state: &Observed, release: &'a Release, wave: u32, stage: Stage) -> Vec<&'a str> {
+    let Some(spec) = release.approval_of(wave, stage) else {
+        return Vec::new();
     };
     let images = release.images_of_wave(wave);
     let mut persons: Vec<&str> = release
@@ -164,15 +201,7 @@ pub(super) fn approved(
         .collect();
     persons.sort_unstable();
     persons.dedup();
-    let enough = u32::try_from(persons.len()).unwrap_or(u32::MAX) >= spec.required;
-    findings.need(enough, "S1", || {
-        format!(
-            "wave {wave} has {} of {} approvals ({})",
-            persons.len(),
-            spec.required,
-            stage.as_str()
-        )
-    });
+    persons
 }
 
 fn landed(findings: &mut Findings, release: &Release, wave: u32) {

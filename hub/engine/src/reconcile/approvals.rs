@@ -9,7 +9,8 @@ use crate::name::Person;
 use crate::planted::Planted;
 use crate::release::{Release, Stage, Wave, WavePhase};
 
-/// Approvals that stop counting: a digest bound since has images that they did not cover (gate.md G25), or they are too old.
+/// Approvals that stop counting: a digest bound since has images that they did not cover (gate.md G25), they are too old, or
+/// the wave ran again after persons had agreed that it passes.
 pub(super) fn void(planner: &mut Planner, number: u64, wave: u32) {
     for stage in [Stage::Before, Stage::After] {
         // Behind a person's voided word an earlier one of the same person may come to light.
@@ -24,10 +25,14 @@ fn void_those(planner: &mut Planner, number: u64, wave: u32, stage: Stage) -> bo
     };
     let images = release.images_of_wave(wave);
     let now = planner.state.now;
+    let runs = release.wave(wave).map(|own| own.phase) == Some(WavePhase::Running);
     let mut stale = Vec::new();
     let mut old = Vec::new();
+    let mut unseen = Vec::new();
     for approval in release.approvals_that_count(wave, stage) {
-        if !images.iter().all(|image| approval.images.contains(image)) {
+        if stage == Stage::After && runs {
+            unseen.push(approval.id);
+        } else if !images.iter().all(|image| approval.images.contains(image)) {
             stale.push(approval.id);
         } else if release.expires_at(approval).is_some_and(|end| now >= end)
             && !planner.bug.is(Planted::ExpiryIgnored)
@@ -35,10 +40,11 @@ fn void_those(planner: &mut Planner, number: u64, wave: u32, stage: Stage) -> bo
             old.push(approval.id);
         }
     }
-    let any = !stale.is_empty() || !old.is_empty();
+    let any = !stale.is_empty() || !old.is_empty() || !unseen.is_empty();
     let reasons = [
         (stale, "a cluster reported other images than were approved"),
         (old, "it expired before it was used"),
+        (unseen, "the wave ran again after it was given"),
     ];
     for (approvals, why) in reasons {
         if approvals.is_empty() {

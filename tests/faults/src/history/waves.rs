@@ -311,7 +311,13 @@ impl Account {
                     one.promoted = true;
                 }
             }
-            Verb::Retry { .. } => self.back = false,
+            Verb::Retry { cluster } => {
+                // Its wave runs again, and bakes whole.
+                for one in &mut self.waves {
+                    one.promoted &= !one.clusters.contains(cluster);
+                }
+                self.back = false;
+            }
             Verb::Abort { .. } | Verb::Rollback => self.back = true,
             Verb::Pause => self.paused = true,
             Verb::Resume => self.paused = false,

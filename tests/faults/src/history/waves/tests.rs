@@ -154,6 +154,15 @@ const CASES: &[Case] = &[
         },
         "",
     ),
+    (
+        "promoted, and run again",
+        |s| {
+            s[5].0 = 60;
+            s.insert(5, (50, said(json!({"verb": "Promote", "wave": "first"}))));
+            s.insert(6, (51, said(json!({"verb": "Retry", "cluster": "a"}))));
+        },
+        "bakes until",
+    ),
     ("before its wave", |s| drop(s.remove(5)), "starts before"),
     (
         "its wave is skipped",
