@@ -151,7 +151,20 @@ pub(super) fn may_start(findings: &mut Findings, state: &Observed, release: &Rel
             release.id
         )
     });
-    findings.need(release.word.paused.is_none(), "S19", || {
+    let open = match release.phase {
+        ReleasePhase::Waiting
+        | ReleasePhase::Progressing
+        | ReleasePhase::Halted
+        | ReleasePhase::RollingBack => true,
+        ReleasePhase::Succeeded
+        | ReleasePhase::Failed
+        | ReleasePhase::RolledBack
+        | ReleasePhase::RolledBackPartially
+        | ReleasePhase::Superseded
+        | ReleasePhase::Withdrawn
+        | ReleasePhase::Aborted => false,
+    };
+    findings.need(release.word.paused.is_none() || !open, "S19", || {
         format!(
             "release {} starts something although it is paused",
             release.id

@@ -97,7 +97,9 @@ pub(super) fn passed_over(target: &Target) -> bool {
 /// Whether a person keeps it from starting anything (gate.md G30).
 pub(super) fn held_back(planner: &Planner, release: &Release) -> bool {
     let stopped = planner.state.stopped.is_some() && !planner.bug.is(Planted::StopIgnored);
-    stopped || (release.word.paused.is_some() && !planner.bug.is(Planted::PauseIgnored))
+    // Nobody can resume what has ended, so its pause holds nobody who comes late.
+    let paused = release.word.paused.is_some() && !release.phase.ended();
+    stopped || (paused && !planner.bug.is(Planted::PauseIgnored))
 }
 
 fn one_wave(planner: &mut Planner, number: u64, wave: u32) -> Step {
