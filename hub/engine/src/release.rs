@@ -396,11 +396,19 @@ impl Release {
         self.word.expedited.is_some() || matches!(self.cause, Cause::Person { expedite: true, .. })
     }
 
+    /// Whether an earlier wave shows the content first, or will: the first one is never hastened (gate.md G30). One without
+    /// clusters, or passed over before anything of it started, shows nothing.
+    #[must_use]
+    pub fn comes_after_another(&self, wave: u32) -> bool {
+        let mut targets = self.targets.iter().filter(|target| target.wave < wave);
+        targets.any(|target| target.touched() || target.state.before_permit())
+    }
+
     /// Whether a wave passes the FleetRollout's own windows: an expedited one after the first, by policy (gate.md G30).
     #[must_use]
     pub fn passes_windows(&self, wave: u32) -> bool {
         let policy = self.plan.expedite.map(|expedite| expedite.windows);
-        self.expedited() && wave > 1 && policy == Some(ExpediteWindows::Pass)
+        self.expedited() && self.comes_after_another(wave) && policy == Some(ExpediteWindows::Pass)
     }
 
     /// The targets of a wave.

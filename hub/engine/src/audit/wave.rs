@@ -260,9 +260,15 @@ fn over(release: &Release, wave: u32) -> Option<jiff::Timestamp> {
     let shorter = release
         .plan
         .expedite
-        .filter(|_| release.expedited() && wave != 1);
+        .filter(|_| release.expedited() && shown_before(release, wave));
     let bake = shorter.map_or(planned, |expedite| planned.min(expedite.bake));
     Some(bake.after(last))
+}
+
+/// G30: whether a cluster of an earlier wave was permitted to show the content.
+pub(super) fn shown_before(release: &Release, wave: u32) -> bool {
+    let mut earlier = (1..wave).flat_map(|earlier| release.targets_of(earlier));
+    earlier.any(|target| target.permit.is_some())
 }
 
 /// (failed, may fail)

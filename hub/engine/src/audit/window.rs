@@ -2,6 +2,7 @@
 //! window makes of what is in flight. It must not read what the planner thought of either.
 
 use super::Findings;
+use super::wave::shown_before;
 use crate::document::ExpediteWindows;
 use crate::observed::{Cluster, Observed};
 use crate::reconcile::standing;
@@ -17,7 +18,7 @@ pub(super) fn standing_of(state: &Observed, release: &Release, target: &Target) 
         .expedite
         .is_some_and(|expedite| expedite.windows == ExpediteWindows::Pass);
     match state.cluster(&target.cluster) {
-        Some(cluster) if asked && may && target.wave != 1 => {
+        Some(cluster) if asked && may && shown_before(release, target.wave) => {
             Windows::expedited(&state.fleet_rollout, &state.windows, &cluster.labels).at(state.now)
         }
         Some(_) | None => standing(state, &target.cluster),

@@ -302,12 +302,7 @@ fn start(planner: &mut Planner, release: &Release, wave: u32) {
 /// Every target has ended: bake after the last success, or pass at once when there is nothing to watch.
 fn landed(planner: &mut Planner, release: &Release, wave: &Wave) -> Step {
     let number = release.id.number;
-    // What was reached and does not count any more proves nothing.
-    let last = release
-        .targets_of(wave.number)
-        .filter(|target| target.state == TargetState::Succeeded)
-        .filter_map(|target| target.succeeded_at)
-        .max();
+    let last = last_success(release, wave.number);
     let bake = bake_of(release, wave.number);
     match last {
         Some(last) => {
@@ -334,20 +329,43 @@ fn bake_of(release: &Release, wave: u32) -> Seconds {
     let planned = release.plan.wave(wave).map(|planned| planned.bake);
     let planned = planned.unwrap_or_default();
     match release.plan.expedite {
-        Some(expedite) if release.expedited() && wave > 1 => planned.min(expedite.bake),
+        Some(expedite) if release.expedited() && release.comes_after_another(wave) => {
+            planned.min(expedite.bake)
+        }
         Some(_) | None => planned,
     }
 }
 
 fn bake(planner: &mut Planner, wave: &Wave, number: u64) -> Step {
-    let over = wave.promoted
-        || wave
-            .bake_until
-            .is_some_and(|until| planner.state.now >= until);
-    let Some(release) = planner.release(number).filter(|_| over) else {
+    let Some(release) = planner.release(number) else {
         return Step::Wait;
     };
-    pass(planner, &release, wave, json!(wave.bake_until))
+    // Expedited since it began.
+    let last = last_success(&release, wave.number);
+    let shorter = last.map(|last| bake_of(&release, wave.number).after(last));
+    let shorter = shorter.filter(|until| release.expedited() && Some(*until) < wave.bake_until);
+    let until = shorter.or(wave.bake_until);
+    if wave.promoted || until.is_some_and(|until| planner.state.now >= until) {
+        return pass(planner, &release, wave, json!(until));
+    }
+    if let Some(until) = shorter {
+        let action = Action::StartBake {
+            release: number,
+            wave: wave.number,
+            until,
+        };
+        planner.act(action, json!({"last_success": last, "expedited": true}));
+    }
+    Step::Wait
+}
+
+/// What was reached and does not count any more proves nothing.
+fn last_success(release: &Release, wave: u32) -> Option<Timestamp> {
+    release
+        .targets_of(wave)
+        .filter(|target| target.state == TargetState::Succeeded)
+        .filter_map(|target| target.succeeded_at)
+        .max()
 }
 
 fn pass(planner: &mut Planner, release: &Release, wave: &Wave, baked: serde_json::Value) -> Step {
