@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use super::join::held_content;
 use super::planner::Planner;
 use crate::action::Action;
 use crate::advance::obey::passed_over;
@@ -219,14 +220,18 @@ fn retry(state: &Observed, release: &Release, cluster: &ClusterName) -> Result<V
             release.id.fleet_rollout
         ));
     }
-    let Some(content) = &target.content else {
-        return refuse("never reported the release's content: there is nothing to retry");
-    };
     let connected = state
         .cluster(cluster)
         .filter(|cluster| cluster.connected && !cluster.regressed);
-    let Some(rollout) = connected.and_then(|cluster| cluster.rollout.as_ref()) else {
+    let Some((own, rollout)) = connected.and_then(|own| Some((own, own.rollout.as_ref()?))) else {
         return refuse("is out of contact; retry it when its agent is heard again");
+    };
+    let Some(content) = target
+        .content
+        .clone()
+        .or_else(|| held_content(release, target, own))
+    else {
+        return refuse("does not hold the release's content: there is nothing to retry");
     };
     let there = rollout.kept.contains(&content.digest)
         || rollout.spec.as_ref().map(|spec| &spec.digest) == Some(&content.digest);
@@ -394,10 +399,15 @@ fn take_effect(planner: &mut Planner, request: &Request, number: u64, verb: Verb
 
 /// A person's reason lifts the bar on what failed (gate.md G17), and its target is held again.
 fn lift(planner: &mut Planner, request: &Request, release: &Release, cluster: &ClusterName) {
-    let content = release
-        .target(cluster)
-        .and_then(|target| target.content.as_ref());
-    let Some(content) = content else { return };
+    let Some(target) = release.target(cluster) else {
+        return;
+    };
+    let came = planner
+        .shared(cluster)
+        .and_then(|own| held_content(release, target, &own));
+    let Some(content) = target.content.clone().or_else(|| came.clone()) else {
+        return;
+    };
     let evidence =
         json!({"person": request.person, "reason": request.reason, "digest": content.digest});
     if planner.state.barred.contains_key(&content.digest) {
@@ -409,6 +419,15 @@ fn lift(planner: &mut Planner, request: &Request, release: &Release, cluster: &C
     }
     let message = format!("retried by {}: {}", request.person, request.reason);
     let number = release.id.number;
+    // It failed because it had not reported it in time, and holds it now.
+    if let Some(content) = came {
+        let action = Action::BindContent {
+            release: number,
+            cluster: cluster.clone(),
+            content,
+        };
+        planner.act(action, evidence.clone());
+    }
     planner.set_target(number, cluster, TargetState::Held, message, evidence);
 }
 
