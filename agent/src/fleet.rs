@@ -32,6 +32,7 @@ pub struct Fleet {
     pub first_contact: FirstContact,
     /// UID of the kube-system namespace; empty without a hub.
     pub cluster_uid: Uid,
+    name: RwLock<Option<String>>,
     kinds: Mutex<Kinds>,
     contact: Mutex<HubContact>,
     permit_key: RwLock<Option<PermitKey>>,
@@ -46,6 +47,7 @@ impl Fleet {
             has_hub,
             first_contact,
             cluster_uid,
+            name: RwLock::default(),
             kinds: Mutex::new(Kinds::Unknown),
             contact: Mutex::new(HubContact::Never),
             permit_key: RwLock::new(None),
@@ -81,6 +83,19 @@ impl Fleet {
             *contact = HubContact::Lost { since };
         }
         was_up
+    }
+
+    /// The cluster's name in the fleet; none: the identity was not read yet, or there is no hub.
+    pub fn member_name(&self) -> Option<String> {
+        self.name
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The identity was read.
+    pub fn set_member_name(&self, name: &str) {
+        *self.name.write().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
     }
 
     /// The hub's key for permits.

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cache::Caches;
 use crate::fleet::Fleet;
+use crate::fleet_member::taken_over;
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
 use crate::link::report::Told;
@@ -32,44 +33,12 @@ use crate::written::{Kind, Written};
 mod again;
 
 pub use again::{is_governed_again, status_after};
+pub use error::Error;
 
 /// Annotation on a Gate: `<generation> <digest>`, the content that the hub was last told of.
 pub const ANNOTATION_REPORTED: &str = "fleet.groundswell.dev/reported";
 /// Tries to write a record that others write too.
 const TRIES: usize = 5;
-
-/// Why a record could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The hub's words cannot be kept.
-    #[error(transparent)]
-    Wire(#[from] wire::Error),
-    /// The write failed.
-    #[error(transparent)]
-    Write(#[from] writer::Error),
-    /// The record could not be read.
-    #[error("cannot read {what}: {source}")]
-    Read {
-        /// The record.
-        what: String,
-        /// Why.
-        source: Box<kube::Error>,
-    },
-    /// The record is there and is not understood.
-    #[error("Gate {name} cannot be decoded ({why}): correct or delete it, and it is written again")]
-    Undecodable {
-        /// Its name.
-        name: String,
-        /// Why.
-        why: String,
-    },
-    /// Others kept writing.
-    #[error("{what} was changed {TRIES} times while it was written: look who else writes it")]
-    Contended {
-        /// The record.
-        what: String,
-    },
-}
 
 /// The store.
 pub struct GateStore {
@@ -236,6 +205,14 @@ impl GateStore {
                         why: unread.why,
                     });
                 }
+                // Acknowledged in silence, the hub would believe that what it says holds here.
+                Some(Ok(gate)) if fence_of(&gate.spec) > fence_of(&spec) => {
+                    return Err(Error::Newer {
+                        name: key.name,
+                        holds: fence_of(&gate.spec),
+                        offered: fence_of(&spec),
+                    });
+                }
                 Some(Ok(gate)) => {
                     self.change_gate(&key, &rollout, &gate, (&spec, before))
                         .await
@@ -370,14 +347,17 @@ impl GateStore {
         let key = ObjectKey::new(self.namespace.clone(), self.member.cluster.clone());
         for _ in 0..TRIES {
             let known = self.read_member().await?;
-            let status = member_status(
-                known.as_ref().and_then(|member| member.status.as_ref()),
-                taken,
-                session,
-            );
+            let former = self.former().await?;
+            let all = former.iter().chain(&known);
+            let before = taken_over(all.filter_map(|one| one.status.clone()).collect());
+            let status = member_status(before.as_ref(), taken, session);
             let written = match &known {
                 None => self.create_member(&key, status).await,
                 Some(member) => self.change_member(&key, member, &status).await,
+            };
+            let written = match written {
+                Ok(()) => self.empty(&former).await,
+                Err(error) => Err(error),
             };
             match written {
                 Ok(()) => return Ok(()),
@@ -437,6 +417,13 @@ impl GateStore {
     }
 }
 
+fn fence_of(spec: &GateSpec) -> Fence {
+    Fence {
+        incarnation: spec.incarnation,
+        version: spec.version,
+    }
+}
+
 /// Whether a permit came with this set.
 #[must_use]
 pub fn is_new(permit: Fence, before: Option<Fence>) -> bool {
@@ -487,5 +474,7 @@ pub fn member_status(
     status
 }
 
+mod error;
+mod former;
 #[cfg(test)]
 mod tests;

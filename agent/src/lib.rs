@@ -21,6 +21,7 @@ pub mod experiment_controller;
 pub mod flag_page;
 pub mod flags;
 pub mod fleet;
+pub mod fleet_member;
 pub mod gate_store;
 pub mod identity;
 pub mod job;

@@ -28,6 +28,7 @@ use crate::cache::Caches;
 use crate::claims::Claims;
 use crate::config;
 use crate::fleet::{Fleet, Kinds};
+use crate::fleet_member;
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
 use crate::permit;
@@ -297,12 +298,10 @@ impl Observer {
         })
     }
 
-    /// The one FleetMember of this cluster.
+    /// The FleetMember of this cluster that counts.
     #[must_use]
     pub fn member(&self) -> Option<FleetMember> {
-        let mut all = decoded(self.caches.members.all());
-        all.sort_by_key(|member: &FleetMember| member.metadata.name.clone());
-        all.into_iter().next()
+        fleet_member::counting(&self.caches, &self.fleet)
     }
 
     /// A member record is there, and none can be read.

@@ -241,7 +241,10 @@ fn controller(
         events.clone(),
         shared.metrics.clone(),
     );
-    let spent = Arc::new(Spent::new(Arc::clone(&shared.caches)));
+    let spent = Arc::new(Spent::new(
+        Arc::clone(&shared.caches),
+        Arc::clone(&shared.fleet),
+    ));
     Controller {
         observer: Observer {
             spent: Arc::clone(&spent),

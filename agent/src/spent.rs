@@ -14,8 +14,9 @@ use proto::v1;
 use serde_json::{Map, Value, json};
 
 use crate::cache::Caches;
+use crate::fleet::Fleet;
+use crate::fleet_member;
 use crate::key::ObjectKey;
-use crate::observe::decoded;
 use crate::wire;
 use crate::writer::{self, Writer};
 
@@ -30,6 +31,7 @@ const MESSAGE_MAX: usize = 200;
 /// What this process remembered, which its cache may not show yet.
 pub struct Spent {
     caches: Arc<Caches>,
+    fleet: Arc<Fleet>,
     own: Mutex<Remembered>,
 }
 
@@ -51,9 +53,10 @@ pub struct News<'a> {
 impl Spent {
     /// Nothing yet.
     #[must_use]
-    pub fn new(caches: Arc<Caches>) -> Self {
+    pub fn new(caches: Arc<Caches>, fleet: Arc<Fleet>) -> Self {
         Self {
             caches,
+            fleet,
             own: Mutex::default(),
         }
     }
@@ -112,10 +115,8 @@ impl Spent {
         if news.outcome.is_none() && news.served.is_none() {
             return Ok(());
         }
-        let mut members: Vec<FleetMember> = decoded(self.caches.members.all());
-        members.sort_by_key(|member| member.metadata.name.clone());
         // Without a member record no permit was ever stored here.
-        let Some(member) = members.into_iter().next() else {
+        let Some(member) = fleet_member::counting(&self.caches, &self.fleet) else {
             return Ok(());
         };
         let (status, name) = (member.status.as_ref(), rollout.to_string());
@@ -237,6 +238,11 @@ fn newest(spent: BTreeMap<String, Outcome>, named: &BTreeSet<Fence>) -> BTreeMap
 mod tests {
     use super::*;
 
+    fn nothing_spent() -> Spent {
+        let fleet = Fleet::new(true, agent_api::FirstContact::Hold, Uid::default());
+        Spent::new(Arc::default(), Arc::new(fleet))
+    }
+
     fn outcome(version: u64) -> Outcome {
         Outcome {
             fence: Fence {
@@ -286,7 +292,7 @@ mod tests {
 
     #[test]
     fn the_higher_fence_counts() {
-        let spent = Spent::new(Arc::new(Caches::default()));
+        let spent = nothing_spent();
         spent.own().spent.insert("u".into(), outcome(4));
         let rollout = Uid("u".into());
         let mut status = FleetMemberStatus::default();
@@ -324,7 +330,7 @@ mod tests {
 
     #[test]
     fn the_newest_mark_of_a_name_counts() {
-        let spent = Spent::new(Arc::new(Caches::default()));
+        let spent = nothing_spent();
         let rollout = ObjectKey::new("shop", "web");
         let mut status = FleetMemberStatus::default();
         assert_eq!(spent.last_served(Some(&status), &rollout), None);

@@ -149,7 +149,8 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
         events.clone(),
         metrics.clone(),
     );
-    let spent = Arc::new(crate::spent::Spent::new(Arc::clone(&caches)));
+    let spent = crate::spent::Spent::new(Arc::clone(&caches), Arc::clone(&fleet));
+    let spent = Arc::new(spent);
     Controller {
         observer: Observer {
             spent: Arc::clone(&spent),

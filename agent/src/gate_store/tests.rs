@@ -1,5 +1,8 @@
 //! What becomes of a set, without an API server.
 
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+
 use super::*;
 
 fn entry(name: &str, governance: v1::gate_entry::Governance) -> v1::GateEntry {
@@ -103,4 +106,158 @@ fn a_record_from_before_it_was_let_go_is_not_believed() {
     };
     assert_eq!(again, left);
     assert!(is_governed_again(&gate(false), &spec(true)));
+}
+
+/// An API server that keeps what it is sent.
+#[derive(Default)]
+struct Server(std::sync::Mutex<BTreeMap<String, Value>>);
+
+impl Server {
+    fn put(&self, path: &str, object: Value) {
+        self.0.lock().unwrap().insert(path.to_owned(), object);
+    }
+
+    fn member(&self, name: &str) -> FleetMember {
+        let objects = self.0.lock().unwrap();
+        serde_json::from_value(objects[&member_path(name)].clone()).unwrap()
+    }
+
+    async fn answer(self: Arc<Self>, request: http::Request<Body>) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        let sent = body.collect().await.unwrap().to_bytes();
+        let sent: Value = serde_json::from_slice(&sent).unwrap_or_default();
+        let mut objects = self.0.lock().unwrap();
+        let path = parts.uri.path().to_owned();
+        let stored = match parts.method.as_str() {
+            "POST" => {
+                let name = sent["metadata"]["name"].as_str().unwrap();
+                objects.insert(format!("{path}/{name}"), sent.clone());
+                Some(sent)
+            }
+            "PATCH" => objects.get_mut(&path).map(|object| {
+                if sent["status"].is_null() {
+                    object.as_object_mut().unwrap().remove("status");
+                }
+                object.clone()
+            }),
+            _ => objects.get(&path).cloned(),
+        };
+        let (code, answer) = match stored {
+            Some(object) => (200, object),
+            None => (
+                404,
+                json!({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": path}),
+            ),
+        };
+        http::Response::builder()
+            .status(code)
+            .body(Body::from(answer.to_string().into_bytes()))
+            .unwrap()
+    }
+}
+
+fn member_path(name: &str) -> String {
+    format!("/apis/fleet.groundswell.dev/v1alpha1/namespaces/groundswell/fleetmembers/{name}")
+}
+
+/// The store of the cluster whose name is `eu-1b` now.
+fn store(server: &Arc<Server>, caches: &Arc<Caches>) -> GateStore {
+    let answers = Arc::clone(server);
+    let service = tower::service_fn(move |request| {
+        let answer = Arc::clone(&answers).answer(request);
+        async move { Ok::<_, std::io::Error>(answer.await) }
+    });
+    let client = Client::new(service, "default");
+    let queue = Arc::new(crate::controller::work_queue());
+    let reach = crate::cache::Reach::Cluster;
+    GateStore {
+        namespace: "groundswell".to_owned(),
+        member: FleetMemberSpec {
+            cluster: "eu-1b".to_owned(),
+            kube_system_uid: agent_api::Uid("system".to_owned()),
+            ..FleetMemberSpec::default()
+        },
+        client: client.clone(),
+        writer: Writer::new(client.clone()),
+        written: Arc::default(),
+        workloads: Arc::new(Workloads::new(client, reach, queue)),
+        caches: Arc::clone(caches),
+        fleet: Arc::new(Fleet::new(
+            true,
+            agent_api::FirstContact::Hold,
+            agent_api::Uid("system".to_owned()),
+        )),
+    }
+}
+
+fn governed() -> v1::gate_entry::Governance {
+    v1::gate_entry::Governance::Governed(v1::Governed {
+        policy: Some(v1::Policy {
+            on_hub_loss: v1::policy::OnHubLoss::Finish.into(),
+            enforcement: "Enforce".into(),
+            ..v1::Policy::default()
+        }),
+        ..v1::Governed::default()
+    })
+}
+
+fn shown<K: serde::de::DeserializeOwned>(object: Value) -> agent_api::Decoded<K> {
+    serde_json::from_value(object).unwrap()
+}
+
+#[tokio::test]
+async fn under_another_name_a_cluster_goes_on_from_what_it_held_under_the_former() {
+    let (server, caches) = (Arc::new(Server::default()), Arc::new(Caches::default()));
+    let outcome = serde_json::to_value(agent_api::Outcome::default()).unwrap();
+    let member = |name: &str, uid: &str| {
+        let governed = json!([{"fleetRollout": "payments", "namespace": "shop", "name": name}]);
+        json!({
+            "apiVersion": "fleet.groundswell.dev/v1alpha1", "kind": "FleetMember",
+            "metadata": {"name": name, "namespace": "groundswell", "resourceVersion": "7"},
+            "spec": {"cluster": name, "hub": "h", "kubeSystemUid": uid},
+            "status": {
+                "fence": {"incarnation": 1, "version": 3}, "governed": governed, "firstContactDone": true,
+                "spent": {"uid-web": outcome},
+            },
+        })
+    };
+    // The second was copied here from another cluster.
+    for (name, uid) in [("eu-1", "system"), ("copied", "of another")] {
+        server.put(&member_path(name), member(name, uid));
+        caches.members.show(shown(member(name, uid)));
+    }
+    let set = taken(vec![entry("checkout", governed())]);
+    let problems = store(&server, &caches).store(&set, 1).await.unwrap();
+    assert_eq!(problems, []);
+    let own = server.member("eu-1b").status.unwrap();
+    assert_eq!(names(&own), ["checkout", "eu-1"], "absence never frees");
+    assert_eq!((own.fence.version, own.spent.len()), (4, 1));
+    assert_eq!(server.member("eu-1").status, None);
+    assert!(
+        server.member("copied").status.is_some(),
+        "not this cluster's"
+    );
+}
+
+#[tokio::test]
+async fn a_gate_that_is_newer_than_its_entry_is_a_problem_and_one_of_the_same_version_is_none() {
+    let (server, caches) = (Arc::new(Server::default()), Arc::new(Caches::default()));
+    for (name, version) in [("same", 1), ("newer", 50)] {
+        caches.gates.show(shown(json!({
+            "apiVersion": "fleet.groundswell.dev/v1alpha1", "kind": "Gate",
+            "metadata": {"name": gate_name("shop", name), "namespace": "groundswell", "resourceVersion": "7"},
+            "spec": {
+                "rollout": {"namespace": "shop", "name": name}, "fleetRollout": name, "governed": true,
+                "incarnation": 1, "version": version,
+            },
+        })));
+    }
+    let set = taken(vec![entry("same", governed()), entry("newer", governed())]);
+    let problems = store(&server, &caches).store(&set, 1).await.unwrap();
+    let [problem] = problems.as_slice() else {
+        panic!("{problems:?}")
+    };
+    assert_eq!(problem.name, "newer");
+    let says = "Gate shop.newer holds 1.50, more than the 1.1 that the hub has for it, and is left alone: delete it";
+    assert!(problem.message.starts_with(says), "{}", problem.message);
 }

@@ -99,6 +99,7 @@ impl Member {
     pub async fn run(self) {
         let identity = self.identity().await;
         self.fleet.set_permit_key(identity.permit_key.clone());
+        self.fleet.set_member_name(&identity.cluster);
         for rollout in self.caches.rollouts.keys() {
             self.queue.add(Work::Rollout(rollout));
         }

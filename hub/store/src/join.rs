@@ -14,7 +14,7 @@ use crate::certificate::{self, CertificateIssuer};
 use crate::history::{self, Fact};
 use crate::row::row;
 use crate::time::from_db;
-use crate::{Error, Result, Store, cluster, membership, stop};
+use crate::{Error, Result, Store, cluster, former, membership, stop};
 
 /// The longest life of a token.
 pub const TOKEN_SECONDS_MAX: u32 = 3_600;
@@ -177,6 +177,7 @@ async fn spend(
         .bind(&join.kube_system_uid)
         .execute(&mut *tx)
         .await?;
+    let others = former::above(tx, name, &join.kube_system_uid).await?;
     sqlx::query(SPEND)
         .bind(&join.token_id)
         .bind(&join.csr_hash)
@@ -184,22 +185,23 @@ async fn spend(
         .execute(&mut *tx)
         .await?;
     certificate::record(tx, name, &certificate).await?;
-    let message = format!(
+    history::add_now(tx, joined(join, &others)).await?;
+    crate::hint::notify(tx).await?;
+    Ok(certificate.pem)
+}
+
+fn joined(join: &Join, others: &[String]) -> Fact {
+    let name = &join.cluster;
+    let mut message = format!(
         "{name} joined with token {}, agent {}",
         join.token_id, join.agent_version
     );
-    history::add_now(
-        tx,
-        Fact::of_hub(
-            Some(name),
-            "ClusterJoined",
-            &format!("agent:{name}"),
-            message,
-        ),
-    )
-    .await?;
-    crate::hint::notify(tx).await?;
-    Ok(certificate.pem)
+    if !others.is_empty() {
+        let others = others.join(", ");
+        message.push_str(&format!("; it is or was a member as {others}, too"));
+    }
+    let actor = format!("agent:{name}");
+    Fact::of_hub(Some(name), "ClusterJoined", &actor, message)
 }
 
 enum Usable {

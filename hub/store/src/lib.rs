@@ -22,6 +22,7 @@ pub mod first_word;
 pub mod fleet_rollout;
 mod fleet_window;
 pub mod health;
+mod former;
 pub mod heard;
 pub mod hint;
 pub mod history;

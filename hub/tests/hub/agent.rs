@@ -39,6 +39,16 @@ pub async fn join(
     cluster: &str,
     request: &Request,
 ) -> Result<JoinResponse, Status> {
+    join_of(world, token, (cluster, &format!("uid-{cluster}")), request).await
+}
+
+/// Joins the Kubernetes cluster with this UID under this name.
+pub async fn join_of(
+    world: &World,
+    token: &str,
+    (cluster, uid): (&str, &str),
+    request: &Request,
+) -> Result<JoinResponse, Status> {
     let mut parts = token.split('.');
     let (id, secret) = (parts.next().unwrap(), parts.next().unwrap());
     assert_eq!(parts.next(), Some(world.authority.pin().as_str()));
@@ -46,7 +56,7 @@ pub async fn join(
         token_id: id.to_owned(),
         token_secret: secret.to_owned(),
         csr_pem: request.csr_pem.clone(),
-        kube_system_uid: format!("uid-{cluster}"),
+        kube_system_uid: uid.to_owned(),
         cluster: cluster.to_owned(),
         agent_version: "test".to_owned(),
     };
@@ -65,9 +75,20 @@ pub struct Agent {
 
 impl Agent {
     pub async fn member(world: &World, cluster: &str, labels: &[(&str, &str)]) -> Self {
+        Self::member_of(world, (cluster, &format!("uid-{cluster}")), labels).await
+    }
+
+    /// The Kubernetes cluster with this UID, as a member of this name.
+    pub async fn member_of(
+        world: &World,
+        (cluster, uid): (&str, &str),
+        labels: &[(&str, &str)],
+    ) -> Self {
         let token = world.token(cluster, labels, 0).await;
         let request = Request::new();
-        let joined = join(world, &token, cluster, &request).await.unwrap();
+        let joined = join_of(world, &token, (cluster, uid), &request)
+            .await
+            .unwrap();
         assert_eq!(joined.permit_key, world.authority.permit_key());
         let der =
             rustls_pki_types::pem::PemObject::from_pem_slice(joined.certificate_pem.as_bytes())

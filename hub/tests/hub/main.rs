@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod another_name;
 mod approval;
 mod document;
 mod fixture;

@@ -10,7 +10,7 @@ use tonic::Code;
 use crate::agent::{Agent, Request, Stream, join};
 use crate::fixture::{World, document, eventually};
 
-fn change(cluster: &str, change: Change) -> ChangeMemberRequest {
+pub fn change(cluster: &str, change: Change) -> ChangeMemberRequest {
     ChangeMemberRequest {
         cluster: cluster.to_owned(),
         reason: "rebuilt".to_owned(),

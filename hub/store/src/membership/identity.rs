@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::{END_SESSION, LockRow, NewMembership, refused, tell};
 use crate::history::{self, Fact};
 use crate::time::to_db;
-use crate::{Result, certificate, fleet_rollout};
+use crate::{Result, certificate, fleet_rollout, former};
 
 pub(crate) const TAKEN: &str = "select exists (select 1 from clusters where name = $1)";
 pub(crate) const RENAME: &str = "update clusters set name = $2 where name = $1";
@@ -101,6 +101,7 @@ pub(super) async fn rebind(
         return Ok(format!("{name} is bound to {uid} already"));
     }
     replace(tx, name, uid, at).await?;
+    former::above(tx, name, uid).await?;
     let message = format!(
         "{} bound {name} to the kube-system namespace {uid}: {}",
         new.person, new.reason
