@@ -40,9 +40,20 @@ pub struct Limited<S> {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-impl<S, B> Service<Request<B>> for Limited<S>
+/// Join is for strangers, and read before anybody looks who it is: a token, a signing request and a few names.
+const JOIN_MAX: usize = 64 << 10;
+const JOIN_PATH: &str = "/groundswell.v1.Link/Join";
+
+fn bounded(request: Request<Body>) -> Request<Body> {
+    if request.uri().path() != JOIN_PATH {
+        return request;
+    }
+    request.map(|body| Body::new(http_body_util::Limited::new(body, JOIN_MAX)))
+}
+
+impl<S> Service<Request<Body>> for Limited<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -53,8 +64,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Answer {
-        let answer = tokio::time::timeout(self.most, self.inner.call(request));
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        let answer = tokio::time::timeout(self.most, self.inner.call(bounded(request)));
         let most = self.most.as_secs();
         Box::pin(async move {
             answer.await.unwrap_or_else(|_| {
@@ -74,7 +85,7 @@ mod tests {
     #[derive(Clone)]
     struct Silent;
 
-    impl Service<Request<()>> for Silent {
+    impl Service<Request<Body>> for Silent {
         type Response = Response<Body>;
         type Error = Infallible;
         type Future = std::future::Pending<Result<Response<Body>, Infallible>>;
@@ -83,15 +94,33 @@ mod tests {
             Poll::Ready(Ok(()))
         }
 
-        fn call(&mut self, _: Request<()>) -> Self::Future {
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
             std::future::pending()
         }
     }
 
     #[tokio::test]
+    async fn a_stranger_says_little() {
+        use http_body_util::BodyExt as _;
+        let words = |path: &str, bytes: usize| {
+            let said = http_body_util::Full::from(vec![0_u8; bytes]);
+            let mut request = Request::new(Body::new(said));
+            *request.uri_mut() = path.parse().unwrap();
+            bounded(request).into_body().collect()
+        };
+        assert!(words(JOIN_PATH, JOIN_MAX).await.is_ok());
+        assert!(words(JOIN_PATH, JOIN_MAX + 1).await.is_err());
+        assert!(
+            words("/groundswell.v1.Link/Open", JOIN_MAX + 1)
+                .await
+                .is_ok()
+        );
+    }
+
+    #[tokio::test]
     async fn who_gets_no_answer_is_told_so() {
         let mut limited = Limit(Duration::ZERO).layer(Silent);
-        let answer = limited.call(Request::new(())).await;
+        let answer = limited.call(Request::new(Body::empty())).await;
         let answer = answer.unwrap_or_else(|never| match never {});
         let status = Status::from_header_map(answer.headers()).map(|status| status.code());
         assert_eq!(status, Some(tonic::Code::Unavailable));

@@ -4,6 +4,7 @@
 pub mod fences;
 pub mod gather;
 pub mod hello;
+pub mod opening;
 pub mod outbox;
 pub mod session;
 
@@ -25,6 +26,7 @@ use crate::identity::{OpenLink, Renew, authorize};
 use crate::join::{self, Certifier};
 use crate::link::fences::Fences;
 use crate::link::gather::Gather;
+use crate::link::opening::Openings;
 use crate::link::outbox::{Outgoing, outbox};
 
 /// Each heartbeat is answered by a renewal, so that a lease outlives three lost ones.
@@ -54,8 +56,8 @@ pub struct Link {
     pub hub: String,
     /// How often agents have to be heard.
     pub heartbeat: Duration,
-    /// Sessions that may be opened at a time.
-    pub hellos: Arc<Semaphore>,
+    /// Sessions that are being opened.
+    pub openings: Openings,
     /// Joins that may be looked at a time.
     pub joins: Arc<Semaphore>,
     /// Ends every session.
@@ -107,12 +109,9 @@ impl LinkService for Link {
             fingerprint: fingerprint_of(&request),
         };
         let (outbox, outgoing) = outbox();
-        tokio::spawn(session::run(
-            self.clone(),
-            member,
-            request.into_inner(),
-            outbox,
-        ));
+        let place = self.openings.place(&member.cluster);
+        let inbound = request.into_inner();
+        tokio::spawn(session::run(self.clone(), member, inbound, (outbox, place)));
         Ok(Response::new(outgoing))
     }
 }

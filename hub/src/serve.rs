@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hub_store::Store;
 use hub_store::embedded::Embedded;
+use proto::limit;
 use proto::v1::fleet_server::FleetServer;
 use proto::v1::link_server::LinkServer;
 use tokio::sync::Semaphore;
@@ -23,11 +24,12 @@ use crate::join::Certifier;
 use crate::limit::{ANSWER_MAX, Limit};
 use crate::link::fences::{self, Fences};
 use crate::link::gather::Gather;
+use crate::link::opening::Openings;
 use crate::link::{self, Link};
 use crate::wire::set::Signer;
 use crate::{acceptor, address, authority, client_config, database, folder, hints, leader};
 
-/// A Hello of a thousand Rollouts is about 1 MiB; more than this is an attack or a defect (T16).
+/// Of people: documents and what they ask for; more than this is an attack or a defect (T16).
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 /// Of one connection: an agent has one stream, a person a few calls.
 const MAX_STREAMS: u32 = 64;
@@ -107,13 +109,13 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
         hub: folder.hub_name().to_owned(),
         heartbeat: link::heartbeat(lease),
         joins: Arc::new(Semaphore::new(link::JOINS_AT_ONCE)),
-        hellos: Arc::new(Semaphore::new(link::HELLOS_AT_ONCE)),
+        openings: Openings::new(link::HELLOS_AT_ONCE),
         stop: stop.clone(),
     };
     let server = tokio::spawn(
         builder()
             .add_service(FleetServer::new(fleet).max_decoding_message_size(MAX_MESSAGE))
-            .add_service(LinkServer::new(link).max_decoding_message_size(MAX_MESSAGE))
+            .add_service(LinkServer::new(link).max_decoding_message_size(limit::MESSAGE_MAX))
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()),
     );
     let (leadership, fenced, lease_task) =

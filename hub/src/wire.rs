@@ -53,7 +53,7 @@ pub fn wire_fence(fence: Fence) -> proto::v1::Fence {
     }
 }
 
-fn text(field: &'static str, text: String) -> Result<String, Error> {
+pub(crate) fn text(field: &'static str, text: String) -> Result<String, Error> {
     if text.len() > MAX_TEXT {
         return Err(Error::TooLong {
             field,

@@ -6,6 +6,7 @@
 pub mod codec;
 pub mod fence;
 pub mod head;
+pub mod limit;
 pub mod permit;
 pub mod set;
 pub mod time;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use agent_api::Uid;
 use http::Uri;
 use jiff::Timestamp;
+use proto::limit;
 use proto::v1::agent_message::Body as Out;
 use proto::v1::hub_message::Body as In;
 use proto::v1::link_client::LinkClient;
@@ -43,8 +44,6 @@ const RECONNECT: Backoff = Backoff {
 const REFUSED: Duration = Duration::from_secs(15);
 /// How long the hub may take for its first word.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
-/// Largest message; a set of ten thousand Rollouts is about 10 MiB.
-const MAX_MESSAGE: usize = 32 << 20;
 /// Messages on their way to the hub; the reports wait in their own queue.
 const OUTGOING: usize = 16;
 /// Sets and acknowledged reports that wait for the store.
@@ -71,6 +70,8 @@ enum Error {
         message: String,
         later: bool,
     },
+    #[error("{0}")]
+    TooMuch(String),
     #[error("the records cannot be kept: {0}")]
     Store(#[from] gate_store::Error),
 }
@@ -121,7 +122,7 @@ impl Link {
             }
             failures = failures.saturating_add(1);
             let wait = match &error {
-                Error::Refused { later: true, .. } => REFUSED,
+                Error::Refused { later: true, .. } | Error::TooMuch(_) => REFUSED,
                 Error::Refused { .. }
                 | Error::Channel(_)
                 | Error::Broken(_)
@@ -150,9 +151,13 @@ impl Link {
     async fn session(&self) -> Result<std::convert::Infallible, Error> {
         let identity = self.identity.borrow().clone();
         let channel = tls::identified(&self.hub, self.proxy.as_ref(), &identity).await?;
-        let mut client = LinkClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        let mut client = LinkClient::new(channel).max_decoding_message_size(limit::MESSAGE_MAX);
         let (out, outgoing) = mpsc::channel(OUTGOING);
-        send(&out, Out::Hello(self.hello().await?)).await?;
+        let hello = self.hello().await?;
+        if let Some(much) = limit::too_much(&hello) {
+            return Err(Error::TooMuch(much));
+        }
+        send(&out, Out::Hello(hello)).await?;
         let opening = timeout(WELCOME_TIMEOUT, client.open(ReceiverStream::new(outgoing)));
         let opened = opening
             .await

@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use hub_engine::ClusterName;
 use hub_store::session::Hello;
+use proto::limit;
 use proto::v1::AgentMessage;
 use proto::v1::agent_message::Body;
 use proto::v1::refusal::Code;
 use tokio::time::timeout;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use crate::link::Link;
+use crate::link::opening::Passed;
 use crate::wire;
 
 /// An agent says Hello at once.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+// What Hello may name is what is kept.
+const _: () = assert!(limit::ROLLOUTS_MAX == hub_store::report::ROLLOUTS_MAX);
+
 /// Why the hub ends a stream.
 #[derive(Debug)]
 pub(super) struct End {
@@ -50,6 +55,19 @@ pub(super) fn superseded() -> End {
     }
 }
 
+pub(super) fn passed(why: Passed) -> End {
+    let message = match why {
+        Passed::Replaced => {
+            "a newer stream of this cluster is being opened; if its agent opened none, two agents share one identity"
+        }
+        Passed::Abandoned => "the agent was gone before its turn came; it dials again by itself",
+    };
+    End {
+        code: Code::Superseded,
+        message: message.to_owned(),
+    }
+}
+
 pub(super) fn duplicate_identity() -> End {
     let message = "this identity belongs to another Kubernetes cluster, which keeps its session; join this one under its \
                    own name with a token of `groundswell cluster token`";
@@ -74,6 +92,14 @@ pub(super) fn unknown_cluster() -> End {
     }
 }
 
+fn no_hello(status: &Status) -> End {
+    // What is too long is not read at all.
+    if status.code() == tonic::Code::OutOfRange {
+        return protocol(limit::too_long("too many Rollouts"));
+    }
+    protocol(format!("no Hello: {}", status.message()))
+}
+
 /// Waits for the first message, which has to be Hello.
 pub(super) async fn hello(
     link: &Link,
@@ -87,13 +113,19 @@ pub(super) async fn hello(
     let first = timeout(HELLO_TIMEOUT, inbound.message())
         .await
         .map_err(|_| protocol("no Hello within 10 s"))?
-        .map_err(|status| protocol(format!("no Hello: {}", status.message())))?;
+        .map_err(|status| no_hello(&status))?;
     let Some(Body::Hello(hello)) = first.and_then(|message| message.body) else {
         return Err(protocol("the first message must be Hello"));
     };
     if hello.kube_system_uid.is_empty() {
         return Err(protocol("Hello has no kube_system_uid"));
     }
+    if let Some(much) = limit::too_much(&hello) {
+        return Err(protocol(much));
+    }
+    let bounded = |field, value: String| {
+        wire::text(field, value).map_err(|error| protocol(error.to_string()))
+    };
     let mut rollouts = Vec::new();
     for state in hello.rollouts {
         match wire::report::rollout_state(state) {
@@ -109,16 +141,16 @@ pub(super) async fn hello(
     Ok(Hello {
         cluster,
         fingerprint,
-        kube_system_uid: hello.kube_system_uid,
-        agent_version: hello.agent_version,
+        kube_system_uid: bounded("kube_system_uid", hello.kube_system_uid)?,
+        agent_version: bounded("agent_version", hello.agent_version)?,
         fence: wire::fence(hello.fence.as_ref()),
-        set_hash: hello.set_hash,
+        set_hash: bounded("set_hash", hello.set_hash)?,
         rollouts,
         proven,
         handed: authority
             .own_head(&hello.audit_head)
             .map(|head| (head.sequence, head.hash)),
-        audit_head: hello.audit_head,
+        audit_head: bounded("audit_head", hello.audit_head)?,
         hub: link.hub.clone(),
     })
 }

@@ -5,7 +5,7 @@ mod set;
 
 use std::time::Duration;
 
-use hub_engine::{ClusterName, Fence, RolloutName};
+use hub_engine::{ClusterName, Fence};
 use hub_store::heard::{Acknowledged, Seen, locked};
 use hub_store::older::Committed;
 use hub_store::report::{self, Report, Stored};
@@ -21,8 +21,9 @@ use tonic::Streaming;
 
 use crate::link::Link;
 use crate::link::hello::{
-    End, Member, duplicate_identity, hello, protocol, revoked, superseded, unknown_cluster,
+    End, Member, duplicate_identity, hello, passed, protocol, revoked, superseded, unknown_cluster,
 };
+use crate::link::opening::{Passed, Place};
 use crate::link::outbox::Outbox;
 use crate::wire;
 
@@ -64,11 +65,22 @@ struct Batch {
 
 /// Runs a stream to its end. What a stream does once or seldom is boxed here and below, and in `set`: its room, some 16 KiB, is not kept for
 /// as long as the stream is open, ten thousand times.
-pub async fn run(link: Link, member: Member, mut inbound: Streaming<AgentMessage>, outbox: Outbox) {
+pub async fn run(
+    link: Link,
+    member: Member,
+    mut inbound: Streaming<AgentMessage>,
+    (outbox, place): (Outbox, Place),
+) {
     let cluster = member.cluster.clone();
-    let begun = async {
-        match hello(&link, member, &mut inbound).await {
-            Ok(hello) => open(link, hello, outbox).await,
+    let inbound_ref = &mut inbound;
+    let begun = async move {
+        let said = tokio::select! {
+            biased;
+            () = place.replaced() => Err(passed(Passed::Replaced)),
+            said = hello(&link, member, inbound_ref) => said,
+        };
+        match said {
+            Ok(hello) => open(link, hello, outbox, &place).await,
             Err(end) => Err((outbox, end)),
         }
     };
@@ -86,9 +98,17 @@ fn refuse(cluster: &ClusterName, outbox: &Outbox, end: End) {
     });
 }
 
-async fn open(link: Link, hello: Hello, outbox: Outbox) -> Result<Session, (Outbox, End)> {
+async fn open(
+    link: Link,
+    hello: Hello,
+    outbox: Outbox,
+    place: &Place,
+) -> Result<Session, (Outbox, End)> {
     let opened = {
-        let _turn = link.hellos.acquire().await;
+        let _turn = match place.turn(&outbox).await {
+            Ok(turn) => turn,
+            Err(why) => return Err((outbox, passed(why))),
+        };
         within(CALL_MAX, link.store.session_open(&hello)).await
     };
     let (cluster, session, desired, regressed, head) = match opened {
@@ -299,15 +319,6 @@ impl Session {
             // A newer agent's word is never taken for another (S14).
             ack::Result::Unspecified => return Ok(()),
         }
-        let problem = |one: proto::v1::GateProblem| {
-            (
-                RolloutName {
-                    namespace: one.namespace,
-                    name: one.name,
-                },
-                one.message,
-            )
-        };
         let fence = wire::fence(ack.fence.as_ref());
         if fence > self.highest {
             let most = self.highest;
@@ -315,13 +326,15 @@ impl Session {
                 "an acknowledgement of {fence}, above {most}: nothing so high was sent or shown"
             )));
         }
+        let set_hash = wire::text("set_hash", ack.set_hash);
+        let set_hash = set_hash.map_err(|error| protocol(error.to_string()))?;
         self.unstored_ack = Some(Acknowledged {
             cluster: self.cluster.clone(),
             session: self.number,
             committed: self.committed,
             fence,
-            set_hash: ack.set_hash,
-            problems: ack.problems.into_iter().map(problem).collect(),
+            set_hash,
+            problems: wire::report::problems(ack.problems),
         });
         self.store_ack().await
     }

@@ -19,6 +19,20 @@ const MAX_IMAGES: usize = 256;
 /// Sentences of an agent's engine that are kept.
 const MAX_REASONS: usize = 32;
 
+/// Gates of one acknowledgement that could not be written and are told of: enough to see what is wrong with all of them.
+const MAX_PROBLEMS: usize = 100;
+
+/// Gates that an agent could not write, and why. Each is a row of the history.
+pub fn problems(problems: Vec<v1::GateProblem>) -> Vec<(RolloutName, String)> {
+    let problem = |one: v1::GateProblem| {
+        let namespace = text("problem.namespace", one.namespace).ok()?;
+        let name = text("problem.name", one.name).ok()?;
+        Some((RolloutName { namespace, name }, message(&one.message)))
+    };
+    let told = problems.into_iter().take(MAX_PROBLEMS);
+    told.filter_map(problem).collect()
+}
+
 /// Which Rollout a message is about, and the object's UID.
 pub fn rollout_name(
     rollout: Option<v1::RolloutRef>,

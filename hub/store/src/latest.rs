@@ -11,6 +11,7 @@ use sqlx::types::Json;
 
 use crate::Result;
 use crate::history::{self, Fact};
+use crate::report::ROLLOUTS_MAX;
 use crate::row::{ROWS_MAX, row};
 
 pub(crate) const KNOWN: &str = "select r.cluster, r.namespace, r.rollout, r.state from rollouts r \
@@ -32,6 +33,16 @@ pub(crate) const GOVERNED: &str = "select g.cluster, g.namespace, g.rollout from
      join unnest($1::text[], $2::text[], $3::text[]) as asked (cluster, namespace, rollout) \
      using (cluster, namespace, rollout)";
 
+pub(crate) const COUNTED: &str =
+    "select cluster, count(*) as count from rollouts where cluster = any($1) group by cluster";
+/// What is not there any more and is nobody's to decide on.
+pub(crate) const FORGET: &str = "delete from rollouts r where r.cluster = any($1) and r.state->>'removed' = 'true' \
+     and not exists (select from gates g where (g.cluster, g.namespace, g.rollout) = (r.cluster, r.namespace, r.rollout))";
+
+row! {
+    /// How many Rollouts of a cluster are known.
+    CountedRow { cluster: String, count: Option<i64> }
+}
 row! {
     /// What is known of a Rollout in one cluster.
     KnownRow { cluster: String, namespace: String, rollout: String, state: Json<Rollout> }
@@ -182,26 +193,102 @@ impl Latest {
     pub(crate) async fn write(self, tx: &mut PgConnection) -> Result<BTreeSet<RolloutName>> {
         let another = |(_, word): &(&Place, &Word)| word.before.as_ref() != Some(&word.now);
         let all: Vec<_> = self.words.iter().filter(another).collect();
-        for some in all.chunks(ROWS_MAX) {
-            let columns = Columns::of(some.iter().map(|(place, _)| *place));
-            let said = |part: fn(&Said) -> i64| -> Vec<i64> {
-                some.iter().map(|(_, word)| part(&word.said)).collect()
-            };
-            let states: Vec<_> = some.iter().map(|(_, word)| Json(&word.now)).collect();
-            sqlx::query(UPSERT)
-                .bind(columns.clusters)
-                .bind(columns.namespaces)
-                .bind(columns.names)
-                .bind(said(|said| said.session))
-                .bind(said(|said| said.sequence))
-                .bind(states)
-                .execute(&mut *tx)
-                .await?;
-        }
-        let news = all.iter().map(|((_, name), _)| name.clone()).collect();
+        let (known, mut new): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(_, word)| word.before.is_some());
+        put(tx, &known).await?;
+        with_room(tx, &mut new).await?;
+        put(tx, &new).await?;
+        let news = known.iter().chain(&new);
+        let news = news.map(|((_, name), _)| name.clone()).collect();
         tell_edited(tx, self.edited).await?;
         Ok(news)
     }
+}
+
+/// Of clusters whose sessions are locked: nobody else writes their rows.
+async fn put(tx: &mut PgConnection, all: &[(&Place, &Word)]) -> Result<()> {
+    for some in all.chunks(ROWS_MAX) {
+        let columns = Columns::of(some.iter().map(|(place, _)| *place));
+        let said = |part: fn(&Said) -> i64| -> Vec<i64> {
+            some.iter().map(|(_, word)| part(&word.said)).collect()
+        };
+        let states: Vec<_> = some.iter().map(|(_, word)| Json(&word.now)).collect();
+        sqlx::query(UPSERT)
+            .bind(columns.clusters)
+            .bind(columns.namespaces)
+            .bind(columns.names)
+            .bind(said(|said| said.session))
+            .bind(said(|said| said.sequence))
+            .bind(states)
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Forgets what is not there any more, of clusters that said everything.
+pub(crate) async fn forget(tx: &mut PgConnection, clusters: &[&str]) -> Result<()> {
+    sqlx::query(FORGET).bind(clusters).execute(tx).await?;
+    Ok(())
+}
+
+/// Passes over what is beyond the most that is kept of a cluster: whoever reads the table reads all of it.
+async fn with_room(tx: &mut PgConnection, new: &mut Vec<(&Place, &Word)>) -> Result<()> {
+    let mut wanted: BTreeMap<&str, usize> = BTreeMap::new();
+    for ((cluster, _), _) in new.iter() {
+        *wanted.entry(cluster.as_str()).or_default() += 1;
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut room = room(tx, &wanted).await?;
+    let full = |room: &BTreeMap<&str, usize>| -> Vec<&str> {
+        let lacks = |(cluster, wants): &(&&str, &usize)| room.get(**cluster) < Some(*wants);
+        wanted
+            .iter()
+            .filter(lacks)
+            .map(|(cluster, _)| *cluster)
+            .collect()
+    };
+    let without = full(&room);
+    if without.is_empty() {
+        return Ok(());
+    }
+    forget(tx, &without).await?;
+    room = self::room(tx, &wanted).await?;
+    for cluster in full(&room) {
+        let next = "the others of this cluster are not seen by the hub";
+        tracing::warn!(
+            cluster,
+            "more than {ROLLOUTS_MAX} Rollouts were reported; {next}"
+        );
+    }
+    new.retain(|((cluster, _), _)| match room.get_mut(cluster.as_str()) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            true
+        }
+        Some(_) | None => false,
+    });
+    Ok(())
+}
+
+async fn room<'a>(
+    tx: &mut PgConnection,
+    wanted: &BTreeMap<&'a str, usize>,
+) -> Result<BTreeMap<&'a str, usize>> {
+    let clusters: Vec<&str> = wanted.keys().copied().collect();
+    let rows: Vec<CountedRow> = sqlx::query_as(COUNTED)
+        .bind(&clusters)
+        .fetch_all(tx)
+        .await?;
+    let count = |cluster: &str| {
+        let row = rows.iter().find(|row| row.cluster == cluster);
+        let count = row.and_then(|row| row.count).unwrap_or_default();
+        usize::try_from(count).unwrap_or(usize::MAX)
+    };
+    let room = |cluster: &'a str| (cluster, ROLLOUTS_MAX.saturating_sub(count(cluster)));
+    Ok(wanted.keys().copied().map(room).collect())
 }
 
 /// A change of strategy alone opens no release, and is recorded (gate.md G2).

@@ -40,6 +40,9 @@ pub(crate) const CHANGES: &str = "insert into changes (cluster, namespace, rollo
 pub(crate) const VERB_TOLD: &str = "select exists (select from history \
      where kind in ('LocalVerb', 'LocalVerbHeld') and evidence->>'verb' = $1 and cluster = $2)";
 
+/// Rollouts of one cluster that are kept (`proto::limit`); what an agent says of others is passed over.
+pub const ROLLOUTS_MAX: usize = 10_000;
+
 /// One report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {

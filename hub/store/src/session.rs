@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use crate::cluster::{fence, number};
 use crate::hint::{self, Hint};
 use crate::history::{self, Fact};
-use crate::latest::{Latest, Said};
+use crate::latest::{self, Latest, Said};
 use crate::row::row;
 use crate::{Result, Store, certificate, claim, recovery};
 
@@ -292,6 +292,7 @@ async fn brought(tx: &mut PgConnection, hello: &Hello, session: i64) -> Result<B
     }
     latest.remove_others(said);
     latest.write(tx).await?;
+    latest::forget(tx, &[hello.cluster.as_str()]).await?;
     Ok(names.into_iter().map(Hint::Rollout).collect())
 }
 

@@ -14,6 +14,7 @@ mod approval;
 mod document;
 mod fixture;
 mod join;
+mod malice;
 mod member;
 mod outage;
 mod policy;

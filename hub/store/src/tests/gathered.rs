@@ -92,6 +92,48 @@ async fn fleet() -> (Store, [u64; 3]) {
     (store, sessions)
 }
 
+async fn known(store: &Store) -> i64 {
+    let count = "select count(*) from rollouts where cluster = 'eu'";
+    let count = sqlx::query_scalar(count).fetch_one(&store.pool).await;
+    count.unwrap()
+}
+
+/// Whoever reads what is known of a cluster reads all of it, so an agent adds to it only so much (S11).
+#[tokio::test]
+async fn of_one_cluster_so_many_rollouts_are_kept_and_what_is_gone_makes_room() {
+    let (store, [_, session, _]) = fleet().await;
+    let most = i64::try_from(crate::report::ROLLOUTS_MAX).unwrap();
+    let fill = "insert into rollouts (cluster, namespace, rollout, session, sequence, state) \
+         select 'eu', 'old', number::text, 1, 0, '{\"uid\": \"u\"}' from generate_series(2, $1) as number";
+    sqlx::query(fill)
+        .bind(most)
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    assert_eq!(known(&store).await, most);
+    let new = |sequence| Report {
+        rollout: RolloutName {
+            namespace: "shop".into(),
+            name: format!("new-{sequence}"),
+        },
+        ..report(sequence, Body::State(rollout("a")))
+    };
+    let known_one = report(2, Body::State(rollout("b")));
+    let batches = [batch("eu", session, &[new(1), known_one, new(3)])];
+    let stored = store.reports_store(&batches).await.unwrap();
+    assert_eq!(stored, [Stored::UpTo(3)], "nothing waits for ever");
+    assert_eq!(known(&store).await, most);
+    let gone = "update rollouts set state = state || '{\"removed\": true}' where namespace = 'old' and rollout < '11'";
+    let gone = sqlx::query(gone).execute(&store.pool).await.unwrap();
+    let batches = [batch("eu", session, &[new(4)])];
+    store.reports_store(&batches).await.unwrap();
+    let left = most - i64::try_from(gone.rows_affected()).unwrap() + 1;
+    assert_eq!(known(&store).await, left);
+    // What Hello does not name and nobody governs is not kept.
+    open(&store, "eu").await;
+    assert_eq!(known(&store).await, 1);
+}
+
 fn batch(cluster: &str, session: u64, reports: &[Report]) -> Batch {
     Batch {
         cluster: cluster.into(),

@@ -66,6 +66,11 @@ impl Store {
         for (rollout, state) in brought {
             upsert(row.rollouts.entry(rollout).or_default(), key, state);
         }
+        let gates = &row.gates;
+        row.rollouts.retain(|rollout, known| {
+            let removed = known.state.as_ref().is_some_and(|state| state.removed);
+            !removed || gates.contains_key(rollout)
+        });
         let session = row.session;
         self.compare(fence, desired, handed);
         Ok(Opened::Session(session, desired, regressed))

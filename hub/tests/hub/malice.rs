@@ -1,0 +1,138 @@
+//! A member that means harm, or is broken (S11): what it says costs itself, and nobody else. Over the wire, before a real
+//! Postgres.
+use std::time::{Duration, Instant};
+
+use proto::limit::ROLLOUTS_MAX;
+use proto::v1::agent_message::Body;
+use proto::v1::refusal::Code;
+use proto::v1::{
+    Ack, GateProblem, Hello, ListClustersRequest, RolloutRef, RolloutState, ack, report,
+};
+
+use crate::agent::Agent;
+use crate::fixture::World;
+use crate::session::rollout;
+
+/// Streams that are opened at once.
+const STREAMS: usize = 40;
+/// Agents are answered within their 15 s; here everything is on one machine.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Many objects, each of them large.
+fn many(prefix: &str, count: usize, bytes: usize) -> Vec<RolloutState> {
+    let one = |number| RolloutState {
+        rollout: Some(RolloutRef {
+            namespace: "shop".into(),
+            name: format!("{prefix}-{number}"),
+            uid: "u".into(),
+        }),
+        message: "x".repeat(bytes),
+        ..RolloutState::default()
+    };
+    (0..count).map(one).collect()
+}
+
+async fn rollouts(world: &World, cluster: &str) -> u32 {
+    let mut admin = world.admin().await;
+    let shown = admin.list_clusters(ListClustersRequest {}).await;
+    let all = shown.unwrap().into_inner().clusters;
+    let one = all.into_iter().find(|one| one.name == cluster);
+    one.map(|one| one.rollouts).unwrap_or_default()
+}
+
+/// A cluster with more Rollouts than any that is known, and it says much of each.
+#[tokio::test(flavor = "multi_thread")]
+async fn five_thousand_rollouts_are_a_member() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "large", &[]).await;
+    let hello = Hello {
+        rollouts: many("r", 5_000, 1_500),
+        ..agent.nothing()
+    };
+    agent.hello(&world, hello).await.welcome().await;
+    assert_eq!(rollouts(&world, "large").await, 5_000);
+    // What is there no more, and nobody governs, is nothing that the hub keeps.
+    agent.hello(&world, agent.nothing()).await.welcome().await;
+    assert_eq!(rollouts(&world, "large").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn huge_reports_many_objects_and_streams_without_end_harm_nobody_else() {
+    let world = World::start().await;
+    let bad = Agent::member(&world, "bad", &[]).await;
+    let good = Agent::member(&world, "good", &[("tier", "prod")]).await;
+    let (mut stream, _) = good.open(&world).await;
+    let (end, mut ended) = tokio::sync::oneshot::channel::<()>();
+    let good = tokio::spawn(async move {
+        let mut longest = Duration::ZERO;
+        loop {
+            let since = Instant::now();
+            tokio::select! {
+                _ = stream.renewal() => longest = longest.max(since.elapsed()),
+                _ = &mut ended => return longest,
+            }
+        }
+    });
+
+    let more = Hello {
+        rollouts: many("r", ROLLOUTS_MAX + 1, 1),
+        ..bad.nothing()
+    };
+    let refused = bad.hello(&world, more).await.refusal().await;
+    assert_eq!(refused.code(), Code::Protocol);
+    assert!(
+        refused.message.contains("more than the 10000"),
+        "{refused:?}"
+    );
+    let longer = Hello {
+        rollouts: many("r", 9_000, 2_000),
+        ..bad.nothing()
+    };
+    let refused = bad.hello(&world, longer).await.refusal().await;
+    assert!(
+        refused.message.contains("more than the 16 MiB"),
+        "{refused:?}"
+    );
+
+    // One first word after the other, none waiting for its answer, each with other objects.
+    let mut streams = Vec::new();
+    for number in 0..STREAMS {
+        let hello = Hello {
+            rollouts: many(&format!("s{number}"), 1_000, 1_000),
+            ..bad.nothing()
+        };
+        streams.push(bad.hello(&world, hello).await);
+    }
+    let asked = Instant::now();
+    let newcomer = Agent::member(&world, "newcomer", &[("tier", "prod")]).await;
+    newcomer.open(&world).await;
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    drop(streams);
+
+    // What no database can hold, and more of it than anybody reads.
+    let mut last = bad.hello(&world, bad.nothing()).await;
+    last.welcome().await;
+    let set = last.set().await;
+    let problem = GateProblem {
+        namespace: "shop\0".into(),
+        name: "web".into(),
+        message: "\0".repeat(1_000),
+    };
+    last.say(Body::Ack(Ack {
+        fence: set.fence,
+        set_hash: "\0".into(),
+        problems: vec![problem; 5_000],
+        result: ack::Result::Stored.into(),
+    }))
+    .await;
+    last.report(1, report::Body::State(rollout("web", "v1:a", "v1:a")))
+        .await;
+    last.committed(1).await;
+    let history = world.history().await;
+    let told = history.iter().filter(|row| row.cluster == "bad").count();
+    assert!((2..200).contains(&told), "{told} rows");
+    assert!(rollouts(&world, "bad").await <= 1_001);
+    end.send(()).unwrap();
+    let longest = good.await.unwrap();
+    assert!(longest < SOON, "{longest:?} without a renewal");
+}
