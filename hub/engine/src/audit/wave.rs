@@ -7,7 +7,9 @@ use crate::member::{excused, left_out};
 use crate::observed::Observed;
 use crate::planted::Bug;
 use crate::reconcile::{counts_as_failed, over_release_budget};
-use crate::release::{Cause, Release, ReleasePhase, Stage, Target, TargetState, WavePhase};
+use crate::release::{
+    Approval, Cause, Release, ReleasePhase, Stage, Target, TargetState, WavePhase,
+};
 
 #[allow(clippy::too_many_lines, reason = "one arm a variant")]
 pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
@@ -48,10 +50,9 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
                 .filter(|approval| approvals.contains(&approval.id));
             let stale = all
                 .filter(|approval| {
-                    let expires = release.expires_at(approval);
                     images.iter().any(|image| !approval.images.contains(image))
                         || approval.stage == Stage::After && runs(release, *wave)
-                        || expires.is_some_and(|end| state.now >= end)
+                        || expired(state, release, approval)
                 })
                 .count();
             findings.need(stale == approvals.len(), "S19", || {
@@ -169,6 +170,24 @@ pub(super) fn approved(
     });
 }
 
+/// Too old to be used; what a wave has started on is used, until the wave asks again.
+fn expired(state: &Observed, release: &Release, approval: &Approval) -> bool {
+    let used = release
+        .wave(approval.wave)
+        .is_some_and(|own| match own.phase {
+            WavePhase::Pending | WavePhase::WaitingForApproval => false,
+            WavePhase::Running
+            | WavePhase::Baking
+            | WavePhase::WaitingToPass
+            | WavePhase::Passed
+            | WavePhase::Failed
+            | WavePhase::Skipped => approval.stage == Stage::Before && own.started_at.is_some(),
+        });
+    let spec = release.approval_of(approval.wave, approval.stage);
+    let length = spec.and_then(|spec| spec.expires).filter(|_| !used);
+    length.is_some_and(|length| state.now >= length.after(approval.at))
+}
+
 fn persons<'a>(state: &Observed, release: &'a Release, wave: u32, stage: Stage) -> Vec<&'a str> {
     let Some(spec) = release.approval_of(wave, stage) else {
         return Vec::new();
@@ -180,10 +199,7 @@ fn persons<'a>(state: &Observed, release: &'a Release, wave: u32, stage: Stage) 
         .filter(|approval| {
             approval.wave == wave && approval.stage == stage && approval.voided.is_empty()
         })
-        .filter(|approval| {
-            let expires = release.expires_at(approval);
-            expires.is_none_or(|end| state.now < end)
-        })
+        .filter(|approval| !expired(state, release, approval))
         .filter(|approval| match &release.cause {
             Cause::Person { person, .. } => !spec.exclude_author || *person != approval.person,
             Cause::Change { .. } => true,

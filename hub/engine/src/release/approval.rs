@@ -119,13 +119,14 @@ impl Release {
         counting
     }
 
-    /// When an approval stops counting by its age; none: it does not, or the wave has started on its strength.
+    /// When an approval stops counting by its age; none: it does not, or the wave has started on its strength. A wave that asks
+    /// again has not started on the strength of what it asks for.
     #[must_use]
     pub fn expires_at(&self, approval: &Approval) -> Option<Timestamp> {
         let spec = self.approval_of(approval.wave, approval.stage)?;
         let started = self
             .wave(approval.wave)
-            .is_some_and(|wave| wave.started_at.is_some());
+            .is_some_and(|wave| wave.started_at.is_some() && wave.phase != Stage::Before.asks());
         let used = approval.stage == Stage::Before && started;
         spec.expires
             .filter(|_| !used && approval.voided.is_empty())
