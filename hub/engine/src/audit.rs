@@ -145,6 +145,13 @@ fn one(findings: &mut Findings, state: &Observed, action: &Action) {
             findings.need(known.is_some(), "S2", || {
                 format!("there is no change {change}")
             });
+            let elsewhere = known.and_then(|known| state.conflicts.get(&known.cluster));
+            findings.need(elsewhere.is_none(), "G12", || {
+                format!(
+                    "change {change} is for {} to settle",
+                    elsewhere.map_or("", |one| one.as_str())
+                )
+            });
             let served = known.and_then(|known| {
                 let rollout = state.cluster(&known.cluster)?.rollout.as_ref()?;
                 Some(rollout.served.as_ref() == Some(&known.now.digest))

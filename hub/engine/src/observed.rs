@@ -52,7 +52,7 @@ pub struct Observed {
     /// Digests that a passed release served, newest last, at most `PASSED_MAX`.
     #[serde(default)]
     pub passed: Vec<Digest>,
-    /// Clusters where another FleetRollout governs the same Rollout (gate.md G12).
+    /// Clusters where another FleetRollout governs the same Rollout (gate.md G12), selected or let go.
     #[serde(default)]
     pub conflicts: BTreeMap<ClusterName, FleetRolloutName>,
     /// Every FleetWindow, by name.

@@ -218,6 +218,7 @@ async fn clusters(
     members.all(tx, since, &named, &let_go, beside).await
 }
 
+/// Also where this one let the cluster go: what is said there is for the one that governs it now.
 fn conflicts(
     fleet_rollout: &FleetRollout,
     clusters: &[Arc<Cluster>],
@@ -227,12 +228,12 @@ fn conflicts(
         .seen()
         .iter()
         .filter(|(_, (owner, gate))| *owner != fleet_rollout.name && gate.let_go.is_none());
-    let selected = |name: &String| {
+    let known = |name: &String| {
         let place = clusters.binary_search_by_key(&name.as_str(), |one| one.name.as_str());
-        place.is_ok_and(|place| clusters.get(place).is_some_and(|one| one.selected))
+        place.is_ok()
     };
     of_others
-        .filter(|(name, _)| selected(name))
+        .filter(|(name, _)| known(name))
         .map(|(name, (owner, _))| (name.clone().into(), owner.clone()))
         .collect()
 }

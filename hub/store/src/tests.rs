@@ -10,6 +10,7 @@ mod dumped;
 mod fixture;
 mod foreign;
 mod gathered;
+mod handed_over;
 mod listening;
 mod older;
 mod policies;

@@ -326,7 +326,9 @@ impl List<'_> {
 
     /// What a cluster waits for outside of any open release.
     fn cluster(&mut self, cluster: &Cluster) {
-        if let Some(other) = self.state.conflicts.get(&cluster.name) {
+        // Handed over to it, it is no conflict.
+        let other = self.state.conflicts.get(&cluster.name);
+        if let Some(other) = other.filter(|_| cluster.selected) {
             let next = format!("groundswell get fleetrollouts {other}");
             self.add(
                 None,

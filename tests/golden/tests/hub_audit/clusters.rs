@@ -21,7 +21,24 @@ fn failed(cluster: &str, message: &str) -> Action {
 /// No hub listened until now.
 const RETURNED: fn(&mut Observed) = |observed| observed.listening_since = Some(observed.now);
 
-pub const CLUSTERS: [Bad; 20] = [
+pub const CLUSTERS: [Bad; 21] = [
+    (
+        "a change of a cluster that another one governs",
+        "change-opens-a-release",
+        |observed| {
+            let cluster = observed.changes[0].cluster.clone();
+            observed.conflicts.insert(cluster, "other".into());
+        },
+        |observed| {
+            let change = &observed.changes[0];
+            vec![Action::SettleChange {
+                cluster: change.cluster.clone(),
+                change: change.id,
+                fate: hub_engine::action::ChangeFate::NotSelected,
+            }]
+        },
+        "G12",
+    ),
     (
         "silent while no hub listened",
         "unreachable-for-too-long",

@@ -84,8 +84,7 @@ impl Store {
     /// Clusters where another FleetRollout governs the Rollout of this one (gate.md G12).
     pub(super) fn conflicts(&self, fleet: usize) -> BTreeMap<ClusterName, FleetRolloutName> {
         let tables = &self.fleets[fleet];
-        let selected = tables.clusters.iter().filter(|own| own.selected);
-        let other = selected.filter_map(|own| {
+        let other = tables.clusters.iter().filter_map(|own| {
             let row = self.rows.get(&own.name)?;
             let entry = row.gates.get(&tables.fleet_rollout.rollout)?;
             let owner = &self.fleets[entry.fleet];

@@ -234,6 +234,12 @@ impl Fleet {
 
     /// New content in every cluster, held.
     pub async fn push(&mut self, version: &str, generation: i64) {
+        self.pushed(version, generation).await;
+        self.decide().await;
+    }
+
+    /// The same, and nothing is decided yet.
+    pub async fn pushed(&mut self, version: &str, generation: i64) {
         for member in &mut self.members {
             let now = content(version, generation);
             let was = member.state.spec.clone();
@@ -244,7 +250,6 @@ impl Fleet {
             member.report(&self.store, Body::State(state)).await;
             member.report(&self.store, Body::Changed { was, now }).await;
         }
-        self.decide().await;
     }
 
     /// Agents and the hub go on until nothing moves.
