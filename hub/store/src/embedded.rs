@@ -85,12 +85,6 @@ impl Embedded {
         self.server.url(database)
     }
 
-    /// A program of its installation, for tests.
-    #[cfg(test)]
-    pub(crate) fn program(&self, name: &str) -> std::process::Command {
-        self.server.command(name)
-    }
-
     /// The folder with its data, for messages.
     #[must_use]
     pub fn folder(&self) -> PathBuf {
@@ -162,4 +156,12 @@ impl Drop for Embedded {
 
 fn fail(message: String) -> Error {
     Error { message }
+}
+
+#[cfg(test)]
+impl Embedded {
+    /// A program of its installation.
+    pub(crate) fn program(&self, name: &str) -> std::process::Command {
+        self.server.command(name)
+    }
 }
