@@ -58,7 +58,8 @@ async fn handed_over() -> Fleet {
     fleet.store.request_add(&request).await.unwrap();
     fleet.decide().await;
     let file = hub_engine::parse_file(DOCUMENTS).unwrap();
-    let applied = fleet.store.fleet_rollout_apply(&file, &"ann".into(), false);
+    let person = "ann".into();
+    let applied = fleet.store.fleet_rollout_apply(&file, &person, false);
     applied.await.unwrap();
     decide(&fleet, &next()).await;
     let old = fleet.store.observe(&name()).await.unwrap().unwrap();
