@@ -94,7 +94,6 @@ impl World {
         self.outcome(place);
         self.marked(place);
         self.raises(place);
-        self.grows(place);
         self.capacity(place);
     }
 

@@ -82,8 +82,6 @@ pub(crate) struct Ghost {
     /// When an agent was last started beside a wrong clock.
     pub(super) restarted: BTreeMap<usize, Ms>,
     pub(super) steps: BTreeMap<(Place, At), i64>,
-    /// Pods of content that was permitted once and is not now, when it was last looked at.
-    pub(super) taken: BTreeMap<(Place, String), i32>,
     /// By the numbers of words: which FleetRollout each was said to.
     asked: BTreeMap<u64, usize>,
     /// Which FleetRollout governs a Rollout in a cluster.
@@ -154,7 +152,6 @@ impl Ghost {
 
     pub(crate) fn rollout_lost(&mut self, place: Place) {
         self.running.remove(&place);
-        self.taken.retain(|(one, _), _| *one != place);
         self.fresh.insert(place);
     }
 
@@ -168,7 +165,6 @@ impl Ghost {
             self.running.insert(place, runs(own));
             self.fresh.insert(place);
         }
-        self.taken.retain(|(one, _), _| one.agent != agent);
         self.steps.retain(|(one, _), _| one.agent != agent);
         // What had taken effect in the copy goes on: it does not start again.
         for (part, own) in own.parts.iter().enumerate() {

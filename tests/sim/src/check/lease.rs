@@ -3,7 +3,7 @@
 
 use agent_api::{Direction, Gate};
 
-use super::{At, at, carried, free};
+use super::{At, at};
 use crate::event::{Ms, Place};
 use crate::store::LEASE_SECONDS;
 use crate::world::World;
@@ -29,15 +29,19 @@ impl World {
             at(permit.fence) == fence && permit.direction == Direction::Forward
         });
         let begins = known.is_none();
-        if step <= known.unwrap_or(NOTHING_YET) || !forward {
+        if step <= known.unwrap_or(NOTHING_YET) {
             return;
         }
         let name = self.name_of(place);
         // A first deploy has no steps: it is begun whole.
-        let digest = permit.map(|permit| permit.digest.to_string());
-        let served = self.ghost.served.get(&place);
-        let first = served
-            .is_some_and(|all| all.len() == 1 && digest.is_some_and(|one| all.contains(&one)));
+        let first = self.is_first(place);
+        if !begins && !first && self.taken_from(place) {
+            let message = format!("{name} begins step {step} after its permit was taken back");
+            return self.fail("S7", message);
+        }
+        if !forward {
+            return;
+        }
         if gate.spec.rest.contains_key(agent::wire::STOPPED) && !first {
             let message = format!("{name} begins step {step} of what is stopped");
             return self.fail("G30", message);
@@ -51,8 +55,9 @@ impl World {
         let granted = self.ghost.granted.get(&place).copied().unwrap_or(0);
         let restarted = self.ghost.restarted.get(&place.agent).copied().unwrap_or(0);
         let ends = renewed.max(granted).max(restarted) + Ms::from(LEASE_SECONDS) * 1_000;
-        // Whatever the FleetRollout says of silence, nothing new starts in it.
-        if self.now > ends && (begins || connected || !finish) {
+        // Whatever the FleetRollout says of silence, nothing new starts in it; that a first deploy is through raises nothing.
+        let raises = begins || !first && (connected || !finish);
+        if self.now > ends && raises {
             let late = self.now - ends;
             let what = if begins { "starts at" } else { "begins" };
             let message = format!("{name} {what} step {step} {late} ms after its lease");
@@ -60,44 +65,31 @@ impl World {
         }
     }
 
-    /// S7, G17: content whose permit was taken back gets no more pods.
-    pub(super) fn grows(&mut self, place: Place) {
-        let own = &self.agents[place.agent];
-        let part = self.part(place);
-        let words = self.words_here(place);
+    /// Whether what has taken effect here is all that was ever served here.
+    fn is_first(&self, place: Place) -> bool {
+        let status = self
+            .part(place)
+            .gate()
+            .and_then(|gate| gate.status.as_ref());
+        let effective = status.and_then(|status| status.effective.as_ref());
+        let digest = effective.map(|effective| effective.digest.to_string());
         let served = self.ghost.served.get(&place);
-        let status = part.gate().and_then(|gate| gate.status.as_ref());
+        served.is_some_and(|all| all.len() == 1 && digest.is_some_and(|one| all.contains(&one)))
+    }
+
+    /// G17: whether what has taken effect here has lost its permit, and nothing else lets it go on: it was adopted, or it is
+    /// governed no more.
+    fn taken_from(&self, place: Place) -> bool {
+        let Some(gate) = self.part(place).gate() else {
+            return false;
+        };
+        let status = gate.status.as_ref();
+        let effective = status.and_then(|status| status.effective.as_ref());
+        let digest = effective.map(|effective| &effective.digest);
+        let permit = gate.spec.permit.as_ref().map(|permit| &permit.digest);
         let local = status.and_then(|status| status.local_permit.as_ref());
-        let nobodys =
-            words.is_empty() || self.is_free(own, place) || self.ghost.fresh.contains(&place);
-        let mut wrong = None;
-        let mut pods = Vec::new();
-        for set in &part.cluster.observed.replica_sets {
-            let Some(digest) = carried(set) else { continue };
-            let allowed = nobodys
-                || words.iter().any(|word| word.said.allows(&digest))
-                || served.is_some_and(|all| all.contains(&digest))
-                || local.is_some_and(|local| local.digest.as_str() == digest)
-                || free(part, &digest);
-            let desired = (!allowed).then(|| set.desired());
-            let known = self.ghost.taken.get(&(place, digest.clone()));
-            if let (Some(desired), Some(known)) = (desired, known)
-                && desired > *known
-            {
-                wrong = Some(format!("{digest} from {known} pods to {desired}"));
-            }
-            pods.push((digest, desired));
-        }
-        for (digest, desired) in pods {
-            match desired {
-                Some(desired) => self.ghost.taken.insert((place, digest), desired),
-                None => self.ghost.taken.remove(&(place, digest)),
-            };
-        }
-        if let Some(wrong) = wrong {
-            let name = self.name_of(place);
-            self.fail("S7", format!("{name} raises what nobody permits: {wrong}"));
-        }
+        let local = local.map(|local| &local.digest);
+        gate.spec.governed && permit != digest && local != digest
     }
 }
 

@@ -15,8 +15,8 @@ use crate::store::{Error, Opened};
 
 /// As the loops' `POLL`.
 pub(super) const POLL: Ms = 1_000;
-/// The planted bug: sets are sent so often.
-const LATE: Ms = 20_000;
+/// The planted bug: sets are sent so often, and not in the moment in which the alarm is given.
+const LATE: Ms = 26_000;
 
 impl World {
     pub(super) fn hub_start(&mut self, hub: usize) {
