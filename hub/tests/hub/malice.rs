@@ -56,6 +56,29 @@ async fn five_thousand_rollouts_are_a_member() {
     assert_eq!(rollouts(&world, "large").await, 0);
 }
 
+/// More Rollouts, and more bytes, than a Hello may have: each is refused with its own sentence.
+async fn too_much_at_once(world: &World, bad: &Agent) {
+    let more = Hello {
+        rollouts: many("r", ROLLOUTS_MAX + 1, 1),
+        ..bad.nothing()
+    };
+    let refused = bad.hello(world, more).await.refusal().await;
+    assert_eq!(refused.code(), Code::Protocol);
+    assert!(
+        refused.message.contains("more than the 10000"),
+        "{refused:?}"
+    );
+    let longer = Hello {
+        rollouts: many("r", 9_000, 2_000),
+        ..bad.nothing()
+    };
+    let refused = bad.hello(world, longer).await.refusal().await;
+    assert!(
+        refused.message.contains("more than the 16 MiB"),
+        "{refused:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn huge_reports_many_objects_and_streams_without_end_harm_nobody_else() {
     let world = World::start().await;
@@ -74,26 +97,7 @@ async fn huge_reports_many_objects_and_streams_without_end_harm_nobody_else() {
         }
     });
 
-    let more = Hello {
-        rollouts: many("r", ROLLOUTS_MAX + 1, 1),
-        ..bad.nothing()
-    };
-    let refused = bad.hello(&world, more).await.refusal().await;
-    assert_eq!(refused.code(), Code::Protocol);
-    assert!(
-        refused.message.contains("more than the 10000"),
-        "{refused:?}"
-    );
-    let longer = Hello {
-        rollouts: many("r", 9_000, 2_000),
-        ..bad.nothing()
-    };
-    let refused = bad.hello(&world, longer).await.refusal().await;
-    assert!(
-        refused.message.contains("more than the 16 MiB"),
-        "{refused:?}"
-    );
-
+    too_much_at_once(&world, &bad).await;
     // One first word after the other, none waiting for its answer, each with other objects.
     let mut streams = Vec::new();
     for number in 0..STREAMS {
