@@ -10,6 +10,7 @@ use hub_engine::{
 };
 use jiff::Timestamp;
 
+use crate::busy::again;
 use crate::epoch::{self, Epoch};
 use crate::hint::{self, Hint};
 use crate::remembered::Memory;
@@ -112,16 +113,7 @@ impl Store {
         fleet_rollout: &FleetRolloutName,
         signer: &dyn PermitSigner,
     ) -> Result<Option<Decided>> {
-        let mut last = Error::Busy {
-            message: String::new(),
-        };
-        for _ in 0..TRIES {
-            match self.decide_once(epoch, fleet_rollout, signer).await {
-                Err(error @ Error::Busy { .. }) => last = error,
-                answer => return answer,
-            }
-        }
-        Err(last)
+        again(TRIES, || self.decide_once(epoch, fleet_rollout, signer)).await
     }
 
     async fn decide_once(

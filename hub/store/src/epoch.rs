@@ -8,15 +8,29 @@ use sqlx::PgConnection;
 use crate::session::CONNECTED_SECONDS;
 use crate::{Error, Result, Store};
 
-/// `since`: from when on a hub has listened without a gap that agents could have fallen silent in. A hub that gave its lease
-/// up may be followed by any, whatever the clock says meanwhile.
-pub(crate) const LEASE_TAKE: &str = "update hub_lease set holder = $1, expires_at = now() + $2 * interval '1 millisecond', \
-     since = case when expires_at < now() - $3 * interval '1 second' then now() else least(coalesce(since, now()), now()) end \
-     where expires_at < now() or holder = $1 or holder = '' returning holder";
+/// From when on a hub has listened without a gap that agents could have fallen silent in: of so many seconds.
+macro_rules! since {
+    ($gap:literal) => {
+        concat!(
+            "since = case when expires_at < now() - ",
+            $gap,
+            " * interval '1 second' then now() else least(coalesce(since, now()), now()) end "
+        )
+    };
+}
+
+/// A hub that gave its lease up may be followed by any, whatever the clock says meanwhile.
+pub(crate) const LEASE_TAKE: &str = concat!(
+    "update hub_lease set holder = $1, expires_at = now() + $2 * interval '1 millisecond', ",
+    since!("$3"),
+    "where expires_at < now() or holder = $1 or holder = '' returning holder"
+);
 pub(crate) const EPOCH_RAISE: &str = "update hub_epoch set epoch = epoch + 1 returning epoch";
-pub(crate) const LEASE_RENEW: &str = "update hub_lease set expires_at = now() + $2 * interval '1 millisecond', \
-     since = case when expires_at < now() - $4 * interval '1 second' then now() else least(coalesce(since, now()), now()) end \
-     where holder = $1 and exists (select 1 from hub_epoch where epoch = $3) returning holder";
+pub(crate) const LEASE_RENEW: &str = concat!(
+    "update hub_lease set expires_at = now() + $2 * interval '1 millisecond', ",
+    since!("$4"),
+    "where holder = $1 and exists (select 1 from hub_epoch where epoch = $3) returning holder"
+);
 pub(crate) const LEASE_RELEASE: &str = "update hub_lease set holder = '', expires_at = least(expires_at, now()) \
      where holder = $1 returning holder";
 pub(crate) const EPOCH_GUARD: &str = "select epoch from hub_epoch where epoch = $1 for share";

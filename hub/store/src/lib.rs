@@ -6,6 +6,7 @@ mod apply;
 pub mod approval;
 mod barred;
 pub mod broken_glass;
+mod busy;
 pub mod certificate;
 mod changed;
 mod claim;

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use crate::busy::again;
 use crate::error::not_found;
 use crate::history::{self, Fact};
 use crate::row::row;
@@ -93,16 +94,7 @@ impl Store {
     /// # Errors
     /// `NotFound`; `Refused` with the next step, recorded; `Unavailable`.
     pub async fn membership(&self, new: &NewMembership) -> Result<String> {
-        let mut last = Error::Busy {
-            message: String::new(),
-        };
-        for _ in 0..TRIES {
-            match self.membership_once(new).await {
-                Err(error @ Error::Busy { .. }) => last = error,
-                answer => return answer,
-            }
-        }
-        Err(last)
+        again(TRIES, || self.membership_once(new)).await
     }
 
     async fn membership_once(&self, new: &NewMembership) -> Result<String> {

@@ -6,6 +6,7 @@ use hub_engine::ClusterName;
 use hub_engine::name::Person;
 use sqlx::PgConnection;
 
+use crate::busy::again;
 use crate::history::{self, Fact};
 use crate::row::row;
 use crate::session::CONNECTED_SECONDS;
@@ -52,21 +53,28 @@ pub(crate) const FORGIVE: &str = "with mine as (select cluster from cluster_sess
      from mine where s.cluster = mine.cluster";
 /// In the place of a head, until then.
 pub(crate) const FORGIVEN: &str = "-";
+/// Writes to some rows of a table that are numbered in the future; its trigger gives them the number of now.
+macro_rules! now_numbered {
+    ($table:literal) => {
+        concat!(
+            "update ",
+            $table,
+            " set changed_in = '1' where ctid = any(array(select ctid from ",
+            $table,
+            " where changed_in >= pg_current_xact_id() limit $1))"
+        )
+    };
+}
+
 /// On a server whose transactions have not come so far, what a dump brought counts as changed for as long as that takes, and
 /// every decision would read all of it. Each table's trigger writes the number of now. Some at a time: a statement has a limit.
 pub(crate) const RENUMBER: [&str; 7] = [
-    "update clusters set changed_in = '1' where ctid = any(array( \
-     select ctid from clusters where changed_in >= pg_current_xact_id() limit $1))",
-    "update cluster_sets set changed_in = '1' where ctid = any(array( \
-     select ctid from cluster_sets where changed_in >= pg_current_xact_id() limit $1))",
-    "update gates set changed_in = '1' where ctid = any(array( \
-     select ctid from gates where changed_in >= pg_current_xact_id() limit $1))",
-    "update rollouts set changed_in = '1' where ctid = any(array( \
-     select ctid from rollouts where changed_in >= pg_current_xact_id() limit $1))",
-    "update releases set changed_in = '1' where ctid = any(array( \
-     select ctid from releases where changed_in >= pg_current_xact_id() limit $1))",
-    "update targets set changed_in = '1' where ctid = any(array( \
-     select ctid from targets where changed_in >= pg_current_xact_id() limit $1))",
+    now_numbered!("clusters"),
+    now_numbered!("cluster_sets"),
+    now_numbered!("gates"),
+    now_numbered!("rollouts"),
+    now_numbered!("releases"),
+    now_numbered!("targets"),
     "delete from hub_gone where ctid = any(array( \
      select ctid from hub_gone where changed_in >= pg_current_xact_id() limit $1))",
 ];
@@ -210,16 +218,7 @@ impl Store {
         reason: &str,
         sign: &(dyn Fn(&str) -> String + Send + Sync),
     ) -> Result<u64> {
-        let mut last = Error::Busy {
-            message: String::new(),
-        };
-        for _ in 0..TRIES {
-            match self.recover_once(person, reason, sign).await {
-                Err(error @ Error::Busy { .. }) => last = error,
-                answer => return answer,
-            }
-        }
-        Err(last)
+        again(TRIES, || self.recover_once(person, reason, sign)).await
     }
 
     /// After a recovery: gives rows that are numbered above every transaction of this server the number of now. Answers how many.

@@ -8,6 +8,7 @@ use hub_engine::verb::{By, Stop};
 use jiff::Timestamp;
 use sqlx::PgConnection;
 
+use crate::busy::again;
 use crate::error::not_found;
 use crate::history::{self, Fact};
 use crate::row::row;
@@ -102,16 +103,7 @@ impl Store {
     /// `NotFound`; `Refused` without a reason, when it is so already, or when the key was used for something else;
     /// `Unavailable`.
     pub async fn stop(&self, new: &NewStop) -> Result<String> {
-        let mut last = Error::Busy {
-            message: String::new(),
-        };
-        for _ in 0..TRIES {
-            match self.stop_once(new).await {
-                Err(error @ Error::Busy { .. }) => last = error,
-                answer => return answer,
-            }
-        }
-        Err(last)
+        again(TRIES, || self.stop_once(new)).await
     }
 
     /// What is stopped, the whole fleet first.
