@@ -29,6 +29,8 @@ const ANY_PORT: &str = "127.0.0.1:0";
 
 /// How words in a log tell that the API server refused something for want of rights.
 const FORBIDDEN: [&str; 3] = ["403", "forbidden", "Forbidden"];
+/// The fields of a log line whose number 403 is a refusal.
+const CODES: [&str; 2] = ["code=", "status="];
 /// How it says that its own audit found fault with a plan.
 const BREAKS: &str = "a plan breaks an invariant";
 
@@ -227,12 +229,16 @@ impl Agent {
 fn forbidden(log: &str) -> Option<&str> {
     let tells = |line: &str, word: &str| {
         line.match_indices(word).any(|(at, _)| {
-            let before = line.get(..at).and_then(|text| text.chars().next_back());
+            let before_it = line.get(..at).unwrap_or_default();
+            let before = before_it.chars().next_back();
             let after = line
                 .get(at + word.len()..)
                 .and_then(|text| text.trim_start().chars().next());
             let joined = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '.');
-            word != "403" || (!joined(before) && !joined(after))
+            // A field of the log is a refusal where it is named for one: `wait_ms=403` is a time.
+            let named =
+                !before_it.ends_with('=') || CODES.iter().any(|key| before_it.ends_with(key));
+            word != "403" || (named && !joined(before) && !joined(after))
         })
     };
     log.lines()
@@ -264,7 +270,9 @@ mod tests {
                 true,
             ),
             ("status 403", true),
+            ("code=403 reason=Forbidden", true),
             ("took 403 ms", false),
+            ("no session with the hub lasted_s=0 wait_ms=403", false),
             ("listening on 127.0.0.1:40312", false),
             ("digest v1:af403b", false),
             ("rate 0.403", false),
