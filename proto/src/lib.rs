@@ -9,6 +9,7 @@ pub mod head;
 pub mod limit;
 pub mod permit;
 pub mod set;
+pub mod shown;
 pub mod time;
 
 /// The generated messages and services of `groundswell.v1`.

@@ -1,5 +1,6 @@
 //! `groundswell approve`. In: a release, a wave, a comment. Out: the approval, bound to the plan that was shown. It must not
-//! approve anything it has not printed: without `--plan` it binds to the digest that it read and showed.
+//! approve anything it has not printed: without `--plan` it binds to the digest that it read and showed, and says what of the
+//! wave it showed. An answer that was lost is asked for again, which the hub takes for the same word.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
@@ -10,6 +11,7 @@ use crate::args::{Approve, Look, Output};
 use crate::client::Client;
 use crate::failure::{Answer, Failure};
 use crate::json;
+use crate::word::lost;
 
 /// Shows, asks, approves.
 pub async fn run(client: &mut Client, look: Look, args: &Approve) -> Result<Answer, Failure> {
@@ -32,8 +34,12 @@ pub async fn run(client: &mut Client, look: Look, args: &Approve) -> Result<Answ
         wave: wave.name.clone(),
         plan_digest,
         comment: args.comment.clone(),
+        shown: Some(release.shown(wave)),
     };
-    let result = client.service().approve(request).await;
+    let mut result = client.service().approve(request.clone()).await;
+    if lost(&result) {
+        result = client.service().approve(request).await;
+    }
     let response = client.answer(result)?;
     Ok(Answer::ok(match look.output {
         Output::Json => json::print(
@@ -98,12 +104,18 @@ fn summary(release: &Release, wave: &Wave) -> String {
         .iter()
         .map(|target| target.cluster.as_str())
         .collect();
-    let starts = matches!(wave.phase.as_str(), "Pending" | "WaitingForApproval");
+    let shown = release.shown(wave);
+    let starts = shown.stage != "After";
     let have = wave
         .approvals
         .iter()
         .filter(|approval| approval.counts && (approval.stage != "After") == starts)
         .count();
+    let images = if shown.images.is_empty() {
+        "none are known".to_owned()
+    } else {
+        shown.images.join(", ")
+    };
     let revision = if release.revision.is_empty() {
         "unknown"
     } else {
@@ -115,13 +127,12 @@ fn summary(release: &Release, wave: &Wave) -> String {
         wave.approval_groups.join(", ")
     };
     format!(
-        "release   {}\nwave      {} of {}, {}\nclusters  {}\nrevision  {revision}\nimages    {}\nplan      {}\napprovals {have} of {} from {groups}{}\n",
+        "release   {}\nwave      {} of {}, {}\nclusters  {}\nrevision  {revision}\nimages    {images}\nplan      {}\napprovals {have} of {} from {groups}{}\n",
         release.name,
         wave.number,
         release.waves.len(),
         wave.name,
         clusters.join(", "),
-        release.images.join(", "),
         release.plan_digest,
         wave.approvals_required,
         if starts { "" } else { ", to pass" },
@@ -178,5 +189,30 @@ mod tests {
         assert_eq!(choose(&release(&["Passed"]), None).unwrap_err().code(), 1);
         let two = release(&["WaitingForApproval", "WaitingForApproval"]);
         assert_eq!(choose(&two, None).unwrap_err().code(), 2);
+    }
+
+    #[test]
+    fn what_is_printed_of_a_wave_is_what_is_agreed_to() {
+        let mut asked = release(&["Baking"]);
+        asked.images = vec!["shop:v2".to_owned()];
+        let wave = asked.waves[0].clone();
+        let newer = Wave {
+            images: vec!["proxy:eu".to_owned(), "shop:v2".to_owned()],
+            stage: "After".to_owned(),
+            ..wave.clone()
+        };
+        // An older hub names neither.
+        for (wave, images) in [(wave, "shop:v2"), (newer, "proxy:eu, shop:v2")] {
+            let printed = summary(&asked, &wave);
+            let line = format!("images    {images}\n");
+            assert!(printed.contains(&line), "{printed}");
+            assert!(
+                printed.ends_with("from administrators, to pass\n"),
+                "{printed}"
+            );
+            let shown = asked.shown(&wave);
+            assert_eq!(shown.images.join(", "), images);
+            assert_eq!(shown.stage, "After");
+        }
     }
 }

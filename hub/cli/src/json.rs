@@ -90,6 +90,8 @@ pub fn wave(wave: &Wave) -> Value {
         "approvals": wave.approvals.iter().map(approval).collect::<Vec<_>>(),
         "approvalsRequired": wave.approvals_required,
         "approvalGroups": wave.approval_groups,
+        "images": wave.images,
+        "stage": wave.stage,
     })
 }
 

@@ -109,9 +109,7 @@ pub fn heading(release: &Release) -> String {
             &release.revision
         }
     ));
-    if !release.images.is_empty() {
-        text.push_str(&format!("  images    {}\n", release.images.join(", ")));
-    }
+    text.push_str(&images(release));
     text.push_str(&format!("  plan      {}\n", short(&release.plan_digest)));
     text.push_str(&format!(
         "  opened    {}\n",
@@ -124,6 +122,27 @@ pub fn heading(release: &Release) -> String {
         ));
     }
     text
+}
+
+/// What opened the release, and what clusters of a wave bring beside it: an approval of the wave covers both.
+fn images(release: &Release) -> String {
+    let mut lines = Vec::new();
+    if !release.images.is_empty() {
+        lines.push(release.images.join(", "));
+    }
+    for wave in &release.waves {
+        let own = wave.images.iter();
+        let own: Vec<&str> = own
+            .filter(|image| !release.images.contains(image))
+            .map(String::as_str)
+            .collect();
+        if !own.is_empty() {
+            lines.push(format!("{} in wave {}", own.join(", "), wave.name));
+        }
+    }
+    let heads = std::iter::once("images").chain(std::iter::repeat("and"));
+    let line = |(head, line)| format!("  {head:<9} {line}\n");
+    heads.zip(lines).map(line).collect()
 }
 
 /// A row a target; the wave's own reasons stand beside its first cluster.

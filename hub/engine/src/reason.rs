@@ -148,6 +148,11 @@ pub enum Why {
         wave: u32,
         name: String,
     },
+    NotApproved {
+        wave: u32,
+        name: String,
+        images: Vec<String>,
+    },
 }
 
 impl Why {
@@ -189,6 +194,7 @@ impl Why {
             Self::OnPaper { .. } => "OnPaper",
             Self::HeldAtStep { .. } => "HeldAtStep",
             Self::NothingSpeaksForIt { .. } => "NothingSpeaksForIt",
+            Self::NotApproved { .. } => "NotApproved",
         }
     }
 }
@@ -273,6 +279,10 @@ impl fmt::Display for Why {
             Self::OnPaper { paper } => paper.fmt(f),
             Self::NothingSpeaksForIt { wave, name } => {
                 write!(f, "every cluster was left out of wave {wave} ({name}), so nothing speaks for it; a person passes over it, or aborts")
+            }
+            Self::NotApproved { wave, name, images } => {
+                let what = if images.is_empty() { "this".to_owned() } else { images.join(", ") };
+                write!(f, "{what} was not among what persons approved for wave {wave} ({name}), which is over; a new release asks for it")
             }
             Self::HeldAtStep { message } => write!(f, "holds at its step: {message}"),
             Self::Stopped { message } => write!(f, "nothing starts, and what is in flight holds at its step: {message}"),

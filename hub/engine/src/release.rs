@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use approval::{Approval, Stage};
+pub use approval::{Approval, Shown, Stage};
 
 use crate::document::ExpediteWindows;
 use crate::name::{ClusterName, Digest, Person, ReleaseId, Revision};

@@ -1,9 +1,9 @@
 //! Approving a wave. In: a person's word, the plan that the person saw. Out: a stored approval, with what was shown. It must
 //! not start the wave: the deciding loop counts approvals.
 
-use hub_engine::name::Person;
-use hub_engine::release::{Stage, Wave, WavePhase};
-use hub_store::approval::{Approved, NewApproval, stage_of};
+use hub_engine::name::{Person, Revision};
+use hub_engine::release::{Shown, Stage, Wave, WavePhase};
+use hub_store::approval::{Approved, NewApproval};
 use hub_store::release::ReleaseRow;
 use proto::v1::{ApproveRequest, ApproveResponse};
 use tonic::Status;
@@ -40,9 +40,11 @@ pub async fn run(
         .await
         .map_err(|error| status::of(&error))?;
     let wave = choose(&row, &request.wave)?;
+    let shown = request.shown.map(shown).transpose()?;
+    let stage = shown.as_ref().map_or_else(|| wave.stage(), |one| one.stage);
     let groups = row
         .release
-        .approval_of(wave.number, stage_of(wave))
+        .approval_of(wave.number, stage)
         .or_else(|| row.release.approval_of(wave.number, Stage::Before));
     let action = ApproveWave {
         groups: groups.map(|spec| spec.groups.clone()).unwrap_or_default(),
@@ -55,6 +57,7 @@ pub async fn run(
         person: Person(allowed.name().to_owned()),
         groups: allowed.groups().to_vec(),
         comment: request.comment,
+        shown,
     };
     let approved = fleet
         .store
@@ -73,6 +76,23 @@ pub async fn run(
     Ok(ApproveResponse {
         message: sentence(&release.to_string(), &approved),
         wave: after,
+    })
+}
+
+fn shown(shown: proto::v1::Shown) -> Result<Shown, Status> {
+    let stage = [Stage::Before, Stage::After]
+        .into_iter()
+        .find(|stage| stage.as_str() == shown.stage)
+        .ok_or_else(|| {
+            Status::invalid_argument(format!(
+                "shown.stage is Before or After, not {:?}",
+                shown.stage
+            ))
+        })?;
+    Ok(Shown {
+        stage,
+        revision: (!shown.revision.is_empty()).then_some(Revision(shown.revision)),
+        images: shown.images,
     })
 }
 

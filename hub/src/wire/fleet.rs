@@ -44,9 +44,9 @@ pub fn release(row: &ReleaseRow) -> v1::Release {
 pub fn wave(row: &ReleaseRow, wave: &Wave) -> v1::Wave {
     let release = &row.release;
     // Once nobody has to agree that it starts any more, what is shown is that it passes.
-    let stage = hub_store::approval::stage_of(wave);
+    let shown = release.shown(wave);
     let spec = release
-        .approval_of(wave.number, stage)
+        .approval_of(wave.number, shown.stage)
         .or_else(|| release.approval_of(wave.number, Stage::Before));
     let of_wave = row
         .reasons
@@ -65,6 +65,8 @@ pub fn wave(row: &ReleaseRow, wave: &Wave) -> v1::Wave {
         approvals: approvals(release, wave.number),
         approvals_required: spec.map_or(0, |spec| spec.required),
         approval_groups: spec.map(|spec| spec.groups.clone()).unwrap_or_default(),
+        images: shown.images,
+        stage: shown.stage.as_str().to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 use ::time::OffsetDateTime;
 use hub_engine::ReleaseId;
 use hub_engine::name::Person;
-use hub_engine::release::{Approval, Release, Stage, Wave, WavePhase};
+use hub_engine::release::{Approval, Release, Shown, Stage, Wave, WavePhase};
 use hub_engine::replay::Step;
 
 use sqlx::PgConnection;
@@ -16,7 +16,7 @@ use crate::history::{self, Fact};
 use crate::release::Known;
 use crate::row::row;
 use crate::time::from_db;
-use crate::{Error, Result, Store, fleet_rollout, release};
+use crate::{Error, Result, Store, fleet_rollout, release, shown};
 
 pub(crate) const INSERT: &str = "insert into approvals \
      (fleet_rollout, release, wave, person, groups, comment, plan_digest, revision, images, evidence, approved_at, stage) \
@@ -43,6 +43,8 @@ pub struct NewApproval {
     pub groups: Vec<String>,
     /// What they wrote.
     pub comment: String,
+    /// What of the wave the person saw; none: their client does not say.
+    pub shown: Option<Shown>,
 }
 
 /// A stored approval.
@@ -56,12 +58,14 @@ pub struct Approved {
     pub have: u32,
     /// How many are needed.
     pub required: u32,
-    /// The same person had approved this wave already: nothing was added.
+    /// The same person had approved this already: nothing was added.
     pub repeated: bool,
 }
 
 impl Store {
-    /// Stores an approval. Refusals (no such wave, another plan, none of the groups, nothing to approve) are recorded.
+    /// Stores an approval. Refusals (no such wave, another plan or something else than what was shown, none of the groups,
+    /// nothing to approve) are recorded. What the same person has said already is answered as it was, also where the wave has
+    /// gone on since: whoever lost the answer may ask again.
     ///
     /// # Errors
     /// `NotFound`, `Refused` with what to do instead; `Unavailable`.
@@ -95,25 +99,11 @@ async fn add(tx: &mut PgConnection, approval: &NewApproval) -> Result<Approved> 
         .await?
         .ok_or_else(|| not_found(format!("release {id}")))?;
     let wave = wave(&release, approval)?;
-    let stage = stage_of(wave);
-    let (spec_groups, required) = allowed(&release, wave, stage, approval)?;
-    let count = |release: &Release| {
-        u32::try_from(release.approvals_that_count(wave.number, stage).len()).unwrap_or(u32::MAX)
-    };
-    let repeated = release
-        .approvals_that_count(wave.number, stage)
-        .iter()
-        .any(|one| one.person == approval.person);
-    let approved = |have| Approved {
-        wave: wave.number,
-        wave_name: wave.name.clone(),
-        have,
-        required,
-        repeated,
-    };
-    if repeated {
-        return Ok(approved(count(&release)));
+    if let Some(repeated) = said_before(&release, wave, approval) {
+        return Ok(repeated);
     }
+    let stage = wave.stage();
+    let (spec_groups, required) = allowed(&release, wave, stage, approval)?;
     let stored = insert(tx, approval, &release, wave).await?;
     let after = release::get(tx, id, &mut Known::default())
         .await?
@@ -127,10 +117,7 @@ async fn add(tx: &mut PgConnection, approval: &NewApproval) -> Result<Approved> 
             approval.person,
             wave.number,
             wave.name,
-            match stage {
-                Stage::Before => "starts",
-                Stage::After => "passes",
-            },
+            shown::verb(stage),
             approval.comment
         ),
     );
@@ -145,7 +132,40 @@ async fn add(tx: &mut PgConnection, approval: &NewApproval) -> Result<Approved> 
         approval: stored,
     });
     history::add_now(tx, fact).await?;
-    Ok(approved(count(&after)))
+    Ok(Approved {
+        wave: wave.number,
+        wave_name: wave.name.clone(),
+        have: count(&after, wave, stage),
+        required,
+        repeated: false,
+    })
+}
+
+fn count(release: &Release, wave: &Wave, stage: Stage) -> u32 {
+    u32::try_from(release.approvals_that_count(wave.number, stage).len()).unwrap_or(u32::MAX)
+}
+
+/// The person's own word on the same, if it counts; one that does not cover every image any more is about to be voided.
+fn said_before(release: &Release, wave: &Wave, approval: &NewApproval) -> Option<Approved> {
+    let stage = match &approval.shown {
+        Some(shown) => shown.stage,
+        None => wave.stage(),
+    };
+    let spec = release.approval_of(wave.number, stage)?;
+    let images = release.images_of_wave(wave.number);
+    let counting = release.approvals_that_count(wave.number, stage);
+    let same = counting.iter().any(|one| {
+        one.person == approval.person
+            && one.plan_digest == approval.plan_digest
+            && images.iter().all(|image| one.images.contains(image))
+    });
+    same.then(|| Approved {
+        wave: wave.number,
+        wave_name: wave.name.clone(),
+        have: count(release, wave, stage),
+        required: spec.required,
+        repeated: true,
+    })
 }
 
 fn wave<'a>(release: &'a Release, approval: &NewApproval) -> Result<&'a Wave> {
@@ -168,20 +188,6 @@ fn wave<'a>(release: &'a Release, approval: &NewApproval) -> Result<&'a Wave> {
                 ),
             })
         }
-    }
-}
-
-/// What an approval given now is about: once a wave has started, that it passes.
-#[must_use]
-pub fn stage_of(wave: &Wave) -> Stage {
-    match wave.phase {
-        WavePhase::Pending | WavePhase::WaitingForApproval => Stage::Before,
-        WavePhase::Running
-        | WavePhase::Baking
-        | WavePhase::WaitingToPass
-        | WavePhase::Passed
-        | WavePhase::Failed
-        | WavePhase::Skipped => Stage::After,
     }
 }
 
@@ -255,6 +261,9 @@ fn allowed<'a>(
             }
         ));
     }
+    if let Some(sentence) = shown::stale(release, wave, approval.shown.as_ref()) {
+        return refuse(sentence);
+    }
     Ok((&spec.groups, spec.required))
 }
 
@@ -282,13 +291,13 @@ async fn insert(
         )
         .bind(Json(&images))
         .bind(Json(evidence))
-        .bind(stage_of(wave).as_str())
+        .bind(wave.stage().as_str())
         .fetch_one(tx)
         .await?;
     Ok(Approval {
         id: row.id.unsigned_abs(),
         wave: wave.number,
-        stage: stage_of(wave),
+        stage: wave.stage(),
         person: approval.person.clone(),
         groups: approval.groups.clone(),
         comment: approval.comment.clone(),

@@ -47,6 +47,7 @@ pub mod request;
 mod rollout;
 mod row;
 pub mod session;
+mod shown;
 pub mod stop;
 mod target;
 mod time;

@@ -16,6 +16,7 @@ mod older;
 mod policies;
 mod recovery;
 mod rules;
+mod shown;
 mod spent;
 mod statement;
 mod words;

@@ -77,6 +77,7 @@ async fn only_the_waves_groups_approve_and_only_the_plan_that_they_saw() {
         wave: String::new(),
         plan_digest: plan.to_owned(),
         comment: "looked at the graphs".into(),
+        shown: Some(release.shown(&release.waves[0])),
     };
     let plan = release.plan_digest.as_str();
     refused_to_others(&world, &agent, || request(plan)).await;
@@ -93,7 +94,31 @@ async fn only_the_waves_groups_approve_and_only_the_plan_that_they_saw() {
         Code::NotFound
     );
 
+    let mut less = request(plan);
+    less.shown.as_mut().unwrap().images.clear();
+    let unseen = ada.approve(less).await.unwrap_err();
+    assert!(
+        unseen
+            .message()
+            .contains("would also bring demo:v1:b, which was not shown"),
+        "{unseen}"
+    );
+    let mut strange = request(plan);
+    strange.shown.as_mut().unwrap().stage = "During".into();
+    let strange = ada.approve(strange).await.unwrap_err();
+    assert_eq!(strange.code(), Code::InvalidArgument);
+    assert_eq!(
+        strange.message(),
+        "shown.stage is Before or After, not \"During\""
+    );
+
     let approved = ada.approve(request(plan)).await.unwrap().into_inner();
+    let again = ada.approve(request(plan)).await.unwrap().into_inner();
+    assert!(
+        again.message.contains("as it was before"),
+        "{}",
+        again.message
+    );
     let wave = approved.wave.unwrap();
     assert_eq!(wave.approvals[0].person, "ada");
     assert_eq!(wave.approvals[0].groups, ["dev", "sre"]);

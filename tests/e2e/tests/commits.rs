@@ -132,13 +132,14 @@ impl World {
             self.revive().await.map_err(|error| error.to_string())?;
         }
         let release = self.release(version).await?;
-        let asks = |wave: &proto::v1::Wave| wave.phase == "WaitingForApproval";
-        if release.waves.iter().any(asks) {
+        let asks = |wave: &&proto::v1::Wave| wave.phase == "WaitingForApproval";
+        if let Some(wave) = release.waves.iter().find(asks) {
             let request = ApproveRequest {
                 release: release.name.clone(),
                 wave: "rest".into(),
                 plan_digest: release.plan_digest.clone(),
                 comment: "looks good".into(),
+                shown: Some(release.shown(wave)),
             };
             // Its answer may be lost with the hub; the next look tells.
             let _ = tokio::time::timeout(ANSWER, self.fleet.approve(request)).await;

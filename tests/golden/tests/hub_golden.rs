@@ -109,9 +109,10 @@ fn reason_word(reason: &Reason) -> &'static str {
         Why::OnPaper { .. } => "OnPaper",
         Why::HeldAtStep { .. } => "HeldAtStep",
         Why::NothingSpeaksForIt { .. } => "NothingSpeaksForIt",
+        Why::NotApproved { .. } => "NotApproved",
     }
 }
-const REASONS: usize = 34;
+const REASONS: usize = 35;
 
 fn actions_text(plan: &Plan) -> String {
     let mut text = String::new();

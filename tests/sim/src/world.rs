@@ -119,6 +119,8 @@ pub struct World {
     pub(crate) kept_stopped: Option<usize>,
     /// What was said in an alarm stays said until then.
     pub(crate) alarm_until: Ms,
+    /// What somebody looked at last: a wave of a FleetRollout's release.
+    pub(crate) looked: Option<((usize, u64, u32), hub_engine::release::Shown)>,
     /// The last cluster, where it joins later than the others.
     pub(crate) joiner: Option<hub_engine::observed::Cluster>,
 }

@@ -37,12 +37,15 @@ fn waiting() -> Release {
         reasons: vec![reason],
         approvals_required: 1,
         approval_groups: vec!["sre".to_owned()],
+        images: vec!["proxy:eu".to_owned(), "shop:v2".to_owned()],
+        stage: "Before".to_owned(),
         ..Wave::default()
     };
     Release {
         name: "checkout#2".to_owned(),
         phase: "Progressing".to_owned(),
         plan_digest: "v1:0123456789abcdef".to_owned(),
+        images: vec!["shop:v2".to_owned()],
         opened_at: Some(prost_types::Timestamp {
             seconds: 0,
             nanos: 0,
@@ -57,6 +60,8 @@ fn the_page_says_what_waits_for_what_and_what_to_do() {
     let expected = "\
 checkout#2  Progressing
   revision  unknown
+  images    shop:v2
+  and       proxy:eu in wave europe
   plan      v1:0123456789ab
   opened    1970-01-01T00:00:00Z
 

@@ -105,7 +105,9 @@ fn forward(
     // A straggler of a release whose every wave has passed follows it; everything else is bound to its wave's turn.
     let straggler =
         release.phase == ReleasePhase::Succeeded && state.newest_number() == release.id.number;
-    if !straggler {
+    if straggler {
+        wave::agreed(findings, state, release, target);
+    } else {
         wave::in_turn(findings, release, target.wave);
         wave::approved(findings, state, release, (target.wave, Stage::Before));
         let running = release

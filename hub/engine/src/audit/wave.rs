@@ -143,7 +143,8 @@ fn anew(findings: &mut Findings, state: &Observed, release: &Release, wave: u32)
         return;
     }
     let promoted = release.wave(wave).is_some_and(|own| own.promoted);
-    let persons = persons(state, release, wave, Stage::After).len();
+    let images = release.images_of_wave(wave);
+    let persons = persons(state, release, (wave, Stage::After), &images).len();
     findings.need(!promoted && persons == 0, "S1", || {
         format!("wave {wave} ran again, and an earlier word ({persons} approvals, promoted {promoted}) counts")
     });
@@ -159,13 +160,35 @@ pub(super) fn approved(
     let Some(spec) = release.approval_of(wave, stage) else {
         return;
     };
-    let persons = persons(state, release, wave, stage).len();
+    let persons = persons(state, release, (wave, stage), &release.images_of_wave(wave)).len();
     let enough = u32::try_from(persons).unwrap_or(u32::MAX) >= spec.required;
     findings.need(enough, "S1", || {
         format!(
             "wave {wave} has {persons} of {} approvals ({})",
             spec.required,
             stage.as_str()
+        )
+    });
+}
+
+/// G25: what a cluster brings that comes after all others was among what persons agreed to.
+pub(super) fn agreed(
+    findings: &mut Findings,
+    state: &Observed,
+    release: &Release,
+    target: &Target,
+) {
+    let place = (target.wave, Stage::Before);
+    let spec = release.approval_of(place.0, place.1);
+    let (Some(spec), Some(content)) = (spec, &target.content) else {
+        return;
+    };
+    let persons = persons(state, release, place, &content.images).len();
+    let enough = u32::try_from(persons).unwrap_or(u32::MAX) >= spec.required;
+    findings.need(enough, "G25", || {
+        format!(
+            "what {} brings has {persons} of {} approvals of wave {}",
+            target.cluster, spec.required, target.wave
         )
     });
 }
@@ -188,11 +211,15 @@ fn expired(state: &Observed, release: &Release, approval: &Approval) -> bool {
     length.is_some_and(|length| state.now >= length.after(approval.at))
 }
 
-fn persons<'a>(state: &Observed, release: &'a Release, wave: u32, stage: Stage) -> Vec<&'a str> {
+fn persons<'a>(
+    state: &Observed,
+    release: &'a Release,
+    (wave, stage): (u32, Stage),
+    images: &[String],
+) -> Vec<&'a str> {
     let Some(spec) = release.approval_of(wave, stage) else {
         return Vec::new();
     };
-    let images = release.images_of_wave(wave);
     let mut persons: Vec<&str> = release
         .approvals
         .iter()

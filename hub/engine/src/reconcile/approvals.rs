@@ -7,7 +7,7 @@ use super::planner::Planner;
 use crate::action::Action;
 use crate::name::Person;
 use crate::planted::Planted;
-use crate::release::{Release, Stage, Wave, WavePhase};
+use crate::release::{Approval, Release, Stage, Target, Wave, WavePhase};
 
 /// Approvals that stop counting: a digest bound since has images that they did not cover (gate.md G25), they are too old, or
 /// the wave ran again after persons had agreed that it passes.
@@ -99,6 +99,30 @@ pub(super) fn approved(
         );
     }
     false
+}
+
+/// Whether what a target brings was agreed to. While its wave runs, an approval that does not cover it is voided; of a wave
+/// that is behind, for a cluster that comes late, nothing is voided any more.
+pub(super) fn cover(planner: &Planner, release: &Release, target: &Target) -> bool {
+    planner.bug.is(Planted::ApprovalIgnored) || missing(release, target).is_none()
+}
+
+/// The images of a target that too few persons agreed to; none: enough did, or nobody has to.
+pub(super) fn missing(release: &Release, target: &Target) -> Option<Vec<String>> {
+    let spec = release.approval_of(target.wave, Stage::Before)?;
+    let content = target.content.as_ref()?;
+    let required = usize::try_from(spec.required).unwrap_or(usize::MAX);
+    let approvals = release.approvals_that_count(target.wave, Stage::Before);
+    let covering = |images: &[String]| {
+        let covers = |one: &&Approval| images.iter().all(|image| one.images.contains(image));
+        approvals.iter().copied().filter(covers).count()
+    };
+    if covering(&content.images) >= required {
+        return None;
+    }
+    let images = content.images.iter();
+    let few = |image: &&String| covering(std::slice::from_ref(*image)) < required;
+    Some(images.filter(few).cloned().collect())
 }
 
 /// The approvals that count, for evidence.

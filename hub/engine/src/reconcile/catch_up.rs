@@ -14,29 +14,23 @@ use super::waves::{grant, passed_over};
 use crate::action::Action;
 use crate::document::LateJoin;
 use crate::member::{left_out, replaced_sentence, replaced_since};
-use crate::observed::Cluster;
+use crate::observed::{Cluster, Observed};
 use crate::planted::Planted;
 use crate::release::{Release, ReleasePhase, Target, TargetState};
 
 /// Lets the stragglers of the newest release through, a few at once, as in its last wave.
 pub(super) fn newest(planner: &mut Planner) {
-    if planner.state.active().is_some() || planner.state.waiting().is_some() {
-        return;
-    }
     let newest = planner
         .state
         .releases
         .iter()
         .max_by_key(|release| release.id.number)
-        .filter(|release| release.phase == ReleasePhase::Succeeded)
+        .filter(|release| may_follow(&planner.state, release))
         .cloned();
     let Some(release) = newest else {
         return;
     };
     let number = release.id.number;
-    if number != planner.state.newest_number() {
-        return;
-    }
     let holding: Vec<Arc<Cluster>> = planner
         .state
         .clusters
@@ -64,6 +58,14 @@ pub(super) fn newest(planner: &mut Planner) {
     for wave in waves {
         grant(planner, number, wave);
     }
+}
+
+/// Whether clusters that missed a release may follow it: it is the newest, it has succeeded, and none is on its way.
+pub(super) fn may_follow(state: &Observed, release: &Release) -> bool {
+    release.phase == ReleasePhase::Succeeded
+        && release.id.number == state.newest_number()
+        && state.active().is_none()
+        && state.waiting().is_none()
 }
 
 pub(super) fn holds_its_spec(cluster: &Cluster) -> bool {

@@ -152,13 +152,9 @@ impl List<'_> {
             | TargetState::Held
             | TargetState::Behind => {
                 if let Some(why) = self.before_permit(release, target, cluster, slots) {
-                    self.add(
-                        Some(release),
-                        Some(target.wave),
-                        Some(cluster),
-                        why,
-                        String::new(),
-                    );
+                    let anew = matches!(why, Why::NotApproved { .. });
+                    let next = if anew { self.start() } else { String::new() };
+                    self.add(Some(release), Some(target.wave), Some(cluster), why, next);
                 }
             }
             TargetState::Permitted => self.add(
@@ -214,9 +210,7 @@ impl List<'_> {
     ) -> Option<Why> {
         let wave = release.wave(target.wave)?;
         if release.phase.ended() {
-            return (!cluster.connected).then_some(Why::Disconnected {
-                since: cluster.last_seen,
-            });
+            return self.behind_the_others(release, target, cluster, slots);
         }
         let current =
             release.phase == ReleasePhase::Progressing && wave.phase == WavePhase::Running;
@@ -254,9 +248,48 @@ impl List<'_> {
             });
             return Some(Why::WaitingForContent { until });
         }
+        self.bound(release, target, cluster, slots)
+    }
+
+    /// What a cluster waits for that follows a release which has succeeded.
+    fn behind_the_others(
+        &self,
+        release: &Release,
+        target: &Target,
+        cluster: &Cluster,
+        slots: &Slots,
+    ) -> Option<Why> {
+        if !cluster.connected {
+            return Some(Why::Disconnected {
+                since: cluster.last_seen,
+            });
+        }
+        if !super::catch_up::may_follow(self.state, release) || target.state != TargetState::Held {
+            return None;
+        }
+        if let Some(images) = super::approvals::missing(release, target) {
+            let wave = release.wave(target.wave)?;
+            return Some(Why::NotApproved {
+                wave: wave.number,
+                name: wave.name.clone(),
+                images,
+            });
+        }
+        self.bound(release, target, cluster, slots)
+    }
+
+    /// What keeps a cluster whose content is bound and whose turn it is.
+    fn bound(
+        &self,
+        release: &Release,
+        target: &Target,
+        cluster: &Cluster,
+        slots: &Slots,
+    ) -> Option<Why> {
         if cluster.regressed {
             return Some(Why::Regressed);
         }
+        let rollout = cluster.rollout.as_ref();
         if rollout.is_some_and(|rollout| rollout.undecodable_gate) {
             return Some(Why::UndecodableGate);
         }
@@ -361,10 +394,14 @@ impl List<'_> {
         }
     }
 
+    /// The command that makes a release of what is held.
+    fn start(&self) -> String {
+        let name = &self.state.fleet_rollout.name;
+        format!("groundswell release start {name} --reason TEXT")
+    }
+
     /// What it holds that no release brings.
     fn holding(&mut self, cluster: &Cluster) {
-        let name = &self.state.fleet_rollout.name;
-        let start = || format!("groundswell release start {name} --reason TEXT");
         let Some(rollout) = &cluster.rollout else {
             return;
         };
@@ -376,7 +413,7 @@ impl List<'_> {
                 digest: held,
                 release: release.clone(),
             };
-            let next = start();
+            let next = self.start();
             self.add(None, None, Some(cluster), why, next);
             return;
         }
@@ -403,7 +440,7 @@ impl List<'_> {
                 None,
                 Some(cluster),
                 Why::Ahead { digest: held },
-                start(),
+                self.start(),
             );
         }
     }

@@ -410,7 +410,7 @@ pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
         if in_flight >= most && !planner.bug.is(Planted::ConcurrencyIgnored) {
             return;
         }
-        if target.state != TargetState::Held {
+        if target.state != TargetState::Held || !approvals::cover(planner, &release, target) {
             continue;
         }
         let Some(until) = windows::open_until(planner, &release, target) else {

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Release, WavePhase};
+use super::{Cause, Release, Wave, WavePhase};
 use crate::document::ApprovalSpec;
 use crate::name::{Person, Revision};
 
@@ -34,6 +34,33 @@ impl Stage {
         match self {
             Self::Before => WavePhase::WaitingForApproval,
             Self::After => WavePhase::WaitingToPass,
+        }
+    }
+}
+
+/// What an approval of a wave covers at one moment, and what a person is shown of it before they agree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// That the wave starts, or that it passes.
+    pub stage: Stage,
+    /// The release's revision.
+    pub revision: Option<Revision>,
+    /// Every image, sorted.
+    pub images: Vec<String>,
+}
+
+impl Wave {
+    /// What an approval given now is about: once a wave has started, that it passes.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        match self.phase {
+            WavePhase::Pending | WavePhase::WaitingForApproval => Stage::Before,
+            WavePhase::Running
+            | WavePhase::Baking
+            | WavePhase::WaitingToPass
+            | WavePhase::Passed
+            | WavePhase::Failed
+            | WavePhase::Skipped => Stage::After,
         }
     }
 }
@@ -117,6 +144,16 @@ impl Release {
             }
         }
         counting
+    }
+
+    /// What an approval of this wave would cover now.
+    #[must_use]
+    pub fn shown(&self, wave: &Wave) -> Shown {
+        Shown {
+            stage: wave.stage(),
+            revision: self.revision.clone(),
+            images: self.images_of_wave(wave.number),
+        }
     }
 
     /// When an approval stops counting by its age; none: it does not, or the wave has started on its strength. A wave that asks

@@ -136,6 +136,7 @@ async fn approve(store: &Store, random: &mut Random, model: &Observed) {
             person: Person(format!("person-{}", random.below(3))),
             groups: vec!["sre".into()],
             comment: random.text(),
+            shown: release.wave(2).map(|wave| release.shown(wave)),
         };
         store.approval_add(&approval).await.unwrap();
     }

@@ -63,6 +63,7 @@ async fn an_approval_that_races_with_an_abort_starts_nothing_after_it() {
             person: person.into(),
             groups: vec!["sre".to_owned()],
             comment: "looks good".to_owned(),
+            shown: None,
         };
         let (ada, bob) = (approval("ada"), approval("bob"));
         let abort = word(Verb::Abort { scope: None }, number, "");

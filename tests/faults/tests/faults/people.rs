@@ -193,6 +193,7 @@ async fn f58_approvals_that_race_with_an_abort() {
             wave: "wave-1".to_owned(),
             plan_digest: release.plan_digest.clone(),
             comment: String::new(),
+            shown: None,
         };
         people[index % 2].clone().approve(request).await.is_ok()
     });

@@ -79,10 +79,11 @@ async fn approved(saga: &mut Saga) {
     let approval = NewApproval {
         release: release.id.clone(),
         wave: Some("wave-1".into()),
-        plan_digest: release.plan_digest,
+        plan_digest: release.plan_digest.clone(),
         person: "ann".into(),
         groups: vec!["sre".into()],
         comment: String::new(),
+        shown: release.waves.get(1).map(|wave| release.shown(wave)),
     };
     saga.store()
         .approval_add(&approval)

@@ -2,10 +2,9 @@
 //! whether a word makes sense.
 
 use hub_engine::observed::{Predecessor, Request};
-use hub_engine::release::{Approval, ReleasePhase, WavePhase};
+use hub_engine::release::{Approval, ReleasePhase, Shown, Stage, WavePhase};
 use hub_engine::verb::{Stop, Verb};
 use hub_engine::window::FleetWindow;
-use hub_store::approval::stage_of;
 use jiff::Timestamp;
 
 use super::Store;
@@ -22,7 +21,7 @@ pub struct StopRow {
 }
 
 /// Who approves, by the certificate, and when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct By<'a> {
     /// The name.
     pub person: &'a str,
@@ -30,6 +29,8 @@ pub struct By<'a> {
     pub group: &'a str,
     /// The database's time.
     pub at: Ms,
+    /// What they saw of the wave; none: their client does not say.
+    pub shown: Option<Shown>,
 }
 
 impl Store {
@@ -47,13 +48,34 @@ impl Store {
                 waits.contains(&wave.phase)
             }),
         };
-        let Some((wave, phase, stage)) =
-            found.map(|wave| (wave.number, wave.phase, stage_of(wave)))
-        else {
+        let Some((phase, now)) = found.map(|wave| (wave.phase, release.shown(wave))) else {
             return false;
         };
+        let wave = found.map_or(0, |wave| wave.number);
+        let stage = now.stage;
+        let about = by.shown.as_ref().map_or(stage, |shown| shown.stage);
+        let said = release
+            .approvals_that_count(wave, about)
+            .into_iter()
+            .any(|one| {
+                let whole = now.images.iter().all(|image| one.images.contains(image));
+                one.person.as_str() == by.person && whole
+            });
+        if said {
+            return true;
+        }
         let Some(spec) = release.approval_of(wave, stage) else {
             return false;
+        };
+        let seen = match &by.shown {
+            Some(shown) => {
+                let images = now.images.iter().all(|image| shown.images.contains(image));
+                (shown.stage, &shown.revision) == (now.stage, &now.revision) && images
+            }
+            None => {
+                let opened = |image| release.images.contains(image);
+                stage == Stage::Before && now.images.iter().all(opened)
+            }
         };
         let own = spec.exclude_author
             && release
@@ -69,12 +91,8 @@ impl Store {
             }
         };
         let may = spec.groups.iter().any(|group| group == by.group);
-        if release.phase.ended() || own || !when || !may {
+        if release.phase.ended() || own || !when || !may || !seen {
             return false;
-        }
-        let counting = release.approvals_that_count(wave, stage);
-        if counting.iter().any(|one| one.person.as_str() == by.person) {
-            return true;
         }
         self.serial += 1;
         release.approvals.push(Approval {

@@ -107,6 +107,7 @@ impl World {
             quiet_since: 0,
             copies: super::losses::Copies::default(),
             kept_stopped: None,
+            looked: None,
             alarm_until: 0,
             joiner,
         };

@@ -1,6 +1,7 @@
 //! What happens from outside: Git, its applier, people, kubelets, the answers of analyses. In: chance. Out: changed clusters
 //! and tables. It must not know of permits.
 
+use hub_engine::release::WavePhase;
 use tests_golden::agent_fixture::hash;
 
 use super::World;
@@ -85,6 +86,7 @@ impl World {
             person,
             group,
             at: self.now,
+            shown: None,
         };
         if self.approves(fleet, by) {
             let of = self.fleet_name(fleet);
@@ -109,7 +111,26 @@ impl World {
         let mut aside = self.random.aside(31);
         let early = self.chaos && aside.percent(EARLY);
         let wave = early.then(|| 1 + u32::try_from(aside.below(waves)).unwrap_or(0));
-        self.store.approve(fleet, number, wave, by)
+        let phases = [WavePhase::WaitingForApproval, WavePhase::WaitingToPass];
+        let meant = release.waves.iter().find(|one| match wave {
+            Some(wave) => one.number == wave,
+            None => phases.contains(&one.phase),
+        });
+        let Some(meant) = meant else {
+            return false;
+        };
+        let (asked, now) = (meant.number, release.shown(meant));
+        // Now and then they answer what they looked at some time ago; an old client does not say what it was.
+        let place = (fleet, number, asked);
+        let before = self.looked.replace((place, now.clone()));
+        let before = before.filter(|(other, _)| *other == place);
+        let shown = match aside.below(8) {
+            0 => None,
+            1 | 2 => before.map(|(_, shown)| shown).or(Some(now)),
+            _ => Some(now),
+        };
+        let by = By { shown, ..by };
+        self.store.approve(fleet, number, Some(asked), by)
     }
 
     /// The ReplicaSet controller and the kubelets: pods come one after the other.

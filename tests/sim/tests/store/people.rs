@@ -1,6 +1,7 @@
 //! What people say to both stores. In: chance. Out: the same rows in both. It must not know which words make sense.
 
 use hub_engine::member::LetGo;
+use hub_engine::release::{Shown, Stage};
 use hub_engine::verb::{By, Stop, Verb};
 use hub_store::approval::NewApproval;
 use hub_store::request::NewRequest;
@@ -77,6 +78,22 @@ impl Both {
         );
         let wave = self.random.percent(50).then_some(wave);
         let named = release.waves.iter().find(|one| Some(one.number) == wave);
+        let shown = self.random.percent(80).then(|| {
+            let of = named.or(release.waves.first());
+            let mut shown = of.map(|wave| release.shown(wave)).unwrap_or(Shown {
+                stage: Stage::Before,
+                revision: None,
+                images: Vec::new(),
+            });
+            match self.random.below(8) {
+                0 => shown.stage = Stage::After,
+                1 => shown.stage = Stage::Before,
+                2 => shown.revision = None,
+                3 => shown.images.clear(),
+                _ => {}
+            }
+            shown
+        });
         let new = NewApproval {
             release: release.id.clone(),
             wave: named.map(|one| one.name.clone()),
@@ -84,6 +101,7 @@ impl Both {
             person: person.into(),
             groups: vec![group.to_owned()],
             comment: String::new(),
+            shown: shown.clone(),
         };
         let real = match self.real.approval_add(&new).await {
             Ok(_) => true,
@@ -91,7 +109,12 @@ impl Both {
             Err(error) => panic!("{error}"),
         };
         let at = self.now().await;
-        let by = store::By { person, group, at };
+        let by = store::By {
+            person,
+            group,
+            at,
+            shown,
+        };
         let model = self.model.approve(fleet, number, wave, by);
         assert_eq!(real, model, "{new:?}");
         format!(

@@ -25,7 +25,9 @@ fn whom(state: &Observed) -> String {
 }
 
 fn paused(release: &Release) -> Option<Why> {
-    let paused = release.word.paused.as_ref()?;
+    // Of what has ended it holds nobody.
+    let paused = release.word.paused.as_ref();
+    let paused = paused.filter(|_| !release.phase.ended())?;
     Some(Why::Paused {
         by: paused.person.clone(),
         reason: paused.reason.clone(),

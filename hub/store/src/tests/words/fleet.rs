@@ -24,6 +24,7 @@ pub const TTL: Duration = Duration::from_secs(600);
 /// Rounds after which a decision has nothing more to do.
 const ROUNDS: usize = 16;
 
+/// `APPROVAL` stands where the first wave's is, if it has one.
 const DOCUMENT: &str = "
 apiVersion: fleet.groundswell.dev/v1alpha1
 kind: FleetRollout
@@ -198,18 +199,26 @@ impl Member {
 }
 
 impl Fleet {
+    /// In two waves, the first one with or without an approval.
     pub async fn new(approval: bool) -> Self {
+        let first = if approval {
+            format!(", {APPROVAL}")
+        } else {
+            String::new()
+        };
+        Self::of(&DOCUMENT.replace(", APPROVAL", &first)).await
+    }
+
+    /// In two waves, and the second one is approved.
+    pub async fn approved_at_last() -> Self {
+        let text = DOCUMENT.replace(", APPROVAL", "");
+        Self::of(&text.replace("{name: rest}", &format!("{{name: rest, {APPROVAL}}}"))).await
+    }
+
+    async fn of(text: &str) -> Self {
         let store = fixture::store().await;
         let epoch = store.epoch_take("first", TTL).await.unwrap().unwrap();
-        let text = DOCUMENT.replace(
-            ", APPROVAL",
-            &if approval {
-                format!(", {APPROVAL}")
-            } else {
-                String::new()
-            },
-        );
-        let documents = hub_engine::parse_file(&text).unwrap();
+        let documents = hub_engine::parse_file(text).unwrap();
         let mut members = Vec::new();
         for name in ["eu", "us"] {
             members.push(member(&store, name).await);
