@@ -34,7 +34,7 @@ spec:
   waves:
   - {name: canary, clusters: {matchLabels: {ring: eu}}, APPROVAL}
   - {name: rest}
-  onFailure: {action: Rollback}
+  onFailure: {action: Rollback, steps: Skip}
 ";
 const APPROVAL: &str = "approval: {before: {required: 1, groups: [sre]}}";
 
@@ -199,17 +199,24 @@ impl Member {
 
 impl Fleet {
     pub async fn new(approval: bool) -> Self {
+        let approval = if approval {
+            format!(", {APPROVAL}")
+        } else {
+            String::new()
+        };
+        Self::of(&DOCUMENT.replace(", APPROVAL", &approval)).await
+    }
+
+    /// What is taken back goes by the canary's steps.
+    pub async fn backwards() -> Self {
+        let text = DOCUMENT.replace(", APPROVAL", "");
+        Self::of(&text.replace("steps: Skip", "steps: Backwards")).await
+    }
+
+    async fn of(text: &str) -> Self {
         let store = fixture::store().await;
         let epoch = store.epoch_take("first", TTL).await.unwrap().unwrap();
-        let text = DOCUMENT.replace(
-            ", APPROVAL",
-            &if approval {
-                format!(", {APPROVAL}")
-            } else {
-                String::new()
-            },
-        );
-        let documents = hub_engine::parse_file(&text).unwrap();
+        let documents = hub_engine::parse_file(text).unwrap();
         let mut members = Vec::new();
         for name in ["eu", "us"] {
             members.push(member(&store, name).await);
