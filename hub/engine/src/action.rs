@@ -122,6 +122,8 @@ pub enum Action {
         start_by: Option<Timestamp>,
         max_step: Option<u32>,
         why: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        steps_backwards: bool,
     },
     /// A target's permit is taken away; what it serves, it goes on serving.
     RevokePermit {
@@ -459,8 +461,16 @@ impl fmt::Display for Action {
                 cluster,
                 direction: Direction::Rollback,
                 digest,
+                steps_backwards,
                 ..
-            } => write!(f, "{cluster} goes back to {digest}"),
+            } => {
+                let how = if *steps_backwards {
+                    " by the canary's steps"
+                } else {
+                    ""
+                };
+                write!(f, "{cluster} goes back to {digest}{how}")
+            }
             Self::RevokePermit { cluster, why, .. } => {
                 write!(f, "{cluster} loses its permit: {why}")
             }

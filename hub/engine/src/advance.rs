@@ -355,6 +355,8 @@ impl Observed {
             start_by,
             max_step,
             why,
+            // Beside the permit, with its signature: nothing is decided on it again.
+            steps_backwards: _,
         } = action
         else {
             return;

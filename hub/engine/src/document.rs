@@ -252,7 +252,20 @@ pub enum OnFailure {
     Rollback {
         /// Clusters going back at once, of those touched.
         max_concurrent: Amount,
+        /// How each of them goes back.
+        #[serde(default, skip_serializing_if = "presence::is_default")]
+        steps: RollbackSteps,
     },
+}
+
+/// What becomes of the canary's steps where a cluster goes back that had finished (gate.md G22).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum RollbackSteps {
+    /// They are skipped: what was healthy is served again at once.
+    #[default]
+    Skip,
+    /// The canary backwards: by the steps, pauses and analysis of what is gone back to.
+    Backwards,
 }
 
 /// How clusters that come, go or are silent are treated.

@@ -63,11 +63,13 @@ pub enum Planted {
     DepartedStaysOpen,
     /// A cluster that comes back to the wave that it left empty has no turn.
     ReturnedForgotten,
+    /// A rollback skips the steps that its release's policy asks for.
+    BackwardsForgotten,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::UnknownCountsAsDone,
         Self::BakeIgnored,
         Self::ApprovalIgnored,
@@ -97,6 +99,7 @@ impl Planted {
         Self::EmptiedPasses,
         Self::DepartedStaysOpen,
         Self::ReturnedForgotten,
+        Self::BackwardsForgotten,
     ];
 }
 

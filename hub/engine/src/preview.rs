@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::amount::Seconds;
-use crate::document::{ApprovalSpec, Enforcement, FleetRollout, OnFailure};
+use crate::document::{ApprovalSpec, Enforcement, FleetRollout, OnFailure, RollbackSteps};
 use crate::name::ClusterName;
 use crate::overlap::Labels;
 use crate::waves::{PlannedWave, plan_waves};
@@ -209,8 +209,15 @@ fn notes(fleet_rollout: &FleetRollout, last: &BTreeMap<ClusterName, Seconds>) ->
     }
     notes.push(match fleet_rollout.on_failure {
         OnFailure::Halt => "a failed wave halts the release".to_owned(),
-        OnFailure::Rollback { max_concurrent } => {
-            format!("a failed wave takes every touched cluster back, {max_concurrent} at once, last wave first")
+        OnFailure::Rollback {
+            max_concurrent,
+            steps,
+        } => {
+            let how = match steps {
+                RollbackSteps::Skip => "",
+                RollbackSteps::Backwards => ", by the canary's steps",
+            };
+            format!("a failed wave takes every touched cluster back, {max_concurrent} at once, last wave first{how}")
         }
     });
     notes

@@ -13,8 +13,8 @@ use hub_engine::FleetRollout;
 use hub_engine::amount::{Amount, Seconds};
 use hub_engine::document::{
     ApprovalSpec, Enforcement, Expedite, ExpediteWindows, LateJoin, Left, Membership, Missing,
-    OnFailure, OnHubLoss, Relabelled, Replaced, Restored, RollbackPhase, Selector, Supersede,
-    Unchanged, Unreachable, WaveSpec,
+    OnFailure, OnHubLoss, Relabelled, Replaced, Restored, RollbackPhase, RollbackSteps, Selector,
+    Supersede, Unchanged, Unreachable, WaveSpec,
 };
 use hub_engine::name::RolloutName;
 use hub_engine::window::{Calendar, Effect, Freeze, OnWindowClose, Window, Zone};
@@ -69,6 +69,11 @@ pub const LABEL: &str = "wave";
 /// A FleetRollout whose waves select the label's values `0`, `1` …; the last one may take the rest.
 pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
     let observes = random.aside(1).percent(4);
+    let steps = random.aside(6).pick(&[
+        RollbackSteps::Skip,
+        RollbackSteps::Skip,
+        RollbackSteps::Backwards,
+    ]);
     let count = 1 + random.below(3);
     let waves = (0..count)
         .map(|index| wave(random, index, index + 1 == count))
@@ -90,9 +95,11 @@ pub fn fleet_rollout(random: &mut Random) -> FleetRollout {
             OnFailure::Halt,
             OnFailure::Rollback {
                 max_concurrent: Amount::Percent(100),
+                steps,
             },
             OnFailure::Rollback {
                 max_concurrent: Amount::Count(1),
+                steps,
             },
         ]),
         progress_deadline: random.pick(&[Seconds(1_800), Seconds(7_200)]),

@@ -2,8 +2,11 @@
 //! each good file's canonical form equals its `.txt`. `UPDATE=1` rewrites them. It must not touch a database.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+
+use hub_engine::waves::plan_waves;
 
 /// So many kinds of mistakes there are at least; fewer means that files were lost.
 const BAD_MIN: usize = 70;
@@ -131,6 +134,23 @@ fn the_document_in_the_readme_is_good() {
     let (text, _) = from.split_once("```").unwrap();
     let documents = hub_engine::parse(text).unwrap();
     assert_eq!(documents.len(), 1);
+}
+
+/// What a document does not say is not in the plan either: approvals of releases that are open name its digest.
+#[test]
+fn a_plan_keeps_its_digest() {
+    let digest = |on_failure: &str| {
+        let text = format!(
+            "apiVersion: fleet.groundswell.dev/v1alpha1\nkind: FleetRollout\nmetadata: {{name: shop}}\nspec:\n  \
+             rollout: {{namespace: shop, name: web}}\n  waves: [{{name: all}}]\n  onFailure: {{{on_failure}}}\n"
+        );
+        let documents = hub_engine::parse(&text).expect("it is good");
+        plan_waves(&documents[0].fleet_rollout, &BTreeMap::new()).digest()
+    };
+    let known = "p1:b58612e0c695af3701c5cdc4059ca4a3ddbf5ee0c58ffbda6291f0d687abeb12";
+    assert_eq!(digest("action: Rollback"), known);
+    assert_eq!(digest("action: Rollback, steps: Skip"), known);
+    assert_ne!(digest("action: Rollback, steps: Backwards"), known);
 }
 
 /// So many pages there are, one a policy.

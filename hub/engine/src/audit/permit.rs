@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{Findings, wave, window};
 use crate::action::Action;
 use crate::amount::Amount;
-use crate::document::OnFailure;
+use crate::document::{OnFailure, RollbackSteps};
 use crate::name::Digest;
 use crate::observed::{Cluster, Observed};
 use crate::reconcile::standing;
@@ -30,6 +30,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
         digest,
         delivery,
         start_by,
+        steps_backwards,
         ..
     } = action
     else {
@@ -44,6 +45,7 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
     findings.need(cluster.gate.is_some(), "G5", || {
         format!("{} is permitted before it is governed", cluster.name)
     });
+    as_policy(findings, release, (target, *direction), *steps_backwards);
     match direction {
         Direction::Forward => {
             forward(findings, state, release, target, cluster, digest);
@@ -67,6 +69,32 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
             }
         }
     }
+}
+
+/// Steps backwards are of a rollback whose release's policy asks for them, and of nothing else.
+fn as_policy(
+    findings: &mut Findings,
+    release: &Release,
+    (target, direction): (&Target, Direction),
+    steps_backwards: bool,
+) {
+    let asked = match release.plan.on_failure {
+        OnFailure::Rollback { steps, .. } => steps == RollbackSteps::Backwards,
+        OnFailure::Halt => false,
+    };
+    let wanted = asked && direction == Direction::Rollback;
+    findings.need(steps_backwards == wanted, "G22", || {
+        let name = &target.cluster;
+        let way = if steps_backwards {
+            "backwards"
+        } else {
+            "skipped"
+        };
+        format!(
+            "{name} has its steps {way}, which release {} does not say",
+            release.id
+        )
+    });
 }
 
 /// S12: nothing starts outside a window, nor may it start later than the window's end; G30: by a person's word and the plan's
@@ -248,7 +276,7 @@ fn rollback(
 /// How many may go back at once; none: neither the plan nor a person takes anything back.
 fn at_once(release: &Release) -> Option<Amount> {
     match release.plan.on_failure {
-        OnFailure::Rollback { max_concurrent } => Some(max_concurrent),
+        OnFailure::Rollback { max_concurrent, .. } => Some(max_concurrent),
         OnFailure::Halt => release.word.back.as_ref().map(|_| Amount::Percent(100)),
     }
 }

@@ -3,8 +3,8 @@
 use super::reader::{Fields, Node, Reader};
 use super::tree::Value;
 use super::{
-    Enforcement, Expedite, ExpediteWindows, OnFailure, OnHubLoss, RollbackPhase, Supersede, check,
-    membership, window,
+    Enforcement, Expedite, ExpediteWindows, OnFailure, OnHubLoss, RollbackPhase, RollbackSteps,
+    Supersede, check, membership, window,
 };
 use crate::amount::{Amount, Seconds};
 use crate::name::FleetRolloutName;
@@ -113,10 +113,11 @@ pub(super) fn on_failure(reader: &mut Reader, node: &Node<'_>) -> Option<OnFailu
         .and_then(|node| {
             let all = OnFailure::Rollback {
                 max_concurrent: Amount::Percent(100),
+                steps: RollbackSteps::Skip,
             };
             reader.choice(&node, &[("Halt", OnFailure::Halt), ("Rollback", all)])
         });
-    let given: Vec<Node<'_>> = ["scope", "order", "maxConcurrent"]
+    let given: Vec<Node<'_>> = ["scope", "order", "maxConcurrent", "steps"]
         .into_iter()
         .filter_map(|name| fields.take(name))
         .collect();
@@ -129,19 +130,35 @@ pub(super) fn on_failure(reader: &mut Reader, node: &Node<'_>) -> Option<OnFailu
             }
             Some(OnFailure::Halt)
         }
-        OnFailure::Rollback { mut max_concurrent } => {
+        OnFailure::Rollback {
+            mut max_concurrent,
+            mut steps,
+        } => {
             for node in &given {
                 if node.path.ends_with(".scope") {
                     reader.choice(node, &[("Touched", ())]);
                 } else if node.path.ends_with(".order") {
                     reader.choice(node, &[("ReverseWaves", ())]);
+                } else if node.path.ends_with(".steps") {
+                    steps = rollback_steps(reader, node).unwrap_or(steps);
                 } else if let Some(amount) = check::not_zero(reader, node) {
                     max_concurrent = amount;
                 }
             }
-            Some(OnFailure::Rollback { max_concurrent })
+            Some(OnFailure::Rollback {
+                max_concurrent,
+                steps,
+            })
         }
     }
+}
+
+fn rollback_steps(reader: &mut Reader, node: &Node<'_>) -> Option<RollbackSteps> {
+    let choices = [
+        ("Skip", RollbackSteps::Skip),
+        ("Backwards", RollbackSteps::Backwards),
+    ];
+    reader.choice(node, &choices)
 }
 
 /// `after`, `budget`, and everything about windows.

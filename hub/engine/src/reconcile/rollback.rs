@@ -8,7 +8,7 @@ use super::gates::before_permit;
 use super::planner::Planner;
 use crate::action::Action;
 use crate::amount::Amount;
-use crate::document::OnFailure;
+use crate::document::{OnFailure, RollbackSteps};
 use crate::member::{replaced_sentence, replaced_since};
 use crate::observed::{Cluster, OutcomeResult};
 use crate::planted::Planted;
@@ -80,9 +80,19 @@ fn stays(release: &Release) -> bool {
 /// How many go back at once; none: the plan takes nothing back and no person said so.
 pub(crate) fn at_once(release: &Release) -> Option<Amount> {
     match (release.plan.on_failure, &release.word.back) {
-        (OnFailure::Rollback { max_concurrent }, _) => Some(max_concurrent),
+        (OnFailure::Rollback { max_concurrent, .. }, _) => Some(max_concurrent),
         (OnFailure::Halt, Some(_)) => Some(Amount::Percent(100)),
         (OnFailure::Halt, None) => None,
+    }
+}
+
+/// Whether clusters go back by the canary's steps: as the release's plan says, whoever takes it back.
+fn backwards(planner: &Planner, release: &Release) -> bool {
+    match release.plan.on_failure {
+        OnFailure::Rollback { steps, .. } => {
+            steps == RollbackSteps::Backwards && !planner.bug.is(Planted::BackwardsForgotten)
+        }
+        OnFailure::Halt => false,
     }
 }
 
@@ -330,6 +340,7 @@ fn one(planner: &mut Planner, release: &Release, target: &Target) -> bool {
         max_step: None,
         // The agent puts the release before it (gate.md G22).
         why: release.verdict.clone(),
+        steps_backwards: backwards(planner, release),
     };
     before_permit(planner, &target.cluster);
     planner.act(action, evidence.clone());

@@ -478,6 +478,7 @@ fn permit(
             release.plan.len(),
             release.id
         ),
+        steps_backwards: false,
     };
     before_permit(planner, &target.cluster);
     planner.act(action, evidence.clone());

@@ -35,6 +35,7 @@ impl Writer<'_> {
             start_by,
             max_step,
             why,
+            steps_backwards,
         } = action
         else {
             return;
@@ -54,14 +55,14 @@ impl Writer<'_> {
             Direction::Forward => self.cluster(cluster).and_then(Cluster::serves),
             Direction::Rollback => None,
         };
-        let signed = self.sign(cluster, permit);
+        let signed = self.sign(cluster, permit, *steps_backwards);
         let change = self.pending.target(*release, cluster);
         change.permit = Some(signed.permit.clone());
         change.previous = previous.or(change.previous.take());
         self.pending.permits.insert(cluster.clone(), Some(signed));
     }
 
-    fn sign(&self, cluster: &ClusterName, permit: Permit) -> SignedPermit {
+    fn sign(&self, cluster: &ClusterName, permit: Permit, steps_backwards: bool) -> SignedPermit {
         let rollout = self.cluster(cluster).and_then(|one| one.rollout.as_ref());
         let rollout_uid = rollout
             .map(|rollout| rollout.uid.clone())
@@ -76,7 +77,7 @@ impl Writer<'_> {
             max_step: permit.max_step,
             lease_seconds: self.signer.lease_seconds(),
             why: permit.why.clone(),
-            steps_backwards: false,
+            steps_backwards,
             cluster_uid: self.uids.get(cluster).cloned().unwrap_or_default(),
             rollout_uid,
         };

@@ -14,7 +14,7 @@ static SERVER: OnceCell<(Embedded, tempfile::TempDir)> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Databases of the same name as these statements, one a test.
-const CREATE: [&str; 48] = [
+const CREATE: [&str; 54] = [
     "create database test0",
     "create database test1",
     "create database test2",
@@ -63,6 +63,12 @@ const CREATE: [&str; 48] = [
     "create database test45",
     "create database test46",
     "create database test47",
+    "create database test48",
+    "create database test49",
+    "create database test50",
+    "create database test51",
+    "create database test52",
+    "create database test53",
 ];
 
 /// Where the database of a store answers.

@@ -5,18 +5,22 @@ use hub_engine::release::{Direction, Permit, TargetState};
 
 use super::fixture::Signer;
 use super::words::fleet::{Fleet, id, name};
-use crate::desired::Governance;
+use crate::desired::{Governance, SignedPermit};
 use crate::report::Body;
 
 /// The permit in a member's set.
 async fn permitted(fleet: &Fleet, member: usize) -> Option<Permit> {
+    Some(signed(fleet, member).await?.permit)
+}
+
+async fn signed(fleet: &Fleet, member: usize) -> Option<SignedPermit> {
     let member = fleet.members.get(member).unwrap();
     let set = fleet.store.desired_set(&member.name).await.unwrap();
     let governance = set.entries.into_iter().next()?.governance;
     let Governance::Governed { permit, .. } = governance else {
         return None;
     };
-    Some(permit?.permit)
+    permit
 }
 
 async fn fence(fleet: &Fleet) -> hub_engine::Fence {
@@ -83,4 +87,31 @@ async fn a_permit_that_leads_back_stays_after_its_outcome() {
     fleet.settle().await;
     let back = permitted(&fleet, 0).await.unwrap();
     assert_eq!(back.direction, Direction::Rollback);
+}
+
+/// How a cluster goes back is what the plan of its release says, also by hand (G22); nothing goes forward that way.
+#[tokio::test]
+async fn a_permit_that_leads_back_says_whether_its_steps_are_skipped() {
+    for wanted in [false, true] {
+        let mut fleet = match wanted {
+            false => Fleet::new(false).await,
+            true => Fleet::backwards().await,
+        };
+        fleet.push("b", 2).await;
+        assert!(!signed(&fleet, 0).await.unwrap().steps_backwards);
+        fleet.settle().await;
+        fleet.say(hub_engine::verb::Verb::Rollback, 1, "").await;
+        let back = signed(&fleet, 1).await.unwrap();
+        assert_eq!(back.permit.direction, Direction::Rollback);
+        assert_eq!(back.steps_backwards, wanted);
+        let says = |text: &str| text.ends_with("goes back to v1:a by the canary's steps");
+        let told = fleet.told(1).await;
+        assert_eq!(told.iter().any(|(_, text)| says(text)), wanted, "{told:?}");
+        let notes = fleet.store.preview(&name()).await.unwrap().unwrap().notes;
+        let says = |note: &String| note.ends_with("last wave first, by the canary's steps");
+        assert_eq!(notes.iter().any(says), wanted, "{notes:?}");
+        fleet.settle().await;
+        assert_eq!(signed(&fleet, 0).await.unwrap().steps_backwards, wanted);
+        fleet.store.history_replay(&name()).await.unwrap().unwrap();
+    }
 }

@@ -69,6 +69,7 @@ fn grant(cluster: &str, direction: Direction, digest: &str) -> Action {
         start_by: None,
         max_step: None,
         why: String::new(),
+        steps_backwards: false,
     }
 }
 

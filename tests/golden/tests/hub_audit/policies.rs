@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use hub_engine::action::ChangeFate;
-use hub_engine::document::Enforcement;
+use hub_engine::amount::Amount;
+use hub_engine::document::{Enforcement, OnFailure, RollbackSteps};
 use hub_engine::observed::{Observed, Terms};
 use hub_engine::release::{Direction, TargetState};
 use hub_engine::{Action, paper};
@@ -18,7 +19,36 @@ fn start() -> Action {
     }
 }
 
-pub const POLICIES: [Bad; 9] = [
+pub const POLICIES: [Bad; 11] = [
+    (
+        "a rollback that skips the steps that its policy asks for",
+        "rollback-of-later-waves-first",
+        |observed| {
+            let plan = Arc::make_mut(&mut observed.releases[0].plan);
+            plan.on_failure = OnFailure::Rollback {
+                max_concurrent: Amount::Percent(100),
+                steps: RollbackSteps::Backwards,
+            };
+        },
+        |_| vec![grant("eu-2", Direction::Rollback, "v1:v1")],
+        "G22",
+    ),
+    (
+        "a start by steps backwards",
+        "window-is-open-for-one",
+        NOTHING,
+        |_| {
+            let mut start = forward("eu-2");
+            if let Action::GrantPermit {
+                steps_backwards, ..
+            } = &mut start
+            {
+                *steps_backwards = true;
+            }
+            vec![start]
+        },
+        "G22",
+    ),
     (
         "a start while no window is open",
         "window-is-closed",

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use hub_engine::Action;
+use hub_engine::{Action, ClusterName};
 use hub_store::desired::SignedPermit;
 
 use super::{Error, Fact, GateRow, Store};
@@ -13,6 +13,14 @@ use crate::world::millis;
 
 /// Seconds of a permit's lease.
 pub const LEASE_SECONDS: u32 = 20;
+
+/// Whether the plan's permit for a cluster asks for the canary's steps.
+fn backwards(draft: &Draft, name: &ClusterName) -> bool {
+    let mut actions = draft.plan.actions.iter();
+    actions.any(|one| {
+        matches!(&one.action, Action::GrantPermit { cluster, steps_backwards: true, .. } if cluster == name)
+    })
+}
 
 impl Store {
     /// Commits a draft whole: guard, rows, history, raised versions. A transaction that decided on older tables, or meets
@@ -127,7 +135,7 @@ impl Store {
                 keys.sign(SignedPermit {
                     permit,
                     lease_seconds: LEASE_SECONDS,
-                    steps_backwards: false,
+                    steps_backwards: backwards(draft, name),
                     cluster_uid: uid,
                     rollout_uid: seen.map(|seen| seen.uid.clone()).unwrap_or_default(),
                     signature: String::new(),

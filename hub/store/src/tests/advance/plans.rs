@@ -381,6 +381,7 @@ fn of_permit(
         start_by: (random.below(2) == 0).then_some(state.now),
         max_step: None,
         why: random.text(),
+        steps_backwards: random.below(2) == 0,
     });
     if gate.permit.is_some() {
         all.push(Action::RevokePermit {

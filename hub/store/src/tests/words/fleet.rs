@@ -35,7 +35,7 @@ spec:
   waves:
   - {name: canary, clusters: {matchLabels: {ring: eu}}, APPROVAL}
   - {name: rest}
-  onFailure: {action: Rollback}
+  onFailure: {action: Rollback, steps: Skip}
 ";
 const APPROVAL: &str = "approval: {before: {required: 1, groups: [sre]}}";
 
@@ -213,6 +213,12 @@ impl Fleet {
     pub async fn approved_at_last() -> Self {
         let text = DOCUMENT.replace(", APPROVAL", "");
         Self::of(&text.replace("{name: rest}", &format!("{{name: rest, {APPROVAL}}}"))).await
+    }
+
+    /// What is taken back goes by the canary's steps.
+    pub async fn backwards() -> Self {
+        let text = DOCUMENT.replace(", APPROVAL", "");
+        Self::of(&text.replace("steps: Skip", "steps: Backwards")).await
     }
 
     async fn of(text: &str) -> Self {
