@@ -13,11 +13,7 @@ use crate::json;
 
 /// Sends the file and prints one line a document.
 pub async fn run(client: &mut Client, look: Look, args: &Apply) -> Result<Answer, Failure> {
-    let file_name = if args.file == "-" {
-        "stdin".to_owned()
-    } else {
-        args.file.clone()
-    };
+    let file_name = shown(&args.file).to_owned();
     let document = read(&args.file)?;
     let request = ApplyRequest {
         file_name: file_name.clone(),
@@ -27,20 +23,7 @@ pub async fn run(client: &mut Client, look: Look, args: &Apply) -> Result<Answer
     let result = client.service().apply(request).await;
     let response = client.answer(result)?;
     if !response.problems.is_empty() {
-        return match look.output {
-            Output::Table => Err(Failure::Problems(problems(&file_name, &response.problems))),
-            Output::Json => {
-                let all: Vec<_> = response
-                    .problems
-                    .iter()
-                    .map(|one| json::problem(&file_name, one))
-                    .collect();
-                Ok(Answer {
-                    text: json::print(&json!({"problems": all})),
-                    code: 1,
-                })
-            }
-        };
+        return refused(look.output, &file_name, &response.problems);
     }
     Ok(Answer::ok(match look.output {
         Output::Table => lines(&response, args.dry_run),
@@ -49,6 +32,25 @@ pub async fn run(client: &mut Client, look: Look, args: &Apply) -> Result<Answer
             json::print(&json!({"applied": all, "dryRun": args.dry_run}))
         }
     }))
+}
+
+/// What a file is called in answers.
+pub fn shown(file: &str) -> &str {
+    if file == "-" { "stdin" } else { file }
+}
+
+/// The answer to a file that the hub does not take.
+pub fn refused(output: Output, file: &str, found: &[Problem]) -> Result<Answer, Failure> {
+    match output {
+        Output::Table => Err(Failure::Problems(problems(file, found))),
+        Output::Json => {
+            let all: Vec<_> = found.iter().map(|one| json::problem(file, one)).collect();
+            Ok(Answer {
+                text: json::print(&json!({"problems": all})),
+                code: 1,
+            })
+        }
+    }
 }
 
 /// The text of a file, or of stdin.
@@ -92,7 +94,7 @@ fn lines(response: &ApplyResponse, dry_run: bool) -> String {
 }
 
 /// One line a problem, with its place.
-pub fn problems(file: &str, problems: &[Problem]) -> String {
+fn problems(file: &str, problems: &[Problem]) -> String {
     let line = |problem: &Problem| {
         let mut place = file.to_owned();
         if problem.line > 0 {

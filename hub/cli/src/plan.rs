@@ -25,7 +25,7 @@ pub async fn run(client: &mut Client, look: Look, args: &PlanArgs) -> Result<Ans
     let response = client.answer(result)?;
     if !response.problems.is_empty() {
         let file = args.file.as_deref().unwrap_or_default();
-        return Err(Failure::Problems(apply::problems(file, &response.problems)));
+        return apply::refused(look.output, apply::shown(file), &response.problems);
     }
     Ok(Answer::ok(match look.output {
         Output::Json => {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::{ApprovalSpec, Enforcement};
 use crate::name::ClusterName;
 use crate::observed::{Cluster, Observed};
+use crate::overlap::Labels;
 use crate::reconcile::{same_content, standing};
 use crate::release::{Content, TargetState};
 use crate::verb::Stop;
@@ -123,16 +124,20 @@ pub fn of(state: &Observed, cluster: &ClusterName, content: &Content) -> Paper {
     }
 }
 
-/// The plan that a release opened now would have.
-pub(crate) fn plan(state: &Observed) -> ReleasePlan {
+/// The clusters that a release opened now would be planned over: none that was let go, none that another FleetRollout governs.
+pub(crate) fn planned(state: &Observed) -> Labels {
     let clusters = state
         .clusters
         .iter()
         .filter(|cluster| cluster.selected && !state.conflicts.contains_key(&cluster.name));
-    let labels = clusters
+    clusters
         .map(|cluster| (cluster.name.clone(), cluster.labels.as_ref().clone()))
-        .collect();
-    plan_waves(&state.fleet_rollout, &labels)
+        .collect()
+}
+
+/// The plan that a release opened now would have.
+pub(crate) fn plan(state: &Observed) -> ReleasePlan {
+    plan_waves(&state.fleet_rollout, &planned(state))
 }
 
 /// What persons and other FleetRollouts keep it from.

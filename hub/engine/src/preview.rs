@@ -1,5 +1,5 @@
-//! A release before it starts: its fixed plan, the windows that it will meet, how much of the fleet it exposes when. In: a
-//! FleetRollout, clusters, windows, how long clusters took last. Out: an estimate that says so. It must not be decided on.
+//! A release before it starts: its fixed plan, the windows that it will meet, how much of the fleet it exposes when. In: an
+//! observation, how long clusters took last. Out: an estimate that says so. It must not be decided on.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,18 @@ use serde::Serialize;
 
 use crate::amount::Seconds;
 use crate::document::{ApprovalSpec, Enforcement, FleetRollout, OnFailure, RollbackSteps};
+use crate::member::Departure;
 use crate::name::ClusterName;
+use crate::observed::{Cluster, Observed};
 use crate::overlap::Labels;
+use crate::paper;
 use crate::waves::{PlannedWave, plan_waves};
 use crate::window::{FleetWindow, Standing, Windows};
 
 /// A cluster that has never finished a release of this FleetRollout is assumed to take so long.
 pub const ASSUMED: Seconds = Seconds(600);
+/// So many clusters that are left out are named: more are counted.
+const NAMES_MAX: usize = 10;
 
 /// The whole of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,7 +31,7 @@ pub struct Preview {
     pub digest: String,
     /// The database's time for which this holds.
     pub now: Timestamp,
-    /// Clusters that it governs.
+    /// Clusters that it governs: the waves are made of these.
     pub governed: u32,
     /// In their order.
     pub waves: Vec<PreviewWave>,
@@ -68,23 +73,15 @@ pub struct PreviewCluster {
 
 /// What a release that opened now would do if every approval were given at once and nothing failed.
 #[must_use]
-pub fn preview(
-    fleet_rollout: &FleetRollout,
-    labels: &Labels,
-    windows: &[FleetWindow],
-    now: Timestamp,
-    last: &BTreeMap<ClusterName, Seconds>,
-) -> Preview {
-    let plan = plan_waves(fleet_rollout, labels);
-    let governed = labels
-        .values()
-        .filter(|labels| fleet_rollout.clusters.selects(labels))
-        .count();
-    let mut at = now;
+pub fn preview(state: &Observed, last: &BTreeMap<ClusterName, Seconds>) -> Preview {
+    let fleet_rollout = &state.fleet_rollout;
+    let labels = paper::planned(state);
+    let plan = plan_waves(fleet_rollout, &labels);
+    let mut at = state.now;
     let mut exposed = 0;
     let mut waves = Vec::new();
     for wave in &plan.waves {
-        let clusters = clusters(fleet_rollout, wave, labels, windows, (at, last));
+        let clusters = clusters(fleet_rollout, wave, &labels, &state.windows, (at, last));
         let starts_at = clusters.iter().map(|one| one.starts_at).min().unwrap_or(at);
         let served = clusters.iter().map(|one| one.serves_at).max();
         let passes_at = served.map_or(at, |served| wave.bake.after(served));
@@ -99,13 +96,15 @@ pub fn preview(
         });
         at = passes_at;
     }
+    let mut notes = notes(fleet_rollout, last);
+    notes.extend(left_out(state));
     Preview {
         fleet_rollout: fleet_rollout.name.to_string(),
         digest: plan.digest(),
-        now,
-        governed: count(governed),
+        now: state.now,
+        governed: count(labels.len()),
         waves,
-        notes: notes(fleet_rollout, last),
+        notes,
     }
 }
 
@@ -221,4 +220,37 @@ fn notes(fleet_rollout: &FleetRollout, last: &BTreeMap<ClusterName, Seconds>) ->
         }
     });
     notes
+}
+
+/// Clusters that have its labels and are in no plan of it.
+fn left_out(state: &Observed) -> Vec<String> {
+    let selector = &state.fleet_rollout.clusters;
+    let gone = |cluster: &Cluster| match &cluster.gone {
+        Some(gone) => matches!(gone.how, Departure::LetGo(_)),
+        None => false,
+    };
+    let let_go = state
+        .clusters
+        .iter()
+        .filter(|cluster| gone(cluster) && selector.selects(&cluster.labels))
+        .map(|cluster| cluster.name.to_string());
+    let others = state
+        .clusters
+        .iter()
+        .filter(|cluster| cluster.selected)
+        .filter_map(|cluster| {
+            let owner = state.conflicts.get(&cluster.name)?;
+            Some(format!("{} ({owner})", cluster.name))
+        });
+    let say = |why: &str, names: Vec<String>| {
+        let (all, few) = (names.len(), names.get(..NAMES_MAX).unwrap_or(&names));
+        let more = match all - few.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (all > 0).then(|| format!("{why}, so in no wave: {}{more}", few.join(", ")))
+    };
+    let let_go = say("let go", let_go.collect());
+    let others = say("governed by another FleetRollout", others.collect());
+    let_go.into_iter().chain(others).collect()
 }

@@ -3,6 +3,7 @@
 
 use hub_engine::FleetRolloutName;
 use hub_store::Store;
+use hub_store::preview::Previewed;
 use proto::v1::{PlanRequest, PlanResponse};
 use tonic::Status;
 
@@ -18,7 +19,7 @@ pub async fn run(
     _allowed: &Authorized<Read>,
     request: PlanRequest,
 ) -> Result<PlanResponse, Status> {
-    if request.document.is_empty() {
+    if request.document.is_empty() && !request.fleet_rollout.is_empty() {
         let name = FleetRolloutName(request.fleet_rollout);
         let found = store
             .preview(&name)
@@ -34,14 +35,13 @@ pub async fn run(
             problems: Vec::new(),
         });
     }
+    let problems = |problems: Vec<hub_engine::Problem>| PlanResponse {
+        plans: Vec::new(),
+        problems: problems.into_iter().map(wire::fleet::problem).collect(),
+    };
     let file = match hub_engine::parse_file(&request.document) {
         Ok(file) => file,
-        Err(problems) => {
-            return Ok(PlanResponse {
-                plans: Vec::new(),
-                problems: problems.into_iter().map(wire::fleet::problem).collect(),
-            });
-        }
+        Err(found) => return Ok(problems(found)),
     };
     if file.documents.len() > DOCUMENTS_MAX {
         return Err(Status::invalid_argument(format!(
@@ -49,16 +49,16 @@ pub async fn run(
             file.documents.len()
         )));
     }
-    let mut plans = Vec::new();
-    for document in &file.documents {
-        let found = store
-            .preview_of(&document.fleet_rollout)
-            .await
-            .map_err(|error| status::of(&error))?;
-        plans.push(wire::fleet::preview(found));
+    let previewed = store.preview_of(&file).await;
+    match previewed.map_err(|error| status::of(&error))? {
+        Previewed::Problems(found) => Ok(problems(found)),
+        Previewed::Plans(_) if file.documents.is_empty() => Err(Status::invalid_argument(
+            "the file has FleetWindows only, and a plan is a FleetRollout's; put the FleetRollout beside them, or check them \
+             alone with `groundswell apply --dry-run -f FILE`",
+        )),
+        Previewed::Plans(plans) => Ok(PlanResponse {
+            plans: plans.into_iter().map(wire::fleet::preview).collect(),
+            problems: Vec::new(),
+        }),
     }
-    Ok(PlanResponse {
-        plans,
-        problems: Vec::new(),
-    })
 }

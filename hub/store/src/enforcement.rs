@@ -12,11 +12,13 @@ use crate::{Result, observe};
 /// Where the field is written.
 const PATH: &str = "spec.enforcement";
 
-/// Every document that may not turn to the enforcement that it says, or does not say.
+/// Every document that may not turn to the enforcement that it says, or does not say. With `lock` that stays so until the
+/// transaction ends.
 pub(crate) async fn problems(
     tx: &mut PgConnection,
     documents: &[Document],
     stored: &[FleetRolloutRow],
+    lock: bool,
 ) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     for document in documents {
@@ -33,8 +35,8 @@ pub(crate) async fn problems(
                 new.name
             ))
         } else {
-            // No decision goes on beside it: whoever decides holds the same row.
-            let locked = fleet_rollout::get(tx, &new.name, true).await?;
+            // Locked, no decision goes on beside it: whoever decides holds the same row.
+            let locked = fleet_rollout::get(tx, &new.name, lock).await?;
             let fleet_rollout =
                 locked.map_or_else(|| known.fleet_rollout.clone(), |row| row.fleet_rollout);
             let observed = observe::all(tx, fleet_rollout, &mut Memory::default()).await?;

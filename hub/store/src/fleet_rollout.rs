@@ -2,16 +2,15 @@
 
 use hub_engine::document::{File, KIND, WINDOW_KIND};
 use hub_engine::name::Person;
-use hub_engine::order;
 use hub_engine::overlap::{self, Labels};
 use hub_engine::plan::FleetRolloutStatus;
-use hub_engine::{ClusterName, Document, FleetRollout, FleetRolloutName, Problem, Reason};
+use hub_engine::{Document, FleetRollout, FleetRolloutName, Problem, Reason};
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::row::row;
-use crate::{Result, Store, cluster, document, enforcement, fleet_window, let_go};
+use crate::{Result, Store, check, cluster, document, fleet_window, let_go};
 
 /// Applies one after the other. Not the table's own lock: a decision holds its row before it writes to the table, and the
 /// two would wait for each other. The number is any that nothing else in this database takes.
@@ -103,9 +102,7 @@ impl Store {
         sqlx::query(LOCK_APPLY).execute(&mut *tx).await?;
         let labels = cluster::labels(&mut tx).await?;
         let stored = list(&mut tx).await?;
-        let let_go = let_go::all(&mut tx).await?;
-        let mut problems = check(documents, &stored, &labels, &let_go);
-        problems.extend(enforcement::problems(&mut tx, documents, &stored).await?);
+        let problems = check::problems(&mut tx, file, &stored, true).await?;
         if !problems.is_empty() {
             return Ok(Apply::Problems(problems));
         }
@@ -193,61 +190,6 @@ fn stored(row: StoredRow) -> FleetRolloutRow {
         status: row.status.0,
         reasons: row.reasons.0,
     }
-}
-
-/// Every problem that only the clusters and the other documents can tell; lines are those of the documents.
-fn check(
-    documents: &[Document],
-    stored: &[FleetRolloutRow],
-    labels: &Labels,
-    let_go: &[(FleetRolloutName, ClusterName)],
-) -> Vec<Problem> {
-    let replaced = |name: &FleetRolloutName| {
-        documents
-            .iter()
-            .any(|document| &document.fleet_rollout.name == name)
-    };
-    let mut others: Vec<FleetRollout> = stored
-        .iter()
-        .map(|row| &row.fleet_rollout)
-        .filter(|one| !replaced(&one.name))
-        .cloned()
-        .collect();
-    others.extend(
-        documents
-            .iter()
-            .map(|document| document.fleet_rollout.clone()),
-    );
-    let mut problems = Vec::new();
-    for document in documents {
-        let new = &document.fleet_rollout;
-        let old = stored.iter().find(|row| row.fleet_rollout.name == new.name);
-        let leavers = old
-            .map(|old| overlap::leavers(&old.fleet_rollout, new, labels))
-            .unwrap_or_default();
-        let leavers = leavers
-            .into_iter()
-            .filter(|cluster| !let_go.contains(&(new.name.clone(), cluster.clone())));
-        problems.extend(leavers.map(|cluster| Problem {
-            path: "spec.clusters".to_owned(),
-            line: 0,
-            message: format!(
-                "{cluster} would no longer be governed, and nothing is freed by being left out; keep it selected, or first \
-                 `groundswell ungovern {} --cluster {cluster} --keep-serving --reason WHY`",
-                new.name
-            ),
-        }));
-        problems.extend(overlap::problems(new, &others, labels));
-        problems.extend(overlap::budgets(new, labels));
-        problems.extend(order::problems(new, &others));
-        for problem in &mut problems {
-            if problem.line == 0 {
-                let known = document.line_of(&problem.path);
-                problem.line = if known == 0 { document.line } else { known };
-            }
-        }
-    }
-    problems
 }
 
 fn notes(document: &Document, labels: &Labels) -> Vec<String> {

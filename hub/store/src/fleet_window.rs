@@ -1,6 +1,6 @@
 //! FleetWindows. In: checked documents. Out: stored ones. It must not ask whether they are open: that is `hub_engine::window`.
 
-use hub_engine::document::{WINDOW_KIND, WindowDocument};
+use hub_engine::document::{File, WINDOW_KIND, WindowDocument};
 use hub_engine::name::Person;
 use hub_engine::window::FleetWindow;
 
@@ -26,6 +26,14 @@ row! {
 pub(crate) async fn list(tx: &mut PgConnection) -> Result<Vec<FleetWindow>> {
     let rows: Vec<WindowRow> = sqlx::query_as(LIST).fetch_all(tx).await?;
     Ok(rows.into_iter().map(|row| row.document.0).collect())
+}
+
+/// As they would be, were the file applied: its own in the place of stored ones by the same name.
+pub(crate) fn replace(windows: &mut Vec<FleetWindow>, file: &File) {
+    let own = file.windows.iter().map(|document| &document.window);
+    windows.retain(|stored| own.clone().all(|new| new.name != stored.name));
+    windows.extend(own.cloned());
+    windows.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
 /// Stores a document if it says something else than the stored one, and says in the history who did.

@@ -9,6 +9,7 @@ pub mod broken_glass;
 mod busy;
 pub mod certificate;
 mod changed;
+mod check;
 mod claim;
 pub mod cluster;
 mod connection;

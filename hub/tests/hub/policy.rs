@@ -228,6 +228,24 @@ async fn a_plan_shows_the_windows_that_it_will_meet() {
         clusters[0].window,
         "FleetRollout checkout freezes it: a move"
     );
+    // Windows alone have no plan, and are looked at as apply looks at them.
+    let request = PlanRequest {
+        document: FREEZE.to_owned(),
+        ..PlanRequest::default()
+    };
+    let alone = admin.plan(request).await.unwrap_err();
+    assert_eq!(alone.code(), Code::InvalidArgument);
+    assert!(alone.message().contains("FleetWindows only"), "{alone}");
+    let request = PlanRequest {
+        document: format!("{text}  after: [payments]\n"),
+        ..PlanRequest::default()
+    };
+    let refused = admin.plan(request.clone()).await.unwrap().into_inner();
+    assert!(refused.plans.is_empty());
+    assert_eq!(
+        refused.problems,
+        world.apply(&request.document).await.problems
+    );
     let nothing = PlanRequest {
         fleet_rollout: "nothing".into(),
         ..PlanRequest::default()

@@ -303,6 +303,37 @@ async fn the_history_is_verified_exported_and_asked() {
     world.hub.stop().await.unwrap();
 }
 
+/// A file that apply refuses gets no plan, with the same words and code.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_of_a_file_is_refused_as_apply_refuses_it() {
+    let world = world().await;
+    let file = world.dir.path().join("checkout.yaml");
+    let document = "apiVersion: fleet.groundswell.dev/v1alpha1\nkind: FleetRollout\nmetadata: {name: checkout}\n\
+        spec:\n  rollout: {namespace: shop, name: checkout}\n  after: [payments]\n  waves: [{name: all}]\n";
+    std::fs::write(&file, document).unwrap();
+    let path = file.to_str().unwrap();
+    for output in ["table", "json"] {
+        let applied = world
+            .run(&["apply", "--dry-run", "-f", path, "-o", output])
+            .await;
+        assert_eq!(applied.0, 1);
+        let said = applied.1.clone() + &applied.2;
+        assert!(said.contains("there is no FleetRollout payments"), "{said}");
+        assert_eq!(
+            world.run(&["plan", "-f", path, "-o", output]).await,
+            applied
+        );
+    }
+    let window = "apiVersion: fleet.groundswell.dev/v1alpha1\nkind: FleetWindow\nmetadata: {name: sale}\nspec: {}\n";
+    std::fs::write(&file, window).unwrap();
+    let (code, _, err) = world.run(&["plan", "-f", path]).await;
+    assert!(
+        code == 1 && err.contains("FleetWindows only"),
+        "{code} {err}"
+    );
+    world.hub.stop().await.unwrap();
+}
+
 /// G13: who says nothing observes, and every command says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_observes_says_so() {

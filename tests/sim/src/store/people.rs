@@ -33,6 +33,17 @@ pub struct By<'a> {
     pub shown: Option<Shown>,
 }
 
+/// Whether a person saw what an approval would cover now; an old client shows the images that opened the release.
+fn seen(opened: &[String], now: &Shown, shown: Option<&Shown>) -> bool {
+    let all = |seen: &[String]| now.images.iter().all(|image| seen.contains(image));
+    match shown {
+        Some(shown) => {
+            (shown.stage, &shown.revision) == (now.stage, &now.revision) && all(&shown.images)
+        }
+        None => now.stage == Stage::Before && all(opened),
+    }
+}
+
 impl Store {
     /// As `approval_add`: a person approves a wave of a release, or the one that waits. False: it is refused.
     pub fn approve(&mut self, fleet: usize, number: u64, asked: Option<u32>, by: By<'_>) -> bool {
@@ -67,16 +78,7 @@ impl Store {
         let Some(spec) = release.approval_of(wave, stage) else {
             return false;
         };
-        let seen = match &by.shown {
-            Some(shown) => {
-                let images = now.images.iter().all(|image| shown.images.contains(image));
-                (shown.stage, &shown.revision) == (now.stage, &now.revision) && images
-            }
-            None => {
-                let opened = |image| release.images.contains(image);
-                stage == Stage::Before && now.images.iter().all(opened)
-            }
-        };
+        let seen = seen(&release.images, &now, by.shown.as_ref());
         let own = spec.exclude_author
             && release
                 .author()
