@@ -14,7 +14,7 @@ static SERVER: OnceCell<(Embedded, tempfile::TempDir)> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Databases of the same name as these statements, one a test.
-const CREATE: [&str; 54] = [
+const CREATE: [&str; 64] = [
     "create database test0",
     "create database test1",
     "create database test2",
@@ -69,6 +69,16 @@ const CREATE: [&str; 54] = [
     "create database test51",
     "create database test52",
     "create database test53",
+    "create database test54",
+    "create database test55",
+    "create database test56",
+    "create database test57",
+    "create database test58",
+    "create database test59",
+    "create database test60",
+    "create database test61",
+    "create database test62",
+    "create database test63",
 ];
 
 /// Where the database of a store answers.
