@@ -157,7 +157,7 @@ fn said_before(release: &Release, wave: &Wave, approval: &NewApproval) -> Option
     let same = counting.iter().any(|one| {
         one.person == approval.person
             && one.plan_digest == approval.plan_digest
-            && images.iter().all(|image| one.images.contains(image))
+            && one.covers(&images)
     });
     same.then(|| Approved {
         wave: wave.number,

@@ -7,7 +7,7 @@ use super::planner::Planner;
 use crate::action::Action;
 use crate::name::Person;
 use crate::planted::Planted;
-use crate::release::{Approval, Release, Stage, Target, Wave, WavePhase};
+use crate::release::{Release, Stage, Target, Wave, WavePhase};
 
 /// Approvals that stop counting: a digest bound since has images that they did not cover (gate.md G25), they are too old, or
 /// the wave ran again after persons had agreed that it passes.
@@ -32,7 +32,7 @@ fn void_those(planner: &mut Planner, number: u64, wave: u32, stage: Stage) -> bo
     for approval in release.approvals_that_count(wave, stage) {
         if stage == Stage::After && runs {
             unseen.push(approval.id);
-        } else if !images.iter().all(|image| approval.images.contains(image)) {
+        } else if !approval.covers(&images) {
             stale.push(approval.id);
         } else if release.expires_at(approval).is_some_and(|end| now >= end)
             && !planner.bug.is(Planted::ExpiryIgnored)
@@ -114,8 +114,8 @@ pub(super) fn missing(release: &Release, target: &Target) -> Option<Vec<String>>
     let required = usize::try_from(spec.required).unwrap_or(usize::MAX);
     let approvals = release.approvals_that_count(target.wave, Stage::Before);
     let covering = |images: &[String]| {
-        let covers = |one: &&Approval| images.iter().all(|image| one.images.contains(image));
-        approvals.iter().copied().filter(covers).count()
+        let covering = approvals.iter().filter(|one| one.covers(images));
+        covering.count()
     };
     if covering(&content.images) >= required {
         return None;

@@ -183,9 +183,7 @@ impl List<'_> {
                 self.add(Some(release), Some(target.wave), Some(cluster), why, next);
             }
             TargetState::Unknown => {
-                let why = Why::Disconnected {
-                    since: cluster.last_seen,
-                };
+                let why = disconnected(cluster);
                 self.add(
                     Some(release),
                     Some(target.wave),
@@ -225,9 +223,7 @@ impl List<'_> {
         }
         let rollout = cluster.rollout.as_ref();
         if !cluster.connected {
-            return Some(Why::Disconnected {
-                since: cluster.last_seen,
-            });
+            return Some(disconnected(cluster));
         }
         if let Some(why) = member::began_again(self.state, release, target, cluster) {
             return Some(why);
@@ -260,9 +256,7 @@ impl List<'_> {
         slots: &Slots,
     ) -> Option<Why> {
         if !cluster.connected {
-            return Some(Why::Disconnected {
-                since: cluster.last_seen,
-            });
+            return Some(disconnected(cluster));
         }
         if !super::catch_up::may_follow(self.state, release) || target.state != TargetState::Held {
             return None;
@@ -443,6 +437,12 @@ impl List<'_> {
                 self.start(),
             );
         }
+    }
+}
+
+fn disconnected(cluster: &Cluster) -> Why {
+    Why::Disconnected {
+        since: cluster.last_seen,
     }
 }
 

@@ -99,6 +99,14 @@ pub struct Approval {
     pub voided: String,
 }
 
+impl Approval {
+    /// Whether the person saw each of these images.
+    #[must_use]
+    pub fn covers(&self, images: &[String]) -> bool {
+        images.iter().all(|image| self.images.contains(image))
+    }
+}
+
 impl Release {
     /// Who has to agree at this point of a wave; none: nobody.
     #[must_use]
