@@ -66,6 +66,38 @@ pub fn problems(
     problems
 }
 
+/// FleetRollouts over the same Rollout that could not but meet in a cluster, whatever clusters there will be (gate.md G12): one
+/// selects every cluster that the other one does. Where they meet in one that is there, [`problems`] names it.
+#[must_use]
+pub fn rivals(document: &FleetRollout, others: &[FleetRollout], clusters: &Labels) -> Vec<Problem> {
+    let own = &document.clusters;
+    let rival = |other: &FleetRollout| {
+        let theirs = &other.clusters;
+        let which = match (theirs.covers(own), own.covers(theirs)) {
+            (true, true) => "selects the same clusters",
+            (true, false) => "selects every cluster that this one selects",
+            (false, true) => "selects no cluster that this one does not select",
+            (false, false) => return None,
+        };
+        let meet = |labels| own.selects(labels) && theirs.selects(labels);
+        if clusters.values().any(meet) {
+            return None;
+        }
+        Some(Problem {
+            path: "spec.clusters".to_owned(),
+            line: 0,
+            message: format!(
+                "FleetRollout {} over {} {which}; one FleetRollout governs one Rollout a cluster, so let each select its own \
+                 values of a label",
+                other.name, other.rollout
+            ),
+        })
+    };
+    let beside =
+        |other: &&FleetRollout| other.name != document.name && other.rollout == document.rollout;
+    others.iter().filter(beside).filter_map(rival).collect()
+}
+
 /// Clusters that the new version would no longer govern: refused without an explicit ungovern (gate.md G9).
 #[must_use]
 pub fn leavers(old: &FleetRollout, new: &FleetRollout, clusters: &Labels) -> Vec<ClusterName> {

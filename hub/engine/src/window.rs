@@ -4,6 +4,7 @@
 
 mod cron;
 mod rule;
+mod together;
 mod zone;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cron::{Cron, NotACron};
 pub use rule::{DURATION_MAX, Effect, Freeze, Window};
+pub use together::{Never, never_open};
 pub use zone::{NotAZone, Zone};
 
 use crate::document::{FleetRollout, Selector};
@@ -23,6 +25,9 @@ use crate::document::{FleetRollout, Selector};
 /// Changes that are followed until something opens or closes; more are answered with the moment reached, so that whoever
 /// waits looks again.
 const CHANGES_MAX: usize = 500;
+/// From here on it is looked for a moment at which windows are open, whenever a document is read: one answer for good. A leap
+/// day comes soon after it.
+pub(crate) const LOOK_FROM: Timestamp = Timestamp::constant(1_704_067_200, 0);
 
 /// What happens to a cluster that is on its way when its window closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -90,7 +90,7 @@ impl Store {
     /// Deletes a FleetRollout that governs nothing; its releases and its history stay.
     ///
     /// # Errors
-    /// `NotFound`; `Refused` while it governs a cluster or has an open release; `Unavailable`.
+    /// `NotFound`; `Refused` while another one comes after it, while it governs a cluster, has an open release; `Unavailable`.
     pub async fn fleet_rollout_delete(
         &self,
         name: &FleetRolloutName,
@@ -123,6 +123,20 @@ async fn obstacle(
     name: &FleetRolloutName,
     fleet_rollout: &hub_engine::FleetRollout,
 ) -> Result<Option<String>> {
+    let all = fleet_rollout::list(tx).await?;
+    let later: Vec<&str> = all
+        .iter()
+        .map(|row| &row.fleet_rollout)
+        .filter(|other| other.after.contains(name))
+        .map(|other| other.name.as_str())
+        .collect();
+    if !later.is_empty() {
+        return Ok(Some(format!(
+            "after it comes {0}, which would wait for its releases for good; take {name} out of spec.after there and apply that, \
+             or delete {0} first",
+            later.join(" and ")
+        )));
+    }
     let open: Option<i64> = sqlx::query_scalar(OPEN)
         .bind(name.as_str())
         .fetch_optional(&mut *tx)

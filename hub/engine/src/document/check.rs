@@ -127,7 +127,7 @@ pub(super) fn waves(reader: &mut Reader, waves: &[(Node<'_>, WaveSpec)]) {
                     all && other
                         .clusters
                         .as_ref()
-                        .is_some_and(|own| covers(own, selector))
+                        .is_some_and(|own| own.covers(selector))
                 });
                 if let Some((_, other)) = wider {
                     let path = format!("{}.clusters", node.path);
@@ -156,17 +156,6 @@ pub(super) fn budget(reader: &mut Reader, node: &Node<'_>, wave: &WaveSpec) {
         );
         reader.problem(&format!("{}.maxFailed", node.path), node.tree.line, message);
     }
-}
-
-/// Whether everything that `narrow` selects is surely selected by `wide`: each condition of `wide` is one of `narrow`.
-fn covers(wide: &Selector, narrow: &Selector) -> bool {
-    wide.match_labels
-        .iter()
-        .all(|(key, value)| narrow.match_labels.get(key) == Some(value))
-        && wide
-            .match_expressions
-            .iter()
-            .all(|expression| narrow.match_expressions.contains(expression))
 }
 
 /// Two documents of one file by the same name.

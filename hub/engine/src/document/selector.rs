@@ -55,6 +55,25 @@ impl Selector {
                 .iter()
                 .all(|expression| expression.selects(labels))
     }
+
+    /// Whether everything that `narrow` selects is surely selected, whatever clusters there will be: each condition of this one
+    /// follows from one of `narrow`.
+    #[must_use]
+    pub fn covers(&self, narrow: &Self) -> bool {
+        let narrow: Vec<Expression> = narrow.conditions().collect();
+        self.conditions()
+            .all(|own| narrow.iter().any(|other| own.follows_from(other)))
+    }
+
+    fn conditions(&self) -> impl Iterator<Item = Expression> {
+        let equal = |(key, value): (&String, &String)| Expression {
+            key: key.clone(),
+            operator: Operator::In,
+            values: vec![value.clone()],
+        };
+        let labels = self.match_labels.iter().map(equal);
+        labels.chain(self.match_expressions.iter().cloned())
+    }
 }
 
 impl Expression {
@@ -66,5 +85,26 @@ impl Expression {
             Operator::Exists => value.is_some(),
             Operator::DoesNotExist => value.is_none(),
         }
+    }
+
+    /// Whether every label that fulfils the other one fulfils this one.
+    fn follows_from(&self, other: &Self) -> bool {
+        let all = |some: &[String], of: &[String]| some.iter().all(|value| of.contains(value));
+        let none = |some: &[String], of: &[String]| !some.iter().any(|value| of.contains(value));
+        let (own, given) = (&self.values, &other.values);
+        self.key == other.key
+            && match (self.operator, other.operator) {
+                (Operator::In, Operator::In) => all(given, own),
+                (Operator::NotIn, Operator::In) => none(given, own),
+                (Operator::NotIn, Operator::NotIn) => all(own, given),
+                (Operator::NotIn | Operator::DoesNotExist, Operator::DoesNotExist)
+                | (Operator::Exists, Operator::Exists | Operator::In) => true,
+                (Operator::In, Operator::NotIn | Operator::Exists | Operator::DoesNotExist)
+                | (Operator::NotIn, Operator::Exists)
+                | (Operator::Exists, Operator::NotIn | Operator::DoesNotExist)
+                | (Operator::DoesNotExist, Operator::In | Operator::NotIn | Operator::Exists) => {
+                    false
+                }
+            }
     }
 }

@@ -75,6 +75,68 @@ fn amounts() {
     assert_eq!(Amount::Count(3).of(2), 3);
 }
 
+/// Each condition as in `region=eu`, `region!=eu,us`, `region`, `!region`.
+fn selector(text: &str) -> Selector {
+    let values = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let condition = |text: &str| {
+        let (key, operator, values) = match (text.split_once("!="), text.split_once('=')) {
+            (Some((key, all)), _) => (key, Operator::NotIn, values(all)),
+            (None, Some((key, all))) => (key, Operator::In, values(all)),
+            (None, None) => match text.strip_prefix('!') {
+                Some(key) => (key, Operator::DoesNotExist, Vec::new()),
+                None => (text, Operator::Exists, Vec::new()),
+            },
+        };
+        Expression {
+            key: key.to_owned(),
+            operator,
+            values,
+        }
+    };
+    Selector {
+        match_labels: BTreeMap::new(),
+        match_expressions: text.split_whitespace().map(condition).collect(),
+    }
+}
+
+#[test]
+fn a_selector_covers_another_one_whatever_clusters_there_are() {
+    let check = |wide: &str, narrow: &str, expected: bool| {
+        let found = selector(wide).covers(&selector(narrow));
+        assert_eq!(found, expected, "{wide:?} over {narrow:?}");
+    };
+    check("", "", true);
+    check("", "region=eu", true);
+    check("region=eu", "", false);
+    check("region=eu", "region=eu ring=0", true);
+    check("region=eu ring=0", "region=eu", false);
+    check("region=eu,us", "region=eu", true);
+    check("region=eu", "region=eu,us", false);
+    check("region=eu", "region=us", false);
+    check("region=eu", "ring=eu", false);
+    check("region!=eu", "region=us", true);
+    check("region!=eu", "region=us,eu", false);
+    check("region!=eu", "region!=us,eu", true);
+    check("region!=us,eu", "region!=eu", false);
+    check("region!=eu", "!region", true);
+    check("region!=eu", "region", false);
+    check("region", "region=eu", true);
+    check("region", "region", true);
+    check("region", "region!=eu", false);
+    check("region", "!region", false);
+    check("!region", "!region", true);
+    check("!region", "region!=eu", false);
+    let labels = Selector {
+        match_labels: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
+        match_expressions: Vec::new(),
+    };
+    assert!(
+        labels.covers(&selector("region=eu")),
+        "two ways to write one"
+    );
+    assert!(selector("region=eu").covers(&labels));
+}
+
 #[test]
 fn selectors() {
     let labels: BTreeMap<String, String> = [("region".to_owned(), "eu".to_owned())].into();

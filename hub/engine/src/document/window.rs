@@ -8,16 +8,14 @@ use super::tree::{Tree, Value};
 use super::{Problem, read};
 use crate::amount::Seconds;
 use crate::window::{
-    Calendar, Cron, DURATION_MAX, Effect, FleetWindow, Freeze, OnWindowClose, Window, Zone,
-    ever_open,
+    Calendar, Cron, DURATION_MAX, Effect, FleetWindow, Freeze, LOOK_FROM, OnWindowClose, Window,
+    Zone, ever_open,
 };
 
 /// The kind of windows for a part of the fleet.
 pub const WINDOW_KIND: &str = "FleetWindow";
 /// Windows of one document: each is asked whenever a cluster waits.
 const WINDOWS_MAX: usize = 50;
-/// From here on it is looked for a moment at which a document's windows are open; a leap day comes soon after it.
-const LOOK_FROM: Timestamp = Timestamp::constant(1_704_067_200, 0);
 
 /// One FleetWindow out of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

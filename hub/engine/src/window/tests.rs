@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Calendar, Cron, Effect, FleetWindow, Freeze, Standing, Window, Windows, ever_open};
+use super::{
+    Calendar, Cron, Effect, FleetWindow, Freeze, Standing, Window, Windows, ever_open, never_open,
+};
 use crate::amount::Seconds;
 use crate::document::Selector;
 
@@ -311,4 +313,121 @@ fn the_next_change_is_the_first_minute_that_differs() {
             );
         }
     }
+}
+
+const DAYS: &str = "0 9 * * 1-5";
+const WEEKEND: &str = "0 0 * * 6,0";
+
+/// `checkout` over region eu with these windows, beside FleetWindows of these regions; an empty region: the whole fleet.
+fn together(own: &[(&str, &str)], others: &[(&str, &str, &str)], regions: &[&str]) -> Vec<String> {
+    let text = "apiVersion: fleet.groundswell.dev/v1alpha1\nkind: FleetRollout\nmetadata: {name: checkout}\nspec:\n  \
+                rollout: {namespace: shop, name: checkout}\n  clusters: {matchLabels: {region: eu}}\n  waves: [{name: all}]\n";
+    let mut checkout = crate::parse(text).unwrap().remove(0).fleet_rollout;
+    let region = |region: &str| BTreeMap::from([("region".to_owned(), region.to_owned())]);
+    let windows = own
+        .iter()
+        .map(|(cron, duration)| allow(cron, duration, "UTC"));
+    checkout.calendar = calendar(windows.collect());
+    let windows: Vec<FleetWindow> = others
+        .iter()
+        .zip(["a", "b", "c"])
+        .map(|((of, cron, duration), name)| {
+            let mut clusters = Selector::default();
+            if !of.is_empty() {
+                clusters.match_labels = region(of);
+            }
+            FleetWindow {
+                name: name.to_owned(),
+                clusters,
+                calendar: calendar(vec![allow(cron, duration, "UTC")]),
+            }
+        })
+        .collect();
+    let clusters = regions.iter().map(|of| {
+        let mut labels = region(of);
+        labels.insert("sold".to_owned(), "yes".to_owned());
+        (format!("{of}-1").into(), labels)
+    });
+    let never = never_open(&[&checkout], &windows, &clusters.collect());
+    let text = never.iter().map(ToString::to_string);
+    let short = text.map(|text| text.split_once(';').unwrap().0.to_owned());
+    short.collect()
+}
+
+#[test]
+fn what_is_never_open_together_is_named() {
+    let everywhere = "FleetRollout checkout and FleetWindow a are never open together, so nothing of checkout could ever start";
+    let weekend = ("", WEEKEND, "1d");
+    assert_eq!(together(&[(DAYS, "8h")], &[weekend], &[]), [everywhere]);
+    assert_eq!(
+        together(&[(DAYS, "8h")], &[weekend], &["eu", "us"]),
+        [everywhere]
+    );
+    let nights = ("eu", "0 20 * * *", "8h");
+    assert_eq!(together(&[(DAYS, "8h")], &[nights], &[]), [everywhere]);
+    assert_eq!(
+        together(&[], &[weekend, ("eu", DAYS, "8h")], &[]),
+        [
+            "FleetWindow a and FleetWindow b are never open together, so nothing of checkout could ever start"
+        ]
+    );
+    // It holds elsewhere.
+    assert_eq!(
+        together(&[(DAYS, "8h")], &[("us", WEEKEND, "1d")], &["eu", "us"]),
+        [""; 0]
+    );
+    // Each two of them meet, all three do not.
+    let three = [("", "0 8 * * *", "4h"), ("", "0 10 * * *", "10h")];
+    assert_eq!(
+        together(&[("0 7 * * *", "2h"), ("0 15 * * *", "2h")], &three, &[]),
+        [
+            "FleetRollout checkout and FleetWindow a and FleetWindow b are never open together, so nothing of checkout could ever start"
+        ]
+    );
+}
+
+#[test]
+fn what_meets_once_a_year_or_cannot_be_said_is_taken() {
+    let taken = |own: &[(&str, &str)], others: &[(&str, &str, &str)]| {
+        assert_eq!(
+            together(own, others, &["eu"]),
+            [""; 0],
+            "{own:?} {others:?}"
+        );
+    };
+    taken(&[], &[]);
+    taken(&[(DAYS, "8h")], &[]);
+    taken(&[(DAYS, "8h")], &[("", "0 16 * * *", "4h")]);
+    taken(
+        &[("0 9 * * *", "1h"), ("0 14 25 12 *", "1h")],
+        &[("", "0 14 * * *", "1h")],
+    );
+    taken(&[(DAYS, "8h")], &[("", "0 0 29 2 *", "1d")]);
+    taken(&[("0 * * * *", "10m")], &[("", "30 * * * *", "10m")]);
+}
+
+/// A freeze ends by itself: it may close for whatever time, also all of the time that windows leave.
+#[test]
+fn a_freeze_contradicts_nothing() {
+    let text = "apiVersion: fleet.groundswell.dev/v1alpha1\nkind: FleetRollout\nmetadata: {name: checkout}\nspec:\n  \
+                rollout: {namespace: shop, name: checkout}\n  waves: [{name: all}]\n";
+    let mut checkout = crate::parse(text).unwrap().remove(0).fleet_rollout;
+    checkout.calendar = calendar(vec![allow(DAYS, "8h", "UTC")]);
+    let freeze = Freeze {
+        from: at("2020-01-01T00:00:00Z"),
+        to: at("2999-01-01T00:00:00Z"),
+        reason: "a sale".to_owned(),
+    };
+    let mut window = FleetWindow {
+        name: "sale".to_owned(),
+        clusters: Selector::default(),
+        calendar: calendar(Vec::new()),
+    };
+    window.calendar.freezes = vec![freeze];
+    assert_eq!(
+        never_open(&[&checkout], &[window.clone()], &BTreeMap::new()),
+        []
+    );
+    window.calendar.windows = vec![allow("0 16 * * *", "4h", "UTC")];
+    assert_eq!(never_open(&[&checkout], &[window], &BTreeMap::new()), []);
 }

@@ -185,3 +185,131 @@ async fn a_plan_of_a_file_meets_the_windows_of_that_file() {
     assert_eq!(meets(&checkout).await, [stored, stored], "nothing is kept");
     assert_eq!(plans(&store, &over).await, Ok(Vec::new()));
 }
+
+fn window(name: &str, more: &str, cron: &str, duration: &str) -> String {
+    format!(
+        "---\napiVersion: fleet.groundswell.dev/v1alpha1\nkind: FleetWindow\nmetadata: {{name: {name}}}\nspec:\n  {more}\
+         windows: [{{allow: {{cron: \"{cron}\", duration: {duration}, timezone: UTC}}}}]\n"
+    )
+}
+
+#[tokio::test]
+async fn windows_that_are_never_open_together_are_refused_with_the_names_of_both() {
+    let store = fixture::store().await;
+    let weekdays = "  waves: [{name: all}]\n  windows: [{allow: {cron: \"0 9 * * 1-5\", duration: 8h, timezone: UTC}}]\n";
+    let checkout = fleet_rollout("checkout", weekdays);
+    let weekends = window("weekends", "", "0 0 * * 6,0", "1d");
+    let never = "FleetRollout checkout and FleetWindow weekends are never open together, so nothing of checkout could ever start";
+    let help = "; let their windows meet, or write freezes with from and to for a time that ends";
+    // In one file, and each beside the other one that is stored.
+    assert_eq!(
+        refused(&store, &format!("{checkout}{weekends}")).await,
+        [format!("line 9 spec.windows: {never}{help}")]
+    );
+    done(apply(&store, &checkout).await);
+    assert_eq!(
+        refused(&store, &weekends).await,
+        [format!("line 2 spec.windows: {never}{help}")]
+    );
+    let always = fleet_rollout("checkout", "  waves: [{name: all}]\n");
+    done(apply(&store, &format!("{always}{weekends}")).await);
+    assert_eq!(
+        refused(&store, &checkout).await,
+        [format!("line 9 spec.windows: {never}{help}")]
+    );
+    // Where it holds, only clusters can tell.
+    let eu = "clusters: {matchLabels: {region: eu}}\n  ";
+    let moved = window("weekends", eu, "0 0 * * 6,0", "1d");
+    done(apply(&store, &format!("{moved}{checkout}")).await);
+    cluster(&store, "eu-1", "eu").await;
+    let there = format!("{never} in eu-1{help}");
+    assert_eq!(
+        refused(&store, &checkout).await,
+        [format!("line 9 spec.windows: {there}")]
+    );
+    // Nothing of the file is at it: whoever stored the two has it said.
+    let other = fleet_rollout("other", "  waves: [{name: all}]\n");
+    done(apply(&store, &other).await);
+    done(apply(&store, FREEZE).await);
+    let met = window("weekends", eu, "0 12 * * *", "1d");
+    done(apply(&store, &met).await);
+}
+
+#[tokio::test]
+async fn two_fleet_rollouts_that_could_not_but_meet_are_refused_before_there_is_a_cluster() {
+    let over = |name: &str, clusters: &str| {
+        let more = format!("  clusters: {clusters}\n  waves: [{{name: all}}]\n");
+        fleet_rollout(name, &more)
+            .replace(&format!("name: {name}}}\n  enf"), "name: checkout}\n  enf")
+    };
+    let store = fixture::store().await;
+    let eu = "{matchLabels: {region: eu}}";
+    done(apply(&store, &over("checkout", eu)).await);
+    let says = |which: &str| {
+        [format!(
+            "line 8 spec.clusters: FleetRollout checkout over shop/checkout {which}; one FleetRollout governs one Rollout a \
+             cluster, so let each select its own values of a label"
+        )]
+    };
+    for (clusters, which) in [
+        (eu, "selects the same clusters"),
+        (
+            "{matchExpressions: [{key: region, operator: In, values: [eu]}]}",
+            "selects the same clusters",
+        ),
+        (
+            "{matchLabels: {region: eu, ring: a}}",
+            "selects every cluster that this one selects",
+        ),
+        ("{}", "selects no cluster that this one does not select"),
+    ] {
+        assert_eq!(refused(&store, &over("next", clusters)).await, says(which));
+    }
+    // By other values of one label each has its own; and what is handed over, is so by one file.
+    done(apply(&store, &over("next", "{matchLabels: {region: us}}")).await);
+    let handed = format!(
+        "{}{}",
+        over("checkout", "{matchLabels: {region: eu, ring: a}}"),
+        over(
+            "next",
+            "{matchExpressions: [{key: region, operator: In, values: [us, eu]}, {key: ring, operator: NotIn, values: [a]}]}"
+        )
+    );
+    done(apply(&store, &handed).await);
+    // Over another Rollout it may select what it likes.
+    let all = "  clusters: {}\n  waves: [{name: all}]\n";
+    done(apply(&store, &fleet_rollout("search", all)).await);
+    // Where they meet in a cluster that is there, that one is named.
+    cluster(&store, "us-1", "us").await;
+    let named = refused(&store, &over("third", "{}")).await;
+    assert!(
+        named
+            .iter()
+            .any(|line| line.contains("next governs shop/checkout in cluster us-1")),
+        "{named:?}"
+    );
+}
+
+#[tokio::test]
+async fn one_that_others_come_after_is_not_deleted() {
+    let store = fixture::store().await;
+    let all = "  waves: [{name: all}]\n";
+    let after = "  after: [payments]\n  waves: [{name: all}]\n";
+    let three = [
+        fleet_rollout("payments", all),
+        fleet_rollout("checkout", after),
+        fleet_rollout("basket", after),
+    ];
+    done(apply(&store, &three.concat()).await);
+    let delete = async |name: &str| {
+        let (name, person) = (name.into(), Person("ann".into()));
+        store.fleet_rollout_delete(&name, &person, "over").await
+    };
+    let refused = delete("payments").await.unwrap_err().to_string();
+    let says = "after it comes basket and checkout, which would wait for its releases for good; take payments out of \
+                spec.after there and apply that, or delete basket and checkout first";
+    assert!(refused.contains(says), "{refused}");
+    delete("basket").await.unwrap();
+    done(apply(&store, &fleet_rollout("checkout", all)).await);
+    delete("payments").await.unwrap();
+}

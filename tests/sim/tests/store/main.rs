@@ -50,6 +50,7 @@ metadata: {name: checkout}
 spec:
   rollout: {namespace: shop, name: checkout}
   enforcement: Enforce
+  clusters: {matchExpressions: [{key: tier, operator: Exists}]}
   waves:
   - {name: canary, clusters: {matchLabels: {ring: c0}}}
   - {name: rest, maxConcurrent: 100%, approval: {before: {required: 1, groups: [sre]}}}
@@ -328,7 +329,9 @@ async fn join(real: &Real, name: &str) {
         id: name.to_owned(),
         secret_hash: "hash".into(),
         cluster: name.into(),
-        labels: BTreeMap::from([("ring".to_owned(), name.to_owned())]),
+        labels: [("ring", name), ("tier", "prod")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
         valid_seconds: 600,
         person: "ann".into(),
     };

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use hub_engine::ClusterName;
 use hub_engine::amount::Seconds;
-use hub_engine::document::{Enforcement, FleetRollout, OnHubLoss, Selector};
+use hub_engine::document::{Enforcement, Expression, FleetRollout, OnHubLoss, Operator, Selector};
 use hub_engine::name::RolloutName;
 use hub_engine::observed::Cluster;
-use hub_engine::overlap::{Labels, problems};
+use hub_engine::overlap::{Labels, problems, rivals};
 use hub_engine::window::{Calendar, Effect};
 use tests_golden::agent_fixture;
 use tests_golden::hub_random::{LABEL, Random, fleet_rollout, window};
@@ -80,7 +80,7 @@ impl Declared {
             },
             |count| count.clamp(1, NAMES.len() + 1) - 1,
         );
-        let mut wanted = vec![first.clone()];
+        let mut wanted = vec![first];
         for name in &NAMES[..others] {
             wanted.push(another(name, name, &mut aside, &mut clusters));
         }
@@ -88,15 +88,21 @@ impl Declared {
             if let Some(last) = clusters.last_mut() {
                 Arc::make_mut(&mut last.labels).insert(RIVAL_NAME.to_owned(), "yes".to_owned());
             }
-            let mut rival = another(RIVAL_NAME, &first.rollout.name, &mut aside, &mut []);
+            let mut rival = another(RIVAL_NAME, agent_fixture::NAME, &mut aside, &mut []);
             rival.clusters = only(RIVAL_NAME);
+            // Every cluster has that label, but nothing says that the two have to meet.
+            if let Some(first) = wanted.first_mut() {
+                first.clusters = having(LABEL);
+            }
             wanted.push(rival);
         }
         if others > 0 {
             // It selects what the first one does: nobody can have both.
-            let mut double = first.clone();
-            double.name = "double".into();
-            wanted.push(double);
+            let double = wanted.first().cloned().map(|first| FleetRollout {
+                name: "double".into(),
+                ..first
+            });
+            wanted.extend(double);
         }
         let names = clusters.iter().map(|own| own.name.clone()).collect();
         let all = clusters
@@ -142,7 +148,8 @@ fn size(random: &mut Random) -> usize {
 fn applied(wanted: Vec<FleetRollout>, known: &Labels) -> (Vec<FleetRollout>, Vec<FleetRollout>) {
     let (mut taken, mut refused) = (Vec::new(), Vec::new());
     for document in wanted {
-        let sound = problems(&document, &taken, known).is_empty();
+        let sound = problems(&document, &taken, known).is_empty()
+            && rivals(&document, &taken, known).is_empty();
         let into = if sound { &mut taken } else { &mut refused };
         into.push(document);
     }
@@ -173,6 +180,18 @@ fn only(label: &str) -> Selector {
     Selector {
         match_labels: BTreeMap::from([(label.to_owned(), "yes".to_owned())]),
         match_expressions: Vec::new(),
+    }
+}
+
+fn having(label: &str) -> Selector {
+    let exists = Expression {
+        key: label.to_owned(),
+        operator: Operator::Exists,
+        values: Vec::new(),
+    };
+    Selector {
+        match_labels: BTreeMap::new(),
+        match_expressions: vec![exists],
     }
 }
 
