@@ -1,6 +1,6 @@
 //! The newest word on each Rollout of which something is said. In: what is known of it, and what one transaction brings, word
 //! by word. Out: one statement for all that is another than before, and of which Rollouts it is. It must not lose an outcome:
-//! one that was stored stays until another takes its place.
+//! one that was stored stays until another takes its place, or its cluster comes back with less than it had.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +35,9 @@ pub(crate) const GOVERNED: &str = "select g.cluster, g.namespace, g.rollout from
 
 pub(crate) const COUNTED: &str =
     "select cluster, count(*) as count from rollouts where cluster = any($1) group by cluster";
+/// What a cluster had reached that came back out of a backup counts again by its agent's word alone (gate.md L4).
+pub(crate) const FORGET_OUTCOMES: &str = "update rollouts set state = jsonb_set(state, '{outcome}', 'null') \
+     where cluster = $1 and state->>'outcome' is not null";
 /// What is not there any more and is nobody's to decide on.
 pub(crate) const FORGET: &str = "delete from rollouts r where r.cluster = any($1) and r.state->>'removed' = 'true' \
      and not exists (select from gates g where (g.cluster, g.namespace, g.rollout) = (r.cluster, r.namespace, r.rollout))";
@@ -223,6 +226,13 @@ async fn put(tx: &mut PgConnection, all: &[(&Place, &Word)]) -> Result<()> {
             .execute(&mut *tx)
             .await?;
     }
+    Ok(())
+}
+
+/// Of a cluster whose session is locked, before what it brings is weighed.
+pub(crate) async fn forget_outcomes(tx: &mut PgConnection, cluster: &ClusterName) -> Result<()> {
+    let asked = sqlx::query(FORGET_OUTCOMES).bind(cluster.as_str());
+    asked.execute(tx).await?;
     Ok(())
 }
 

@@ -253,6 +253,9 @@ async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened
     let forgiven = had.audit_head == recovery::FORGIVEN;
     let kept = kept(hello, forgiven && lost.is_some());
     let session = raised(tx, hello, kept, regressed, desired).await?;
+    if regressed {
+        latest::forget_outcomes(tx, name).await?;
+    }
     let mut news = brought(tx, hello, session).await?;
     remember(tx, hello, had.stored, desired).await?;
     if let Some(message) = &lost

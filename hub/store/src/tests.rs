@@ -15,6 +15,7 @@ mod listening;
 mod older;
 mod policies;
 mod recovery;
+mod restored;
 mod rules;
 mod shown;
 mod spent;

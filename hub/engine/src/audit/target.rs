@@ -272,8 +272,14 @@ fn held(findings: &mut Findings, state: &Observed, target: &Target) {
     let retried = target.state == TargetState::Failed && asked(state, cluster);
     // Its agent is in contact and had not started when its permit's time was over.
     let missed = missed(state, target);
+    // Its cluster came out of a backup, and the permit that it was to carry out again had been taken out of its set.
+    let spent = state.cluster(cluster).is_some_and(|own| {
+        let set = own.gate.as_ref().and_then(|gate| gate.permit.as_ref());
+        let permit = target.permit.as_ref();
+        own.restored.is_some() && set.map(|set| set.fence) != permit.map(|permit| permit.fence)
+    });
     findings.need(
-        target.state.before_permit() || never || refused || retried || missed,
+        target.state.before_permit() || never || refused || retried || missed || spent,
         "S9",
         || format!("{cluster} is held again and did not refuse its permit"),
     );

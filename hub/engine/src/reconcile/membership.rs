@@ -154,7 +154,8 @@ fn replaced(planner: &mut Planner, release: &Release, target: &Target, at: Times
     }
 }
 
-/// Its permit is sent again with the whole set; what counted as good counts again only by its agent's word.
+/// Its permit is sent again with the whole set, or it gets another where its outcome had ended it; what counted as good
+/// counts again only by its agent's word.
 fn restored(
     planner: &mut Planner,
     release: &Release,
@@ -180,11 +181,23 @@ fn restored(
                 .is_some_and(|outcome| outcome.result == OutcomeResult::Served);
             if !proof {
                 let message = restored_sentence(at);
-                begin_again(planner, release, target, true, message, evidence);
+                let why = message.clone();
+                begin_again(planner, release, target, true, why, evidence.clone());
+                if !has_its_permit(target, cluster) {
+                    let (number, name) = (release.id.number, &target.cluster);
+                    planner.set_target(number, name, TargetState::Held, message, evidence);
+                }
             }
         }
         Restored::Fail | Restored::Wait => {}
     }
+}
+
+/// Whether its cluster's set has the permit that it is to carry out: an outcome takes it out.
+fn has_its_permit(target: &Target, cluster: &Cluster) -> bool {
+    let held = cluster.gate.as_ref().and_then(|gate| gate.permit.as_ref());
+    let own = target.permit.as_ref();
+    own.is_some_and(|own| held.is_some_and(|held| held.fence == own.fence))
 }
 
 pub(super) fn begin_again(

@@ -169,6 +169,7 @@ const WRITING: &[&str] = &[
     report::CHANGES,
     latest::UPSERT,
     latest::FORGET,
+    latest::FORGET_OUTCOMES,
     report::VERB_TOLD,
     broken_glass::INSERT,
     desired::SNAPSHOT,

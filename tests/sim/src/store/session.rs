@@ -55,6 +55,9 @@ impl Store {
         row.reported = 0;
         let key = (row.session, 0);
         for (rollout, known) in &mut row.rollouts {
+            if let Some(state) = known.state.as_mut().filter(|_| regressed) {
+                state.outcome = None;
+            }
             let named = brought.iter().any(|(name, _)| name == rollout);
             if !named && known.key.0 < row.session {
                 known.key = key;

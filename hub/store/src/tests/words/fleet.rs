@@ -117,34 +117,49 @@ async fn member(store: &Store, name: &str) -> Member {
     state.kept = vec![first.digest.clone()];
     state.healthy = vec![first.digest.clone()];
     state.spec = Some(first);
-    let hello = Hello {
-        cluster: name.into(),
-        kube_system_uid: format!("uid-{name}"),
-        agent_version: "1".into(),
-        fence: Fence {
-            incarnation: 1,
-            version: 0,
-        },
-        proven: true,
-        set_hash: String::new(),
-        rollouts: vec![(rollout(), state.clone())],
-        fingerprint: format!("of {name}"),
-        audit_head: String::new(),
-        handed: None,
-        hub: "test".into(),
-    };
-    let Opened::Session { session, .. } = store.session_open(&hello).await.unwrap() else {
-        panic!("no session");
-    };
-    Member {
+    let mut member = Member {
         name: name.into(),
-        session,
+        session: 0,
         sequence: 0,
         state,
-    }
+    };
+    member.comes(store, 0).await;
+    member
 }
 
 impl Member {
+    /// Says Hello with everything that it has, at this version.
+    pub async fn comes(&mut self, store: &Store, version: u64) {
+        let hello = Hello {
+            cluster: self.name.clone(),
+            kube_system_uid: format!("uid-{}", self.name),
+            agent_version: "1".into(),
+            fence: Fence {
+                incarnation: 1,
+                version,
+            },
+            proven: true,
+            set_hash: String::new(),
+            rollouts: vec![(rollout(), self.state.clone())],
+            fingerprint: format!("of {}", self.name),
+            audit_head: String::new(),
+            handed: None,
+            hub: "test".into(),
+        };
+        let opened = store.session_open(&hello).await.unwrap();
+        let Opened::Session { session, .. } = opened else {
+            panic!("no session: {opened:?}");
+        };
+        (self.session, self.sequence) = (session, 0);
+    }
+
+    /// Has stored its set.
+    pub async fn acknowledges(&self, store: &Store) {
+        let fence = store.desired_set(&self.name).await.unwrap().fence;
+        let stored = store.session_ack(&self.name, self.session, fence, "", &[]);
+        assert!(stored.await.unwrap());
+    }
+
     pub async fn report(&mut self, store: &Store, body: Body) {
         self.sequence += 1;
         let report = Report {
@@ -219,6 +234,11 @@ impl Fleet {
     pub async fn backwards() -> Self {
         let text = DOCUMENT.replace(", APPROVAL", "");
         Self::of(&text.replace("steps: Skip", "steps: Backwards")).await
+    }
+
+    /// The first wave bakes for longer than any test.
+    pub async fn baking() -> Self {
+        Self::of(&DOCUMENT.replace("APPROVAL", "bake: 1h")).await
     }
 
     async fn of(text: &str) -> Self {
