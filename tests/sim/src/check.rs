@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use agent_api::names::ANNOTATION_DIGEST;
 use agent_api::{Fence, FleetMemberStatus, OutcomeResult, ReplicaSet};
+use agent_engine::sets::{by_hash, views};
 
 pub(crate) use end::view_differs;
 pub(crate) use ghost::Ghost;
@@ -42,6 +43,14 @@ pub(crate) fn runs(own: &Part) -> BTreeSet<String> {
     let sets = own.cluster.observed.replica_sets.iter();
     let wanted = sets.filter(|set| set.desired() > 0);
     wanted.filter_map(carried).collect()
+}
+
+/// Content that the Rollout is on its way to.
+fn in_flight(own: &Part) -> Option<String> {
+    let (status, views) = (own.status(), views(&own.cluster.observed));
+    let current = by_hash(&views, status.current_pod_hash.as_ref());
+    let current = current.filter(|_| status.abort != Some(true));
+    current.map(|set| set.digest.to_string())
 }
 
 /// Whether the hub has said that a first deploy of this content needs nobody's word.
@@ -124,9 +133,14 @@ impl World {
         let forgotten = fresh && unmarked(member, part);
         // Of no FleetRollout's concern, or of none any more.
         let nobodys = self.is_free(own, place) || fresh && ungoverned(member, part);
+        // G11: what was in flight when governance began finishes, also where none of its pods had found room yet.
+        let current = in_flight(part);
+        let known = self.ghost.in_flight.get(&place);
+        let flight = current.filter(|one| nobodys || known == Some(one));
         let mut wrong = None;
         for digest in &wanted {
             let goes_on = running.is_some_and(|all| all.contains(digest));
+            let goes_on = goes_on || flight.as_ref() == Some(digest);
             let was_served = served.is_some_and(|all| all.contains(digest));
             // G8, G10: a first deploy is free only where the hub has said so.
             let first = (nothing_served || forgotten) && free(part, digest);
@@ -146,6 +160,10 @@ impl World {
             wrong = Some(format!("{} starts {digest}: {what}", self.name_of(place)));
         }
         self.ghost.running.insert(place, wanted);
+        match flight {
+            Some(flight) => self.ghost.in_flight.insert(place, flight),
+            None => self.ghost.in_flight.remove(&place),
+        };
         if let Some(wrong) = wrong {
             self.fail("S3", wrong);
         }

@@ -53,7 +53,9 @@ impl World {
                     self.taken_back(fleet, *release, cluster, digest.as_str());
                 }
             }
-            Action::Obey { .. } => self.ghost.said_in_history(fleet, action),
+            Action::Obey { .. } | Action::EndRelease { .. } => {
+                self.ghost.said_in_history(fleet, action)
+            }
             Action::RevokePermit { cluster, .. } => self.said(fleet, cluster, Said::Held),
             Action::PassWave { release, wave } => self.baked(draft, *release, *wave),
             Action::SetTargetState {

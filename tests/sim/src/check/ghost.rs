@@ -91,6 +91,8 @@ pub(crate) struct Ghost {
     pub(super) aborted: BTreeSet<Number>,
     /// Clusters that were permitted to leave what they served, by release.
     pub(super) touched: BTreeSet<(Number, ClusterName)>,
+    /// What a Rollout was on its way to when nobody governed it, until it goes to something else or is aborted.
+    pub(super) in_flight: BTreeMap<Place, String>,
     /// Rollouts that were made again and have not been whole since.
     pub(super) fresh: BTreeSet<Place>,
     /// Clusters that were put back from a copy and have not said so.
@@ -228,11 +230,15 @@ impl Ghost {
 
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "the others are no word of a person and no permit"
+        reason = "the others are no word of a person, no end and no permit"
     )]
     pub(super) fn said_in_history(&mut self, fleet: usize, action: &Action) {
         match action {
             Action::Obey { release, verb, .. } => self.obeyed((fleet, *release), verb),
+            // Nobody can resume what has ended, so its pause holds nobody who comes late.
+            Action::EndRelease { release, .. } => {
+                self.paused.remove(&(fleet, *release));
+            }
             Action::GrantPermit {
                 release,
                 cluster,

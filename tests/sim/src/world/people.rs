@@ -88,7 +88,9 @@ impl World {
             at: self.now,
             shown: None,
         };
-        if self.approves(fleet, by) {
+        // In the end nobody says yes over and over, where it expires, to what is stopped for good.
+        let stopped = !self.chaos && self.kept_stopped == Some(fleet);
+        if !stopped && self.approves(fleet, by) {
             let of = self.fleet_name(fleet);
             self.tell(format!("{person} of {group} approves {of}"));
             self.hint();
