@@ -71,9 +71,10 @@ impl World {
                 self.said(fleet, cluster, Said::LetGo);
                 owner
             }
+            // What it let go in the same decision loses its permit after that: no sign of governing.
             Action::GrantPermit { cluster, .. }
             | Action::RevokePermit { cluster, .. }
-            | Action::SetWaiting { cluster, .. } => self.ghost.governs(key(cluster), fleet),
+            | Action::SetWaiting { cluster, .. } => self.ghost.governor(&key(cluster)),
             _ => None,
         };
         if let Some(other) = owner.filter(|other| *other != fleet) {

@@ -140,6 +140,10 @@ impl Ghost {
         self.owners.insert(of, fleet)
     }
 
+    pub(super) fn governor(&self, of: &Of) -> Option<usize> {
+        self.owners.get(of).copied()
+    }
+
     pub(super) fn governs_no_more(&mut self, of: &Of) {
         self.owners.remove(of);
     }

@@ -1,9 +1,9 @@
 //! What begins after a lease has ended, or after a permit was taken back (gate.md G20, G21, G30). In: what an agent has just
 //! written, by the true time. Out: the first thing that is wrong. It must not ask the agent's own clock of leases.
 
-use agent_api::{Direction, Gate};
+use agent_api::{Direction, Gate, ReplicaSet};
 
-use super::{At, at};
+use super::{At, at, carried};
 use crate::event::{Ms, Place};
 use crate::store::LEASE_SECONDS;
 use crate::world::World;
@@ -29,6 +29,10 @@ impl World {
             at(permit.fence) == fence && permit.direction == Direction::Forward
         });
         let begins = known.is_none();
+        // A permit for what every pod runs already is told of and spent; it raises nothing.
+        if begins && self.is_there_whole(place) {
+            return;
+        }
         if step <= known.unwrap_or(NOTHING_YET) {
             return;
         }
@@ -65,14 +69,21 @@ impl World {
         }
     }
 
+    /// Whether nothing but what has taken effect here has pods, and all that it needs: in the pass that began it none can have
+    /// come up.
+    fn is_there_whole(&self, place: Place) -> bool {
+        let part = self.part(place);
+        let effective = part.gate().and_then(in_effect_as);
+        let observed = &part.cluster.observed;
+        let running = observed.replica_sets.iter().filter(|set| set.desired() > 0);
+        let all = running.clone().all(|set| carried(set) == effective);
+        let available: i32 = running.map(ReplicaSet::available).sum();
+        all && available >= observed.rollout.spec.replicas()
+    }
+
     /// Whether what has taken effect here is all that was ever served here.
     fn is_first(&self, place: Place) -> bool {
-        let status = self
-            .part(place)
-            .gate()
-            .and_then(|gate| gate.status.as_ref());
-        let effective = status.and_then(|status| status.effective.as_ref());
-        let digest = effective.map(|effective| effective.digest.to_string());
+        let digest = self.part(place).gate().and_then(in_effect_as);
         let served = self.ghost.served.get(&place);
         served.is_some_and(|all| all.len() == 1 && digest.is_some_and(|one| all.contains(&one)))
     }
@@ -91,6 +102,12 @@ impl World {
         let local = local.map(|local| &local.digest);
         gate.spec.governed && permit != digest && local != digest
     }
+}
+
+/// The content that has taken effect here.
+fn in_effect_as(gate: &Gate) -> Option<String> {
+    let effective = gate.status.as_ref()?.effective.as_ref()?;
+    Some(effective.digest.to_string())
 }
 
 /// The permit that has taken effect here, and how far it has come.
