@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod apply;
 pub mod cli;
+pub mod clock;
 pub mod disk;
 pub mod error;
 pub mod eventually;
