@@ -36,7 +36,7 @@ has_postgres || packages+=(postgresql)
 has prometheus || packages+=(prometheus)
 # Only a test needs it: the Graphite provider is asked against the real one.
 has graphite-manage || packages+=(graphite-web)
-# So do these: a pooler before the hub's database, and a hub whose clock is wrong.
+# So do these: a pooler before the hub's database, and programs whose clock is wrong.
 has pgbouncer || [ -x /usr/sbin/pgbouncer ] || packages+=(pgbouncer)
 has faketime || packages+=(faketime)
 

@@ -33,6 +33,14 @@ impl Moment {
             mono: Instant::now(),
         }
     }
+
+    /// How far the wall clock was set since an earlier moment: what it went on by, less what the monotonic one did.
+    #[must_use]
+    pub fn set_since(self, earlier: Self) -> SignedDuration {
+        let wall = earlier.now.duration_until(self.now);
+        let mono = self.mono.saturating_duration_since(earlier.mono);
+        wall.saturating_sub(SignedDuration::try_from(mono).unwrap_or(SignedDuration::MAX))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -187,11 +195,7 @@ impl Lease {
     }
 
     fn jumped(&self, at: Moment) -> bool {
-        let wall = self.since.now.duration_until(at.now);
-        let mono = SignedDuration::try_from(at.mono.saturating_duration_since(self.since.mono))
-            .unwrap_or(SignedDuration::MAX);
-        wall.checked_sub(mono)
-            .is_none_or(|apart| apart.abs() > MAX_JUMP)
+        at.set_since(self.since).unsigned_abs() > MAX_JUMP.unsigned_abs()
     }
 }
 

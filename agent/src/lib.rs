@@ -35,6 +35,7 @@ pub mod measure;
 pub mod metrics;
 pub mod observe;
 pub mod packed;
+pub mod pause_clock;
 pub mod permit;
 pub mod pod_list;
 pub mod program;

@@ -31,6 +31,7 @@ use crate::fleet::{Fleet, Kinds};
 use crate::fleet_member;
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
+use crate::pause_clock::Pauses;
 use crate::permit;
 use crate::pod_list;
 use crate::refusals::Refusals;
@@ -94,6 +95,8 @@ pub struct Observer {
     pub refusals: Arc<Refusals>,
     /// When statuses were written.
     pub status_times: Arc<StatusTimes>,
+    /// Pauses while the clock is set.
+    pub pauses: Pauses,
     /// What could be a Rollout's, and names that others have.
     pub claims: Arc<Claims>,
     /// What ended permits left behind.
@@ -116,6 +119,7 @@ impl Observer {
         let uid = Uid(rollout.metadata.uid.clone().unwrap_or_default());
         let mut observed = Observed {
             now: at.now,
+            clock_set: self.pauses.look(&key, rollout.status.as_ref(), at),
             rollout: rollout.clone(),
             defaulted: None,
             pods: None,

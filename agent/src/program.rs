@@ -32,6 +32,7 @@ use crate::link::report::Reports;
 use crate::measure::Measurer;
 use crate::metrics::{self, Metrics};
 use crate::observe::Observer;
+use crate::pause_clock::Pauses;
 use crate::queue::Queue;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
@@ -256,6 +257,7 @@ fn controller(
             rehearsal: Rehearsal::new(shared.writer.clone()),
             refusals: Arc::clone(&refusals),
             status_times: Arc::clone(&status_times),
+            pauses: Pauses::default(),
             claims: Arc::clone(&claims),
             settings: args.settings(),
             stored: StoredForms::new(shared.client.clone()),

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use agent_api::analysis::AnalysisTemplateSpec;
 use agent_api::{
     AnalysisRun, ContentDigest, DeliveryDigest, Experiment, FirstContact, Gate, LabelSelector,
-    Outcome, Pod, PodTemplate, ReplicaSet, Rollout, Service, Uid, Weights, Workload,
+    Outcome, PauseCondition, Pod, PodTemplate, ReplicaSet, Rollout, Service, StatusTime, Uid,
+    Weights, Workload,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -20,6 +21,8 @@ use crate::claims::Taken;
 pub struct Observed {
     /// The time of the decision.
     pub now: Timestamp,
+    /// How far the wall clock was set since the pause that runs began, as far as the shell saw; see `begun`.
+    pub clock_set: SignedDuration,
     /// The Rollout as stored, with its status.
     pub rollout: Rollout,
     /// The ReplicaSets that it owns, and those that nobody owns and its selector matches; see `claims`.
@@ -179,6 +182,7 @@ impl Observed {
     pub fn alone(rollout: Rollout, now: Timestamp) -> Self {
         Self {
             now,
+            clock_set: SignedDuration::ZERO,
             rollout,
             replica_sets: Vec::new(),
             analysis_runs: Vec::new(),
@@ -201,6 +205,11 @@ impl Observed {
             gate: GateObserved::stand_alone(),
             settings: Settings::default(),
         }
+    }
+
+    /// When the pause that runs began, by the clock as it is set now: a clock that was set neither shortens nor lengthens it.
+    pub fn begun(&self, pause: &PauseCondition) -> StatusTime {
+        pause.start_time.saturating_add(self.clock_set).into()
     }
 
     /// The pods that Git wants: of the workload that is named, or of the Rollout itself. What comes from a workload is

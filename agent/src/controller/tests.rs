@@ -23,6 +23,7 @@ use crate::fleet::{Fleet, Kinds};
 use crate::job::Jobs;
 use crate::link::report::Reports;
 use crate::measure::Measurer;
+use crate::pause_clock::Pauses;
 use crate::queue::Load;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
@@ -163,6 +164,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
             refusals: Arc::clone(&refusals),
             claims: Arc::clone(&claims),
             status_times: Arc::clone(&status_times),
+            pauses: Pauses::default(),
             settings: Settings::default(),
             stored: StoredForms::new(client.clone()),
         },

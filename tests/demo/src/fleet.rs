@@ -67,7 +67,7 @@ impl Fleet {
                 join_token: Some(token(&admin, cluster.name()).await?),
                 prometheus: Some(prometheus.url()),
                 binary: agent_binary.map(Path::to_path_buf),
-                more: Vec::new(),
+                ..AgentOptions::default()
             };
             witnesses.push(Witness::start(run, cluster)?);
             agents.push(Agent::start(run, &access, &options)?);

@@ -66,6 +66,17 @@ impl Fleet {
         test: &str,
         names: &[&str],
         hub: &HubOptions,
+        between: impl AsyncFnMut(&Hub) -> Result<String>,
+    ) -> Result<Self> {
+        Self::up_with(test, names, hub, &AgentOptions::default(), between).await
+    }
+
+    /// The same with agents that are started otherwise.
+    pub async fn up_with(
+        test: &str,
+        names: &[&str],
+        hub: &HubOptions,
+        agent: &AgentOptions,
         mut between: impl AsyncFnMut(&Hub) -> Result<String>,
     ) -> Result<Self> {
         tests_fleet::init();
@@ -85,7 +96,7 @@ impl Fleet {
             let options = AgentOptions {
                 hub: Some(between(&fleet.hub).await?),
                 join_token: Some(fleet.admin.run(&token).await?.trim().to_owned()),
-                ..AgentOptions::default()
+                ..agent.clone()
             };
             fleet
                 .agents

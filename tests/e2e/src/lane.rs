@@ -25,11 +25,16 @@ pub struct Lane {
 impl Lane {
     /// Starts the agent; its instance id is the lane's name.
     pub async fn open(shared: &Shared, name: &str) -> Result<Self> {
+        Self::open_with(shared, name, &options(shared, name)).await
+    }
+
+    /// The same with other options, which have the instance id.
+    pub async fn open_with(shared: &Shared, name: &str, options: &AgentOptions) -> Result<Self> {
         let proxy = ApiProxy::start(shared.access.server(), &UNCOUNTED).await?;
         let access = shared
             .access
             .through(shared.run(), name, proxy.url(), None)?;
-        let agent = Agent::start(shared.run(), &access, &options(shared, name))?;
+        let agent = Agent::start(shared.run(), &access, options)?;
         let shop = Shop::open(shared.cluster()?, name).await?.of(name);
         Ok(Self { agent, proxy, shop })
     }

@@ -1,6 +1,6 @@
-//! A cluster that is cut off from the hub in mid-canary, for less and for longer than its lease, under each `onHubLoss`. In:
-//! a link that is cut, requests at the gateway. Out: what each canary does, and the share of the new version as its users
-//! got it, which never exceeds the step that it had reached when the lease ended.
+//! A cluster that is cut off from the hub in mid-canary, for less and for longer than its lease, under each `onHubLoss`, and
+//! while its clock is set back. In: a link that is cut, requests at the gateway. Out: what each canary does, and the share of
+//! the new version as its users got it, which never exceeds the step that it had reached when the lease ended.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -8,9 +8,11 @@ use tests_e2e::fleet::Fleet;
 use tests_e2e::object::{number, text};
 use tests_e2e::shop::Shop;
 use tests_e2e::visitors::Visitors;
-use tests_fleet::HubOptions;
+use tests_fleet::clock::Clock;
 use tests_fleet::proxy::link::{Fault, LinkProxy};
+use tests_fleet::{AgentOptions, HubOptions, RunDir};
 
+const HOUR: i64 = 3_600;
 /// Of every permit.
 const LEASE_SECONDS: u32 = 10;
 /// A canary of a fifth, and what a change of the gateway's turn may add within a window.
@@ -55,6 +57,9 @@ struct World {
     shops: Vec<Shop>,
     visitors: Vec<Visitors>,
     fleet: Fleet,
+    /// The agent's.
+    clock: Clock,
+    _run: RunDir,
 }
 
 impl World {
@@ -63,8 +68,14 @@ impl World {
             lease_seconds: LEASE_SECONDS,
             ..HubOptions::default()
         };
+        let run = RunDir::temporary("cutoff-clock").expect("a folder");
+        let clock = Clock::right(&run, "agent").expect("a clock");
+        let agent = AgentOptions {
+            environment: clock.environment(),
+            ..AgentOptions::default()
+        };
         let mut link = None;
-        let fleet = Fleet::up("cutoff", &["cutoff"], &options, async |hub| {
+        let fleet = Fleet::up_with("cutoff", &["cutoff"], &options, &agent, async |hub| {
             let proxy = LinkProxy::start(hub.address()).await?;
             let url = format!("https://{}", proxy.address());
             link = Some(proxy);
@@ -87,17 +98,20 @@ impl World {
             shops,
             visitors,
             fleet,
+            clock,
+            _run: run,
         }
     }
 
-    /// Brings a version to its first step in all three, and cuts the link there.
-    async fn cut_in_mid_canary(&self, version: &str, seconds: u32) {
-        for shop in &self.shops {
+    /// Brings a version to its first step in so many of them, and cuts the link there.
+    async fn cut_in_mid_canary(&self, shops: usize, version: &str, seconds: u32) {
+        let shops = &self.shops[..shops];
+        for shop in shops {
             shop.deploy(version, &steps(seconds))
                 .await
                 .expect("applied");
         }
-        for shop in &self.shops {
+        for shop in shops {
             shop.until("at its first step", |rollout| {
                 number(rollout, "/status/currentStepIndex") >= 1
                     && text(rollout, "/status/currentPodHash") != text(rollout, "/status/stableRS")
@@ -114,12 +128,27 @@ impl World {
     }
 }
 
+/// The users of an application got no more of a version than its first step gives, in that time.
+fn a_fifth(visitors: &mut [Visitors], policy: usize, version: &str, time: [Timestamp; 2]) {
+    let [from, to] = time;
+    let share = visitors[policy].highest_share(version, from, to);
+    let (share, answers) = share.expect("answers");
+    let name = POLICIES[policy];
+    println!("{name}: at most {share} of {answers} answers came from the new version");
+    assert!(answers >= ANSWERS_MIN, "{name}: only {answers} answers");
+    assert!(share > 0.1, "{name}: the canary was never visited");
+    assert!(
+        share <= A_FIFTH,
+        "{name}: {share} of the answers came from the new version"
+    );
+}
+
 #[tokio::test]
 async fn a_cluster_without_a_hub_does_what_its_policy_says_and_no_more() {
     let mut world = World::up().await;
 
     // For less than a lease: nobody notices.
-    world.cut_in_mid_canary("v2", 3).await;
+    world.cut_in_mid_canary(3, "v2", 3).await;
     for shop in &world.shops {
         // It has gone on by itself; until its new pods are ready on a busy machine a lease may be over.
         shop.until("on its way to three fifths or further", |rollout| {
@@ -136,7 +165,7 @@ async fn a_cluster_without_a_hub_does_what_its_policy_says_and_no_more() {
 
     // For longer: the lease ends within the pause.
     let from = Timestamp::now();
-    world.cut_in_mid_canary("v3", LEASE_SECONDS + 5).await;
+    world.cut_in_mid_canary(3, "v3", LEASE_SECONDS + 5).await;
     let [finish, hold, abort] = &world.shops[..] else {
         panic!("three policies");
     };
@@ -148,17 +177,7 @@ async fn a_cluster_without_a_hub_does_what_its_policy_says_and_no_more() {
         .expect("stays where it was");
     let to = Timestamp::now();
     for policy in [1, 2] {
-        let (share, answers) = world.visitors[policy]
-            .highest_share("v3", from, to)
-            .expect("answers");
-        let name = POLICIES[policy];
-        println!("{name}: at most {share} of {answers} answers came from the new version");
-        assert!(answers >= ANSWERS_MIN, "{name}: only {answers} answers");
-        assert!(share > 0.1, "{name}: the canary was never visited");
-        assert!(
-            share <= A_FIFTH,
-            "{name}: {share} of the answers came from the new version"
-        );
+        a_fifth(&mut world.visitors, policy, "v3", [from, to]);
     }
 
     world.link.set(Fault::None);
@@ -172,5 +191,28 @@ async fn a_cluster_without_a_hub_does_what_its_policy_says_and_no_more() {
         .await;
     release.expect("its end is reported");
     abort.serves(&[("v2", 5)]).await.expect("as it was");
+    set_back(&mut world).await;
     world.fleet.check().expect("no fault");
+}
+
+/// For longer once more, and the clock is set back by an hour meanwhile: no lease lasts longer for it, and no pause.
+async fn set_back(world: &mut World) {
+    let [finish, hold, _] = &world.shops[..] else {
+        panic!("three policies");
+    };
+    let from = Timestamp::now();
+    world.cut_in_mid_canary(2, "v4", LEASE_SECONDS + 5).await;
+    world.clock.set(-HOUR).expect("set back");
+    finish.healthy("v4").await.expect("goes on by itself");
+    hold.serves(&[("v3", 4), ("v4", 1)])
+        .await
+        .expect("stays where it was");
+    let time = [from, Timestamp::now()];
+    a_fifth(&mut world.visitors, 1, "v4", time);
+    world.clock.set(0).expect("set right");
+    world.link.set(Fault::None);
+    hold.healthy("v4").await.expect("goes on with the hub");
+    for policy in [0, 1] {
+        world.ends(policy, 3, "Succeeded").await;
+    }
 }

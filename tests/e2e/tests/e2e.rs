@@ -14,6 +14,7 @@ mod analysis;
 mod blue_green;
 mod break_glass;
 mod canary;
+mod clock;
 mod commits;
 mod crds;
 mod cutoff;

@@ -1,6 +1,7 @@
 //! Releases through a fleet of two real clusters. In: manifests applied to both at once, an approval, verbs of a person in a
 //! cluster. Out: which pods ever started where, and what the releases ended as.
 
+mod again;
 mod blue_green;
 mod secrets;
 
@@ -80,13 +81,15 @@ async fn releases_travel_in_waves_stop_at_a_failure_and_are_taken_back() {
         async |hub| Ok(hub.url()),
     );
     let mut fleet = fleet.await.expect("a fleet");
-    // Three FleetRollouts side by side, as in any fleet.
+    // Four FleetRollouts side by side, as in any fleet.
     tokio::join!(
         canaries(&fleet),
         blue_green::switches(&fleet),
-        secrets::are_sent(&fleet)
+        secrets::are_sent(&fleet),
+        again::is_started(&fleet)
     );
     secrets::are_told_to_nobody(&mut fleet).await;
+    again::is_registered(&mut fleet).await;
     fleet.check().expect("no fault");
 }
 

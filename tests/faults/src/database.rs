@@ -38,6 +38,13 @@ impl Database {
         Ok(Self { own, name })
     }
 
+    /// One of a server whose disk the test may fill.
+    pub async fn on_a_disk(run: &RunDir) -> Result<Self> {
+        let own = Some(Postgres::start_on_a_disk(run).await?);
+        let name = "postgres".to_owned();
+        Ok(Self { own, name })
+    }
+
     fn server(&self) -> &Postgres {
         let shared = || &SHARED.get().expect("started before this value was made").0;
         self.own.as_ref().unwrap_or_else(shared)

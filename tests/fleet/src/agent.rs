@@ -137,6 +137,8 @@ pub struct AgentOptions {
     pub binary: Option<PathBuf>,
     /// Further arguments.
     pub more: Vec<String>,
+    /// Of its environment: a clock that the test sets.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A running agent.
@@ -176,6 +178,8 @@ impl Agent {
         // Several of them run on one machine.
         command.args(["--metrics-addr", ANY_PORT, "--health-addr", ANY_PORT]);
         command.args(&options.more);
+        let environment = options.environment.iter();
+        command.envs(environment.map(|(name, value)| (name, value)));
         let process = Process::spawn(run, &format!("agent-{}", access.name), command)?;
         Ok(Self {
             cluster: access.cluster.clone(),

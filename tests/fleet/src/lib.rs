@@ -6,6 +6,8 @@
 pub mod agent;
 pub mod apply;
 pub mod cli;
+pub mod clock;
+pub mod disk;
 pub mod error;
 pub mod eventually;
 pub mod git;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, User};
 
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::eventually::eventually;
 use crate::hub::free_address;
@@ -36,6 +37,7 @@ pub struct Postgres {
     // Before the folder, so that the server ends first.
     process: Process,
     home: RunDir,
+    disk: Option<Disk>,
     user: Option<User>,
     address: String,
 }
@@ -43,6 +45,18 @@ pub struct Postgres {
 impl Postgres {
     /// Makes a cluster and starts it.
     pub async fn start(run: &RunDir) -> Result<Self> {
+        Self::start_on(run, |_| Ok(None)).await
+    }
+
+    /// The same on a disk that the test can fill.
+    pub async fn start_on_a_disk(run: &RunDir) -> Result<Self> {
+        Self::start_on(run, |home| Disk::of(home).map(Some)).await
+    }
+
+    async fn start_on(
+        run: &RunDir,
+        disk: impl FnOnce(&Path) -> Result<Option<Disk>>,
+    ) -> Result<Self> {
         // In the system's temporary folder: another user must be able to enter it.
         let home = RunDir::temporary("postgres")?;
         let user = if Uid::effective().is_root() {
@@ -76,10 +90,12 @@ impl Postgres {
             });
         }
         let address = free_address()?;
-        let process = serve(run, &home, user.as_ref(), &address).await?;
+        let disk = disk(home.path())?;
+        let process = serve(run, &home, disk.as_ref(), user.as_ref(), &address).await?;
         Ok(Self {
             process,
             home,
+            disk,
             user,
             address,
         })
@@ -144,9 +160,8 @@ impl Postgres {
     /// Somebody has killed it: it starts again, once its last children are gone.
     pub async fn after_kill(&mut self, run: &RunDir) -> Result<()> {
         self.process.wait(READY).await?;
-        let (home, user, address) = (&self.home, self.user.as_ref(), &self.address);
         let started = eventually("PostgreSQL starts again", READY, async || {
-            let process = serve(run, home, user, address).await;
+            let process = self.serve(run).await;
             process.map_err(|error| error.to_string())
         });
         self.process = started.await?;
@@ -210,8 +225,29 @@ impl Postgres {
 
     /// Starts it again at the same address.
     pub async fn again(&mut self, run: &RunDir) -> Result<()> {
-        self.process = serve(run, &self.home, self.user.as_ref(), &self.address).await?;
+        self.process = self.serve(run).await?;
         Ok(())
+    }
+
+    async fn serve(&self, run: &RunDir) -> Result<Process> {
+        let (disk, user) = (self.disk.as_ref(), self.user.as_ref());
+        serve(run, &self.home, disk, user, &self.address).await
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Waits for words in its log.
+    pub async fn said(&mut self, words: &str, deadline: Duration) -> Result<String> {
+        self.process.said(words, deadline).await
+    }
+
+    /// The disk that the test can fill.
+    pub fn disk(&self) -> Result<&Disk> {
+        let disk = self.disk.as_ref();
+        disk.ok_or_else(|| Error::Check("PostgreSQL was not started on a disk".into()))
     }
 }
 
@@ -238,7 +274,13 @@ async fn finished(name: &str, command: &mut tokio::process::Command) -> Result<S
     })
 }
 
-async fn serve(run: &RunDir, home: &RunDir, user: Option<&User>, address: &str) -> Result<Process> {
+async fn serve(
+    run: &RunDir,
+    home: &RunDir,
+    disk: Option<&Disk>,
+    user: Option<&User>,
+    address: &str,
+) -> Result<Process> {
     let (host, port) = host_and_port(address);
     let mut command = as_user(&program("postgres")?, user, home);
     command.arg("-D").arg(home.join("data")).args(["-p", port]);
@@ -251,6 +293,9 @@ async fn serve(run: &RunDir, home: &RunDir, user: Option<&User>, address: &str) 
         "max_connections=300".into(),
     ] {
         command.arg("-c").arg(setting);
+    }
+    if let Some(disk) = disk {
+        command.envs(disk.environment());
     }
     // SIGINT: do not wait for clients.
     let mut process = Process::spawn(run, "postgres", command)?.stopped_by(Signal::SIGINT);

@@ -174,7 +174,8 @@ fn waited(view: &View<'_>, strategy: &BlueGreenStrategy, to: &PodHash, found: &m
         }
         Some(pause) => {
             let length = SignedDuration::from_secs(i64::from(seconds));
-            automatic && pause.start_time.saturating_add(length) <= view.observed.now
+            let begun = view.observed.begun(pause);
+            automatic && begun.saturating_add(length) <= view.observed.now
         }
     };
     if !over || view.observed.rollout.spec.paused == Some(true) {

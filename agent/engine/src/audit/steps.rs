@@ -197,7 +197,8 @@ fn waited(view: &View<'_>, was_here: bool, length: Option<SignedDuration>) -> bo
     let Some(pause) = view.before.pause_condition(pause_reason::CANARY_PAUSE_STEP) else {
         return view.before.controller_pause == Some(true);
     };
-    length.is_some_and(|length| pause.start_time.saturating_add(length) <= view.observed.now)
+    let begun = view.observed.begun(pause);
+    length.is_some_and(|length| begun.saturating_add(length) <= view.observed.now)
 }
 
 fn person(view: &View<'_>, found: &mut Vec<Violation>) {

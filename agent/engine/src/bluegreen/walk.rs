@@ -211,7 +211,7 @@ impl Pass<'_> {
         }
         let running = self
             .pause(pause_reason::BLUE_GREEN_PAUSE)
-            .map(|pause| pause.start_time);
+            .map(|pause| self.observed.begun(pause));
         let Some(start) = running else {
             // It was here and somebody took it away.
             if self.status.controller_pause == Some(true) {

@@ -205,7 +205,7 @@ impl Pass<'_> {
         let shown = self.index.saturating_add(1);
         let running = self
             .pause(pause_reason::CANARY_PAUSE_STEP)
-            .map(|pause| pause.start_time);
+            .map(|pause| self.observed.begun(pause));
         let resumed = running.is_none() && self.status.controller_pause == Some(true);
         if resumed {
             return Done::Yes;

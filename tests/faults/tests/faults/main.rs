@@ -10,6 +10,7 @@
 )]
 
 mod adjacent;
+mod disk;
 mod hub;
 mod link;
 mod people;

@@ -1,7 +1,6 @@
 //! Time (F23, F24, F52, F53, F59). In: hours that pass at once, clocks that differ, windows that close. Out: only the database's
 //! time opens anything, and a jump never shortens what has to be waited for.
 
-use std::path::Path;
 use std::time::Duration;
 
 use hub_engine::release::{Release, ReleasePhase, TargetState, WavePhase};
@@ -155,23 +154,13 @@ async fn f52_a_clock_that_jumps_back_does_not_end_a_bake() {
     world.check().await;
 }
 
-/// Where Debian and others keep it.
-fn libfaketime() -> String {
-    let folders = [
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib/aarch64-linux-gnu",
-        "/usr/lib",
-        "/usr/local/lib",
-    ];
-    let paths = folders.map(|folder| format!("{folder}/faketime/libfaketimeMT.so.1"));
-    let found = paths.into_iter().find(|path| Path::new(path).is_file());
-    found.expect("libfaketime is not installed: run deploy/install-prerequisites.sh")
-}
-
 /// A hub whose wall clock is wrong by this; its monotonic clock is right.
 fn wrong_clock(by: &str) -> Vec<(String, String)> {
     let all = [
-        ("LD_PRELOAD", libfaketime()),
+        (
+            "LD_PRELOAD",
+            tests_fleet::clock::library().expect("libfaketime"),
+        ),
         ("FAKETIME", by.to_owned()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
     ];

@@ -146,6 +146,10 @@ impl Agent {
         let mut observed = cache.observed.clone();
         observed.now = moment.now;
         let key = self.parts[part].key();
+        if let Some(process) = &mut self.process {
+            let status = observed.rollout.status.as_ref();
+            observed.clock_set = process.pauses.look(&key, status, moment);
+        }
         let status = cache.member.as_ref();
         let stored = status.map(|status| status.fence);
         let record = self.record(part, &observed, stored, bugs);
