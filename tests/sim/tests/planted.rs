@@ -1,6 +1,15 @@
-//! Each planted bug is found, and its seed is told. In: bugs of the shell and of both engines. Out: the first seed that turns
-//! red. It must not know how a bug is found.
+//! Each planted bug is found, and its seed is told. In: bugs of the shell and of both engines, the record. Out: a seed that
+//! turns red. It must not know how a bug is found.
+//!
+//! `planted.txt` says by which seed each bug was found last, and the search begins there: it is what one run wrote down, not
+//! the first seed that shows the bug, and no promise. Whatever it says, the bug has to be seen again, in a life that is sound
+//! without it; where the recorded seed does not show it any more, all others are tried as if there were no record, so that a
+//! stale one costs time and nothing else. `UPDATE=1` writes what is found.
 #![allow(clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Mutex;
 
 use agent_engine::planted as agent;
 use hub_engine::planted as hub;
@@ -34,10 +43,46 @@ const OF_SEVERAL: [Planted; 4] = [
     Planted::OwnerUnseen,
 ];
 
+/// One test at a time writes the record.
+static RECORDING: Mutex<()> = Mutex::new(());
+
+fn file() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/planted.txt")
+}
+
+/// Seeds by the names of bugs; a line that says nothing is none.
+fn records() -> BTreeMap<String, u64> {
+    let text = std::fs::read_to_string(file()).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| {
+        let (name, seed) = line.split_once(": ")?;
+        Some((name.to_owned(), seed.parse().ok()?))
+    });
+    lines.collect()
+}
+
+fn record(name: &str, seed: u64) {
+    let alone = RECORDING.lock();
+    let mut all = records();
+    all.insert(name.to_owned(), seed);
+    let lines = all.iter().map(|(name, seed)| format!("{name}: {seed}\n"));
+    if let Err(error) = std::fs::write(file(), lines.collect::<String>()) {
+        panic!("{}: {error}", file().display());
+    }
+    drop(alone);
+}
+
+/// Each seed once, the recorded one first.
+fn seeds(recorded: Option<u64>) -> impl Iterator<Item = u64> {
+    let recorded = recorded.filter(|seed| *seed < SEEDS_MAX);
+    let others = (0..SEEDS_MAX).filter(move |seed| Some(*seed) != recorded);
+    recorded.into_iter().chain(others)
+}
+
 fn found(name: &str, bugs: Bugs) -> Option<String> {
     let several = bugs.shell.is_some_and(|bug| OF_SEVERAL.contains(&bug));
     let fleets = (!several).then_some(1);
-    for seed in 0..SEEDS_MAX {
+    let recorded = records().get(name).copied();
+    for seed in seeds(recorded) {
         let config = Config {
             fleets,
             ..Config::of(seed)
@@ -47,6 +92,12 @@ fn found(name: &str, bugs: Bugs) -> Option<String> {
         let sound = || live(config, Bugs::default()).failure.is_none();
         if let Some(failure) = found.filter(|_| sound()) {
             println!("{name}: seed {seed}: {}", failure.what);
+            if recorded != Some(seed) {
+                println!("{name}: its record is {recorded:?}; UPDATE=1 writes {seed}");
+            }
+            if std::env::var_os("UPDATE").is_some() {
+                record(name, seed);
+            }
             return None;
         }
     }
@@ -100,4 +151,16 @@ fn bugs_of_the_agent_are_found() {
         };
         found(&format!("agent {bug:?}"), bugs)
     }));
+}
+
+#[test]
+fn whatever_is_recorded_every_seed_is_tried_once() {
+    for recorded in [None, Some(0), Some(7), Some(SEEDS_MAX - 1), Some(SEEDS_MAX)] {
+        let all: Vec<u64> = seeds(recorded).collect();
+        let known = recorded.filter(|seed| *seed < SEEDS_MAX);
+        assert_eq!(all.first().copied(), known.or(Some(0)));
+        let each: BTreeSet<u64> = all.iter().copied().collect();
+        assert_eq!(each, (0..SEEDS_MAX).collect());
+        assert_eq!(all.len(), each.len());
+    }
 }
