@@ -78,7 +78,6 @@ impl Course<'_> {
         if facts.lease_live {
             return match facts.on_hub_loss {
                 OnHubLoss::Finish => to_the_end,
-                OnHubLoss::Hold if self.past_steps => to_the_end,
                 OnHubLoss::Hold => "holds at its next step when its lease has ended".to_owned(),
                 OnHubLoss::Abort { after } => format!(
                     "goes back to what it served {} after its lease has ended, if it is not through by then",
