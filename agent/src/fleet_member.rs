@@ -1,13 +1,54 @@
 //! Which FleetMember counts in a cluster that has had several names in the fleet (gate.md G5, L1).
 //!
-//! In: the records of the agent's namespace, the name that the cluster has now. Out: the one that counts, and what a name
-//! takes over from those before it. It must not read or write: `gate_store` does.
+//! In: the records of the agent's namespace, the name that the cluster has now. Out: the one that counts, what a name takes
+//! over from those before it, and a word in the log of each that cannot be read. It must not write: `gate_store` does.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use agent_api::{FleetMember, FleetMemberStatus};
 
 use crate::cache::Caches;
 use crate::fleet::Fleet;
 use crate::observe::decoded;
+use crate::store::Found;
+
+/// The records that cannot be read, by name, each with why: every pass comes by them, and the log is told once.
+#[derive(Debug, Default)]
+pub struct UnreadMembers(Mutex<BTreeMap<String, String>>);
+
+impl UnreadMembers {
+    /// A record is there, and none can be read.
+    #[must_use]
+    pub fn no_other(&self, caches: &Caches, namespace: &str) -> bool {
+        let all: Vec<Found<FleetMember>> = caches.members.all().collect();
+        for (name, why) in self.news(&all) {
+            tracing::warn!(
+                "FleetMember {namespace}/{name} cannot be decoded ({why}): correct it, or delete it and the hub's next set writes it again"
+            );
+        }
+        !all.is_empty() && all.iter().all(|found| found.object.is_err())
+    }
+
+    /// Those that could be read before, or could not for another reason.
+    fn news(&self, all: &[Found<FleetMember>]) -> Vec<(String, String)> {
+        let now: BTreeMap<String, String> = all
+            .iter()
+            .filter_map(|found| {
+                let unread = found.object.as_ref().err()?;
+                let name = found.metadata().name.clone().unwrap_or_default();
+                Some((name, unread.why.clone()))
+            })
+            .collect();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = |(name, why): &(&String, &String)| told.get(*name) != Some(*why);
+        let news = now.iter().filter(is_news);
+        let news = news.map(|(name, why)| (name.clone(), why.clone()));
+        let news = news.collect();
+        *told = now;
+        news
+    }
+}
 
 /// The record that counts, as the watch shows it.
 #[must_use]
@@ -97,6 +138,47 @@ mod tests {
             assert_eq!(counts.as_deref(), Some(wanted), "{own:?} {version:?}");
         }
         assert_eq!(counts(Vec::new(), Some("eu-1")), None);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_told_of_once_for_each_reason() {
+        let record = |name: &str, status: serde_json::Value| -> Found<FleetMember> {
+            let member = serde_json::json!({
+                "apiVersion": "fleet.groundswell.dev/v1alpha1", "kind": "FleetMember",
+                "metadata": {"name": name, "namespace": "groundswell"},
+                "spec": {"cluster": name, "hub": "h", "kubeSystemUid": "system"},
+                "status": status,
+            });
+            serde_json::from_value(member).unwrap()
+        };
+        let (caches, unread) = (Caches::default(), UnreadMembers::default());
+        assert!(!unread.no_other(&caches, "groundswell"), "there is none");
+        let spoilt = serde_json::json!({"fence": "spoilt"});
+        // What the watch shows of `eu-1` in one pass after the other, and whether that is told.
+        let passes = [
+            (&spoilt, true),
+            (&spoilt, false),
+            (&serde_json::json!({"governed": 1}), true),
+            (&serde_json::json!({"governed": 1}), false),
+            (&serde_json::json!(null), false),
+            (&spoilt, true),
+        ];
+        for (pass, (status, told)) in passes.into_iter().enumerate() {
+            let all = [
+                record("eu-1", status.clone()),
+                record("eu-2", spoilt.clone()),
+            ];
+            let news = unread.news(&all).into_iter().map(|(name, _)| name);
+            let wanted = ["eu-1"].into_iter().filter(|_| told);
+            // That of another name goes on as it began.
+            let wanted = wanted.chain(["eu-2"].into_iter().filter(|_| pass == 0));
+            let (news, wanted): (Vec<String>, Vec<&str>) = (news.collect(), wanted.collect());
+            assert_eq!(news, wanted, "pass {pass}: {status}");
+        }
+        caches.members.show(record("eu-2", spoilt));
+        assert!(unread.no_other(&caches, "groundswell"));
+        caches.members.show(record("eu-1", serde_json::json!(null)));
+        assert!(!unread.no_other(&caches, "groundswell"), "one can be read");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::cache::Caches;
 use crate::claims::Claims;
 use crate::config;
 use crate::fleet::{Fleet, Kinds};
-use crate::fleet_member;
+use crate::fleet_member::{self, UnreadMembers};
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
 use crate::pause_clock::Pauses;
@@ -101,6 +101,8 @@ pub struct Observer {
     pub claims: Arc<Claims>,
     /// What ended permits left behind.
     pub spent: Arc<Spent>,
+    /// Member records that cannot be read.
+    pub unread: UnreadMembers,
     /// What holds for all Rollouts.
     pub settings: Settings,
     /// Templates as it has stored them.
@@ -270,7 +272,8 @@ impl Observer {
         };
         let kept = self.kept(key);
         let spec = effective::spec_digest(observed);
-        let governance = governance(selector.is_some(), gate, &spec, self.unread_member());
+        let unread = self.unread.no_other(&self.caches, &self.namespace);
+        let governance = governance(selector.is_some(), gate, &spec, unread);
         if governance == Governance::Free {
             self.spent.let_go(key);
         }
@@ -306,24 +309,6 @@ impl Observer {
     #[must_use]
     pub fn member(&self) -> Option<FleetMember> {
         fleet_member::counting(&self.caches, &self.fleet)
-    }
-
-    /// A member record is there, and none can be read.
-    fn unread_member(&self) -> bool {
-        let all: Vec<Found<FleetMember>> = self.caches.members.all().collect();
-        let unread = all
-            .iter()
-            .find_map(|found| found.object.as_ref().err().map(|unread| (found, unread)));
-        let Some((found, unread)) = unread else {
-            return false;
-        };
-        let name = found.metadata().name.clone().unwrap_or_default();
-        tracing::warn!(
-            "FleetMember {}/{name} cannot be decoded ({}): correct it, or delete it and the hub's next set writes it again",
-            self.namespace,
-            unread.why
-        );
-        all.iter().all(|found| found.object.is_err())
     }
 
     /// The Gate record. A permit whose fence is not stored yet is not there yet (gate.md L1: stored before any effect).

@@ -24,6 +24,7 @@ use crate::controller::{Controller, FirstPass, work_queue};
 use crate::event::Events;
 use crate::experiment_controller::ExperimentController;
 use crate::fleet::{Fleet, Kinds};
+use crate::fleet_member::UnreadMembers;
 use crate::job::sweep::Sweep;
 use crate::leader::Leader;
 use crate::link::dial::{self, Proxy};
@@ -249,6 +250,7 @@ fn controller(
     Controller {
         observer: Observer {
             spent: Arc::clone(&spent),
+            unread: UnreadMembers::default(),
             caches: Arc::clone(&shared.caches),
             fleet: Arc::clone(&shared.fleet),
             namespace: shared.namespace.clone(),

@@ -139,8 +139,6 @@ record! {
         pub on_hub_loss: HubLoss,
         /// Phase shown while a version taken back is served.
         pub rollback_phase: RollbackPhase,
-        /// What happens before the first contact.
-        pub first_contact: FirstContact,
         /// Whether content is really held.
         pub enforcement: Enforcement,
     }
@@ -238,5 +236,29 @@ record! {
         pub rollout_uid: Uid,
         /// W3C trace context of the decision.
         pub traceparent: Option<String>,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Agents before this one wrote `firstContact` into every Gate, and none ever read it there (G8: a Gate comes after the
+    /// first contact).
+    #[test]
+    fn a_gate_of_an_agent_before_is_read_and_the_word_that_nobody_reads_is_written_no_more() {
+        let written = serde_json::to_value(Policy::default()).unwrap();
+        assert_eq!(written.get("firstContact"), None, "{written}");
+        for word in [json!("Hold"), json!("Open"), json!({"of": "nobody"})] {
+            let before = json!({
+                "onHubLoss": {"action": "Hold"}, "rollbackPhase": "Paused", "firstContact": word,
+                "enforcement": "Observe",
+            });
+            let policy: Policy = serde_json::from_value(before.clone()).unwrap();
+            assert_eq!(policy.enforcement, Enforcement::Observe);
+            assert_eq!(serde_json::to_value(policy).unwrap(), before);
+        }
     }
 }

@@ -84,6 +84,8 @@ pub struct Progress {
     pub aborted: Option<String>,
     /// It is the stable version.
     pub stable: bool,
+    /// A canary that has every step behind it: the share that it is at is the whole, and there is no step to stop at.
+    pub past_steps: bool,
 }
 
 /// The notebook of one pass.
@@ -206,6 +208,9 @@ impl<'a> Pass<'a> {
                 .aborted()
                 .then(|| self.news.aborted.clone().unwrap_or_default()),
             stable: self.at_stable(),
+            past_steps: self.strategy.canary().is_some()
+                && self.index >= self.step_count()
+                && self.gate_stop.is_none(),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::cache::{Caches, Reach};
 use crate::claims::Claims;
 use crate::event::Events;
 use crate::fleet::{Fleet, Kinds};
+use crate::fleet_member::UnreadMembers;
 use crate::job::Jobs;
 use crate::link::report::Reports;
 use crate::measure::Measurer;
@@ -155,6 +156,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
     Controller {
         observer: Observer {
             spent: Arc::clone(&spent),
+            unread: UnreadMembers::default(),
             caches: Arc::clone(&caches),
             fleet,
             namespace: "groundswell".to_owned(),

@@ -153,6 +153,11 @@ pub enum Why {
         name: String,
         images: Vec<String>,
     },
+    BoundBefore {
+        digest: Digest,
+        bound: Digest,
+        release: ReleaseId,
+    },
 }
 
 impl Why {
@@ -195,6 +200,7 @@ impl Why {
             Self::HeldAtStep { .. } => "HeldAtStep",
             Self::NothingSpeaksForIt { .. } => "NothingSpeaksForIt",
             Self::NotApproved { .. } => "NotApproved",
+            Self::BoundBefore { .. } => "BoundBefore",
         }
     }
 }
@@ -283,6 +289,9 @@ impl fmt::Display for Why {
             Self::NotApproved { wave, name, images } => {
                 let what = if images.is_empty() { "this".to_owned() } else { images.join(", ") };
                 write!(f, "{what} was not among what persons approved for wave {wave} ({name}), which is over; a new release asks for it")
+            }
+            Self::BoundBefore { digest, bound, release } => {
+                write!(f, "holds {digest} by now, and release {release} is bound to {bound} here, which came first; a new release brings it")
             }
             Self::HeldAtStep { message } => write!(f, "holds at its step: {message}"),
             Self::Stopped { message } => write!(f, "nothing starts, and what is in flight holds at its step: {message}"),

@@ -7,7 +7,8 @@
 //! itself, whose number comes after its snapshot. Numbers have 64 bits and are not given twice, but for those that a crash of
 //! the server took back, and those in a copy of a database: [`Moment::place`] is another one then. What is not there any more
 //! has no row that could say so: the transaction that took it away, or gave it another key, is in `hub_gone`
-//! (triggers too), and after such a one keys are listed.
+//! (triggers too), and after such a one keys are listed. Of those the newest [`GONE_KEPT`] are kept: who remembers a moment at
+//! which one that is not kept may have been running lists keys as well.
 
 use ::time::OffsetDateTime;
 use hub_engine::RolloutName;
@@ -24,8 +25,17 @@ pub(crate) const MOMENT: &str = "select now() as now, (select since from hub_lea
      || (select string_agg(' ' || coalesce(pg_relation_filenode(to_regclass(name))::text, '-'), '' order by name) \
      from unnest(array['clusters', 'cluster_sets', 'gates', 'rollouts', 'releases', 'targets', 'hub_gone']) as tables (name)) as place \
      from set_config('plan_cache_mode', 'force_custom_plan', true)";
+/// Where fewer than `$2` are there none was ever forgotten; and what was forgotten is below all that are there.
 pub(crate) const GONE: &str = "select exists (select 1 from hub_gone where changed_in >= pg_snapshot_xmin($1::text::pg_snapshot) \
-     and not pg_visible_in_snapshot(changed_in, $1::text::pg_snapshot))";
+     and not pg_visible_in_snapshot(changed_in, $1::text::pg_snapshot)) \
+     or (pg_snapshot_xmin($1::text::pg_snapshot) < (select changed_in from hub_gone order by changed_in limit 1) \
+     and (select count(*) from hub_gone) >= $2)";
+/// All but the newest `$1`, and none of which an older one may still be running: it would come below what was forgotten.
+pub(crate) const PRUNE: &str = "delete from hub_gone where changed_in < pg_snapshot_xmin(pg_current_snapshot()) \
+     and changed_in < (select changed_in from hub_gone order by changed_in desc offset $1::bigint - 1 limit 1)";
+/// Between two decisions of one FleetRollout there are a few; a hub that decided last before all of these lists its keys once,
+/// which takes milliseconds. Counting them takes less.
+pub(crate) const GONE_KEPT: i64 = 1_000;
 pub(crate) const UNCRASHED: &str =
     "insert into hub_uncrashed default values on conflict (single) do nothing";
 
@@ -71,7 +81,11 @@ pub(crate) async fn gone(tx: &mut PgConnection, since: &str) -> Result<bool> {
     if since == BEFORE_ALL {
         return Ok(false);
     }
-    let gone: Option<bool> = sqlx::query_scalar(GONE).bind(since).fetch_one(tx).await?;
+    let gone: Option<bool> = sqlx::query_scalar(GONE)
+        .bind(since)
+        .bind(GONE_KEPT)
+        .fetch_one(tx)
+        .await?;
     Ok(gone == Some(true))
 }
 

@@ -13,7 +13,7 @@ use crate::error::not_found;
 use crate::history::{self, Fact};
 use crate::row::row;
 use crate::time::{from_db, from_db_opt};
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, changed};
 
 /// A deciding transaction that began before this one and has not locked the row yet fails on it, and looks again.
 pub(crate) const TOUCH: &str =
@@ -119,8 +119,8 @@ impl Store {
         Ok(rows.into_iter().map(one).collect())
     }
 
-    /// Forgets idempotency keys and settled changes older than `KEY_DAYS`, and refusals older than `REFUSAL_DAYS`. Answers how
-    /// many.
+    /// Forgets idempotency keys and settled changes older than `KEY_DAYS`, refusals older than `REFUSAL_DAYS`, and all but the
+    /// newest `GONE_KEPT` transactions in which rows went away. Answers how many.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.
@@ -138,7 +138,8 @@ impl Store {
                 .await?;
             pruned += done.rows_affected();
         }
-        Ok(pruned)
+        let gone = sqlx::query(changed::PRUNE).bind(changed::GONE_KEPT);
+        Ok(pruned + gone.execute(&self.pool).await?.rows_affected())
     }
 
     async fn stop_once(&self, new: &NewStop) -> Result<String> {

@@ -43,7 +43,7 @@ gate:
       incarnation: 1
       version: 9
       permit: {release: \"checkout#2\", direction: Forward, fence: {incarnation: 1, version: 9}, digest: digest(v1), deliveryDigest: \"v1:frozen\", startBy: \"2026-01-01T01:00:00Z\", leaseSeconds: 30, clusterUid: c, rolloutUid: rollout-uid, signature: s}
-      policy: {onHubLoss: {action: Finish}, rollbackPhase: Degraded, firstContact: Hold, enforcement: Enforce}
+      policy: {onHubLoss: {action: Finish}, rollbackPhase: Degraded, enforcement: Enforce}
     status:
       served: {digest: digest(v1), deliveryDigest: \"v1:frozen\", podHash: hash(v1), generation: 1, at: \"2025-12-02T00:00:00Z\"}
       kept:

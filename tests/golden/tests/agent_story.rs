@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use agent_api::{
-    Direction, Fence, FirstContact, Gate, GateSpec, GateStatus, OutcomeResult, Permit, Policy,
-    RolloutRef, RolloutStatus, Waiting,
+    Direction, Fence, Gate, GateSpec, GateStatus, OutcomeResult, Permit, RolloutRef, RolloutStatus,
+    Waiting,
 };
 use agent_engine::{GateObserved, GateRecord, Governance, HubContact, audit, effective, reconcile};
 use tests_golden::agent_cluster::Cluster;
@@ -125,10 +125,6 @@ rollout:
         },
         governed: true,
         fleet_rollout: "checkout".into(),
-        policy: Policy {
-            first_contact: FirstContact::Hold,
-            ..Policy::default()
-        },
         ..GateSpec::default()
     };
     cluster.observed.gate = GateObserved {

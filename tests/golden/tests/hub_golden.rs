@@ -110,9 +110,10 @@ fn reason_word(reason: &Reason) -> &'static str {
         Why::HeldAtStep { .. } => "HeldAtStep",
         Why::NothingSpeaksForIt { .. } => "NothingSpeaksForIt",
         Why::NotApproved { .. } => "NotApproved",
+        Why::BoundBefore { .. } => "BoundBefore",
     }
 }
-const REASONS: usize = 35;
+const REASONS: usize = 36;
 
 fn actions_text(plan: &Plan) -> String {
     let mut text = String::new();

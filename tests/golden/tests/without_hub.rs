@@ -124,3 +124,34 @@ fn it_says_what_it_does_while_the_hub_is_silent() {
         "holds at its step: the lease has ended and the hub does not renew it"
     );
 }
+
+/// The share that it is at is the whole, which was permitted: it is not said to hold.
+#[test]
+fn what_has_every_step_behind_it_goes_on_and_that_is_said() {
+    let past = |hub: HubContact| {
+        let steps = on_its_way().rollout.spec.strategy.canary.unwrap().steps;
+        let steps = i32::try_from(steps.len()).unwrap();
+        let mut seen = edited(|record| {
+            let hold = json!({"action": "Hold"});
+            record.spec.policy.on_hub_loss = serde_json::from_value(hold).unwrap();
+            let status = record.status.as_mut().unwrap();
+            let effective = status.effective.as_mut().unwrap();
+            effective.rest.insert("step".to_owned(), steps.into());
+        });
+        let status = seen.rollout.status.as_mut().unwrap();
+        status.current_step_index = Some(steps);
+        (status.controller_pause, status.pause_conditions) = (None, Vec::new());
+        (seen.gate.lease_live, seen.gate.lease_until) = (false, None);
+        seen.gate.hub = hub;
+        agent(&seen)
+    };
+    let since: Timestamp = "2026-01-01T00:03:00Z".parse().unwrap();
+    assert_eq!(
+        past(HubContact::Lost { since }),
+        "the hub is silent since 2026-01-01T00:03:00Z and the lease has ended: goes on to its end, as every step is behind it"
+    );
+    assert_eq!(
+        past(HubContact::Connected),
+        "goes on to its end, as every step is behind it: the lease has ended and the hub does not renew it"
+    );
+}

@@ -131,7 +131,6 @@ pub(super) fn gate() -> Value {
             "policy": {
                 "onHubLoss": {"action": "Abort", "afterSeconds": 60},
                 "rollbackPhase": "Paused",
-                "firstContact": "Open",
                 "enforcement": "Observe",
             },
             "waiting": {

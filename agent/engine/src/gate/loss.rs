@@ -13,6 +13,8 @@ use crate::observed::HubContact;
 const RESTS: &str = "serves what it serves and starts nothing";
 /// Everything may go on.
 const GOES_ON: &str = "goes on to its end under its own analysis, and starts nothing after that";
+/// What would hold it at a step comes too late for that: the share that it is at is the whole, and was permitted.
+const NO_STEP_LEFT: &str = "goes on to its end, as every step is behind it";
 
 /// What a pass comes to, as far as it matters here.
 pub(super) struct Course<'a> {
@@ -26,6 +28,8 @@ pub(super) struct Course<'a> {
     pub ended: bool,
     /// Content that is not all of what is served runs and was not aborted.
     pub moving: bool,
+    /// Every step is behind it.
+    pub past_steps: bool,
 }
 
 impl Course<'_> {
@@ -47,6 +51,7 @@ impl Course<'_> {
             return RESTS.to_owned();
         }
         match (&decision.message, decision.may_raise) {
+            (Some(why), false) if self.past_steps => format!("{NO_STEP_LEFT}: {why}"),
             (Some(why), false) => format!("holds at its step: {why}"),
             (None, false) => RESTS.to_owned(),
             (_, true) if self.is_local() => GOES_ON.to_owned(),
@@ -82,9 +87,14 @@ impl Course<'_> {
         }
         let now = match (facts.contact, facts.on_hub_loss) {
             (Contact::Connected, _) => {
-                return "holds at its step: the lease has ended and the hub does not renew it"
-                    .to_owned();
+                let holds = if self.past_steps {
+                    NO_STEP_LEFT
+                } else {
+                    "holds at its step"
+                };
+                return format!("{holds}: the lease has ended and the hub does not renew it");
             }
+            (Contact::Lost { .. }, OnHubLoss::Hold) if self.past_steps => NO_STEP_LEFT.to_owned(),
             (Contact::Lost { .. }, OnHubLoss::Finish) => to_the_end,
             (Contact::Lost { .. }, OnHubLoss::Hold) => {
                 "holds at its step until the hub is back".to_owned()

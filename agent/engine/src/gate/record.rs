@@ -364,6 +364,7 @@ impl Recorder<'_> {
             hub: self.observed.gate.hub,
             ended: permit.is_some_and(|permit| has_ended(status, permit)),
             moving: self.progress.is_some_and(moving),
+            past_steps: self.progress.is_some_and(|progress| progress.past_steps),
         };
         course.without_hub()
     }

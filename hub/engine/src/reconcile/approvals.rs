@@ -83,11 +83,7 @@ pub(super) fn approved(
     {
         return true;
     }
-    let asked = match stage {
-        Stage::Before => WavePhase::WaitingForApproval,
-        Stage::After => WavePhase::WaitingToPass,
-    };
-    if wave.phase != asked {
+    if wave.phase != stage.asks() {
         let evidence = json!({"have": have, "required": spec.required, "groups": spec.groups});
         planner.act(
             Action::RequestApproval {

@@ -1,6 +1,7 @@
 //! What is waited for, after every step. In: the state that the plan leads to. Out: reasons, and the next moment at which
 //! time alone changes something. It must not act.
 
+mod content;
 mod member;
 mod paper;
 mod slots;
@@ -8,9 +9,12 @@ mod wave;
 mod window;
 mod word;
 
+use std::collections::BTreeSet;
+
 use super::join::held_content;
 use super::matching::carries;
 use super::rollback::{Need, need};
+use crate::name::ClusterName;
 use crate::observed::{Cluster, Observed};
 use crate::paper::observes;
 use crate::place::Near;
@@ -22,12 +26,15 @@ use slots::Slots;
 struct List<'a> {
     state: &'a Observed,
     reasons: Vec<Reason>,
+    /// Clusters of which it is said beside a target that their content is barred.
+    barred: BTreeSet<ClusterName>,
 }
 
 pub(super) fn all(state: &Observed) -> Vec<Reason> {
     let mut list = List {
         state,
         reasons: Vec::new(),
+        barred: BTreeSet::new(),
     };
     if !state.clusters.iter().any(|cluster| cluster.selected) {
         list.add(
@@ -146,11 +153,13 @@ impl List<'_> {
                 release.id, target.cluster
             )
         };
+        self.other_content(release, target, cluster);
         match target.state {
             TargetState::Pending
             | TargetState::WaitingForContent
             | TargetState::Held
             | TargetState::Behind => {
+                self.barred_content(release, target, cluster);
                 if let Some(why) = self.before_permit(release, target, cluster, slots) {
                     let anew = matches!(why, Why::NotApproved { .. });
                     let next = if anew { self.start() } else { String::new() };
@@ -403,6 +412,9 @@ impl List<'_> {
             return;
         };
         if let Some(release) = self.state.barred.get(&held) {
+            if self.barred.contains(&cluster.name) {
+                return;
+            }
             let why = Why::Barred {
                 digest: held,
                 release: release.clone(),

@@ -110,6 +110,7 @@ const WRITING: &[&str] = &[
     connection::NOW,
     changed::UNCRASHED,
     changed::GONE,
+    changed::PRUNE,
     desired::KEYS,
     rollout::KEYS,
     outline::KEYS,

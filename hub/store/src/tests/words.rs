@@ -12,7 +12,7 @@ use crate::desired::Governance;
 use crate::report::Body;
 use crate::request::{NewRequest, Requested};
 use crate::stop::NewStop;
-use crate::{Error, epoch, fleet_rollout};
+use crate::{Error, changed, epoch, fleet_rollout};
 use fleet::{Fleet, TTL, decide, id, name, refused, word};
 
 /// F67: the reply is lost, and the client asks again by the same key.
@@ -301,4 +301,59 @@ async fn what_is_long_over_is_forgotten() {
     let refusals = store.refusal_list(10).await.unwrap();
     assert_eq!(refusals.iter().filter(|one| one.kind == "Old").count(), 1);
     assert_eq!(store.keys_prune().await.unwrap(), 0);
+}
+
+/// Of transactions in which rows went away the newest are kept, and nobody who remembers an older moment is told that nothing
+/// has gone since.
+#[tokio::test]
+async fn of_what_went_away_the_newest_is_kept_and_nobody_is_misled() {
+    let fleet = Fleet::new(false).await;
+    let store = &fleet.store;
+    let kept = changed::GONE_KEPT;
+    let most = kept + 60;
+    // Numbers of transactions that are over: as many as that are taken.
+    let mut connection = store.pool.acquire().await.unwrap();
+    loop {
+        let now = "select pg_current_xact_id()::text::bigint";
+        let now: i64 = sqlx::query_scalar(now)
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+        if now > most {
+            break;
+        }
+    }
+    let fill = async |from: i64, to: i64| {
+        let fill =
+            "insert into hub_gone select number::text::xid8 from generate_series($1, $2) as number";
+        let fill = sqlx::query(fill).bind(from).bind(to);
+        fill.execute(&store.pool).await.unwrap();
+    };
+    let gone = async |since: &str| {
+        let mut connection = store.pool.acquire().await.unwrap();
+        changed::gone(&mut connection, since).await.unwrap()
+    };
+    sqlx::query("delete from hub_gone")
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    fill(51, 49 + kept).await;
+    store.keys_prune().await.unwrap();
+    // In all of these moments everything above was over.
+    let (before, runs, after) = ("40:5000:", "50:5000:50", "5000:5000:");
+    for moment in [before, runs, after] {
+        assert!(!gone(moment).await, "{moment}: fewer than are kept");
+    }
+    fill(50, 50).await;
+    assert!(gone(runs).await, "it was running then");
+    assert!(!gone(after).await);
+    fill(50 + kept, 59 + kept).await;
+    assert_eq!(store.keys_prune().await.unwrap(), 10);
+    let left = "select count(*), min(changed_in::text::bigint) from hub_gone";
+    let left: (i64, i64) = sqlx::query_as(left).fetch_one(&store.pool).await.unwrap();
+    assert_eq!(left, (kept, 60));
+    assert!(gone(runs).await, "what ran then is forgotten");
+    assert!(gone(before).await, "and may have been running then");
+    assert!(!gone(after).await);
+    assert!(!gone("60:5000:").await);
 }

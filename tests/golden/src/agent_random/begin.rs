@@ -4,8 +4,7 @@
 
 use agent_api::names::ANNOTATION_KEEP_STABLE;
 use agent_api::{
-    Enforcement, FirstContact, Gate, GateSpec, HubLoss, HubLossAction, Policy, RolloutRef,
-    Workload, WorkloadKind,
+    Enforcement, Gate, GateSpec, HubLoss, HubLossAction, Policy, RolloutRef, Workload, WorkloadKind,
 };
 use agent_engine::{GateObserved, GateRecord, Governance, HubContact, Observed};
 use serde_json::{Map, Value, json};
@@ -257,7 +256,6 @@ fn gate(dice: &mut Dice) -> GateObserved {
             } else {
                 Enforcement::Enforce
             },
-            first_contact: FirstContact::Hold,
             ..Policy::default()
         },
         ..GateSpec::default()
