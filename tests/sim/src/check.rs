@@ -133,10 +133,11 @@ impl World {
         let forgotten = fresh && unmarked(member, part);
         // Of no FleetRollout's concern, or of none any more.
         let nobodys = self.is_free(own, place) || fresh && ungoverned(member, part);
+        let let_go = words.iter().any(|word| word.said == Said::LetGo);
         // G11: what was in flight when governance began finishes, also where none of its pods had found room yet.
         let current = in_flight(part);
         let known = self.ghost.in_flight.get(&place);
-        let flight = current.filter(|one| nobodys || known == Some(one));
+        let flight = current.filter(|one| nobodys || let_go || known == Some(one));
         let mut wrong = None;
         for digest in &wanted {
             let goes_on = running.is_some_and(|all| all.contains(digest));
