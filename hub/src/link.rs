@@ -6,6 +6,7 @@ pub mod gather;
 pub mod hello;
 pub mod opening;
 pub mod outbox;
+pub mod pace;
 pub mod session;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::link::fences::Fences;
 use crate::link::gather::Gather;
 use crate::link::opening::Openings;
 use crate::link::outbox::{Outgoing, outbox};
+use crate::link::pace::Paces;
 
 /// Each heartbeat is answered by a renewal, so that a lease outlives three lost ones.
 const RENEWALS_A_LEASE: u32 = 4;
@@ -58,6 +60,8 @@ pub struct Link {
     pub heartbeat: Duration,
     /// Sessions that are being opened.
     pub openings: Openings,
+    /// How much each cluster's word has left for good.
+    pub paces: Paces,
     /// Joins that may be looked at a time.
     pub joins: Arc<Semaphore>,
     /// Ends every session.

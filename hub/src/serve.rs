@@ -25,6 +25,7 @@ use crate::limit::{ANSWER_MAX, Limit};
 use crate::link::fences::{self, Fences};
 use crate::link::gather::Gather;
 use crate::link::opening::Openings;
+use crate::link::pace::Paces;
 use crate::link::{self, Link};
 use crate::wire::set::Signer;
 use crate::{acceptor, address, authority, client_config, database, folder, hints, leader};
@@ -110,6 +111,7 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
         heartbeat: link::heartbeat(lease),
         joins: Arc::new(Semaphore::new(link::JOINS_AT_ONCE)),
         openings: Openings::new(link::HELLOS_AT_ONCE),
+        paces: Paces::default(),
         stop: stop.clone(),
     };
     let server = tokio::spawn(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use hub_store::heard::{Acknowledged, Heard, Seen};
-use hub_store::report::{Batch, Stored};
+use hub_store::report::{Batch, Taken};
 use hub_store::{Error, STREAM_MAX, Store, within};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
@@ -70,7 +70,7 @@ fn stopping() -> Error {
 pub struct Gather {
     seen: Lane<Seen, Heard>,
     acknowledged: Lane<Acknowledged, Heard>,
-    reports: Lane<Batch, Stored>,
+    reports: Lane<Batch, Taken>,
 }
 
 impl Gather {
@@ -94,7 +94,7 @@ impl Gather {
                 Box::pin(within(STREAM_MAX, store.sessions_acknowledged(words)))
             }),
             reports: lane(store, PACE, stop, |store, words| {
-                Box::pin(within(STREAM_MAX, store.reports_store(words)))
+                Box::pin(within(STREAM_MAX, store.reports_taken(words)))
             }),
         }
     }
@@ -118,8 +118,8 @@ impl Gather {
     /// Reports of one session.
     ///
     /// # Errors
-    /// As `Store::reports_store`.
-    pub async fn reports(&self, batch: Batch) -> Result<Stored, Error> {
+    /// As `Store::reports_taken`.
+    pub async fn reports(&self, batch: Batch) -> Result<Taken, Error> {
         self.reports.ask(batch).await
     }
 }

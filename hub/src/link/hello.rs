@@ -14,6 +14,7 @@ use tonic::{Status, Streaming};
 
 use crate::link::Link;
 use crate::link::opening::Passed;
+use crate::link::pace::ROWS_AT_ONCE;
 use crate::wire;
 
 /// An agent says Hello at once.
@@ -89,6 +90,20 @@ pub(super) fn unknown_cluster() -> End {
     End {
         code: Code::UnknownCluster,
         message: message.to_owned(),
+    }
+}
+
+/// What waits for the pace.
+pub(super) fn too_much_written(cluster: &ClusterName, wait: Duration) -> End {
+    let message = format!(
+        "cluster {cluster} has had {ROWS_AT_ONCE} rows of the hub's history more than one a second, and goes on in {} s: see \
+         `groundswell history --cluster {cluster}` for what it says so often; if its agent is not what it was, \
+         `groundswell cluster revoke {cluster}`",
+        wait.as_secs()
+    );
+    End {
+        code: Code::Unavailable,
+        message,
     }
 }
 

@@ -3,14 +3,16 @@
 
 mod set;
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use hub_engine::{ClusterName, Fence};
 use hub_store::heard::{Acknowledged, Seen, locked};
 use hub_store::older::Committed;
-use hub_store::report::{self, Report, Stored};
+use hub_store::report::{self, Report, Stored, Taken};
 use hub_store::session::{Hello, Opened};
 use hub_store::{CALL_MAX, Error, within};
+use prost::Message as _;
 use proto::head::Head;
 use proto::v1::agent_message::Body;
 use proto::v1::refusal::Code;
@@ -21,10 +23,12 @@ use tonic::Streaming;
 
 use crate::link::Link;
 use crate::link::hello::{
-    End, Member, duplicate_identity, hello, passed, protocol, revoked, superseded, unknown_cluster,
+    End, Member, duplicate_identity, hello, passed, protocol, revoked, superseded,
+    too_much_written, unknown_cluster,
 };
 use crate::link::opening::{Passed, Place};
 use crate::link::outbox::Outbox;
+use crate::link::pace::Of;
 use crate::wire;
 
 /// How often things are tried again that Postgres could not do.
@@ -34,6 +38,10 @@ const LOST_HEARTBEATS: u32 = 4;
 
 /// Of one agent's reports so many go into one transaction, with those of many others.
 const REPORTS_AT_ONCE: usize = 100;
+
+/// Of what a cluster says that has to wait with its reports, so many bytes are read ahead, and the last message that fits: its
+/// heartbeats come behind them. An agent has 256 reports under way, of a few hundred bytes each.
+const BEHIND_MAX: usize = 1 << 20;
 
 struct Session {
     link: Link,
@@ -53,6 +61,11 @@ struct Session {
     regressed: bool,
     /// Reports that Postgres could not take yet; nothing more is read from the agent until they are stored.
     unstored: Option<Batch>,
+    /// They wait because this cluster's word has left as much for good as it may now.
+    paced: bool,
+    /// What was read meanwhile, in its order, and its bytes.
+    behind: VecDeque<ReportBatch>,
+    behind_bytes: usize,
     /// An acknowledgement that Postgres could not take yet.
     unstored_ack: Option<Acknowledged>,
 }
@@ -61,6 +74,12 @@ struct Session {
 struct Batch {
     reports: Vec<Report>,
     last: u64,
+}
+
+/// Bytes that a batch takes: what says nothing has its place, too.
+fn room(batch: &ReportBatch) -> usize {
+    let places = size_of_val(batch.reports.as_slice());
+    batch.encoded_len().saturating_add(places)
 }
 
 /// Runs a stream to its end. What a stream does once or seldom is boxed here and below, and in `set`: its room, some 16 KiB, is not kept for
@@ -98,41 +117,69 @@ fn refuse(cluster: &ClusterName, outbox: &Outbox, end: End) {
     });
 }
 
-async fn open(
-    link: Link,
-    hello: Hello,
-    outbox: Outbox,
-    place: &Place,
-) -> Result<Session, (Outbox, End)> {
-    let opened = {
-        let _turn = match place.turn(&outbox).await {
-            Ok(turn) => turn,
-            Err(why) => return Err((outbox, passed(why))),
-        };
-        within(CALL_MAX, link.store.session_open(&hello)).await
-    };
-    let (cluster, session, desired, regressed, head) = match opened {
+/// A session of the store's, and what its agent is told of it.
+struct Begun {
+    cluster: ClusterName,
+    number: u64,
+    desired: Fence,
+    regressed: bool,
+    head: Option<(u64, Vec<u8>)>,
+}
+
+/// Opens its session in the store, when it is this stream's turn.
+async fn begin(link: &Link, hello: &Hello, outbox: &Outbox, place: &Place) -> Result<Begun, End> {
+    let _turn = place.turn(outbox).await.map_err(passed)?;
+    let said_by = &hello.cluster;
+    if let Some(wait) = link.paces.wait(said_by, Of::Hello, Instant::now()) {
+        return Err(too_much_written(said_by, wait));
+    }
+    match within(CALL_MAX, link.store.session_open(hello)).await {
         Ok(Opened::Session {
             cluster,
             session,
             desired,
             regressed,
             head,
-        }) => (cluster, session, desired, regressed, head),
-        Ok(Opened::DuplicateIdentity) => return Err((outbox, duplicate_identity())),
-        Ok(Opened::UnknownCluster) => return Err((outbox, unknown_cluster())),
-        Ok(Opened::Revoked) => return Err((outbox, revoked(&hello.cluster))),
-        Ok(Opened::Unproven { message }) => return Err((outbox, protocol(message))),
-        Err(error) => {
-            return Err((
-                outbox,
-                End {
-                    code: Code::Unavailable,
-                    message: error.to_string(),
-                },
-            ));
+            rows,
+        }) => {
+            // By the name that it was looked at by.
+            link.paces.spend(said_by, rows, Instant::now());
+            Ok(Begun {
+                cluster,
+                number: session,
+                desired,
+                regressed,
+                head,
+            })
         }
+        Ok(Opened::DuplicateIdentity) => Err(duplicate_identity()),
+        Ok(Opened::UnknownCluster) => Err(unknown_cluster()),
+        Ok(Opened::Revoked) => Err(revoked(said_by)),
+        Ok(Opened::Unproven { message }) => Err(protocol(message)),
+        Err(error) => Err(End {
+            code: Code::Unavailable,
+            message: error.to_string(),
+        }),
+    }
+}
+
+async fn open(
+    link: Link,
+    hello: Hello,
+    outbox: Outbox,
+    place: &Place,
+) -> Result<Session, (Outbox, End)> {
+    let begun = match begin(&link, &hello, &outbox, place).await {
+        Ok(begun) => begun,
+        Err(end) => return Err((outbox, end)),
     };
+    let Begun {
+        cluster,
+        number: session,
+        desired,
+        regressed,
+        head,
+    } = begun;
     tracing::info!(%cluster, session, fence = %hello.fence, %desired, regressed, "agent connected");
     outbox.welcome(Welcome {
         session,
@@ -157,6 +204,9 @@ async fn open(
         uid: hello.kube_system_uid,
         regressed,
         unstored: None,
+        paced: false,
+        behind: VecDeque::new(),
+        behind_bytes: 0,
         unstored_ack: None,
     })
 }
@@ -190,7 +240,7 @@ impl Session {
         self.send_set().await;
         loop {
             tokio::select! {
-                message = inbound.message(), if self.unstored.is_none() => match message {
+                message = inbound.message(), if self.reads() => match message {
                     Ok(Some(message)) => {
                         silent_ticks = 0;
                         self.hear(message).await?;
@@ -204,7 +254,7 @@ impl Session {
                     if self.outbox.abandoned() {
                         return Ok("the agent is gone".to_owned());
                     }
-                    if self.unstored.is_none() {
+                    if self.reads() {
                         silent_ticks += 1;
                     }
                     if silent_ticks > patience {
@@ -217,9 +267,19 @@ impl Session {
         }
     }
 
+    /// While Postgres cannot take reports nothing more is read; while they wait for the pace, the agent is still heard.
+    fn reads(&self) -> bool {
+        self.unstored.is_none() || self.paced && self.behind_bytes < BEHIND_MAX
+    }
+
     async fn hear(&mut self, message: AgentMessage) -> Result<(), End> {
         match message.body {
             Some(Body::Hello(_)) => Err(protocol("Hello is said once")),
+            Some(Body::Reports(batch)) if self.unstored.is_some() => {
+                self.behind_bytes = self.behind_bytes.saturating_add(room(&batch));
+                self.behind.push_back(batch);
+                Ok(())
+            }
             Some(Body::Reports(batch)) => self.reports(batch).await,
             Some(Body::Ack(ack)) => self.acknowledged(ack).await,
             Some(Body::Heartbeat(_)) => self.heartbeat().await,
@@ -262,6 +322,10 @@ impl Session {
             return Ok(());
         };
         loop {
+            if self.waits_for_pace("its reports wait") {
+                self.unstored = Some(batch);
+                return Ok(());
+            }
             let part = batch
                 .reports
                 .get(..REPORTS_AT_ONCE)
@@ -273,7 +337,8 @@ impl Session {
                 committed: self.committed,
                 reports: part.to_vec(),
             };
-            match self.link.gather.reports(gathered).await {
+            let taken_up = self.link.gather.reports(gathered).await;
+            match taken_up.map(|up| self.spent(up)) {
                 Ok(Stored::UpTo(sequence)) => self.committed.reported = sequence,
                 Ok(Stored::SessionOver) => return Err(superseded()),
                 Ok(Stored::Locked) => {
@@ -343,8 +408,16 @@ impl Session {
         let Some(ack) = self.unstored_ack.take() else {
             return Ok(());
         };
+        let problems = u32::try_from(ack.problems.len()).unwrap_or(u32::MAX);
+        if problems > 0 && self.waits_for_pace("an acknowledgement waits") {
+            self.unstored_ack = Some(ack);
+            return Ok(());
+        }
         match self.link.gather.acknowledged(ack.clone()).await {
             Ok(true) => {
+                self.link
+                    .paces
+                    .spend(&self.cluster, problems, Instant::now());
                 self.committed.stored = ack.fence;
                 if Some(ack.fence) == self.sent {
                     self.regressed = false;
@@ -388,7 +461,31 @@ impl Session {
 
     async fn try_again(&mut self) -> Result<(), End> {
         self.store_reports().await?;
+        while self.unstored.is_none()
+            && let Some(next) = self.behind.pop_front()
+        {
+            self.behind_bytes = self.behind_bytes.saturating_sub(room(&next));
+            self.reports(next).await?;
+        }
         self.store_ack().await
+    }
+
+    fn spent(&self, taken: Taken) -> Stored {
+        let now = Instant::now();
+        self.link.paces.spend(&self.cluster, taken.rows, now);
+        taken.stored
+    }
+
+    /// Whether what it says has to wait; told once.
+    fn waits_for_pace(&mut self, consequence: &str) -> bool {
+        let now = Instant::now();
+        let wait = self.link.paces.wait(&self.cluster, Of::Words, now);
+        if let (Some(wait), false) = (wait, self.paced) {
+            let message = too_much_written(&self.cluster, wait).message;
+            tracing::warn!("{message}; {consequence}, none is lost");
+        }
+        self.paced = wait.is_some();
+        self.paced
     }
 
     fn away(&self, error: &Error, consequence: &str) {

@@ -192,6 +192,11 @@ impl Latest {
         }
     }
 
+    /// Whose strategies were edited, each time: a row of the history, where the Rollout is governed.
+    pub(crate) fn edited(&self) -> impl Iterator<Item = &ClusterName> {
+        self.edited.iter().map(|((cluster, _), _)| cluster)
+    }
+
     /// Writes whatever is another than before; answers of which Rollouts something is.
     pub(crate) async fn write(self, tx: &mut PgConnection) -> Result<BTreeSet<RolloutName>> {
         let another = |(_, word): &(&Place, &Word)| word.before.as_ref() != Some(&word.now);

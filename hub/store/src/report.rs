@@ -98,6 +98,16 @@ pub enum Body {
     Removed,
 }
 
+impl Body {
+    /// Whether it is a row for good, whatever else it says. States take each other's place.
+    fn leaves(&self) -> bool {
+        match self {
+            Self::Changed { .. } | Self::Verb { .. } | Self::BrokenGlass(_) => true,
+            Self::State(_) | Self::Effect { .. } | Self::Outcome(_) | Self::Removed => false,
+        }
+    }
+}
+
 /// What one session brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -126,6 +136,16 @@ pub enum Stored {
     SessionOver,
     /// Another transaction has locked the session; nothing was stored, try again.
     Locked,
+}
+
+/// How a batch was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// How far it is stored.
+    pub stored: Stored,
+    /// Rows that it left for good: of the history, and content changes. What was stored before counts as well; it costs as
+    /// much.
+    pub rows: u32,
 }
 
 row! {
@@ -158,6 +178,15 @@ impl Store {
     /// # Errors
     /// `Unavailable` and what the database refuses; then none is known to be stored.
     pub async fn reports_store(&self, batches: &[Batch]) -> Result<Vec<Stored>> {
+        let taken = self.reports_taken(batches).await?;
+        Ok(taken.into_iter().map(|one| one.stored).collect())
+    }
+
+    /// The same, with what each of them left for good.
+    ///
+    /// # Errors
+    /// As `reports_store`.
+    pub async fn reports_taken(&self, batches: &[Batch]) -> Result<Vec<Taken>> {
         let mut tx = self.pool.begin().await?;
         let locked = lock(&mut tx, batches).await?;
         let mut reported: BTreeMap<Session<'_>, u64> = locked
@@ -188,18 +217,25 @@ impl Store {
                 }
             }
         }
-        let news = store(&mut tx, &fresh).await?;
+        let (news, left) = store(&mut tx, &fresh).await?;
         watermark(&mut tx, &reported).await?;
         let looked = older::look(&mut tx, &over).await?;
         hint::notify_of(&mut tx, news.into_iter().map(Hint::Rollout).collect()).await?;
         tx.commit().await?;
         let stored = |batch: &Batch| {
             let session = (batch.cluster.as_str(), number(batch.session));
+            let rows = left.get(&batch.cluster).copied().unwrap_or_default();
             match reported.get(&session) {
-                Some(highest) => Stored::UpTo(*highest),
-                None => match looked.answer(&batch.cluster, batch.session) {
-                    Heard::Locked => Stored::Locked,
-                    Heard::Current | Heard::Over => Stored::SessionOver,
+                Some(highest) => Taken {
+                    stored: Stored::UpTo(*highest),
+                    rows,
+                },
+                None => Taken {
+                    stored: match looked.answer(&batch.cluster, batch.session) {
+                        Heard::Locked => Stored::Locked,
+                        Heard::Current | Heard::Over => Stored::SessionOver,
+                    },
+                    rows: 0,
                 },
             }
         };
@@ -245,15 +281,23 @@ async fn watermark(tx: &mut PgConnection, reported: &BTreeMap<Session<'_>, u64>)
     Ok(())
 }
 
-/// Answers of which Rollouts there is news: to say again what is known is none.
-async fn store(tx: &mut PgConnection, fresh: &[Fresh<'_>]) -> Result<BTreeSet<RolloutName>> {
+/// Answers of which Rollouts there is news (to say again what is known is none), and how many rows each cluster's word left
+/// for good.
+async fn store(
+    tx: &mut PgConnection,
+    fresh: &[Fresh<'_>],
+) -> Result<(BTreeSet<RolloutName>, BTreeMap<ClusterName, u32>)> {
     let places = fresh.iter().map(|one| one.place.clone()).collect();
     let mut latest = Latest::of(tx, &places).await?;
     let mut news = BTreeSet::new();
     let mut changes = Vec::new();
+    let mut left = BTreeMap::<ClusterName, u32>::new();
     for one in fresh {
         let (place, said) = (&one.place, one.said());
         let (cluster, rollout) = place;
+        if one.report.body.leaves() {
+            *left.entry(cluster.clone()).or_default() += 1;
+        }
         match &one.report.body {
             Body::State(state) => latest.say(place, said, state),
             Body::Changed { was, now } => {
@@ -272,8 +316,11 @@ async fn store(tx: &mut PgConnection, fresh: &[Fresh<'_>]) -> Result<BTreeSet<Ro
         }
     }
     add_changes(tx, &changes).await?;
+    for cluster in latest.edited() {
+        *left.entry(cluster.clone()).or_default() += 1;
+    }
     news.extend(latest.write(tx).await?);
-    Ok(news)
+    Ok((news, left))
 }
 
 async fn add_changes(

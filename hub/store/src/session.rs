@@ -90,6 +90,8 @@ pub enum Opened {
         regressed: bool,
         /// Sequence and hash of the newest row of the history.
         head: Option<(u64, Vec<u8>)>,
+        /// Rows of the history that its Hello left.
+        rows: u32,
     },
     /// Another cluster uses this certificate (gate.md L4); recorded, and the bound one keeps its session.
     DuplicateIdentity,
@@ -256,7 +258,7 @@ async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened
     if regressed {
         latest::forget_outcomes(tx, name).await?;
     }
-    let mut news = brought(tx, hello, session).await?;
+    let (mut news, edited) = brought(tx, hello, session).await?;
     remember(tx, hello, had.stored, desired).await?;
     if let Some(message) = &lost
         && !forgiven
@@ -277,12 +279,17 @@ async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened
         desired,
         regressed,
         head,
+        rows: edited.saturating_add(u32::from(regressed || hello.fence > desired)),
     })
 }
 
-/// Everything that the agent has; what it does not name is not there any more. Answers of which Rollouts that is news: also
-/// that it is there again is.
-async fn brought(tx: &mut PgConnection, hello: &Hello, session: i64) -> Result<BTreeSet<Hint>> {
+/// Everything that the agent has; what it does not name is not there any more. Answers of which Rollouts that is news (also
+/// that it is there again is), and how many strategies were edited.
+async fn brought(
+    tx: &mut PgConnection,
+    hello: &Hello,
+    session: i64,
+) -> Result<(BTreeSet<Hint>, u32)> {
     let mut latest = Latest::of_cluster(tx, &hello.cluster).await?;
     let mut names = latest.names();
     let said = Said {
@@ -294,9 +301,10 @@ async fn brought(tx: &mut PgConnection, hello: &Hello, session: i64) -> Result<B
         names.insert(rollout.clone());
     }
     latest.remove_others(said);
+    let edited = u32::try_from(latest.edited().count()).unwrap_or(u32::MAX);
     latest.write(tx).await?;
     latest::forget(tx, &[hello.cluster.as_str()]).await?;
-    Ok(names.into_iter().map(Hint::Rollout).collect())
+    Ok((names.into_iter().map(Hint::Rollout).collect(), edited))
 }
 
 /// Says in the history and beside the cluster when its fence is not what it was (gate.md L4, L5).

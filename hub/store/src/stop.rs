@@ -41,6 +41,10 @@ pub(crate) const PRUNE_REFUSALS: &str =
 /// What became of a change is in the history; its session is long over.
 pub(crate) const PRUNE_CHANGES: &str =
     "delete from changes where settled and seen_at < now() - $1 * interval '1 day'";
+/// Nor does anybody wait for one where nothing governs: of content that was there a month before its cluster is governed no
+/// release opens.
+pub(crate) const PRUNE_STRANGE: &str = "delete from changes c where not c.settled and c.seen_at < now() - $1 * interval '1 day' \
+     and not exists (select from gates g where (g.cluster, g.namespace, g.rollout) = (c.cluster, c.namespace, c.rollout))";
 pub(crate) const KEYED: &str = "select person, request, answer from stop_keys where key = $1";
 
 row! {
@@ -119,7 +123,7 @@ impl Store {
         Ok(rows.into_iter().map(one).collect())
     }
 
-    /// Forgets idempotency keys and settled changes older than `KEY_DAYS`, refusals older than `REFUSAL_DAYS`, and all but the
+    /// Forgets idempotency keys and changes that are settled, or of what nothing governs, older than `KEY_DAYS`, refusals older than `REFUSAL_DAYS`, and all but the
     /// newest `GONE_KEPT` transactions in which rows went away. Answers how many.
     ///
     /// # Errors
@@ -130,6 +134,7 @@ impl Store {
             (PRUNE, KEY_DAYS),
             (PRUNE_REQUESTS, KEY_DAYS),
             (PRUNE_CHANGES, KEY_DAYS),
+            (PRUNE_STRANGE, KEY_DAYS),
             (PRUNE_REFUSALS, REFUSAL_DAYS),
         ] {
             let done = sqlx::query(statement)

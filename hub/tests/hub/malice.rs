@@ -2,16 +2,19 @@
 //! Postgres.
 use std::time::{Duration, Instant};
 
+use hub::link::pace::ROWS_AT_ONCE;
 use proto::limit::ROLLOUTS_MAX;
 use proto::v1::agent_message::Body;
+use proto::v1::hub_message::Body as Told;
 use proto::v1::refusal::Code;
 use proto::v1::{
-    Ack, GateProblem, Hello, ListClustersRequest, RolloutRef, RolloutState, ack, report,
+    Ack, ContentChanged, GateProblem, Hello, ListClustersRequest, Report, ReportBatch, RolloutRef,
+    RolloutState, ack, report,
 };
 
 use crate::agent::Agent;
 use crate::fixture::World;
-use crate::session::rollout;
+use crate::session::{content, rollout};
 
 /// Streams that are opened at once.
 const STREAMS: usize = 40;
@@ -139,4 +142,74 @@ async fn huge_reports_many_objects_and_streams_without_end_harm_nobody_else() {
     end.send(()).unwrap();
     let longest = good.await.unwrap();
     assert!(longest < SOON, "{longest:?} without a renewal");
+}
+
+/// Content changes, each of another Rollout, in one message.
+fn changes(session: u64, from: u64, count: u64) -> Body {
+    let one = |sequence: u64| Report {
+        sequence,
+        body: Some(report::Body::Changed(ContentChanged {
+            rollout: Some(RolloutRef {
+                namespace: "shop".into(),
+                name: format!("r-{sequence}"),
+                uid: "u".into(),
+            }),
+            was: None,
+            now: Some(content("v1:a", 1)),
+        })),
+        ..Report::default()
+    };
+    Body::Reports(ReportBatch {
+        session,
+        reports: (from..from + count).map(one).collect(),
+    })
+}
+
+/// A certificate writes what is kept for good at a pace. Nothing of it is lost, its cluster stays in contact, and another's
+/// reports do not wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_for_good_have_a_pace_and_none_is_lost() {
+    const MORE: u64 = 2_000;
+    const A_MESSAGE: u64 = 1_000;
+    /// Of one message so many are stored at once.
+    const A_PART: u64 = 100;
+    let most = u64::from(ROWS_AT_ONCE);
+    let world = World::start().await;
+    let bad = Agent::member(&world, "bad", &[]).await;
+    let good = Agent::member(&world, "good", &[]).await;
+    let (mut stream, _) = bad.open(&world).await;
+    let began = Instant::now();
+    for from in (1..=most + MORE).step_by(A_MESSAGE as usize) {
+        let said = changes(stream.session, from, A_MESSAGE);
+        stream.say(said).await;
+    }
+    stream.committed(most).await;
+    // It is heard, although its reports wait; and nobody else's do.
+    let (mut highest, mut renewals) = (most, 0);
+    stream
+        .until("three renewals", |told| match told {
+            Told::ReportAck(ack) => {
+                highest = ack.sequence;
+                None
+            }
+            Told::Renewal(_) => {
+                renewals += 1;
+                (renewals == 3).then_some(())
+            }
+            Told::Welcome(_) | Told::Set(_) | Told::Refusal(_) => None,
+        })
+        .await;
+    let at_most = most + A_PART + began.elapsed().as_secs() + 1;
+    assert!((most..=at_most).contains(&highest), "{highest} are written");
+    assert!(highest < most + MORE, "and the others wait");
+    let (mut other, _) = good.open(&world).await;
+    let changed = ContentChanged {
+        rollout: rollout("web", "v1:a", "v1:a").rollout,
+        was: None,
+        now: Some(content("v1:b", 2)),
+    };
+    other.report(1, report::Body::Changed(changed)).await;
+    other.committed(1).await;
+    // It may come back, and what it says again is taken when its time comes.
+    bad.open(&world).await;
 }

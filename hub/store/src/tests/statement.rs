@@ -215,6 +215,7 @@ const WRITING: &[&str] = &[
     stop::PRUNE_REQUESTS,
     stop::PRUNE_REFUSALS,
     stop::PRUNE_CHANGES,
+    stop::PRUNE_STRANGE,
     embedded::DATABASE_EXISTS,
     embedded::DATABASE_CREATE,
 ];

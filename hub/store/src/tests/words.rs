@@ -284,19 +284,24 @@ async fn what_is_long_over_is_forgotten() {
         "insert into changes (cluster, namespace, rollout, now, session, sequence, seen_at, settled) \
          select 'eu', 'shop', 'other', '{}', 0, days, now() - days * interval '1 day', days <> 33 \
          from unnest(array[31, 29, 33]) as days",
+        "insert into gates (cluster, namespace, rollout, fleet_rollout, version, terms) \
+         values ('eu', 'shop', 'other', 'checkout', 1, '{}')",
+        "insert into changes (cluster, namespace, rollout, now, session, sequence, seen_at) \
+         select 'eu', 'shop', 'strange', '{}', 1, days, now() - days * interval '1 day' from unnest(array[31, 29]) as days",
     ] {
         sqlx::query(statement).execute(&store.pool).await.unwrap();
     }
-    assert_eq!(store.keys_prune().await.unwrap(), 2, "one of each");
-    let left = "select sequence from changes where rollout = 'other' order by sequence";
+    assert_eq!(store.keys_prune().await.unwrap(), 3, "one of each");
+    let left =
+        "select sequence from changes where rollout in ('other', 'strange') order by sequence";
     let left: Vec<i64> = sqlx::query_scalar(left)
         .fetch_all(&store.pool)
         .await
         .unwrap();
     assert_eq!(
         left,
-        [29, 33],
-        "the younger one, and the one that is not settled"
+        [29, 29, 33],
+        "the younger ones, and the one that is not settled"
     );
     let refusals = store.refusal_list(10).await.unwrap();
     assert_eq!(refusals.iter().filter(|one| one.kind == "Old").count(), 1);
