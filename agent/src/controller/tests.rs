@@ -125,6 +125,12 @@ pub(super) fn rollout(namespace: &str) -> Decoded<Rollout> {
     serde_json::from_value(object).unwrap()
 }
 
+/// Asks providers that need no secret.
+fn asker() -> Asker {
+    let transport = Transport::default();
+    Asker::new(transport, Arc::new(NoSecrets), Environment::default())
+}
+
 /// A whole controller before this API server.
 pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
     let (queue, metrics) = (Arc::new(work_queue()), Metrics::new().unwrap());
@@ -138,11 +144,6 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
     let refusals: Arc<Refusals> = Arc::default();
     let status_times: Arc<StatusTimes> = Arc::default();
     let claims = Arc::new(Claims::new(client.clone()));
-    let asker = Asker::new(
-        Transport::default(),
-        Arc::new(NoSecrets),
-        Environment::default(),
-    );
     let jobs = Arc::new(Jobs::elsewhere(client.clone(), None, true));
     let experiments = ExperimentController::new(
         Arc::clone(&caches),
@@ -153,6 +154,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
     );
     let spent = crate::spent::Spent::new(Arc::clone(&caches), Arc::clone(&fleet));
     let spent = Arc::new(spent);
+    let measurer = Measurer::new(asker(), Arc::clone(&jobs), Arc::clone(&queue));
     Controller {
         observer: Observer {
             spent: Arc::clone(&spent),
@@ -186,7 +188,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
         },
         analysis: AnalysisController {
             caches,
-            measurer: Arc::new(Measurer::new(asker, Arc::clone(&jobs), Arc::clone(&queue))),
+            measurer: Arc::new(measurer),
             jobs,
             writer,
             written,
