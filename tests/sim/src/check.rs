@@ -7,6 +7,7 @@ mod committed;
 mod end;
 mod ghost;
 mod lease;
+mod order;
 
 use std::collections::BTreeSet;
 
@@ -235,6 +236,9 @@ impl World {
                     return self.fail("G18", message);
                 }
                 self.ghost.outcomes.insert(key, (outcome.result, self.now));
+                if outcome.result == OutcomeResult::Failed {
+                    self.gave_up(place, outcome.digest.as_str());
+                }
                 self.ended(place);
             }
         }

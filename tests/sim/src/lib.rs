@@ -2,7 +2,8 @@
 //! wrong between them, in virtual time out of one seed.
 //!
 //! A life has one to three FleetRollouts over one fleet, each with a Rollout of its own in the clusters that it selects; now
-//! and then one more names the first one's Rollout in a cluster that joins later. One agent has all of a cluster's Rollouts.
+//! and then one more names the first one's Rollout in a cluster that joins later. Some come after others of their life, and in
+//! some of these lives clusters have images of their own. One agent has all of a cluster's Rollouts.
 //!
 //! In: a seed. Out: the first thing that went wrong, and a trace that is the same bit for bit each time. It must not look at a
 //! clock or draw a random number elsewhere, and must not be used outside tests.
@@ -16,10 +17,13 @@
 //! | S5 one writer | `check::committed`: no commit of another epoch than the current one |
 //! | S6 restored database | databases are put back from copies, old ones and those of a moment ago; nothing is decided until a quorum was heard and a person recovers |
 //! | S7, S12 silence, leases, bake | `check::raises`, `check::baked`, by the true time; clocks of agents and hubs are wrong |
+//! | S7 nobody is heard | `check::gave_up`: what was permitted goes back for that only under `Abort`, after its lease |
 //! | S8 the primary, in the transaction | by construction: a draft's snapshot is compared at its commit |
 //! | G8 first word | `check::starts`: a first deploy is free only where the hub's own word is stored; clusters join in the middle |
 //! | G8 everyone's say | a cluster's first set waits for every FleetRollout that selects it; `check::starts`: what it does not name is free |
 //! | G12 one governs | `check::declared` at apply; `check::governed_by`: a Rollout is one FleetRollout's until that one lets it go |
+//! | `after` | `check::in_order`: a wave starts only while the newest releases before it have passed |
+//! | G4, G25 its own | `check::its_own`: what is permitted was given to that cluster, and persons saw its images; clusters differ |
 //! | G30 one stopped | `check::addressed`: a word obeyed was said to this one, a stop told is its own; one may stay stopped to the end: the others end |
 //! | S9, S10 sessions | `check::reports_stored`, `check::session_opened` |
 //! | S11 bounds | the queue of the whole; the agent's own queue is bounded by its own tests |

@@ -1,6 +1,7 @@
 //! `sim`: lives by their seeds. In: a seed, or how many. Out: the story of the one, the first failure of the many. It must
 //! not decide what is right.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
     }
     let began = Instant::now();
     let (mut lives, mut events, mut failed) = (0_u64, 0_u64, 0_u64);
+    let mut met: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in args.from.. {
         let timed_out = args
             .seconds
@@ -88,6 +90,9 @@ fn main() -> ExitCode {
         let told = live(config(seed), bugs);
         lives += 1;
         events += told.events;
+        for (kind, count) in told.kinds {
+            *met.entry(kind).or_default() += count;
+        }
         if let Some(failure) = told.failure {
             println!("seed {seed}: {} (sim --seed {seed})", failure.what);
             failed += 1;
@@ -101,6 +106,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    println!("met: {met:?}");
     println!(
         "{lives} seeds, {events} events in {:.1} s, each twice",
         began.elapsed().as_secs_f32()

@@ -57,11 +57,21 @@ pub enum Planted {
     SetsLate,
     /// A hub does not see that another FleetRollout governs a Rollout.
     OwnerUnseen,
+    /// A hub does not see how what a FleetRollout comes after stands.
+    AfterUnseen,
+    /// An approval is one of whatever its wave brings, also of images that the person did not see.
+    ImagesUnseen,
+    /// What the first target of a release brings is permitted in every cluster.
+    OneDigestForAll,
+    /// An agent goes back when the hub is silent, whatever the FleetRollout says of that.
+    SilenceAborts,
+    /// An agent takes the end of contact for the end of its lease.
+    LeaseEndsWithContact,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 31] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -88,6 +98,11 @@ impl Planted {
         Self::BackToGit,
         Self::OwnerUnseen,
         Self::SetsLate,
+        Self::AfterUnseen,
+        Self::ImagesUnseen,
+        Self::OneDigestForAll,
+        Self::SilenceAborts,
+        Self::LeaseEndsWithContact,
     ];
 }
 

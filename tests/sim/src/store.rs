@@ -12,8 +12,8 @@ mod session;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hub_engine::observed::{self, Observed, Rollout};
-use hub_engine::{ClusterName, Fence, RolloutName};
+use hub_engine::observed::{self, Observed, Predecessor, Rollout};
+use hub_engine::{ClusterName, Fence, FleetRolloutName, RolloutName};
 use hub_store::session::CONNECTED_SECONDS;
 
 use crate::event::Ms;
@@ -251,9 +251,46 @@ impl Store {
         changes.retain(|one| !seen.conflicts.contains_key(&one.cluster));
         seen.changes = changes;
         seen.releases = self.wanted(fleet);
+        seen.before = self.before(&seen);
         let known = seen.past.last().map_or(0, |past| past.number);
         seen.told = observed::told(&seen.fleet_rollout.name, &seen.clusters, known);
         Ok(seen)
+    }
+
+    /// The newest release of each FleetRollout that this one comes after; of one that is not in this world, what was said of it.
+    fn before(&self, tables: &Observed) -> Vec<Predecessor> {
+        let after = tables.fleet_rollout.after.iter();
+        let all = after.filter_map(|name| {
+            let Some(other) = self.named(name) else {
+                return tables.before.iter().find(|one| one.name == *name).cloned();
+            };
+            let newest = self.newest(other);
+            Some(Predecessor {
+                name: name.clone(),
+                newest: newest.map(|release| (release.id.clone(), release.phase)),
+            })
+        });
+        all.collect()
+    }
+
+    /// The FleetRollout of a name.
+    pub(crate) fn named(&self, name: &FleetRolloutName) -> Option<usize> {
+        let mut fleets = self.fleets.iter();
+        fleets.position(|tables| tables.fleet_rollout.name == *name)
+    }
+
+    /// Its newest release.
+    pub(crate) fn newest(&self, fleet: usize) -> Option<&hub_engine::release::Release> {
+        let releases = self.fleets[fleet].releases.iter();
+        releases.max_by_key(|release| release.id.number)
+    }
+
+    /// The FleetRollouts that come after one.
+    pub(crate) fn followers(&self, fleet: usize) -> Vec<usize> {
+        let name = &self.fleets[fleet].fleet_rollout.name;
+        let fleets = self.fleets.iter().enumerate();
+        let after = fleets.filter(|(_, tables)| tables.fleet_rollout.after.contains(name));
+        after.map(|(other, _)| other).collect()
     }
 
     /// Open releases, the newest ended one, and those with something under way.

@@ -81,8 +81,8 @@ pub struct Told {
     pub hash: u64,
     /// The trace.
     pub lines: Vec<String>,
-    /// Kinds of actions that were committed, for reach.
-    pub kinds: BTreeSet<&'static str>,
+    /// What was met, and how often: kinds of actions that were committed, of what broke, and of what was waited for.
+    pub kinds: BTreeMap<&'static str, u64>,
     /// Events that happened.
     pub events: u64,
 }
@@ -106,6 +106,8 @@ pub struct World {
     /// By Rollout: what Git has had, and has.
     pub(crate) versions: Vec<u64>,
     pub(crate) git: Vec<(String, String)>,
+    /// By cluster: what its overlay makes of Git's versions; empty: it has none.
+    pub(crate) overlays: Vec<&'static str>,
     /// Rollouts with contents (by hash) that their analyses will find bad.
     pub(crate) bad: BTreeSet<(usize, String)>,
     pub(crate) keys: Keys,
@@ -117,6 +119,10 @@ pub struct World {
     pub(crate) copies: losses::Copies,
     /// A FleetRollout that stays stopped when nothing breaks any more.
     pub(crate) kept_stopped: Option<usize>,
+    /// What was met, and how often.
+    pub(crate) met: BTreeMap<&'static str, u64>,
+    /// By FleetRollout: how often a person has mended what others waited for, and when last.
+    pub(crate) mends: BTreeMap<usize, (u32, Ms)>,
     /// What was said in an alarm stays said until then.
     pub(crate) alarm_until: Ms,
     /// What somebody looked at last: a wave of a FleetRollout's release.
@@ -149,9 +155,8 @@ pub fn live(config: Config, bugs: Bugs) -> Told {
             world.fail("S11", "more and more waits".to_owned());
         }
     }
-    let kinds = world.store.history.iter().map(|fact| fact.action.kind());
     Told {
-        kinds: kinds.collect(),
+        kinds: world.met,
         failure: world.failure,
         hash: world.trace.hash(),
         lines: world.trace.lines().to_vec(),
@@ -235,6 +240,11 @@ impl World {
         let wanted = &self.store.fleets[fleet].fleet_rollout.rollout;
         let place = self.rollouts.iter().position(|name| name == wanted);
         place.unwrap_or_default()
+    }
+
+    /// For reach: this has happened.
+    pub(crate) fn meets(&mut self, kind: &'static str) {
+        *self.met.entry(kind).or_default() += 1;
     }
 
     /// A chance that there is only while things break.

@@ -36,11 +36,14 @@ const AGENT: [agent::Planted; 3] = [
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs
 /// three times as much.
-const OF_SEVERAL: [Planted; 4] = [
+const OF_SEVERAL: [Planted; 7] = [
     Planted::FirstSetOfOne,
     Planted::StopOfOneIsOfAll,
     Planted::LetGoTogether,
     Planted::OwnerUnseen,
+    Planted::AfterUnseen,
+    Planted::ImagesUnseen,
+    Planted::OneDigestForAll,
 ];
 
 /// One test at a time writes the record.

@@ -6,11 +6,11 @@ use agent::lease_clock::Moment;
 use agent::link::state;
 use agent::observe::governance;
 use agent::spent::{mark, shortened};
-use agent_api::{Fence, FirstContact, GateStatus, Uid};
+use agent_api::{Fence, FirstContact, GateStatus, HubLossAction, Uid};
 use agent_engine::effective::spec_digest;
 use agent_engine::{
-    Action, GateChange, GateObserved, GateRecord, Governance, Observed, Plan, Violation, audit,
-    reconcile_with,
+    Action, GateChange, GateObserved, GateRecord, Governance, HubContact, Observed, Plan,
+    Violation, audit, reconcile_with,
 };
 use jiff::Timestamp;
 use proto::v1;
@@ -125,6 +125,9 @@ impl Agent {
         };
         let unfenced = bugs.has(Planted::FenceAfterEffect);
         let permit = gate.spec.permit.take();
+        if bugs.has(Planted::SilenceAborts) {
+            gate.spec.policy.on_hub_loss.action = HubLossAction::Abort;
+        }
         gate.spec.permit =
             permit.filter(|permit| unfenced || stored.is_some_and(|stored| permit.fence <= stored));
         // Only the planted bug remembers anything that no record has.
@@ -174,6 +177,9 @@ impl Agent {
             rest.is_some_and(|rest| rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into()));
         let lease_until = self.lease_until(part, gate, moment, bugs);
         let contact = self.process.as_ref().map(|process| process.contact);
+        let alone = contact != Some(HubContact::Connected);
+        let lease_until =
+            lease_until.filter(|_| !(alone && bugs.has(Planted::LeaseEndsWithContact)));
         observed.gate = GateObserved {
             governance: if missing && bugs.has(Planted::AbsenceFrees) {
                 Governance::Free
@@ -182,7 +188,7 @@ impl Agent {
             },
             governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
             distrust,
-            hub: contact.unwrap_or(agent_engine::HubContact::Never),
+            hub: contact.unwrap_or(HubContact::Never),
             lease_live: lease_until.is_some(),
             lease_until,
             spent: status

@@ -18,6 +18,7 @@ impl World {
             return self.fail("S5", message);
         }
         for decision in &draft.plan.actions {
+            self.meets(decision.action.kind());
             self.addressed(draft, &decision.action);
             if let Some(cluster) = decision.action.touches() {
                 self.ghost.raised.insert(cluster.clone(), self.now);
@@ -27,6 +28,7 @@ impl World {
             }
             self.action_committed(draft, &decision.action);
         }
+        self.order_noted();
     }
 
     #[expect(
@@ -47,15 +49,15 @@ impl World {
                 self.nothing_lost(cluster);
                 if *direction == Direction::Forward {
                     self.in_turn(fleet, *release, cluster);
+                    self.its_own(fleet, *release, cluster, digest.as_str());
                     self.in_window(before, *release, cluster);
                     self.ghost.said_in_history(fleet, action);
                 } else {
                     self.taken_back(fleet, *release, cluster, digest.as_str());
                 }
             }
-            Action::Obey { .. } | Action::EndRelease { .. } => {
-                self.ghost.said_in_history(fleet, action)
-            }
+            Action::Obey { .. } => self.ghost.said_in_history(fleet, action),
+            Action::StartWave { wave, .. } => self.in_order(draft, *wave),
             Action::RevokePermit { cluster, .. } => self.said(fleet, cluster, Said::Held),
             Action::PassWave { release, wave } => self.baked(draft, *release, *wave),
             Action::SetTargetState {
@@ -96,8 +98,9 @@ impl World {
             ReleasePhase::Progressing | ReleasePhase::Succeeded
         );
         let phase = release.phase;
-        let said = [&self.ghost.paused, &self.ghost.aborted];
-        if said.into_iter().any(|one| one.contains(&(fleet, number))) {
+        // A pause ends with its release: who was left behind follows one that has passed.
+        let paused = !phase.ended() && self.ghost.paused.contains(&(fleet, number));
+        if paused || self.ghost.aborted.contains(&(fleet, number)) {
             self.fail(
                 "S19",
                 format!("{cluster} starts in #{number} after a person's word"),

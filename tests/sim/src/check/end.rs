@@ -24,9 +24,9 @@ impl World {
         if self.chaos || self.now < self.config.chaos {
             return false;
         }
-        // What is stopped for good need not end; everything else does all the same.
+        // What is stopped for good need not end, nor what comes after it; everything else does all the same.
         let fleets = self.store.fleets.iter().enumerate();
-        let fleets = fleets.filter(|(fleet, _)| Some(*fleet) != self.kept_stopped);
+        let fleets = fleets.filter(|(fleet, _)| !self.waits_for_good(*fleet));
         let releases = fleets.flat_map(|(_, one)| &one.releases);
         let open = releases.into_iter().any(|release| !release.phase.ended());
         let quiet = self.now - self.quiet_since > QUIET;

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agent_api::{Fence, OutcomeResult};
+use agent_api::digest::content_digest;
+use agent_api::pod_hash::pod_hash;
+use agent_api::{Fence, OutcomeResult, PodTemplate};
 use hub_engine::release::Direction;
 use hub_engine::verb::Verb;
 use hub_engine::{Action, ClusterName, RolloutName};
@@ -55,6 +57,14 @@ impl Said {
     }
 }
 
+/// What a template has.
+#[derive(Debug, Clone)]
+pub(super) struct Content {
+    /// Of its pods.
+    pub(super) hash: String,
+    pub(super) images: Vec<String>,
+}
+
 /// What really happened.
 #[derive(Debug, Default)]
 pub(crate) struct Ghost {
@@ -93,6 +103,18 @@ pub(crate) struct Ghost {
     pub(super) touched: BTreeSet<(Number, ClusterName)>,
     /// What a Rollout was on its way to when nobody governed it, until it goes to something else or is aborted.
     pub(super) in_flight: BTreeMap<Place, String>,
+    /// What each content is, by its digest.
+    pub(super) contents: BTreeMap<String, Content>,
+    /// Contents that a cluster's Rollout was given at some time.
+    pub(super) had: BTreeMap<Place, BTreeSet<String>>,
+    /// Who said yes to a wave of a FleetRollout's release, and to which images.
+    pub(super) approvals: BTreeMap<(usize, u64, u32), Vec<(String, Vec<String>)>>,
+    /// FleetRollouts whose newest release has not passed, and since when.
+    pub(crate) behind: BTreeMap<usize, Ms>,
+    /// When an agent last heard that the lease of its permit begins, or goes on.
+    pub(super) lengthened: BTreeMap<Place, Ms>,
+    /// When an agent was last started, or its clock last set: its leases may have ended then.
+    pub(super) unsettled: BTreeMap<usize, Ms>,
     /// Rollouts that were made again and have not been whole since.
     pub(super) fresh: BTreeSet<Place>,
     /// Clusters that were put back from a copy and have not said so.
@@ -146,6 +168,30 @@ impl Ghost {
 
     pub(super) fn governs_no_more(&mut self, of: &Of) {
         self.owners.remove(of);
+    }
+
+    /// A person said yes to a wave, having seen these images.
+    pub(crate) fn approved(&mut self, wave: (usize, u64, u32), person: &str, seen: Vec<String>) {
+        let all = self.approvals.entry(wave).or_default();
+        all.push((person.to_owned(), seen));
+    }
+
+    /// A Rollout was given this content.
+    pub(super) fn given(&mut self, place: Place, template: &PodTemplate) {
+        let digest = content_digest(template).to_string();
+        self.had.entry(place).or_default().insert(digest.clone());
+        let hash = pod_hash(template, None).to_string();
+        let images = template.images();
+        self.contents.insert(digest, Content { hash, images });
+    }
+
+    /// An agent was started, or its clock was set.
+    pub(crate) fn unsettled(&mut self, agent: usize, now: Ms) {
+        self.unsettled.insert(agent, now);
+    }
+
+    pub(crate) fn lengthened(&mut self, place: Place, now: Ms) {
+        self.lengthened.insert(place, now);
     }
 
     pub(crate) fn renewed(&mut self, cluster: &ClusterName, now: Ms) {
@@ -234,15 +280,11 @@ impl Ghost {
 
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "the others are no word of a person, no end and no permit"
+        reason = "the others are no word of a person and no permit"
     )]
     pub(super) fn said_in_history(&mut self, fleet: usize, action: &Action) {
         match action {
             Action::Obey { release, verb, .. } => self.obeyed((fleet, *release), verb),
-            // Nobody can resume what has ended, so its pause holds nobody who comes late.
-            Action::EndRelease { release, .. } => {
-                self.paused.remove(&(fleet, *release));
-            }
             Action::GrantPermit {
                 release,
                 cluster,

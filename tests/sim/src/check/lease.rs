@@ -1,8 +1,11 @@
 //! What begins after a lease has ended, or after a permit was taken back (gate.md G20, G21, G30). In: what an agent has just
-//! written, by the true time. Out: the first thing that is wrong. It must not ask the agent's own clock of leases.
+//! written, by the true time. Out: the first thing that is wrong, also where something goes back only because nobody is
+//! heard. It must not ask the agent's own clock of leases.
 
-use agent_api::{Direction, Gate, ReplicaSet};
+use agent_api::{Direction, Fence, Gate, HubLossAction, ReplicaSet};
+use agent_engine::HubContact;
 
+use super::ghost::Content;
 use super::{At, at, carried};
 use crate::event::{Ms, Place};
 use crate::store::LEASE_SECONDS;
@@ -54,7 +57,7 @@ impl World {
         let connected = own
             .process
             .as_ref()
-            .is_some_and(|process| process.contact == agent_engine::HubContact::Connected);
+            .is_some_and(|process| process.contact == HubContact::Connected);
         let renewed = self.ghost.renewed.get(&own.name).copied().unwrap_or(0) + RENEWAL_DELAY;
         let granted = self.ghost.granted.get(&place).copied().unwrap_or(0);
         let restarted = self.ghost.restarted.get(&place.agent).copied().unwrap_or(0);
@@ -79,6 +82,63 @@ impl World {
         let all = running.clone().all(|set| carried(set) == effective);
         let available: i32 = running.map(ReplicaSet::available).sum();
         all && available >= observed.rollout.spec.replicas()
+    }
+
+    /// S7, G21: what is on its way forward goes back for a reason of its own; that nobody is heard is one only where the
+    /// FleetRollout says so, after the lease.
+    pub(super) fn gave_up(&mut self, place: Place, digest: &str) {
+        let own = &self.agents[place.agent];
+        let gate = own.parts[place.part].gate();
+        let permit = gate.and_then(|gate| Some((gate, gate.spec.permit.as_ref()?)));
+        let permit = permit.filter(|(_, permit)| {
+            permit.direction == Direction::Forward && permit.digest.as_str() == digest
+        });
+        let process = own.process.as_ref();
+        let connected = process.is_some_and(|process| process.contact == HubContact::Connected);
+        let Some((gate, _)) = permit.filter(|_| !connected) else {
+            return;
+        };
+        let content = self.ghost.contents.get(digest);
+        let bad = |one: &Content| self.bad.contains(&(place.part, one.hash.clone()));
+        if content.is_some_and(bad) {
+            return;
+        }
+        let policy = gate.spec.policy.on_hub_loss.action;
+        let name = self.name_of(place);
+        if policy != HubLossAction::Abort {
+            let message = format!("{name} goes back because nobody is heard, and says {policy:?}");
+            return self.fail("S7", message);
+        }
+        let since = self.ghost.lengthened.get(&place).copied().unwrap_or(0);
+        // A restart or a clock that jumps may end a lease before its time.
+        let unsettled = self.ghost.unsettled.get(&place.agent).copied().unwrap_or(0);
+        let ends = since + Ms::from(LEASE_SECONDS) * 1_000;
+        if self.now < ends && unsettled < since {
+            let early = ends - self.now;
+            let message = format!("{name} goes back {early} ms before its lease ends");
+            return self.fail("S7", message);
+        }
+        self.meets("SilenceAborts");
+    }
+
+    /// A set was written; `stored` is the fence before it. The lease of a permit that it brings begins.
+    pub(crate) fn lease_begins(&mut self, place: Place, stored: Option<Fence>) {
+        let gate = self.part(place).gate();
+        let permit = gate.and_then(|gate| gate.spec.permit.as_ref());
+        if permit.is_some_and(|permit| Some(permit.fence) > stored) {
+            self.ghost.lengthened(place, self.now);
+        }
+    }
+
+    /// The leases of an agent go on, up to a fence.
+    pub(crate) fn lease_goes_on(&mut self, agent: usize, fence: Fence) {
+        for place in self.places(agent) {
+            let gate = self.part(place).gate();
+            let permit = gate.and_then(|gate| gate.spec.permit.as_ref());
+            if permit.is_some_and(|permit| permit.fence <= fence) {
+                self.ghost.lengthened(place, self.now);
+            }
+        }
     }
 
     /// Whether what has taken effect here is all that was ever served here.

@@ -11,6 +11,9 @@ use super::Store;
 use crate::event::Ms;
 use crate::world::stamp;
 
+/// The FleetRollout that some come after and nobody simulates.
+const PAYMENTS: &str = "payments";
+
 /// A stop, and when the last one of its row was lifted.
 #[derive(Debug, Clone, Default)]
 pub struct StopRow {
@@ -126,10 +129,10 @@ impl Store {
         self.serial
     }
 
-    /// What some FleetRollouts come after has a release in this phase.
+    /// What some FleetRollouts come after, and what is no part of this world, has a release in this phase.
     pub fn payments(&mut self, phase: ReleasePhase) {
         let id = hub_engine::ReleaseId {
-            fleet_rollout: "payments".into(),
+            fleet_rollout: PAYMENTS.into(),
             number: 1,
         };
         let one = |name: &hub_engine::FleetRolloutName| Predecessor {
@@ -137,7 +140,9 @@ impl Store {
             newest: Some((id.clone(), phase)),
         };
         for tables in &mut self.fleets {
-            tables.before = tables.fleet_rollout.after.iter().map(one).collect();
+            let after = tables.fleet_rollout.after.iter();
+            let of_it = after.filter(|name| name.as_str() == PAYMENTS);
+            tables.before = of_it.map(one).collect();
         }
         self.touch(None);
     }

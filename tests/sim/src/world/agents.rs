@@ -35,6 +35,7 @@ impl World {
         });
         let noticed = leases.all(|lease| lease.ended_at.is_some());
         self.ghost.started(agent, skew, noticed, self.now);
+        self.ghost.unsettled(agent, self.now);
         for place in self.places(agent) {
             self.agents[agent].watch(place.part, self.now);
             self.pass_soon(place, 50);
@@ -50,6 +51,7 @@ impl World {
         let unknown = joiner.filter(|one| !self.store.rows.contains_key(&one.name));
         if let Some(cluster) = unknown.cloned() {
             self.tell(format!("{} joins", cluster.name));
+            self.meets("ClusterJoins");
             self.store.join(&cluster, &self.agents[agent].uid);
             self.hint();
         }
@@ -61,6 +63,7 @@ impl World {
         }
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} dies"));
+        self.meets("AgentDies");
         self.break_connections(|link| link.agent == agent);
         // Now and then it is away for longer than its lease; drawn aside, so that every other life stays what it was.
         let long = self.chaos && self.random.aside(17).percent(LONG_AWAY);
@@ -328,6 +331,7 @@ impl World {
                 let by_wall = self.bugs.has(Planted::LeaseByWallClock);
                 let moment = self.agents[agent].moment(self.now, by_wall);
                 self.agents[agent].renew(&fence, moment);
+                self.lease_goes_on(agent, agent::wire::fence(Some(&fence)));
             }
             Down::Refusal { later } => {
                 let least = if later { REFUSED } else { 250 };
@@ -350,6 +354,10 @@ impl World {
         let by_wall = self.bugs.has(Planted::LeaseByWallClock);
         let moment = self.agents[agent].moment(self.now, by_wall);
         let before = self.gate_versions(agent);
+        let stored = self.agents[agent]
+            .member
+            .as_ref()
+            .map(|member| member.fence);
         let answer = self.agents[agent].take((connection, set), moment, cut, self.bugs);
         let name = self.agents[agent].name.clone();
         let fence = agent::wire::fence(set.fence.as_ref());
@@ -359,6 +367,7 @@ impl World {
         for (place, (before, after)) in self.places(agent).zip(before.into_iter().zip(after)) {
             if before != after {
                 self.ghost.granted_here(place, self.now);
+                self.lease_begins(place, stored);
             }
         }
         self.stored(agent);

@@ -14,7 +14,7 @@ use hub_engine::observed::{Cluster, Observed, Predecessor};
 use hub_engine::{ClusterName, Fence};
 use serde_json::{Value, json};
 use tests_golden::agent_cluster;
-use tests_golden::agent_fixture;
+use tests_golden::agent_fixture::{self, template};
 use tests_golden::hub_random::Random;
 
 use super::World;
@@ -28,6 +28,11 @@ use crate::store::{Row, Store};
 use crate::trace::Trace;
 use crate::world::stamp;
 use declared::Declared;
+
+/// In so many of a hundred lives with several Rollouts clusters have images of their own.
+const DIFFER: usize = 40;
+/// What an overlay makes of a version: nothing, or the version's build for one place.
+pub(super) const OVERLAYS: [&str; 2] = ["", "-eu"];
 
 /// What a life is made from.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +78,7 @@ impl World {
         let rows = rows(&clusters);
         let fleets = documents.into_iter().map(|one| tables(one, &clusters));
         let store = Store::new(fleets.collect(), rows);
+        let overlays = overlays(names.len(), rollouts.len(), &mut random.aside(43));
         let base = Instant::now();
         let agents = names
             .iter()
@@ -98,6 +104,7 @@ impl World {
             versions: vec![1; rollouts.len()],
             git: vec![("v1".to_owned(), "r1".to_owned()); rollouts.len()],
             rollouts,
+            overlays,
             bad: std::collections::BTreeSet::new(),
             keys: Keys::new(),
             bugs,
@@ -107,13 +114,28 @@ impl World {
             quiet_since: 0,
             copies: super::losses::Copies::default(),
             kept_stopped: None,
+            mends: BTreeMap::new(),
+            met: BTreeMap::new(),
             looked: None,
             alarm_until: 0,
             joiner,
         };
+        world.first_contents();
         world.declared(&refused);
         world.schedule();
         world
+    }
+
+    /// What the overlays make of the first version is what every Rollout begins with.
+    fn first_contents(&mut self) {
+        for agent in 0..self.agents.len() {
+            for place in self.places(agent) {
+                let first = template(&self.version_in(agent, "v1"));
+                let observed = &mut self.part_mut(place).cluster.observed;
+                observed.rollout.spec.template = Some(first);
+                self.has(place);
+            }
+        }
     }
 
     fn schedule(&mut self) {
@@ -138,6 +160,20 @@ impl World {
         }
         self.put(self.config.chaos, Event::Calm);
     }
+}
+
+/// In some lives some clusters have an overlay beside Git's one, with images of their own: only where there are several
+/// Rollouts, so that the lives of one stay what they were.
+fn overlays(clusters: usize, rollouts: usize, random: &mut Random) -> Vec<&'static str> {
+    let differ = rollouts > 1 && random.percent(DIFFER);
+    let own = if differ {
+        &OVERLAYS[..]
+    } else {
+        &OVERLAYS[..1]
+    };
+    (0..clusters)
+        .map(|_| own[random.below(own.len())])
+        .collect()
 }
 
 /// A FleetRollout that nothing was decided about yet.

@@ -1,6 +1,7 @@
 //! Who leads, and what the leader decides, as `hub/src` does: a transaction of its own about each FleetRollout. In: ticks,
 //! hints. Out: drafts on their way to the commit, commits. It must not choose: `hub_engine::reconcile` does.
 
+use hub_engine::reason::Why;
 use hub_engine::release::Direction;
 use hub_engine::{Action, Observed, Plan, audit};
 
@@ -75,6 +76,16 @@ impl World {
             process::decide(&self.all_stopped(), fleet, now, clock, self.bugs.hub)
         } else if self.bugs.has(Planted::OwnerUnseen) {
             process::decide(&self.nobody_beside(fleet), fleet, now, clock, self.bugs.hub)
+        } else if self.bugs.has(Planted::AfterUnseen) {
+            process::decide(
+                &self.nothing_before(fleet),
+                fleet,
+                now,
+                clock,
+                self.bugs.hub,
+            )
+        } else if self.bugs.has(Planted::ImagesUnseen) {
+            process::decide(&self.all_seen(fleet), fleet, now, clock, self.bugs.hub)
         } else {
             process::decide(&self.store, fleet, now, clock, self.bugs.hub)
         };
@@ -85,11 +96,15 @@ impl World {
         if let Some(violation) = violation {
             return self.fail(violation.rule, violation.message);
         }
+        self.waits(&plan);
         if plan.actions.is_empty() {
             return;
         }
         if self.bugs.has(Planted::BackToGit) {
             back_to_git(&observed, &mut plan);
+        }
+        if self.bugs.has(Planted::OneDigestForAll) {
+            one_digest(&observed, &mut plan);
         }
         self.hubs[hub].deciding.insert(fleet);
         let life = self.hubs[hub].life;
@@ -105,6 +120,18 @@ impl World {
         self.put(after, Event::Commit { hub, life, draft });
         if self.mishap(15) {
             self.freeze_while_it_decides(hub);
+        }
+    }
+
+    /// For reach: what is waited for; a FleetRollout of this life that another one waits for is a kind of its own.
+    fn waits(&mut self, plan: &Plan) {
+        for reason in &plan.reasons {
+            self.meets(reason.code());
+            if let Why::WaitingForFleetRollout { release, .. } = &reason.why
+                && self.store.named(&release.fleet_rollout).is_some()
+            {
+                self.meets("WaitingForOneOfItsLife");
+            }
         }
     }
 
@@ -126,6 +153,26 @@ impl World {
         let others = tables.by_ref().filter(|(other, _)| *other != fleet);
         for own in others.flat_map(|(_, tables)| &mut tables.clusters) {
             std::sync::Arc::make_mut(own).gate = None;
+        }
+        store
+    }
+
+    /// The planted bug: it comes after nothing.
+    fn nothing_before(&self, fleet: usize) -> Store {
+        let mut store = self.store.clone();
+        store.fleets[fleet].fleet_rollout.after.clear();
+        store
+    }
+
+    /// The planted bug: whoever approved a wave has seen all that it brings.
+    fn all_seen(&self, fleet: usize) -> Store {
+        let mut store = self.store.clone();
+        for release in &mut store.fleets[fleet].releases {
+            let mut approvals = std::mem::take(&mut release.approvals);
+            for approval in &mut approvals {
+                approval.images = release.images_of_wave(approval.wave);
+            }
+            release.approvals = approvals;
         }
         store
     }
@@ -154,9 +201,10 @@ impl World {
                     self.kill_hub(hub);
                     return;
                 }
-                // As `due::is`: whoever names the same Rollout looks, too.
+                // As `due::is`: whoever names the same Rollout looks, too, and whoever comes after this one.
                 let rollout = draft.observed.fleet_rollout.rollout;
-                for other in self.store.over(&rollout) {
+                let followers = self.store.followers(fleet);
+                for other in self.store.over(&rollout).chain(followers) {
                     for hub in &mut self.hubs {
                         hub.hinted.insert(other);
                     }
@@ -196,6 +244,26 @@ fn back_to_git(observed: &Observed, plan: &mut Plan) {
             let spec = state.and_then(|state| state.spec.as_ref());
             if let Some(spec) = spec {
                 digest.clone_from(&spec.digest);
+            }
+        }
+    }
+}
+
+/// The planted bug: what the first target brings is permitted in every cluster.
+fn one_digest(observed: &Observed, plan: &mut Plan) {
+    for decision in &mut plan.actions {
+        if let Action::GrantPermit {
+            release,
+            digest,
+            direction: Direction::Forward,
+            ..
+        } = &mut decision.action
+        {
+            let release = observed.release(*release);
+            let targets = release.into_iter().flat_map(|own| &own.targets);
+            let mut bound = targets.filter_map(|target| target.content.as_ref());
+            if let Some(first) = bound.next() {
+                digest.clone_from(&first.digest);
             }
         }
     }

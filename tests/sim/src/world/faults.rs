@@ -86,6 +86,7 @@ impl World {
         if link.cut {
             return;
         }
+        self.meets("StreamCut");
         // What is on its way already still arrives at the hub now and then: an old stream's last words.
         let late = self.random.percent(50);
         if !late && let Some(link) = self.connections.get_mut(&connection) {
@@ -129,6 +130,7 @@ impl World {
             return;
         }
         self.tell(format!("hub {hub} dies"));
+        self.meets("HubDies");
         self.hubs[hub].alive = false;
         self.hubs[hub].held = None;
         self.hubs[hub].sessions.clear();
@@ -218,11 +220,13 @@ impl World {
         if self.part_mut(place).delete_gate() {
             let name = self.name_of(place);
             self.tell(format!("the Gate in {name} is deleted"));
+            self.meets("GateDeleted");
             self.changed(place);
         }
     }
 
     fn freeze(&mut self, hub: usize) {
+        self.meets("HubStopped");
         let until = self.now + self.some(2_000, 20_000);
         let until = until.max(self.hubs[hub].frozen_until);
         self.hubs[hub].frozen_until = until;
@@ -237,6 +241,7 @@ impl World {
         }
         self.store.up = false;
         self.tell("Postgres is away".to_owned());
+        self.meets("DatabaseAway");
         let most = self.random.pick(&[5_000, 25_000, 60_000]);
         let after = self.some(500, most);
         self.put(after, Event::DatabaseUp);
@@ -254,6 +259,7 @@ impl World {
         };
         let name = self.agents[agent].name.clone();
         self.tell(format!("a copy of {name} dials"));
+        self.meets("CopyDials");
         self.send_up(connection, Up::Hello(Box::new(hello)));
         self.put(
             10_000,
@@ -281,6 +287,7 @@ impl World {
         }
         for agent in 0..self.agents.len() {
             self.agents[agent].skew = 0;
+            self.ghost.unsettled(agent, self.now);
             self.agents[agent].alone_until = 0;
             self.agents[agent].slow_until = 0;
             for place in self.places(agent) {

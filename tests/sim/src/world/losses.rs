@@ -53,11 +53,14 @@ impl World {
 
     fn put_back(&mut self, copy: Store, at: Ms) {
         self.tell(format!("the database is put back from its copy of {at}"));
+        self.meets("DatabasePutBack");
         // A later copy is one of what is lost.
         self.copies.moment = None;
         self.store.put_back(copy, self.now);
         self.ghost
             .put_back(&self.store, &self.agents, &self.hubs, &self.rollouts);
+        self.ghost.behind.clear();
+        self.order_noted();
         for agent in 0..self.agents.len() {
             if self.agents[agent].life > 0 {
                 self.joins(agent);
@@ -79,6 +82,7 @@ impl World {
         };
         self.kill_agent(agent);
         self.tell(format!("{name} is put back from its copy of {at}"));
+        self.meets("ClusterPutBack");
         self.agents[agent].put_back(*copy);
         self.ghost.cluster_put_back(agent, &self.agents[agent], at);
         for place in self.places(agent) {
@@ -102,6 +106,7 @@ impl World {
         }
         let name = self.name_of(place);
         self.tell(format!("the Rollout in {name} is deleted"));
+        self.meets("RolloutDeleted");
         self.agents[place.agent].delete_rollout(place.part);
         self.ghost.rollout_lost(place);
         self.changed(place);
@@ -116,6 +121,7 @@ impl World {
         }
         let (version, revision) = self.git[place.part].clone();
         let name = self.name_of(place);
+        let version = self.version_in(place.agent, &version);
         let own = self.part_mut(place);
         own.gone = false;
         own.made += 1;
@@ -132,6 +138,7 @@ impl World {
         rollout.spec.template = Some(template(&version));
         rollout.status = Some(RolloutStatus::default());
         own.rollout_written();
+        self.has(place);
         self.tell(format!(
             "{name} has a new Rollout with {version} ({revision})"
         ));
@@ -161,6 +168,7 @@ impl World {
         self.agents[agent].alone_until = until;
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} reaches no hub until {until}"));
+        self.meets("ClusterAlone");
         self.break_connections(|link| link.agent == agent);
         if let Some(skew) = slow {
             self.agents[agent].slow_until = self.now + self.some(22_000, 35_000);
@@ -171,8 +179,10 @@ impl World {
     /// The wall clock of a cluster jumps.
     pub(super) fn clock_is_set(&mut self, agent: usize, skew: Ms) {
         self.agents[agent].skew = skew;
+        self.ghost.unsettled(agent, self.now);
         let name = self.agents[agent].name.clone();
         self.tell(format!("the clock of {name} is {skew} ms off"));
+        self.meets("ClockSet");
         self.passes_soon(agent, 10);
     }
 }

@@ -5,11 +5,16 @@ use hub_engine::release::WavePhase;
 use tests_golden::agent_fixture::hash;
 
 use super::World;
-use crate::event::{Event, Place};
+use super::begin::OVERLAYS;
+use crate::event::{Event, Ms, Place};
+use crate::planted::Planted;
 use crate::store::By;
 
 /// So many of a hundred approvals are eve's, whose words open releases.
 const AUTHOR: usize = 10;
+
+/// What an overlay makes of a version is there within this.
+const BUILT_WITHIN: usize = 25_000;
 
 /// So many of a hundred name a wave, whether it waits or not.
 const EARLY: usize = 20;
@@ -32,17 +37,39 @@ impl World {
             usize::try_from(newest).unwrap_or(1)
         };
         let version = format!("v{number}");
-        let content = (part, hash(&version).to_string());
+        let contents = OVERLAYS.map(|overlay| hash(&format!("{version}{overlay}")).to_string());
+        let mut contents = contents.into_iter().map(|content| (part, content));
         if !again && self.random.percent(30) {
-            self.bad.insert(content.clone());
+            self.bad.extend(contents.clone());
         }
-        let bad = self.bad.contains(&content);
+        let bad = contents.any(|content| self.bad.contains(&content));
         let of = &self.rollouts[part].name;
         self.tell(format!("Git has {of} {version} ({revision}), bad {bad}"));
+        self.brought(part, version, revision);
+    }
+
+    /// A person mends what FleetRollouts wait for: Git gets another version, a good one.
+    pub(super) fn mended(&mut self, part: usize) {
+        self.versions[part] += 1;
+        let newest = self.versions[part];
+        let of = &self.rollouts[part].name;
+        self.tell(format!(
+            "Git has {of} v{newest} (r{newest}) so that others go on"
+        ));
+        self.brought(part, format!("v{newest}"), format!("r{newest}"));
+    }
+
+    fn brought(&mut self, part: usize, version: String, revision: String) {
         self.git[part] = (version.clone(), revision.clone());
         for agent in 0..self.agents.len() {
             let most = if self.chaos { 8_000 } else { 500 };
-            let after = self.some(100, most);
+            // What an overlay makes of it is built later, so that persons may have said yes to the others' by then.
+            let later = if self.overlays[agent].is_empty() {
+                0
+            } else {
+                self.random.aside(47).below(BUILT_WITHIN)
+            };
+            let after = self.some(100, most) + Ms::try_from(later).unwrap_or(0);
             let (version, revision) = (version.clone(), revision.clone());
             let event = Event::Applied {
                 place: Place { agent, part },
@@ -59,10 +86,17 @@ impl World {
         if !newest || self.part(place).gone {
             return;
         }
-        self.part_mut(place).applied(version, revision);
+        let own = self.version_in(place.agent, version);
+        self.part_mut(place).applied(&own, revision);
+        self.has(place);
         let name = self.name_of(place);
-        self.tell(format!("{name} has {version} ({revision}) from Git"));
+        self.tell(format!("{name} has {own} ({revision}) from Git"));
         self.changed(place);
+    }
+
+    /// What a cluster's overlay makes of a version.
+    pub(super) fn version_in(&self, agent: usize, version: &str) -> String {
+        format!("{version}{}", self.overlays[agent])
     }
 
     pub(super) fn person(&mut self) {
@@ -126,13 +160,25 @@ impl World {
         let place = (fleet, number, asked);
         let before = self.looked.replace((place, now.clone()));
         let before = before.filter(|(other, _)| *other == place);
+        // The planted bug: whatever they saw, they are taken for having seen all.
+        let all = self.bugs.has(Planted::ImagesUnseen).then(|| now.clone());
         let shown = match aside.below(8) {
             0 => None,
             1 | 2 => before.map(|(_, shown)| shown).or(Some(now)),
             _ => Some(now),
         };
+        let images = shown
+            .as_ref()
+            .map_or(&release.images, |shown| &shown.images);
+        let images = images.clone();
+        let shown = all.or(shown);
         let by = By { shown, ..by };
-        self.store.approve(fleet, number, Some(asked), by)
+        let person = by.person;
+        let taken = self.store.approve(fleet, number, Some(asked), by);
+        if taken {
+            self.ghost.approved(place, person, images);
+        }
+        taken
     }
 
     /// The ReplicaSet controller and the kubelets: pods come one after the other.

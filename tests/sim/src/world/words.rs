@@ -14,6 +14,9 @@ use crate::event::{Event, Ms};
 const STOPPED_FOR_GOOD: usize = 20;
 /// Longer than it takes until every cluster has heard of it.
 const ALARM_LASTS: Ms = 10_000;
+/// So often a person mends what others wait for, and so long that takes: longer than most releases.
+const MENDS: u32 = 2;
+const MEND_TAKES: Ms = 150_000;
 /// Sessions are opened again within this.
 const ALARM_LATER: Ms = 30_000;
 
@@ -216,6 +219,48 @@ impl World {
             if self.kept_stopped != Some(fleet) {
                 self.lets_releases_go(fleet);
             }
+            if !self.waits_for_good(fleet) {
+                self.mends_before(fleet);
+            }
+        }
+    }
+
+    /// It is stopped for good, or comes after what is.
+    pub(crate) fn waits_for_good(&self, fleet: usize) -> bool {
+        let after = self.store.fleets[fleet].fleet_rollout.after.iter();
+        let mut others = after.filter_map(|name| self.store.named(name));
+        self.kept_stopped == Some(fleet) || others.any(|other| self.waits_for_good(other))
+    }
+
+    /// A release waits for one that ended badly: the next one there has to pass, so Git gets a good version; where that does
+    /// not help, nobody waits any longer.
+    fn mends_before(&mut self, fleet: usize) {
+        let tables = &self.store.fleets[fleet];
+        let mut open = tables.releases.iter().filter(|one| !one.phase.ended());
+        let Some(number) = open.next().map(|one| one.id.number) else {
+            return;
+        };
+        let after = tables.fleet_rollout.after.iter();
+        let mut others = after.filter_map(|name| self.store.named(name));
+        let Some(other) = others.find(|other| {
+            let newest = self.store.newest(*other);
+            let ended = newest.is_some_and(|release| release.phase.ended());
+            ended && self.ghost.behind.contains_key(other)
+        }) else {
+            return;
+        };
+        let (mends, last) = self.mends.get(&other).copied().unwrap_or_default();
+        if mends > 0 && self.now < last + MEND_TAKES {
+            return;
+        }
+        let asked = tables.requests.iter();
+        let asked = asked.into_iter().any(|one| one.release == Some(number));
+        if mends < MENDS {
+            self.meets("OtherMended");
+            self.mends.insert(other, (mends + 1, self.now));
+            self.mended(self.part_of(other));
+        } else if !asked {
+            self.asks(fleet, Verb::Abort { scope: None }, Some(number));
         }
     }
 

@@ -1,7 +1,8 @@
 //! The model of the store and the real one on a real PostgreSQL: the same random acts of agents, hubs and people to both,
 //! and after each the same view of every FleetRollout (a state-machine test). Of three FleetRollouts two name Rollouts of their
-//! own, and one names the first one's Rollout in a cluster that joined after both were applied. In: seeds. Out: nothing differs
-//! but numbers of rows and times. It must not compare what the database alone decides: when something happened.
+//! own, of which the second comes after the first, and one names the first one's Rollout in a cluster that joined after both were
+//! applied. In: seeds. Out: nothing differs but numbers of rows and times. It must not compare what the database alone decides:
+//! when something happened.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -61,6 +62,7 @@ kind: FleetRollout
 metadata: {name: search}
 spec:
   rollout: {namespace: shop, name: search}
+  after: [checkout]
   enforcement: Enforce
   clusters: {matchExpressions: [{key: ring, operator: In, values: [c1, c2]}]}
   waves:

@@ -38,6 +38,8 @@ const RIVAL: usize = 50;
 const NAMES: [&str; 2] = ["search", "basket"];
 /// The one that names the first one's Rollout.
 const RIVAL_NAME: &str = "rival";
+/// So many of a hundred FleetRollouts come after another one of their life.
+const COMES_AFTER: usize = 50;
 
 /// What there is.
 pub(super) struct Declared {
@@ -96,6 +98,7 @@ impl Declared {
             }
             wanted.push(rival);
         }
+        in_order(&mut wanted, &mut random.aside(41));
         if others > 0 {
             // It selects what the first one does: nobody can have both.
             let double = wanted.first().cloned().map(|first| FleetRollout {
@@ -141,6 +144,19 @@ fn size(random: &mut Random) -> usize {
         FEW + aside.below(MANY - FEW + 1)
     } else {
         few
+    }
+}
+
+/// Some come after others: all after earlier ones or all after later ones, so that there is no circle.
+fn in_order(wanted: &mut [FleetRollout], random: &mut Random) {
+    let names: Vec<_> = wanted.iter().map(|one| one.name.clone()).collect();
+    let backwards = random.percent(50);
+    let turned = |at: usize| if backwards { names.len() - 1 - at } else { at };
+    for at in 1..names.len() {
+        let other = turned(random.below(at));
+        if random.percent(COMES_AFTER) {
+            wanted[turned(at)].after.push(names[other].clone());
+        }
     }
 }
 
