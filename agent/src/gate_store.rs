@@ -102,7 +102,13 @@ impl GateStore {
             let known = self.caches.gates.get(&self.gate_key(&rollout));
             let current = known.as_ref().is_some_and(|found| match &found.object {
                 Ok(gate) => {
-                    (gate.spec.incarnation, gate.spec.version) >= (set.incarnation, entry.version)
+                    let known = fence_of(&gate.spec);
+                    known
+                        >= Fence {
+                            version: entry.version,
+                            ..set
+                        }
+                        && !is_left_over(known, Some(set))
                 }
                 // Only a person can tell what to do with it.
                 Err(_) => true,
@@ -206,7 +212,10 @@ impl GateStore {
                     });
                 }
                 // Acknowledged in silence, the hub would believe that what it says holds here.
-                Some(Ok(gate)) if fence_of(&gate.spec) > fence_of(&spec) => {
+                Some(Ok(gate))
+                    if fence_of(&gate.spec) > fence_of(&spec)
+                        && !is_left_over(fence_of(&gate.spec), before) =>
+                {
                     return Err(Error::Newer {
                         name: key.name,
                         holds: fence_of(&gate.spec),
@@ -279,7 +288,8 @@ impl GateStore {
         gate: &Gate,
         (spec, before): (&GateSpec, Option<Fence>),
     ) -> Result<(), writer::Error> {
-        if (gate.spec.incarnation, gate.spec.version) >= (spec.incarnation, spec.version) {
+        let known = fence_of(&gate.spec);
+        if known >= fence_of(spec) && !is_left_over(known, before) {
             return Ok(());
         }
         let version = |spec: &GateSpec| serde_json::to_value(spec).unwrap_or(Value::Null);
@@ -417,11 +427,20 @@ impl GateStore {
     }
 }
 
-fn fence_of(spec: &GateSpec) -> Fence {
+/// The set that a Gate's word came with.
+#[must_use]
+pub fn fence_of(spec: &GateSpec) -> Fence {
     Fence {
         incarnation: spec.incarnation,
         version: spec.version,
     }
+}
+
+/// Whether a Gate came with a set whose fence was never stored after it: the agent died between the two. Where the hub's
+/// database was put back meanwhile, its number is given to another set.
+#[must_use]
+pub fn is_left_over(gate: Fence, before: Option<Fence>) -> bool {
+    before.is_some_and(|before| gate > before)
 }
 
 /// Whether a permit came with this set.

@@ -98,13 +98,12 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
         authority: Arc::clone(&authority),
         hints: hints.clone(),
     };
-    let lifetime = Duration::from_secs(u64::from(options.cluster_certificate_seconds));
     let link = Link {
         store: store.clone(),
         gather: Gather::start(&store, &stop),
         certifier: Certifier {
             authority: Arc::clone(&authority),
-            lifetime,
+            lifetime: Duration::from_secs(u64::from(options.cluster_certificate_seconds)),
         },
         fences: fences.clone(),
         hub: folder.hub_name().to_owned(),

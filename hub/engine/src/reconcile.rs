@@ -72,9 +72,10 @@ pub fn reconcile_with(observed: &Observed, bug: Bug) -> Plan {
 
 fn one_release(planner: &mut Planner, number: u64) {
     membership::settle(planner, number);
-    returned::take_back(planner, number);
     join::bind(planner, number);
     flight::outcomes(planner, number);
+    // The last one of its wave that was in flight may just have been given up.
+    returned::take_back(planner, number);
     if phase(planner, number) == Some(ReleasePhase::Progressing) {
         waves::go_on(planner, number);
     }

@@ -26,6 +26,10 @@ type Of = (ClusterName, usize);
 type Permit = (ClusterName, usize, At);
 /// Of which FleetRollout, by its number.
 type Number = (usize, u64);
+/// A wave of a FleetRollout's release.
+type WaveOf = (usize, u64, u32);
+/// A person, and the images that they saw.
+type Seen = (String, Vec<String>);
 
 /// What the hub has said of a Rollout in a cluster from one version of its set on.
 #[derive(Debug, Clone)]
@@ -108,7 +112,7 @@ pub(crate) struct Ghost {
     /// Contents that a cluster's Rollout was given at some time.
     pub(super) had: BTreeMap<Place, BTreeSet<String>>,
     /// Who said yes to a wave of a FleetRollout's release, and to which images.
-    pub(super) approvals: BTreeMap<(usize, u64, u32), Vec<(String, Vec<String>)>>,
+    pub(super) approvals: BTreeMap<WaveOf, Vec<Seen>>,
     /// FleetRollouts whose newest release has not passed, and since when.
     pub(crate) behind: BTreeMap<usize, Ms>,
     /// When an agent last heard that the lease of its permit begins, or goes on.
@@ -171,7 +175,7 @@ impl Ghost {
     }
 
     /// A person said yes to a wave, having seen these images.
-    pub(crate) fn approved(&mut self, wave: (usize, u64, u32), person: &str, seen: Vec<String>) {
+    pub(crate) fn approved(&mut self, wave: WaveOf, person: &str, seen: Vec<String>) {
         let all = self.approvals.entry(wave).or_default();
         all.push((person.to_owned(), seen));
     }
