@@ -89,6 +89,8 @@ const RETRYABLE: [&str; 2] = ["40001", "40P01"];
 /// SQLSTATE classes that say "not now": connection, resources, operator intervention (shutdown, cancel), system error, and
 /// lock not available.
 const AWAY: [&str; 5] = ["08", "53", "57", "58", "55"];
+/// No room on the disk of the tables.
+const DISK_FULL: &str = "53100";
 /// A read-only transaction: a standby, or a full disk's protection.
 const READ_ONLY: &str = "25006";
 /// A prepared statement that is there already, or is not there any more: somebody takes sessions apart.
@@ -112,6 +114,10 @@ impl From<sqlx::Error> for Error {
             if SESSION_APART.contains(&code.as_str()) {
                 let message = POOLED.to_owned();
                 return Self::Refused { message };
+            }
+            if code == DISK_FULL {
+                let message = format!("its disk is full ({message}): make room there");
+                return Self::Unavailable { message };
             }
             if AWAY.iter().any(|class| code.starts_with(class))
                 || code == READ_ONLY
