@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -61,6 +62,7 @@ type Cluster struct {
 	gone     []<-chan struct{}
 	kubelets []*node.Kubelet
 	journal  *journal.Journal
+	up       atomic.Bool
 }
 
 func (c *Cluster) file(name string) string { return filepath.Join(c.dir, name) }
@@ -167,9 +169,11 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 		return err
 	}
 	// The namespace that it is registered in comes by itself.
-	return c.await(ctx, "metrics API", func() bool {
+	err = c.await(ctx, "metrics API", func() bool {
 		return usage.Register(ctx, client, c.ports.usage, c.pki.ca) == nil && usage.Served(ctx, client)
 	})
+	c.up.Store(err == nil)
+	return err
 }
 
 // config is for the kubelets and the gateway: no rate limit of our own, protobuf.

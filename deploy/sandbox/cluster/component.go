@@ -83,30 +83,64 @@ func (c *Cluster) schedulerArgs() []string {
 	}
 }
 
+// startTries is how often a component is begun before the cluster is up: controllers and scheduler end when the API server is
+// not healthy within ten seconds, for which a busy machine may need longer. A kubelet would start them again, too.
+const startTries = 4
+
 // start runs one component; its unexpected end is the end of the sandbox.
 func (c *Cluster) start(ctx context.Context, name string, args []string) error {
 	log, err := os.OpenFile(filepath.Join(c.dir, "log", name+".log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("%s of %s: %w", name, c.name, err)
 	}
-	defer log.Close()
-	process, err := lifeline.Start(lifeline.Command{
-		Path: c.self, Args: append([]string{c.self, name}, args...), Dir: c.dir, Output: log,
-		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + c.file("tmp"), lifeline.Mark + "=" + c.id},
-	})
+	process, err := c.launch(name, args, log)
 	if err != nil {
-		return fmt.Errorf("%s of %s: %w", name, c.name, err)
+		log.Close()
+		return err
 	}
 	gone := make(chan struct{})
 	c.gone = append(c.gone, gone)
 	go func() {
 		defer close(gone)
-		stop := context.AfterFunc(ctx, func() { process.Signal(syscall.SIGKILL) }) // nothing of it is kept
-		defer stop()
-		code, err := process.Wait()
-		if ctx.Err() == nil {
-			c.fail(fmt.Errorf("%s of %s ended with code %d (%v): see %s", name, c.name, code, err, log.Name()))
+		defer log.Close()
+		for tries := 1; ; tries++ {
+			stop := context.AfterFunc(ctx, func() { process.Signal(syscall.SIGKILL) }) // nothing of it is kept
+			code, err := process.Wait()
+			stop()
+			if ctx.Err() != nil {
+				return
+			}
+			ended := fmt.Errorf("%s of %s ended with code %d (%v): %s: see %s", name, c.name, code, err, lastLine(log.Name()), log.Name())
+			if tries == startTries || c.up.Load() {
+				c.fail(ended)
+				return
+			}
+			if process, err = c.launch(name, args, log); err != nil {
+				c.fail(err)
+				return
+			}
 		}
 	}()
 	return nil
+}
+
+func (c *Cluster) launch(name string, args []string, log *os.File) (*lifeline.Process, error) {
+	process, err := lifeline.Start(lifeline.Command{
+		Path: c.self, Args: append([]string{c.self, name}, args...), Dir: c.dir, Output: log,
+		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + c.file("tmp"), lifeline.Mark + "=" + c.id},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s of %s: %w", name, c.name, err)
+	}
+	return process, nil
+}
+
+// lastLine is what a log ends with: the log itself is gone with its folder when somebody reads of it.
+func lastLine(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lines[len(lines)-1]
 }
