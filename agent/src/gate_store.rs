@@ -102,13 +102,8 @@ impl GateStore {
             let known = self.caches.gates.get(&self.gate_key(&rollout));
             let current = known.as_ref().is_some_and(|found| match &found.object {
                 Ok(gate) => {
-                    let known = fence_of(&gate.spec);
-                    known
-                        >= Fence {
-                            version: entry.version,
-                            ..set
-                        }
-                        && !is_left_over(known, Some(set))
+                    let version = entry.version;
+                    is_current(fence_of(&gate.spec), Fence { version, ..set }, Some(set))
                 }
                 // Only a person can tell what to do with it.
                 Err(_) => true,
@@ -214,7 +209,7 @@ impl GateStore {
                 // Acknowledged in silence, the hub would believe that what it says holds here.
                 Some(Ok(gate))
                     if fence_of(&gate.spec) > fence_of(&spec)
-                        && !is_left_over(fence_of(&gate.spec), before) =>
+                        && is_current(fence_of(&gate.spec), fence_of(&spec), before) =>
                 {
                     return Err(Error::Newer {
                         name: key.name,
@@ -288,8 +283,7 @@ impl GateStore {
         gate: &Gate,
         (spec, before): (&GateSpec, Option<Fence>),
     ) -> Result<(), writer::Error> {
-        let known = fence_of(&gate.spec);
-        if known >= fence_of(spec) && !is_left_over(known, before) {
+        if is_current(fence_of(&gate.spec), fence_of(spec), before) {
             return Ok(());
         }
         let version = |spec: &GateSpec| serde_json::to_value(spec).unwrap_or(Value::Null);
@@ -436,11 +430,13 @@ pub fn fence_of(spec: &GateSpec) -> Fence {
     }
 }
 
-/// Whether a Gate came with a set whose fence was never stored after it: the agent died between the two. Where the hub's
-/// database was put back meanwhile, its number is given to another set.
+/// Whether a Gate has an entry's word, or a later one. What came with a set whose fence was never stored after it counts for
+/// nothing: the agent died between the two, and where the hub's database was put back meanwhile its number is given to another
+/// set.
 #[must_use]
-pub fn is_left_over(gate: Fence, before: Option<Fence>) -> bool {
-    before.is_some_and(|before| gate > before)
+pub fn is_current(gate: Fence, entry: Fence, before: Option<Fence>) -> bool {
+    let left_over = before.is_some_and(|before| gate > before);
+    gate >= entry && !left_over
 }
 
 /// Whether a permit came with this set.

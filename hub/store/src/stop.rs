@@ -123,8 +123,8 @@ impl Store {
         Ok(rows.into_iter().map(one).collect())
     }
 
-    /// Forgets idempotency keys and changes that are settled, or of what nothing governs, older than `KEY_DAYS`, refusals older than `REFUSAL_DAYS`, and all but the
-    /// newest `GONE_KEPT` transactions in which rows went away. Answers how many.
+    /// Forgets idempotency keys and changes that are settled, or of what nothing governs, older than `KEY_DAYS`, refusals older
+    /// than `REFUSAL_DAYS`, and all but the newest `GONE_KEPT` transactions in which rows went away. Answers how many.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses.

@@ -248,6 +248,12 @@ impl Agent {
         }
     }
 
+    /// Whether the process hears a hub.
+    pub fn is_connected(&self) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| process.contact == HubContact::Connected)
+    }
+
     /// The stream is down, if it was this one.
     pub fn lost(&mut self, connection: u64, now: Ms) -> bool {
         let since = stamp(now + self.skew);

@@ -5,6 +5,7 @@ use hub_engine::{ClusterName, Fence, RolloutName};
 use serde_json::json;
 
 use super::fixture;
+use super::recovery::hello;
 use crate::Store;
 use crate::heard::Heard::{Current, Locked, Over};
 use crate::heard::{Acknowledged, Seen};
@@ -45,20 +46,10 @@ fn outcome(version: u64) -> Outcome {
 
 async fn open(store: &Store, cluster: &str) -> u64 {
     let hello = Hello {
-        cluster: cluster.into(),
         kube_system_uid: cluster.into(),
-        agent_version: "1".into(),
-        fence: Fence {
-            incarnation: 1,
-            version: 1,
-        },
-        proven: true,
-        set_hash: String::new(),
         rollouts: vec![(name(), rollout("a"))],
         fingerprint: "unlisted".into(),
-        audit_head: String::new(),
-        handed: None,
-        hub: "test".into(),
+        ..hello(cluster, (1, 1), None)
     };
     match store.session_open(&hello).await.unwrap() {
         Opened::Session { session, .. } => session,

@@ -8,7 +8,7 @@ use hub_engine::observed::Rollout;
 use hub_engine::{ClusterName, Fence};
 use sqlx::Connection as _;
 
-use super::fixture;
+use super::{fixture, recovery};
 use crate::certificate::{Certificate, CertificateIssuer, Renewal};
 use crate::history::{self, Fact};
 use crate::join::{Join, NewToken};
@@ -308,20 +308,10 @@ fn rollout() -> RolloutName {
 fn hello(uid: &str, version: u64) -> Hello {
     let state: Rollout = serde_json::from_str("{\"uid\":\"u\"}").unwrap();
     Hello {
-        cluster: "eu".into(),
         kube_system_uid: uid.into(),
-        agent_version: "1".into(),
-        fence: Fence {
-            incarnation: 1,
-            version,
-        },
-        proven: true,
-        set_hash: String::new(),
         rollouts: vec![(rollout(), state)],
         fingerprint: "unlisted".into(),
-        audit_head: String::new(),
-        handed: None,
-        hub: "test".into(),
+        ..recovery::hello("eu", (1, version), None)
     }
 }
 

@@ -177,9 +177,8 @@ impl Agent {
             rest.is_some_and(|rest| rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into()));
         let lease_until = self.lease_until(part, gate, moment, bugs);
         let contact = self.process.as_ref().map(|process| process.contact);
-        let alone = contact != Some(HubContact::Connected);
-        let lease_until =
-            lease_until.filter(|_| !(alone && bugs.has(Planted::LeaseEndsWithContact)));
+        let ended = !self.is_connected() && bugs.has(Planted::LeaseEndsWithContact);
+        let lease_until = lease_until.filter(|_| !ended);
         observed.gate = GateObserved {
             governance: if missing && bugs.has(Planted::AbsenceFrees) {
                 Governance::Free

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use agent::gate_store::{
-    ANNOTATION_REPORTED, fence_of, is_governed_again, is_left_over, is_new, member_status,
-    reported, status_after,
+    ANNOTATION_REPORTED, fence_of, is_current, is_governed_again, is_new, member_status, reported,
+    status_after,
 };
 use agent::key::ObjectKey;
 use agent::lease_clock::Moment;
@@ -129,12 +129,11 @@ impl Agent {
             return false;
         };
         let before = self.parts[at].gate().map(|gate| gate.spec.clone());
-        let known = before.as_ref().map(fence_of);
-        if known.is_some_and(|known| known >= fence_of(&spec) && !is_left_over(known, stored)) {
-            return false;
-        }
-        // Of the set that it died in the midst of, and that comes again.
-        if before.as_ref() == Some(&spec) {
+        // The same is there of the set that it died in the midst of, and that comes again.
+        let is_there = |before: &GateSpec| {
+            is_current(fence_of(before), fence_of(&spec), stored) || *before == spec
+        };
+        if before.as_ref().is_some_and(is_there) {
             return false;
         }
         self.grant(&key, &spec, stored, moment);

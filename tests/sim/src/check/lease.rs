@@ -3,7 +3,6 @@
 //! heard. It must not ask the agent's own clock of leases.
 
 use agent_api::{Direction, Fence, Gate, HubLossAction, ReplicaSet};
-use agent_engine::HubContact;
 
 use super::ghost::Content;
 use super::{At, at, carried};
@@ -54,10 +53,7 @@ impl World {
             return self.fail("G30", message);
         }
         let finish = gate.spec.policy.on_hub_loss.action == agent_api::HubLossAction::Finish;
-        let connected = own
-            .process
-            .as_ref()
-            .is_some_and(|process| process.contact == HubContact::Connected);
+        let connected = own.is_connected();
         let renewed = self.ghost.renewed.get(&own.name).copied().unwrap_or(0) + RENEWAL_DELAY;
         let granted = self.ghost.granted.get(&place).copied().unwrap_or(0);
         let restarted = self.ghost.restarted.get(&place.agent).copied().unwrap_or(0);
@@ -93,9 +89,7 @@ impl World {
         let permit = permit.filter(|(_, permit)| {
             permit.direction == Direction::Forward && permit.digest.as_str() == digest
         });
-        let process = own.process.as_ref();
-        let connected = process.is_some_and(|process| process.contact == HubContact::Connected);
-        let Some((gate, _)) = permit.filter(|_| !connected) else {
+        let Some((gate, _)) = permit.filter(|_| !own.is_connected()) else {
             return;
         };
         let content = self.ghost.contents.get(digest);

@@ -7,7 +7,7 @@ use hub_engine::name::{Digest, Person, RolloutName};
 use hub_engine::observed::{Outcome, OutcomeResult, Rollout};
 use hub_engine::release::{Content, ReleasePhase};
 use hub_engine::verb::Verb;
-use hub_engine::{ClusterName, Fence, FleetRolloutName, ReleaseId};
+use hub_engine::{ClusterName, FleetRolloutName, ReleaseId};
 
 use super::super::fixture;
 use crate::certificate::{Certificate, CertificateIssuer};
@@ -17,6 +17,7 @@ use crate::report::{Body, Report};
 use crate::request::{NewRequest, Requested};
 use crate::session::{Hello, Opened};
 use crate::tests::fixture::Signer;
+use crate::tests::recovery::hello;
 use crate::{Epoch, Error, Store};
 
 /// Longer than any test here.
@@ -131,20 +132,10 @@ impl Member {
     /// Says Hello with everything that it has, at this version.
     pub async fn comes(&mut self, store: &Store, version: u64) {
         let hello = Hello {
-            cluster: self.name.clone(),
             kube_system_uid: format!("uid-{}", self.name),
-            agent_version: "1".into(),
-            fence: Fence {
-                incarnation: 1,
-                version,
-            },
-            proven: true,
-            set_hash: String::new(),
             rollouts: vec![(rollout(), self.state.clone())],
             fingerprint: format!("of {}", self.name),
-            audit_head: String::new(),
-            handed: None,
-            hub: "test".into(),
+            ..hello(self.name.as_str(), (1, version), None)
         };
         let opened = store.session_open(&hello).await.unwrap();
         let Opened::Session { session, .. } = opened else {
