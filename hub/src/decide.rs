@@ -119,6 +119,13 @@ impl Decider {
                 for decision in &decided.plan.actions {
                     tracing::info!(fleet_rollout = %name, kind = decision.action.kind(), "{}", decision.action);
                 }
+                if !decided.refused.is_empty() {
+                    tracing::error!(
+                        fleet_rollout = %name, refused = decided.refused,
+                        "a plan breaks an invariant: nothing is decided but what is stopped"
+                    );
+                    return Ok(Turn::Again);
+                }
                 Ok(Turn::Settled(settled(decided, Instant::now())))
             }
             Ok(None) => Ok(Turn::Again),

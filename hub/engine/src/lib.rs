@@ -8,6 +8,7 @@ pub mod amount;
 pub mod audit;
 mod canonical;
 pub mod chain;
+pub mod decided;
 pub mod document;
 pub mod loss;
 pub mod member;
@@ -30,6 +31,7 @@ pub mod window;
 
 pub use action::{Action, Decision};
 pub use audit::{Violation, audit};
+pub use decided::{Decided, decide, decide_with, restrain};
 pub use document::{Document, FleetRollout, Problem, parse, parse_file};
 pub use name::{ClusterName, Digest, Fence, FleetRolloutName, ReleaseId, RolloutName};
 pub use observed::Observed;

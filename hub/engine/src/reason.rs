@@ -158,6 +158,9 @@ pub enum Why {
         bound: Digest,
         release: ReleaseId,
     },
+    NotDecided {
+        what: String,
+    },
 }
 
 impl Why {
@@ -201,6 +204,7 @@ impl Why {
             Self::NothingSpeaksForIt { .. } => "NothingSpeaksForIt",
             Self::NotApproved { .. } => "NotApproved",
             Self::BoundBefore { .. } => "BoundBefore",
+            Self::NotDecided { .. } => "NotDecided",
         }
     }
 }
@@ -292,6 +296,10 @@ impl fmt::Display for Why {
             }
             Self::BoundBefore { digest, bound, release } => {
                 write!(f, "holds {digest} by now, and release {release} is bound to {bound} here, which came first; a new release brings it")
+            }
+            Self::NotDecided { what } => {
+                write!(f, "nothing is decided, for the hub's plan breaks a rule of its own ({what}): what is permitted goes on, nothing \
+                           else starts, and a stop still counts; this is a fault of groundswell, please report it with this sentence")
             }
             Self::HeldAtStep { message } => write!(f, "holds at its step: {message}"),
             Self::Stopped { message } => write!(f, "nothing starts, and what is in flight holds at its step: {message}"),

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
+use crate::decide::Decide;
 use crate::error::POOLED;
 use crate::limit::PING_MAX;
 use crate::remembered::Shelf;
@@ -56,6 +57,8 @@ pub struct Store {
     heard: Arc<AtomicI64>,
     /// What decisions have read.
     pub(crate) shelf: Arc<Shelf>,
+    /// What makes plans.
+    pub(crate) decide: Decide,
 }
 
 impl Store {
@@ -73,6 +76,7 @@ impl Store {
             bound,
             heard: Arc::default(),
             shelf: Arc::default(),
+            decide: hub_engine::decide,
         })
     }
 

@@ -2,6 +2,7 @@
 //! It must not write for an epoch that is over, nor anything that the plan does not say.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hub_engine::release::Direction;
@@ -9,6 +10,7 @@ use hub_engine::{
     ClusterName, Digest, Fence, FleetRolloutName, Observed, Plan, ReleaseId, RolloutName,
 };
 use jiff::Timestamp;
+use tokio::task::spawn_blocking;
 
 use crate::busy::again;
 use crate::epoch::{self, Epoch};
@@ -23,6 +25,9 @@ pub(crate) const REASONS_STORED: usize = 200;
 const TRIES: usize = 5;
 
 pub(crate) const REPEATABLE: &str = "set transaction isolation level repeatable read";
+
+/// What a plan is made by; tests put something wrong in its place.
+pub(crate) type Decide = fn(&Observed) -> std::result::Result<hub_engine::Decided, String>;
 
 /// Gives permits their signature; the hub holds the key.
 pub trait PermitSigner: Send + Sync {
@@ -55,6 +60,8 @@ pub struct UnsignedPermit {
 pub struct Decided {
     /// As committed. No action: nothing was written.
     pub plan: Plan,
+    /// What is wrong with the plan that this one stands for, a bug; empty: nothing.
+    pub refused: String,
     /// The fences of the sets that changed.
     pub fences: BTreeMap<ClusterName, Fence>,
     /// The database's time of the decision.
@@ -78,27 +85,27 @@ pub struct Took {
     pub written: Duration,
 }
 
-/// Engine and audit, beside the threads that serve agents: with ten thousand clusters they take a while.
-async fn planned(observed: Observed) -> Result<(Observed, Plan)> {
-    let work = move || {
-        let plan = hub_engine::reconcile(&observed);
-        let violations = hub_engine::audit(&observed, &plan);
-        (observed, plan, violations)
+/// Engine and audit, beside the threads that serve agents: with ten thousand clusters they take a while. A panic of theirs is
+/// one more plan that cannot be trusted.
+async fn planned(
+    observed: Observed,
+    decide: Decide,
+) -> Result<(Arc<Observed>, hub_engine::Decided)> {
+    let observed = Arc::new(observed);
+    let seen = observed.clone();
+    let decided = match spawn_blocking(move || decide(&seen)).await {
+        Ok(decided) => decided,
+        Err(error) => {
+            let (seen, what) = (observed.clone(), format!("no plan came out: {error}"));
+            let restrained = spawn_blocking(move || hub_engine::restrain(&seen, what)).await;
+            restrained.unwrap_or_else(|error| Err(format!("no plan came out: {error}")))
+        }
     };
-    let done = tokio::task::spawn_blocking(work).await;
-    let (observed, plan, violations) = done.map_err(|error| Error::Audit {
-        violations: format!("no plan came out: {error}"),
-    })?;
-    if violations.is_empty() {
-        return Ok((observed, plan));
-    }
-    let texts: Vec<_> = violations
-        .iter()
-        .map(|one| format!("{}: {}", one.rule, one.message))
-        .collect();
-    Err(Error::Audit {
-        violations: texts.join("; "),
-    })
+    let violations = match decided {
+        Ok(decided) => return Ok((observed, decided)),
+        Err(violations) => violations,
+    };
+    Err(Error::Audit { violations })
 }
 
 impl Store {
@@ -106,7 +113,7 @@ impl Store {
     /// transactions are in the way. None: the FleetRollout is gone.
     ///
     /// # Errors
-    /// `Fenced`: stop deciding. `Held`: the database may have been restored. `Audit`: a bug. `Unavailable`, `Busy`: try again later.
+    /// `Fenced`: stop deciding. `Held`: the database may have been restored. `Audit`: a bug, even of what starts nothing. `Unavailable`, `Busy`: try again later.
     pub async fn decide(
         &self,
         epoch: Epoch,
@@ -138,7 +145,8 @@ impl Store {
             changed::mark_uncrashed(&mut tx).await?;
         }
         let seen = begin.elapsed();
-        let (observed, plan) = planned(observed).await?;
+        let (observed, decided) = planned(observed, self.decide).await?;
+        let hub_engine::Decided { plan, refused } = decided;
         let thought = begin.elapsed();
         let fences = apply::plan(&mut tx, epoch, &observed, &plan, signer).await?;
         let reasons = plan.reasons.get(..REASONS_STORED).unwrap_or(&plan.reasons);
@@ -160,10 +168,11 @@ impl Store {
         );
         Ok(Some(Decided {
             plan,
+            refused,
             fences,
             now: observed.now,
-            rollout: observed.fleet_rollout.rollout,
-            after: observed.fleet_rollout.after,
+            rollout: observed.fleet_rollout.rollout.clone(),
+            after: observed.fleet_rollout.after.clone(),
             took,
         }))
     }

@@ -12,6 +12,7 @@ mod foreign;
 mod gathered;
 mod handed_over;
 mod listening;
+mod not_decided;
 mod older;
 mod policies;
 mod recovery;

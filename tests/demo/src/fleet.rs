@@ -145,8 +145,9 @@ impl Fleet {
         let _ = std::fs::write(place::history(&self.folder), text);
     }
 
-    /// An error if an agent ever lacked a right, or made a plan that its audit refuses.
-    pub fn no_agent_is_at_fault(&self) -> Result<()> {
+    /// An error if an agent ever lacked a right, or anybody made a plan that an audit refuses.
+    pub fn nobody_is_at_fault(&self) -> Result<()> {
+        self.hubs.no_plan_is_refused()?;
         self.agents.iter().try_for_each(Agent::assert_no_fault)
     }
 

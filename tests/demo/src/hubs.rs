@@ -82,7 +82,14 @@ impl Hubs {
         };
         let unknown = || Error::Check(format!("{} is no hub of this run", leader.name));
         let at = self.living.iter().position(named).ok_or_else(unknown)?;
-        self.living.remove(at).process().kill().await
+        let mut dead = self.living.remove(at);
+        dead.process().kill().await?;
+        dead.assert_no_fault()
+    }
+
+    /// An error if one that lives ever made a plan that its audit refuses.
+    pub fn no_plan_is_refused(&self) -> Result<()> {
+        self.living.iter().try_for_each(Hub::assert_no_fault)
     }
 
     /// Those that live, and their database.

@@ -92,7 +92,7 @@ async fn told(run: &RunDir, progress: &Progress, arguments: &Arguments) -> Resul
     })?;
     fleet.keep_history().await;
     told?;
-    fleet.no_agent_is_at_fault()?;
+    fleet.nobody_is_at_fault()?;
     Ok(fleet)
 }
 

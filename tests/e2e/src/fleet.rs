@@ -214,8 +214,9 @@ impl Fleet {
             .collect())
     }
 
-    /// An error if an agent has ended, ever lacked a right or made a plan that its audit refuses.
+    /// An error if an agent has ended, ever lacked a right or made a plan that its audit refuses, or the hub made one.
     pub fn check(&mut self) -> Result<()> {
+        self.hub.assert_no_fault()?;
         for agent in &mut self.agents {
             agent.process().must_run()?;
             agent.assert_no_fault()?;

@@ -62,6 +62,7 @@ impl World {
         // Not by their values' end, which waits without the proxies that they would say goodbye through.
         for station in &mut self.hubs {
             station.hub.process().kill().await.expect("killed");
+            station.hub.assert_no_fault().expect("every plan is sound");
         }
     }
 

@@ -111,6 +111,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Why::NothingSpeaksForIt { .. } => "NothingSpeaksForIt",
         Why::NotApproved { .. } => "NotApproved",
         Why::BoundBefore { .. } => "BoundBefore",
+        Why::NotDecided { .. } => "NotDecided",
     }
 }
 const REASONS: usize = 36;

@@ -12,6 +12,7 @@ use crate::observed::{Cluster, Observed};
 use crate::place::{self, Near};
 use crate::plan::{FleetRolloutStatus, Plan};
 use crate::planted::Bug;
+use crate::reason::Reason;
 use crate::release::{Release, Target, TargetState};
 
 /// What is planned so far, and how things stand after it.
@@ -90,6 +91,29 @@ impl Planner {
     }
 
     pub(super) fn finish(self) -> Plan {
+        let status = self.status();
+        let reasons = reasons::all(&self.state);
+        let wake = super::wake::wake(&self.state);
+        Plan {
+            actions: self.actions,
+            status,
+            reasons,
+            wake,
+        }
+    }
+
+    /// The same with these reasons alone, and nothing that time changes.
+    pub(super) fn finish_saying(self, reasons: Vec<Reason>) -> Plan {
+        let status = self.status();
+        Plan {
+            actions: self.actions,
+            status,
+            reasons,
+            wake: None,
+        }
+    }
+
+    fn status(&self) -> FleetRolloutStatus {
         let newest = self
             .state
             .releases
@@ -101,20 +125,12 @@ impl Planner {
                 .iter()
                 .filter(|cluster| cluster.selected)
         };
-        let status = FleetRolloutStatus {
+        FleetRolloutStatus {
             release: newest.map(|release| release.id.clone()),
             phase: newest.map(|release| release.phase),
             clusters: u32::try_from(selected().count()).unwrap_or(u32::MAX),
             connected: u32::try_from(selected().filter(|cluster| cluster.connected).count())
                 .unwrap_or(u32::MAX),
-        };
-        let reasons = reasons::all(&self.state);
-        let wake = super::wake::wake(&self.state);
-        Plan {
-            actions: self.actions,
-            status,
-            reasons,
-            wake,
         }
     }
 }
