@@ -159,7 +159,8 @@ async fn shown(tx: &mut PgConnection, id: &ReleaseId) -> Result<Option<ReleaseRo
         stored.reasons
     } else {
         let observed = observe::all(tx, stored.fleet_rollout.clone(), &mut memory).await?;
-        hub_engine::decide(&observed).map_or_else(|_| stored.reasons, |decided| decided.plan.reasons)
+        hub_engine::decide(&observed)
+            .map_or_else(|_| stored.reasons, |decided| decided.plan.reasons)
     };
     let reasons = reasons
         .into_iter()

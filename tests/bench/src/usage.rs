@@ -4,14 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use tests_fleet::{Error, Result};
 
 /// Ticks of a second in /proc, the same on every Linux that Rust and Go run on.
 const TICKS: u64 = 100;
-/// Fields of /proc/PID/stat after the name, counted from 0: the parent, the group, and CPU time of the process and its reaped children.
+/// Fields of /proc/PID/stat after the name, counted from 0: the parent, the group, and CPU time of reaped children.
 const PARENT: usize = 1;
 const GROUP: usize = 2;
-const TIMES: [usize; 4] = [11, 12, 13, 14];
+const ENDED: [usize; 2] = [13, 14];
 
 /// Bytes.
 pub const MIB: f64 = 1024.0 * 1024.0;
@@ -49,12 +51,22 @@ fn having(fields_of: &[usize], wanted: u32) -> Result<Vec<(PathBuf, Duration)>> 
         let stat = std::fs::read_to_string(path.join("stat")).ok()?;
         let fields = fields(&stat);
         let has = |at: &usize| number(&fields, *at) == u64::from(wanted);
-        fields_of.iter().any(has).then(|| {
-            let ticks: u64 = TIMES.iter().map(|at| number(&fields, *at)).sum();
-            (path, Duration::from_millis(ticks * 1000 / TICKS))
-        })
+        if !fields_of.iter().any(has) {
+            return None;
+        }
+        let ticks: u64 = ENDED.iter().map(|at| number(&fields, *at)).sum();
+        let own = own(&path)?;
+        Some((path, own + Duration::from_millis(ticks * 1000 / TICKS)))
     };
     Ok(processes()?.into_iter().filter_map(member).collect())
+}
+
+/// CPU time of one process without its children, by its own clock (clock_getcpuclockid(3)): the ticks of `stat` are as long as
+/// what an idle controller costs in a minute.
+fn own(process: &Path) -> Option<Duration> {
+    let id = process.file_name()?.to_str()?.parse().ok()?;
+    let clock = clock_getcpuclockid(Pid::from_raw(id)).ok()?;
+    Some(Duration::from(clock_gettime(clock).ok()?))
 }
 
 fn members(group: u32) -> Result<Vec<(PathBuf, Duration)>> {
@@ -135,7 +147,7 @@ mod tests {
         let stat = "42 (a) b) S 1 77 77 0 -1 0 0 0 0 0 3 4 5 6 20 0";
         let fields = fields(stat);
         assert_eq!(number(&fields, GROUP), 77);
-        assert_eq!(TIMES.map(|at| number(&fields, at)), [3, 4, 5, 6]);
+        assert_eq!(ENDED.map(|at| number(&fields, at)), [5, 6]);
     }
 
     /// A shell knows what its ended children have cost; so do we, of the program that it has become.

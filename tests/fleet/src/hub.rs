@@ -20,10 +20,7 @@ const LISTENING: Duration = Duration::from_secs(60);
 const KEYS: [&str; 3] = ["ca-key.pem", "ca.pem", "permit-key.pem"];
 
 /// What the log says of a plan that the audit refuses: one that was replaced, and one that was not.
-const BREAKS: [&str; 2] = [
-    "a plan breaks an invariant",
-    "a plan broke an invariant",
-];
+const BREAKS: [&str; 2] = ["a plan breaks an invariant", "a plan broke an invariant"];
 
 /// How to start a hub.
 #[derive(Debug, Clone)]
@@ -133,7 +130,10 @@ impl Hub {
     /// An error if a plan of its ever broke an invariant.
     pub fn assert_no_fault(&self) -> Result<()> {
         let log = self.log();
-        match log.lines().find(|line| BREAKS.iter().any(|words| line.contains(words))) {
+        match log
+            .lines()
+            .find(|line| BREAKS.iter().any(|words| line.contains(words)))
+        {
             None => Ok(()),
             Some(line) => Err(Error::Check(format!(
                 "the hub made a plan that its own audit refuses: {line}"
