@@ -47,6 +47,7 @@ struct Session {
     link: Link,
     cluster: ClusterName,
     number: u64,
+    inbound: Streaming<AgentMessage>,
     outbox: Outbox,
     fences: watch::Receiver<Fence>,
     /// The set that was sent last; none: the next one is sent whole.
@@ -83,29 +84,30 @@ fn room(batch: &ReportBatch) -> usize {
 }
 
 /// Runs a stream to its end. What a stream does once or seldom is boxed here and below, and in `set`: its room, some 16 KiB, is not kept for
-/// as long as the stream is open, ten thousand times.
-pub async fn run(
+/// as long as the stream is open, ten thousand times. Not `async` itself: what it is given would have its room for as long, too.
+pub fn run(
     link: Link,
     member: Member,
     mut inbound: Streaming<AgentMessage>,
     (outbox, place): (Outbox, Place),
-) {
+) -> impl Future<Output = ()> + Send {
     let cluster = member.cluster.clone();
-    let inbound_ref = &mut inbound;
-    let begun = async move {
+    let begun = Box::pin(async move {
         let said = tokio::select! {
             biased;
             () = place.replaced() => Err(passed(Passed::Replaced)),
-            said = hello(&link, member, inbound_ref) => said,
+            said = hello(&link, member, &mut inbound) => said,
         };
         match said {
-            Ok(hello) => open(link, hello, outbox, &place).await,
+            Ok(hello) => open(link, hello, (inbound, outbox), &place).await,
             Err(end) => Err((outbox, end)),
         }
-    };
-    match Box::pin(begun).await {
-        Ok(session) => session.serve(inbound).await,
-        Err((outbox, end)) => refuse(&cluster, &outbox, end),
+    });
+    async move {
+        match begun.await {
+            Ok(session) => session.serve().await,
+            Err((outbox, end)) => refuse(&cluster, &outbox, end),
+        }
     }
 }
 
@@ -166,9 +168,9 @@ async fn begin(link: &Link, hello: &Hello, outbox: &Outbox, place: &Place) -> Re
 async fn open(
     link: Link,
     hello: Hello,
-    outbox: Outbox,
+    (inbound, outbox): (Streaming<AgentMessage>, Outbox),
     place: &Place,
-) -> Result<Session, (Outbox, End)> {
+) -> Result<Box<Session>, (Outbox, End)> {
     let begun = match begin(&link, &hello, &outbox, place).await {
         Ok(begun) => begun,
         Err(end) => return Err((outbox, end)),
@@ -189,10 +191,11 @@ async fn open(
             .unwrap_or_default(),
     });
     let fences = link.fences.subscribe(&cluster, desired);
-    Ok(Session {
+    Ok(Box::new(Session {
         link,
         cluster,
         number: session,
+        inbound,
         outbox,
         fences,
         sent: None,
@@ -208,12 +211,12 @@ async fn open(
         behind: VecDeque::new(),
         behind_bytes: 0,
         unstored_ack: None,
-    })
+    }))
 }
 
 impl Session {
-    async fn serve(mut self, mut inbound: Streaming<AgentMessage>) {
-        let reason = match self.turns(&mut inbound).await {
+    async fn serve(mut self: Box<Self>) {
+        let reason = match self.turns().await {
             Ok(reason) => reason,
             Err(end) => {
                 let reason = end.message.clone();
@@ -231,7 +234,7 @@ impl Session {
 
     /// One turn for each thing that happens. Ticks are at least a second apart, so a message that is there is heard
     /// between two of them: silence is counted in ticks and not by the clock, which also runs while Postgres is waited for.
-    async fn turns(&mut self, inbound: &mut Streaming<AgentMessage>) -> Result<String, End> {
+    async fn turns(&mut self) -> Result<String, End> {
         let patience = LOST_HEARTBEATS * u32::try_from(self.link.heartbeat.as_secs()).unwrap_or(1);
         let mut silent_ticks = 0;
         let mut ticks = interval(TICK);
@@ -240,10 +243,10 @@ impl Session {
         self.send_set().await;
         loop {
             tokio::select! {
-                message = inbound.message(), if self.reads() => match message {
+                message = self.inbound.message(), if self.reads() => match message {
                     Ok(Some(message)) => {
                         silent_ticks = 0;
-                        self.hear(message).await?;
+                        Box::pin(self.hear(message)).await?;
                     }
                     Ok(None) => return Ok("the agent closed it".to_owned()),
                     Err(status) => return Ok(format!("the connection broke: {}", status.message())),
@@ -260,7 +263,9 @@ impl Session {
                     if silent_ticks > patience {
                         return Ok(format!("nothing was heard for {patience} s"));
                     }
-                    self.try_again().await?;
+                    if self.owes() {
+                        Box::pin(self.try_again()).await?;
+                    }
                     self.send_set().await;
                 }
             }
@@ -457,6 +462,11 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    /// Whether something that it said is not stored.
+    fn owes(&self) -> bool {
+        self.unstored.is_some() || !self.behind.is_empty() || self.unstored_ack.is_some()
     }
 
     async fn try_again(&mut self) -> Result<(), End> {
