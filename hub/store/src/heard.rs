@@ -1,16 +1,19 @@
 //! Heartbeats and acknowledgements of many agents at once. In: what each said in its session. Out: to each, whether that
-//! session is current, on a database that has what the session has seen committed. It must not take one session's word for
+//! session is current, on a database that has what the session has seen committed, and what time it is there. It must not take one session's word for
 //! another's, nor let one wait for another's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use ::time::OffsetDateTime;
 use hub_engine::{ClusterName, Fence, RolloutName};
+use jiff::Timestamp;
 use sqlx::PgConnection;
 
 use crate::cluster::{fence, number};
 use crate::history::{self, Fact};
 use crate::older::{self, Committed, Looked};
 use crate::row::row;
+use crate::time::from_db_opt;
 use crate::{Error, Result, Store, hint, recovery};
 
 /// Sessions are locked in one order by all transactions, so that two never wait for each other's. One that is locked already is
@@ -23,7 +26,7 @@ pub(crate) const SEEN: &str = concat!(
     older::not_older!(),
     " order by s.cluster for update of s skip locked) \
      update cluster_sessions s set last_seen_at = now(), open = true from current c \
-     where s.cluster = c.cluster and s.session = c.session returning s.cluster, s.session"
+     where s.cluster = c.cluster and s.session = c.session returning s.cluster, s.session, s.last_seen_at as at"
 );
 pub(crate) const STORED: &str = concat!(
     "with current as (select s.cluster, s.session, s.regressed, said.incarnation, said.version, \
@@ -42,8 +45,8 @@ pub(crate) const STORED: &str = concat!(
 );
 
 row! {
-    /// A session that is current.
-    SeenRow { cluster: String, session: i64 }
+    /// A session that is current, and the time.
+    SeenRow { cluster: String, session: i64, at: Option<OffsetDateTime> }
 }
 row! {
     /// The same, what its cluster should hold, and whether it has just caught up with what it had.
@@ -78,6 +81,15 @@ pub struct Acknowledged {
     pub set_hash: String,
     /// Gates that it could not write, and why.
     pub problems: Vec<(RolloutName, String)>,
+}
+
+/// How a heartbeat was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// As every word.
+    pub heard: Heard,
+    /// The database's time then; none: it was not taken.
+    pub at: Option<Timestamp>,
 }
 
 /// How a word of a session was taken.
@@ -130,16 +142,19 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses; then nobody is known to have been heard.
-    pub async fn sessions_seen(&self, said: &[Seen]) -> Result<Vec<Heard>> {
+    pub async fn sessions_seen(&self, said: &[Seen]) -> Result<Vec<Beat>> {
         let rows: Vec<SeenRow> = older::asked(SEEN, said.iter().map(Seen::word))
             .fetch_all(&self.pool)
             .await?;
-        let current: BTreeSet<_> = rows
+        let current: BTreeMap<_, _> = rows
             .iter()
-            .map(|row| (row.cluster.as_str(), row.session))
+            .map(|row| ((row.cluster.as_str(), row.session), row.at))
             .collect();
-        let is = |one: &Seen| current.contains(&(one.cluster.as_str(), number(one.session)));
-        let over = said.iter().filter(|one| !is(one));
+        let taken = |one: &Seen| {
+            let place = (one.cluster.as_str(), number(one.session));
+            current.get(&place).copied()
+        };
+        let over = said.iter().filter(|one| taken(one).is_none());
         let over: Vec<_> = over.map(Seen::word).collect();
         let mut looked = Looked::default();
         if !over.is_empty() {
@@ -147,9 +162,15 @@ impl Store {
             looked = older::look(&mut tx, &over).await?;
             tx.commit().await?;
         }
-        let answer = |one: &Seen| match is(one) {
-            true => Heard::Current,
-            false => looked.answer(&one.cluster, one.session),
+        let answer = |one: &Seen| match taken(one) {
+            Some(at) => Beat {
+                heard: Heard::Current,
+                at: from_db_opt(at),
+            },
+            None => Beat {
+                heard: looked.answer(&one.cluster, one.session),
+                at: None,
+            },
         };
         Ok(said.iter().map(answer).collect())
     }
@@ -213,7 +234,7 @@ impl Store {
             committed: Committed::default(),
         };
         let heard = self.sessions_seen(&[said]).await?;
-        heard.first().map_or(Ok(false), |heard| heard.current())
+        heard.first().map_or(Ok(false), |beat| beat.heard.current())
     }
 
     /// One agent has stored a set, likewise. False: the session is over.

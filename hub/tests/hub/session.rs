@@ -116,6 +116,29 @@ async fn first_everything_then_what_changed() {
     assert_eq!(whole.set_hash, delta.set_hash);
 }
 
+/// What a permit's start-by is judged by where an agent's own clock is wrong (S12).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_told_the_databases_time() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[]).await;
+    let before = jiff::Timestamp::now();
+    let mut stream = agent.hello(&world, agent.nothing()).await;
+    let welcomed = stream.welcome().await.at;
+    let set = stream.set().await;
+    stream.store(&set).await;
+    let renewed = stream.until("a renewal", |told| match told {
+        Told::Renewal(one) => Some(one.at),
+        Told::Welcome(_) | Told::Set(_) | Told::ReportAck(_) | Told::Refusal(_) => None,
+    });
+    let renewed = renewed.await;
+    let after = jiff::Timestamp::now();
+    let times = [welcomed, renewed].map(|at| proto::time::from_wire(&at.unwrap()).unwrap());
+    assert!(
+        times.is_sorted() && before <= times[0] && times[1] <= after,
+        "{times:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_lost_its_place_asks_for_everything() {
     let world = World::start().await;

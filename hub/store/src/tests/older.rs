@@ -48,7 +48,8 @@ async fn seen(store: &Store, session: u64, committed: Committed) -> bool {
         session,
         committed,
     };
-    store.sessions_seen(&[said]).await.unwrap() == [Heard::Current]
+    let beats = store.sessions_seen(&[said]).await.unwrap();
+    beats[0].heard == Heard::Current
 }
 
 async fn acknowledged(store: &Store, session: u64, committed: Committed, version: u64) -> bool {

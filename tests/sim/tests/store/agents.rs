@@ -141,7 +141,7 @@ impl Both {
             session,
             committed,
         };
-        let real = self.real.sessions_seen(&[said]).await.unwrap()[0];
+        let real = self.real.sessions_seen(&[said]).await.unwrap()[0].heard;
         let said = (session, &committed);
         let model = self.model.session_seen(&cluster, said, now).unwrap();
         assert_eq!(real.current().unwrap(), model);
