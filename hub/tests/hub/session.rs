@@ -3,8 +3,8 @@ use proto::v1::agent_message::Body;
 use proto::v1::hub_message::Body as Told;
 use proto::v1::refusal::Code;
 use proto::v1::{
-    Content, Fence, Hello, ListClustersRequest, RolloutRef, RolloutState, gate_entry::Governance,
-    report,
+    Content, Fence, Heartbeat, Hello, ListClustersRequest, RolloutRef, RolloutState,
+    gate_entry::Governance, report,
 };
 
 use crate::agent::Agent;
@@ -137,6 +137,33 @@ async fn an_agent_is_told_the_databases_time() {
         times.is_sorted() && before <= times[0] && times[1] <= after,
         "{times:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_whose_clock_is_off_is_noted() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[]).await;
+    let (stream, _) = agent.open(&world).await;
+    let hour = jiff::SignedDuration::from_hours(1);
+    // A heartbeat that is late says nothing; one of the future does, and so does one that tells of both clocks.
+    for (ahead, knows, noted) in [
+        (-hour, false, ""),
+        (hour, false, " ahead of the database's"),
+        (-hour, true, " 1h behind the database's"),
+        (jiff::SignedDuration::ZERO, true, ""),
+    ] {
+        let now = jiff::Timestamp::now();
+        let beat = Heartbeat {
+            at: Some(proto::time::to_wire(now + ahead)),
+            hub_at: knows.then(|| proto::time::to_wire(now)),
+        };
+        stream.say(Body::Heartbeat(beat)).await;
+        eventually("it is noted", async || {
+            let note = note(&world, "prod-eu").await;
+            (note.is_empty() == noted.is_empty() && note.contains(noted)).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use super::fixture;
 use super::recovery::hello;
 use crate::Store;
 use crate::heard::Heard::{Current, Locked, Over};
-use crate::heard::{Acknowledged, Beat, Heard, Seen};
+use crate::heard::{Acknowledged, Beat, Clock, Heard, Seen};
 use crate::hint::Hint;
 use crate::older::Committed;
 use crate::report::{Batch, Body, Report, Stored};
@@ -203,6 +203,7 @@ async fn a_heartbeat_and_an_acknowledgement_count_in_the_current_session_alone()
             cluster,
             session,
             committed: Committed::default(),
+            clock: Clock::default(),
         })
         .collect();
     let beats = store.sessions_seen(&seen).await.unwrap();
@@ -310,6 +311,7 @@ async fn one_that_is_locked_costs_the_others_nothing() {
             cluster: cluster.into(),
             session,
             committed: Committed::default(),
+            clock: Clock::default(),
         })
         .collect();
     let acks: Vec<_> = all()
@@ -347,4 +349,59 @@ async fn one_that_is_locked_costs_the_others_nothing() {
     assert_eq!(heard(&beats), [Current; 3]);
     assert_eq!(store.reports_store(&batches).await.unwrap(), [one; 3]);
     assert_eq!(state_of(&store, "eu").await.0.phase, "b");
+}
+
+/// What a heartbeat proves of its cluster's clock: seconds that it is ahead by at the moment at which it was said, and what the
+/// agent knew of the hub's time then; seconds that it came late by.
+#[tokio::test]
+async fn a_heartbeat_proves_of_a_clock_what_a_late_one_proves_too() {
+    let (store, [asia, ..]) = fleet().await;
+    let ago = |seconds: i64| {
+        jiff::Timestamp::now()
+            .checked_sub(jiff::SignedDuration::from_secs(seconds))
+            .unwrap()
+    };
+    // (late, ahead, knows the hub's time, what is shown then)
+    for (late, ahead, knows, shown) in [
+        (0, 0, true, 0),
+        (0, 3_600, false, 3_600),
+        (0, 3_603, true, 3_600),
+        (600, 3_600, true, 3_000),
+        (0, 3_600, true, 3_600),
+        (7_200, 3_600, true, 0),
+        (600, 0, true, 0),
+        (600, 0, false, 0),
+        (0, -3_600, false, 0),
+        (0, -3_600, true, -3_600),
+        (600, -3_600, true, -3_600),
+        (600, -3_603, true, -3_600),
+        (0, 0, true, 0),
+    ] {
+        let clock = Clock {
+            at: Some(ago(late - ahead)),
+            hub_at: knows.then(|| ago(late)),
+        };
+        let said = Seen {
+            cluster: "asia".into(),
+            session: asia,
+            committed: Committed::default(),
+            clock,
+        };
+        store.sessions_seen(&[said]).await.unwrap();
+        let rows = store.cluster_list().await.unwrap();
+        let own = rows.iter().find(|row| row.name.as_str() == "asia").unwrap();
+        let off = (own.clock_ahead - shown).abs();
+        assert!(off <= 3, "{late} {ahead} {knows}: {}", own.clock_ahead);
+    }
+    // What is no word of a clock changes nothing, and no time that there is is too far away to be written.
+    for at in [None, Some(jiff::Timestamp::MAX), Some(jiff::Timestamp::MIN)] {
+        let said = Seen {
+            cluster: "asia".into(),
+            session: asia,
+            committed: Committed::default(),
+            clock: Clock { at, hub_at: at },
+        };
+        let beats = store.sessions_seen(&[said]).await.unwrap();
+        assert_eq!(heard(&beats), [Current]);
+    }
 }
