@@ -1,4 +1,4 @@
-//! What the agent knows of the fleet beside the records: contact with the hub, keys, leases, whether the kinds are there.
+//! What the agent knows of the fleet beside the records: contact with the hub and its time, keys, leases, whether the kinds are there.
 //!
 //! In: words of the link and of the start. Out: answers for `observe`. It must not decide, and it must not be needed: an
 //! agent without a fleet has an empty one.
@@ -9,6 +9,7 @@ use agent_api::{FirstContact, Uid};
 use agent_engine::HubContact;
 use jiff::Timestamp;
 
+use crate::hub_clock::HubClock;
 use crate::lease_clock::LeaseClock;
 use crate::permit::PermitKey;
 
@@ -37,6 +38,7 @@ pub struct Fleet {
     contact: Mutex<HubContact>,
     permit_key: RwLock<Option<PermitKey>>,
     leases: Mutex<LeaseClock>,
+    hub_clock: Mutex<HubClock>,
 }
 
 impl Fleet {
@@ -52,6 +54,7 @@ impl Fleet {
             contact: Mutex::new(HubContact::Never),
             permit_key: RwLock::new(None),
             leases: Mutex::default(),
+            hub_clock: Mutex::default(),
         }
     }
 
@@ -117,5 +120,15 @@ impl Fleet {
     /// The leases, for one short look or change.
     pub fn leases<T>(&self, with: impl FnOnce(&mut LeaseClock) -> T) -> T {
         with(&mut self.leases.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The hub's time, likewise.
+    pub fn hub_clock<T>(&self, with: impl FnOnce(&mut HubClock) -> T) -> T {
+        with(
+            &mut self
+                .hub_clock
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }

@@ -23,6 +23,7 @@ pub mod flags;
 pub mod fleet;
 pub mod fleet_member;
 pub mod gate_store;
+pub mod hub_clock;
 pub mod identity;
 pub mod job;
 pub mod join;

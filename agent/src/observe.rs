@@ -284,6 +284,7 @@ impl Observer {
             governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
             distrust: gate.and_then(|gate| self.distrust(gate, uid)),
             hub: self.fleet.contact(),
+            hub_time: self.fleet.hub_clock(|clock| clock.time(at.mono)),
             lease_live: lease_until.is_some(),
             lease_until,
             spent: self.spent.last(status, uid),

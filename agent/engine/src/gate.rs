@@ -194,6 +194,7 @@ fn governed(facts: &Facts) -> Decision {
         Standing::Absent => without_permit(facts, PermitUse::Absent),
         Standing::Consumed(_) => without_permit(facts, PermitUse::Consumed),
         Standing::Ignored(why) => without_permit(facts, PermitUse::Ignored(why)),
+        Standing::Late(permit, why) => late(facts, permit, why),
         // G2: they were edited before it came; kept silent it would wait for its deadline.
         Standing::Refused(why) => Decision {
             outcome: Some(GateOutcome::RefusedOtherSteps),
@@ -207,6 +208,19 @@ fn without_permit(facts: &Facts, permit: PermitUse) -> Decision {
         withdrawn(facts, None, permit)
     } else {
         hold(facts, permit)
+    }
+}
+
+/// The fleet has given its word, and a clock that is wrong is all that it waits for.
+fn late(facts: &Facts, permit: &PermitFacts, why: String) -> Decision {
+    let message = format!("permitted by release {}, but {why}", permit.release);
+    let decision = without_permit(facts, PermitUse::Ignored(why));
+    let waits = decision.held.as_ref() == Some(&permit.content) && facts.in_flight.is_none();
+    Decision {
+        message: decision
+            .message
+            .map(|said| if waits { message } else { said }),
+        ..decision
     }
 }
 

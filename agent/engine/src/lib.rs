@@ -33,8 +33,9 @@ mod workload;
 pub use audit::{Violation, audit};
 pub use claims::{NamedKind, Taken};
 pub use observed::{
-    GateObserved, GateRecord, Governance, HpaCounting, HubContact, Kept, Observed, Refusal,
-    RefusedClaim, RefusedSet, Settings, StoredDigests, TemplateKey, Templates, TrafficObserved,
+    GateObserved, GateRecord, Governance, HpaCounting, HubContact, HubTime, Kept, Observed,
+    Refusal, RefusedClaim, RefusedSet, Settings, StoredDigests, TemplateKey, Templates,
+    TrafficObserved,
 };
 pub use plan::{
     Action, Changes, Event, EventKind, GateChange, KeepTemplate, Plan, PodChange, Route, Traffic,

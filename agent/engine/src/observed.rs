@@ -260,6 +260,8 @@ pub struct GateObserved {
     pub distrust: Option<String>,
     /// The hub.
     pub hub: HubContact,
+    /// The hub's time; none: it has said none.
+    pub hub_time: Option<HubTime>,
     /// The lease runs, by the monotonic clock (after a restart: by the recorded deadline).
     pub lease_live: bool,
     /// Where the lease ends by the wall clock: one length after the grant or the last renewal that was received, after a
@@ -296,6 +298,7 @@ impl GateObserved {
             record: GateRecord::Missing,
             distrust: None,
             hub: HubContact::Never,
+            hub_time: None,
             lease_live: false,
             lease_until: None,
             spent: None,
@@ -356,6 +359,15 @@ pub enum HubContact {
     },
     /// There was none since this agent started.
     Never,
+}
+
+/// The hub's time, which is its database's, as far as it is known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubTime {
+    /// It is not earlier there.
+    pub now: Timestamp,
+    /// How far this cluster's clock is ahead of it, about: whole seconds, which change only when the clock was set.
+    pub ahead: SignedDuration,
 }
 
 /// Content that can be served without the spec naming it.

@@ -49,11 +49,13 @@ pub enum Planted {
     GlassTwice,
     /// It counts for whatever Git wants.
     GlassForAny,
+    /// A permit's start-by is judged by this cluster's clock alone.
+    StartByHere,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::LeaseByStep,
@@ -76,6 +78,7 @@ impl Planted {
         Self::StableNotKept,
         Self::GlassTwice,
         Self::GlassForAny,
+        Self::StartByHere,
     ];
 }
 

@@ -28,6 +28,7 @@ use crate::backoff::Backoff;
 use crate::cache::{Caches, Work, gate_rollout};
 use crate::fleet::Fleet;
 use crate::gate_store::{self, GateStore};
+use crate::hub_clock::HubClock;
 use crate::identity::Identity;
 use crate::join::VERSION;
 use crate::lease_clock::Moment;
@@ -166,6 +167,7 @@ impl Link {
         let mut inbound = opened.into_inner();
         let welcome = welcome(&mut inbound).await?;
         tracing::info!(session = welcome.session, hub = %self.hub, "connected to the hub");
+        self.told_time(welcome.at.as_ref(), HubClock::welcome);
         self.fleet.connected();
         self.metrics.hub_connected(true);
         self.look_again();
@@ -246,8 +248,7 @@ impl Link {
                 }
                 () = self.reports.ready() => {}
                 _ = beats.tick() => {
-                    let at = Some(proto::time::to_wire(Timestamp::now()));
-                    send(out, Out::Heartbeat(v1::Heartbeat { at })).await?;
+                    send(out, Out::Heartbeat(self.heartbeat(Moment::read()))).await?;
                 }
                 Some(ended) = tasks.join_next() => match ended {
                     Ok(Ok(())) => return Err(Error::Ended),
@@ -256,6 +257,27 @@ impl Link {
                 },
             }
         }
+    }
+
+    fn heartbeat(&self, at: Moment) -> v1::Heartbeat {
+        let hub = self.fleet.hub_clock(|clock| clock.time(at.mono));
+        v1::Heartbeat {
+            at: Some(proto::time::to_wire(at.now)),
+            hub_at: hub.map(|hub| proto::time::to_wire(hub.now)),
+        }
+    }
+
+    /// The hub has said its time, unless it is an older one. Returns whether it is news how this cluster's clock stands.
+    fn told_time(
+        &self,
+        said: Option<&prost_types::Timestamp>,
+        take: fn(&mut HubClock, Timestamp, Moment) -> bool,
+    ) -> bool {
+        let said = said.and_then(proto::time::from_wire);
+        said.is_some_and(|said| {
+            self.fleet
+                .hub_clock(|clock| take(clock, said, Moment::read()))
+        })
     }
 
     async fn hear(&self, message: v1::HubMessage, jobs: &mpsc::Sender<Job>) -> Result<(), Error> {
@@ -269,6 +291,10 @@ impl Link {
                 jobs.send(Job::Told(told)).await.map_err(|_| Error::Ended)
             }
             Some(In::Renewal(renewal)) => {
+                // First, because what the renewal revives is judged by it.
+                if self.told_time(renewal.at.as_ref(), HubClock::say) {
+                    self.look_again();
+                }
                 let fence = wire::fence(renewal.fence.as_ref());
                 for rollout in self
                     .fleet

@@ -8,6 +8,7 @@ pub mod amount;
 pub mod audit;
 mod canonical;
 pub mod chain;
+pub mod clock;
 pub mod decided;
 pub mod document;
 pub mod loss;

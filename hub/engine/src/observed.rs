@@ -167,6 +167,9 @@ pub struct Cluster {
     /// When it last came back with a lower fence than it had: out of a backup (gate.md L4).
     #[serde(default)]
     pub restored: Option<Timestamp>,
+    /// How many seconds its clock is ahead of the database's, as far as that is proven; shown, and never decided on.
+    #[serde(default)]
+    pub clock_ahead: i64,
     /// Its gate as last written.
     #[serde(default)]
     pub gate: Option<Arc<Gate>>,

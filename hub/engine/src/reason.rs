@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
 use crate::member::LetGo;
 use crate::name::{ClusterName, Digest, FleetRolloutName, Person, ReleaseId};
 use crate::paper::Paper;
@@ -71,7 +72,11 @@ pub enum Why {
         phase: String,
         message: String,
     },
-    NotStarted,
+    NotStarted {
+        /// Its cluster's clock, where by that the permit's time is over.
+        #[serde(default)]
+        clock_ahead: i64,
+    },
     Disconnected {
         since: Option<Timestamp>,
     },
@@ -175,7 +180,7 @@ impl Why {
             Self::WaitingForRelease { .. } => "WaitingForRelease",
             Self::Baking { .. } => "Baking",
             Self::InFlight { .. } => "InFlight",
-            Self::NotStarted => "NotStarted",
+            Self::NotStarted { .. } => "NotStarted",
             Self::Disconnected { .. } => "Disconnected",
             Self::Regressed => "Regressed",
             Self::NotReported => "NotReported",
@@ -257,7 +262,10 @@ impl fmt::Display for Why {
                 write!(f, "at step {step} of {steps}, {phase}")?;
                 if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
             }
-            Self::NotStarted => f.write_str("permitted, and its agent has not started it yet"),
+            Self::NotStarted { clock_ahead } => {
+                f.write_str("permitted, and its agent has not started it yet")?;
+                clock::ahead(*clock_ahead).map_or(Ok(()), |why| write!(f, ": {why}"))
+            }
             Self::Disconnected { since: Some(since) } => write!(f, "its agent was last heard at {since}"),
             Self::Disconnected { since: None } => f.write_str("its agent was never heard"),
             Self::Regressed => f.write_str("its agent came back with an older set than it had, and starts nothing until it has caught up"),

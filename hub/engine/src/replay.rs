@@ -161,6 +161,7 @@ impl Observed {
                     gone: None,
                     replaced: None,
                     restored: None,
+                    clock_ahead: 0,
                     gate: None,
                     rollout: None,
                 }),

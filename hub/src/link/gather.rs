@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use hub_store::heard::{Acknowledged, Heard, Seen};
+use hub_store::heard::{Acknowledged, Beat, Heard, Seen};
 use hub_store::report::{Batch, Taken};
 use hub_store::{Error, STREAM_MAX, Store, within};
+use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +69,7 @@ fn stopping() -> Error {
 /// What every session says goes through here.
 #[derive(Debug, Clone)]
 pub struct Gather {
-    seen: Lane<Seen, Heard>,
+    seen: Lane<Seen, Beat>,
     acknowledged: Lane<Acknowledged, Heard>,
     reports: Lane<Batch, Taken>,
 }
@@ -99,12 +100,14 @@ impl Gather {
         }
     }
 
-    /// An agent was heard. False: its session is over.
+    /// An agent was heard, when by the database's time. None: its session is over.
     ///
     /// # Errors
     /// As `Store::sessions_seen`; `Unavailable`, too, when its session was locked.
-    pub async fn seen(&self, word: Seen) -> Result<bool, Error> {
-        self.seen.ask(word).await?.current()
+    pub async fn seen(&self, word: Seen) -> Result<Option<Timestamp>, Error> {
+        let beat = self.seen.ask(word).await?;
+        let current = beat.heard.current()?;
+        Ok(beat.at.filter(|_| current))
     }
 
     /// An agent has stored a set. False: its session is over.

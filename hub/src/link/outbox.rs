@@ -189,7 +189,7 @@ mod tests {
                 session: 1,
                 sequence,
             });
-            outbox.renewal(Renewal { fence: None });
+            outbox.renewal(Renewal::default());
         }
         outbox.set(DesiredSet::default());
         outbox.welcome(Welcome {
@@ -214,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_the_only_and_last_message() {
         let (outbox, mut outgoing) = outbox();
-        outbox.renewal(Renewal { fence: None });
+        outbox.renewal(Renewal::default());
         outbox.refuse(Refusal {
             code: 1,
             message: "m".into(),

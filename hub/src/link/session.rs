@@ -1,22 +1,24 @@
 //! One agent's stream. In: what the agent says, which sets are committed. Out: stored reports, sets, renewals. It sends only
 //! what is committed, acknowledges only what is committed, and renews only while the database commits (gate.md L1–L4).
 
+mod beat;
 mod set;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use hub_engine::{ClusterName, Fence};
-use hub_store::heard::{Acknowledged, Seen, locked};
+use hub_store::heard::{Acknowledged, locked};
 use hub_store::older::Committed;
 use hub_store::report::{self, Report, Stored, Taken};
 use hub_store::session::{Hello, Opened};
 use hub_store::{CALL_MAX, Error, within};
+use jiff::Timestamp;
 use prost::Message as _;
 use proto::head::Head;
 use proto::v1::agent_message::Body;
 use proto::v1::refusal::Code;
-use proto::v1::{Ack, AgentMessage, Refusal, Renewal, ReportAck, ReportBatch, Welcome, ack};
+use proto::v1::{Ack, AgentMessage, Refusal, ReportAck, ReportBatch, Welcome, ack};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tonic::Streaming;
@@ -126,6 +128,7 @@ struct Begun {
     desired: Fence,
     regressed: bool,
     head: Option<(u64, Vec<u8>)>,
+    at: Option<Timestamp>,
 }
 
 /// Opens its session in the store, when it is this stream's turn.
@@ -142,6 +145,7 @@ async fn begin(link: &Link, hello: &Hello, outbox: &Outbox, place: &Place) -> Re
             desired,
             regressed,
             head,
+            at,
             rows,
         }) => {
             // By the name that it was looked at by.
@@ -152,6 +156,7 @@ async fn begin(link: &Link, hello: &Hello, outbox: &Outbox, place: &Place) -> Re
                 desired,
                 regressed,
                 head,
+                at,
             })
         }
         Ok(Opened::DuplicateIdentity) => Err(duplicate_identity()),
@@ -181,6 +186,7 @@ async fn open(
         desired,
         regressed,
         head,
+        at,
     } = begun;
     tracing::info!(%cluster, session, fence = %hello.fence, %desired, regressed, "agent connected");
     outbox.welcome(Welcome {
@@ -189,6 +195,7 @@ async fn open(
         audit_head: head
             .map(|(sequence, hash)| link.certifier.authority.head(&Head { sequence, hash }))
             .unwrap_or_default(),
+        at: at.map(proto::time::to_wire),
     });
     let fences = link.fences.subscribe(&cluster, desired);
     Ok(Box::new(Session {
@@ -287,7 +294,7 @@ impl Session {
             }
             Some(Body::Reports(batch)) => self.reports(batch).await,
             Some(Body::Ack(ack)) => self.acknowledged(ack).await,
-            Some(Body::Heartbeat(_)) => self.heartbeat().await,
+            Some(Body::Heartbeat(beat)) => self.heartbeat(beat).await,
             // A newer agent may say more than this hub understands.
             None => Ok(()),
         }
@@ -433,32 +440,6 @@ impl Session {
             Err(error) => {
                 self.away(&error, "an acknowledgement waits");
                 self.unstored_ack = Some(ack);
-                Ok(())
-            }
-        }
-    }
-
-    /// A heartbeat is a commit of this session: whoever can write it may renew leases.
-    async fn heartbeat(&mut self) -> Result<(), End> {
-        let word = Seen {
-            cluster: self.cluster.clone(),
-            session: self.number,
-            committed: self.committed,
-        };
-        match self.link.gather.seen(word).await {
-            Ok(true) => {
-                // An agent that holds more than this database knows: it was restored, and nothing is renewed (L5).
-                let ahead = self.sent.is_none_or(|sent| self.committed.stored > sent);
-                if !self.regressed && !ahead {
-                    self.outbox.renewal(Renewal {
-                        fence: Some(wire::wire_fence(self.committed.stored)),
-                    });
-                }
-                Ok(())
-            }
-            Ok(false) => Err(superseded()),
-            Err(error) => {
-                self.away(&error, "no lease is renewed");
                 Ok(())
             }
         }

@@ -2,6 +2,7 @@
 //! must not filter: who may read is decided before.
 
 use hub_engine::Reason;
+use hub_engine::clock;
 use hub_engine::release::{Release, Stage, Target, Wave};
 use hub_store::cluster::ClusterRow;
 use hub_store::fleet_rollout::{Applied, Change, FleetRolloutRow};
@@ -118,6 +119,11 @@ fn target(row: &ReleaseRow, target: &Target) -> v1::Target {
 /// One cluster.
 #[must_use]
 pub fn cluster(row: ClusterRow) -> v1::Cluster {
+    // Of one that is out of contact nobody knows what its clock says now.
+    let clock = clock::note(row.clock_ahead).filter(|_| row.connected);
+    let notes = [Some(row.note), clock].into_iter().flatten();
+    let notes: Vec<String> = notes.filter(|note| !note.is_empty()).collect();
+    let note = notes.join("; ");
     v1::Cluster {
         name: row.name.0,
         labels: row.labels,
@@ -127,7 +133,7 @@ pub fn cluster(row: ClusterRow) -> v1::Cluster {
         desired: Some(wire_fence(row.desired)),
         stored: Some(wire_fence(row.stored)),
         rollouts: row.rollouts,
-        note: row.note,
+        note,
     }
 }
 

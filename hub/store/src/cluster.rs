@@ -30,7 +30,7 @@ pub(crate) const UIDS: &str = "select name, coalesce(kube_system_uid, '') as kub
 pub(crate) const LABELS_OF: &str = "select name, labels from clusters where name = any($1)";
 pub(crate) const LIST: &str = "select c.name, c.labels, c.kube_system_uid, c.note, \
      s.open and s.last_seen_at > now() - $1 * interval '1 second' as connected, \
-     s.last_seen_at, s.agent_version, s.regressed, c.left_at, c.left_by, c.left_reason, c.replaced_at, s.restored_at, \
+     s.last_seen_at, s.agent_version, s.regressed, s.clock_ahead, c.left_at, c.left_by, c.left_reason, c.replaced_at, s.restored_at, \
      d.incarnation, d.version, s.stored_incarnation, s.stored_version, \
      (select count(*) from rollouts r where r.cluster = c.name) as rollouts \
      from clusters c join cluster_sets d on d.cluster = c.name join cluster_sessions s on s.cluster = c.name order by c.name";
@@ -47,7 +47,7 @@ row! {
     /// A cluster with its set's number and its session.
     ListRow {
         name: String, labels: Json<BTreeMap<String, String>>, kube_system_uid: Option<String>, note: String,
-        connected: Option<bool>, last_seen_at: Option<OffsetDateTime>, agent_version: String, regressed: bool,
+        connected: Option<bool>, last_seen_at: Option<OffsetDateTime>, agent_version: String, regressed: bool, clock_ahead: i64,
         left_at: Option<OffsetDateTime>, left_by: String, left_reason: String, replaced_at: Option<OffsetDateTime>,
         restored_at: Option<OffsetDateTime>,
         incarnation: i64, version: i64, stored_incarnation: i64, stored_version: i64, rollouts: Option<i64>,
@@ -85,6 +85,8 @@ pub struct ClusterRow {
     pub replaced: Option<Timestamp>,
     /// When it last came back with a lower fence.
     pub restored: Option<Timestamp>,
+    /// How many seconds its clock is ahead of the database's, as `heard::Clock` has it.
+    pub clock_ahead: i64,
 }
 
 pub(crate) fn left(at: Option<OffsetDateTime>, by: &str, reason: &str) -> Option<By> {
@@ -190,6 +192,7 @@ fn cluster(row: ListRow) -> ClusterRow {
         left,
         replaced: from_db_opt(row.replaced_at),
         restored: from_db_opt(row.restored_at),
+        clock_ahead: row.clock_ahead,
         connected: row.connected.unwrap_or(false),
         last_seen: from_db_opt(row.last_seen_at),
         agent_version: row.agent_version,

@@ -1,29 +1,38 @@
 //! Heartbeats and acknowledgements of many agents at once. In: what each said in its session. Out: to each, whether that
-//! session is current, on a database that has what the session has seen committed. It must not take one session's word for
+//! session is current, on a database that has what the session has seen committed, and what time it is there. It must not take one session's word for
 //! another's, nor let one wait for another's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use ::time::OffsetDateTime;
 use hub_engine::{ClusterName, Fence, RolloutName};
+use jiff::Timestamp;
 use sqlx::PgConnection;
 
 use crate::cluster::{fence, number};
 use crate::history::{self, Fact};
 use crate::older::{self, Committed, Looked};
 use crate::row::row;
+use crate::time::from_db_opt;
 use crate::{Error, Result, Store, hint, recovery};
 
+/// A clock that is as it was, within the seconds that a heartbeat may be under way, writes nothing new.
+///
 /// Sessions are locked in one order by all transactions, so that two never wait for each other's. One that is locked already is
 /// passed over: nobody waits for another one's Hello, or for a hub that was stopped in the midst of a transaction.
 pub(crate) const SEEN: &str = concat!(
-    "with current as (select s.cluster, s.session from cluster_sessions s \
-     join unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) \
-     as said (cluster, session, reported, had_incarnation, had_version, sent_incarnation, sent_version) using (cluster, session) \
+    "with current as (select s.cluster, s.session, case when said.clock is null then s.clock_ahead else \
+     (greatest(said.clock - extract(epoch from now())::float8, 0) + least(said.most, 0))::bigint end as ahead \
+     from cluster_sessions s \
+     join unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
+     $8::float8[], $9::float8[]) as said (cluster, session, reported, had_incarnation, had_version, sent_incarnation, \
+     sent_version, clock, most) using (cluster, session) \
      join cluster_sets d on d.cluster = s.cluster ",
     older::not_older!(),
     " order by s.cluster for update of s skip locked) \
-     update cluster_sessions s set last_seen_at = now(), open = true from current c \
-     where s.cluster = c.cluster and s.session = c.session returning s.cluster, s.session"
+     update cluster_sessions s set last_seen_at = now(), open = true, \
+     clock_ahead = case when abs(c.ahead - s.clock_ahead) > 5 then c.ahead else s.clock_ahead end from current c \
+     where s.cluster = c.cluster and s.session = c.session returning s.cluster, s.session, s.last_seen_at as at"
 );
 pub(crate) const STORED: &str = concat!(
     "with current as (select s.cluster, s.session, s.regressed, said.incarnation, said.version, \
@@ -42,13 +51,40 @@ pub(crate) const STORED: &str = concat!(
 );
 
 row! {
-    /// A session that is current.
-    SeenRow { cluster: String, session: i64 }
+    /// A session that is current, and the time.
+    SeenRow { cluster: String, session: i64, at: Option<OffsetDateTime> }
 }
 row! {
     /// The same, what its cluster should hold, and whether it has just caught up with what it had.
     StoredRow {
         cluster: String, session: i64, desired_incarnation: i64, desired_version: i64, caught_up: Option<bool>,
+    }
+}
+
+/// What a heartbeat says of its cluster's clock. It may be late: kept back by the network, by its agent's machine, by us. Then
+/// `at` is long ago however right the clock is, so of `at` beside the database's time only this is proven: that the clock is
+/// ahead by so much *at least*. What the agent says of both clocks at one moment is the same however late it comes; and since the
+/// hub's time is never too late there, it proves that the clock is ahead by so much *at most*: behind, if that is less than
+/// nothing. In between nothing is proven, and the clock counts as right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Clock {
+    /// By the cluster's clock, when it was said; none: it was not.
+    pub at: Option<Timestamp>,
+    /// What the agent knew of the database's time in that moment; none: nothing, or it is an older one.
+    pub hub_at: Option<Timestamp>,
+}
+
+impl Clock {
+    /// Seconds since the epoch.
+    fn seconds(self) -> Option<f64> {
+        self.at
+            .map(|at| at.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64())
+    }
+
+    /// Seconds that it is ahead at most.
+    fn most(self) -> Option<f64> {
+        let hub_at = self.hub_at?;
+        self.at.map(|at| at.duration_since(hub_at).as_secs_f64())
     }
 }
 
@@ -61,6 +97,8 @@ pub struct Seen {
     pub session: u64,
     /// What it has seen committed.
     pub committed: Committed,
+    /// What it says of its clock.
+    pub clock: Clock,
 }
 
 /// An agent has stored a set.
@@ -78,6 +116,15 @@ pub struct Acknowledged {
     pub set_hash: String,
     /// Gates that it could not write, and why.
     pub problems: Vec<(RolloutName, String)>,
+}
+
+/// How a heartbeat was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// As every word.
+    pub heard: Heard,
+    /// The database's time then; none: it was not taken.
+    pub at: Option<Timestamp>,
 }
 
 /// How a word of a session was taken.
@@ -130,16 +177,23 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses; then nobody is known to have been heard.
-    pub async fn sessions_seen(&self, said: &[Seen]) -> Result<Vec<Heard>> {
+    pub async fn sessions_seen(&self, said: &[Seen]) -> Result<Vec<Beat>> {
+        let clocks = said.iter().map(|one| one.clock.seconds());
+        let most = said.iter().map(|one| one.clock.most());
         let rows: Vec<SeenRow> = older::asked(SEEN, said.iter().map(Seen::word))
+            .bind(clocks.collect::<Vec<_>>())
+            .bind(most.collect::<Vec<_>>())
             .fetch_all(&self.pool)
             .await?;
-        let current: BTreeSet<_> = rows
+        let current: BTreeMap<_, _> = rows
             .iter()
-            .map(|row| (row.cluster.as_str(), row.session))
+            .map(|row| ((row.cluster.as_str(), row.session), row.at))
             .collect();
-        let is = |one: &Seen| current.contains(&(one.cluster.as_str(), number(one.session)));
-        let over = said.iter().filter(|one| !is(one));
+        let taken = |one: &Seen| {
+            let place = (one.cluster.as_str(), number(one.session));
+            current.get(&place).copied()
+        };
+        let over = said.iter().filter(|one| taken(one).is_none());
         let over: Vec<_> = over.map(Seen::word).collect();
         let mut looked = Looked::default();
         if !over.is_empty() {
@@ -147,9 +201,15 @@ impl Store {
             looked = older::look(&mut tx, &over).await?;
             tx.commit().await?;
         }
-        let answer = |one: &Seen| match is(one) {
-            true => Heard::Current,
-            false => looked.answer(&one.cluster, one.session),
+        let answer = |one: &Seen| match taken(one) {
+            Some(at) => Beat {
+                heard: Heard::Current,
+                at: from_db_opt(at),
+            },
+            None => Beat {
+                heard: looked.answer(&one.cluster, one.session),
+                at: None,
+            },
         };
         Ok(said.iter().map(answer).collect())
     }
@@ -211,9 +271,10 @@ impl Store {
             cluster: cluster.clone(),
             session,
             committed: Committed::default(),
+            clock: Clock::default(),
         };
         let heard = self.sessions_seen(&[said]).await?;
-        heard.first().map_or(Ok(false), |heard| heard.current())
+        heard.first().map_or(Ok(false), |beat| beat.heard.current())
     }
 
     /// One agent has stored a set, likewise. False: the session is over.

@@ -36,7 +36,8 @@ pub(crate) const SETS: &str =
 pub(crate) const SESSIONS: &str = "select array_agg(n.place) as places, \
      array_agg(coalesce(s.open and s.last_seen_at > now() - $2 * interval '1 second', false)) as connected, \
      array_agg(s.last_seen_at) as last_seen, array_agg(s.regressed) as regressed, array_agg(s.restored_at) as restored, \
-     array_agg(s.stored_incarnation) as incarnations, array_agg(s.stored_version) as versions \
+     array_agg(s.stored_incarnation) as incarnations, array_agg(s.stored_version) as versions, \
+     array_agg(s.clock_ahead) as clocks \
      from unnest($1::text[]) with ordinality as n (cluster, place) join cluster_sessions s on s.cluster = n.cluster";
 
 row! {
@@ -51,7 +52,7 @@ row! {
     SessionsRow {
         places: Option<Vec<i64>>, connected: Option<Vec<bool>>, last_seen: Option<Vec<Option<OffsetDateTime>>>,
         regressed: Option<Vec<bool>>, restored: Option<Vec<Option<OffsetDateTime>>>, incarnations: Option<Vec<i64>>,
-        versions: Option<Vec<i64>>,
+        versions: Option<Vec<i64>>, clocks: Option<Vec<i64>>,
     }
 }
 
@@ -73,6 +74,7 @@ struct Session {
     last_seen: Option<Timestamp>,
     regressed: bool,
     restored: Option<Timestamp>,
+    clock_ahead: i64,
     stored: Fence,
 }
 
@@ -82,6 +84,7 @@ impl Session {
             && self.last_seen == cluster.last_seen
             && self.regressed == cluster.regressed
             && self.restored == cluster.restored
+            && self.clock_ahead == cluster.clock_ahead
             && self.stored == cluster.stored
     }
 
@@ -90,6 +93,7 @@ impl Session {
         cluster.last_seen = self.last_seen;
         cluster.regressed = self.regressed;
         cluster.restored = self.restored;
+        cluster.clock_ahead = self.clock_ahead;
         cluster.stored = self.stored;
     }
 }
@@ -280,14 +284,18 @@ impl SessionsRow {
         let seen = each(self.connected).zip(each(self.last_seen));
         let kept = each(self.regressed).zip(each(self.restored));
         let stored = each(self.incarnations).zip(each(self.versions));
-        let session =
-            |(((connected, last_seen), (regressed, restored)), (incarnation, version))| Session {
-                connected,
-                last_seen: from_db_opt(last_seen),
-                regressed,
-                restored: from_db_opt(restored),
-                stored: fence(incarnation, version),
-            };
+        let stored = stored.zip(each(self.clocks));
+        let session = |(
+            ((connected, last_seen), (regressed, restored)),
+            ((incarnation, version), clock_ahead),
+        )| Session {
+            connected,
+            last_seen: from_db_opt(last_seen),
+            regressed,
+            restored: from_db_opt(restored),
+            clock_ahead,
+            stored: fence(incarnation, version),
+        };
         // They count from one.
         let places =
             each(self.places).map(|place| usize::try_from(place - 1).unwrap_or(usize::MAX));
@@ -324,6 +332,7 @@ impl Member {
             gone,
             replaced: self.replaced,
             restored: None,
+            clock_ahead: 0,
             gate: gate.map(|(_, gate)| Arc::clone(gate)),
             rollout: beside.rollouts.seen().get(name.as_str()).cloned(),
             name,

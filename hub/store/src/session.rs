@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use ::time::OffsetDateTime;
 use hub_engine::observed::Rollout;
 use hub_engine::{ClusterName, Fence, RolloutName};
 
+use jiff::Timestamp;
 use sqlx::PgConnection;
 
 use crate::cluster::{fence, number};
@@ -13,6 +15,7 @@ use crate::hint::{self, Hint};
 use crate::history::{self, Fact};
 use crate::latest::{self, Latest, Said};
 use crate::row::row;
+use crate::time::from_db_opt;
 use crate::{Result, Store, certificate, claim, recovery};
 
 /// Under its name of now: the certificate keeps the name of its day.
@@ -30,7 +33,7 @@ pub(crate) const OPEN: &str = "with kept as (update clusters set note = '' where
      hub = $7, audit_head = $8, \
      restored_at = case when $9 then now() else restored_at end, \
      claimed_incarnation = case when $10 then claimed_incarnation end, \
-     claimed_version = case when $10 then claimed_version end where cluster = $1 returning session";
+     claimed_version = case when $10 then claimed_version end where cluster = $1 returning session, clock_timestamp() as at";
 pub(crate) const CLOSE: &str =
     "update cluster_sessions set open = false where cluster = $1 and session = $2";
 pub(crate) const NOTE: &str = "update clusters set note = $2 where name = $1";
@@ -41,6 +44,11 @@ row! {
         name: String, kube_system_uid: Option<String>, revoked: Option<bool>, stored_incarnation: i64, stored_version: i64, audit_head: String,
         incarnation: i64, version: i64,
     }
+}
+
+row! {
+    /// The session, and the time: not of the transaction's beginning, for it may have waited.
+    OpenedRow { session: i64, at: Option<OffsetDateTime> }
 }
 
 /// A cluster counts as connected so long after its last word: three missed heartbeats of `HEARTBEAT_SECONDS`.
@@ -90,6 +98,8 @@ pub enum Opened {
         regressed: bool,
         /// Sequence and hash of the newest row of the history.
         head: Option<(u64, Vec<u8>)>,
+        /// The database's time.
+        at: Option<Timestamp>,
         /// Rows of the history that its Hello left.
         rows: u32,
     },
@@ -113,8 +123,8 @@ async fn raised(
     audit_head: &str,
     regressed: bool,
     desired: Fence,
-) -> Result<i64> {
-    let session = sqlx::query_scalar(OPEN)
+) -> Result<OpenedRow> {
+    let opened = sqlx::query_as(OPEN)
         .bind(hello.cluster.as_str())
         .bind(&hello.agent_version)
         .bind(number(hello.fence.incarnation))
@@ -127,7 +137,7 @@ async fn raised(
         .bind(hello.fence > desired && !hello.proven)
         .fetch_one(tx)
         .await?;
-    Ok(session)
+    Ok(opened)
 }
 
 impl Store {
@@ -254,7 +264,7 @@ async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened
     let lost = lost_head(tx, hello).await?;
     let forgiven = had.audit_head == recovery::FORGIVEN;
     let kept = kept(hello, forgiven && lost.is_some());
-    let session = raised(tx, hello, kept, regressed, desired).await?;
+    let OpenedRow { session, at } = raised(tx, hello, kept, regressed, desired).await?;
     if regressed {
         latest::forget_outcomes(tx, name).await?;
     }
@@ -279,6 +289,7 @@ async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened
         desired,
         regressed,
         head,
+        at: from_db_opt(at),
         rows: edited.saturating_add(u32::from(regressed || hello.fence > desired)),
     })
 }

@@ -195,7 +195,7 @@ impl Stream {
                 // A stream that is ending takes no more; its last message is still read above.
                 Err(_) => drop(
                     self.say
-                        .send(message(Body::Heartbeat(Heartbeat { at: None })))
+                        .send(message(Body::Heartbeat(Heartbeat::default())))
                         .await,
                 ),
             }

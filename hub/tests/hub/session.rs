@@ -3,8 +3,8 @@ use proto::v1::agent_message::Body;
 use proto::v1::hub_message::Body as Told;
 use proto::v1::refusal::Code;
 use proto::v1::{
-    Content, Fence, Hello, ListClustersRequest, RolloutRef, RolloutState, gate_entry::Governance,
-    report,
+    Content, Fence, Heartbeat, Hello, ListClustersRequest, RolloutRef, RolloutState,
+    gate_entry::Governance, report,
 };
 
 use crate::agent::Agent;
@@ -114,6 +114,56 @@ async fn first_everything_then_what_changed() {
     let (_again, whole) = agent.open(&world).await;
     assert_eq!(whole.entries.len(), 2);
     assert_eq!(whole.set_hash, delta.set_hash);
+}
+
+/// What a permit's start-by is judged by where an agent's own clock is wrong (S12).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_told_the_databases_time() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[]).await;
+    let before = jiff::Timestamp::now();
+    let mut stream = agent.hello(&world, agent.nothing()).await;
+    let welcomed = stream.welcome().await.at;
+    let set = stream.set().await;
+    stream.store(&set).await;
+    let renewed = stream.until("a renewal", |told| match told {
+        Told::Renewal(one) => Some(one.at),
+        Told::Welcome(_) | Told::Set(_) | Told::ReportAck(_) | Told::Refusal(_) => None,
+    });
+    let renewed = renewed.await;
+    let after = jiff::Timestamp::now();
+    let times = [welcomed, renewed].map(|at| proto::time::from_wire(&at.unwrap()).unwrap());
+    assert!(
+        times.is_sorted() && before <= times[0] && times[1] <= after,
+        "{times:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_whose_clock_is_off_is_noted() {
+    let world = World::start().await;
+    let agent = Agent::member(&world, "prod-eu", &[]).await;
+    let (stream, _) = agent.open(&world).await;
+    let hour = jiff::SignedDuration::from_hours(1);
+    // A heartbeat that is late says nothing; one of the future does, and so does one that tells of both clocks.
+    for (ahead, knows, noted) in [
+        (-hour, false, ""),
+        (hour, false, " ahead of the database's"),
+        (-hour, true, " 1h behind the database's"),
+        (jiff::SignedDuration::ZERO, true, ""),
+    ] {
+        let now = jiff::Timestamp::now();
+        let beat = Heartbeat {
+            at: Some(proto::time::to_wire(now + ahead)),
+            hub_at: knows.then(|| proto::time::to_wire(now)),
+        };
+        stream.say(Body::Heartbeat(beat)).await;
+        eventually("it is noted", async || {
+            let note = note(&world, "prod-eu").await;
+            (note.is_empty() == noted.is_empty() && note.contains(noted)).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -162,7 +162,7 @@ async fn session(shared: &Shared) -> Result<()> {
                 Some(message) => stream.hear(shared, message).await?,
             },
             () = shared.changed.notified() => stream.flush(shared).await?,
-            _ = beat.tick() => stream.say(Body::Heartbeat(Heartbeat { at: None })).await?,
+            _ = beat.tick() => stream.say(Body::Heartbeat(Heartbeat::default())).await?,
         }
     }
 }

@@ -139,7 +139,7 @@ impl Puppet {
 
     /// Is heard.
     pub async fn beat(&self) -> Result<()> {
-        self.peer.say(Say::Heartbeat(Heartbeat { at: None })).await
+        self.peer.say(Say::Heartbeat(Heartbeat::default())).await
     }
 }
 

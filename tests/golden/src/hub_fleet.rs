@@ -455,6 +455,7 @@ pub(crate) fn cluster(random: &mut Random, index: usize, waves: usize, now: Time
         gone: None,
         replaced: None,
         restored: None,
+        clock_ahead: 0,
         gate: None,
         rollout: None,
     }

@@ -82,7 +82,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Why::WaitingForRelease { .. } => "WaitingForRelease",
         Why::Baking { .. } => "Baking",
         Why::InFlight { .. } => "InFlight",
-        Why::NotStarted => "NotStarted",
+        Why::NotStarted { .. } => "NotStarted",
         Why::Disconnected { .. } => "Disconnected",
         Why::Regressed => "Regressed",
         Why::NotReported => "NotReported",

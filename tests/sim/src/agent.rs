@@ -10,6 +10,7 @@ mod records;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use agent::hub_clock::HubClock;
 use agent::key::ObjectKey;
 use agent::lease_clock::{LeaseClock, Moment};
 use agent::link::report::Reports;
@@ -54,6 +55,8 @@ pub struct Process {
     /// What the hub is to be told.
     pub reports: Reports,
     leases: LeaseClock,
+    /// The hub's time.
+    pub hub_clock: HubClock,
     pauses: PauseClock,
     /// Contact with the hub.
     pub contact: HubContact,
@@ -69,6 +72,7 @@ impl Process {
         Self {
             reports: Reports::new(true),
             leases: LeaseClock::default(),
+            hub_clock: HubClock::default(),
             pauses: PauseClock::default(),
             contact: HubContact::Never,
             held: Held::default(),

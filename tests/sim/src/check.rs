@@ -139,7 +139,7 @@ impl World {
         let current = in_flight(part);
         let known = self.ghost.in_flight.get(&place);
         let flight = current.filter(|one| nobodys || let_go || known == Some(one));
-        let mut wrong = None;
+        let (mut wrong, mut late) = (None, None);
         for digest in &wanted {
             let goes_on = running.is_some_and(|all| all.contains(digest));
             let goes_on = goes_on || flight.as_ref() == Some(digest);
@@ -155,7 +155,11 @@ impl World {
                 self.ghost.outcomes.get(&key)
             });
             let what = match (allowed, spent) {
-                (Some(_), None | Some((OutcomeResult::Served, _))) => continue,
+                (Some(_), None | Some((OutcomeResult::Served, _))) => {
+                    let after = self.started_after(place, digest);
+                    late = late.or(after.map(|ms| format!("{digest} {ms} ms after its start-by")));
+                    continue;
+                }
                 (Some(_), Some((result, _))) => format!("its permit has ended {result:?}"),
                 (None, _) => format!("the last word stored here is {words:?}"),
             };
@@ -168,6 +172,10 @@ impl World {
         };
         if let Some(wrong) = wrong {
             self.fail("S3", wrong);
+        }
+        if let Some(late) = late {
+            let message = format!("{} starts {late}", self.name_of(place));
+            self.fail("S12", message);
         }
     }
 

@@ -155,14 +155,14 @@ pub enum Up {
 /// From hub to agent.
 #[derive(Debug, Clone)]
 pub enum Down {
-    /// First: the session, and the newest row of the history.
-    Welcome(u64, (usize, u64)),
+    /// First: the session, the newest row of the history, and the database's time.
+    Welcome(u64, (usize, u64), Ms),
     /// What should be held.
     Set(v1::DesiredSet),
     /// Reports are committed.
     ReportAck(u64),
-    /// Leases are renewed.
-    Renewal(v1::Fence),
+    /// Leases are renewed, at this time of the database's.
+    Renewal(v1::Fence, Ms),
     /// The stream ends; later: not before a while.
     Refusal {
         /// It will be refused again.

@@ -7,7 +7,7 @@ use agent_api::{ContentDigest, Enforcement, LeaseRecord, Outcome, OutcomeResult,
 use super::Violation;
 use super::glass;
 use super::view::{Move, View, breaks, live_permit};
-use crate::gate::facts::{Contact, FirstWord, OnHubLoss, Permission, PermitKind, Record};
+use crate::gate::facts::{Contact, FirstWord, OnHubLoss, Permission, PermitKind, Record, StartBy};
 use crate::observed::Governance;
 use crate::plan::Action;
 use crate::services;
@@ -69,7 +69,7 @@ pub(super) fn allowed(view: &View<'_>, digest: &ContentDigest) -> bool {
                 .effective
                 .is_none_or(|effective| effective <= permit.fence);
         let back = matches!(permit.kind, PermitKind::Rollback { .. });
-        let in_time = facts.lease_live && (permit.started || !permit.start_by_passed);
+        let in_time = facts.lease_live && (permit.started || permit.start_by == StartBy::InTime);
         // G2: a permit is for the steps and templates that it names, too.
         let as_fixed = facts.kept.get(digest) == Some(&permit.delivery)
             || facts.spec == *digest && facts.spec_delivery == permit.delivery;

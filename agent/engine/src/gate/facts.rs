@@ -97,6 +97,26 @@ pub enum PermitKind {
     },
 }
 
+/// Whether a start-by has passed. The hub's time is never too late here, and nothing starts past either clock: one that is set
+/// back shortens no wait, one that is set forward makes one longer (S12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartBy {
+    /// By neither clock, or it has none.
+    InTime,
+    /// It has passed, and the clocks agree, or one alone is known.
+    Passed,
+    /// By this cluster's clock alone, which is ahead of the hub's.
+    PassedHere {
+        /// By so many seconds.
+        ahead: i64,
+    },
+    /// By the hub's time alone: this cluster's clock is behind it.
+    PassedThere {
+        /// By so many seconds.
+        behind: i64,
+    },
+}
+
 /// The permit in the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PermitFacts {
@@ -110,8 +130,8 @@ pub struct PermitFacts {
     pub fence: Fence,
     /// The last step that it allows.
     pub max_step: Option<i32>,
-    /// Its start-by lies in the past.
-    pub start_by_passed: bool,
+    /// Whether its start-by lies in the past.
+    pub start_by: StartBy,
     /// It has already taken effect in this cluster.
     pub started: bool,
     /// Why it cannot be trusted: signature, another cluster, another Rollout (G17).

@@ -122,7 +122,7 @@ impl Course<'_> {
 }
 
 /// As the document and the hub write it: `10m`, `1h30m`.
-fn spoken(seconds: i64) -> String {
+pub(super) fn spoken(seconds: i64) -> String {
     let mut rest = seconds;
     let mut text = String::new();
     for (unit, letter) in [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')] {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::facts::{
     Contact, Facts, FirstWord, InFlight, OnHubLoss, Permission, PermitFacts, PermitKind, Record,
-    Verb,
+    StartBy, Verb,
 };
 use super::glass::{self, Glass};
 use super::record::recorded_step;
@@ -19,6 +19,9 @@ use crate::effective::Effective;
 use crate::observed::{GateRecord, HubContact, Observed};
 use crate::planted::{Bug, Planted};
 use crate::sets::{SetView, by_hash};
+
+/// A clock that is off by so many seconds is told: less is what a word is under way, and clocks of a cluster differ by as much.
+const CLOCK_OFF: i64 = 30;
 
 /// Reduces what is observed to facts.
 pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView], bug: Bug) -> Facts {
@@ -264,9 +267,7 @@ fn permit(observed: &Observed, gate: &Gate, bug: Bug) -> Option<PermitFacts> {
         delivery: permit.delivery_digest.clone(),
         fence: permit.fence,
         max_step: permit.max_step.filter(|_| !bug.is(Planted::MaxStepIgnored)),
-        start_by_passed: permit
-            .start_by
-            .is_some_and(|start_by| start_by.timestamp() < observed.now),
+        start_by: start_by(observed, permit.start_by.map(|time| time.timestamp()), bug),
         started: effective.is_some_and(|one| one.fence == permit.fence),
         distrust: observed.gate.distrust.clone().or(other),
         kind: match permit.direction {
@@ -281,6 +282,23 @@ fn permit(observed: &Observed, gate: &Gate, bug: Bug) -> Option<PermitFacts> {
             },
         },
     })
+}
+
+/// Past either clock (S12). Which one alone, where they are far enough from each other to be told.
+fn start_by(observed: &Observed, start_by: Option<Timestamp>, bug: Bug) -> StartBy {
+    let hub = observed.gate.hub_time;
+    let hub = hub.filter(|_| !bug.is(Planted::StartByHere));
+    let here = start_by.is_some_and(|start_by| start_by < observed.now);
+    let there = hub.is_some_and(|hub| start_by.is_some_and(|start_by| start_by < hub.now));
+    let ahead = hub.map_or(0, |hub| hub.ahead.as_secs());
+    match (here, there) {
+        (false, false) => StartBy::InTime,
+        (true, false) if ahead >= CLOCK_OFF => StartBy::PassedHere { ahead },
+        (false, true) if ahead <= -CLOCK_OFF => StartBy::PassedThere {
+            behind: ahead.saturating_neg(),
+        },
+        (true | false, true) | (true, false) => StartBy::Passed,
+    }
 }
 
 /// The hub speaks of another release than the permit's: Git has moved on.

@@ -3,7 +3,8 @@
 //! In: `Facts`. Out: whether the permit counts, which way it leads, and whether one is needed at all. It must not say what
 //! runs.
 
-use super::facts::{Facts, PermitFacts, PermitKind};
+use super::facts::{Facts, PermitFacts, PermitKind, StartBy};
+use super::loss::spoken;
 use crate::reason::short;
 
 /// What the permit in the record amounts to.
@@ -12,6 +13,8 @@ pub(super) enum Standing<'a> {
     Consumed(&'a PermitFacts),
     Ignored(String),
     Refused(String),
+    /// Its start-by has passed by one of two clocks that differ: one of them is wrong.
+    Late(&'a PermitFacts, String),
     Forward(&'a PermitFacts),
     Rollback(&'a PermitFacts, &'a PermitKind),
 }
@@ -75,13 +78,34 @@ pub(super) fn standing(facts: &Facts) -> Standing<'_> {
     if on_its_way || facts.served.as_ref() == Some(&permit.content) {
         return Standing::Forward(permit);
     }
-    if permit.start_by_passed && !permit.started {
-        return Standing::Ignored("its start-by has passed".to_owned());
+    if !permit.started
+        && let Some(late) = late(permit)
+    {
+        return late;
     }
     if !facts.lease_live {
         return Standing::Ignored("its lease ended before it started".to_owned());
     }
     Standing::Forward(permit)
+}
+
+/// S12: past either clock nothing starts any more. What differs is what people are to do.
+fn late(permit: &PermitFacts) -> Option<Standing<'_>> {
+    let why = match permit.start_by {
+        StartBy::InTime => return None,
+        StartBy::Passed => return Some(Standing::Ignored("its start-by has passed".to_owned())),
+        StartBy::PassedHere { ahead } => format!(
+            "its start-by has passed by this cluster's clock, which is {} ahead of the hub's: set the clock of the agent's node (is \
+             NTP running there?)",
+            spoken(ahead)
+        ),
+        StartBy::PassedThere { behind } => format!(
+            "its start-by has passed by the hub's clock, which is {} ahead of this cluster's: set the clock of the agent's node (is \
+             NTP running there?)",
+            spoken(behind)
+        ),
+    };
+    Some(Standing::Late(permit, why))
 }
 
 fn other_steps(permit: &PermitFacts) -> String {

@@ -211,7 +211,7 @@ fn flight(text: &str) -> InFlight {
     flight
 }
 
-/// `B;7;max:2;late;started;distrust;back;paused;backwards;steps:X`
+/// `B;7;max:2;late;ahead:3600;behind:3600;started;distrust;back;paused;backwards;steps:X`
 fn permit(text: &str) -> PermitFacts {
     let mut parts = text.split(';');
     let name = parts.next().unwrap();
@@ -221,7 +221,7 @@ fn permit(text: &str) -> PermitFacts {
         delivery: delivery(name),
         fence: fence(parts.next().unwrap()),
         max_step: None,
-        start_by_passed: false,
+        start_by: StartBy::InTime,
         started: false,
         distrust: None,
         kind: PermitKind::Forward,
@@ -235,7 +235,15 @@ fn permit(text: &str) -> PermitFacts {
         match part.split_once(':') {
             Some(("max", step)) => permit.max_step = Some(step.parse().unwrap()),
             Some(("steps", name)) => permit.delivery = delivery(name),
-            None if part == "late" => permit.start_by_passed = true,
+            Some(("ahead", seconds)) => {
+                let ahead = seconds.parse().unwrap();
+                permit.start_by = StartBy::PassedHere { ahead };
+            }
+            Some(("behind", seconds)) => {
+                let behind = seconds.parse().unwrap();
+                permit.start_by = StartBy::PassedThere { behind };
+            }
+            None if part == "late" => permit.start_by = StartBy::Passed,
             None if part == "started" => permit.started = true,
             None if part == "distrust" => {
                 permit.distrust = Some("its signature does not match".into())

@@ -11,6 +11,8 @@ mod word;
 
 use std::collections::BTreeSet;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::join::held_content;
 use super::matching::carries;
 use super::rollback::{Need, need};
@@ -170,7 +172,9 @@ impl List<'_> {
                 Some(release),
                 Some(target.wave),
                 Some(cluster),
-                Why::NotStarted,
+                Why::NotStarted {
+                    clock_ahead: over_by_its_clock(self.state, target, cluster),
+                },
                 explain(),
             ),
             TargetState::Progressing | TargetState::Paused => {
@@ -450,6 +454,15 @@ impl List<'_> {
             );
         }
     }
+}
+
+/// How far ahead the cluster's clock is, where by that the time to start in is over and by the database's it is not.
+fn over_by_its_clock(state: &Observed, target: &Target, cluster: &Cluster) -> i64 {
+    let start_by = target.permit.as_ref().and_then(|permit| permit.start_by);
+    let ahead = SignedDuration::from_secs(cluster.clock_ahead);
+    let there = state.now.checked_add(ahead).unwrap_or(Timestamp::MAX);
+    let over = start_by.is_some_and(|start_by| start_by < there);
+    if over { cluster.clock_ahead } else { 0 }
 }
 
 fn disconnected(cluster: &Cluster) -> Why {

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::planner::Planner;
 use crate::action::Action;
 use crate::amount::Seconds;
+use crate::clock;
 use crate::name::ClusterName;
 use crate::observed::{Cluster, Observed};
 use crate::planted::Planted;
@@ -107,7 +108,7 @@ pub(crate) fn missed_at(permit: &Permit, cluster: &Cluster) -> Option<Timestamp>
         .map(|start_by| LATE.after(start_by))
 }
 
-/// An agent in contact that has not started in time never will (it refuses by its own clock): the target waits again.
+/// An agent in contact that has not started in time never will (it refuses by its own clock, and by ours): the target waits again.
 pub(super) fn give_back(
     planner: &mut Planner,
     number: u64,
@@ -120,15 +121,21 @@ pub(super) fn give_back(
     if !missed || !heard || !cluster.connected {
         return false;
     }
-    let evidence = json!({"start_by": permit.start_by, "now": now, "last_seen": cluster.last_seen});
+    let why = clock::ahead(cluster.clock_ahead).map_or_else(
+        || TOO_LATE.to_owned(),
+        |clock| format!("{TOO_LATE}: {clock}"),
+    );
+    let evidence = json!({
+        "start_by": permit.start_by, "now": now, "last_seen": cluster.last_seen, "clock_ahead": cluster.clock_ahead,
+    });
     planner.act(
         Action::RevokePermit {
             release: number,
             cluster: cluster.name.clone(),
-            why: TOO_LATE.to_owned(),
+            why: why.clone(),
         },
         evidence.clone(),
     );
-    planner.set_target(number, &cluster.name, TargetState::Held, TOO_LATE, evidence);
+    planner.set_target(number, &cluster.name, TargetState::Held, &why, evidence);
     true
 }

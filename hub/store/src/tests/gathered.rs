@@ -1,5 +1,6 @@
 //! What many sessions say in one transaction: to each its own answer, and news only of what is news.
 
+use ::time::OffsetDateTime;
 use hub_engine::observed::{Outcome, Rollout};
 use hub_engine::{ClusterName, Fence, RolloutName};
 use serde_json::json;
@@ -8,11 +9,12 @@ use super::fixture;
 use super::recovery::hello;
 use crate::Store;
 use crate::heard::Heard::{Current, Locked, Over};
-use crate::heard::{Acknowledged, Seen};
+use crate::heard::{Acknowledged, Beat, Clock, Heard, Seen};
 use crate::hint::Hint;
 use crate::older::Committed;
 use crate::report::{Batch, Body, Report, Stored};
 use crate::session::{Hello, Opened};
+use crate::time::from_db;
 
 const CLUSTERS: [&str; 3] = ["asia", "eu", "us"];
 
@@ -25,6 +27,10 @@ fn name() -> RolloutName {
 
 fn rollout(phase: &str) -> Rollout {
     serde_json::from_value(json!({"uid": "u", "phase": phase})).unwrap()
+}
+
+fn heard(beats: &[Beat]) -> Vec<Heard> {
+    beats.iter().map(|beat| beat.heard).collect()
 }
 
 fn report(sequence: u64, body: Body) -> Report {
@@ -197,10 +203,22 @@ async fn a_heartbeat_and_an_acknowledgement_count_in_the_current_session_alone()
             cluster,
             session,
             committed: Committed::default(),
+            clock: Clock::default(),
         })
         .collect();
-    let answers = store.sessions_seen(&seen).await.unwrap();
-    assert_eq!(answers, [Current, Current, Over]);
+    let beats = store.sessions_seen(&seen).await.unwrap();
+    assert_eq!(heard(&beats), [Current, Current, Over]);
+    // Who is heard is told the time, which is the database's.
+    let now: (OffsetDateTime,) = sqlx::query_as("select clock_timestamp()")
+        .fetch_one(&store.pool)
+        .await
+        .unwrap();
+    let now = from_db(now.0);
+    for beat in beats.get(..2).unwrap() {
+        let age = beat.at.unwrap().duration_until(now);
+        assert!(!age.is_negative() && age.as_secs() < 60, "{age:?}");
+    }
+    assert_eq!(beats[2].at, None);
     let acks: Vec<_> = words([asia, eu + 1, again])
         .map(|(cluster, session)| Acknowledged {
             cluster,
@@ -293,6 +311,7 @@ async fn one_that_is_locked_costs_the_others_nothing() {
             cluster: cluster.into(),
             session,
             committed: Committed::default(),
+            clock: Clock::default(),
         })
         .collect();
     let acks: Vec<_> = all()
@@ -316,17 +335,73 @@ async fn one_that_is_locked_costs_the_others_nothing() {
         .execute(&mut *tx)
         .await
         .unwrap();
-    let heard = store.sessions_seen(&seen).await.unwrap();
-    assert_eq!(heard, [Current, Locked, Current]);
-    assert!(heard[1].current().is_err(), "it is asked again");
-    let heard = store.sessions_acknowledged(&acks).await.unwrap();
-    assert_eq!(heard, [Current, Locked, Current]);
+    let beats = store.sessions_seen(&seen).await.unwrap();
+    assert_eq!(heard(&beats), [Current, Locked, Current]);
+    assert!(beats[1].heard.current().is_err(), "it is asked again");
+    let heard_of = store.sessions_acknowledged(&acks).await.unwrap();
+    assert_eq!(heard_of, [Current, Locked, Current]);
     let stored = store.reports_store(&batches).await.unwrap();
     let one = Stored::UpTo(1);
     assert_eq!(stored, [one, Stored::Locked, one]);
     assert_eq!(state_of(&store, "eu").await.0.phase, "a");
     tx.commit().await.unwrap();
-    assert_eq!(store.sessions_seen(&seen).await.unwrap(), [Current; 3]);
+    let beats = store.sessions_seen(&seen).await.unwrap();
+    assert_eq!(heard(&beats), [Current; 3]);
     assert_eq!(store.reports_store(&batches).await.unwrap(), [one; 3]);
     assert_eq!(state_of(&store, "eu").await.0.phase, "b");
+}
+
+/// What a heartbeat proves of its cluster's clock: seconds that it is ahead by at the moment at which it was said, and what the
+/// agent knew of the hub's time then; seconds that it came late by.
+#[tokio::test]
+async fn a_heartbeat_proves_of_a_clock_what_a_late_one_proves_too() {
+    let (store, [asia, ..]) = fleet().await;
+    let ago = |seconds: i64| {
+        jiff::Timestamp::now()
+            .checked_sub(jiff::SignedDuration::from_secs(seconds))
+            .unwrap()
+    };
+    // (late, ahead, knows the hub's time, what is shown then)
+    for (late, ahead, knows, shown) in [
+        (0, 0, true, 0),
+        (0, 3_600, false, 3_600),
+        (0, 3_603, true, 3_600),
+        (600, 3_600, true, 3_000),
+        (0, 3_600, true, 3_600),
+        (7_200, 3_600, true, 0),
+        (600, 0, true, 0),
+        (600, 0, false, 0),
+        (0, -3_600, false, 0),
+        (0, -3_600, true, -3_600),
+        (600, -3_600, true, -3_600),
+        (600, -3_603, true, -3_600),
+        (0, 0, true, 0),
+    ] {
+        let clock = Clock {
+            at: Some(ago(late - ahead)),
+            hub_at: knows.then(|| ago(late)),
+        };
+        let said = Seen {
+            cluster: "asia".into(),
+            session: asia,
+            committed: Committed::default(),
+            clock,
+        };
+        store.sessions_seen(&[said]).await.unwrap();
+        let rows = store.cluster_list().await.unwrap();
+        let own = rows.iter().find(|row| row.name.as_str() == "asia").unwrap();
+        let off = (own.clock_ahead - shown).abs();
+        assert!(off <= 3, "{late} {ahead} {knows}: {}", own.clock_ahead);
+    }
+    // What is no word of a clock changes nothing, and no time that there is is too far away to be written.
+    for at in [None, Some(jiff::Timestamp::MAX), Some(jiff::Timestamp::MIN)] {
+        let said = Seen {
+            cluster: "asia".into(),
+            session: asia,
+            committed: Committed::default(),
+            clock: Clock { at, hub_at: at },
+        };
+        let beats = store.sessions_seen(&[said]).await.unwrap();
+        assert_eq!(heard(&beats), [Current]);
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::recovery::{copy, folder, hello, open, raise, session_of, start, stop};
 use crate::Store;
 use crate::embedded::Embedded;
-use crate::heard::{Acknowledged, Heard, Seen};
+use crate::heard::{Acknowledged, Clock, Heard, Seen};
 use crate::older::Committed;
 use crate::report::{Batch, Body, Report, Stored};
 
@@ -47,8 +47,10 @@ async fn seen(store: &Store, session: u64, committed: Committed) -> bool {
         cluster: cluster(),
         session,
         committed,
+        clock: Clock::default(),
     };
-    store.sessions_seen(&[said]).await.unwrap() == [Heard::Current]
+    let beats = store.sessions_seen(&[said]).await.unwrap();
+    beats[0].heard == Heard::Current
 }
 
 async fn acknowledged(store: &Store, session: u64, committed: Committed, version: u64) -> bool {

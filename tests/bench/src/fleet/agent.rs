@@ -252,7 +252,7 @@ impl Agent {
                     }
                     self.want(*wanted.borrow_and_update());
                 }
-                _ = beat.tick() => tell(&say, Say::Heartbeat(Heartbeat { at: None })).await?,
+                _ = beat.tick() => tell(&say, Say::Heartbeat(Heartbeat::default())).await?,
                 () = comes(next.unwrap_or_else(Instant::now)), if next.is_some() => self.carried_out(),
             }
         }

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use agent_api::{DeliveryDigest, FirstContact, Gate};
-use agent_engine::{GateObserved, GateRecord, Governance, HubContact, Kept, Observed, effective};
+use agent_engine::{
+    GateObserved, GateRecord, Governance, HubContact, HubTime, Kept, Observed, effective,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
@@ -27,6 +29,8 @@ pub(super) struct GatePart {
     lease_live: bool,
     /// Where the lease ends, if not one length from now.
     lease_until: Option<Timestamp>,
+    /// What the hub says that it is.
+    hub_time: Option<Timestamp>,
     /// What the member record remembers of the last permit.
     spent: Option<Value>,
     /// The version that the member record remembers as last served under this name.
@@ -138,6 +142,10 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
             None if part.never => HubContact::Never,
             None => HubContact::Connected,
         },
+        hub_time: part.hub_time.map(|now| HubTime {
+            now,
+            ahead: now.duration_until(observed.now),
+        }),
         lease_live: part.lease_live,
         lease_until: until.filter(|_| part.lease_live),
         spent,

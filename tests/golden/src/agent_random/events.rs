@@ -4,13 +4,16 @@
 
 use agent_api::names::LABEL_POD_HASH;
 use agent_api::{AnalysisPhase, Direction, Fence, Permit, PodMetadata, StatusTime, Waiting};
-use agent_engine::{GateRecord, Governance, HubContact, effective};
+use agent_engine::{GateRecord, Governance, HubContact, HubTime, effective};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::Life;
 use super::begin::{blue_green, keep_stable, steps};
 use crate::agent_fixture::{VERSIONS, defaulted, digest, hash, template};
+
+/// A permit that came so long after its start-by.
+const LATE: SignedDuration = SignedDuration::from_secs(1);
 
 impl Life {
     pub(super) fn happens(&mut self) {
@@ -337,6 +340,11 @@ impl Life {
         let start_by = now
             .checked_add(SignedDuration::from_secs(i64::from(self.dice.number(120))))
             .unwrap_or(Timestamp::MAX);
+        // Now and then it comes after that by the hub's time, whatever this cluster's clock says.
+        self.cluster.observed.gate.hub_time = (self.fence % 5 == 0).then(|| HubTime {
+            now: start_by.checked_add(LATE).unwrap_or(start_by),
+            ahead: SignedDuration::ZERO,
+        });
         let release = format!("checkout#{}", self.fence);
         gate.spec.waiting = self.dice.one_in(3).then(|| Waiting {
             release: release.as_str().into(),

@@ -177,6 +177,8 @@ impl Agent {
             rest.is_some_and(|rest| rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into()));
         let lease_until = self.lease_until(part, gate, moment, bugs);
         let contact = self.process.as_ref().map(|process| process.contact);
+        let process = self.process.as_ref();
+        let hub_time = process.and_then(|process| process.hub_clock.time(moment.mono));
         let ended = !self.is_connected() && bugs.has(Planted::LeaseEndsWithContact);
         let lease_until = lease_until.filter(|_| !ended);
         observed.gate = GateObserved {
@@ -188,6 +190,7 @@ impl Agent {
             governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
             distrust,
             hub: contact.unwrap_or(HubContact::Never),
+            hub_time,
             lease_live: lease_until.is_some(),
             lease_until,
             spent: status

@@ -8,10 +8,12 @@ use super::ghost::Content;
 use super::{At, at, carried};
 use crate::event::{Ms, Place};
 use crate::store::LEASE_SECONDS;
-use crate::world::World;
+use crate::world::{World, millis};
 
 /// A renewal is on its way no longer than this.
 const RENEWAL_DELAY: Ms = 5_000;
+/// What the hub says of its time is on its way as long, and then waits until a fence is stored.
+const TIME_DELAY: Ms = RENEWAL_DELAY + 2_000;
 /// The step before the first: what a permit has done until it takes effect.
 const NOTHING_YET: i64 = -1;
 
@@ -66,6 +68,17 @@ impl World {
             let message = format!("{name} {what} step {step} {late} ms after its lease");
             self.fail("S7", message);
         }
+    }
+
+    /// S12: how long after its permit's start-by content starts here now, by the database's time. A permit that took effect in
+    /// time may bring up its pods after that.
+    pub(super) fn started_after(&self, place: Place, digest: &str) -> Option<Ms> {
+        let permit = self.part(place).gate()?.spec.permit.as_ref()?;
+        let own = permit.direction == Direction::Forward && permit.digest.as_str() == digest;
+        let begun = self.ghost.steps.contains_key(&(place, at(permit.fence)));
+        let start_by = permit.start_by.filter(|_| own && !begun)?;
+        let after = self.now - millis(start_by.timestamp());
+        (after > TIME_DELAY).then_some(after)
     }
 
     /// Whether nothing but what has taken effect here has pods, and all that it needs: in the pass that began it none can have

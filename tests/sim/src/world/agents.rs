@@ -1,12 +1,18 @@
 //! What agents do with starts, watches, timers and messages, as `agent/src` does. In: events. Out: passes, messages, the
 //! next events. It must not choose: `agent_engine::reconcile` does.
 
+use agent::hub_clock::HubClock;
+use agent::lease_clock::Moment;
+use jiff::Timestamp;
 use proto::v1;
 
 use super::{Connection, World};
 use crate::agent::{Cut, Passed};
 use crate::event::{Down, Event, Ms, Place, Up};
 use crate::planted::Planted;
+
+/// How an agent takes the hub's time.
+type Take = fn(&mut HubClock, Timestamp, Moment) -> bool;
 
 /// What Welcome asks for.
 const HEARTBEAT: Ms = 5_000;
@@ -319,7 +325,8 @@ impl World {
 
     fn told_by_hub(&mut self, agent: usize, connection: u64, message: Down) {
         match message {
-            Down::Welcome(session, head) => {
+            Down::Welcome(session, head, at) => {
+                self.told_time(agent, at, HubClock::welcome);
                 self.agents[agent].welcome(connection, session);
                 self.agents[agent].note_head(head);
                 self.put(HEARTBEAT, Event::Beat { agent, connection });
@@ -327,7 +334,8 @@ impl World {
             }
             Down::Set(set) => self.take(agent, connection, &set),
             Down::ReportAck(sequence) => self.told(agent, sequence),
-            Down::Renewal(fence) => {
+            Down::Renewal(fence, at) => {
+                self.told_time(agent, at, HubClock::say);
                 let by_wall = self.bugs.has(Planted::LeaseByWallClock);
                 let moment = self.agents[agent].moment(self.now, by_wall);
                 self.agents[agent].renew(&fence, moment);
@@ -339,6 +347,15 @@ impl World {
             }
         }
         self.send_reports(agent);
+    }
+
+    /// A hub has said its time. That the agent looks again when that is news of its own clock only makes it quicker.
+    fn told_time(&mut self, agent: usize, said: Ms, take: Take) {
+        let by_wall = self.bugs.has(Planted::LeaseByWallClock);
+        let moment = self.agents[agent].moment(self.now, by_wall);
+        if let Some(process) = &mut self.agents[agent].process {
+            take(&mut process.hub_clock, super::stamp(said), moment);
+        }
     }
 
     fn take(&mut self, agent: usize, connection: u64, set: &v1::DesiredSet) {

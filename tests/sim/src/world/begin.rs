@@ -222,6 +222,7 @@ pub(crate) fn empty(name: &ClusterName) -> Cluster {
         gone: None,
         replaced: None,
         restored: None,
+        clock_ahead: 0,
         gate: None,
         rollout: None,
     }

@@ -138,7 +138,7 @@ impl World {
                 self.hubs[hub].sessions.insert(connection, session);
                 self.all_hinted(hub);
                 let head = self.store.head();
-                self.send_down(connection, Down::Welcome(number, head));
+                self.send_down(connection, Down::Welcome(number, head, now));
                 self.send_set(hub, connection);
             }
             Ok(Opened::Duplicate) => {
@@ -224,7 +224,7 @@ impl World {
                 self.ghost.renewed(&cluster, self.now);
             }
             let fence = hub::wire::wire_fence(stored);
-            self.send_down(connection, Down::Renewal(fence));
+            self.send_down(connection, Down::Renewal(fence, self.now));
         }
     }
 

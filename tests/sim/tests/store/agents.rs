@@ -2,7 +2,7 @@
 
 use hub_engine::ClusterName;
 use hub_engine::observed::{Outcome, OutcomeResult, Rollout};
-use hub_store::heard::{Acknowledged, Seen};
+use hub_store::heard::{Acknowledged, Clock, Seen};
 use hub_store::older::Committed;
 use hub_store::report::{Batch, Body, Report, Stored};
 use hub_store::session::{Hello, Opened};
@@ -140,8 +140,9 @@ impl Both {
             cluster: cluster.clone(),
             session,
             committed,
+            clock: Clock::default(),
         };
-        let real = self.real.sessions_seen(&[said]).await.unwrap()[0];
+        let real = self.real.sessions_seen(&[said]).await.unwrap()[0].heard;
         let said = (session, &committed);
         let model = self.model.session_seen(&cluster, said, now).unwrap();
         assert_eq!(real.current().unwrap(), model);
