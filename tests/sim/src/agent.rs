@@ -14,7 +14,7 @@ use agent::key::ObjectKey;
 use agent::lease_clock::{LeaseClock, Moment};
 use agent::link::report::Reports;
 use agent::link::set::{Held, Taken};
-use agent::pause_clock::PauseClock;
+use agent::moments::Moments;
 use agent_api::{FleetMemberStatus, Outcome};
 use agent_engine::{HubContact, Observed};
 use hub_engine::ClusterName;
@@ -54,7 +54,7 @@ pub struct Process {
     /// What the hub is to be told.
     pub reports: Reports,
     leases: LeaseClock,
-    pauses: PauseClock,
+    moments: Moments,
     /// Contact with the hub.
     pub contact: HubContact,
     held: Held,
@@ -69,7 +69,7 @@ impl Process {
         Self {
             reports: Reports::new(true),
             leases: LeaseClock::default(),
-            pauses: PauseClock::default(),
+            moments: Moments::default(),
             contact: HubContact::Never,
             held: Held::default(),
             link: None,
