@@ -113,7 +113,7 @@ impl ExperimentController {
                 return Ok(Outcome::Done(None));
             }
         };
-        let mut observed = self.observe(experiment, key);
+        let mut observed = self.observe(experiment, key, Moment::read());
         observed.leave = leave;
         observed.bad_conditions = condition::refused(conditions(&observed));
         observed.unread_runs = self.unread_runs(&observed, key);
@@ -131,9 +131,8 @@ impl ExperimentController {
         Ok(Outcome::Done(self.apply(key, &observed, plan).await?))
     }
 
-    fn observe(&self, experiment: &Experiment, key: &ObjectKey) -> Observed {
+    fn observe(&self, experiment: &Experiment, key: &ObjectKey, at: Moment) -> Observed {
         let uid = uid_of(&experiment.metadata);
-        let at = Moment::read();
         let times = of_experiment(experiment.status.as_ref());
         let mut observed = Observed::alone(experiment.clone(), at.now);
         observed.clock_set = self.moments.look(key, times, at);

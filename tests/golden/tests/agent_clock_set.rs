@@ -284,3 +284,57 @@ fn a_run_measures_at_its_times_whatever_the_clock_is_set_to() {
         }
     }
 }
+
+/// A run that is over is kept its time, and one that is to end waits its time for the last answer: the clock is set by an hour
+/// between what is stored and now.
+#[test]
+fn the_end_of_a_run_takes_its_time_whatever_the_clock_is_set_to() {
+    let at = |second: i64| format!("2026-01-01T00:00:{second:02}Z");
+    let over = json!({
+        "metrics": [], "ttlStrategy": {"secondsAfterCompletion": 30},
+    });
+    let is_over = json!({"phase": "Successful", "startedAt": at(0), "completedAt": at(10)});
+    let provider = json!({"prometheus": {"query": "q"}});
+    let ends = json!({"metrics": [
+        {"name": "bad", "interval": "10s", "consecutiveErrorLimit": 0, "provider": provider},
+        {"name": "slow", "interval": "10s", "provider": provider},
+    ]});
+    let bad = json!({
+        "name": "bad", "phase": "Error", "error": 1, "consecutiveError": 1,
+        "measurements": [{"phase": "Error", "startedAt": at(0), "finishedAt": at(10)}],
+    });
+    let is_ending = json!({"phase": "Running", "startedAt": at(0), "metricResults": [bad]});
+    for (spec, status, now, wanted) in [
+        (&over, &is_over, 39, (Some(1), "[]")),
+        (&over, &is_over, 40, (None, "[DeleteRun]")),
+        (&ends, &is_ending, 39, (Some(1), "[]")),
+        (
+            &ends,
+            &is_ending,
+            40,
+            (None, "[Cancel { metric: \"slow\" }]"),
+        ),
+    ] {
+        for hours in [-1, 0, 1] {
+            let by = SignedDuration::from_hours(hours);
+            let mut life = Life::new(json!({"name": "m", "provider": {}}));
+            life.observed.run.spec = serde_json::from_value(spec.clone()).unwrap();
+            life.observed.run.status = Some(serde_json::from_value(status.clone()).unwrap());
+            let times = of_run(&life.observed.run);
+            life.observed.clock_set = all_set(times, by);
+            let by_now = |second: i64| at(second).parse::<Timestamp>().unwrap() + by;
+            life.observed.now = by_now(now);
+            if spec == &ends {
+                let asked = Some(by_now(5));
+                life.observed.in_flight = BTreeMap::from([("slow".to_owned(), asked)]);
+            }
+            let plan = analysis::reconcile(&life.observed);
+            assert_eq!(analysis::audit(&life.observed, &plan), [], "{plan:?}");
+            let wait = plan
+                .wake
+                .map(|wake| wake.duration_since(life.observed.now).as_secs());
+            let done = format!("{:?}", plan.actions);
+            assert_eq!((wait, done.as_str()), wanted, "at {now}, {hours} h");
+        }
+    }
+}
