@@ -12,6 +12,7 @@ use agent_engine::EventKind;
 use agent_engine::analysis::holding::{Writing, writing};
 use agent_engine::analysis::{Action, Finished, Observed, Plan, conditions, reconcile};
 use agent_engine::args::secrets_of;
+use agent_engine::clock::of_run;
 use agent_providers::condition;
 use jiff::{SignedDuration, Timestamp};
 
@@ -21,7 +22,9 @@ use crate::cache::Caches;
 use crate::event::{About, Events, News};
 use crate::job::{Jobs, job_of};
 use crate::key::ObjectKey;
+use crate::lease_clock::Moment;
 use crate::measure::{Measurer, Question};
+use crate::moments::SharedMoments;
 use crate::observe::uid_of;
 use crate::run_owner;
 use crate::status_patch::status_patch;
@@ -44,6 +47,8 @@ pub struct AnalysisController {
     pub events: Events,
     /// Runs that are being measured.
     pub pace: Pace,
+    /// Stored times while the clock is set.
+    pub moments: SharedMoments,
 }
 
 /// With too many writes of measurements under way a status is looked at again after this.
@@ -122,6 +127,7 @@ impl AnalysisController {
     fn forget(&self, key: &ObjectKey) {
         self.measurer.forget(key);
         self.pace.forget(key);
+        self.moments.forget(key);
     }
 
     /// Nothing when the cache shows less than what was decided before, and no measurement makes up for it.
@@ -137,15 +143,18 @@ impl AnalysisController {
         if ahead.is_some() {
             run.status = ahead;
         }
-        let (in_flight, mut finished) = self.measurer.under_way(uid);
+        let (in_flight, mut finished) = self.measurer.under_way(uid, Moment::read());
         let measured = finished.len();
         finished.extend(self.jobs_over(&run, &in_flight, &finished));
         // That a Job was deleted is no news of it when it is we who do that.
         finished.retain(|one| {
             !job_of(&one.metadata).is_some_and(|job| self.measurer.ends.ends(key, &job))
         });
+        // After all of what was measured.
+        let at = Moment::read();
         let observed = Observed {
-            now: Timestamp::now(),
+            now: at.now,
+            clock_set: self.moments.look(key, of_run(&run), at),
             bad_conditions: condition::refused(conditions::of_run(&run)),
             told: run_owner::told(&self.caches, &run),
             run,

@@ -319,7 +319,7 @@ impl Controller {
             self.applier.reports.removed(key, "");
             self.observer.workloads.forget(key);
             self.observer.status_times.forget(key);
-            self.observer.pauses.forget(key);
+            self.observer.moments.forget(key);
             return Ok(Outcome::Done(None));
         };
         let uid = uid_of(found.metadata());

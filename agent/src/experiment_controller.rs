@@ -11,6 +11,7 @@ use agent_api::{
     AnalysisPhase, AnalysisRun, Experiment, ExperimentStatus, ObjectMeta, ReplicaSet, Service, Uid,
 };
 use agent_engine::claims::controller;
+use agent_engine::clock::of_experiment;
 use agent_engine::experiment::names::{service_name, set_name};
 use agent_engine::experiment::{
     Action, Leave, Observed, Plan, Refused, audit, conditions, reconcile,
@@ -27,7 +28,9 @@ use crate::cache::Caches;
 use crate::controller::Outcome;
 use crate::event::{About, Events, News};
 use crate::key::ObjectKey;
+use crate::lease_clock::Moment;
 use crate::metrics::Metrics;
+use crate::moments::SharedMoments;
 use crate::observe::{decoded, uid_of};
 use crate::status_patch::status_patch;
 use crate::writer::{self, Writer};
@@ -38,6 +41,11 @@ const REFUSED: Backoff = Backoff {
     first: Duration::from_secs(1),
     most: Duration::from_secs(30),
 };
+
+/// So long after.
+fn later(now: Timestamp, wait: Duration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
 
 /// What was learned of an Experiment and stands in no cache; it goes with the Experiment.
 #[derive(Debug, Default)]
@@ -61,6 +69,7 @@ pub struct ExperimentController {
     /// Counters.
     pub metrics: Metrics,
     learned: Mutex<HashMap<ObjectKey, Learned>>,
+    moments: SharedMoments,
 }
 
 impl ExperimentController {
@@ -81,6 +90,7 @@ impl ExperimentController {
             events,
             metrics,
             learned: Mutex::default(),
+            moments: SharedMoments::default(),
         }
     }
 
@@ -88,6 +98,7 @@ impl ExperimentController {
     pub(crate) async fn reconcile(&self, key: &ObjectKey, leave: Leave) -> Result<Outcome, Error> {
         let Some(found) = self.caches.experiments.get(key) else {
             self.lock().remove(key);
+            self.moments.forget(key);
             return Ok(Outcome::Done(None));
         };
         let version = found.metadata().resource_version.as_deref();
@@ -102,7 +113,7 @@ impl ExperimentController {
                 return Ok(Outcome::Done(None));
             }
         };
-        let mut observed = self.observe(experiment, key);
+        let mut observed = self.observe(experiment, key, Moment::read());
         observed.leave = leave;
         observed.bad_conditions = condition::refused(conditions(&observed));
         observed.unread_runs = self.unread_runs(&observed, key);
@@ -120,9 +131,11 @@ impl ExperimentController {
         Ok(Outcome::Done(self.apply(key, &observed, plan).await?))
     }
 
-    fn observe(&self, experiment: &Experiment, key: &ObjectKey) -> Observed {
+    fn observe(&self, experiment: &Experiment, key: &ObjectKey, at: Moment) -> Observed {
         let uid = uid_of(&experiment.metadata);
-        let mut observed = Observed::alone(experiment.clone(), Timestamp::now());
+        let times = of_experiment(experiment.status.as_ref());
+        let mut observed = Observed::alone(experiment.clone(), at.now);
+        observed.clock_set = self.moments.look(key, times, at);
         observed.replica_sets = decoded(self.caches.replica_sets.indexed(uid.as_str()));
         observed.analysis_runs = decoded(self.caches.runs.indexed(uid.as_str()));
         let wanted = experiment.spec.analyses.iter();
@@ -148,7 +161,12 @@ impl ExperimentController {
         if let Some(learned) = self.lock().get(key) {
             observed.taken.clone_from(&learned.taken);
             let refused = learned.refused.iter();
-            let refused = refused.map(|(name, (refused, _))| (name.clone(), refused.clone()));
+            let refused = refused.map(|(name, (refused, _))| {
+                // A clock that was set back puts off nothing for longer than that.
+                let mut refused = refused.clone();
+                refused.until = refused.until.min(later(at.now, REFUSED.most));
+                (name.clone(), refused)
+            });
             observed.refused = refused.collect();
         }
         observed
@@ -302,12 +320,10 @@ impl ExperimentController {
         let known = &mut learned.entry(key.clone()).or_default().refused;
         let times = known.get(&template).map_or(0, |(_, times)| *times);
         let times = times.saturating_add(1);
-        let wait = jiff::SignedDuration::try_from(REFUSED.after(times)).unwrap_or_default();
-        let until = observed.now.checked_add(wait).unwrap_or(Timestamp::MAX);
         let refused = Refused {
             message: refused.message,
             invalid: refused.names_a_field,
-            until,
+            until: later(observed.now, REFUSED.after(times)),
         };
         known.insert(template, (refused, times));
         Ok(true)

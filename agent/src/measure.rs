@@ -25,6 +25,8 @@ use tokio::task::AbortHandle;
 use crate::cache::Work;
 use crate::job::{Jobs, job_of};
 use crate::key::ObjectKey;
+use crate::lease_clock::Moment;
+use crate::moments::by_clock_of;
 use crate::queue::Queue;
 use ends::Ends;
 use slots::Slots;
@@ -58,7 +60,7 @@ struct Task {
     /// after its Job itself.
     has_job: bool,
     /// Since when it is asked; before that it waits for its turn.
-    asked: Option<Timestamp>,
+    asked: Option<Moment>,
 }
 
 impl Task {
@@ -208,15 +210,21 @@ impl Measurer {
         }
     }
 
-    /// Metrics of a run that are being measured, each with the time since when it is asked, or none while it waits for its
-    /// turn; and measurements that ended and are not in its status yet: both at one moment, so that none is in neither.
-    pub fn under_way(&self, run: &Uid) -> (BTreeMap<String, Option<Timestamp>>, Vec<Finished>) {
+    /// Metrics of a run that are being measured, each with the time since when it is asked, by the clock as it is set `at`, or
+    /// none while it waits for its turn; and measurements that ended and are not in its status yet: both at one moment, so
+    /// that none is in neither.
+    pub fn under_way(
+        &self,
+        run: &Uid,
+        at: Moment,
+    ) -> (BTreeMap<String, Option<Timestamp>>, Vec<Finished>) {
         let state = self.lock();
         let Some(known) = state.runs.get(run) else {
             return <_>::default();
         };
         let running = known.running.iter();
-        let in_flight = running.map(|(metric, task)| (metric.clone(), task.asked));
+        let asked = |task: &Task| task.asked.map(|asked| by_clock_of(asked, at));
+        let in_flight = running.map(|(metric, task)| (metric.clone(), asked(task)));
         (in_flight.collect(), known.finished.clone())
     }
 
@@ -252,12 +260,12 @@ impl Measurer {
     }
 
     /// Its turn has come; not when it was given up just now.
-    fn asks(&self, place: &Place, now: Timestamp) -> bool {
+    fn asks(&self, place: &Place) -> bool {
         let mut state = self.lock();
         let known = state.runs.get_mut(&place.run);
         let task = known.and_then(|known| known.running.get_mut(&place.metric));
         let task = task.filter(|task| task.id == place.id);
-        task.map(|task| task.asked = Some(now)).is_some()
+        task.map(|task| task.asked = Some(Moment::read())).is_some()
     }
 
     /// One leg; what takes too long, or panics, is an error like any other.
@@ -315,7 +323,7 @@ impl Measurer {
         let now = Timestamp::now();
         let namespace = &place.key.namespace;
         let outcome = match before {
-            _ if !self.asks(place, now) => Outcome::error(GIVEN_UP.to_owned()),
+            _ if !self.asks(place) => Outcome::error(GIVEN_UP.to_owned()),
             Some((memory, begun)) => self.jobs.look(&memory, begun.unwrap_or(now)).await,
             None => match self.asker.fill(metric, secrets, namespace).await {
                 Ok(filled) => self.jobs.begin(filled.metric(), job).await,
@@ -342,7 +350,7 @@ impl Measurer {
         let server = server(filled.metric(), self.asker.environment());
         let _slot = self.slots.acquire(&server, namespace).await;
         let now = Timestamp::now();
-        if !self.asks(place, now) {
+        if !self.asks(place) {
             return (now, Outcome::error(GIVEN_UP.to_owned()));
         }
         let memory = memory.unwrap_or_default();

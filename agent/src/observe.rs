@@ -14,6 +14,7 @@ use agent_api::{
 };
 use agent_engine::analysis::conditions;
 use agent_engine::canary::experiment::stable_wanted;
+use agent_engine::clock::of_rollout;
 use agent_engine::gate::glass;
 use agent_engine::{
     GateObserved, GateRecord, Governance, Kept, Observed, Settings, StoredDigests, Templates,
@@ -31,7 +32,7 @@ use crate::fleet::{Fleet, Kinds};
 use crate::fleet_member::{self, UnreadMembers};
 use crate::key::ObjectKey;
 use crate::lease_clock::Moment;
-use crate::pause_clock::Pauses;
+use crate::moments::SharedMoments;
 use crate::permit;
 use crate::pod_list;
 use crate::refusals::Refusals;
@@ -95,8 +96,8 @@ pub struct Observer {
     pub refusals: Arc<Refusals>,
     /// When statuses were written.
     pub status_times: Arc<StatusTimes>,
-    /// Pauses while the clock is set.
-    pub pauses: Pauses,
+    /// Stored times while the clock is set.
+    pub moments: SharedMoments,
     /// What could be a Rollout's, and names that others have.
     pub claims: Arc<Claims>,
     /// What ended permits left behind.
@@ -119,9 +120,11 @@ impl Observer {
     ) -> Result<Observed, Error> {
         let key = ObjectKey::of(&rollout.metadata);
         let uid = Uid(rollout.metadata.uid.clone().unwrap_or_default());
+        let replica_sets = self.replica_sets(&uid);
+        let times = of_rollout(rollout.status.as_ref(), &replica_sets);
         let mut observed = Observed {
             now: at.now,
-            clock_set: self.pauses.look(&key, rollout.status.as_ref(), at),
+            clock_set: self.moments.look(&key, times, at),
             rollout: rollout.clone(),
             defaulted: None,
             pods: None,
@@ -132,7 +135,7 @@ impl Observer {
             refused_claims: self.refusals.claims_of(&uid, at.now),
             settings: self.settings,
             stored: StoredDigests::new(),
-            replica_sets: self.replica_sets(&uid),
+            replica_sets,
             taken: Vec::new(),
             analysis_runs: self.runs(&uid),
             experiments: decoded(self.caches.experiments.indexed(uid.as_str())),

@@ -32,8 +32,8 @@ use crate::link::member::Member;
 use crate::link::report::Reports;
 use crate::measure::Measurer;
 use crate::metrics::{self, Metrics};
+use crate::moments::SharedMoments;
 use crate::observe::Observer;
-use crate::pause_clock::Pauses;
 use crate::queue::Queue;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
@@ -224,6 +224,7 @@ async fn analysis(
         written: Arc::clone(&shared.written),
         events,
         pace: Pace::default(),
+        moments: SharedMoments::default(),
     })
 }
 
@@ -259,7 +260,7 @@ fn controller(
             rehearsal: Rehearsal::new(shared.writer.clone()),
             refusals: Arc::clone(&refusals),
             status_times: Arc::clone(&status_times),
-            pauses: Pauses::default(),
+            moments: SharedMoments::default(),
             claims: Arc::clone(&claims),
             settings: args.settings(),
             stored: StoredForms::new(shared.client.clone()),

@@ -39,6 +39,9 @@ impl Refusals {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, refusals| {
+            for refusal in refusals.iter_mut() {
+                refusal.at = noted(refusal.at, now);
+            }
             refusals.retain(|refusal| refusal.until() > now);
             !refusals.is_empty()
         });
@@ -64,6 +67,7 @@ impl Refusals {
     pub fn set_of(&self, rollout: &Uid, now: Timestamp) -> Option<RefusedSet> {
         let mut all = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, one| {
+            one.at = noted(one.at, now);
             one.until()
                 .saturating_add(TRIED_AGAIN_BY)
                 .is_ok_and(|end| end > now)
@@ -94,6 +98,9 @@ impl Refusals {
     pub fn claims_of(&self, rollout: &Uid, now: Timestamp) -> Vec<RefusedClaim> {
         let mut all = self.claims();
         all.retain(|_, claims| {
+            for one in claims.iter_mut() {
+                one.at = noted(one.at, now);
+            }
             claims.retain(|one| {
                 let end = one.until().saturating_add(TRIED_AGAIN_BY);
                 end.is_ok_and(|end| end > now)
@@ -106,6 +113,12 @@ impl Refusals {
     fn claims(&self) -> MutexGuard<'_, HashMap<Uid, Vec<RefusedClaim>>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When it was: what would still be to come was noted before the clock was set back, and counts from now. A clock that was
+/// set forward is no matter: it is tried again a little sooner.
+fn noted(at: Timestamp, now: Timestamp) -> Timestamp {
+    at.min(now)
 }
 
 #[cfg(test)]
@@ -155,6 +168,52 @@ mod tests {
         let later = at + SignedDuration::from_hours(1);
         assert_eq!(refusals.set_of(&one, later), None);
         assert!(refusals.sets.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_put_off_for_long_by_a_clock_that_was_set_back() {
+        let rollout = Uid("one".into());
+        let at: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
+        let refusals = Refusals::default();
+        refusals.add(
+            &rollout,
+            Refusal {
+                pod: "web-1".into(),
+                uid: Uid("u".into()),
+                message: "no".into(),
+                at,
+            },
+        );
+        refusals.add_set(
+            &rollout,
+            RefusedSet {
+                digest: "v1:a".into(),
+                message: "exceeded quota".into(),
+                invalid: false,
+                at,
+                times: 0,
+            },
+        );
+        refusals.add_claim(
+            &rollout,
+            RefusedClaim {
+                name: "a".into(),
+                uid: Uid("a".into()),
+                message: "no".into(),
+                at,
+                times: 0,
+            },
+        );
+        let back = at - SignedDuration::from_hours(1);
+        let evictions = refusals.of(&rollout, back);
+        let eviction = evictions.first().map(Refusal::until);
+        let set = refusals.set_of(&rollout, back).map(|one| one.until());
+        let claims = refusals.claims_of(&rollout, back);
+        let claim = claims.first().map(RefusedClaim::until);
+        for until in [eviction, set, claim] {
+            let wait = until.unwrap().duration_since(back);
+            assert!(wait <= SignedDuration::from_mins(1), "{wait:#}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ use std::collections::BTreeMap;
 use agent_api::{AnalysisPhase, AnalysisRun, AnalysisRunStatus, MetricResult};
 use jiff::Timestamp;
 
+use crate::clock::ClockSet;
 pub use audit::audit;
 use conditions::BadConditions;
 use end::Standing;
@@ -42,6 +43,8 @@ pub use told::Told;
 pub struct Observed {
     /// The time of the decision.
     pub now: Timestamp,
+    /// How far the wall clock was set since the times of `clock::of_run` were stored.
+    pub clock_set: ClockSet,
     /// The run as stored.
     pub run: AnalysisRun,
     /// Measurements that ended since the status was written, in order.

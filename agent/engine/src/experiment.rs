@@ -32,6 +32,7 @@ pub use plan::{Action, Plan, Reason};
 
 use crate::analysis::conditions::BadConditions;
 use crate::claims::Taken;
+use crate::clock::ClockSet;
 use crate::observed::Templates;
 use pass::Pass;
 
@@ -40,6 +41,8 @@ use pass::Pass;
 pub struct Observed {
     /// The time of the decision.
     pub now: Timestamp,
+    /// How far the wall clock was set since the times of `clock::of_experiment` were stored.
+    pub clock_set: ClockSet,
     /// The Experiment as stored, with its status.
     pub experiment: Experiment,
     /// The ReplicaSets that it owns.
@@ -78,6 +81,7 @@ impl Observed {
     pub fn alone(experiment: Experiment, now: Timestamp) -> Self {
         Self {
             now,
+            clock_set: ClockSet::default(),
             experiment,
             replica_sets: Vec::new(),
             analysis_runs: Vec::new(),

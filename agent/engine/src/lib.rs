@@ -14,6 +14,7 @@ pub mod bluegreen;
 pub mod canary;
 pub mod check;
 pub mod claims;
+pub mod clock;
 pub mod effective;
 pub mod experiment;
 pub mod gate;

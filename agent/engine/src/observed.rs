@@ -15,14 +15,15 @@ use serde_json::Value;
 
 use crate::analysis::conditions::BadConditions;
 use crate::claims::Taken;
+use crate::clock::ClockSet;
 
 /// Everything one decision is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     /// The time of the decision.
     pub now: Timestamp,
-    /// How far the wall clock was set since the pause that runs began, as far as the shell saw; see `begun`.
-    pub clock_set: SignedDuration,
+    /// How far the wall clock was set since the times of `clock::of_rollout` were stored.
+    pub clock_set: ClockSet,
     /// The Rollout as stored, with its status.
     pub rollout: Rollout,
     /// The ReplicaSets that it owns, and those that nobody owns and its selector matches; see `claims`.
@@ -182,7 +183,7 @@ impl Observed {
     pub fn alone(rollout: Rollout, now: Timestamp) -> Self {
         Self {
             now,
-            clock_set: SignedDuration::ZERO,
+            clock_set: ClockSet::default(),
             rollout,
             replica_sets: Vec::new(),
             analysis_runs: Vec::new(),
@@ -209,7 +210,7 @@ impl Observed {
 
     /// When the pause that runs began, by the clock as it is set now: a clock that was set neither shortens nor lengthens it.
     pub fn begun(&self, pause: &PauseCondition) -> StatusTime {
-        pause.start_time.saturating_add(self.clock_set).into()
+        self.clock_set.shifted(pause.start_time)
     }
 
     /// The pods that Git wants: of the workload that is named, or of the Rollout itself. What comes from a workload is

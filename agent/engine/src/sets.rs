@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use agent_api::digest::{Injected, content_digest, content_digest_without};
 use agent_api::names::{
     ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_EPHEMERAL_METADATA,
-    ANNOTATION_REVISION, ANNOTATION_SCALE_DOWN_DEADLINE, LABEL_POD_HASH, condition,
+    ANNOTATION_REVISION, LABEL_POD_HASH, condition,
 };
 use agent_api::pod_hash::pod_hash;
 use agent_api::{ContentDigest, PodHash, PodTemplate, ReplicaSet};
 use jiff::Timestamp;
 
 use crate::claims::{self, Part};
+use crate::clock;
 use crate::observed::{Governance, Observed};
 
 /// Annotation on a ReplicaSet: how often its analyses were begun anew (retry, resumed after inconclusive). It is here
@@ -63,7 +64,7 @@ pub struct SetView {
     pub min_ready_seconds: i32,
     /// The Rollout's replicas when it was last scaled.
     pub desired_annotation: Option<i32>,
-    /// When it is to be scaled down.
+    /// When it is to be scaled down, by the clock as it is set now.
     pub scale_down_at: Option<Timestamp>,
     /// Its version was aborted.
     pub taken_back: bool,
@@ -113,9 +114,7 @@ impl SetView {
             min_ready_seconds: set.spec.min_ready_seconds.unwrap_or(0),
             desired_annotation: number(ANNOTATION_DESIRED_REPLICAS)
                 .and_then(|count| i32::try_from(count).ok()),
-            scale_down_at: annotations
-                .and_then(|all| all.get(ANNOTATION_SCALE_DOWN_DEADLINE))
-                .and_then(|text| text.parse().ok()),
+            scale_down_at: clock::scale_down_at(set).map(|at| observed.clock_set.exactly(at)),
             taken_back: annotations.is_some_and(|all| all.contains_key(ANNOTATION_TAKEN_BACK)),
             failure: set.failure().map(|one| {
                 let reason = one.reason.clone().unwrap_or_default();

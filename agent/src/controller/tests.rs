@@ -24,7 +24,7 @@ use crate::fleet_member::UnreadMembers;
 use crate::job::Jobs;
 use crate::link::report::Reports;
 use crate::measure::Measurer;
-use crate::pause_clock::Pauses;
+use crate::moments::SharedMoments;
 use crate::queue::Load;
 use crate::refusals::Refusals;
 use crate::rehearsal::Rehearsal;
@@ -168,7 +168,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
             refusals: Arc::clone(&refusals),
             claims: Arc::clone(&claims),
             status_times: Arc::clone(&status_times),
-            pauses: Pauses::default(),
+            moments: SharedMoments::default(),
             settings: Settings::default(),
             stored: StoredForms::new(client.clone()),
         },
@@ -194,6 +194,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
             written,
             events,
             pace: Pace::default(),
+            moments: SharedMoments::default(),
         },
         experiments,
         queue,

@@ -79,6 +79,12 @@ async fn phase_written(of_server: Option<Value>) -> Option<String> {
     phase.map(str::to_owned)
 }
 
+fn controller(caches: Arc<Caches>, client: Client) -> ExperimentController {
+    let metrics = Metrics::new().unwrap();
+    let (events, _) = Events::new(Writer::new(client.clone()), metrics.clone());
+    ExperimentController::new(caches, client, Arc::default(), events, metrics)
+}
+
 /// What one pass over an Experiment asks of the API server.
 async fn asked(experiment: Value, of_server: Option<Value>, cached: Option<Value>) -> Vec<Value> {
     let (written, caches) = (Arc::default(), Arc::new(Caches::default()));
@@ -88,9 +94,7 @@ async fn asked(experiment: Value, of_server: Option<Value>, cached: Option<Value
     caches
         .experiments
         .show(serde_json::from_value(experiment).unwrap());
-    let (client, metrics) = (client(of_server, &written), Metrics::new().unwrap());
-    let (events, _) = Events::new(Writer::new(client.clone()), metrics.clone());
-    let controller = ExperimentController::new(caches, client, Arc::default(), events, metrics);
+    let controller = controller(caches, client(of_server, &written));
     let key = ObjectKey::new(NAMESPACE, "compare");
     let outcome = controller.reconcile(&key, Leave::Given).await;
     assert!(matches!(outcome, Ok(Outcome::Done(_))));
@@ -143,5 +147,36 @@ async fn a_run_that_the_cache_does_not_show_yet_is_not_taken_for_a_deleted_one()
     // Gone for good, or another's under its name.
     for of_server in [None, Some(run("another"))] {
         assert_eq!(phase_written(of_server).await.as_deref(), Some("Error"));
+    }
+}
+
+#[tokio::test]
+async fn what_the_clock_was_set_by_is_known_and_puts_no_refused_set_off() {
+    let controller = controller(Arc::default(), client(None, &Arc::default()));
+    let key = ObjectKey::new(NAMESPACE, "compare");
+    let experiment: Experiment = serde_json::from_value(experiment()).unwrap();
+    let begun = std::time::Instant::now();
+    let available = experiment.status.as_ref().unwrap().available_at.unwrap();
+    let at = |ahead: i64, seconds: u64| Moment {
+        now: Timestamp::from_second(1_800_000_000 + ahead + seconds as i64).unwrap(),
+        mono: begun + Duration::from_secs(seconds),
+    };
+    let refused = Refused {
+        message: "exceeded quota".into(),
+        invalid: false,
+        until: later(at(0, 0).now, REFUSED.most),
+    };
+    let learned = Learned {
+        refused: BTreeMap::from([("one".to_owned(), (refused, 9))]),
+        taken: Vec::new(),
+    };
+    controller.lock().insert(key.clone(), learned);
+    for (seconds, ahead) in [(0, 0), (1, 3_600), (2, -3_600), (3, 0)] {
+        let at = at(ahead, seconds);
+        let observed = controller.observe(&experiment, &key, at);
+        let set = observed.clock_set.shifted(available).as_second() - available.as_second();
+        assert_eq!(set, ahead, "after {seconds} s");
+        let wait = observed.refused["one"].until.duration_since(at.now);
+        assert!(wait <= REFUSED.most.try_into().unwrap(), "{wait:#}");
     }
 }

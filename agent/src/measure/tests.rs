@@ -108,10 +108,15 @@ impl World {
         self.measurer.start(&self.key, &self.run, question(metric));
         assert_eq!(self.queue.next().await, Work::Run(self.key.clone()));
         self.queue.done(&Work::Run(self.key.clone()));
-        let (in_flight, finished) = self.measurer.under_way(&self.run);
+        let (in_flight, finished) = self.measurer.under_way(&self.run, Moment::read());
         assert!(in_flight.is_empty());
         self.measurer.settle(&self.run, finished.len());
-        assert!(self.measurer.under_way(&self.run).1.is_empty());
+        assert!(
+            self.measurer
+                .under_way(&self.run, Moment::read())
+                .1
+                .is_empty()
+        );
         finished.into_iter().next().unwrap()
     }
 }
@@ -163,10 +168,25 @@ async fn what_was_given_up_does_not_count() {
     world
         .measurer
         .start(&world.key, &world.run, question(metric(None)));
-    assert_eq!(world.measurer.under_way(&world.run).0.len(), 1);
+    assert_eq!(
+        world.measurer.under_way(&world.run, Moment::read()).0.len(),
+        1
+    );
     world.measurer.cancel(&world.run, "rate");
-    assert!(world.measurer.under_way(&world.run).0.is_empty());
-    assert!(world.measurer.under_way(&world.run).1.is_empty());
+    assert!(
+        world
+            .measurer
+            .under_way(&world.run, Moment::read())
+            .0
+            .is_empty()
+    );
+    assert!(
+        world
+            .measurer
+            .under_way(&world.run, Moment::read())
+            .1
+            .is_empty()
+    );
 }
 
 struct Panics;
@@ -201,7 +221,7 @@ async fn a_measurement_that_panics_is_an_error() {
     };
     world.measurer.start(&world.key, &world.run, question);
     assert_eq!(world.queue.next().await, Work::Run(world.key.clone()));
-    let (in_flight, finished) = world.measurer.under_way(&world.run);
+    let (in_flight, finished) = world.measurer.under_way(&world.run, Moment::read());
     assert!(in_flight.is_empty(), "it would be measured for ever");
     assert_eq!(finished[0].phase, AnalysisPhase::Error);
     let message = finished[0].message.clone().unwrap();
@@ -223,10 +243,10 @@ async fn the_wait_for_its_turn_is_part_of_the_time_a_measurement_has() {
     world
         .measurer
         .start(&world.key, &world.run, question(metric(None)));
-    let (in_flight, _) = world.measurer.under_way(&world.run);
+    let (in_flight, _) = world.measurer.under_way(&world.run, Moment::read());
     assert_eq!(in_flight["rate"], None, "not asked yet");
     world.queue.next().await;
-    let (_, finished) = world.measurer.under_way(&world.run);
+    let (_, finished) = world.measurer.under_way(&world.run, Moment::read());
     assert_eq!(finished[0].phase, AnalysisPhase::Error);
     let message = finished[0].message.clone().unwrap();
     assert!(
@@ -283,7 +303,7 @@ async fn a_job_that_is_being_made_when_its_run_ends_is_ended() {
             says.recv().await.unwrap(),
             "POST /apis/batch/v1/namespaces/shop/jobs"
         );
-        let (in_flight, _) = world.measurer.under_way(&world.run);
+        let (in_flight, _) = world.measurer.under_way(&world.run, Moment::read());
         assert!(in_flight["smoke"].is_some(), "it is asked");
         match gone {
             true => world.measurer.forget(&world.key),
@@ -292,7 +312,13 @@ async fn a_job_that_is_being_made_when_its_run_ends_is_ended() {
         go_on.notify_one();
         let deleted = "DELETE /apis/batch/v1/namespaces/shop/jobs/uid.smoke.1";
         assert_eq!(says.recv().await.unwrap(), deleted);
-        assert!(world.measurer.under_way(&world.run).1.is_empty());
+        assert!(
+            world
+                .measurer
+                .under_way(&world.run, Moment::read())
+                .1
+                .is_empty()
+        );
     }
 }
 
@@ -322,8 +348,20 @@ async fn nothing_is_kept_of_a_run_that_is_gone() {
     silent
         .measurer
         .start(&silent.key, &again, question(metric(None)));
-    assert!(silent.measurer.under_way(&silent.run).0.is_empty());
-    assert_eq!(silent.measurer.under_way(&again).0.len(), 1);
+    assert!(
+        silent
+            .measurer
+            .under_way(&silent.run, Moment::read())
+            .0
+            .is_empty()
+    );
+    assert_eq!(silent.measurer.under_way(&again, Moment::read()).0.len(), 1);
     silent.measurer.forget(&silent.key);
-    assert!(silent.measurer.under_way(&again).0.is_empty());
+    assert!(
+        silent
+            .measurer
+            .under_way(&again, Moment::read())
+            .0
+            .is_empty()
+    );
 }

@@ -95,7 +95,7 @@ impl Gather {
                 Box::pin(within(STREAM_MAX, store.sessions_acknowledged(words)))
             }),
             reports: lane(store, PACE, stop, |store, words| {
-                Box::pin(within(STREAM_MAX, store.reports_taken(words)))
+                Box::pin(within(STREAM_MAX, store.reports_store(words)))
             }),
         }
     }
@@ -121,7 +121,7 @@ impl Gather {
     /// Reports of one session.
     ///
     /// # Errors
-    /// As `Store::reports_taken`.
+    /// As `Store::reports_store`.
     pub async fn reports(&self, batch: Batch) -> Result<Taken, Error> {
         self.reports.ask(batch).await
     }

@@ -173,20 +173,12 @@ impl Fresh<'_> {
 }
 
 impl Store {
-    /// Stores the batches of many sessions in one transaction; reports that are stored already are passed over.
+    /// Stores the batches of many sessions in one transaction; reports that are stored already are passed over. With what
+    /// each of them left for good.
     ///
     /// # Errors
     /// `Unavailable` and what the database refuses; then none is known to be stored.
-    pub async fn reports_store(&self, batches: &[Batch]) -> Result<Vec<Stored>> {
-        let taken = self.reports_taken(batches).await?;
-        Ok(taken.into_iter().map(|one| one.stored).collect())
-    }
-
-    /// The same, with what each of them left for good.
-    ///
-    /// # Errors
-    /// As `reports_store`.
-    pub async fn reports_taken(&self, batches: &[Batch]) -> Result<Vec<Taken>> {
+    pub async fn reports_store(&self, batches: &[Batch]) -> Result<Vec<Taken>> {
         let mut tx = self.pool.begin().await?;
         let locked = lock(&mut tx, batches).await?;
         let mut reported: BTreeMap<Session<'_>, u64> = locked
@@ -258,8 +250,8 @@ impl Store {
             committed: Committed::default(),
             reports: reports.to_vec(),
         };
-        let stored = self.reports_store(&[batch]).await?;
-        Ok(stored.first().copied().unwrap_or(Stored::SessionOver))
+        let taken = self.reports_store(&[batch]).await?;
+        Ok(taken.first().map_or(Stored::SessionOver, |one| one.stored))
     }
 }
 

@@ -1,25 +1,26 @@
-//! An agent whose wall clock is set in mid-canary, an hour forward and an hour back (F52). In: a clock of its own. Out: each
-//! pause lasts as long as its step says: it is not over at once, and not an hour late. A clock that is ahead when a permit
-//! comes starts nothing, says why in the cluster and at the hub, and what it waits for begins as soon as it is set right (S12).
+//! An agent whose wall clock is set in mid-canary or in an Experiment, an hour forward and an hour back (F52). In: a clock of
+//! its own. Out: each pause lasts as long as its step says, and an Experiment as its duration: it is not over at once, and not
+//! an hour late. A clock that is ahead when a permit comes starts nothing, says why in the cluster and at the hub, and what it
+//! waits for begins as soon as it is set right (S12).
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tests_e2e::bed::Shared;
 use tests_e2e::fleet::{Fleet, RELEASE, revised, state};
 use tests_e2e::lane::{self, Lane};
-use tests_e2e::object::{number, text};
-use tests_e2e::shop::NAME;
+use tests_e2e::object::{Kind, number, text};
+use tests_e2e::shop::{NAME, SOON, Shop};
 use tests_fleet::clock::Clock;
-use tests_fleet::{AgentOptions, HubOptions, RunDir, eventually};
+use tests_fleet::{AgentOptions, HubOptions, Result, RunDir, eventually};
 
 /// Instance id and namespace.
 const ID: &str = "clock";
 const HOUR: i64 = 3_600;
-/// Of each pause: longer than a busy machine takes to show that it began.
+/// Of each pause and Experiment: longer than a busy machine takes to show that it began.
 const PAUSE: i64 = 10;
 
 #[tokio::test]
-async fn a_pause_lasts_its_length_whatever_the_clock_is_set_to() {
+async fn what_lasts_a_while_lasts_it_whatever_the_clock_is_set_to() {
     let shared = Shared::get().await.expect("the shared cluster");
     let clock = Clock::right(shared.run(), ID).expect("a clock");
     let options = AgentOptions {
@@ -28,7 +29,12 @@ async fn a_pause_lasts_its_length_whatever_the_clock_is_set_to() {
     };
     let lane = Lane::open_with(shared, ID, &options).await;
     let lane = lane.expect("an agent");
-    let shop = &lane.shop;
+    pauses(&lane.shop, &clock).await;
+    experiments(&lane.shop, &clock).await;
+    lane.close().await.expect("its rights are enough");
+}
+
+async fn pauses(shop: &Shop, clock: &Clock) {
     let steps = json!([
         {"setWeight": 20}, {"pause": {"duration": PAUSE}},
         {"setWeight": 60}, {"pause": {"duration": PAUSE}},
@@ -50,7 +56,60 @@ async fn a_pause_lasts_its_length_whatever_the_clock_is_set_to() {
         assert!(lasted.as_secs() >= PAUSE, "S12: step {step}: {lasted:#}");
     }
     shop.healthy("v2").await.expect("healthy");
-    lane.close().await.expect("its rights are enough");
+}
+
+async fn experiments(shop: &Shop, clock: &Clock) {
+    let template = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisTemplate",
+        "metadata": {"name": "there", "namespace": shop.namespace()},
+        "spec": {"metrics": [{
+            "name": "there", "count": 3, "interval": "3s", "successCondition": "result[0] >= 0",
+            "provider": {"prometheus": {"query": "vector(0)"}},
+        }]},
+    });
+    shop.apply(&template).await.expect("a template");
+    for (name, from, to) in [("forward", 0, HOUR), ("back", HOUR, 0)] {
+        let begun = begin(shop, name).await.expect("it runs");
+        let begun = text(&begun, "/status/availableAt");
+        let begun: Timestamp = begun.parse().expect("a time");
+        clock.set(to).expect("set");
+        let touch = json!({"metadata": {"annotations": {"touched": name}}});
+        let touched = shop.patch_named(Kind::Experiment, name, &touch).await;
+        touched.expect("touched");
+        becomes(shop, name, "Successful").await.expect("it ends");
+        let begun = begun - SignedDuration::from_secs(from);
+        let lasted = Timestamp::now().duration_since(begun);
+        assert!(lasted.as_secs() >= PAUSE, "S12: {name}: {lasted:#}");
+    }
+}
+
+/// An Experiment with an analysis that measures three times within its duration.
+async fn begin(shop: &Shop, name: &str) -> Result<Value> {
+    let manifest = shop.manifest("v1", &json!([]));
+    let pods = manifest.pointer("/spec/template").cloned();
+    shop.apply(&shop.labelled(json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Experiment",
+        "metadata": {"name": name, "namespace": shop.namespace()},
+        "spec": {
+            "duration": format!("{PAUSE}s"), "scaleDownDelaySeconds": 0,
+            "templates": [{
+                "name": "one", "selector": {"matchLabels": {"app": NAME}}, "template": pods.unwrap_or_default(),
+            }],
+            "analyses": [{"name": "there", "templateName": "there", "requiredForCompletion": true}],
+        },
+    })))
+    .await?;
+    becomes(shop, name, "Running").await
+}
+
+async fn becomes(shop: &Shop, name: &str, phase: &str) -> Result<Value> {
+    eventually(&format!("{name} is {phase}"), SOON, async || {
+        let found = shop.named(Kind::Experiment, name).await;
+        let found = found.map_err(|error| error.to_string())?;
+        let is = text(&found, "/status/phase").to_owned();
+        if is == phase { Ok(found) } else { Err(is) }
+    })
+    .await
 }
 
 /// Waits until the hub says this of its one cluster.

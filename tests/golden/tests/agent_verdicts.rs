@@ -81,6 +81,7 @@ impl Life {
         Self {
             observed: Observed {
                 now: at(0),
+                clock_set: <_>::default(),
                 run: run(metrics),
                 finished: Vec::new(),
                 in_flight: BTreeMap::new(),

@@ -15,7 +15,7 @@ use agent::key::ObjectKey;
 use agent::lease_clock::{LeaseClock, Moment};
 use agent::link::report::Reports;
 use agent::link::set::{Held, Taken};
-use agent::pause_clock::PauseClock;
+use agent::moments::Moments;
 use agent_api::{FleetMemberStatus, Outcome};
 use agent_engine::{HubContact, Observed};
 use hub_engine::ClusterName;
@@ -57,7 +57,7 @@ pub struct Process {
     leases: LeaseClock,
     /// The hub's time.
     pub hub_clock: HubClock,
-    pauses: PauseClock,
+    moments: Moments,
     /// Contact with the hub.
     pub contact: HubContact,
     held: Held,
@@ -73,7 +73,7 @@ impl Process {
             reports: Reports::new(true),
             leases: LeaseClock::default(),
             hub_clock: HubClock::default(),
-            pauses: PauseClock::default(),
+            moments: Moments::default(),
             contact: HubContact::Never,
             held: Held::default(),
             link: None,

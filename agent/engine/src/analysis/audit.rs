@@ -2,7 +2,7 @@
 //!
 //! In: what was observed and planned. Out: violations. It must not share code with the engine it checks.
 
-use agent_api::{AnalysisPhase, Measurement};
+use agent_api::{AnalysisPhase, Measurement, duration};
 
 use super::{Action, Observed, Plan};
 use crate::audit::Violation;
@@ -116,10 +116,28 @@ impl<'a> Checks<'a> {
             self.breaks("what-waits-is-gone-on-with", metric);
         }
         let resumes = open.and_then(|open| open.resume_at);
-        if resumes.is_some_and(|at| at.timestamp() > self.observed.now) {
+        let resumes = resumes.map(|at| self.observed.clock_set.shifted(at).timestamp());
+        if resumes.is_some_and(|at| at > self.observed.now) {
+            self.breaks("not-before-its-time", metric);
+        }
+        if begun.is_none() && self.comes_early(metric, last) {
             self.breaks("not-before-its-time", metric);
         }
         self.started.push(metric);
+    }
+
+    /// The interval since the last measurement, if that was none in error, is not over.
+    fn comes_early(&self, metric: &str, last: Option<&Measurement>) -> bool {
+        let spec = &self.observed.run.spec;
+        let written = spec.metrics.iter().find(|one| one.name == metric);
+        let interval = written.and_then(|one| duration::parse(one.interval.as_deref()?).ok());
+        let last = last.filter(|last| last.phase != Some(AnalysisPhase::Error));
+        let ended = last.and_then(|last| last.finished_at);
+        let (Some(interval), Some(ended)) = (interval, ended) else {
+            return false;
+        };
+        let since = self.observed.clock_set.shifted(ended);
+        since.saturating_add(interval) > self.observed.now
     }
 
     /// Of a run that is over nothing goes on.

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::StatusTime;
 use jiff::Timestamp;
 
 use super::end::give_up;
@@ -14,7 +13,8 @@ use super::{Action, Observed, Plan, Reason, is_over, result, result_of};
 /// Starts what is due, and goes on with what was waiting for its provider.
 pub(super) fn measure(observed: &Observed, plan: &mut Plan, metrics: &[Prepared]) {
     let started = plan.status.started_at;
-    let started = started.map_or(observed.now, StatusTime::timestamp);
+    let by_now = |stored| observed.clock_set.shifted(stored).timestamp();
+    let started = started.map_or(observed.now, by_now);
     for (index, prepared) in metrics.iter().enumerate() {
         let metric = prepared.metric.name.clone();
         let known = result_of(&plan.status, &metric);
@@ -27,10 +27,10 @@ pub(super) fn measure(observed: &Observed, plan: &mut Plan, metrics: &[Prepared]
         }
         let open = known.and_then(result::open).cloned();
         let due = match &open {
-            Some(open) => open.resume_at.map_or(observed.now, StatusTime::timestamp),
+            Some(open) => open.resume_at.map_or(observed.now, by_now),
             None => {
                 let last = known.and_then(|known| known.measurements.last());
-                prepared.limits.due(started, last)
+                prepared.limits.due(started, last, &observed.clock_set)
             }
         };
         if due > observed.now {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use agent_api::{AnalysisPhase, AnalysisRunStatus, MetricResult, RunSummary, StatusTime};
+use agent_api::{AnalysisPhase, AnalysisRunStatus, MetricResult, RunSummary};
 use jiff::{SignedDuration, Timestamp};
 
 use super::prepared::Prepared;
@@ -64,7 +64,7 @@ pub(super) fn standing(
     }
     let phase = bad.and_then(|bad| bad.phase);
     let phase = phase.unwrap_or(AnalysisPhase::Successful);
-    let ended = began(status, metrics);
+    let ended = began(observed, status, metrics);
     let last = metrics.iter().filter_map(|metric| {
         let until = waits(observed, metric, phase, ended)?;
         Some((metric.metric.name.clone(), until))
@@ -99,14 +99,16 @@ fn waits(
 }
 
 /// When the end began: with the first metric that went wrong, which had its verdict at its last measurement.
-fn began(status: &AnalysisRunStatus, metrics: &[Prepared]) -> Option<Timestamp> {
+fn began(
+    observed: &Observed,
+    status: &AnalysisRunStatus,
+    metrics: &[Prepared],
+) -> Option<Timestamp> {
     let wrong = counting_and_over(status, metrics)
         .filter(|result| result.phase != Some(AnalysisPhase::Successful));
-    let ends = wrong.filter_map(|result| {
-        let ends = result.measurements.iter().filter_map(|one| one.finished_at);
-        ends.map(StatusTime::timestamp).max()
-    });
-    ends.min()
+    let ends = wrong.filter_map(|result| result.measurements.last()?.finished_at);
+    ends.map(|end| observed.clock_set.shifted(end).timestamp())
+        .min()
 }
 
 /// The worst metric that counts and is over; of several the first.
@@ -228,6 +230,7 @@ pub(super) fn time_to_live(observed: &Observed, plan: &mut Plan) {
         return;
     };
     let lives = SignedDuration::from_secs(i64::from(seconds));
+    let over = observed.clock_set.shifted(over);
     let at = |after: SignedDuration| {
         let at = over.timestamp().checked_add(after);
         at.unwrap_or(Timestamp::MAX)

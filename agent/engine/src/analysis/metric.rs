@@ -6,6 +6,8 @@ use agent_api::duration::parse;
 use agent_api::{AnalysisPhase, IntOrString, Measurement, Metric, MetricResult};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::clock::ClockSet;
+
 /// Errors in a row that are borne when the metric does not say.
 const DEFAULT_ERROR_LIMIT: i32 = 4;
 /// Time to the next try after an error, whatever the interval.
@@ -118,17 +120,20 @@ impl Limits {
         Ok(limits)
     }
 
-    /// When the next measurement is due.
-    pub fn due(&self, started: Timestamp, last: Option<&Measurement>) -> Timestamp {
+    /// When the next measurement is due, by the clock as it is set now, as the beginning is.
+    pub fn due(
+        &self,
+        started: Timestamp,
+        last: Option<&Measurement>,
+        clock: &ClockSet,
+    ) -> Timestamp {
         let plus =
             |at: Timestamp, span: SignedDuration| at.checked_add(span).unwrap_or(Timestamp::MAX);
         let Some(last) = last else {
             return plus(started, self.delay);
         };
-        let at = last
-            .finished_at
-            .or(last.started_at)
-            .map_or(started, |at| at.timestamp());
+        let at = last.finished_at.or(last.started_at);
+        let at = at.map_or(started, |at| clock.shifted(at).timestamp());
         let errored = last.phase == Some(AnalysisPhase::Error);
         plus(
             at,

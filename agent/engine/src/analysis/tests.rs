@@ -43,6 +43,7 @@ pub(super) fn metric(fields: Value) -> Value {
 pub(super) fn live(run: AnalysisRun, letters: &str) -> (AnalysisRun, i64, usize) {
     let mut observed = Observed {
         now: at(0),
+        clock_set: <_>::default(),
         run,
         finished: Vec::new(),
         in_flight: BTreeMap::new(),
@@ -151,6 +152,7 @@ fn a_measurement_under_way_is_given_up() {
     let run = run(metrics, json!({}));
     let observed = Observed {
         now: at(1),
+        clock_set: <_>::default(),
         run,
         finished: vec![finished],
         in_flight: BTreeMap::from([("slow".into(), Some(at(0)))]),
@@ -171,6 +173,7 @@ fn a_measurement_under_way_is_given_up() {
 fn ended_by_request() {
     let mut observed = Observed {
         now: at(0),
+        clock_set: <_>::default(),
         run: run(
             json!([metric(json!({"interval": "10s"}))]),
             json!({"terminate": true}),
@@ -207,6 +210,7 @@ fn finished(metric: &str, phase: AnalysisPhase) -> Finished {
 fn waiting(metrics: Value) -> AnalysisRun {
     let mut observed = Observed {
         now: at(1),
+        clock_set: <_>::default(),
         run: run(metrics, json!({})),
         finished: vec![Finished {
             resume_at: Some(at(30)),
@@ -233,6 +237,7 @@ fn a_measurement_that_needs_time_is_gone_on_with() {
     assert_eq!(open.resume_at.unwrap().timestamp(), at(30));
     let mut observed = Observed {
         now: at(29),
+        clock_set: <_>::default(),
         run,
         finished: Vec::new(),
         in_flight: BTreeMap::new(),
@@ -272,6 +277,7 @@ fn the_end_of_a_run_ends_what_waits_for_its_provider() {
     ]));
     let mut observed = Observed {
         now: at(2),
+        clock_set: <_>::default(),
         run,
         finished: vec![finished("bad", AnalysisPhase::Failed)],
         in_flight: BTreeMap::new(),
@@ -307,6 +313,7 @@ fn a_run_taken_over_is_gone_on_with() {
     run.status = Some(serde_json::from_value(status).unwrap());
     let observed = Observed {
         now: at(5),
+        clock_set: <_>::default(),
         run,
         finished: Vec::new(),
         in_flight: BTreeMap::new(),
@@ -331,6 +338,7 @@ fn the_last_answer_is_waited_for() {
     let more = json!({"terminate": true, "dryRun": [{"metricName": "dry"}]});
     let mut observed = Observed {
         now: at(0),
+        clock_set: <_>::default(),
         run: run(metrics, more),
         finished: Vec::new(),
         in_flight: BTreeMap::from([("a".into(), Some(at(0))), ("dry".into(), Some(at(0)))]),
@@ -366,6 +374,7 @@ fn ending(phase: AnalysisPhase, terminate: bool, asked: Option<i64>) -> Observed
     ]);
     let mut observed = Observed {
         now: at(1),
+        clock_set: <_>::default(),
         run: run(metrics, json!({"terminate": terminate})),
         finished: vec![finished("bad", phase)],
         in_flight: BTreeMap::from([("slow".into(), asked.map(at))]),
@@ -472,6 +481,7 @@ fn time_to_live() {
     let (run, _, _) = live(run, "s");
     let mut observed = Observed {
         now: at(59),
+        clock_set: <_>::default(),
         run,
         finished: Vec::new(),
         in_flight: BTreeMap::new(),

@@ -2,15 +2,16 @@
 //!
 //! In: what was observed and planned. Out: violations. It must not share code with the engine it checks.
 
-use agent_api::AnalysisPhase;
 use agent_api::names::{LABEL_POD_HASH, condition};
 use agent_api::pod_hash::pod_hash;
+use agent_api::{AnalysisPhase, duration};
+use jiff::Timestamp;
 
 use super::{Action, Leave, Observed, Plan};
 use crate::audit::Violation;
 
 /// Every rule, for tests that have to break each.
-pub const RULES: [&str; 10] = [
+pub const RULES: [&str; 11] = [
     "verdict-is-final",
     "no-success-over-a-run",
     "no-success-without-a-required-run",
@@ -21,6 +22,7 @@ pub const RULES: [&str; 10] = [
     "available-once",
     "owner-lets-it-begin",
     "no-success-of-nothing",
+    "lasts-its-duration",
 ];
 
 /// Checks a plan against the invariants.
@@ -52,6 +54,9 @@ fn verdict(observed: &Observed, plan: &Plan, found: &mut Vec<Violation>) {
     let succeeds = plan.status.phase == Some(AnalysisPhase::Successful);
     if !succeeds || was.is_some_and(AnalysisPhase::is_completed) {
         return;
+    }
+    if let Some(until) = lasts_until(observed).filter(|until| *until > observed.now) {
+        breaks("lasts-its-duration", format!("it has until {until}"));
     }
     for run in &observed.analysis_runs {
         let name = run.metadata.name.clone().unwrap_or_default();
@@ -89,6 +94,17 @@ fn verdict(observed: &Observed, plan: &Plan, found: &mut Vec<Violation>) {
             breaks("no-success-without-a-required-run", analysis.name.clone());
         }
     }
+}
+
+/// The end of what nobody has ended, by the clock as it is set now; one whose pods were not known to be there has its whole
+/// duration before it.
+fn lasts_until(observed: &Observed) -> Option<Timestamp> {
+    let experiment = &observed.experiment;
+    let written = experiment.spec.duration.as_deref();
+    let written = written.filter(|_| experiment.spec.terminate != Some(true))?;
+    let length = duration::parse(written).ok()?;
+    let begun = experiment.status.as_ref()?.available_at?;
+    Some(observed.clock_set.shifted(begun).saturating_add(length))
 }
 
 /// The run was successful when it could still be read.

@@ -3,7 +3,6 @@
 //! In: states of templates and runs, the duration, `terminate`. Out: the verdict, which is given only when nothing measures
 //! any more that could still speak against it; then pods and Services go after a while. It must not make anything.
 
-use agent_api::names::condition;
 use agent_api::{
     AnalysisPhase, ExperimentAnalysis, ExperimentRunStatus, StatusTime, TemplatePhase, duration,
 };
@@ -12,6 +11,7 @@ use jiff::SignedDuration;
 use super::pass::Pass;
 use super::{Action, Reason};
 use crate::claims::controller;
+use crate::clock;
 use crate::experiment::names::name_of;
 
 impl Pass<'_> {
@@ -19,7 +19,8 @@ impl Pass<'_> {
     pub fn until(&self) -> Option<StatusTime> {
         let written = self.observed.experiment.spec.duration.as_deref()?;
         let length = duration::parse(written).ok()?;
-        Some(self.status.available_at?.saturating_add(length).into())
+        let begun = self.observed.clock_set.shifted(self.status.available_at?);
+        Some(begun.saturating_add(length).into())
     }
 
     /// Ends it, if there is nothing left to wait for.
@@ -156,10 +157,8 @@ impl Pass<'_> {
         for at in 0..self.status.analysis_runs.len() {
             self.follow_run(at);
         }
-        let conditions = self.status.conditions.iter();
-        let ended = conditions
-            .filter(|one| one.r#type == condition::COMPLETED && one.status == "True")
-            .find_map(|one| one.last_transition_time);
+        let ended = clock::ended(&self.status.conditions);
+        let ended = ended.map(|ended| self.observed.clock_set.shifted(ended));
         let delay = i64::from(self.observed.experiment.spec.delay_seconds());
         let until = ended.map(|ended| ended.saturating_add(SignedDuration::from_secs(delay)));
         let stays = until.filter(|until| *until > self.observed.now);

@@ -89,7 +89,9 @@ impl Pass<'_> {
         at: &mut TemplateStatus,
     ) {
         let seconds = self.observed.experiment.spec.deadline_seconds();
-        let since = at.last_transition_time.unwrap_or(self.observed.now.into());
+        let since = at.last_transition_time;
+        let since = since.map(|since| self.observed.clock_set.shifted(since));
+        let since = since.unwrap_or(self.observed.now.into());
         let deadline = since.saturating_add(SignedDuration::from_secs(i64::from(seconds)));
         if deadline <= self.observed.now {
             self.timed_out = true;

@@ -61,6 +61,7 @@ impl Pass<'_> {
             match (duration.manual_pause_started_at, waits) {
                 (None, true) => duration.manual_pause_started_at = Some(now),
                 (Some(since), false) => {
+                    let since = self.observed.clock_set.shifted(since);
                     let seconds = self
                         .observed
                         .now

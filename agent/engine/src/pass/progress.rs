@@ -126,6 +126,7 @@ impl Pass<'_> {
         let Some(since) = self.clock(&known) else {
             return;
         };
+        let since = self.observed.clock_set.shifted(since);
         let seconds = i64::from(self.observed.rollout.spec.progress_deadline_seconds());
         let deadline = since.saturating_add(SignedDuration::from_secs(seconds));
         let exceeded = known.reason.as_deref() == Some("ProgressDeadlineExceeded");

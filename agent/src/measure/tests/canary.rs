@@ -172,10 +172,11 @@ async fn repeated(provider: &Value) -> bool {
     };
     measurer.start(&key, &"u".into(), asked);
     queue.next().await;
-    let (in_flight, finished) = measurer.under_way(&"u".into());
+    let (in_flight, finished) = measurer.under_way(&"u".into(), Moment::read());
     holds_none("what is finished", &format!("{finished:?}"));
     let plan = reconcile(&Observed {
         now: Timestamp::now(),
+        clock_set: <_>::default(),
         run,
         finished,
         in_flight,

@@ -35,7 +35,7 @@ async fn f46_a_server_that_never_replies_delays_no_other_run() {
     loop {
         let work = silent.queue.next().await;
         silent.queue.done(&work);
-        let (_, finished) = silent.measurer.under_way(&first);
+        let (_, finished) = silent.measurer.under_way(&first, Moment::read());
         if let Some(ended) = finished.first() {
             assert_eq!(ended.phase, AnalysisPhase::Error, "a hard time limit");
             break;
@@ -73,10 +73,11 @@ pub async fn led(world: &World, metric: serde_json::Value) -> AnalysisRunStatus 
     .unwrap();
     let mut now = Timestamp::now();
     for _ in 0..100 {
-        let (in_flight, finished) = world.measurer.under_way(&world.run);
+        let (in_flight, finished) = world.measurer.under_way(&world.run, Moment::read());
         let count = finished.len();
         let plan = reconcile(&Observed {
             now,
+            clock_set: <_>::default(),
             run: run.clone(),
             finished,
             in_flight,

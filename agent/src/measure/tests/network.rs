@@ -154,10 +154,10 @@ async fn nobody_waits(world: &World) {
         }
         let took = began.elapsed();
         assert!(took < Duration::from_secs(1), "{took:?}");
-        let (_, finished) = world.measurer.under_way(&world.run);
+        let (_, finished) = world.measurer.under_way(&world.run, Moment::read());
         assert_eq!(finished[0].phase, AnalysisPhase::Successful, "{finished:?}");
     }
-    let (_, finished) = world.measurer.under_way(&run);
+    let (_, finished) = world.measurer.under_way(&run, Moment::read());
     assert_eq!(finished[0].phase, AnalysisPhase::Error, "{finished:?}");
     world.measurer.forget(&key);
     world.measurer.forget(&world.key);

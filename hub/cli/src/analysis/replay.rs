@@ -135,6 +135,7 @@ impl Replay<'_> {
             run.spec.terminate = (now >= end).then_some(true);
             let plan = reconcile(&Observed {
                 now,
+                clock_set: <_>::default(),
                 run: run.clone(),
                 finished: std::mem::take(&mut finished),
                 in_flight: BTreeMap::new(),

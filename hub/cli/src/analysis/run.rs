@@ -158,6 +158,7 @@ async fn lead(
         let now = Timestamp::now();
         let observed = Observed {
             now,
+            clock_set: <_>::default(),
             run: run.clone(),
             finished: std::mem::take(&mut fresh),
             in_flight: measuring.in_flight(),

@@ -117,18 +117,24 @@ async fn of_one_cluster_so_many_rollouts_are_kept_and_what_is_gone_makes_room() 
     };
     let known_one = report(2, Body::State(rollout("b")));
     let batches = [batch("eu", session, &[new(1), known_one, new(3)])];
-    let stored = store.reports_store(&batches).await.unwrap();
-    assert_eq!(stored, [Stored::UpTo(3)], "nothing waits for ever");
+    let told = stored(&store, &batches).await;
+    assert_eq!(told, [Stored::UpTo(3)], "nothing waits for ever");
     assert_eq!(known(&store).await, most);
     let gone = "update rollouts set state = state || '{\"removed\": true}' where namespace = 'old' and rollout < '11'";
     let gone = sqlx::query(gone).execute(&store.pool).await.unwrap();
     let batches = [batch("eu", session, &[new(4)])];
-    store.reports_store(&batches).await.unwrap();
+    stored(&store, &batches).await;
     let left = most - i64::try_from(gone.rows_affected()).unwrap() + 1;
     assert_eq!(known(&store).await, left);
     // What Hello does not name and nobody governs is not kept.
     open(&store, "eu").await;
     assert_eq!(known(&store).await, 1);
+}
+
+/// How each batch was answered.
+async fn stored(store: &Store, batches: &[Batch]) -> Vec<Stored> {
+    let taken = store.reports_store(batches).await.unwrap();
+    taken.into_iter().map(|one| one.stored).collect()
 }
 
 fn batch(cluster: &str, session: u64, reports: &[Report]) -> Batch {
@@ -175,7 +181,7 @@ async fn each_session_is_answered_for_itself() {
         Stored::SessionOver,
     ];
     for _ in 0..2 {
-        assert_eq!(store.reports_store(&batches).await.unwrap(), wanted);
+        assert_eq!(stored(&store, &batches).await, wanted);
         let (kept, _) = state_of(&store, "eu").await;
         assert_eq!(kept.phase, "c");
         assert_eq!(
@@ -340,14 +346,14 @@ async fn one_that_is_locked_costs_the_others_nothing() {
     assert!(beats[1].heard.current().is_err(), "it is asked again");
     let heard_of = store.sessions_acknowledged(&acks).await.unwrap();
     assert_eq!(heard_of, [Current, Locked, Current]);
-    let stored = store.reports_store(&batches).await.unwrap();
+    let told = stored(&store, &batches).await;
     let one = Stored::UpTo(1);
-    assert_eq!(stored, [one, Stored::Locked, one]);
+    assert_eq!(told, [one, Stored::Locked, one]);
     assert_eq!(state_of(&store, "eu").await.0.phase, "a");
     tx.commit().await.unwrap();
     let beats = store.sessions_seen(&seen).await.unwrap();
     assert_eq!(heard(&beats), [Current; 3]);
-    assert_eq!(store.reports_store(&batches).await.unwrap(), [one; 3]);
+    assert_eq!(stored(&store, &batches).await, [one; 3]);
     assert_eq!(state_of(&store, "eu").await.0.phase, "b");
 }
 

@@ -72,7 +72,7 @@ async fn reported(store: &Store, session: u64, committed: Committed, report: Rep
         committed,
         reports: vec![report],
     };
-    store.reports_store(&[batch]).await.unwrap()[0]
+    store.reports_store(&[batch]).await.unwrap()[0].stored
 }
 
 /// Every word of the session, and how it is answered.

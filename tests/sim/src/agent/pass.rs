@@ -7,6 +7,7 @@ use agent::link::state;
 use agent::observe::governance;
 use agent::spent::{mark, shortened};
 use agent_api::{Fence, FirstContact, GateStatus, HubLossAction, Uid};
+use agent_engine::clock::of_rollout;
 use agent_engine::effective::spec_digest;
 use agent_engine::{
     Action, GateChange, GateObserved, GateRecord, Governance, HubContact, Observed, Plan,
@@ -150,8 +151,8 @@ impl Agent {
         observed.now = moment.now;
         let key = self.parts[part].key();
         if let Some(process) = &mut self.process {
-            let status = observed.rollout.status.as_ref();
-            observed.clock_set = process.pauses.look(&key, status, moment);
+            let times = of_rollout(observed.rollout.status.as_ref(), &observed.replica_sets);
+            observed.clock_set = process.moments.look(&key, times, moment);
         }
         let status = cache.member.as_ref();
         let stored = status.map(|status| status.fence);

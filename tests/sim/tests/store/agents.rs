@@ -190,6 +190,7 @@ impl Both {
             .report_store(&cluster, said, &reports, now, true)
             .unwrap();
         let wanted = model.map_or(Stored::SessionOver, Stored::UpTo);
+        let real: Vec<Stored> = real.iter().map(|one| one.stored).collect();
         assert_eq!(real, [wanted]);
         if let Some(reported) = model {
             self.agents.get_mut(name).unwrap().committed.reported = reported;

@@ -68,6 +68,7 @@ fn only_measurements_wait() {
     let check = |status: Option<Value>, finished: Vec<Finished>, busy: &[&str], now: i64, runs| {
         let observed = Observed {
             now: at(now),
+            clock_set: <_>::default(),
             run: run(status),
             finished,
             in_flight: busy
@@ -119,6 +120,7 @@ fn only_measurements_wait() {
         counted(
             &reconcile(&Observed {
                 now: at(10),
+                clock_set: <_>::default(),
                 run: run(Some(known())),
                 finished: good(),
                 in_flight: BTreeMap::new(),
@@ -135,6 +137,7 @@ fn only_measurements_wait() {
 fn live(letters: [&[AnalysisPhase]; 2], runs: usize) -> (AnalysisRunStatus, usize) {
     let mut observed = Observed {
         now: at(0),
+        clock_set: <_>::default(),
         run: run(None),
         finished: Vec::new(),
         in_flight: BTreeMap::new(),

@@ -27,6 +27,7 @@ fn what_cannot_be_carried_out_is_an_error() {
     for (metrics, word) in table {
         let observed = Observed {
             now: at(0),
+            clock_set: <_>::default(),
             run: run(metrics.clone(), json!({})),
             finished: Vec::new(),
             in_flight: BTreeMap::new(),
@@ -114,6 +115,7 @@ fn a_run_is_an_error_before_its_first_measurement() {
     for (metrics, words) in table {
         let observed = Observed {
             now: at(0),
+            clock_set: <_>::default(),
             told: crate::analysis::Told::NoOwner,
             run: run(metrics.clone(), json!({})),
             finished: Vec::new(),
@@ -135,6 +137,7 @@ fn a_run_is_an_error_before_its_first_measurement() {
 fn a_strict_run_hands_out_strict_metrics() {
     let mut observed = Observed {
         now: at(0),
+        clock_set: <_>::default(),
         run: run(json!([metric(json!({}))]), json!({})),
         finished: Vec::new(),
         in_flight: BTreeMap::new(),

@@ -12,6 +12,7 @@ fn goes(letter: &str, told: Told) -> (Option<i64>, Option<String>) {
     let (run, _, _) = live(run(json!([metric(json!({}))]), strategy), letter);
     let mut observed = Observed {
         now: at(0),
+        clock_set: <_>::default(),
         run,
         finished: Vec::new(),
         in_flight: <_>::default(),
