@@ -67,11 +67,20 @@ pub enum Planted {
     SilenceAborts,
     /// An agent takes the end of contact for the end of its lease.
     LeaseEndsWithContact,
+    /// An agent writes what a set grants before what it takes away.
+    GrantsFirst,
+    /// An agent compares the versions of fences alone.
+    VersionAlone,
+    /// A hub reads the versions of agents' fences alone, and takes its own incarnation for theirs.
+    HubVersionAlone,
+    /// An agent takes whatever comes for the whole set: it does not look at its hash, by which alone a delta over a base that is
+    /// not there would be found, too.
+    HashUnseen,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -103,6 +112,10 @@ impl Planted {
         Self::OneDigestForAll,
         Self::SilenceAborts,
         Self::LeaseEndsWithContact,
+        Self::GrantsFirst,
+        Self::VersionAlone,
+        Self::HubVersionAlone,
+        Self::HashUnseen,
     ];
 }
 

@@ -66,7 +66,7 @@ const REASONS: [&str; 11] = [
     "WindowClosed",
 ];
 /// What breaks, and what only some lives have.
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 17] = [
     "AgentDies",
     "ClockSet",
     "ClusterAlone",
@@ -81,6 +81,7 @@ const EVENTS: [&str; 16] = [
     "OtherImagesApproved",
     "OtherMended",
     "RolloutDeleted",
+    "SetLacks",
     "SilenceAborts",
     "StreamCut",
 ];

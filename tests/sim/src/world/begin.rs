@@ -31,6 +31,8 @@ use declared::Declared;
 
 /// In so many of a hundred lives with several Rollouts clusters have images of their own.
 const DIFFER: usize = 40;
+/// In so many of a hundred lives sets lack something now and then.
+const SETS_LACK: usize = 20;
 /// What an overlay makes of a version: nothing, or the version's build for one place.
 pub(super) const OVERLAYS: [&str; 2] = ["", "-eu"];
 
@@ -118,6 +120,7 @@ impl World {
             met: BTreeMap::new(),
             looked: None,
             alarm_until: 0,
+            sets_lack: Random::new(config.seed).aside(89).percent(SETS_LACK),
             joiner,
         };
         world.first_contents();
