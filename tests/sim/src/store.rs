@@ -22,7 +22,7 @@ use crate::world::stamp;
 pub use decide::LEASE_SECONDS;
 pub use gate::GateRow;
 pub use people::{By, StopRow};
-pub use recovery::Recovery;
+pub use recovery::{Recovery, second};
 pub use session::{Opened, Said};
 
 /// Why a transaction did not commit.

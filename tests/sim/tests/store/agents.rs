@@ -132,7 +132,7 @@ impl Both {
         format!("beat of {name} after {committed:?}")
     }
 
-    async fn seen_by(&mut self, name: &'static str, committed: Committed) {
+    pub(super) async fn seen_by(&mut self, name: &'static str, committed: Committed) {
         let now = self.now().await;
         let session = self.agents[name].session;
         let cluster = ClusterName::from(name);
