@@ -17,6 +17,7 @@
 //! | S5 one writer | `check::committed`: no commit of another epoch than the current one |
 //! | S6 restored database | databases are put back from copies, old ones and those of a moment ago; nothing is decided until a quorum was heard and a person recovers |
 //! | S7, S12 silence, leases, bake | `check::raises`, `check::baked`, by the true time; clocks of agents and hubs are wrong |
+//! | G17 max step | hubs of a later version bound permits; `check::goes_too_far`: by the commit, whatever becomes of the hub |
 //! | S7 nobody is heard | `check::gave_up`: what was permitted goes back for that only under `Abort`, after its lease |
 //! | S8 the primary, in the transaction | by construction: a draft's snapshot is compared at its commit |
 //! | G8 first word | `check::starts`: a first deploy is free only where the hub's own word is stored; clusters join in the middle |

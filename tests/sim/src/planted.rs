@@ -67,6 +67,8 @@ pub enum Planted {
     SilenceAborts,
     /// An agent takes the end of contact for the end of its lease.
     LeaseEndsWithContact,
+    /// An agent forgets the step that a permit goes to, once it has verified it.
+    MaxStepUnread,
     /// An agent writes what a set grants before what it takes away.
     GrantsFirst,
     /// An agent compares the versions of fences alone.
@@ -80,7 +82,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -112,6 +114,7 @@ impl Planted {
         Self::OneDigestForAll,
         Self::SilenceAborts,
         Self::LeaseEndsWithContact,
+        Self::MaxStepUnread,
         Self::GrantsFirst,
         Self::VersionAlone,
         Self::HubVersionAlone,

@@ -28,8 +28,9 @@ const HUB: [hub::Planted; 6] = [
     hub::Planted::ContactIgnored,
 ];
 /// The agent's bugs in what a permit allows.
-const AGENT: [agent::Planted; 3] = [
+const AGENT: [agent::Planted; 4] = [
     agent::Planted::GateOpen,
+    agent::Planted::MaxStepIgnored,
     agent::Planted::AnalysisAssumedGood,
     agent::Planted::StatusNeverSettles,
 ];

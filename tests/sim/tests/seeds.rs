@@ -66,8 +66,9 @@ const REASONS: [&str; 11] = [
     "WindowClosed",
 ];
 /// What breaks, and what only some lives have.
-const EVENTS: [&str; 17] = [
+const EVENTS: [&str; 19] = [
     "AgentDies",
+    "BoundReached",
     "ClockSet",
     "ClusterAlone",
     "ClusterJoins",
@@ -80,6 +81,7 @@ const EVENTS: [&str; 17] = [
     "HubStopped",
     "OtherImagesApproved",
     "OtherMended",
+    "PermitBounded",
     "RolloutDeleted",
     "SetLacks",
     "SilenceAborts",

@@ -43,9 +43,11 @@ impl World {
                 digest,
                 direction,
                 release,
+                max_step,
                 ..
             } => {
                 self.said(fleet, cluster, Said::Permitted(digest.to_string()));
+                self.bounded(fleet, cluster, *max_step);
                 self.nothing_lost(cluster);
                 if *direction == Direction::Forward {
                     self.in_turn(fleet, *release, cluster);

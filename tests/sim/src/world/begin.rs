@@ -31,6 +31,8 @@ use declared::Declared;
 
 /// In so many of a hundred lives with several Rollouts clusters have images of their own.
 const DIFFER: usize = 40;
+/// In so many of a hundred lives hubs are of a later version, whose permits go to a step and no further now and then.
+const BOUNDS: usize = 20;
 /// In so many of a hundred lives sets lack something now and then.
 const SETS_LACK: usize = 20;
 /// What an overlay makes of a version: nothing, or the version's build for one place.
@@ -120,6 +122,7 @@ impl World {
             met: BTreeMap::new(),
             looked: None,
             alarm_until: 0,
+            bounds: Random::new(config.seed).aside(125).percent(BOUNDS),
             sets_lack: Random::new(config.seed).aside(89).percent(SETS_LACK),
             joiner,
         };
