@@ -15,7 +15,7 @@ use agent::lease_clock::{LeaseClock, Moment};
 use agent::link::report::Reports;
 use agent::link::set::{Held, Taken};
 use agent::pause_clock::PauseClock;
-use agent_api::{FleetMemberStatus, Outcome};
+use agent_api::{Fence, FleetMemberStatus, Outcome};
 use agent_engine::{HubContact, Observed};
 use hub_engine::ClusterName;
 use proto::v1;
@@ -128,6 +128,14 @@ pub struct Pending {
 pub struct Copied {
     parts: Vec<Part>,
     member: Option<FleetMemberStatus>,
+}
+
+impl Copied {
+    /// The fence that was stored.
+    #[must_use]
+    pub fn fence(&self) -> Option<Fence> {
+        self.member.as_ref().map(|member| member.fence)
+    }
 }
 
 impl Agent {

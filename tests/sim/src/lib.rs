@@ -36,6 +36,7 @@
 //! | S22 evidence | `check::committed`: every action has its evidence and its row |
 //! | S14, S18, S21, S23 | not here: versions, Git, ApplicationSets and secrets have no part in the model |
 //! | L2 sets | `check::written`: what a set takes away is written before what it grants; `check::set_is_whole`: a fence that is stored is the whole set's |
+//! | L4 put back | `check::nothing_more`: no end of a permit that a cluster lost with its API server is believed, whatever its fence says |
 //! | L1, L2, L4, L5, L6 | `check::end`, once nothing breaks any more |
 //! | L7 abort, G30 stop | `check::reaches`: what is said once nothing breaks is in every cluster within 5 s and a poll |
 //! | L3, L8 | not here: one tenant, no certificates |

@@ -67,6 +67,8 @@ pub enum Planted {
     SilenceAborts,
     /// An agent takes the end of contact for the end of its lease.
     LeaseEndsWithContact,
+    /// A hub does not miss the end of a permit that an agent told and comes without.
+    EndUnmissed,
     /// An agent forgets the step that a permit goes to, once it has verified it.
     MaxStepUnread,
     /// An agent writes what a set grants before what it takes away.
@@ -82,7 +84,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -114,6 +116,7 @@ impl Planted {
         Self::OneDigestForAll,
         Self::SilenceAborts,
         Self::LeaseEndsWithContact,
+        Self::EndUnmissed,
         Self::MaxStepUnread,
         Self::GrantsFirst,
         Self::VersionAlone,

@@ -296,6 +296,7 @@ impl World {
                 self.tell("Postgres answers again".to_owned());
             }
             Event::MomentLost => self.moment_lost(),
+            Event::EndLost(agent) => self.end_lost(agent),
             Event::Calm => self.calm(),
             Event::Alarm => self.alarm(),
         }

@@ -66,7 +66,7 @@ const REASONS: [&str; 11] = [
     "WindowClosed",
 ];
 /// What breaks, and what only some lives have.
-const EVENTS: [&str; 19] = [
+const EVENTS: [&str; 20] = [
     "AgentDies",
     "BoundReached",
     "ClockSet",
@@ -76,6 +76,7 @@ const EVENTS: [&str; 19] = [
     "CopyDials",
     "DatabaseAway",
     "DatabasePutBack",
+    "EndLost",
     "GateDeleted",
     "HubDies",
     "HubStopped",

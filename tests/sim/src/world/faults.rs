@@ -231,6 +231,7 @@ impl World {
 
     /// A permit has just ended: the moment at which a Gate that is deleted takes the most with it.
     pub(crate) fn ended(&mut self, place: Place) {
+        self.end_is_lost(place.agent);
         if !self.mishap(150) {
             return;
         }

@@ -124,6 +124,7 @@ impl World {
                     "hub {hub}: session {number} of {cluster} at {fence}, desired {desired}, regressed {regressed}"
                 ));
                 self.session_opened(&cluster, &hello.kube_system_uid);
+                self.nothing_more(link.agent, link.agent_life);
                 let session = Session {
                     cluster,
                     number,

@@ -371,6 +371,7 @@ async fn join(real: &Real, name: &str) {
 
 #[tokio::test]
 async fn the_model_of_the_store_and_the_real_one_say_the_same() {
+    let mut unsaid = 0;
     for seed in 0..3 {
         let folder = tempfile::tempdir().unwrap();
         let server = Embedded::start_volatile(folder.path()).await.unwrap();
@@ -392,10 +393,12 @@ async fn the_model_of_the_store_and_the_real_one_say_the_same() {
                 "no {kind} in seed {seed}: {acts:#?}"
             );
         }
+        unsaid += both.seen.get("unsaid").copied().unwrap_or(0);
         both.recovers().await;
         both.says_hello(CLUSTERS[0]).await;
         both.lost(CLUSTERS[0], seed % 2 == 1).await;
         both.real.close().await;
         server.stop().await.unwrap();
     }
+    assert!(unsaid > 0, "no agent comes without the end of a permit");
 }
