@@ -445,10 +445,11 @@ fn hold(facts: &Facts, permit: PermitUse) -> Decision {
 }
 
 /// Whether it is this cluster's own business (G11). What was aborted before anybody governed it is not on its way: to start it
-/// again is to start it, which needs a permit (G15, G17). So it is with what was adopted, failed, and is barred by now.
+/// again is to start it, which needs a permit (G15, G17). So it is with what was adopted, failed, and is barred by now; and what is
+/// barred is adopted by nobody: where a Gate was deleted it had a permit that was taken back.
 fn is_local(facts: &Facts, flight: &InFlight) -> bool {
     match flight.permission {
-        Permission::Nobody => !flight.aborted,
+        Permission::Nobody => !(flight.aborted || facts.barred.contains(&flight.digest)),
         Permission::Local => !(flight.aborted && facts.barred.contains(&flight.digest)),
         Permission::Fleet => false,
     }

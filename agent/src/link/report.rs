@@ -131,8 +131,12 @@ impl Reports {
         self.put(Slot::Terminal(rollout.clone()), Body::Effect(effect));
     }
 
-    /// A permit ended.
+    /// A permit ended. What Hello brings says so from now on, also where the pass does not come to its end: by an outcome that is
+    /// missing there the hub knows a cluster that was put back from a copy.
     pub fn outcome(&self, rollout: &ObjectKey, outcome: v1::Outcome) {
+        if let Some(state) = self.lock().states.get_mut(rollout) {
+            state.outcome = Some(outcome.clone());
+        }
         self.put(Slot::Terminal(rollout.clone()), Body::Outcome(outcome));
     }
 

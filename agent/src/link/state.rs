@@ -105,9 +105,7 @@ pub fn rollout_state(
         steps: canary.map_or(0, |canary| {
             u32::try_from(canary.steps.len()).unwrap_or(u32::MAX)
         }),
-        outcome: record
-            .and_then(|record| record.outcome.as_ref())
-            .map(|one| outcome(observed, one)),
+        outcome: ended(observed, record).map(|one| outcome(observed, one)),
         permit_fence: permit.map(|permit| wire::fence_to_wire(permit.fence)),
         effect: record
             .and_then(|record| record.effective.as_ref())
@@ -122,6 +120,13 @@ pub fn rollout_state(
             .map(|(digest, kept)| (digest.0.clone(), kept.delivery.0.clone()))
             .collect(),
     }
+}
+
+/// How the last permit ended: the member record has it before the Gate, and still has it when somebody deletes that.
+fn ended<'a>(observed: &'a Observed, record: Option<&'a GateStatus>) -> Option<&'a Outcome> {
+    let recorded = record.and_then(|record| record.outcome.as_ref());
+    let all = [observed.gate.spent.as_ref(), recorded];
+    all.into_iter().flatten().max_by_key(|one| one.fence)
 }
 
 fn undecodable(record: &GateRecord) -> bool {

@@ -164,7 +164,8 @@ pub struct Cluster {
     /// Since then another cluster has this name, by a person's word (gate.md L4).
     #[serde(default)]
     pub replaced: Option<Timestamp>,
-    /// When it last came back with a lower fence than it had: out of a backup (gate.md L4).
+    /// When it last came back with a lower fence than it had, or without the end of a permit that it told: out of a backup
+    /// (gate.md L4).
     #[serde(default)]
     pub restored: Option<Timestamp>,
     /// How many seconds its clock is ahead of the database's, as far as that is proven; shown, and never decided on.

@@ -83,7 +83,7 @@ pub struct ClusterRow {
     pub left: Option<By>,
     /// Since when another cluster has this name.
     pub replaced: Option<Timestamp>,
-    /// When it last came back with a lower fence.
+    /// When it last came back with less than it had.
     pub restored: Option<Timestamp>,
     /// How many seconds its clock is ahead of the database's, as `heard::Clock` has it.
     pub clock_ahead: i64,

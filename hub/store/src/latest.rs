@@ -145,6 +145,30 @@ impl Latest {
         self.known.keys().map(|(_, name)| name.clone()).collect()
     }
 
+    /// A Rollout whose end of a permit was told, and whose agent says everything and not that: its cluster was put back to
+    /// before it. One that was made again is another.
+    pub(crate) fn unsaid<'a>(
+        &self,
+        cluster: &ClusterName,
+        brought: &'a [(RolloutName, Rollout)],
+    ) -> Option<&'a RolloutName> {
+        let ended = |state: &Rollout| state.outcome.as_ref().map(|outcome| outcome.fence);
+        let mut all = brought.iter();
+        let lacking = all.find(|(name, now)| {
+            let known = self.known.get(&(cluster.clone(), name.clone()));
+            known.is_some_and(|known| known.uid == now.uid && ended(known) > ended(now))
+        });
+        lacking.map(|(name, _)| name)
+    }
+
+    /// What `forget_outcomes` does to the rows.
+    pub(crate) fn without_outcomes(mut self) -> Self {
+        for state in self.known.values_mut() {
+            state.outcome = None;
+        }
+        self
+    }
+
     fn now(&self, place: &Place) -> Option<&Rollout> {
         let word = self.words.get(place).map(|word| &word.now);
         word.or_else(|| self.known.get(place))

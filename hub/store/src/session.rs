@@ -94,7 +94,8 @@ pub enum Opened {
         session: u64,
         /// What it should hold.
         desired: Fence,
-        /// Its fence was lower than one it had: everything is sent again, nothing starts until it is equal.
+        /// It has less than it had, a lower fence or not the end of a permit that it told: everything is sent again, nothing
+        /// starts until its fence is equal.
         regressed: bool,
         /// Sequence and hash of the newest row of the history.
         head: Option<(u64, Vec<u8>)>,
@@ -260,16 +261,19 @@ struct Had {
 
 async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened> {
     let (name, desired) = (&hello.cluster, had.desired);
-    let regressed = hello.fence < had.stored;
+    let mut latest = Latest::of_cluster(tx, name).await?;
+    let unsaid = latest.unsaid(name, &hello.rollouts);
+    let regressed = hello.fence < had.stored || unsaid.is_some();
     let lost = lost_head(tx, hello).await?;
     let forgiven = had.audit_head == recovery::FORGIVEN;
     let kept = kept(hello, forgiven && lost.is_some());
     let OpenedRow { session, at } = raised(tx, hello, kept, regressed, desired).await?;
     if regressed {
         latest::forget_outcomes(tx, name).await?;
+        latest = latest.without_outcomes();
     }
-    let (mut news, edited) = brought(tx, hello, session).await?;
-    remember(tx, hello, had.stored, desired).await?;
+    let (mut news, edited) = brought(tx, hello, latest, session).await?;
+    remember(tx, hello, had, unsaid).await?;
     if let Some(message) = &lost
         && !forgiven
         && hello.fence.incarnation >= desired.incarnation
@@ -299,9 +303,9 @@ async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened
 async fn brought(
     tx: &mut PgConnection,
     hello: &Hello,
+    mut latest: Latest,
     session: i64,
 ) -> Result<(BTreeSet<Hint>, u32)> {
-    let mut latest = Latest::of_cluster(tx, &hello.cluster).await?;
     let mut names = latest.names();
     let said = Said {
         session,
@@ -318,14 +322,14 @@ async fn brought(
     Ok((names.into_iter().map(Hint::Rollout).collect(), edited))
 }
 
-/// Says in the history and beside the cluster when its fence is not what it was (gate.md L4, L5).
+/// Says in the history and beside the cluster when it is not what it was (gate.md L4, L5).
 async fn remember(
     tx: &mut PgConnection,
     hello: &Hello,
-    stored: Fence,
-    desired: Fence,
+    had: &Had,
+    unsaid: Option<&RolloutName>,
 ) -> Result<()> {
-    let name = &hello.cluster;
+    let (name, stored, desired) = (&hello.cluster, had.stored, had.desired);
     let (kind, message) = if hello.fence < stored {
         (
             "ClusterRegressed",
@@ -336,6 +340,15 @@ async fn remember(
         )
     } else if hello.fence > desired {
         ("ClusterAhead", ahead(name, hello.fence, desired))
+    } else if let Some(rollout) = unsaid {
+        (
+            "ClusterRegressed",
+            format!(
+                "{name} came back with {} and without the end of a permit of {rollout} that it had told: it was put back from a \
+                 copy, and what it had reached counts again by its agent's word alone",
+                hello.fence
+            ),
+        )
     } else {
         return Ok(());
     };

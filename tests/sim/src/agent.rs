@@ -16,7 +16,7 @@ use agent::lease_clock::{LeaseClock, Moment};
 use agent::link::report::Reports;
 use agent::link::set::{Held, Taken};
 use agent::moments::Moments;
-use agent_api::{FleetMemberStatus, Outcome};
+use agent_api::{Fence, FleetMemberStatus, Outcome};
 use agent_engine::{HubContact, Observed};
 use hub_engine::ClusterName;
 use proto::v1;
@@ -132,6 +132,14 @@ pub struct Pending {
 pub struct Copied {
     parts: Vec<Part>,
     member: Option<FleetMemberStatus>,
+}
+
+impl Copied {
+    /// The fence that was stored.
+    #[must_use]
+    pub fn fence(&self) -> Option<Fence> {
+        self.member.as_ref().map(|member| member.fence)
+    }
 }
 
 impl Agent {

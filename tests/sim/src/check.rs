@@ -8,6 +8,7 @@ mod end;
 mod ghost;
 mod lease;
 mod order;
+mod sets;
 
 use std::collections::BTreeSet;
 
@@ -281,6 +282,7 @@ impl World {
             self.fail("S2", message);
         }
         self.gates_are_their_own(agent);
+        self.set_is_whole(agent);
     }
 
     /// An agent has noted that the hub has a change (L3: acknowledged only when committed).

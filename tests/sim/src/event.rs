@@ -118,6 +118,8 @@ pub enum Event {
     DatabaseUp,
     /// The database is put back from the copy of a moment ago.
     MomentLost,
+    /// A cluster is put back to before the end of a permit.
+    EndLost(usize),
     /// Nothing breaks any more.
     Calm,
     /// A person stops, or aborts, while nothing breaks.

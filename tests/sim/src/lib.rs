@@ -17,6 +17,7 @@
 //! | S5 one writer | `check::committed`: no commit of another epoch than the current one |
 //! | S6 restored database | databases are put back from copies, old ones and those of a moment ago; nothing is decided until a quorum was heard and a person recovers |
 //! | S7, S12 silence, leases, bake | `check::raises`, `check::baked`, by the true time; clocks of agents and hubs are wrong |
+//! | G17 max step | hubs of a later version bound permits; `check::goes_too_far`: by the commit, whatever becomes of the hub |
 //! | S7 nobody is heard | `check::gave_up`: what was permitted goes back for that only under `Abort`, after its lease |
 //! | S8 the primary, in the transaction | by construction: a draft's snapshot is compared at its commit |
 //! | G8 first word | `check::starts`: a first deploy is free only where the hub's own word is stored; clusters join in the middle |
@@ -34,6 +35,8 @@
 //! | S20 rollback | `check::taken_back`, the hub's audit |
 //! | S22 evidence | `check::committed`: every action has its evidence and its row |
 //! | S14, S18, S21, S23 | not here: versions, Git, ApplicationSets and secrets have no part in the model |
+//! | L2 sets | `check::written`: what a set takes away is written before what it grants; `check::set_is_whole`: a fence that is stored is the whole set's |
+//! | L4 put back | `check::nothing_more`: no end of a permit that a cluster lost with its API server is believed, whatever its fence says |
 //! | L1, L2, L4, L5, L6 | `check::end`, once nothing breaks any more |
 //! | L7 abort, G30 stop | `check::reaches`: what is said once nothing breaks is in every cluster within 5 s and a poll |
 //! | L3, L8 | not here: one tenant, no certificates |

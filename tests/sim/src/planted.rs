@@ -67,11 +67,24 @@ pub enum Planted {
     SilenceAborts,
     /// An agent takes the end of contact for the end of its lease.
     LeaseEndsWithContact,
+    /// A hub does not miss the end of a permit that an agent told and comes without.
+    EndUnmissed,
+    /// An agent forgets the step that a permit goes to, once it has verified it.
+    MaxStepUnread,
+    /// An agent writes what a set grants before what it takes away.
+    GrantsFirst,
+    /// An agent compares the versions of fences alone.
+    VersionAlone,
+    /// A hub reads the versions of agents' fences alone, and takes its own incarnation for theirs.
+    HubVersionAlone,
+    /// An agent takes whatever comes for the whole set: it does not look at its hash, by which alone a delta over a base that is
+    /// not there would be found, too.
+    HashUnseen,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 37] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -103,6 +116,12 @@ impl Planted {
         Self::OneDigestForAll,
         Self::SilenceAborts,
         Self::LeaseEndsWithContact,
+        Self::EndUnmissed,
+        Self::MaxStepUnread,
+        Self::GrantsFirst,
+        Self::VersionAlone,
+        Self::HubVersionAlone,
+        Self::HashUnseen,
     ];
 }
 

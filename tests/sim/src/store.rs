@@ -22,7 +22,7 @@ use crate::world::stamp;
 pub use decide::LEASE_SECONDS;
 pub use gate::GateRow;
 pub use people::{By, StopRow};
-pub use recovery::Recovery;
+pub use recovery::{Recovery, second};
 pub use session::{Opened, Said};
 
 /// Why a transaction did not commit.
@@ -123,6 +123,8 @@ pub struct Store {
     /// Whether it was restored.
     pub recovery: Recovery,
     pub(crate) serial: u64,
+    /// Whether ends of permits that agents bring are compared with what they told; only a planted bug does not.
+    pub(crate) compares: bool,
 }
 
 impl Store {
@@ -145,6 +147,7 @@ impl Store {
                 ..Recovery::default()
             },
             serial: 0,
+            compares: true,
         }
     }
 

@@ -127,6 +127,10 @@ pub struct World {
     pub(crate) alarm_until: Ms,
     /// What somebody looked at last: a wave of a FleetRollout's release.
     pub(crate) looked: Option<((usize, u64, u32), hub_engine::release::Shown)>,
+    /// Permits go to a step and no further now and then.
+    pub(crate) bounds: bool,
+    /// Sets lack something now and then.
+    pub(crate) sets_lack: bool,
     /// The last cluster, where it joins later than the others.
     pub(crate) joiner: Option<hub_engine::observed::Cluster>,
 }
@@ -292,6 +296,7 @@ impl World {
                 self.tell("Postgres answers again".to_owned());
             }
             Event::MomentLost => self.moment_lost(),
+            Event::EndLost(agent) => self.end_lost(agent),
             Event::Calm => self.calm(),
             Event::Alarm => self.alarm(),
         }

@@ -28,15 +28,16 @@ const HUB: [hub::Planted; 6] = [
     hub::Planted::ContactIgnored,
 ];
 /// The agent's bugs in what a permit allows.
-const AGENT: [agent::Planted; 3] = [
+const AGENT: [agent::Planted; 4] = [
     agent::Planted::GateOpen,
+    agent::Planted::MaxStepIgnored,
     agent::Planted::AnalysisAssumedGood,
     agent::Planted::StatusNeverSettles,
 ];
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs
 /// three times as much.
-const OF_SEVERAL: [Planted; 7] = [
+const OF_SEVERAL: [Planted; 9] = [
     Planted::FirstSetOfOne,
     Planted::StopOfOneIsOfAll,
     Planted::LetGoTogether,
@@ -44,6 +45,8 @@ const OF_SEVERAL: [Planted; 7] = [
     Planted::AfterUnseen,
     Planted::ImagesUnseen,
     Planted::OneDigestForAll,
+    Planted::GrantsFirst,
+    Planted::HashUnseen,
 ];
 
 /// One test at a time writes the record.

@@ -66,8 +66,9 @@ const REASONS: [&str; 11] = [
     "WindowClosed",
 ];
 /// What breaks, and what only some lives have.
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 20] = [
     "AgentDies",
+    "BoundReached",
     "ClockSet",
     "ClusterAlone",
     "ClusterJoins",
@@ -75,12 +76,15 @@ const EVENTS: [&str; 16] = [
     "CopyDials",
     "DatabaseAway",
     "DatabasePutBack",
+    "EndLost",
     "GateDeleted",
     "HubDies",
     "HubStopped",
     "OtherImagesApproved",
     "OtherMended",
+    "PermitBounded",
     "RolloutDeleted",
+    "SetLacks",
     "SilenceAborts",
     "StreamCut",
 ];

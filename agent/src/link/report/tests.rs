@@ -171,3 +171,13 @@ fn a_word_for_held_content_is_told_once_and_kept_through_a_broken_stream() {
     reports.begin();
     assert_eq!(words(reports.batch(3)), Vec::<String>::new());
 }
+
+#[test]
+fn what_hello_brings_has_the_end_of_a_permit_also_before_the_pass_is_through() {
+    let reports = Reports::new(true);
+    reports.state(&key("a"), state("Progressing"));
+    reports.outcome(&key("a"), outcome("one"));
+    let brought = reports.begin();
+    assert_eq!(brought.len(), 1);
+    assert_eq!(brought[0].outcome, Some(outcome("one")));
+}

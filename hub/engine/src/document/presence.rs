@@ -47,7 +47,7 @@ pub enum Replaced {
     Fail,
 }
 
-/// A target whose cluster came back out of a backup (gate.md L4: the same identity, a lower fence) while its wave was not over.
+/// A target whose cluster came back out of a backup (gate.md L4: the same identity with less than it had) while its wave was not over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Restored {
     /// Counts again as soon as its agent says so again; its deadline counts from its return.

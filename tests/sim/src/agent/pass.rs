@@ -96,7 +96,10 @@ impl Agent {
         if own.gone {
             return Done::nothing(Passed::Whole(None));
         }
-        let observed = self.view(part, &cache, moment, keys, bugs);
+        let mut observed = self.view(part, &cache, moment, keys, bugs);
+        if bugs.has(Planted::MaxStepUnread) {
+            unread(&mut observed);
+        }
         let plan = reconcile_with(&observed, bugs.agent);
         let mut done = Done::nothing(Passed::Conflict);
         done.violations = audit(&observed, &plan);
@@ -460,6 +463,15 @@ impl Part {
         self.cluster.observed.rollout.status = Some(status.clone());
         self.cluster.observed.status_written = Some(stamp(now));
         self.own_writes += 1;
+    }
+}
+
+/// The planted bug: a permit goes all the way.
+fn unread(observed: &mut Observed) {
+    if let GateRecord::Present(gate) = &mut observed.gate.record
+        && let Some(permit) = &mut gate.spec.permit
+    {
+        permit.max_step = None;
     }
 }
 

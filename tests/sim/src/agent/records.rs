@@ -11,7 +11,7 @@ use agent::gate_store::{
 use agent::key::ObjectKey;
 use agent::lease_clock::Moment;
 use agent::link::report::Told;
-use agent::link::set::{Taken, Verdict};
+use agent::link::set::{Held, Taken, Verdict};
 use agent_api::digest::content_digest;
 use agent_api::names::gate_name;
 use agent_api::{Gate, GateSpec, ObjectMeta};
@@ -49,16 +49,26 @@ impl Agent {
         let known = stored.filter(|_| !bugs.has(Planted::FenceUnchecked));
         let known = known.map(|mut known| {
             let new = agent::wire::fence(set.fence.as_ref());
-            if bugs.has(Planted::IncarnationUnseen) && known.version == new.version {
+            let same = bugs.has(Planted::IncarnationUnseen) && known.version == new.version;
+            if same || bugs.has(Planted::VersionAlone) {
                 known.incarnation = new.incarnation;
             }
             known
         });
-        let verdict = self.process.as_mut()?.held.judge(known, set);
-        let taken = match verdict {
+        let held = &mut self.process.as_mut()?.held;
+        let verdict = if bugs.has(Planted::HashUnseen) {
+            let believed = believed(held, set);
+            held.judge(known, &believed)
+        } else {
+            held.judge(known, set)
+        };
+        let mut taken = match verdict {
             Verdict::Answer(result) => return Some(self.has(result)),
             Verdict::Take(taken) => taken,
         };
+        if bugs.has(Planted::GrantsFirst) {
+            taken.entries.reverse();
+        }
         for entry in &taken.entries {
             let wrote = self.store_gate(entry, taken.fence, taken.before, moment);
             if wrote && cut == Cut::AmidGates {
@@ -259,5 +269,17 @@ impl Part {
     #[must_use]
     pub fn told(&self) -> Option<(String, i64)> {
         reported(&self.gate()?.metadata)
+    }
+}
+
+/// The planted bug: a set of which something is missing, under the hash of what is there.
+fn believed(held: &Held, set: &v1::DesiredSet) -> v1::DesiredSet {
+    let before = held.entries().filter(|_| !set.full).chain(&set.entries);
+    let all: BTreeMap<_, _> = before
+        .map(|one| ((&one.namespace, &one.name, &one.fleet_rollout), one))
+        .collect();
+    v1::DesiredSet {
+        set_hash: proto::set::hash(all.into_values()),
+        ..set.clone()
     }
 }

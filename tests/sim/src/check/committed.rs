@@ -43,9 +43,11 @@ impl World {
                 digest,
                 direction,
                 release,
+                max_step,
                 ..
             } => {
                 self.said(fleet, cluster, Said::Permitted(digest.to_string()));
+                self.bounded(fleet, cluster, *max_step);
                 self.nothing_lost(cluster);
                 if *direction == Direction::Forward {
                     self.in_turn(fleet, *release, cluster);
@@ -276,6 +278,48 @@ impl World {
         self.ghost.returned.remove(cluster);
         if bound.as_deref() != Some(uid) {
             self.fail("L4", format!("{uid} has a session as {cluster}"));
+        }
+    }
+
+    /// L4, G18: once an agent has said everything the hub has no end of a permit that its cluster does not have: what was put back
+    /// to before one is known to be. Not where it died since it dialled.
+    pub(crate) fn nothing_more(&mut self, agent: usize, life: u64) {
+        let own = &self.agents[agent];
+        let (Some(row), Some(_)) = (self.store.rows.get(&own.name), &own.process) else {
+            return;
+        };
+        let member = own.member.as_ref();
+        let mut parts = own.parts.iter().filter(|part| !part.gone);
+        let more = parts.find_map(|part| {
+            let key = part.key();
+            let rollout = hub_engine::RolloutName {
+                namespace: key.namespace,
+                name: key.name,
+            };
+            let known = row
+                .state(&rollout)
+                .filter(|state| state.uid == part.uid())?;
+            let known = known.outcome.as_ref().map(|one| one.fence)?;
+            let gate = part.gate().and_then(|gate| gate.status.as_ref());
+            let gate = gate.and_then(|status| status.outcome.as_ref());
+            let spent = member.and_then(|member| member.spent.get(&part.uid()));
+            let has = gate
+                .into_iter()
+                .chain(spent)
+                .map(|one| super::at(one.fence));
+            let known = (known.incarnation, known.version);
+            let part = self.rollouts.iter().position(|one| *one == rollout)?;
+            let lost = (own.name.clone(), part, known);
+            // Whoever deletes a Rollout and its Gate takes the end with them, too.
+            self.ghost.told.contains_key(&lost).then_some(())?;
+            (has.max() < Some(known)).then(|| (rollout.name, known))
+        });
+        if let (Some((rollout, known)), true) = (more, own.life == life) {
+            let message = format!(
+                "{} has no end of {known:?} of {rollout}, and the hub has one",
+                own.name
+            );
+            self.fail("L4", message);
         }
     }
 

@@ -69,6 +69,7 @@ impl World {
             if let Some(wrong) = view_differs(&self.store, &self.agents[agent]) {
                 return self.fail("L2", wrong);
             }
+            self.set_is_whole(agent);
         }
         self.stops_are_their_own();
     }

@@ -96,6 +96,12 @@ pub(crate) struct Ghost {
     /// When an agent was last started beside a wrong clock.
     pub(super) restarted: BTreeMap<usize, Ms>,
     pub(super) steps: BTreeMap<(Place, At), i64>,
+    /// How far each permit goes that does not go all the way.
+    pub(super) bounds: BTreeMap<Permit, i64>,
+    /// The same of those that have taken effect, where there are steps.
+    pub(super) bound: BTreeMap<(Place, At), i64>,
+    /// What took effect last, whatever let it.
+    pub(super) effects: BTreeMap<Place, String>,
     /// By the numbers of words: which FleetRollout each was said to.
     asked: BTreeMap<u64, usize>,
     /// Which FleetRollout governs a Rollout in a cluster.

@@ -3,6 +3,8 @@
 //! heard. It must not ask the agent's own clock of leases.
 
 use agent_api::{Direction, Fence, Gate, HubLossAction, ReplicaSet};
+use agent_engine::sets::{by_hash, views};
+use hub_engine::ClusterName;
 
 use super::ghost::Content;
 use super::{At, at, carried};
@@ -20,19 +22,22 @@ const NOTHING_YET: i64 = -1;
 impl World {
     /// S7, S12, G20, G21: nothing starts after the lease, and no step is begun then, but where the FleetRollout says so.
     pub(super) fn raises(&mut self, place: Place) {
-        let own = &self.agents[place.agent];
-        let Some((gate, (fence, step))) = own.parts[place.part]
-            .gate()
-            .and_then(|gate| Some((gate, in_effect(gate)?)))
-        else {
+        let Some((fence, step)) = self.part(place).gate().and_then(in_effect) else {
             return;
         };
         let known = self.ghost.steps.insert((place, fence), step);
+        let begins = known.is_none();
+        if let Some(wrong) = self.goes_too_far(place, fence, step, begins) {
+            return self.fail("G17", wrong);
+        }
+        let own = &self.agents[place.agent];
+        let Some(gate) = own.parts[place.part].gate() else {
+            return;
+        };
         let permit = gate.spec.permit.as_ref();
         let forward = permit.is_some_and(|permit| {
             at(permit.fence) == fence && permit.direction == Direction::Forward
         });
-        let begins = known.is_none();
         // A permit for what every pod runs already is told of and spent; it raises nothing.
         if begins && self.is_there_whole(place) {
             return;
@@ -79,6 +84,60 @@ impl World {
         let start_by = permit.start_by.filter(|_| own && !begun)?;
         let after = self.now - millis(start_by.timestamp());
         (after > TIME_DELAY).then_some(after)
+    }
+
+    /// A permit was committed, and how far it goes.
+    pub(super) fn bounded(&mut self, fleet: usize, cluster: &ClusterName, most: Option<u32>) {
+        let row = self.store.rows.get(cluster).map(|row| row.desired);
+        let Some(fence) = row.map(|fence| (fence.incarnation, fence.version)) else {
+            return;
+        };
+        let key = (cluster.clone(), self.part_of(fleet), fence);
+        match most {
+            Some(most) => self.ghost.bounds.insert(key, most.into()),
+            None => self.ghost.bounds.remove(&key),
+        };
+        if most.is_some() {
+            self.meets("PermitBounded");
+        }
+    }
+
+    /// G17, S7: what is on its way goes to the step that its permit names and no further, whatever becomes of the hub. What serves
+    /// already, or is there whole, has no steps, and neither has the first of a Rollout; what was further stays there.
+    fn goes_too_far(&mut self, place: Place, fence: At, step: i64, begins: bool) -> Option<String> {
+        let own = &self.agents[place.agent];
+        let part = &own.parts[place.part];
+        let gate = part.gate()?;
+        let digest = in_effect_as(gate)?;
+        let governed = gate.spec.governed;
+        let key = (own.name.clone(), place.part, fence);
+        let most = self.ghost.bounds.get(&key).copied();
+        let (status, views) = (part.status(), views(&part.cluster.observed));
+        let stable = by_hash(&views, status.stable_rs.as_ref());
+        let stable = stable.map(|set| set.digest.to_string());
+        let has_steps = stable.is_some_and(|stable| stable != digest);
+        let before = self.ghost.effects.insert(place, digest.clone());
+        if begins {
+            let there = self.is_there_whole(place);
+            let further = if before.as_ref() == Some(&digest) {
+                step
+            } else {
+                0
+            };
+            match most.filter(|_| has_steps && !there) {
+                Some(most) => self.ghost.bound.insert((place, fence), most.max(further)),
+                None => self.ghost.bound.remove(&(place, fence)),
+            };
+        }
+        let most = self.ghost.bound.get(&(place, fence)).copied()?;
+        if step == most {
+            self.meets("BoundReached");
+        }
+        let too_far = governed && step > most;
+        too_far.then(|| {
+            let name = self.name_of(place);
+            format!("{name} is at step {step} of {digest}, and its permit goes to {most}")
+        })
     }
 
     /// Whether nothing but what has taken effect here has pods, and all that it needs: in the pass that began it none can have

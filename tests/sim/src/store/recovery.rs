@@ -10,6 +10,14 @@ use hub_store::session::CONNECTED_SECONDS;
 use super::session::numbered;
 use super::{Row, Store};
 use crate::event::Ms;
+use crate::world::stamp;
+
+/// The second nearest to a moment, as PostgreSQL makes a whole number of it.
+#[must_use]
+pub fn second(at: Ms) -> u64 {
+    let millis = stamp(at).as_millisecond().unsigned_abs();
+    (millis + 500) / 1_000
+}
 
 /// What the database says of itself.
 #[derive(Debug, Clone, Default)]
@@ -78,10 +86,11 @@ impl Store {
         self.recovery.held |= fence > desired || other;
     }
 
-    /// A person knows what was lost: every set is numbered above what any agent holds.
+    /// A person knows what was lost: every set is numbered above what any agent holds, by the second of now where that is above.
     pub fn recover(&mut self, now: Ms) -> u64 {
         let known = self.rows.values().map(|row| row.stored.incarnation).max();
         let next = 1 + self.recovery.incarnation.max(known.unwrap_or(0));
+        let next = next.max(second(now));
         self.recovery.incarnation = next;
         self.recovery.held = false;
         self.recovery.recovered = Some(now);

@@ -37,6 +37,7 @@ impl Store {
         now: Ms,
     ) -> Result<Opened, Error> {
         self.answers()?;
+        let compared = self.compares;
         let desired = self.desired_fence(cluster)?;
         let Some(row) = self.rows.get_mut(cluster) else {
             return Ok(Opened::Duplicate);
@@ -44,7 +45,7 @@ impl Store {
         if row.uid != uid {
             return Ok(Opened::Duplicate);
         }
-        let regressed = fence < row.stored;
+        let regressed = fence < row.stored || compared && unsaid(row, &brought);
         row.session = numbered(row.session, now);
         row.open = true;
         row.last_seen = Some(now);
@@ -224,6 +225,15 @@ impl Store {
 pub(super) fn numbered(session: u64, now: Ms) -> u64 {
     let moment = stamp(now).as_millisecond().unsigned_abs();
     moment.max(session + 1)
+}
+
+/// An end of a permit was told, and the Rollout that it was of comes without it.
+fn unsaid(row: &Row, brought: &[(RolloutName, Rollout)]) -> bool {
+    let ended = |state: &Rollout| state.outcome.as_ref().map(|outcome| outcome.fence);
+    brought.iter().any(|(rollout, now)| {
+        let known = row.state(rollout);
+        known.is_some_and(|known| known.uid == now.uid && ended(known) > ended(now))
+    })
 }
 
 /// An outcome stays until another replaces it.

@@ -381,12 +381,13 @@ impl World {
         let said = answer.as_ref().map(v1::Ack::result);
         self.tell(format!("{name}: set {fence} full {} is {said:?}", set.full));
         let after = self.gate_versions(agent);
-        for (place, (before, after)) in self.places(agent).zip(before.into_iter().zip(after)) {
+        for (place, (before, after)) in self.places(agent).zip(before.iter().zip(&after)) {
             if before != after {
                 self.ghost.granted_here(place, self.now);
                 self.lease_begins(place, stored);
             }
         }
+        self.written(agent, set, &before);
         self.stored(agent);
         if answer.is_none() && self.bugs.has(Planted::AckBeforeFence) {
             self.send_up(connection, Up::Ack(unstored(set)));
@@ -405,7 +406,7 @@ impl World {
         }
     }
 
-    fn gate_versions(&self, agent: usize) -> Vec<u64> {
+    pub(crate) fn gate_versions(&self, agent: usize) -> Vec<u64> {
         let parts = self.agents[agent].parts.iter();
         parts.map(|part| part.gate_version).collect()
     }

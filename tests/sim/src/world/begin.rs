@@ -23,7 +23,7 @@ use crate::check::Ghost;
 use crate::event::{Event, Ms, Queue};
 use crate::hub::Hub;
 use crate::keys::Keys;
-use crate::planted::Bugs;
+use crate::planted::{Bugs, Planted};
 use crate::store::{Row, Store};
 use crate::trace::Trace;
 use crate::world::stamp;
@@ -31,6 +31,10 @@ use declared::Declared;
 
 /// In so many of a hundred lives with several Rollouts clusters have images of their own.
 const DIFFER: usize = 40;
+/// In so many of a hundred lives hubs are of a later version, whose permits go to a step and no further now and then.
+const BOUNDS: usize = 20;
+/// In so many of a hundred lives sets lack something now and then.
+const SETS_LACK: usize = 20;
 /// What an overlay makes of a version: nothing, or the version's build for one place.
 pub(super) const OVERLAYS: [&str; 2] = ["", "-eu"];
 
@@ -77,7 +81,8 @@ impl World {
         } = Declared::new(config, &mut random);
         let rows = rows(&clusters);
         let fleets = documents.into_iter().map(|one| tables(one, &clusters));
-        let store = Store::new(fleets.collect(), rows);
+        let mut store = Store::new(fleets.collect(), rows);
+        store.compares = !bugs.has(Planted::EndUnmissed);
         let overlays = overlays(names.len(), rollouts.len(), &mut random.aside(43));
         let base = Instant::now();
         let agents = names
@@ -118,6 +123,8 @@ impl World {
             met: BTreeMap::new(),
             looked: None,
             alarm_until: 0,
+            bounds: Random::new(config.seed).aside(125).percent(BOUNDS),
+            sets_lack: Random::new(config.seed).aside(89).percent(SETS_LACK),
             joiner,
         };
         world.first_contents();

@@ -18,6 +18,9 @@ const RENEW_EVERY: Ms = 2_000;
 const MARGIN: Ms = 1_000;
 /// Beside hints, every so many polls everything is looked at.
 const LOOK_EVERY: i64 = 5;
+/// So many of a hundred permits go to a step and no further, where any do: to one of the first few.
+const BOUND: usize = 75;
+const BOUND_BELOW: usize = 3;
 
 impl World {
     /// As `leader::keep` and `attempt`.
@@ -106,6 +109,7 @@ impl World {
         if self.bugs.has(Planted::OneDigestForAll) {
             one_digest(&observed, &mut plan);
         }
+        self.bound(&mut plan);
         self.hubs[hub].deciding.insert(fleet);
         let life = self.hubs[hub].life;
         let draft = Box::new(Draft {
@@ -120,6 +124,25 @@ impl World {
         self.put(after, Event::Commit { hub, life, draft });
         if self.mishap(15) {
             self.freeze_while_it_decides(hub);
+        }
+    }
+
+    /// As a hub of a later version may: a permit goes to a step and no further. Drawn aside, so that every other life stays what it
+    /// was.
+    fn bound(&self, plan: &mut Plan) {
+        let mut aside = self.random.aside(67);
+        for decision in &mut plan.actions {
+            if let Action::GrantPermit {
+                direction: Direction::Forward,
+                max_step,
+                ..
+            } = &mut decision.action
+                && self.bounds
+                && self.chaos
+                && aside.percent(BOUND)
+            {
+                *max_step = u32::try_from(aside.below(BOUND_BELOW)).ok();
+            }
         }
     }
 

@@ -2,8 +2,10 @@
 //! late, doubled or never come; processes that die. Within one stream order holds, as HTTP/2 has it: what overtakes is what
 //! another stream brings. It must not know what messages mean.
 
-use super::{Connection, World};
 use hub_engine::release::ReleasePhase;
+use proto::v1;
+
+use super::{Connection, World};
 
 use crate::event::{Down, Event, Ms, Place, Up};
 
@@ -11,6 +13,8 @@ use crate::event::{Down, Event, Ms, Place, Up};
 const ALARM_AFTER: Ms = 60_000;
 /// A message on its way, at most, while things break.
 const DELAY_MAX: Ms = 1_500;
+/// So many of a hundred sets lack something, where any do.
+const LACKING: usize = 15;
 
 impl World {
     fn delay(&mut self) -> Ms {
@@ -76,6 +80,27 @@ impl World {
                 message,
             },
         );
+    }
+
+    /// Now and then a set is not what its hash says, or goes on from one that was never sent: an entry is lost on the way that a
+    /// hub makes it, or it counts from where it does not. Drawn aside, so that every other life stays what it was.
+    pub(super) fn lacks(&mut self, set: &mut v1::DesiredSet) {
+        let mut aside = self.random.aside(59);
+        if !self.sets_lack || !self.chaos || !aside.percent(LACKING) || set.entries.is_empty() {
+            return;
+        }
+        let skipped = set.base_version + 1;
+        let later = !set.full && aside.percent(50);
+        if later {
+            set.base_version = skipped;
+            set.entries.retain(|entry| entry.version > skipped);
+        } else {
+            let lost = aside.below(set.entries.len());
+            set.entries.remove(lost);
+        }
+        self.meets("SetLacks");
+        let what = if later { "its base" } else { "an entry" };
+        self.tell(format!("the next set lacks {what}"));
     }
 
     /// Nothing passes any more; each end learns it at its own time.
@@ -206,6 +231,7 @@ impl World {
 
     /// A permit has just ended: the moment at which a Gate that is deleted takes the most with it.
     pub(crate) fn ended(&mut self, place: Place) {
+        self.end_is_lost(place.agent);
         if !self.mishap(150) {
             return;
         }
@@ -253,9 +279,9 @@ impl World {
             return;
         }
         let connection = self.connect(agent, hub);
-        let hello = proto::v1::Hello {
+        let hello = v1::Hello {
             kube_system_uid: "uid-of-a-copy".to_owned(),
-            ..proto::v1::Hello::default()
+            ..v1::Hello::default()
         };
         let name = self.agents[agent].name.clone();
         self.tell(format!("a copy of {name} dials"));

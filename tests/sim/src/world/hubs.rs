@@ -1,7 +1,7 @@
 //! What hubs do with ticks, messages and their database, as `hub/src` does: sessions; how they decide is `decide`. In: events.
 //! Out: transactions, messages. It must not choose.
 
-use hub_engine::Fence;
+use hub_engine::{ClusterName, Fence};
 use hub_store::desired::{DesiredSet, Entry, Governance};
 use hub_store::older::Committed;
 use hub_store::report::{Body, Report};
@@ -109,7 +109,7 @@ impl World {
         let brought = hello.rollouts.iter().cloned();
         let brought = brought.filter_map(|state| hub::wire::report::rollout_state(state).ok());
         let brought = brought.collect();
-        let fence = hub::wire::fence(hello.fence.as_ref());
+        let fence = self.read(&cluster, hello.fence.as_ref());
         let mut uid = hello.kube_system_uid.clone();
         if self.bugs.has(Planted::CloneAccepted) {
             uid.clone_from(&self.agents[link.agent].uid);
@@ -124,6 +124,7 @@ impl World {
                     "hub {hub}: session {number} of {cluster} at {fence}, desired {desired}, regressed {regressed}"
                 ));
                 self.session_opened(&cluster, &hello.kube_system_uid);
+                self.nothing_more(link.agent, link.agent_life);
                 let session = Session {
                     cluster,
                     number,
@@ -241,8 +242,8 @@ impl World {
             Answer::Unspecified => return Ok(true),
             Answer::Stored | Answer::Already | Answer::Stale => {}
         }
-        let fence = hub::wire::fence(ack.fence.as_ref());
         let cluster = session.cluster.clone();
+        let fence = self.read(&cluster, ack.fence.as_ref());
         let Some(session) = self.hubs[hub].sessions.get(&connection) else {
             return Ok(true);
         };
@@ -261,6 +262,19 @@ impl World {
         }
         self.hint();
         Ok(current)
+    }
+
+    /// The fence that an agent shows.
+    fn read(&self, cluster: &ClusterName, fence: Option<&v1::Fence>) -> Fence {
+        let shown = hub::wire::fence(fence);
+        let own = self.store.rows.get(cluster).map(|row| row.desired);
+        match own.filter(|_| self.bugs.has(Planted::HubVersionAlone)) {
+            Some(own) => Fence {
+                incarnation: own.incarnation,
+                ..shown
+            },
+            None => shown,
+        }
     }
 
     /// In which session something is said, and what that has seen committed.
@@ -366,11 +380,12 @@ impl World {
         let base = session
             .sent
             .filter(|sent| sent.incarnation == set.fence.incarnation && *sent < set.fence);
-        let wire = hub::wire::set::desired(&set, base);
+        let mut wire = hub::wire::set::desired(&set, base);
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
             session.sent = Some(set.fence);
             session.committed.sent = set.fence;
         }
+        self.lacks(&mut wire);
         self.send_down(connection, Down::Set(wire));
     }
 

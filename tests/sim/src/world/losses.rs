@@ -13,6 +13,11 @@ use crate::store::Store;
 /// How far the clock of a cluster is set back: by less than an agent takes for a jump, and by more.
 const SET_BACK: [Ms; 2] = [-45_000, -3_600_000];
 
+/// So many of a hundred ends of permits are lost with their clusters, where there is a copy at their fence, within so many
+/// milliseconds: about as long as it takes until the hub's next set is there.
+const END_LOST: usize = 60;
+const END_LOST_WITHIN: usize = 2_500;
+
 /// What a copy lacks that is put back at once, at most: little more than a heartbeat's time.
 const MOMENT_MAX: Ms = 6_000;
 
@@ -96,6 +101,29 @@ impl World {
                     revision,
                 },
             );
+        }
+    }
+
+    /// A permit has just ended, and the cluster has a copy of before, at the fence that it still has: now and then it is put back to
+    /// that while the end is told. Drawn aside, so that every other life stays what it was.
+    pub(super) fn end_is_lost(&mut self, agent: usize) {
+        let fence = self.agents[agent]
+            .member
+            .as_ref()
+            .map(|member| member.fence);
+        let copy = self.copies.agents.get(&agent);
+        let mut aside = self.random.aside(71);
+        let same = copy.is_some_and(|(copy, _)| copy.fence() == fence);
+        if same && self.chaos && aside.percent(END_LOST) {
+            let after = Ms::try_from(aside.below(END_LOST_WITHIN)).unwrap_or(0);
+            self.put(after, Event::EndLost(agent));
+        }
+    }
+
+    pub(super) fn end_lost(&mut self, agent: usize) {
+        if self.chaos && self.copies.agents.contains_key(&agent) {
+            self.meets("EndLost");
+            self.cluster_lost(agent);
         }
     }
 

@@ -191,7 +191,7 @@ impl World {
             "eve recovers the database into incarnation {incarnation}"
         ));
         self.recovered(incarnation);
-        // A copy from before a recovery would give its incarnation again: no database can know of that.
+        // No copy from before a recovery is put back after it: the checks do not tell what was said in between from what is lost.
         self.copies.store = None;
         self.copies.moment = None;
         self.hint();

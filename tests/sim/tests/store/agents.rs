@@ -16,8 +16,13 @@ impl Both {
         let now = self.now().await;
         let wrong = self.random.percent(10);
         let put_back = self.random.percent(40);
+        let unsaid = self.random.percent(60);
         let agent = self.agents.get_mut(name).unwrap();
-        // Its API server was put back from a copy: it has less than it said.
+        // Its API server was put back from a copy: it has less than it said, or only not the end of a permit.
+        if unsaid && !wrong && agent.states.iter().any(|own| own.outcome.is_some()) {
+            *self.seen.entry("unsaid").or_default() += 1;
+            agent.states.iter_mut().for_each(|own| own.outcome = None);
+        }
         let lower = agent.fence.version.saturating_sub(1);
         if put_back && !wrong && agent.session > 0 && lower < agent.fence.version {
             agent.fence.version = lower;
@@ -132,7 +137,7 @@ impl Both {
         format!("beat of {name} after {committed:?}")
     }
 
-    async fn seen_by(&mut self, name: &'static str, committed: Committed) {
+    pub(super) async fn seen_by(&mut self, name: &'static str, committed: Committed) {
         let now = self.now().await;
         let session = self.agents[name].session;
         let cluster = ClusterName::from(name);

@@ -1,0 +1,74 @@
+//! What an agent has of a set (gate.md L2). In: a set as it came, the Gates before and after it, the committed set. Out: the first
+//! thing that is missing or too early. It must not ask how the agent came to it.
+
+use agent::gate_store::fence_of;
+use agent::key::ObjectKey;
+use proto::v1;
+use proto::v1::gate_entry::Governance;
+
+use super::at;
+use crate::world::World;
+
+impl World {
+    /// Whoever dies in the midst of a set has written all that it takes away before anything that it grants.
+    pub(crate) fn written(&mut self, agent: usize, set: &v1::DesiredSet, before: &[u64]) {
+        let incarnation = agent::wire::fence(set.fence.as_ref()).incarnation;
+        let own = &self.agents[agent];
+        let after = self.gate_versions(agent);
+        let entries = set.entries.iter().filter_map(|entry| {
+            let key = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
+            Some((entry, own.part_of(&key)?))
+        });
+        let granted = entries
+            .clone()
+            .find(|(entry, part)| grants(entry) && before.get(*part) != after.get(*part));
+        let behind = entries
+            .filter(|(entry, _)| !grants(entry))
+            .find(|(entry, part)| {
+                let gate = own.parts[*part].gate();
+                let said = gate.map(|gate| at(fence_of(&gate.spec)));
+                said < Some((incarnation, entry.version))
+            });
+        if let (Some((granted, _)), Some((behind, _))) = (granted, behind) {
+            let message = format!(
+                "{} has what {} is granted, and not yet what {} loses",
+                own.name, granted.name, behind.name
+            );
+            self.fail("L2", message);
+        }
+    }
+
+    /// Where the fence of the committed set is stored, no Gate is older than its entry; one that somebody deleted comes again.
+    pub(super) fn set_is_whole(&mut self, agent: usize) {
+        let own = &self.agents[agent];
+        let stored = own.member.as_ref().map(|member| at(member.fence));
+        let Ok(set) = self.store.desired_set(&own.name) else {
+            return;
+        };
+        let fence = (set.fence.incarnation, set.fence.version);
+        if self.ghost.restored || stored != Some(fence) {
+            return;
+        }
+        let old = set.entries.iter().find(|entry| {
+            let key = ObjectKey::new(entry.rollout.namespace.clone(), entry.rollout.name.clone());
+            let gate = own.part_of(&key).and_then(|part| own.parts[part].gate());
+            gate.is_some_and(|gate| at(fence_of(&gate.spec)) < (fence.0, entry.version))
+        });
+        if let Some(entry) = old {
+            let message = format!(
+                "{} has stored {fence:?}, and its Gate of {} is older than {}",
+                own.name, entry.rollout.name, entry.version
+            );
+            self.fail("L2", message);
+        }
+    }
+}
+
+/// A permit, or the end of governance.
+fn grants(entry: &v1::GateEntry) -> bool {
+    match &entry.governance {
+        Some(Governance::Governed(governed)) => governed.permit.is_some(),
+        Some(Governance::Ungovern(_)) => true,
+        None => false,
+    }
+}
