@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agent_api::{AnalysisPhase, AnalysisRun, StatusTime};
+use agent_api::{AnalysisPhase, AnalysisRun, RolloutDuration, StatusTime};
 use agent_engine::analysis::{self, Finished, Told};
 use agent_engine::clock::{ClockSet, of_experiment, of_rollout, of_run};
 use agent_engine::{GateRecord, Observed, audit, experiment, reconcile};
@@ -336,5 +336,29 @@ fn the_end_of_a_run_takes_its_time_whatever_the_clock_is_set_to() {
             let done = format!("{:?}", plan.actions);
             assert_eq!((wait, done.as_str()), wanted, "at {now}, {hours} h");
         }
+    }
+}
+
+/// What people kept an update waiting for is told in seconds that have really passed.
+#[test]
+fn a_wait_for_people_is_as_long_as_it_was_whatever_the_clock_is_set_to() {
+    let plain = agent_fixture::observed(&cases("agent")["pause_promoted"]).unwrap();
+    let then = plain.now.checked_sub(SignedDuration::from_secs(100));
+    let then = Some(StatusTime::from(then.unwrap()));
+    for hours in [-1, 0, 1] {
+        let by = SignedDuration::from_hours(hours);
+        let mut set = plain.clone();
+        set.rollout.status.as_mut().unwrap().duration = Some(RolloutDuration {
+            rollout_started_at: then,
+            manual_pause_started_at: then,
+            ..RolloutDuration::default()
+        });
+        set.now = plain.now.checked_add(by).unwrap();
+        let times = of_rollout(set.rollout.status.as_ref(), &set.replica_sets);
+        set.clock_set = all_set(times, by);
+        let plan = reconcile(&set);
+        let waited = plan.status.duration.unwrap();
+        let waited = waited.total_manual_pause_duration_seconds;
+        assert_eq!(waited, Some(100), "{hours} h");
     }
 }

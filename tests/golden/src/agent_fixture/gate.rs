@@ -89,6 +89,15 @@ fn first_contact(open: bool) -> FirstContact {
     }
 }
 
+fn governance(text: &str) -> Governance {
+    match text {
+        "Free" => Governance::Free,
+        "Unknown" => Governance::Unknown,
+        "StandAlone" => Governance::StandAlone,
+        _ => Governance::Governed,
+    }
+}
+
 pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateObserved, Error> {
     let content = effective::of_spec(observed);
     let other_steps = |mut strategy: Value| {
@@ -128,12 +137,7 @@ pub(super) fn gate_observed(part: GatePart, observed: &Observed) -> Result<GateO
     let spent = part.spent.map(serde_json::from_value).transpose();
     let spent = spent.map_err(|error| Error::Part("gate.spent", error))?;
     Ok(GateObserved {
-        governance: match part.governance.as_str() {
-            "Free" => Governance::Free,
-            "Unknown" => Governance::Unknown,
-            "StandAlone" => Governance::StandAlone,
-            _ => Governance::Governed,
-        },
+        governance: governance(&part.governance),
         governed_by: Some("checkout".to_owned()),
         record,
         distrust: part.distrust,

@@ -310,16 +310,9 @@ impl Life {
     /// The hub says something new: a permit, a rollback, a bar, nothing any more.
     fn grant(&mut self) {
         let spec = effective::of_spec(&self.cluster.observed);
-        let (now, uid) = (
-            self.cluster.observed.now,
-            self.cluster
-                .observed
-                .rollout
-                .metadata
-                .uid
-                .clone()
-                .unwrap_or_default(),
-        );
+        let observed = &self.cluster.observed;
+        let uid = observed.rollout.metadata.uid.clone().unwrap_or_default();
+        let now = observed.now;
         let kept: Vec<_> = self
             .cluster
             .observed
@@ -341,7 +334,7 @@ impl Life {
             .checked_add(SignedDuration::from_secs(i64::from(self.dice.number(120))))
             .unwrap_or(Timestamp::MAX);
         // Now and then it comes after that by the hub's time, whatever this cluster's clock says.
-        self.cluster.observed.gate.hub_time = (self.fence % 5 == 0).then(|| HubTime {
+        self.cluster.observed.gate.hub_time = self.fence.is_multiple_of(5).then(|| HubTime {
             now: start_by.checked_add(LATE).unwrap_or(start_by),
             ahead: SignedDuration::ZERO,
         });

@@ -312,7 +312,7 @@ impl World {
             let lost = (own.name.clone(), part, known);
             // Whoever deletes a Rollout and its Gate takes the end with them, too.
             self.ghost.told.contains_key(&lost).then_some(())?;
-            (has.max() < Some(known)).then(|| (rollout.name, known))
+            (has.max() < Some(known)).then_some((rollout.name, known))
         });
         if let (Some((rollout, known)), true) = (more, own.life == life) {
             let message = format!(

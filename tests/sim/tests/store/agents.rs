@@ -6,10 +6,25 @@ use hub_store::heard::{Acknowledged, Clock, Seen};
 use hub_store::older::Committed;
 use hub_store::report::{Batch, Body, Report, Stored};
 use hub_store::session::{Hello, Opened};
+use tests_sim::event::Ms;
 use tests_sim::store;
 use tests_sim::world::millis;
 
 use super::{Both, FLEETS, ROLLOUTS, content, rollout};
+
+/// A session's number is when it opened.
+fn opened_at(opened: &Opened) -> Option<Ms> {
+    match opened {
+        Opened::Session { session, .. } => {
+            let at = i64::try_from(*session).unwrap();
+            Some(millis(jiff::Timestamp::from_millisecond(at).unwrap()))
+        }
+        Opened::DuplicateIdentity
+        | Opened::UnknownCluster
+        | Opened::Revoked
+        | Opened::Unproven { .. } => None,
+    }
+}
 
 impl Both {
     pub(super) async fn hello(&mut self, name: &'static str) -> String {
@@ -51,17 +66,7 @@ impl Both {
             hub: "test".into(),
         };
         let real = self.real.session_open(&hello).await.unwrap();
-        // A session's number is when it opened.
-        let opened = match &real {
-            Opened::Session { session, .. } => {
-                let at = i64::try_from(*session).unwrap();
-                millis(jiff::Timestamp::from_millisecond(at).unwrap())
-            }
-            Opened::DuplicateIdentity
-            | Opened::UnknownCluster
-            | Opened::Revoked
-            | Opened::Unproven { .. } => now,
-        };
+        let opened = opened_at(&real).unwrap_or(now);
         assert!(opened >= now, "{opened} is before {now}");
         let now = opened;
         let model = self
