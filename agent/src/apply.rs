@@ -53,6 +53,14 @@ pub enum Error {
         /// Why.
         source: Box<kube::Error>,
     },
+    /// An analysis template that the cache does not show could not be asked for.
+    #[error("cannot look for {template}: {source}")]
+    Template {
+        /// Which one.
+        template: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
     /// The plan names something that was not observed.
     #[error("the plan names {what}, which was not observed; report this as a bug")]
     Unobserved {
@@ -67,7 +75,10 @@ impl Error {
     pub fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
             Self::Write(error) => error.retry_after(),
-            Self::Status(_) | Self::Run { .. } | Self::Unobserved { .. } => None,
+            Self::Status(_)
+            | Self::Run { .. }
+            | Self::Template { .. }
+            | Self::Unobserved { .. } => None,
         }
     }
 
@@ -76,7 +87,10 @@ impl Error {
     pub fn is_stale(&self) -> bool {
         match self {
             Self::Write(error) => error.is_stale(),
-            Self::Status(_) | Self::Run { .. } | Self::Unobserved { .. } => false,
+            Self::Status(_)
+            | Self::Run { .. }
+            | Self::Template { .. }
+            | Self::Unobserved { .. } => false,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! In: the Experiment and what it owns, as cached. Out: its pods, Services and runs written as planned, then its status. It
 //! must not choose: the engine does.
 
+mod templates;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -115,6 +117,8 @@ impl ExperimentController {
         };
         let mut observed = self.observe(experiment, key, Moment::read());
         observed.leave = leave;
+        self.look_for_templates(&mut observed, &key.namespace)
+            .await?;
         observed.bad_conditions = condition::refused(conditions(&observed));
         observed.unread_runs = self.unread_runs(&observed, key);
         for (run, why) in &observed.unread_runs {

@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use agent_api::{FirstContact, Uid};
 use agent_engine::HubContact;
-use jiff::Timestamp;
 
 use crate::hub_clock::HubClock;
-use crate::lease_clock::LeaseClock;
+use crate::lease_clock::{LeaseClock, Moment};
+use crate::moments::by_clock_of;
 use crate::permit::PermitKey;
 
 /// Whether the API server has the fleet's kinds (gate.md G7).
@@ -24,6 +24,14 @@ pub enum Kinds {
     Absent,
 }
 
+/// Of the stream with the hub.
+#[derive(Debug, Clone, Copy)]
+enum Contact {
+    Never,
+    Connected,
+    Lost(Moment),
+}
+
 /// The fleet's side of this agent.
 #[derive(Debug)]
 pub struct Fleet {
@@ -35,7 +43,7 @@ pub struct Fleet {
     pub cluster_uid: Uid,
     name: RwLock<Option<String>>,
     kinds: Mutex<Kinds>,
-    contact: Mutex<HubContact>,
+    contact: Mutex<Contact>,
     permit_key: RwLock<Option<PermitKey>>,
     leases: Mutex<LeaseClock>,
     hub_clock: Mutex<HubClock>,
@@ -51,7 +59,7 @@ impl Fleet {
             cluster_uid,
             name: RwLock::default(),
             kinds: Mutex::new(Kinds::Unknown),
-            contact: Mutex::new(HubContact::Never),
+            contact: Mutex::new(Contact::Never),
             permit_key: RwLock::new(None),
             leases: Mutex::default(),
             hub_clock: Mutex::default(),
@@ -68,22 +76,28 @@ impl Fleet {
         *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = kinds;
     }
 
-    /// Contact with the hub.
-    pub fn contact(&self) -> HubContact {
-        *self.contact.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Contact with the hub, by the clock as it is set now: a silence is as long as it is, whatever that is set to (S12).
+    pub fn contact(&self, at: Moment) -> HubContact {
+        match *self.contact.lock().unwrap_or_else(PoisonError::into_inner) {
+            Contact::Never => HubContact::Never,
+            Contact::Connected => HubContact::Connected,
+            Contact::Lost(then) => HubContact::Lost {
+                since: by_clock_of(then, at),
+            },
+        }
     }
 
     /// The stream is up.
     pub fn connected(&self) {
-        *self.contact.lock().unwrap_or_else(PoisonError::into_inner) = HubContact::Connected;
+        *self.contact.lock().unwrap_or_else(PoisonError::into_inner) = Contact::Connected;
     }
 
     /// The stream is down. Returns whether it was up.
-    pub fn lost(&self, since: Timestamp) -> bool {
+    pub fn lost(&self, at: Moment) -> bool {
         let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_up = *contact == HubContact::Connected;
+        let was_up = matches!(*contact, Contact::Connected);
         if was_up {
-            *contact = HubContact::Lost { since };
+            *contact = Contact::Lost(at);
         }
         was_up
     }

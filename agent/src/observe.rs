@@ -10,11 +10,11 @@ use agent_api::digest::content_digest;
 use agent_api::names::gate_name;
 use agent_api::{
     AnalysisRun, ContentDigest, Direction, FleetMember, Gate, ObjectMeta, Pod, PodTemplate,
-    ReplicaSet, Rollout, Service, Uid, Workload,
+    ReplicaSet, Rollout, Service, StatusTime, Uid, Workload,
 };
 use agent_engine::analysis::conditions;
 use agent_engine::canary::experiment::stable_wanted;
-use agent_engine::clock::of_rollout;
+use agent_engine::clock::{of_gate, of_rollout};
 use agent_engine::gate::glass;
 use agent_engine::{
     GateObserved, GateRecord, Governance, Kept, Observed, Settings, StoredDigests, Templates,
@@ -121,7 +121,7 @@ impl Observer {
         let key = ObjectKey::of(&rollout.metadata);
         let uid = Uid(rollout.metadata.uid.clone().unwrap_or_default());
         let replica_sets = self.replica_sets(&uid);
-        let times = of_rollout(rollout.status.as_ref(), &replica_sets);
+        let times = of_rollout(rollout.status.as_ref(), &replica_sets).chain(self.lease_over(&key));
         let mut observed = Observed {
             now: at.now,
             clock_set: self.moments.look(&key, times, at),
@@ -286,7 +286,7 @@ impl Observer {
             governance,
             governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
             distrust: gate.and_then(|gate| self.distrust(gate, uid)),
-            hub: self.fleet.contact(),
+            hub: self.fleet.contact(at),
             hub_time: self.fleet.hub_clock(|clock| clock.time(at.mono)),
             lease_live: lease_until.is_some(),
             lease_until,
@@ -317,8 +317,7 @@ impl Observer {
 
     /// The Gate record. A permit whose fence is not stored yet is not there yet (gate.md L1: stored before any effect).
     fn record(&self, key: &ObjectKey, stored: Option<agent_api::Fence>) -> GateRecord {
-        let name = ObjectKey::new(self.namespace.clone(), gate_name(&key.namespace, &key.name));
-        let Some(found) = self.caches.gates.get(&name) else {
+        let Some(found) = self.stored_gate(key) else {
             return GateRecord::Missing;
         };
         match &found.object {
@@ -332,6 +331,16 @@ impl Observer {
                 GateRecord::Present(Box::new(gate))
             }
         }
+    }
+
+    /// When the end of the lease was recorded.
+    fn lease_over(&self, key: &ObjectKey) -> Option<StatusTime> {
+        of_gate(self.stored_gate(key)?.object.as_ref().ok())
+    }
+
+    fn stored_gate(&self, key: &ObjectKey) -> Option<Found<Gate>> {
+        let name = gate_name(&key.namespace, &key.name);
+        self.caches.gates.get(&ObjectKey::new(self.namespace.clone(), name))
     }
 
     fn distrust(&self, gate: &Gate, uid: &Uid) -> Option<String> {

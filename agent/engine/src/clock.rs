@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use agent_api::names::{ANNOTATION_SCALE_DOWN_DEADLINE, condition};
 use agent_api::{
-    AnalysisPhase, AnalysisRun, Condition, ExperimentStatus, MetricResult, ReplicaSet,
+    AnalysisPhase, AnalysisRun, Condition, ExperimentStatus, Gate, MetricResult, ReplicaSet,
     RolloutStatus, StatusTime,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -52,6 +52,12 @@ pub fn of_rollout<'a>(
         pauses.chain(progress).chain(person)
     });
     own.chain(sets.iter().filter_map(scale_down_at).map(StatusTime::from))
+}
+
+/// The time of a Gate's record from which something is measured: since when its lease is over, and with it the hub silent.
+pub fn of_gate(gate: Option<&Gate>) -> Option<StatusTime> {
+    let lease = gate?.status.as_ref()?.lease.as_ref()?;
+    lease.ended_at
 }
 
 /// Until when a version without users keeps its pods, as stored.

@@ -72,7 +72,10 @@ impl Pass<'_> {
         };
         let refused = match &error {
             Error::Write(error) => error.refusal(),
-            Error::Status(_) | Error::Run { .. } | Error::Unobserved { .. } => None,
+            Error::Status(_)
+            | Error::Run { .. }
+            | Error::Template { .. }
+            | Error::Unobserved { .. } => None,
         };
         let message = refused.ok_or(error)?.message;
         tracing::warn!(rollout = %self.key, set = name, message, "the API server refuses to change the owner");

@@ -25,6 +25,18 @@ impl Caches {
         found
     }
 
+    /// Whether it is there, also where it cannot be decoded.
+    #[must_use]
+    pub fn has_template(&self, namespace: &str, key: &TemplateKey) -> bool {
+        if key.cluster_scope {
+            let key = ObjectKey::new("", key.name.clone());
+            self.cluster_templates.get(&key).is_some()
+        } else {
+            let key = ObjectKey::new(namespace, key.name.clone());
+            self.templates.get(&key).is_some()
+        }
+    }
+
     fn template(&self, namespace: &str, key: &TemplateKey) -> Option<AnalysisTemplateSpec> {
         if key.cluster_scope {
             let found = self

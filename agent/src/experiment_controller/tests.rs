@@ -1,5 +1,6 @@
-//! An agent that has just become the leader, with a watch of runs that lags behind that of Experiments. In: an Experiment
-//! whose status names a run, a cache without it, an API server that has it or not. Out: what the Experiment's status becomes.
+//! A watch of runs or of templates that lags behind that of Experiments: of an agent that has just become the leader, or of what
+//! came in one `apply`. In: an Experiment that names one, a cache without it, an API server that has it or not. Out: what the
+//! Experiment's status becomes.
 
 use http_body_util::BodyExt as _;
 use kube::client::Body;
@@ -147,6 +148,24 @@ async fn a_run_that_the_cache_does_not_show_yet_is_not_taken_for_a_deleted_one()
     // Gone for good, or another's under its name.
     for of_server in [None, Some(run("another"))] {
         assert_eq!(phase_written(of_server).await.as_deref(), Some("Error"));
+    }
+}
+
+#[tokio::test]
+async fn a_template_that_the_cache_does_not_show_yet_is_not_taken_for_a_missing_one() {
+    let mut begins = experiment();
+    begins["status"] = json!({});
+    let template = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisTemplate",
+        "metadata": {"name": "p95", "namespace": NAMESPACE},
+        "spec": {"metrics": [{"name": "p95", "count": 1, "provider": {"web": {"url": "http://x"}}}]},
+    });
+    for (of_server, ends) in [(Some(template), false), (None, true)] {
+        let written = asked(begins.clone(), of_server, None).await;
+        let makes = written.iter().any(|body| body["kind"] == "ReplicaSet");
+        let phase = written.iter().find_map(|body| body.pointer("/status/phase"));
+        assert_eq!(makes, !ends, "{written:?}");
+        assert_eq!(phase == Some(&json!("Error")), ends, "{written:?}");
     }
 }
 

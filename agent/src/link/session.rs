@@ -115,9 +115,9 @@ impl Link {
         loop {
             let began = Instant::now();
             let Err(error) = self.session().await;
-            let since = Timestamp::now();
+            let at = Moment::read();
             self.metrics.hub_connected(false);
-            if self.fleet.lost(since) {
+            if self.fleet.lost(at) {
                 failures = 0;
                 self.look_again();
             }

@@ -22,7 +22,7 @@ use hub_engine::ClusterName;
 use proto::v1;
 
 use crate::event::{Down, Ms};
-use crate::world::stamp;
+use crate::world::{millis, stamp};
 
 pub use part::Part;
 pub use pass::Passed;
@@ -60,6 +60,8 @@ pub struct Process {
     moments: Moments,
     /// Contact with the hub.
     pub contact: HubContact,
+    /// How far the wall clock was set when that was lost.
+    skew_then: Ms,
     held: Held,
     /// The connection and, once Welcome was said, the session.
     pub link: Option<(u64, Option<u64>)>,
@@ -75,6 +77,7 @@ impl Process {
             hub_clock: HubClock::default(),
             moments: Moments::default(),
             contact: HubContact::Never,
+            skew_then: 0,
             held: Held::default(),
             link: None,
             known: vec![Known::default(); parts],
@@ -278,8 +281,20 @@ impl Agent {
         process.link = None;
         if process.contact == HubContact::Connected {
             process.contact = HubContact::Lost { since };
+            process.skew_then = self.skew;
         }
         true
+    }
+
+    /// Contact with the hub, by the clock as it is set now.
+    fn contact(&self) -> HubContact {
+        match self.process.as_ref().map(|own| (own.contact, own.skew_then)) {
+            None => HubContact::Never,
+            Some((HubContact::Lost { since }, then)) => HubContact::Lost {
+                since: stamp(millis(since) + self.skew - then),
+            },
+            Some((contact @ (HubContact::Connected | HubContact::Never), _)) => contact,
+        }
     }
 
     /// Leases up to a fence are renewed.

@@ -70,6 +70,14 @@ fn every_bad_plan_of_an_experiment_is_named() {
     let status = json!({"phase": "Failed", "availableAt": "2026-01-01T00:00:00Z"});
     over.experiment.status = serde_json::from_value(status).unwrap();
     broken.extend(seen(&over, &good));
+    // A success before its time.
+    let mut early = start.clone();
+    let status = json!({"phase": "Running", "availableAt": "2026-01-01T00:00:00Z"});
+    early.experiment.status = serde_json::from_value(status).unwrap();
+    let mut plan = good.clone();
+    plan.status.phase = Some(AnalysisPhase::Successful);
+    plan.status.available_at = early.experiment.status.as_ref().and_then(|own| own.available_at);
+    broken.extend(seen(&early, &plan));
     // Pods of what is invalid, under a name that is there, with the Rollout's hash.
     let mut plan = good.clone();
     plan.status.phase = Some(AnalysisPhase::Error);

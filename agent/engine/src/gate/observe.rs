@@ -4,7 +4,7 @@
 
 use agent_api::{
     ContentDigest, Direction, Enforcement, FirstContact, Gate, GateSpec, GateStatus, HubLossAction,
-    Outcome, OutcomeResult, RolloutRef, RolloutStatus,
+    Outcome, OutcomeResult, RolloutRef, RolloutStatus, StatusTime,
 };
 use jiff::Timestamp;
 
@@ -167,7 +167,8 @@ fn contact(observed: &Observed) -> Contact {
         .and_then(|gate| gate.status.as_ref())
         .and_then(|record| record.lease.as_ref());
     let now = observed.now;
-    let ended = lease.map(|lease| lease.ended_at.map_or(now, |ended| ended.timestamp()));
+    let ended = |at: StatusTime| observed.clock_set.shifted(at).timestamp();
+    let ended = lease.map(|lease| lease.ended_at.map_or(now, ended));
     let since = match observed.gate.hub {
         HubContact::Connected => return Contact::Connected,
         HubContact::Lost { since } => ended.map_or(since, |ended| ended.max(since)),

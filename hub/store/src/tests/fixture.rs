@@ -14,7 +14,7 @@ static SERVER: OnceCell<(Embedded, tempfile::TempDir)> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// Databases of the same name as these statements, one a test.
-const CREATE: [&str; 64] = [
+const CREATE: [&str; 96] = [
     "create database test0",
     "create database test1",
     "create database test2",
@@ -79,6 +79,38 @@ const CREATE: [&str; 64] = [
     "create database test61",
     "create database test62",
     "create database test63",
+    "create database test64",
+    "create database test65",
+    "create database test66",
+    "create database test67",
+    "create database test68",
+    "create database test69",
+    "create database test70",
+    "create database test71",
+    "create database test72",
+    "create database test73",
+    "create database test74",
+    "create database test75",
+    "create database test76",
+    "create database test77",
+    "create database test78",
+    "create database test79",
+    "create database test80",
+    "create database test81",
+    "create database test82",
+    "create database test83",
+    "create database test84",
+    "create database test85",
+    "create database test86",
+    "create database test87",
+    "create database test88",
+    "create database test89",
+    "create database test90",
+    "create database test91",
+    "create database test92",
+    "create database test93",
+    "create database test94",
+    "create database test95",
 ];
 
 /// Where the database of a store answers.

@@ -7,7 +7,7 @@ use agent::link::state;
 use agent::observe::governance;
 use agent::spent::{mark, shortened};
 use agent_api::{Fence, FirstContact, GateStatus, HubLossAction, Uid};
-use agent_engine::clock::of_rollout;
+use agent_engine::clock::{of_gate, of_rollout};
 use agent_engine::effective::spec_digest;
 use agent_engine::{
     Action, GateChange, GateObserved, GateRecord, Governance, HubContact, Observed, Plan,
@@ -153,10 +153,6 @@ impl Agent {
         let mut observed = cache.observed.clone();
         observed.now = moment.now;
         let key = self.parts[part].key();
-        if let Some(process) = &mut self.process {
-            let times = of_rollout(observed.rollout.status.as_ref(), &observed.replica_sets);
-            observed.clock_set = process.moments.look(&key, times, moment);
-        }
         let status = cache.member.as_ref();
         let stored = status.map(|status| status.fence);
         let record = self.record(part, &observed, stored, bugs);
@@ -171,6 +167,11 @@ impl Agent {
             GateRecord::Present(gate) => Some(gate.as_ref()),
             GateRecord::Missing | GateRecord::Undecodable(_) => None,
         };
+        if let Some(process) = &mut self.process {
+            let times = of_rollout(observed.rollout.status.as_ref(), &observed.replica_sets);
+            let times = times.chain(of_gate(gate));
+            observed.clock_set = process.moments.look(&key, times, moment);
+        }
         let governance = governance(selector.is_some(), gate, &spec_digest(&observed), false);
         let permit = gate.and_then(|gate| gate.spec.permit.as_ref());
         let rollout_uid = Uid(observed.rollout.metadata.uid.clone().unwrap_or_default());
@@ -180,7 +181,6 @@ impl Agent {
         let first_deploy_free =
             rest.is_some_and(|rest| rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into()));
         let lease_until = self.lease_until(part, gate, moment, bugs);
-        let contact = self.process.as_ref().map(|process| process.contact);
         let process = self.process.as_ref();
         let hub_time = process.and_then(|process| process.hub_clock.time(moment.mono));
         let ended = !self.is_connected() && bugs.has(Planted::LeaseEndsWithContact);
@@ -193,7 +193,7 @@ impl Agent {
             },
             governed_by: selector.map(|selector| selector.fleet_rollout.to_string()),
             distrust,
-            hub: contact.unwrap_or(HubContact::Never),
+            hub: self.contact(),
             hub_time,
             lease_live: lease_until.is_some(),
             lease_until,
