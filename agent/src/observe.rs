@@ -340,7 +340,9 @@ impl Observer {
 
     fn stored_gate(&self, key: &ObjectKey) -> Option<Found<Gate>> {
         let name = gate_name(&key.namespace, &key.name);
-        self.caches.gates.get(&ObjectKey::new(self.namespace.clone(), name))
+        self.caches
+            .gates
+            .get(&ObjectKey::new(self.namespace.clone(), name))
     }
 
     fn distrust(&self, gate: &Gate, uid: &Uid) -> Option<String> {

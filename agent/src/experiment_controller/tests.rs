@@ -163,7 +163,9 @@ async fn a_template_that_the_cache_does_not_show_yet_is_not_taken_for_a_missing_
     for (of_server, ends) in [(Some(template), false), (None, true)] {
         let written = asked(begins.clone(), of_server, None).await;
         let makes = written.iter().any(|body| body["kind"] == "ReplicaSet");
-        let phase = written.iter().find_map(|body| body.pointer("/status/phase"));
+        let phase = written
+            .iter()
+            .find_map(|body| body.pointer("/status/phase"));
         assert_eq!(makes, !ends, "{written:?}");
         assert_eq!(phase == Some(&json!("Error")), ends, "{written:?}");
     }

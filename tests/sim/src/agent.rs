@@ -288,7 +288,11 @@ impl Agent {
 
     /// Contact with the hub, by the clock as it is set now.
     fn contact(&self) -> HubContact {
-        match self.process.as_ref().map(|own| (own.contact, own.skew_then)) {
+        match self
+            .process
+            .as_ref()
+            .map(|own| (own.contact, own.skew_then))
+        {
             None => HubContact::Never,
             Some((HubContact::Lost { since }, then)) => HubContact::Lost {
                 since: stamp(millis(since) + self.skew - then),

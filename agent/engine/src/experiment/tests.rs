@@ -1,5 +1,6 @@
 //! In: plans for an Experiment, good ones and broken ones. Out: what the audit says of them, and names.
 
+use agent_api::ExperimentStatus;
 use serde_json::json;
 
 use super::names::{run_name, set_name};
@@ -37,11 +38,23 @@ fn names_carry_collisions_and_tries() {
     assert_eq!(run_name("e", "a", 1), "e-a.1");
 }
 
+fn seen(observed: &Observed, plan: &Plan) -> Vec<&'static str> {
+    audit(observed, plan).iter().map(|one| one.rule).collect()
+}
+
+/// What is said of a success before its time.
+fn early(start: &Observed, good: &Plan) -> Vec<&'static str> {
+    let (mut running, mut plan) = (start.clone(), good.clone());
+    let status = json!({"phase": "Running", "availableAt": "2026-01-01T00:00:00Z"});
+    let status: ExperimentStatus = serde_json::from_value(status).unwrap();
+    plan.status.phase = Some(AnalysisPhase::Successful);
+    plan.status.available_at = status.available_at;
+    running.experiment.status = Some(status);
+    seen(&running, &plan)
+}
+
 #[test]
 fn every_bad_plan_of_an_experiment_is_named() {
-    let seen = |observed: &Observed, plan: &Plan| -> Vec<&str> {
-        audit(observed, plan).iter().map(|one| one.rule).collect()
-    };
     let start = observed();
     let good = reconcile(&start);
     assert!(
@@ -70,14 +83,7 @@ fn every_bad_plan_of_an_experiment_is_named() {
     let status = json!({"phase": "Failed", "availableAt": "2026-01-01T00:00:00Z"});
     over.experiment.status = serde_json::from_value(status).unwrap();
     broken.extend(seen(&over, &good));
-    // A success before its time.
-    let mut early = start.clone();
-    let status = json!({"phase": "Running", "availableAt": "2026-01-01T00:00:00Z"});
-    early.experiment.status = serde_json::from_value(status).unwrap();
-    let mut plan = good.clone();
-    plan.status.phase = Some(AnalysisPhase::Successful);
-    plan.status.available_at = early.experiment.status.as_ref().and_then(|own| own.available_at);
-    broken.extend(seen(&early, &plan));
+    broken.extend(early(&start, &good));
     // Pods of what is invalid, under a name that is there, with the Rollout's hash.
     let mut plan = good.clone();
     plan.status.phase = Some(AnalysisPhase::Error);

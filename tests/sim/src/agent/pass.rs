@@ -10,8 +10,8 @@ use agent_api::{Fence, FirstContact, GateStatus, HubLossAction, Uid};
 use agent_engine::clock::{of_gate, of_rollout};
 use agent_engine::effective::spec_digest;
 use agent_engine::{
-    Action, GateChange, GateObserved, GateRecord, Governance, HubContact, Observed, Plan,
-    Violation, audit, reconcile_with,
+    Action, GateChange, GateObserved, GateRecord, Governance, Observed, Plan, Violation, audit,
+    reconcile_with,
 };
 use jiff::Timestamp;
 use proto::v1;
