@@ -45,7 +45,7 @@ fn timeless(text: &str) -> String {
 
 /// What the agent keeps in memory alone is tried again a little sooner after a clock that was set forward, and not put off
 /// by one that was set back (`agent::refusals`); here it is of the clock as it is set. So is since when the hub is silent
-/// (`agent::fleet`), and a start-by: it is no length but a moment, by the hub's clock.
+/// (`agent::fleet`), and a start-by with the hub's time: it is no length but a moment, by the hub's clock.
 fn by_the_same_clock(observed: &mut Observed, by: SignedDuration) {
     let refused = observed.refused.iter_mut().map(|one| &mut one.at);
     let set = observed.refused_set.iter_mut().map(|one| &mut one.at);
@@ -53,6 +53,9 @@ fn by_the_same_clock(observed: &mut Observed, by: SignedDuration) {
     let written = observed.status_written.iter_mut();
     for at in refused.chain(set).chain(claims).chain(written) {
         *at = at.checked_add(by).unwrap();
+    }
+    if let Some(hub) = &mut observed.gate.hub_time {
+        hub.now = hub.now.checked_add(by).unwrap();
     }
     if let HubContact::Lost { since } = &mut observed.gate.hub {
         *since = since.checked_add(by).unwrap();

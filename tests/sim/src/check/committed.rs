@@ -310,8 +310,13 @@ impl World {
             let known = (known.incarnation, known.version);
             let part = self.rollouts.iter().position(|one| *one == rollout)?;
             let lost = (own.name.clone(), part, known);
-            // Whoever deletes a Rollout and its Gate takes the end with them, too.
-            self.ghost.told.contains_key(&lost).then_some(())?;
+            // Whoever deletes a Rollout and its Gate takes the end with them, too; and the hub keeps that of the former one by
+            // its name.
+            let (_, told) = self.ghost.told.get(&lost)?;
+            let made = self.ghost.made.get(&Place { agent, part });
+            if made.is_some_and(|made| made >= told) {
+                return None;
+            }
             (has.max() < Some(known)).then_some((rollout.name, known))
         });
         if let (Some((rollout, known)), true) = (more, own.life == life) {

@@ -82,6 +82,8 @@ pub(crate) struct Ghost {
     pub(super) outcomes: BTreeMap<Permit, (OutcomeResult, Ms)>,
     /// Ends that a cluster told before it was put back from a copy.
     pub(super) told: BTreeMap<Permit, (OutcomeResult, Ms)>,
+    /// When a Rollout was made again, another of the same name.
+    pub(crate) made: BTreeMap<Place, Ms>,
     pub(super) fences: BTreeMap<usize, Fence>,
     /// Changes that are committed.
     pub(super) changes: BTreeSet<(ClusterName, usize, String)>,

@@ -166,6 +166,7 @@ impl World {
         rollout.spec.template = Some(template(&version));
         rollout.status = Some(RolloutStatus::default());
         own.rollout_written();
+        self.ghost.made.insert(place, self.now);
         self.has(place);
         self.tell(format!(
             "{name} has a new Rollout with {version} ({revision})"
