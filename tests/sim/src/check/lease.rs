@@ -25,6 +25,7 @@ impl World {
         let Some((fence, step)) = self.part(place).gate().and_then(in_effect) else {
             return;
         };
+        let was_there = self.was_there(place, fence, step);
         let known = self.ghost.steps.insert((place, fence), step);
         let begins = known.is_none();
         if let Some(wrong) = self.goes_too_far(place, fence, step, begins) {
@@ -39,7 +40,8 @@ impl World {
             at(permit.fence) == fence && permit.direction == Direction::Forward
         });
         // A permit for what every pod runs already is told of and spent; it raises nothing.
-        if begins && self.is_there_whole(place) {
+        // So does one for what came to this step under the permit before: it holds there.
+        if begins && (was_there || self.is_there_whole(place)) {
             return;
         }
         if step <= known.unwrap_or(NOTHING_YET) {
@@ -73,6 +75,16 @@ impl World {
             let message = format!("{name} {what} step {step} {late} ms after its lease");
             self.fail("S7", message);
         }
+    }
+
+    /// Whether what is on its way was here already, under a permit before this one.
+    fn was_there(&self, place: Place, fence: At, step: i64) -> bool {
+        let digest = self.part(place).gate().and_then(in_effect_as);
+        let same = digest.is_some() && self.ghost.effects.get(&place) == digest.as_ref();
+        let steps = self.ghost.steps.iter();
+        let before = steps.filter(|((one, at), _)| *one == place && *at < fence);
+        let last = before.max_by_key(|((_, at), _)| *at);
+        same && last.is_some_and(|(_, had)| step <= *had)
     }
 
     /// S12: how long after its permit's start-by content starts here now, by the database's time. A permit that took effect in
