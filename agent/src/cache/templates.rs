@@ -17,7 +17,7 @@ impl Caches {
             if found.contains_key(&key) {
                 continue;
             }
-            if let Some(spec) = self.template(namespace, &key) {
+            if let Some(Some(spec)) = self.template(namespace, &key) {
                 wanted.extend(spec.templates.iter().map(TemplateKey::of));
                 found.insert(key, spec);
             }
@@ -25,37 +25,22 @@ impl Caches {
         found
     }
 
-    /// Whether it is there, also where it cannot be decoded.
-    #[must_use]
-    pub fn has_template(&self, namespace: &str, key: &TemplateKey) -> bool {
+    /// One template; `Some(None)`: it is there and cannot be decoded.
+    pub fn template(
+        &self,
+        namespace: &str,
+        key: &TemplateKey,
+    ) -> Option<Option<AnalysisTemplateSpec>> {
         if key.cluster_scope {
             let key = ObjectKey::new("", key.name.clone());
-            self.cluster_templates.get(&key).is_some()
+            let found = self.cluster_templates.get(&key)?;
+            let found = found.object.as_ref().ok();
+            Some(found.map(|one| AnalysisTemplateSpec::of(&one.metadata, &one.spec)))
         } else {
             let key = ObjectKey::new(namespace, key.name.clone());
-            self.templates.get(&key).is_some()
-        }
-    }
-
-    fn template(&self, namespace: &str, key: &TemplateKey) -> Option<AnalysisTemplateSpec> {
-        if key.cluster_scope {
-            let found = self
-                .cluster_templates
-                .get(&ObjectKey::new("", key.name.clone()))?;
-            found
-                .object
-                .as_ref()
-                .ok()
-                .map(|template| AnalysisTemplateSpec::of(&template.metadata, &template.spec))
-        } else {
-            let found = self
-                .templates
-                .get(&ObjectKey::new(namespace, key.name.clone()))?;
-            found
-                .object
-                .as_ref()
-                .ok()
-                .map(|template| AnalysisTemplateSpec::of(&template.metadata, &template.spec))
+            let found = self.templates.get(&key)?;
+            let found = found.object.as_ref().ok();
+            Some(found.map(|one| AnalysisTemplateSpec::of(&one.metadata, &one.spec)))
         }
     }
 }

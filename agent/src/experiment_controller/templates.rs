@@ -31,7 +31,7 @@ impl ExperimentController {
                 continue;
             }
             if !observed.templates.contains_key(&key)
-                && !self.caches.has_template(namespace, &key)
+                && self.caches.template(namespace, &key).is_none()
                 && let Some(spec) = self.read_template(namespace, &key).await?
             {
                 observed.templates.insert(key.clone(), spec);

@@ -11,9 +11,8 @@ use hub_engine::{ClusterName, Fence};
 use hub_store::heard::{Acknowledged, locked};
 use hub_store::older::Committed;
 use hub_store::report::{self, Report, Stored, Taken};
-use hub_store::session::{Hello, Opened};
+use hub_store::session::{Begun, Hello, Opened};
 use hub_store::{CALL_MAX, Error, within};
-use jiff::Timestamp;
 use prost::Message as _;
 use proto::head::Head;
 use proto::v1::agent_message::Body;
@@ -121,16 +120,6 @@ fn refuse(cluster: &ClusterName, outbox: &Outbox, end: End) {
     });
 }
 
-/// A session of the store's, and what its agent is told of it.
-struct Begun {
-    cluster: ClusterName,
-    number: u64,
-    desired: Fence,
-    regressed: bool,
-    head: Option<(u64, Vec<u8>)>,
-    at: Option<Timestamp>,
-}
-
 /// Opens its session in the store, when it is this stream's turn.
 async fn begin(link: &Link, hello: &Hello, outbox: &Outbox, place: &Place) -> Result<Begun, End> {
     let _turn = place.turn(outbox).await.map_err(passed)?;
@@ -139,25 +128,10 @@ async fn begin(link: &Link, hello: &Hello, outbox: &Outbox, place: &Place) -> Re
         return Err(too_much_written(said_by, wait));
     }
     match within(CALL_MAX, link.store.session_open(hello)).await {
-        Ok(Opened::Session {
-            cluster,
-            session,
-            desired,
-            regressed,
-            head,
-            at,
-            rows,
-        }) => {
+        Ok(Opened::Session(begun)) => {
             // By the name that it was looked at by.
-            link.paces.spend(said_by, rows, Instant::now());
-            Ok(Begun {
-                cluster,
-                number: session,
-                desired,
-                regressed,
-                head,
-                at,
-            })
+            link.paces.spend(said_by, begun.rows, Instant::now());
+            Ok(begun)
         }
         Ok(Opened::DuplicateIdentity) => Err(duplicate_identity()),
         Ok(Opened::UnknownCluster) => Err(unknown_cluster()),
@@ -182,11 +156,12 @@ async fn open(
     };
     let Begun {
         cluster,
-        number: session,
+        session,
         desired,
         regressed,
         head,
         at,
+        rows: _,
     } = begun;
     tracing::info!(%cluster, session, fence = %hello.fence, %desired, regressed, "agent connected");
     outbox.welcome(Welcome {

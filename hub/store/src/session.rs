@@ -83,27 +83,31 @@ pub struct Hello {
     pub hub: String,
 }
 
+/// A session that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// Whose, by its name of now: its certificate may have an older one.
+    pub cluster: ClusterName,
+    /// Higher than any before it; older sessions of this cluster are over.
+    pub session: u64,
+    /// What it should hold.
+    pub desired: Fence,
+    /// It has less than it had, a lower fence or not the end of a permit that it told: everything is sent again, nothing
+    /// starts until its fence is equal.
+    pub regressed: bool,
+    /// Sequence and hash of the newest row of the history.
+    pub head: Option<(u64, Vec<u8>)>,
+    /// The database's time.
+    pub at: Option<Timestamp>,
+    /// Rows of the history that its Hello left.
+    pub rows: u32,
+}
+
 /// How Hello ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opened {
     /// Go on.
-    Session {
-        /// Whose, by its name of now: its certificate may have an older one.
-        cluster: ClusterName,
-        /// Higher than any before it; older sessions of this cluster are over.
-        session: u64,
-        /// What it should hold.
-        desired: Fence,
-        /// It has less than it had, a lower fence or not the end of a permit that it told: everything is sent again, nothing
-        /// starts until its fence is equal.
-        regressed: bool,
-        /// Sequence and hash of the newest row of the history.
-        head: Option<(u64, Vec<u8>)>,
-        /// The database's time.
-        at: Option<Timestamp>,
-        /// Rows of the history that its Hello left.
-        rows: u32,
-    },
+    Session(Begun),
     /// Another cluster uses this certificate (gate.md L4); recorded, and the bound one keeps its session.
     DuplicateIdentity,
     /// No such cluster, or nobody has joined for it.
@@ -287,7 +291,7 @@ async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened
     }
     let head = history::newest(tx).await?;
     hint::notify_of(tx, news).await?;
-    Ok(Opened::Session {
+    Ok(Opened::Session(Begun {
         cluster: name.clone(),
         session: session.unsigned_abs(),
         desired,
@@ -295,7 +299,7 @@ async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened
         head,
         at: from_db_opt(at),
         rows: edited.saturating_add(u32::from(regressed || hello.fence > desired)),
-    })
+    }))
 }
 
 /// Everything that the agent has; what it does not name is not there any more. Answers of which Rollouts that is news (also

@@ -175,10 +175,10 @@ impl Saga {
         };
         let opened = self.store.session_open(&hello).await;
         let opened = opened.expect("the database");
-        let Opened::Session { session, .. } = opened else {
+        let Opened::Session(begun) = opened else {
             panic!("{opened:?}");
         };
-        member.session = session;
+        member.session = begun.session;
         member.sequence = 0;
     }
 

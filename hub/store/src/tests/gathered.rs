@@ -58,7 +58,7 @@ async fn open(store: &Store, cluster: &str) -> u64 {
         ..hello(cluster, (1, 1), None)
     };
     match store.session_open(&hello).await.unwrap() {
-        Opened::Session { session, .. } => session,
+        Opened::Session(begun) => begun.session,
         Opened::DuplicateIdentity
         | Opened::UnknownCluster
         | Opened::Revoked

@@ -43,7 +43,7 @@ pub(super) fn hello(cluster: &str, fence: (u64, u64), handed: Option<(u64, Vec<u
 
 pub(super) async fn open(store: &Store, hello: &Hello) -> Option<(u64, Vec<u8>)> {
     match store.session_open(hello).await.unwrap() {
-        Opened::Session { head, .. } => head,
+        Opened::Session(begun) => begun.head,
         other @ (Opened::DuplicateIdentity
         | Opened::UnknownCluster
         | Opened::Revoked
@@ -316,7 +316,7 @@ fn unproven(cluster: &str, fence: (u64, u64)) -> Hello {
 async fn claims(store: &Store, hello: &Hello) -> String {
     match store.session_open(hello).await.unwrap() {
         Opened::Unproven { message } => message,
-        other @ (Opened::Session { .. }
+        other @ (Opened::Session(_)
         | Opened::DuplicateIdentity
         | Opened::UnknownCluster
         | Opened::Revoked) => panic!("{other:?}"),

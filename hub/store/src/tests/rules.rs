@@ -317,9 +317,7 @@ fn hello(uid: &str, version: u64) -> Hello {
 
 async fn open(store: &Store, hello: &Hello) -> (u64, bool) {
     match store.session_open(hello).await.unwrap() {
-        Opened::Session {
-            session, regressed, ..
-        } => (session, regressed),
+        Opened::Session(begun) => (begun.session, begun.regressed),
         other @ (Opened::DuplicateIdentity
         | Opened::UnknownCluster
         | Opened::Revoked

@@ -5,7 +5,7 @@ use hub_engine::observed::{Outcome, OutcomeResult, Rollout};
 use hub_store::heard::{Acknowledged, Clock, Seen};
 use hub_store::older::Committed;
 use hub_store::report::{Batch, Body, Report, Stored};
-use hub_store::session::{Hello, Opened};
+use hub_store::session::{Begun, Hello, Opened};
 use tests_sim::event::Ms;
 use tests_sim::store;
 use tests_sim::world::millis;
@@ -15,8 +15,8 @@ use super::{Both, FLEETS, ROLLOUTS, content, rollout};
 /// A session's number is when it opened.
 fn opened_at(opened: &Opened) -> Option<Ms> {
     match opened {
-        Opened::Session { session, .. } => {
-            let at = i64::try_from(*session).unwrap();
+        Opened::Session(begun) => {
+            let at = i64::try_from(begun.session).unwrap();
             Some(millis(jiff::Timestamp::from_millisecond(at).unwrap()))
         }
         Opened::DuplicateIdentity
@@ -75,12 +75,12 @@ impl Both {
         match (real, model.unwrap()) {
             (Opened::DuplicateIdentity, store::Opened::Duplicate) => {}
             (
-                Opened::Session {
+                Opened::Session(Begun {
                     session,
                     desired,
                     regressed,
                     ..
-                },
+                }),
                 store::Opened::Session(number, wanted, behind),
             ) => {
                 assert_eq!((session, desired, regressed), (number, wanted, behind));

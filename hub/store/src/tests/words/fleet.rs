@@ -138,10 +138,10 @@ impl Member {
             ..hello(self.name.as_str(), (1, version), None)
         };
         let opened = store.session_open(&hello).await.unwrap();
-        let Opened::Session { session, .. } = opened else {
+        let Opened::Session(begun) = opened else {
             panic!("no session: {opened:?}");
         };
-        (self.session, self.sequence) = (session, 0);
+        (self.session, self.sequence) = (begun.session, 0);
     }
 
     /// Has stored its set.
