@@ -2,11 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hub_engine::Fence;
 use hub_engine::document::{Enforcement, OnHubLoss, RollbackPhase};
 use hub_engine::observed::{Terms, Waiting};
 use hub_engine::release::Direction;
-use hub_store::desired::{DesiredSet, Entry, Governance, SignedPermit};
+use hub_engine::{Fence, FleetRolloutName, RolloutName};
+use hub_store::desired::{DesiredSet, Entry, Governance, Same, SignedPermit, Since};
 use hub_store::{PermitSigner, UnsignedPermit};
 use proto::v1;
 
@@ -16,24 +16,55 @@ use crate::wire::wire_fence;
 /// A set for the wire: whole, or what changed after `base`. The hash is always of the whole set.
 #[must_use]
 pub fn desired(set: &DesiredSet, base: Option<Fence>) -> v1::DesiredSet {
-    let all: Vec<v1::GateEntry> = set.entries.iter().map(entry).collect();
-    let set_hash = proto::set::hash(&all);
-    let base_version = base.map_or(0, |base| base.version);
-    let entries = match base {
-        None => all,
-        Some(base) => all
-            .into_iter()
-            .filter(|entry| entry.version > base.version)
-            .collect(),
-    };
+    let (same, changed): (Vec<_>, Vec<_>) = set
+        .entries
+        .iter()
+        .partition(|entry| base.is_some_and(|base| entry.version <= base.version));
+    let place = |entry: &&Entry| stub(&entry.rollout, &entry.fleet_rollout, entry.version);
+    message(
+        (set.fence, base),
+        changed.into_iter().map(entry),
+        same.iter().map(place),
+    )
+}
+
+/// The same of a set that was read for an agent.
+#[must_use]
+pub fn since(set: &Since) -> v1::DesiredSet {
+    let place = |same: &Same| stub(&same.rollout, &same.fleet_rollout, same.version);
+    message(
+        (set.fence, set.base),
+        set.changed.iter().map(entry),
+        set.same.iter().map(place),
+    )
+}
+
+fn message(
+    (fence, base): (Fence, Option<Fence>),
+    changed: impl Iterator<Item = v1::GateEntry>,
+    same: impl Iterator<Item = v1::GateEntry>,
+) -> v1::DesiredSet {
+    let entries: Vec<v1::GateEntry> = changed.collect();
+    let same: Vec<v1::GateEntry> = same.collect();
     v1::DesiredSet {
-        fence: Some(wire_fence(set.fence)),
+        fence: Some(wire_fence(fence)),
         full: base.is_none(),
-        base_version,
-        set_hash,
+        base_version: base.map_or(0, |base| base.version),
+        set_hash: proto::set::hash(entries.iter().chain(&same)),
         entries,
         // The session signs for its cluster.
         fence_signature: String::new(),
+    }
+}
+
+/// What the hash knows of an entry.
+fn stub(rollout: &RolloutName, fleet_rollout: &FleetRolloutName, version: u64) -> v1::GateEntry {
+    v1::GateEntry {
+        namespace: rollout.namespace.clone(),
+        name: rollout.name.clone(),
+        fleet_rollout: fleet_rollout.0.clone(),
+        version,
+        governance: None,
     }
 }
 
@@ -56,11 +87,8 @@ pub fn trace(set: &v1::DesiredSet) -> Option<v1::TraceContext> {
 
 fn entry(entry: &Entry) -> v1::GateEntry {
     v1::GateEntry {
-        namespace: entry.rollout.namespace.clone(),
-        name: entry.rollout.name.clone(),
-        fleet_rollout: entry.fleet_rollout.0.clone(),
-        version: entry.version,
         governance: Some(governance(&entry.governance)),
+        ..stub(&entry.rollout, &entry.fleet_rollout, entry.version)
     }
 }
 

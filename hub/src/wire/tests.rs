@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hub_engine::name::RolloutName;
 use hub_engine::observed::Terms;
 use hub_engine::release::{Direction, Permit};
-use hub_store::desired::{DesiredSet, Entry, Governance, SignedPermit};
+use hub_store::desired::{DesiredSet, Entry, Governance, Same, SignedPermit, Since};
 use hub_store::{PermitSigner as _, UnsignedPermit};
 use proto::v1;
 
@@ -116,6 +116,17 @@ fn a_delta_has_what_changed_and_the_hash_of_everything() {
         .collect();
     assert_eq!(names, ["b"]);
     assert_eq!(full.entries.len(), 2);
+    let read = Since {
+        fence: fence(7),
+        base: Some(fence(5)),
+        changed: vec![entry("b", 7, None)],
+        same: vec![Same {
+            rollout: set.entries[0].rollout.clone(),
+            fleet_rollout: set.entries[0].fleet_rollout.clone(),
+            version: 5,
+        }],
+    };
+    assert_eq!(set::since(&read), delta);
 }
 
 fn unsigned() -> UnsignedPermit {

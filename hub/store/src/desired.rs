@@ -12,21 +12,26 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::cluster::fence;
+use crate::cluster::{fence, number};
 use crate::error::{every_row, not_found};
 use crate::row::{ROWS_MAX, row};
 use crate::{Error, Result, Store};
 
 pub(crate) const SNAPSHOT: &str = "set transaction isolation level repeatable read, read only";
-pub(crate) const FENCE: &str = "select incarnation, version from cluster_sets where cluster = $1";
 pub(crate) const FENCES: &str =
     "select cluster, incarnation, version from cluster_sets order by cluster";
 pub(crate) const RAISE: &str = "with mine as (select cluster from cluster_sets where cluster = any($1) order by cluster for update) \
      update cluster_sets sets set version = version + 1 from mine where sets.cluster = mine.cluster \
      returning sets.cluster, sets.incarnation, sets.version";
-pub(crate) const OF_CLUSTER: &str = "select namespace, rollout, fleet_rollout, version, governance, terms, waiting, permit, \
-     lease_seconds, steps_backwards, cluster_uid, rollout_uid, signature, traceparent \
-     from gates where cluster = $1 order by namespace, rollout";
+/// One statement, so one moment. Of what the agent was sent already only the number is read: a cluster of many Rollouts is told
+/// of one at a time, and every time the hash is of all. `$2` and `$3` are the fence that was sent last.
+pub(crate) const OF_CLUSTER: &str = "select s.incarnation, s.version as set_version, g.namespace, g.rollout, g.fleet_rollout, g.version, \
+     c.governance, c.terms, c.waiting, c.permit, c.lease_seconds, c.steps_backwards, c.cluster_uid, c.rollout_uid, \
+     c.signature, c.traceparent from cluster_sets s left join gates g on g.cluster = s.cluster \
+     left join lateral (select g.governance, g.terms, g.waiting, g.permit, g.lease_seconds, g.steps_backwards, g.cluster_uid, \
+     g.rollout_uid, g.signature, g.traceparent \
+     where g.version > $3 or s.incarnation <> $2 or s.version <= $3) c on true \
+     where s.cluster = $1 order by g.namespace, g.rollout";
 pub(crate) const CHANGED: &str = "select cluster, fleet_rollout, governance, terms, waiting, permit from gates \
      where namespace = $1 and rollout = $2 \
      and changed_in >= pg_snapshot_xmin($3::text::pg_snapshot) and not pg_visible_in_snapshot(changed_in, $3::text::pg_snapshot)";
@@ -59,19 +64,16 @@ pub(crate) const HASHED: &str = "select set_config('enable_nestloop', $1, true) 
 const HASHED_FROM: usize = 100;
 
 row! {
-    /// A fence.
-    FenceRow { incarnation: i64, version: i64 }
-}
-row! {
     /// A cluster's fence.
     FencesRow { cluster: String, incarnation: i64, version: i64 }
 }
 row! {
-    /// An entry of one cluster's set.
+    /// An entry of one cluster's set: what is null in all was not asked for, or there is no entry.
     EntryRow {
-        namespace: String, rollout: String, fleet_rollout: String, version: i64, governance: String, terms: Json<Terms>,
-        waiting: Option<Json<Waiting>>, permit: Option<Json<Permit>>, lease_seconds: i32, steps_backwards: bool,
-        cluster_uid: String, rollout_uid: String, signature: String, traceparent: String,
+        incarnation: i64, set_version: i64, namespace: Option<String>, rollout: Option<String>, fleet_rollout: Option<String>,
+        version: Option<i64>, governance: Option<String>, terms: Option<Json<Terms>>, waiting: Option<Json<Waiting>>,
+        permit: Option<Json<Permit>>, lease_seconds: Option<i32>, steps_backwards: Option<bool>, cluster_uid: Option<String>,
+        rollout_uid: Option<String>, signature: Option<String>, traceparent: Option<String>,
     }
 }
 row! {
@@ -89,6 +91,30 @@ pub struct DesiredSet {
     pub fence: Fence,
     /// Every entry, by namespace and name.
     pub entries: Vec<Entry>,
+}
+
+/// A cluster's set after one that its agent was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Since {
+    /// Of the set.
+    pub fence: Fence,
+    /// What it is a delta of; none: it is whole.
+    pub base: Option<Fence>,
+    /// The entries that changed, by namespace and name.
+    pub changed: Vec<Entry>,
+    /// All others.
+    pub same: Vec<Same>,
+}
+
+/// An entry that is as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Same {
+    /// Which Rollout.
+    pub rollout: RolloutName,
+    /// Who governs it.
+    pub fleet_rollout: FleetRolloutName,
+    /// Version of the set in which it last changed.
+    pub version: u64,
 }
 
 /// One Rollout's entry. A delta is the entries whose version is above its base: entries never go away.
@@ -148,24 +174,46 @@ impl Store {
     /// # Errors
     /// `NotFound` for an unknown cluster; `Unavailable`.
     pub async fn desired_set(&self, cluster: &ClusterName) -> Result<DesiredSet> {
-        let mut tx = self.snapshot().await?;
-        let row: Option<FenceRow> = sqlx::query_as(FENCE)
-            .bind(cluster.as_str())
-            .fetch_optional(&mut *tx)
-            .await?;
-        let row = row.ok_or_else(|| not_found(format!("cluster {cluster}")))?;
+        let set = self.desired_since(cluster, None).await?;
+        Ok(DesiredSet {
+            fence: set.fence,
+            entries: set.changed,
+        })
+    }
+
+    /// The same for an agent that was sent one with this fence last: whole where that is no base for it.
+    ///
+    /// # Errors
+    /// As `desired_set`.
+    pub async fn desired_since(&self, cluster: &ClusterName, sent: Option<Fence>) -> Result<Since> {
+        // No set has it.
+        let nothing = (-1, -1);
+        let asked = sent.map_or(nothing, |sent| {
+            (number(sent.incarnation), number(sent.version))
+        });
         let rows: Vec<EntryRow> = sqlx::query_as(OF_CLUSTER)
             .bind(cluster.as_str())
-            .fetch_all(&mut *tx)
+            .bind(asked.0)
+            .bind(asked.1)
+            .fetch_all(&self.pool)
             .await?;
-        tx.commit().await?;
-        let entries = rows
-            .into_iter()
-            .map(|row| entry(cluster, row))
-            .collect::<Result<_>>()?;
-        Ok(DesiredSet {
-            fence: fence(row.incarnation, row.version),
-            entries,
+        let first = rows.first();
+        let first = first.ok_or_else(|| not_found(format!("cluster {cluster}")))?;
+        let fence = fence(first.incarnation, first.set_version);
+        let base = sent.filter(|sent| sent.incarnation == fence.incarnation && *sent < fence);
+        let (mut changed, mut same) = (Vec::new(), Vec::new());
+        for mut row in rows {
+            let Some(at) = place(&mut row) else { continue };
+            match row.governance.take() {
+                Some(governance) => changed.push(entry(cluster, at, &governance, row)?),
+                None => same.push(at),
+            }
+        }
+        Ok(Since {
+            fence,
+            base,
+            changed,
+            same,
         })
     }
 
@@ -182,23 +230,35 @@ impl Store {
     }
 }
 
-fn entry(cluster: &ClusterName, row: EntryRow) -> Result<Entry> {
-    let rollout = RolloutName {
-        namespace: row.namespace,
-        name: row.rollout,
-    };
+/// None: the set is empty.
+fn place(row: &mut EntryRow) -> Option<Same> {
+    Some(Same {
+        rollout: RolloutName {
+            namespace: row.namespace.take()?,
+            name: row.rollout.take()?,
+        },
+        fleet_rollout: row.fleet_rollout.take()?.into(),
+        version: row.version?.unsigned_abs(),
+    })
+}
+
+fn entry(cluster: &ClusterName, at: Same, governance: &str, row: EntryRow) -> Result<Entry> {
     let signed = row.permit.map(|permit| SignedPermit {
         permit: permit.0,
-        lease_seconds: row.lease_seconds.unsigned_abs(),
-        steps_backwards: row.steps_backwards,
-        cluster_uid: row.cluster_uid,
-        rollout_uid: row.rollout_uid,
-        signature: row.signature,
-        traceparent: row.traceparent,
+        lease_seconds: row.lease_seconds.unwrap_or_default().unsigned_abs(),
+        steps_backwards: row.steps_backwards.unwrap_or_default(),
+        cluster_uid: row.cluster_uid.unwrap_or_default(),
+        rollout_uid: row.rollout_uid.unwrap_or_default(),
+        signature: row.signature.unwrap_or_default(),
+        traceparent: row.traceparent.unwrap_or_default(),
     });
-    let governance = match row.governance.as_str() {
+    let corrupt = |message: String| Error::Corrupt {
+        what: format!("the gate of {} in {cluster}", at.rollout),
+        message,
+    };
+    let governance = match governance {
         "Governed" => Governance::Governed {
-            terms: row.terms.0,
+            terms: row.terms.ok_or_else(|| corrupt("no terms".to_owned()))?.0,
             waiting: row.waiting.map(|waiting| waiting.0),
             permit: signed,
         },
@@ -206,18 +266,12 @@ fn entry(cluster: &ClusterName, row: EntryRow) -> Result<Entry> {
             release_held: false,
         },
         "ReleaseHeld" => Governance::Ungovern { release_held: true },
-        other => {
-            let (what, message) = (
-                format!("the gate of {rollout} in {cluster}"),
-                format!("governance {other:?}"),
-            );
-            return Err(Error::Corrupt { what, message });
-        }
+        other => return Err(corrupt(format!("governance {other:?}"))),
     };
     Ok(Entry {
-        rollout,
-        fleet_rollout: row.fleet_rollout.into(),
-        version: row.version.unsigned_abs(),
+        rollout: at.rollout,
+        fleet_rollout: at.fleet_rollout,
+        version: at.version,
         governance,
     })
 }

@@ -1,8 +1,11 @@
 //! Permits (S1, S20, G17, G22). In: a grant or revocation. Out: whether the facts allow it. It must not take the target's
 //! state for the facts about its cluster.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
+use super::tally::{Tallies, Tally};
 use super::{Findings, wave, window};
 use crate::action::Action;
 use crate::amount::Amount;
@@ -14,7 +17,12 @@ use crate::release::{Direction, Release, ReleasePhase, Stage, Target, TargetStat
 use crate::verb::Scope;
 use crate::window::Standing;
 
-pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) {
+pub(super) fn check(
+    findings: &mut Findings,
+    state: &Observed,
+    tallies: &mut Tallies,
+    action: &Action,
+) {
     let Some(release) = action.release().and_then(|number| state.release(number)) else {
         return;
     };
@@ -48,7 +56,9 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
     as_policy(findings, release, (target, *direction), *steps_backwards);
     match direction {
         Direction::Forward => {
-            forward(findings, state, release, target, cluster, digest);
+            let tallies = tallies.of(state, release);
+            let place = (state, release, tallies);
+            forward(findings, place, target, cluster, digest);
             in_window(findings, (state, release, target), *start_by);
             let bound = target
                 .content
@@ -59,7 +69,9 @@ pub(super) fn check(findings: &mut Findings, state: &Observed, action: &Action) 
             });
         }
         Direction::Rollback => {
-            rollback(findings, state, release, target, cluster, digest);
+            let tallies = tallies.of(state, release);
+            let place = (state, release, tallies);
+            rollback(findings, place, target, cluster, digest);
             if state.fleet_rollout.calendar.rollback_waits {
                 let standing = standing(state, &cluster.name);
                 let open = matches!(standing, Standing::Open { .. });
@@ -120,15 +132,19 @@ fn in_window(
     }
 }
 
+/// What a permit is given in: the state, its release, and that one's waves, counted.
+type Place<'a> = (&'a Observed, &'a Release, &'a BTreeMap<u32, Tally>);
+
 fn forward(
     findings: &mut Findings,
-    state: &Observed,
-    release: &Release,
+    (state, release, tallies): Place<'_>,
     target: &Target,
     cluster: &Cluster,
     digest: &Digest,
 ) {
     let name = &cluster.name;
+    let nothing = Tally::default();
+    let counted = tallies.get(&target.wave).unwrap_or(&nothing);
     super::verb::may_start(findings, state, release);
     // A straggler of a release whose every wave has passed follows it; everything else is bound to its wave's turn.
     let straggler =
@@ -137,27 +153,30 @@ fn forward(
         wave::agreed(findings, state, release, target);
     } else {
         wave::in_turn(findings, release, target.wave);
-        wave::approved(findings, state, release, (target.wave, Stage::Before));
+        let stage = (target.wave, Stage::Before);
+        wave::approved_for(findings, state, release, stage, || {
+            let own = release.images.iter();
+            own.chain(counted.images()).cloned().collect()
+        });
         let running = release
             .wave(target.wave)
             .is_some_and(|wave| wave.phase == WavePhase::Running);
         findings.need(running, "S1", || {
             format!("{name} starts while its wave is not running")
         });
-        let (failed, most) = wave::budget(release, target.wave);
+        let (failed, most) = (
+            counted.failed,
+            wave::may_fail(release, target.wave, counted.all),
+        );
         findings.need(failed <= most, "S1", || {
             format!("{name} starts in a wave with {failed} failures, {most} may")
         });
     }
-    let in_flight = release
-        .targets_of(target.wave)
-        .filter(|other| other.state.in_flight())
-        .count();
-    let all = release.targets_of(target.wave).count();
-    let most = release
-        .plan
-        .wave(target.wave)
-        .map_or(1, |planned| planned.max_concurrent.at_least_one_of(all));
+    let in_flight = counted.in_flight;
+    let planned = release.plan.wave(target.wave);
+    let most = planned.map_or(1, |planned| {
+        planned.max_concurrent.at_least_one_of(counted.all)
+    });
     findings.need(in_flight < most, "S1", || {
         format!("{name} starts beside {in_flight} others, {most} may at once")
     });
@@ -196,8 +215,7 @@ fn forward(
 
 fn rollback(
     findings: &mut Findings,
-    state: &Observed,
-    release: &Release,
+    (_, release, tallies): Place<'_>,
     target: &Target,
     cluster: &Cluster,
     digest: &Digest,
@@ -227,41 +245,20 @@ fn rollback(
     findings.need(before, "S20", || {
         format!("{digest} is not what {name} served before")
     });
-    let by_word = release.word.back.as_ref();
-    let stays = by_word.is_some_and(|back| back.scope == Scope::Unfinished);
     findings.need(
-        !stays || target.state != TargetState::Succeeded,
+        !stays(release) || target.state != TargetState::Succeeded,
         "S20",
         || format!("{name} goes back although a person said that what had finished stays"),
     );
-    let moving = |other: &Target| {
-        let late = other.permit.as_ref().is_some_and(|permit| {
-            state.now >= release.plan.progress_deadline.after(permit.granted_at)
-        });
-        let connected = state
-            .cluster(&other.cluster)
-            .is_some_and(|cluster| cluster.connected);
-        other.state == TargetState::RollingBack && connected && !late
-    };
-    let untouched_yet = |other: &Target| {
-        (other.state == TargetState::Succeeded && !stays) || other.state.in_flight()
-    };
-    let mut later = release
-        .targets
-        .iter()
-        .filter(|other| other.wave > target.wave);
-    let later = later.any(|other| moving(other) || untouched_yet(other));
+    let later = tallies.range(target.wave.saturating_add(1)..);
+    let later = later.map(|(_, wave)| wave.to_go_back).sum::<usize>() > 0;
     findings.need(!later, "G22", || {
         format!("{name} goes back before a later wave has")
     });
     if let Some(max_concurrent) = at_once(release) {
-        let touched = release
-            .targets
-            .iter()
-            .filter(|other| other.touched())
-            .count();
+        let touched = tallies.values().map(|wave| wave.touched).sum();
         let most = max_concurrent.at_least_one_of(touched);
-        let in_flight = release.targets.iter().filter(|other| moving(other)).count();
+        let in_flight: usize = tallies.values().map(|wave| wave.moving).sum();
         let room = in_flight < most || !cluster.connected;
         findings.need(room, "G22", || {
             format!("{name} goes back beside {in_flight} others, {most} may at once")
@@ -271,6 +268,30 @@ fn rollback(
             format!("the plan of release {} takes nothing back", release.id)
         });
     }
+}
+
+/// On its way back, heard of, and not late.
+pub(super) fn moving(state: &Observed, release: &Release, target: &Target) -> bool {
+    let late = target
+        .permit
+        .as_ref()
+        .is_some_and(|permit| state.now >= release.plan.progress_deadline.after(permit.granted_at));
+    let connected = || {
+        let cluster = state.cluster(&target.cluster);
+        cluster.is_some_and(|cluster| cluster.connected)
+    };
+    target.state == TargetState::RollingBack && !late && connected()
+}
+
+/// Whether it has the content that is taken back and is not on its way.
+pub(super) fn untouched_yet(release: &Release, target: &Target) -> bool {
+    (target.state == TargetState::Succeeded && !stays(release)) || target.state.in_flight()
+}
+
+/// Whether a person said that what had finished stays.
+fn stays(release: &Release) -> bool {
+    let by_word = release.word.back.as_ref();
+    by_word.is_some_and(|back| back.scope == Scope::Unfinished)
 }
 
 /// How many may go back at once; none: neither the plan nor a person takes anything back.

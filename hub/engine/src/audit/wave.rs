@@ -157,10 +157,22 @@ pub(super) fn approved(
     release: &Release,
     (wave, stage): (u32, Stage),
 ) {
+    let images = || release.images_of_wave(wave);
+    approved_for(findings, state, release, (wave, stage), images);
+}
+
+/// The same for what somebody has counted.
+pub(super) fn approved_for(
+    findings: &mut Findings,
+    state: &Observed,
+    release: &Release,
+    (wave, stage): (u32, Stage),
+    images: impl FnOnce() -> Vec<String>,
+) {
     let Some(spec) = release.approval_of(wave, stage) else {
         return;
     };
-    let persons = persons(state, release, (wave, stage), &release.images_of_wave(wave)).len();
+    let persons = persons(state, release, (wave, stage), &images()).len();
     let enough = u32::try_from(persons).unwrap_or(u32::MAX) >= spec.required;
     findings.need(enough, "S1", || {
         format!(
@@ -315,17 +327,17 @@ pub(super) fn shown_before(release: &Release, wave: u32) -> bool {
 }
 
 /// (failed, may fail)
-pub(super) fn budget(release: &Release, wave: u32) -> (usize, usize) {
+fn budget(release: &Release, wave: u32) -> (usize, usize) {
     let failed = release
         .targets_of(wave)
         .filter(|target| counts_as_failed(release, target))
         .count();
     let all = release.targets_of(wave).count();
-    (
-        failed,
-        release
-            .plan
-            .wave(wave)
-            .map_or(0, |planned| planned.max_failed.of(all)),
-    )
+    (failed, may_fail(release, wave, all))
+}
+
+/// How many of all targets of a wave.
+pub(super) fn may_fail(release: &Release, wave: u32, all: usize) -> usize {
+    let planned = release.plan.wave(wave);
+    planned.map_or(0, |planned| planned.max_failed.of(all))
 }

@@ -25,23 +25,18 @@ impl Session {
         if !self.first_word_is_there().await {
             return;
         }
-        match within(STREAM_MAX, self.link.store.desired_set(&self.cluster)).await {
+        let read = self.link.store.desired_since(&self.cluster, self.sent);
+        match within(STREAM_MAX, read).await {
             Ok(set) => {
-                let base = self
-                    .sent
-                    .filter(|sent| sent.incarnation == set.fence.incarnation && *sent < set.fence);
-                if self.sent == Some(set.fence) {
-                    return;
-                }
                 // An older copy of the database: the next word ends the session.
-                if set.fence < self.committed.sent {
+                if self.sent == Some(set.fence) || set.fence < self.committed.sent {
                     return;
                 }
                 self.sent = Some(set.fence);
                 self.committed.sent = set.fence;
-                tracing::debug!(cluster = %self.cluster, fence = %set.fence, full = base.is_none(), "sending a set");
+                tracing::debug!(cluster = %self.cluster, fence = %set.fence, full = set.base.is_none(), "sending a set");
                 self.highest = self.highest.max(set.fence);
-                let mut message = wire::set::desired(&set, base);
+                let mut message = wire::set::since(&set);
                 if let Some(fence) = &message.fence {
                     let authority = &self.link.certifier.authority;
                     message.fence_signature = authority.sign_fence(&self.uid, fence);

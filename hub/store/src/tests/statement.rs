@@ -48,7 +48,6 @@ const READING: &[(&str, Columns)] = &[
     (latest::KNOWN_OF, latest::KnownRow::COLUMNS),
     (latest::GOVERNED, latest::PlaceRow::COLUMNS),
     (latest::COUNTED, latest::CountedRow::COLUMNS),
-    (desired::FENCE, desired::FenceRow::COLUMNS),
     (desired::RAISE, desired::FencesRow::COLUMNS),
     (desired::FENCES, desired::FencesRow::COLUMNS),
     (desired::OF_CLUSTER, desired::EntryRow::COLUMNS),

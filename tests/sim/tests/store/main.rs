@@ -18,6 +18,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hub::wire::set;
 use hub_engine::name::{Digest, RolloutName};
 use hub_engine::observed::{Cluster, Rollout};
 use hub_engine::release::Content;
@@ -318,6 +319,25 @@ impl Both {
             let model = self.model.desired_set(&cluster).unwrap();
             assert_eq!(real.fence, model.fence, "{acts:#?}");
             assert_eq!(entries(&real), entries(&model), "{acts:#?}");
+            self.deltas(&cluster, &real, acts).await;
+        }
+    }
+
+    /// What is read for an agent that was sent any set before is what changed of the whole one.
+    async fn deltas(&self, cluster: &ClusterName, whole: &DesiredSet, acts: &[String]) {
+        let newest = whole.fence;
+        let before = newest.version.saturating_sub(3)..=newest.version;
+        let before = before.map(|version| Fence { version, ..newest });
+        let restored = Fence {
+            incarnation: newest.incarnation.saturating_sub(1),
+            ..newest
+        };
+        for sent in before.chain([restored]).map(Some).chain([None]) {
+            let read = self.real.desired_since(cluster, sent).await.unwrap();
+            let base = sent.filter(|sent| sent.incarnation == newest.incarnation && *sent < newest);
+            assert_eq!(read.base, base, "{sent:?} {acts:#?}");
+            let (read, wanted) = (set::since(&read), set::desired(whole, base));
+            assert_eq!(read, wanted, "{sent:?} {acts:#?}");
         }
     }
 }
