@@ -7,6 +7,7 @@ mod committed;
 mod end;
 mod ghost;
 mod lease;
+mod onward;
 mod order;
 mod sets;
 
@@ -102,6 +103,7 @@ impl World {
     /// An agent has written something of a Rollout.
     pub(crate) fn passed(&mut self, place: Place) {
         self.starts(place);
+        self.goes_on(place);
         self.outcome(place);
         self.marked(place);
         self.raises(place);
