@@ -2,8 +2,6 @@
 //! what an agent has just written, the words that were stored there. Out: the first thing that is wrong. It must not ask what
 //! the cluster remembers of who let it start.
 
-use agent_engine::sets::{by_hash, views};
-
 use super::{Said, in_flight, ungoverned};
 use crate::event::Place;
 use crate::world::World;
@@ -20,7 +18,7 @@ impl World {
     /// G9, G17: whose permit was taken back is at its step, whatever became of its Gate.
     pub(super) fn goes_on(&mut self, place: Place) {
         let (own, part) = (&self.agents[place.agent], self.part(place));
-        let (status, views) = (part.status(), views(&part.cluster.observed));
+        let status = part.status();
         let words = self.words_here(place);
         let served = self.ghost.served.get(&place);
         let nobodys = self.is_free(own, place)
@@ -34,15 +32,14 @@ impl World {
             self.ghost.onward.remove(&place);
             return;
         };
+        // One that has become stable has every step behind it.
         let step = status.current_step_index.unwrap_or(0);
-        let stable = by_hash(&views, status.stable_rs.as_ref());
-        let through = stable.is_some_and(|set| set.digest.as_str() == digest);
         let allowed = words.iter().any(|word| word.said.allows(&digest));
         let known = self.ghost.onward.get(&place);
         let known = known.filter(|known| known.digest == digest);
         let had = known.map(|known| known.by_word);
         let wrong = match had {
-            Some(Some(had)) if !allowed => through || step > had,
+            Some(Some(had)) if !allowed => step > had,
             Some(Some(_) | None) | None => false,
         };
         let by_word = match had {
