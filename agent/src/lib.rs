@@ -18,6 +18,7 @@ pub mod controller;
 pub mod descriptors;
 pub mod event;
 pub mod experiment_controller;
+pub mod first_deploy;
 pub mod flag_page;
 pub mod flags;
 pub mod fleet;

@@ -28,6 +28,7 @@ use crate::break_glass;
 use crate::cache::Caches;
 use crate::claims::Claims;
 use crate::config;
+use crate::first_deploy;
 use crate::fleet::{Fleet, Kinds};
 use crate::fleet_member::{self, UnreadMembers};
 use crate::key::ObjectKey;
@@ -41,7 +42,7 @@ use crate::spent::Spent;
 use crate::status_times::StatusTimes;
 use crate::store::Found;
 use crate::stored::{StoredForms, carried};
-use crate::wire::{FIRST_DEPLOY_FREE, PASSED, STOPPED, UNGOVERN};
+use crate::wire::{STOPPED, UNGOVERN};
 use crate::workloads::Workloads;
 
 /// Why a Rollout cannot be observed now.
@@ -273,6 +274,7 @@ impl Observer {
         } else {
             None
         };
+        let free = first_deploy::free(gate, status.map(|status| status.fence));
         let kept = self.kept(key);
         let spec = effective::spec_digest(observed);
         let unread = self.unread.no_other(&self.caches, &self.namespace);
@@ -295,9 +297,8 @@ impl Observer {
             first_contact_done: !self.fleet.has_hub
                 || status.is_some_and(|status| status.first_contact_done),
             first_contact: self.fleet.first_contact,
-            first_deploy_free: gate
-                .is_some_and(|gate| gate.spec.rest.get(FIRST_DEPLOY_FREE) == Some(&true.into())),
-            passed: gate.map(passed).unwrap_or_default(),
+            first_deploy_free: free.all,
+            passed: free.passed,
             stopped: gate
                 .and_then(|gate| gate.spec.rest.get(STOPPED))
                 .and_then(serde_json::Value::as_str)
@@ -440,19 +441,6 @@ fn still_holds(gate: &Gate, spec: &ContentDigest) -> bool {
         .and_then(|status| status.held.as_ref())
         .map(|held| &held.digest);
     keeps && held == Some(spec)
-}
-
-fn passed(gate: &Gate) -> std::collections::BTreeSet<ContentDigest> {
-    let list = gate
-        .spec
-        .rest
-        .get(PASSED)
-        .and_then(|passed| passed.as_array());
-    list.into_iter()
-        .flatten()
-        .filter_map(|one| one.as_str())
-        .map(ContentDigest::from)
-        .collect()
 }
 
 /// The spec's digest, if some ReplicaSet can be compared with it only once its defaults are known: none is marked as

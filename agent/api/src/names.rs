@@ -58,8 +58,11 @@ pub const ANNOTATION_DIGEST: &str = "fleet.groundswell.dev/digest";
 pub const ANNOTATION_EPHEMERAL_BEFORE: &str = "fleet.groundswell.dev/ephemeral-metadata-before";
 /// Annotation on Rollouts: the Git revision of what is written.
 pub const ANNOTATION_FLEET_REVISION: &str = "fleet.groundswell.dev/revision";
-/// Annotation on Rollouts and ReplicaSets: the release that the content came with.
+/// Annotation on Rollouts: the release that was taken back, while Git still says what it brought.
 pub const ANNOTATION_RELEASE: &str = "fleet.groundswell.dev/release";
+/// Annotation on ReplicaSets: `<revision> <release>`, whose permit it got its pods by under that revision. Never on Rollouts: Argo
+/// Rollouts copies what those have to every ReplicaSet.
+pub const ANNOTATION_PERMITTED_BY: &str = "fleet.groundswell.dev/permitted-by";
 /// Annotation on Rollouts: `true` lets the stable version of a canary without a router keep all its pods until promotion.
 pub const ANNOTATION_KEEP_STABLE: &str = "fleet.groundswell.dev/keep-stable";
 /// Annotation on Rollouts: `<digest> <reason>`, lets one held content start without the hub.

@@ -5,6 +5,7 @@
 
 pub mod decision;
 pub mod facts;
+mod found;
 pub mod glass;
 mod glass_record;
 mod keep;
@@ -31,6 +32,9 @@ use glass::GlassUse;
 use refuse::refuse;
 use standing::{Standing, needs_no_permit, standing, stands};
 
+/// What is waited for before the hub was ever heard.
+const NOT_HEARD: &str = "waiting for the first contact with the hub";
+
 /// Decides what may run. Total: there is a decision for every combination of facts.
 pub fn decide(facts: &Facts) -> Decision {
     decide_with(facts, Bug::default())
@@ -50,8 +54,12 @@ pub(crate) fn decide_with(facts: &Facts, bug: Bug) -> Decision {
         }
         Governance::Free => match facts.first_word {
             FirstWord::Done | FirstWord::Open => open(),
-            // G8: what is on its way is nobody's business but this cluster's; nothing new joins it.
-            FirstWord::Hold => in_place(facts, "waiting for the first contact with the hub", true),
+            // G8: what is on its way is nobody's business but this cluster's; nothing new joins it. But what a fleet let start is
+            // the fleet's, also where every record of it was lost (G9).
+            FirstWord::Hold if is_of_fleet(facts) => {
+                refuse(facts, in_place(facts, NOT_HEARD, false))
+            }
+            FirstWord::Hold => in_place(facts, NOT_HEARD, true),
         },
         Governance::Governed => match facts.enforcement {
             Enforcement::Observe => glass::spend(facts, on_paper(facts)),
@@ -446,13 +454,22 @@ fn hold(facts: &Facts, permit: PermitUse) -> Decision {
 
 /// Whether it is this cluster's own business (G11). What was aborted before anybody governed it is not on its way: to start it
 /// again is to start it, which needs a permit (G15, G17). So it is with what was adopted, failed, and is barred by now; and what is
-/// barred is adopted by nobody: where a Gate was deleted it had a permit that was taken back.
+/// barred is adopted by nobody: it had a permit, before there were marks of it.
 fn is_local(facts: &Facts, flight: &InFlight) -> bool {
     match flight.permission {
         Permission::Nobody => !(flight.aborted || facts.barred.contains(&flight.digest)),
         Permission::Local => !(flight.aborted && facts.barred.contains(&flight.digest)),
         Permission::Fleet => false,
     }
+}
+
+/// Whether what is on its way was let start by the fleet, and was not served since.
+fn is_of_fleet(facts: &Facts) -> bool {
+    let flight = facts.in_flight.as_ref();
+    flight.is_some_and(|flight| match flight.permission {
+        Permission::Fleet => facts.succeeded.as_ref() != Some(&flight.digest),
+        Permission::Nobody | Permission::Local => false,
+    })
 }
 
 fn waits_for(facts: &Facts) -> String {

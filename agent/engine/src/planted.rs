@@ -51,11 +51,13 @@ pub enum Planted {
     GlassForAny,
     /// A permit's start-by is judged by this cluster's clock alone.
     StartByHere,
+    /// Who let content start is asked of the record alone.
+    MarkUnread,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::LeaseByStep,
@@ -79,6 +81,7 @@ impl Planted {
         Self::GlassTwice,
         Self::GlassForAny,
         Self::StartByHere,
+        Self::MarkUnread,
     ];
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use agent_api::digest::{Injected, content_digest, content_digest_without};
 use agent_api::names::{
     ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_EPHEMERAL_METADATA,
-    ANNOTATION_REVISION, LABEL_POD_HASH, condition,
+    ANNOTATION_PERMITTED_BY, ANNOTATION_REVISION, LABEL_POD_HASH, condition,
 };
 use agent_api::pod_hash::pod_hash;
 use agent_api::{ContentDigest, PodHash, PodTemplate, ReplicaSet};
@@ -68,6 +68,8 @@ pub struct SetView {
     pub scale_down_at: Option<Timestamp>,
     /// Its version was aborted.
     pub taken_back: bool,
+    /// It was made, or brought back, by a permit of the fleet, and nobody has brought it back otherwise since.
+    pub permitted: bool,
     /// Its pods cannot be made or deleted: reason and message.
     pub failure: Option<(String, String)>,
     /// It is being deleted.
@@ -116,6 +118,7 @@ impl SetView {
                 .and_then(|count| i32::try_from(count).ok()),
             scale_down_at: clock::scale_down_at(set).map(|at| observed.clock_set.exactly(at)),
             taken_back: annotations.is_some_and(|all| all.contains_key(ANNOTATION_TAKEN_BACK)),
+            permitted: permitted(annotations),
             failure: set.failure().map(|one| {
                 let reason = one.reason.clone().unwrap_or_default();
                 (reason, one.message.clone().unwrap_or_default())
@@ -123,6 +126,15 @@ impl SetView {
             deleting: set.metadata.deletion_timestamp.is_some(),
         }
     }
+}
+
+/// Whoever brings a version back gives it a new revision; one that does so without a permit does not know of the mark.
+fn permitted(annotations: Option<&BTreeMap<String, String>>) -> bool {
+    let find = |key: &str| annotations.and_then(|all| all.get(key));
+    let mark = find(ANNOTATION_PERMITTED_BY).and_then(|text| text.split_once(' '));
+    mark.is_some_and(|(revision, _)| {
+        find(ANNOTATION_REVISION).map(String::as_str) == Some(revision)
+    })
 }
 
 /// The digest of a ReplicaSet of somebody else's making: the spec's, if the templates are equal after defaulting.
@@ -217,14 +229,15 @@ pub fn by_hash<'a>(views: &'a [SetView], hash: Option<&PodHash>) -> Option<&'a S
     views.iter().find(|view| view.hash == *hash)
 }
 
-/// Annotations of the Rollout that its ReplicaSets carry too: all but those that speak of the Rollout itself.
+/// Annotations of the Rollout that its ReplicaSets carry too: all but those that speak of the Rollout itself, and the mark of a
+/// permit, which only the engine gives.
 pub fn copied_annotations(observed: &Observed) -> BTreeMap<String, String> {
     use agent_api::names::{
         ANNOTATION_BREAK_GLASS, ANNOTATION_BREAK_GLASS_BY, ANNOTATION_FLEET_REVISION,
         ANNOTATION_KEEP_STABLE, ANNOTATION_LAST_APPLIED, ANNOTATION_NOTIFIED, ANNOTATION_RELEASE,
         ANNOTATION_REVISION_HISTORY, ANNOTATION_WORKLOAD_GENERATION,
     };
-    const OWN: [&str; 11] = [
+    const OWN: [&str; 12] = [
         ANNOTATION_LAST_APPLIED,
         ANNOTATION_REVISION,
         ANNOTATION_REVISION_HISTORY,
@@ -232,6 +245,7 @@ pub fn copied_annotations(observed: &Observed) -> BTreeMap<String, String> {
         ANNOTATION_WORKLOAD_GENERATION,
         ANNOTATION_NOTIFIED,
         ANNOTATION_RELEASE,
+        ANNOTATION_PERMITTED_BY,
         ANNOTATION_BREAK_GLASS,
         ANNOTATION_BREAK_GLASS_BY,
         ANNOTATION_FLEET_REVISION,

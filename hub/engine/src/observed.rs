@@ -266,6 +266,9 @@ pub struct Rollout {
     /// Of the newest permit.
     #[serde(default)]
     pub outcome: Option<Outcome>,
+    /// That permit was a former Rollout's of this name, deleted since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outcome_of_former: bool,
     /// Fence of the permit that it holds.
     #[serde(default)]
     pub permit_fence: Option<Fence>,

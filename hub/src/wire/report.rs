@@ -176,6 +176,7 @@ pub fn rollout_state(state: v1::RolloutState) -> Result<(RolloutName, Rollout), 
         step: state.step,
         steps: state.steps,
         outcome: state.outcome.map(outcome).transpose()?.flatten(),
+        outcome_of_former: false,
         permit_fence: state.permit_fence.as_ref().map(|one| fence(Some(one))),
         effect: state.effect.map(effect).transpose()?,
         reasons: state

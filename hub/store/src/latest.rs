@@ -1,6 +1,7 @@
 //! The newest word on each Rollout of which something is said. In: what is known of it, and what one transaction brings, word
 //! by word. Out: one statement for all that is another than before, and of which Rollouts it is. It must not lose an outcome:
-//! one that was stored stays until another takes its place, or its cluster comes back with less than it had.
+//! one that was stored stays until another takes its place, or its cluster comes back with less than it had; nor take that of a former
+//! Rollout for one of its name that was made again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -152,7 +153,10 @@ impl Latest {
         cluster: &ClusterName,
         brought: &'a [(RolloutName, Rollout)],
     ) -> Option<&'a RolloutName> {
-        let ended = |state: &Rollout| state.outcome.as_ref().map(|outcome| outcome.fence);
+        let ended = |state: &Rollout| {
+            let own = state.outcome.as_ref().filter(|_| !state.outcome_of_former);
+            own.map(|outcome| outcome.fence)
+        };
         let mut all = brought.iter();
         let lacking = all.find(|(name, now)| {
             let known = self.known.get(&(cluster.clone(), name.clone()));
@@ -178,9 +182,7 @@ impl Latest {
     pub(crate) fn say(&mut self, place: &Place, said: Said, state: &Rollout) {
         let mut state = state.clone();
         if let Some(before) = self.now(place) {
-            if state.outcome.is_none() {
-                state.outcome.clone_from(&before.outcome);
-            }
+            keep_outcome(before, &mut state);
             if let Some(fact) = edited(place, before, &state) {
                 self.edited.push((place.clone(), fact));
             }
@@ -235,6 +237,16 @@ impl Latest {
         tell_edited(tx, self.edited).await?;
         Ok(news)
     }
+}
+
+/// Whose it is: a Gate's record, which is by name, tells a former Rollout's once more.
+fn keep_outcome(before: &Rollout, state: &mut Rollout) {
+    let fence = |one: &Rollout| one.outcome.as_ref().map(|outcome| outcome.fence);
+    if state.outcome.is_none() {
+        state.outcome.clone_from(&before.outcome);
+    }
+    let same = state.outcome.is_some() && fence(state) == fence(before);
+    state.outcome_of_former = same && (before.outcome_of_former || before.uid != state.uid);
 }
 
 /// Of clusters whose sessions are locked: nobody else writes their rows.

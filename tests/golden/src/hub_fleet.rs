@@ -485,6 +485,7 @@ pub(crate) fn rollout(name: &ClusterName, empty: bool) -> Rollout {
         step: 0,
         steps: 1,
         outcome: None,
+        outcome_of_former: false,
         permit_fence: None,
         effect: None,
         reasons: Vec::new(),

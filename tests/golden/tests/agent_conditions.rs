@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use agent_api::names::{
     ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_KEEP_STABLE,
-    ANNOTATION_LAST_APPLIED, ANNOTATION_NOTIFIED, ANNOTATION_RELEASE, ANNOTATION_REVISION,
-    LABEL_POD_HASH,
+    ANNOTATION_LAST_APPLIED, ANNOTATION_NOTIFIED, ANNOTATION_PERMITTED_BY, ANNOTATION_RELEASE,
+    ANNOTATION_REVISION, LABEL_POD_HASH,
 };
 use agent_api::{Condition, ReplicaSet};
 use agent_engine::{Action, Observed, Plan, reconcile};
@@ -107,6 +107,7 @@ fn a_new_replica_set_carries_what_clients_read() {
         (ANNOTATION_LAST_APPLIED, "{}"),
         (ANNOTATION_NOTIFIED, "x"),
         (ANNOTATION_RELEASE, "checkout#1"),
+        (ANNOTATION_PERMITTED_BY, "2 checkout#1"),
         (ANNOTATION_KEEP_STABLE, "true"),
         ("team", "shop"),
     ];
@@ -140,4 +141,32 @@ fn a_new_replica_set_carries_what_clients_read() {
     let owner = set.metadata.owner_references.iter().flatten().next();
     assert_eq!(owner.and_then(|owner| owner.controller), Some(true));
     assert_eq!(owner.map(|owner| owner.kind.as_str()), Some("Rollout"));
+}
+
+/// The Rollout's own word of it counts for nothing.
+#[test]
+fn what_the_fleet_lets_start_carries_whose_permit_it_was() {
+    let permitted = |case: &str| {
+        let (mut observed, _) = planned(&fixtures().join("agent").join(case));
+        let annotations = observed
+            .rollout
+            .metadata
+            .annotations
+            .get_or_insert_default();
+        annotations.insert(ANNOTATION_PERMITTED_BY.to_owned(), "2 other#1".to_owned());
+        let plan = reconcile(&observed);
+        let annotations = created(&plan).metadata.annotations.clone();
+        annotations.and_then(|all| all.get(ANNOTATION_PERMITTED_BY).cloned())
+    };
+    assert_eq!(
+        permitted("gate_permit_starts").as_deref(),
+        Some("2 checkout#2")
+    );
+    for free in [
+        "gate_first_deploy_free",
+        "gate_break_glass",
+        "gate_observe_only",
+    ] {
+        assert_eq!(permitted(free), None, "{free}");
+    }
 }

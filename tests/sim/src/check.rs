@@ -7,6 +7,7 @@ mod committed;
 mod end;
 mod ghost;
 mod lease;
+mod onward;
 mod order;
 mod sets;
 
@@ -55,9 +56,16 @@ fn in_flight(own: &Part) -> Option<String> {
     current.map(|set| set.digest.to_string())
 }
 
-/// Whether the hub has said that a first deploy of this content needs nobody's word.
-fn free(own: &Part, digest: &str) -> bool {
+/// Whether the hub has said that a first deploy of this content needs nobody's word, in a set whose fence is stored.
+fn free(member: Option<&FleetMemberStatus>, own: &Part, digest: &str) -> bool {
     let Some(gate) = own.gate() else { return false };
+    let said = Fence {
+        incarnation: gate.spec.incarnation,
+        version: gate.spec.version,
+    };
+    if member.is_none_or(|member| member.fence < said) {
+        return false;
+    }
     let rest = &gate.spec.rest;
     let listed = rest.get(agent::wire::PASSED).and_then(|all| all.as_array());
     let passed = listed.is_some_and(|all| all.iter().any(|one| one.as_str() == Some(digest)));
@@ -102,6 +110,7 @@ impl World {
     /// An agent has written something of a Rollout.
     pub(crate) fn passed(&mut self, place: Place) {
         self.starts(place);
+        self.goes_on(place);
         self.outcome(place);
         self.marked(place);
         self.raises(place);
@@ -146,7 +155,7 @@ impl World {
             let goes_on = goes_on || flight.as_ref() == Some(digest);
             let was_served = served.is_some_and(|all| all.contains(digest));
             // G8, G10: a first deploy is free only where the hub has said so.
-            let first = (nothing_served || forgotten) && free(part, digest);
+            let first = (nothing_served || forgotten) && free(member, part, digest);
             if goes_on || was_served || first || nobodys {
                 continue;
             }

@@ -69,6 +69,8 @@ pub enum Planted {
     LeaseEndsWithContact,
     /// A hub does not miss the end of a permit that an agent told and comes without.
     EndUnmissed,
+    /// A hub takes the end of a former Rollout's permit for one of the Rollout that has its name now.
+    FormerEndAsked,
     /// An agent forgets the step that a permit goes to, once it has verified it.
     MaxStepUnread,
     /// An agent writes what a set grants before what it takes away.
@@ -84,7 +86,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -117,6 +119,7 @@ impl Planted {
         Self::SilenceAborts,
         Self::LeaseEndsWithContact,
         Self::EndUnmissed,
+        Self::FormerEndAsked,
         Self::MaxStepUnread,
         Self::GrantsFirst,
         Self::VersionAlone,

@@ -125,6 +125,8 @@ pub struct Store {
     pub(crate) serial: u64,
     /// Whether ends of permits that agents bring are compared with what they told; only a planted bug does not.
     pub(crate) compares: bool,
+    /// Whether whose end of a permit it is goes by the Rollout's name alone; only with a planted bug.
+    pub(crate) by_name: bool,
 }
 
 impl Store {
@@ -148,6 +150,7 @@ impl Store {
             },
             serial: 0,
             compares: true,
+            by_name: false,
         }
     }
 

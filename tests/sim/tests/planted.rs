@@ -28,11 +28,12 @@ const HUB: [hub::Planted; 6] = [
     hub::Planted::ContactIgnored,
 ];
 /// The agent's bugs in what a permit allows.
-const AGENT: [agent::Planted; 4] = [
+const AGENT: [agent::Planted; 5] = [
     agent::Planted::GateOpen,
     agent::Planted::MaxStepIgnored,
     agent::Planted::AnalysisAssumedGood,
     agent::Planted::StatusNeverSettles,
+    agent::Planted::MarkUnread,
 ];
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs

@@ -66,7 +66,7 @@ const REASONS: [&str; 11] = [
     "WindowClosed",
 ];
 /// What breaks, and what only some lives have.
-const EVENTS: [&str; 20] = [
+const EVENTS: [&str; 21] = [
     "AgentDies",
     "BoundReached",
     "ClockSet",
@@ -78,6 +78,7 @@ const EVENTS: [&str; 20] = [
     "DatabasePutBack",
     "EndLost",
     "GateDeleted",
+    "GateDeletedTakenBack",
     "HubDies",
     "HubStopped",
     "OtherImagesApproved",

@@ -12,7 +12,7 @@ use super::Violation;
 use crate::canary::replicas::{Limits, beside, split};
 use crate::canary::routed::Routed;
 use crate::effective::{self, Effective};
-use crate::gate::facts::{Facts, Permission, PermitFacts, PermitKind, Record};
+use crate::gate::facts::{Facts, FirstWord, Permission, PermitFacts, PermitKind, Record};
 use crate::gate::observe::facts;
 use crate::observed::{Governance, Observed};
 use crate::pass::Strategy;
@@ -298,7 +298,8 @@ fn content(
 /// G2: it is on its way by a permit that counts no more; the steps that it has come by stay.
 pub(super) fn steps_stand(facts: &Facts, digest: &ContentDigest) -> bool {
     let bound = match facts.governance {
-        Governance::StandAlone | Governance::Free => false,
+        Governance::StandAlone => false,
+        Governance::Free => facts.first_word == FirstWord::Hold,
         Governance::Unknown => true,
         Governance::Governed => facts.enforcement == Enforcement::Enforce,
     };
@@ -312,7 +313,11 @@ pub(super) fn steps_stand(facts: &Facts, digest: &ContentDigest) -> bool {
         facts.spec == *digest && permit.delivery == facts.spec_delivery
             || permit.kind != PermitKind::Forward
     });
-    let unknown = facts.governance == Governance::Unknown || facts.record != Record::Present;
+    let unknown = match facts.governance {
+        Governance::Unknown => true,
+        Governance::Governed => facts.record != Record::Present,
+        Governance::StandAlone | Governance::Free => false,
+    };
     (unknown || flight.permission == Permission::Fleet && !ended) && !for_spec
 }
 

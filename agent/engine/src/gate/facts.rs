@@ -70,7 +70,7 @@ pub struct InFlight {
     pub permission: Permission,
 }
 
-/// Who let content start, according to the record.
+/// Who let content start, according to the record; where that has no word of it, to what its ReplicaSet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
     /// Nobody: it was on its way before anybody governed it.

@@ -12,6 +12,7 @@ use super::facts::{
     Contact, Facts, FirstWord, InFlight, OnHubLoss, Permission, PermitFacts, PermitKind, Record,
     StartBy, Verb,
 };
+use super::found::found_step;
 use super::glass::{self, Glass};
 use super::record::recorded_step;
 use crate::bluegreen;
@@ -28,7 +29,7 @@ pub fn facts(observed: &Observed, spec: &Effective, views: &[SetView], bug: Bug)
     let gate = observed.gate.gate();
     let status = observed.rollout.status.clone().unwrap_or_default();
     let served = by_hash(views, status.stable_rs.as_ref()).map(|view| view.digest.clone());
-    let in_flight = in_flight(gate, &status, views, served.as_ref());
+    let in_flight = in_flight(gate, &status, views, served.as_ref(), bug);
     let record = gate.and_then(|gate| gate.status.as_ref());
     let outcome = last_outcome(observed, bug);
     let hub = gate.map(|gate| &gate.spec);
@@ -200,6 +201,7 @@ fn in_flight(
     status: &RolloutStatus,
     views: &[SetView],
     served: Option<&ContentDigest>,
+    bug: Bug,
 ) -> Option<InFlight> {
     let current = by_hash(views, status.current_pod_hash.as_ref())?;
     if served == Some(&current.digest) {
@@ -212,11 +214,16 @@ fn in_flight(
     let local = record
         .and_then(|record| record.local_permit.as_ref())
         .filter(|one| one.digest == current.digest);
+    let marked = current.permitted && !bug.is(Planted::MarkUnread);
     let permission = match (effective, local) {
         (Some(_), _) => Permission::Fleet,
         (None, Some(_)) => Permission::Local,
+        // G9: a record that was deleted frees nothing; what the fleet let start carries so itself.
+        (None, None) if marked => Permission::Fleet,
         (None, None) => Permission::Nobody,
     };
+    let of_fleet = record.filter(|_| permission == Permission::Fleet);
+    let found = of_fleet.and_then(|record| found_step(record, &current.digest));
     // Blue-green has two steps: before the active Service is switched, and after.
     let switched =
         bluegreen::active(status, views.iter()).is_some_and(|set| set.hash == current.hash);
@@ -227,6 +234,7 @@ fn in_flight(
         // Anybody may write the status; only the record says how far the agent itself has gone.
         step: effective
             .and_then(recorded_step)
+            .or(found)
             .map_or(claimed, |step| step.min(claimed)),
         aborted: status.abort == Some(true) || status.aborted_at.is_some(),
         permission,
@@ -241,12 +249,12 @@ fn verb(status: &RolloutStatus, flight: Option<&InFlight>, gate: Option<&Gate>) 
         return Some(Verb::PromoteFull);
     }
     let flight = flight.filter(|flight| flight.permission == Permission::Fleet)?;
-    let record = gate
-        .and_then(|gate| gate.status.as_ref())
-        .and_then(|record| record.effective.as_ref());
-    let recorded = record
+    let record = gate.and_then(|gate| gate.status.as_ref())?;
+    let effective = record.effective.as_ref();
+    let recorded = effective
         .filter(|one| one.digest == flight.digest)
-        .and_then(recorded_step)?;
+        .and_then(recorded_step)
+        .or(found_step(record, &flight.digest))?;
     status
         .current_step_index
         .filter(|claimed| *claimed > recorded)

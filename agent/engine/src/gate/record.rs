@@ -21,7 +21,7 @@ use crate::plan::{Action, GateChange};
 use crate::planted::{Bug, Planted};
 
 /// Where the record has the step that the canary reached: beside the fields that the Gate's types name.
-const STEP_FIELD: &str = "step";
+pub(super) const STEP_FIELD: &str = "step";
 
 /// The step that the agent itself has reached under a permit. The status' own index can be written by anybody.
 pub fn recorded_step(effective: &EffectiveRecord) -> Option<i32> {
@@ -70,6 +70,7 @@ impl Recorder<'_> {
             .filter(|_| self.decision.permit == PermitUse::Used);
         self.held(&mut status);
         self.effective(&mut status, permit);
+        self.found(&mut status);
         self.lease_end(&mut status, permit);
         self.local(&mut status);
         self.glass(&mut status);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use agent_api::anti_affinity::inject;
 use agent_api::names::{
-    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_REVISION,
+    ANNOTATION_DESIRED_REPLICAS, ANNOTATION_DIGEST, ANNOTATION_PERMITTED_BY, ANNOTATION_REVISION,
     ANNOTATION_REVISION_HISTORY, LABEL_POD_HASH, replica_set_name,
 };
 use agent_api::object::{ObjectMeta, OwnerReference};
@@ -20,7 +20,7 @@ use super::runs::RunKind;
 use super::{News, Pass, Strategy, without_gate_pause};
 use crate::claims;
 use crate::effective::Effective;
-use crate::gate::decision::{Decision, Mode};
+use crate::gate::decision::{Decision, Mode, PermitUse};
 use crate::gate::facts::Facts;
 use crate::observed::Observed;
 use crate::plan::{Action, EventKind};
@@ -134,6 +134,7 @@ fn make(
         desired_annotation: None,
         scale_down_at: None,
         taken_back: false,
+        permitted: false,
         failure: None,
         deleting: false,
     };
@@ -239,6 +240,7 @@ impl Pass<'_> {
             self.annotate_new(attempts);
         }
         self.settle_revision();
+        self.settle_mark();
         self.copy_annotations();
         let same_version = self.before.current_pod_hash.as_ref() == Some(&self.new.hash);
         // The hash of the steps is another program's until we have taken the ReplicaSet over: it says nothing then.
@@ -280,6 +282,8 @@ impl Pass<'_> {
         if self.creating.is_none() && returns {
             let was = self.new.revision;
             self.new.revision = newest.saturating_add(1);
+            // The mark speaks of the revision before.
+            self.new.permitted = false;
             let mut annotations = BTreeMap::from([(
                 ANNOTATION_REVISION.to_owned(),
                 self.new.revision.to_string(),
@@ -305,6 +309,33 @@ impl Pass<'_> {
         }
         let message = format!("updated to revision {}", self.new.revision);
         self.event(EventKind::Normal, "RolloutUpdated", message, "");
+    }
+
+    /// What goes on by a permit carries so itself: where its Gate is deleted nobody takes it for content that was on its way before
+    /// it was governed (G9, G11). What goes on freely carries it no more. One that is made, or comes back, is written anyway.
+    fn settle_mark(&mut self) {
+        if self.at_stable() {
+            return;
+        }
+        let release = match (&self.decision.mode, &self.decision.permit) {
+            (Mode::Forward { release } | Mode::Rollback { release, .. }, PermitUse::Used) => {
+                Some(release)
+            }
+            (Mode::Open, _) => None,
+            (Mode::Forward { .. } | Mode::Rollback { .. } | Mode::Held, _) => return,
+        };
+        if release.is_some() == self.new.permitted {
+            return;
+        }
+        let mark = release.map(|release| format!("{} {release}", self.new.revision));
+        let key = ANNOTATION_PERMITTED_BY.to_owned();
+        match mark {
+            Some(mark) => self.annotate_new(BTreeMap::from([(key, mark)])),
+            None => {
+                let name = self.new.name.clone();
+                self.annotate_set(&name, BTreeMap::from([(key, None)]));
+            }
+        }
     }
 
     /// What had this revision before was refused, and nothing was made of it.

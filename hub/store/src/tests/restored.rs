@@ -1,8 +1,10 @@
 //! A cluster put back to a time before its first permit, or before the end of it, against a real Postgres (gate.md G18, L4, F37):
-//! what it had reached counts again by its agent's word alone.
+//! what it had reached counts again by its agent's word alone. And one whose Rollout was made again, which has lost nothing.
 
 use hub_engine::observed::Outcome;
 use hub_engine::release::TargetState;
+
+use crate::report::Body;
 
 use super::words::fleet::{Fleet, id, name};
 
@@ -91,4 +93,46 @@ async fn a_cluster_that_comes_back_at_its_fence_without_its_outcome_begins_again
     let (outcome, state) = known(&fleet).await;
     assert_eq!(state, TargetState::Succeeded);
     assert!(outcome.unwrap().fence > first);
+}
+
+/// What was deleted took its end with it, and its Gate's record, which is by name, may tell that once more (G6, G10). What the
+/// release needs of it stays.
+#[tokio::test]
+async fn a_rollout_that_was_made_again_is_not_asked_for_the_end_of_the_former() {
+    for told_once_more in [false, true] {
+        let mut fleet = Fleet::baking().await;
+        fleet.push("b", 2).await;
+        fleet.settle().await;
+        let store = fleet.store.clone();
+        fleet.members[0].acknowledges(&store).await;
+        let version = store.desired_set(&"eu".into()).await.unwrap().fence.version;
+        let (outcome, state) = known(&fleet).await;
+        assert_eq!(state, TargetState::Succeeded);
+
+        let member = &mut fleet.members[0];
+        member.state.uid = "another".into();
+        if !told_once_more {
+            member.state.outcome = None;
+        }
+        let state = member.state.clone();
+        member.report(&store, Body::State(state)).await;
+        member.state.outcome = None;
+        for _ in 0..2 {
+            fleet.members[0].comes(&store, version).await;
+        }
+        assert_eq!(
+            known(&fleet).await,
+            (outcome.clone(), TargetState::Succeeded)
+        );
+        fleet.settle().await;
+        assert_eq!(known(&fleet).await.1, TargetState::Succeeded);
+
+        // The end of its own permit is asked for.
+        let mut own = outcome.unwrap();
+        own.fence.version += 1;
+        let member = &mut fleet.members[0];
+        member.report(&store, Body::Outcome(own)).await;
+        member.comes(&store, version).await;
+        assert_eq!(known(&fleet).await.0, None);
+    }
 }

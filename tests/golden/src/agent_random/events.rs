@@ -399,10 +399,12 @@ impl Life {
         let gate = &mut self.cluster.observed.gate;
         let bound = gate.governance != Governance::StandAlone;
         match event {
-            // Somebody deletes the Gate, and it is rebuilt from the hub: with its permit and without its status.
+            // Somebody deletes the Gate, and it is rebuilt from the hub: without its status, and with its permit, if that was not
+            // taken back.
             0 if bound => {
                 if let GateRecord::Present(gate) = &mut gate.record {
                     gate.status = None;
+                    gate.spec.permit.take_if(|_| self.fence.is_multiple_of(2));
                 }
             }
             0 | 1 => {}

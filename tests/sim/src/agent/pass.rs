@@ -1,6 +1,7 @@
 //! One pass of the agent over one of its Rollouts. In: what the watches brought, the clocks. Out: the plan, carried out write by
 //! write; a conflict or a death ends it in the middle. It must not choose anything: `agent_engine::reconcile` does.
 
+use agent::first_deploy;
 use agent::gate_store::reported;
 use agent::lease_clock::Moment;
 use agent::link::state;
@@ -177,9 +178,7 @@ impl Agent {
         let rollout_uid = Uid(observed.rollout.metadata.uid.clone().unwrap_or_default());
         let distrust = permit.and_then(|permit| self.distrust(permit, keys, &rollout_uid));
         let rest = gate.map(|gate| &gate.spec.rest);
-        let passed = gate.map(passed).unwrap_or_default();
-        let first_deploy_free =
-            rest.is_some_and(|rest| rest.get(agent::wire::FIRST_DEPLOY_FREE) == Some(&true.into()));
+        let free = first_deploy::free(gate, stored);
         let lease_until = self.lease_until(part, gate, moment, bugs);
         let process = self.process.as_ref();
         let hub_time = process.and_then(|process| process.hub_clock.time(moment.mono));
@@ -205,8 +204,8 @@ impl Agent {
                 .map(|mark| mark.digest.clone()),
             first_contact_done: status.is_some_and(|status| status.first_contact_done),
             first_contact: FirstContact::Hold,
-            first_deploy_free,
-            passed,
+            first_deploy_free: free.all,
+            passed: free.passed,
             stopped: rest
                 .and_then(|rest| rest.get(agent::wire::STOPPED)?.as_str())
                 .map(str::to_owned),
@@ -473,17 +472,4 @@ fn unread(observed: &mut Observed) {
     {
         permit.max_step = None;
     }
-}
-
-/// Digests whose first deploy is free.
-fn passed(gate: &agent_api::Gate) -> std::collections::BTreeSet<agent_api::ContentDigest> {
-    let listed = gate.spec.rest.get(agent::wire::PASSED);
-    let texts = listed
-        .and_then(|listed| listed.as_array())
-        .into_iter()
-        .flatten();
-    texts
-        .filter_map(|one| one.as_str())
-        .map(agent_api::ContentDigest::from)
-        .collect()
 }

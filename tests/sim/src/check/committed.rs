@@ -2,8 +2,9 @@
 //! It must not ask the engine: what it compares with is what really happened in the clusters.
 
 use agent_api::OutcomeResult;
+use hub_engine::observed::Rollout;
 use hub_engine::release::{Direction, ReleasePhase, Target, TargetState, WavePhase};
-use hub_engine::{Action, ClusterName, Fence, Observed};
+use hub_engine::{Action, ClusterName, Fence, Observed, RolloutName};
 use jiff::Timestamp;
 
 use super::{Said, Word};
@@ -281,6 +282,35 @@ impl World {
         }
     }
 
+    /// L4, G10: whether all that an agent says less of than the hub has are ends of former Rollouts' permits: nothing was lost with
+    /// those.
+    pub(crate) fn lacks_former_ends(
+        &self,
+        agent: usize,
+        brought: &[(RolloutName, Rollout)],
+    ) -> bool {
+        let own = &self.agents[agent];
+        let Some(row) = self.store.rows.get(&own.name) else {
+            return false;
+        };
+        let ended = |state: &Rollout| {
+            let ended = state.outcome.as_ref();
+            ended.map(|one| (one.fence.incarnation, one.fence.version))
+        };
+        let lacking = brought.iter().filter_map(|(name, now)| {
+            let known = row.state(name).filter(|known| known.uid == now.uid)?;
+            let fence = ended(known).filter(|_| ended(known) > ended(now))?;
+            let part = self.rollouts.iter().position(|one| one == name)?;
+            let end = (own.name.clone(), part, fence);
+            let maps = [&self.ghost.outcomes, &self.ghost.told];
+            let when = maps.into_iter().find_map(|map| map.get(&end));
+            let made = self.ghost.made.get(&Place { agent, part });
+            Some(when.is_some_and(|(_, when)| made.is_some_and(|made| made >= when)))
+        });
+        let lacking: Vec<bool> = lacking.collect();
+        !lacking.is_empty() && lacking.into_iter().all(|former| former)
+    }
+
     /// L4, G18: once an agent has said everything the hub has no end of a permit that its cluster does not have: what was put back
     /// to before one is known to be. Not where it died since it dialled.
     pub(crate) fn nothing_more(&mut self, agent: usize, life: u64) {
@@ -310,8 +340,8 @@ impl World {
             let known = (known.incarnation, known.version);
             let part = self.rollouts.iter().position(|one| *one == rollout)?;
             let lost = (own.name.clone(), part, known);
-            // Whoever deletes a Rollout and its Gate takes the end with them, too; and the hub keeps that of the former one by
-            // its name.
+            // Whoever deletes a Rollout and its Gate takes the end with them, too; that of the former one is kept for its release
+            // alone.
             let (_, told) = self.ghost.told.get(&lost)?;
             let made = self.ghost.made.get(&Place { agent, part });
             if made.is_some_and(|made| made >= told) {

@@ -11,6 +11,7 @@ use hub_engine::verb::Verb;
 use hub_engine::{Action, ClusterName, RolloutName};
 
 use super::lease::in_effect;
+use super::onward::Onward;
 use super::{At, at, runs};
 use crate::agent::Agent;
 use crate::event::{Ms, Place};
@@ -115,6 +116,8 @@ pub(crate) struct Ghost {
     pub(super) touched: BTreeSet<(Number, ClusterName)>,
     /// What a Rollout was on its way to when nobody governed it, until it goes to something else or is aborted.
     pub(super) in_flight: BTreeMap<Place, String>,
+    /// What is on its way, and by whose word.
+    pub(super) onward: BTreeMap<Place, Onward>,
     /// What each content is, by its digest.
     pub(super) contents: BTreeMap<String, Content>,
     /// Contents that a cluster's Rollout was given at some time.
@@ -216,6 +219,7 @@ impl Ghost {
 
     pub(crate) fn rollout_lost(&mut self, place: Place) {
         self.running.remove(&place);
+        self.onward.remove(&place);
         self.fresh.insert(place);
     }
 
@@ -227,6 +231,7 @@ impl Ghost {
             let place = Place { agent, part };
             // What its API server has goes on.
             self.running.insert(place, runs(own));
+            self.onward.remove(&place);
             self.fresh.insert(place);
         }
         self.steps.retain(|(one, _), _| one.agent != agent);

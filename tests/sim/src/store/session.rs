@@ -37,7 +37,7 @@ impl Store {
         now: Ms,
     ) -> Result<Opened, Error> {
         self.answers()?;
-        let compared = self.compares;
+        let (compared, by_name) = (self.compares, self.by_name);
         let desired = self.desired_fence(cluster)?;
         let Some(row) = self.rows.get_mut(cluster) else {
             return Ok(Opened::Duplicate);
@@ -45,7 +45,7 @@ impl Store {
         if row.uid != uid {
             return Ok(Opened::Duplicate);
         }
-        let regressed = fence < row.stored || compared && unsaid(row, &brought);
+        let regressed = fence < row.stored || compared && unsaid(row, &brought, by_name);
         row.session = numbered(row.session, now);
         row.open = true;
         row.last_seen = Some(now);
@@ -228,23 +228,33 @@ pub(super) fn numbered(session: u64, now: Ms) -> u64 {
 }
 
 /// An end of a permit was told, and the Rollout that it was of comes without it.
-fn unsaid(row: &Row, brought: &[(RolloutName, Rollout)]) -> bool {
-    let ended = |state: &Rollout| state.outcome.as_ref().map(|outcome| outcome.fence);
+fn unsaid(row: &Row, brought: &[(RolloutName, Rollout)], by_name: bool) -> bool {
+    let ended = |state: &Rollout| {
+        let own = state.outcome.as_ref();
+        let own = own.filter(|_| by_name || !state.outcome_of_former);
+        own.map(|outcome| outcome.fence)
+    };
     brought.iter().any(|(rollout, now)| {
         let known = row.state(rollout);
         known.is_some_and(|known| known.uid == now.uid && ended(known) > ended(now))
     })
 }
 
-/// An outcome stays until another replaces it.
+/// An outcome stays until another replaces it, and whose it is with it.
 fn upsert(latest: &mut Latest, key: (u64, u64), mut state: Rollout) {
     if latest.state.is_some() && latest.key > key {
         return;
     }
-    let known = latest.state.take();
-    state.outcome = state
-        .outcome
-        .or_else(|| known.and_then(|known| known.outcome));
+    state.outcome_of_former = false;
+    if let Some(known) = latest.state.take() {
+        let former = known.outcome_of_former || known.uid != state.uid;
+        state.outcome_of_former = match (&known.outcome, &state.outcome) {
+            (Some(known), Some(now)) => former && known.fence == now.fence,
+            (Some(_), None) => former,
+            (None, _) => false,
+        };
+        state.outcome = state.outcome.or(known.outcome);
+    }
     latest.key = key;
     latest.state = Some(state);
 }

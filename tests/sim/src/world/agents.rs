@@ -389,6 +389,7 @@ impl World {
         }
         self.written(agent, set, &before);
         self.stored(agent);
+        self.gates_go(agent);
         if answer.is_none() && self.bugs.has(Planted::AckBeforeFence) {
             self.send_up(connection, Up::Ack(unstored(set)));
         }
@@ -422,6 +423,7 @@ impl World {
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name}: the fence is stored"));
         self.stored(agent);
+        self.gates_go(agent);
         self.changed_all(agent);
         let link = self.agents[agent].process.as_ref();
         let current = link.and_then(|process| process.link);

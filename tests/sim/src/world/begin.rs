@@ -83,6 +83,7 @@ impl World {
         let fleets = documents.into_iter().map(|one| tables(one, &clusters));
         let mut store = Store::new(fleets.collect(), rows);
         store.compares = !bugs.has(Planted::EndUnmissed);
+        store.by_name = bugs.has(Planted::FormerEndAsked);
         let overlays = overlays(names.len(), rollouts.len(), &mut random.aside(43));
         let base = Instant::now();
         let agents = names

@@ -13,6 +13,8 @@ use crate::event::{Down, Event, Ms, Place, Up};
 const ALARM_AFTER: Ms = 60_000;
 /// A message on its way, at most, while things break.
 const DELAY_MAX: Ms = 1_500;
+/// So many of a hundred Gates are deleted as soon as what is on its way has no permit any more.
+const DELETED_TAKEN_BACK: usize = 50;
 /// So many of a hundred sets lack something, where any do.
 const LACKING: usize = 15;
 
@@ -239,6 +241,22 @@ impl World {
         // And now and then the hub has not heard of the end before it is rebuilt.
         if self.random.percent(50) {
             self.kill_agent(place.agent);
+        }
+    }
+
+    /// A set was stored. Where it takes back the permit of what is on its way, a Gate that is deleted takes with it all that is
+    /// recorded of who let that start. Drawn aside, so that every other life stays what it was.
+    pub(super) fn gates_go(&mut self, agent: usize) {
+        for place in self.places(agent) {
+            let there = self.part(place).gate().is_some();
+            if self.chaos
+                && there
+                && self.is_taken_back(place)
+                && self.random.aside(73).percent(DELETED_TAKEN_BACK)
+            {
+                self.meets("GateDeletedTakenBack");
+                self.delete_gate(place);
+            }
         }
     }
 

@@ -108,13 +108,15 @@ impl World {
         let cluster = self.agents[link.agent].name.clone();
         let brought = hello.rollouts.iter().cloned();
         let brought = brought.filter_map(|state| hub::wire::report::rollout_state(state).ok());
-        let brought = brought.collect();
+        let brought: Vec<_> = brought.collect();
         let fence = self.read(&cluster, hello.fence.as_ref());
         let mut uid = hello.kube_system_uid.clone();
         if self.bugs.has(Planted::CloneAccepted) {
             uid.clone_from(&self.agents[link.agent].uid);
         }
         let handed = self.agents[link.agent].handed(&hello.kube_system_uid);
+        let stored = self.store.rows.get(&cluster).map(|row| row.stored);
+        let whole = Some(fence) >= stored && self.lacks_former_ends(link.agent, &brought);
         match self
             .store
             .session_open(&cluster, &uid, fence, brought, handed, now)
@@ -123,6 +125,12 @@ impl World {
                 self.tell(format!(
                     "hub {hub}: session {number} of {cluster} at {fence}, desired {desired}, regressed {regressed}"
                 ));
+                if regressed && whole {
+                    self.fail(
+                        "L4",
+                        format!("{cluster} is taken for one that was put back"),
+                    );
+                }
                 self.session_opened(&cluster, &hello.kube_system_uid);
                 self.nothing_more(link.agent, link.agent_life);
                 let session = Session {
