@@ -73,19 +73,31 @@ fn parts(message: &DescriptorProto) -> Result<String, Box<dyn Error>> {
             field.number(),
             format!("{}.{}", message.name(), field.name()),
         );
-        let (place, content) = match field.r#type() {
-            Type::String => (many.then(|| TEXT.to_owned()), "Content::Text".to_owned()),
-            Type::Message if field.type_name() == TIME && !many => continue,
-            Type::Message => match entry(message, field) {
+        let kind = field.r#type();
+        let (place, content) = if kind == Type::String {
+            (many.then(|| TEXT.to_owned()), "Content::Text".to_owned())
+        } else if kind == Type::Message {
+            if field.type_name() == TIME && !many {
+                continue;
+            }
+            match entry(message, field) {
                 Some(entry) => (Some(text_map(entry, &words)?), "Content::TEXTS".to_owned()),
                 None => {
                     let name = named(field.type_name())?;
                     let place = many.then(|| format!("size_of::<v1::{name}>()"));
-                    (place, format!("Content::Parts(<v1::{name} as Shaped>::PARTS)"))
+                    (
+                        place,
+                        format!("Content::Parts(<v1::{name} as Shaped>::PARTS)"),
+                    )
                 }
-            },
-            Type::Bool | Type::Enum | Type::Int32 | Type::Int64 | Type::Uint32 | Type::Uint64 if !many => continue,
-            other => return Err(format!("{words} is of a kind that is not weighed yet ({other:?}): say in proto/build.rs what it takes").into()),
+            }
+        } else if !many && is_number(kind) {
+            continue;
+        } else {
+            return Err(format!(
+                "{words} is of a kind that is not weighed yet ({kind:?}): say in proto/build.rs what it takes"
+            )
+            .into());
         };
         let place = place.unwrap_or_else(|| "0".to_owned());
         write!(
@@ -94,6 +106,14 @@ fn parts(message: &DescriptorProto) -> Result<String, Box<dyn Error>> {
         )?;
     }
     Ok(out)
+}
+
+/// Whether one of it takes its place and nothing more.
+fn is_number(kind: Type) -> bool {
+    matches!(
+        kind,
+        Type::Bool | Type::Enum | Type::Int32 | Type::Int64 | Type::Uint32 | Type::Uint64
+    )
 }
 
 /// The entries of a map are messages within.
