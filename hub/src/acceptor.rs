@@ -1,6 +1,8 @@
 //! The hub's door. In: TCP connections. Out: a stream of TLS connections with the peer's identity, for tonic. It must not
 //! answer requests, and it never ends: tonic's own loop ends at the first EMFILE and has no handshake timeout.
 
+pub mod guests;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -18,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use crate::acceptor::guests::{Guests, Place};
 use crate::authority::{Authority, fingerprint};
 use crate::identity::Peer;
 
@@ -61,6 +64,7 @@ pub struct PeerInfo {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     info: PeerInfo,
+    _place: Place,
 }
 
 /// TLS 1.3 with a client certificate of the hub's CA, or none.
@@ -101,6 +105,7 @@ async fn accept_loop(
     accepted: mpsc::Sender<io::Result<Connection>>,
 ) {
     let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    let guests = Guests::default();
     let mut pause = ACCEPT_PAUSE_MIN;
     loop {
         let Ok(slot) = Arc::clone(&handshakes).acquire_owned().await else {
@@ -120,9 +125,9 @@ async fn accept_loop(
             }
         };
         pause = ACCEPT_PAUSE_MIN;
-        let (tls, accepted) = (tls.clone(), accepted.clone());
+        let (tls, guests, accepted) = (tls.clone(), guests.clone(), accepted.clone());
         tokio::spawn(async move {
-            match handshake(tls, tcp, remote).await {
+            match handshake(tls, &guests, tcp, remote).await {
                 Ok(connection) => {
                     drop(slot);
                     // A closed channel means that the hub is stopping: dropping the connection is the answer.
@@ -134,7 +139,12 @@ async fn accept_loop(
     }
 }
 
-async fn handshake(tls: TlsAcceptor, tcp: TcpStream, remote: SocketAddr) -> io::Result<Connection> {
+async fn handshake(
+    tls: TlsAcceptor,
+    guests: &Guests,
+    tcp: TcpStream,
+    remote: SocketAddr,
+) -> io::Result<Connection> {
     tcp.set_nodelay(true)?;
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(tcp))
         .await
@@ -151,7 +161,10 @@ async fn handshake(tls: TlsAcceptor, tcp: TcpStream, remote: SocketAddr) -> io::
             fingerprint(certificate),
         ),
     };
+    let full = || io::Error::other(format!("{} has too many connections", peer.actor()));
+    let place = guests.place(&peer).ok_or_else(full)?;
     Ok(Connection {
+        _place: place,
         stream,
         info: PeerInfo {
             peer,

@@ -71,12 +71,11 @@ impl Fleet {
 }
 
 impl Fleet {
-    /// Not for strangers: anybody could fill the database.
+    /// Not for strangers, of whom nobody knows anything. The store says it in the log, too.
     async fn record(&self, peer: &Peer, denied: &Denied) {
         match peer {
             Peer::Anonymous => tracing::debug!("{denied}"),
             Peer::Person { .. } | Peer::Cluster(_) => {
-                tracing::warn!(who = peer.actor(), "{denied}");
                 let who = peer.actor();
                 if let Err(error) = self
                     .store

@@ -114,7 +114,7 @@ pub async fn run(
         csr_pem: &request.csr_pem,
     };
     let certificate_pem = store.join(&join, &issuer).await.map_err(|error| {
-        tracing::warn!(%cluster, %error, "a join was refused");
+        not_done(&cluster, &error, "a join failed");
         status::of(&error)
     })?;
     tracing::info!(%cluster, "joined");
@@ -148,11 +148,18 @@ pub async fn renew(
         csr_pem: &request.csr_pem,
     };
     let certificate_pem = store.renew(&renewal, &issuer).await.map_err(|error| {
-        tracing::warn!(cluster = %renewal.cluster, %error, "a renewal was refused");
+        not_done(&renewal.cluster, &error, "a renewal failed");
         status::of(&error)
     })?;
     tracing::info!(cluster = %renewal.cluster, "certificate renewed");
     Ok(RenewResponse { certificate_pem })
+}
+
+/// The store has said what it refused, as often as it is worth a line.
+fn not_done(cluster: &ClusterName, error: &hub_store::Error, what: &str) {
+    if !matches!(error, hub_store::Error::Refused { .. }) {
+        tracing::warn!(%cluster, %error, "{what}");
+    }
 }
 
 fn bounded(fields: &[(&str, &String)]) -> Result<(), Status> {

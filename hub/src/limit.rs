@@ -1,5 +1,6 @@
-//! A limit for every call of people and agents that waits for the database. In: a service. Out: the same, which says
-//! `unavailable` where it would not answer in time. It must not cut streams: only the beginning of an answer is waited for.
+//! Limits for every call of people and agents: how long it may wait for the database, and how much those may say who have one
+//! thing to say. In: a service. Out: the same, which says `unavailable` where it would not answer in time. It must not cut
+//! streams: only the beginning of an answer is waited for.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,6 +12,9 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tower::{Layer, Service};
+
+use crate::acceptor::PeerInfo;
+use crate::identity::Peer;
 
 /// Longer than any one call to the store may take (`hub_store::CALL_MAX`), so that where there is one it says itself what it
 /// waited for.
@@ -40,15 +44,22 @@ pub struct Limited<S> {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-/// Join is for strangers, and read before anybody looks who it is: a token, a signing request and a few names.
-const JOIN_MAX: usize = 64 << 10;
-const JOIN_PATH: &str = "/groundswell.v1.Link/Join";
+/// A token, a signing request and a few names: what is read of strangers, and of clusters but for their one stream, before
+/// anybody looks what they may.
+const FEW_WORDS: usize = 32 << 10;
+const STREAM_PATH: &str = "/groundswell.v1.Link/Open";
 
 fn bounded(request: Request<Body>) -> Request<Body> {
-    if request.uri().path() != JOIN_PATH {
+    let peer = request.extensions().get::<PeerInfo>();
+    let may_say_much = match peer.map_or(&Peer::Anonymous, |info| &info.peer) {
+        Peer::Person { .. } => true,
+        Peer::Cluster(_) => request.uri().path() == STREAM_PATH,
+        Peer::Anonymous => false,
+    };
+    if may_say_much {
         return request;
     }
-    request.map(|body| Body::new(http_body_util::Limited::new(body, JOIN_MAX)))
+    request.map(|body| Body::new(http_body_util::Limited::new(body, FEW_WORDS)))
 }
 
 impl<S> Service<Request<Body>> for Limited<S>
@@ -100,21 +111,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stranger_says_little() {
+    async fn a_stranger_says_little_and_a_cluster_much_on_its_stream_alone() {
         use http_body_util::BodyExt as _;
-        let words = |path: &str, bytes: usize| {
-            let said = http_body_util::Full::from(vec![0_u8; bytes]);
-            let mut request = Request::new(Body::new(said));
-            *request.uri_mut() = path.parse().unwrap();
-            bounded(request).into_body().collect()
+        const JOIN: &str = "/groundswell.v1.Link/Join";
+        const RENEW: &str = "/groundswell.v1.Link/Renew";
+        const APPLY: &str = "/groundswell.v1.Fleet/Apply";
+        let cluster = || Peer::Cluster("eu".into());
+        let person = || Peer::Person {
+            name: "ada".into(),
+            groups: Vec::new(),
         };
-        assert!(words(JOIN_PATH, JOIN_MAX).await.is_ok());
-        assert!(words(JOIN_PATH, JOIN_MAX + 1).await.is_err());
-        assert!(
-            words("/groundswell.v1.Link/Open", JOIN_MAX + 1)
-                .await
-                .is_ok()
-        );
+        for (peer, path, much) in [
+            (None, JOIN, false),
+            (Some(Peer::Anonymous), JOIN, false),
+            (Some(Peer::Anonymous), APPLY, false),
+            (Some(Peer::Anonymous), STREAM_PATH, false),
+            (Some(cluster()), STREAM_PATH, true),
+            (Some(cluster()), RENEW, false),
+            (Some(cluster()), APPLY, false),
+            (Some(person()), APPLY, true),
+        ] {
+            let said = |bytes: usize| {
+                let said = http_body_util::Full::from(vec![0_u8; bytes]);
+                let mut request = Request::new(Body::new(said));
+                *request.uri_mut() = path.parse().unwrap();
+                if let Some(peer) = peer.clone() {
+                    request.extensions_mut().insert(PeerInfo {
+                        peer,
+                        fingerprint: String::new(),
+                        remote: None,
+                    });
+                }
+                bounded(request).into_body().collect()
+            };
+            assert!(said(FEW_WORDS).await.is_ok(), "{peer:?} {path}");
+            let more = said(FEW_WORDS + 1).await;
+            assert_eq!(more.is_ok(), much, "{peer:?} {path}");
+        }
     }
 
     #[tokio::test]

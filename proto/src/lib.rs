@@ -1,7 +1,8 @@
 //! What hub and agent, and people and hub, say to each other, and nothing else.
 //!
 //! In: the two `.proto` files beside this crate. Out: their Rust types, the names of the service methods, the time
-//! conversion and the bytes that signatures of permits, fences and history heads cover. It must not hold behaviour of either side.
+//! conversion, the bytes that signatures of permits, fences and history heads cover, and what a message takes of memory. It must
+//! not hold behaviour of either side.
 
 pub mod codec;
 pub mod fence;
@@ -11,6 +12,7 @@ pub mod permit;
 pub mod set;
 pub mod shown;
 pub mod time;
+pub mod weight;
 
 /// The generated messages and services of `groundswell.v1`.
 #[allow(missing_docs, clippy::all, clippy::too_many_lines, rust_2018_idioms)]

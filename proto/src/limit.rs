@@ -1,15 +1,22 @@
-//! How much of itself a member may show at once: the same on both sides of the link, and the sentence where it is more.
+//! How much of itself a member may show at once: the same on both sides of the link, and the sentence where it is more. And
+//! how much memory any word to a hub may take.
 //!
-//! In: a Hello. Out: why no hub takes it. It must not know who says it.
+//! In: a Hello, or the bytes of a word. Out: why no hub takes it. It must not know who says it.
 
 use prost::Message as _;
 
 use crate::v1::Hello;
+use crate::weight::{self, Shaped};
 
 /// Rollouts of one member: twice the largest cluster that is tested with.
 pub const ROLLOUTS_MAX: usize = 10_000;
 /// One message of the link. A Rollout is about 1 KiB in Hello and in a set, and three sixteenths are left over.
 pub const MESSAGE_MAX: usize = 16 << 20;
+/// Whatever a message is made of, it may take so much memory: what the longest has on the wire. Ten thousand Rollouts of
+/// which nothing is said are half of it.
+const DECODED_MIN: usize = MESSAGE_MAX;
+/// And so much more for each of its bytes: what agents and people say is twice as large in memory as on the wire, besides.
+const DECODED_A_BYTE: usize = 3;
 /// What a person does about it.
 const NEXT: &str =
     "let agents that look at a namespace each (`--namespaced`) be members in its place";
@@ -35,6 +42,29 @@ pub fn too_long(what: &str) -> String {
         "Hello has {what}, more than the {} MiB of one message: {NEXT}",
         MESSAGE_MAX >> 20
     )
+}
+
+const fn decoded_max(bytes: usize) -> usize {
+    DECODED_MIN.saturating_add(bytes.saturating_mul(DECODED_A_BYTE))
+}
+
+/// Whether a message of so many bytes takes no more than it may, whatever is in it: then it need not be looked at.
+pub(crate) fn is_light<T: Shaped>(bytes: usize) -> bool {
+    weight::at_most::<T>(bytes) <= decoded_max(bytes)
+}
+
+/// Why no hub decodes a message of these bytes; none: it does.
+#[must_use]
+pub fn too_heavy<T: Shaped>(bytes: &[u8]) -> Option<String> {
+    let most = decoded_max(bytes.len());
+    weight::of::<T>(bytes, most).err().map(|_| {
+        format!(
+            "a message of {} bytes takes more than {} MiB of memory once it is read, as one of very many empty parts does: no agent \
+             and no `groundswell` says such a thing; look which program has their certificate, and use it for them alone",
+            bytes.len(),
+            most >> 20
+        )
+    })
 }
 
 #[cfg(test)]

@@ -57,6 +57,14 @@ pub async fn run(client: &mut Client, look: Look, args: &History) -> Result<Answ
     }))
 }
 
+/// Why, and how often more.
+fn refused(refusal: &RefusedAttempt) -> String {
+    match refusal.again {
+        0 => refusal.message.clone(),
+        again => format!("{} (and {again} more like it soon after)", refusal.message),
+    }
+}
+
 /// What was tried and refused (S22).
 async fn refusals(client: &mut Client, look: Look, limit: Option<u32>) -> Result<Answer, Failure> {
     let limit = limit.unwrap_or_default();
@@ -70,7 +78,7 @@ async fn refusals(client: &mut Client, look: Look, limit: Option<u32>) -> Result
             let one = |refusal: &RefusedAttempt| {
                 serde_json::json!({
                     "at": json::time(refusal.at.as_ref()), "kind": refusal.kind, "who": refusal.who,
-                    "message": refusal.message,
+                    "message": refusal.message, "again": refusal.again,
                 })
             };
             json::print(&refusals.iter().map(one).collect())
@@ -82,7 +90,7 @@ async fn refusals(client: &mut Client, look: Look, limit: Option<u32>) -> Result
                     time(refusal.at.as_ref()),
                     refusal.kind.clone(),
                     or_dash(&refusal.who),
-                    or_dash(&refusal.message),
+                    or_dash(&refused(refusal)),
                 ]
             };
             let rows = refusals.iter().map(one).collect();

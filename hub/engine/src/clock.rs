@@ -1,5 +1,8 @@
-//! The clocks of clusters against the database's (S12). In: how far one is ahead, in seconds. Out: what to say of it. It must
-//! not be decided on: nothing starts outside a window by the database's time, whatever a cluster's clock says.
+//! The clocks of clusters against the database's (S12). In: how far one is ahead, in seconds. Out: what to say of it, and
+//! what time it is there. It must let nothing start: outside a window by the database's time nothing does, whatever a cluster's
+//! clock says.
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::amount::Seconds;
 
@@ -7,6 +10,23 @@ use crate::amount::Seconds;
 pub const CLOCK_OFF: i64 = 30;
 /// What helps, whichever way it is off.
 const SET_IT: &str = "set the clock of the node that its agent runs on (is NTP running there?)";
+
+/// What time it is there.
+#[must_use]
+pub(crate) fn there(now: Timestamp, ahead: i64) -> Timestamp {
+    let there = now.checked_add(SignedDuration::from_secs(ahead));
+    there.unwrap_or(if ahead > 0 {
+        Timestamp::MAX
+    } else {
+        Timestamp::MIN
+    })
+}
+
+/// Whether a permit with this start-by, granted now, is over there before it comes; of a clock that is off by so much that no
+/// message under way explains it.
+pub(crate) fn is_over_there(start_by: Timestamp, now: Timestamp, ahead: i64) -> bool {
+    ahead >= CLOCK_OFF && start_by < there(now, ahead)
+}
 
 /// Of a cluster whose clock is ahead, so that by it a permit's time is over too early; none: it is right enough.
 #[must_use]
@@ -38,6 +58,25 @@ fn length(seconds: i64) -> Seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_permit_is_over_where_its_time_is_by_a_clock_that_is_off() {
+        let (now, hour) = (Timestamp::UNIX_EPOCH, SignedDuration::from_hours(1));
+        for (ahead, over) in [
+            (0, false),
+            (3_600, false),
+            (3_601, true),
+            (-9_999, false),
+            (i64::MAX, true),
+        ] {
+            assert_eq!(is_over_there(now + hour, now, ahead), over, "{ahead}");
+        }
+        assert!(
+            !is_over_there(now, now, CLOCK_OFF - 1),
+            "a message under way"
+        );
+        assert_eq!(there(now, i64::MIN), Timestamp::MIN);
+    }
 
     #[test]
     fn only_a_clock_that_is_off_is_told() {

@@ -168,7 +168,8 @@ pub struct Cluster {
     /// (gate.md L4).
     #[serde(default)]
     pub restored: Option<Timestamp>,
-    /// How many seconds its clock is ahead of the database's, as far as that is proven; shown, and never decided on.
+    /// How many seconds its clock is ahead of the database's, as far as that is proven. It starts nothing: it only keeps a
+    /// permit from being given in vain.
     #[serde(default)]
     pub clock_ahead: i64,
     /// Its gate as last written.

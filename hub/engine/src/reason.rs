@@ -81,6 +81,9 @@ pub enum Why {
         since: Option<Timestamp>,
     },
     Regressed,
+    ClockAhead {
+        seconds: i64,
+    },
     NotReported,
     UndecodableGate,
     Barred {
@@ -183,6 +186,7 @@ impl Why {
             Self::NotStarted { .. } => "NotStarted",
             Self::Disconnected { .. } => "Disconnected",
             Self::Regressed => "Regressed",
+            Self::ClockAhead { .. } => "ClockAhead",
             Self::NotReported => "NotReported",
             Self::UndecodableGate => "UndecodableGate",
             Self::Barred { .. } => "Barred",
@@ -269,6 +273,10 @@ impl fmt::Display for Why {
             Self::Disconnected { since: Some(since) } => write!(f, "its agent was last heard at {since}"),
             Self::Disconnected { since: None } => f.write_str("its agent was never heard"),
             Self::Regressed => f.write_str("its agent came back with an older set than it had, and starts nothing until it has caught up"),
+            Self::ClockAhead { seconds } => {
+                f.write_str("not permitted, for its agent would not start")?;
+                clock::ahead(*seconds).map_or(Ok(()), |why| write!(f, ": {why}"))
+            }
             Self::NotReported => f.write_str("its agent has not reported the Rollout"),
             Self::UndecodableGate => f.write_str("its agent cannot decode the Rollout's Gate, and holds it"),
             Self::Barred { digest, release } => write!(f, "its content {digest} failed in release {release}"),

@@ -127,3 +127,42 @@ async fn silent_and_senseless_peers_do_not_keep_others_out() {
         "waited for the silent ones"
     );
 }
+
+#[tokio::test]
+async fn one_cluster_has_so_many_connections_and_another_its_own() {
+    let mut door = door().await;
+    let ca = door.authority.ca_der().clone();
+    let member = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let request = rcgen::CertificateParams::default().serialize_request(&key);
+        let csr = request.unwrap().pem().unwrap();
+        let lifetime = Duration::from_secs(600);
+        let issued = door.authority.cluster(&csr, name, lifetime).unwrap();
+        client(
+            &ca,
+            Some(&Issued {
+                certificate: issued.pem,
+                key: key.serialize_pem(),
+            }),
+        )
+    };
+    let (bad, good) = (member("bad"), member("good"));
+    let mut held = Vec::new();
+    for _ in 0..guests::OF_ONE_CLUSTER {
+        let both = tokio::join!(connect(door.address, bad.clone()), door.incoming.next());
+        held.push((both.0.unwrap(), both.1.unwrap().unwrap()));
+    }
+    // Refused on the server's side, where the next that comes through is the other's.
+    let _refused = connect(door.address, bad.clone()).await;
+    let (_good, next) = tokio::join!(connect(door.address, good), door.incoming.next());
+    assert_eq!(
+        next.unwrap().unwrap().info.peer,
+        Peer::Cluster("good".into())
+    );
+    held.pop();
+    let (_again, next) = tokio::join!(connect(door.address, bad), door.incoming.next());
+    assert_eq!(
+        next.unwrap().unwrap().info.peer,
+        Peer::Cluster("bad".into())
+    );
+}

@@ -61,6 +61,7 @@ pub async fn refusals(
         kind: row.kind,
         who: row.who,
         message: row.message,
+        again: row.again,
     };
     Ok(ListRefusalsResponse {
         refusals: rows.into_iter().map(refusal).collect(),

@@ -112,7 +112,16 @@ fn no_hello(status: &Status) -> End {
     if status.code() == tonic::Code::OutOfRange {
         return protocol(limit::too_long("too many Rollouts"));
     }
-    protocol(format!("no Hello: {}", status.message()))
+    unread(status).unwrap_or_else(|| protocol(format!("no Hello: {}", status.message())))
+}
+
+/// A message that this hub does not take, so that its agent is told; none: the connection broke.
+pub(super) fn unread(status: &Status) -> Option<End> {
+    let refused = matches!(
+        status.code(),
+        tonic::Code::ResourceExhausted | tonic::Code::OutOfRange
+    );
+    refused.then(|| protocol(status.message()))
 }
 
 /// Waits for the first message, which has to be Hello.

@@ -1,7 +1,8 @@
-//! One stream of a cluster is opened at a time, and few at once (gate.md L3; S11). In: streams that have no session yet. Out:
-//! their turn, or that a newer one of the same cluster came or that nobody reads them any more. It must not touch a session.
+//! One stream of a cluster is opened at a time, and few at once; of those with a session the newest few stay (gate.md L3; S11).
+//! In: streams that have no session yet, and sessions that were opened. Out: their turn, or that a newer one of the same cluster
+//! came or that nobody reads them any more. It must not look into a session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hub_engine::ClusterName;
@@ -15,6 +16,23 @@ use crate::link::outbox::Outbox;
 pub struct Openings {
     turns: Arc<Semaphore>,
     doors: Arc<Mutex<BTreeMap<ClusterName, Door>>>,
+    sessions: Arc<Mutex<Sessions>>,
+}
+
+/// Sessions of one cluster that are open on this hub. But for the newest they are over, and are told so at their next word; who
+/// never says one holds so many messages that are half said, and no more.
+const SESSIONS_MAX: usize = 4;
+
+/// Of each cluster in their order, and what ends each.
+type Sessions = BTreeMap<ClusterName, VecDeque<(u64, CancellationToken)>>;
+
+/// The place of a session that is open.
+#[derive(Debug)]
+pub struct Open {
+    sessions: Arc<Mutex<Sessions>>,
+    cluster: ClusterName,
+    session: u64,
+    over: CancellationToken,
 }
 
 /// Of one cluster.
@@ -59,6 +77,28 @@ impl Openings {
         Self {
             turns: Arc::new(Semaphore::new(turns)),
             doors: Arc::default(),
+            sessions: Arc::default(),
+        }
+    }
+
+    /// A session was opened; where there are too many, the oldest ends. `stop` ends them all.
+    #[must_use]
+    pub fn open(&self, cluster: &ClusterName, session: u64, stop: &CancellationToken) -> Open {
+        let over = stop.child_token();
+        let mut sessions = lock(&self.sessions);
+        let own = sessions.entry(cluster.clone()).or_default();
+        own.push_back((session, over.clone()));
+        if own.len() > SESSIONS_MAX
+            && let Some((_, oldest)) = own.pop_front()
+        {
+            oldest.cancel();
+        }
+        drop(sessions);
+        Open {
+            sessions: Arc::clone(&self.sessions),
+            cluster: cluster.clone(),
+            session,
+            over,
         }
     }
 
@@ -86,7 +126,32 @@ impl Openings {
     }
 
     fn doors(&self) -> MutexGuard<'_, BTreeMap<ClusterName, Door>> {
-        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.doors)
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Open {
+    /// Ends with the hub, too.
+    #[must_use]
+    pub fn over(&self) -> CancellationToken {
+        self.over.clone()
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut sessions = lock(&self.sessions);
+        let Some(own) = sessions.get_mut(&self.cluster) else {
+            return;
+        };
+        own.retain(|(session, _)| *session != self.session);
+        if own.is_empty() {
+            sessions.remove(&self.cluster);
+        }
     }
 }
 
@@ -177,5 +242,29 @@ mod tests {
         assert!(waits.await.is_ok());
         drop((first, second, third));
         assert!(openings.doors().is_empty());
+    }
+
+    #[test]
+    fn of_the_sessions_of_a_cluster_the_newest_few_stay() {
+        let (openings, stop) = (Openings::new(HUB), CancellationToken::new());
+        let open = |cluster: &str, session| openings.open(&cluster.into(), session, &stop);
+        let other = open("us", 7);
+        let mut all: Vec<Open> = (0..6).map(|session| open("eu", session)).collect();
+        let over = |all: &[Open]| -> Vec<u64> {
+            let over = all.iter().filter(|one| one.over().is_cancelled());
+            over.map(|one| one.session).collect()
+        };
+        assert_eq!(over(&all), [0, 1]);
+        // One that ends by itself leaves its place.
+        all.remove(4);
+        all.push(open("eu", 6));
+        assert_eq!(over(&all), [0, 1]);
+        all.push(open("eu", 7));
+        assert_eq!(over(&all), [0, 1, 2]);
+        assert!(!other.over().is_cancelled());
+        stop.cancel();
+        assert!(all.iter().all(|one| one.over().is_cancelled()));
+        drop((all, other));
+        assert!(lock(&openings.sessions).is_empty());
     }
 }

@@ -25,9 +25,9 @@ use tonic::Streaming;
 use crate::link::Link;
 use crate::link::hello::{
     End, Member, duplicate_identity, hello, passed, protocol, revoked, superseded,
-    too_much_written, unknown_cluster,
+    too_much_written, unknown_cluster, unread,
 };
-use crate::link::opening::{Passed, Place};
+use crate::link::opening::{Open, Passed, Place};
 use crate::link::outbox::Outbox;
 use crate::link::pace::Of;
 use crate::wire;
@@ -51,6 +51,8 @@ struct Session {
     inbound: Streaming<AgentMessage>,
     outbox: Outbox,
     fences: watch::Receiver<Fence>,
+    /// Among the sessions of its cluster on this hub.
+    open: Open,
     /// The set that was sent last; none: the next one is sent whole.
     sent: Option<Fence>,
     /// What the database has committed of it: told with every word, so that an older copy of the database is noticed (L5).
@@ -173,6 +175,7 @@ async fn open(
         at: at.map(proto::time::to_wire),
     });
     let fences = link.fences.subscribe(&cluster, desired);
+    let open = link.openings.open(&cluster, session, &link.stop);
     Ok(Box::new(Session {
         link,
         cluster,
@@ -180,6 +183,7 @@ async fn open(
         inbound,
         outbox,
         fences,
+        open,
         sent: None,
         committed: Committed {
             stored: hello.fence,
@@ -221,7 +225,7 @@ impl Session {
         let mut silent_ticks = 0;
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let stop = self.link.stop.clone();
+        let over = self.open.over();
         self.send_set().await;
         loop {
             tokio::select! {
@@ -231,10 +235,14 @@ impl Session {
                         Box::pin(self.hear(message)).await?;
                     }
                     Ok(None) => return Ok("the agent closed it".to_owned()),
-                    Err(status) => return Ok(format!("the connection broke: {}", status.message())),
+                    Err(status) => return unread(&status)
+                        .map_or_else(|| Ok(format!("the connection broke: {}", status.message())), Err),
                 },
                 Ok(()) = self.fences.changed() => self.send_set().await,
-                () = stop.cancelled() => return Ok("the hub stops".to_owned()),
+                () = over.cancelled() => {
+                    let stops = self.link.stop.is_cancelled();
+                    return if stops { Ok("the hub stops".to_owned()) } else { Err(superseded()) };
+                }
                 _ = ticks.tick() => {
                     if self.outbox.abandoned() {
                         return Ok("the agent is gone".to_owned());

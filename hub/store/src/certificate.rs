@@ -12,6 +12,8 @@ use crate::{Error, Result, Store, join};
 
 pub(crate) const INSERT: &str = "insert into certificates (fingerprint, cluster, expires_at) values ($1, $2, $3) \
      on conflict (fingerprint) do nothing";
+pub(crate) const MANY: &str = "select count(*) >= $3 from certificates where cluster = $1 \
+     and issued_at > now() - ($2 - now()) / $4";
 pub(crate) const REVOKED: &str = "select coalesce( \
      (select revoked_at is not null from certificates where fingerprint = $2), \
      (select revoked_at is not null from clusters where name = $1), false)";
@@ -45,6 +47,11 @@ pub struct Renewal {
     /// UID of the kube-system namespace.
     pub kube_system_uid: String,
 }
+
+/// Certificates that a cluster gets in a tenth of the life of one: each leaves a row, and one in the history, which are never
+/// deleted (S11). An agent asks for one in two thirds of it, and again where it could not keep what it got.
+const RENEWALS_MAX: i64 = 20;
+const PART_OF_LIFE: f64 = 10.0;
 
 /// Signs certificates; the hub holds the CA.
 pub trait CertificateIssuer: Send + Sync {
@@ -131,6 +138,19 @@ async fn renew(
         return Err(refused(revoked_message(cluster)));
     }
     let certificate = issuer.issue(cluster).map_err(refused)?;
+    let many: bool = sqlx::query_scalar(MANY)
+        .bind(cluster.as_str())
+        .bind(to_db(certificate.expires))
+        .bind(RENEWALS_MAX)
+        .bind(PART_OF_LIFE)
+        .fetch_one(&mut *tx)
+        .await?;
+    if many {
+        return Err(refused(format!(
+            "cluster {cluster} has had {RENEWALS_MAX} certificates in the last tenth of the life of one: its agent cannot keep \
+             what it gets (see its log), or is not what it was (`groundswell cluster revoke {cluster}`)"
+        )));
+    }
     record(tx, cluster, &certificate).await?;
     let message = format!("{cluster} has a certificate until {}", certificate.expires);
     let fact = Fact {

@@ -14,7 +14,7 @@ use crate::certificate::{self, CertificateIssuer};
 use crate::history::{self, Fact};
 use crate::row::row;
 use crate::time::from_db;
-use crate::{Error, Result, Store, cluster, former, membership, stop};
+use crate::{Error, Result, Store, cluster, former, membership, refusal, stop};
 
 /// The longest life of a token.
 pub const TOKEN_SECONDS_MAX: u32 = 3_600;
@@ -126,7 +126,7 @@ impl Store {
     pub async fn join(&self, join: &Join, issuer: &dyn CertificateIssuer) -> Result<String> {
         let mut tx = self.pool.begin().await?;
         let issued = spend(&mut tx, join, issuer).await;
-        self.ended(tx, issued, "Join", &join.cluster).await
+        self.ended(tx, issued, refusal::JOIN, &join.cluster).await
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) const OPEN: &str = "with kept as (update clusters set note = '' where
      claimed_version = case when $10 then claimed_version end where cluster = $1 returning session, clock_timestamp() as at";
 pub(crate) const CLOSE: &str =
     "update cluster_sessions set open = false where cluster = $1 and session = $2";
-pub(crate) const NOTE: &str = "update clusters set note = $2 where name = $1";
+pub(crate) const NOTE: &str = "update clusters set note = $2 where name = $1 and note <> $2";
 
 row! {
     /// A cluster's identity, what it stored and what it should hold.

@@ -16,6 +16,7 @@ mod not_decided;
 mod older;
 mod policies;
 mod recovery;
+mod refusals;
 mod restored;
 mod rules;
 mod shown;

@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use hub::link::pace::ROWS_AT_ONCE;
+use prost::Message as _;
 use proto::limit::ROLLOUTS_MAX;
 use proto::v1::agent_message::Body;
 use proto::v1::hub_message::Body as Told;
 use proto::v1::refusal::Code;
 use proto::v1::{
-    Ack, ContentChanged, GateProblem, Hello, ListClustersRequest, Report, ReportBatch, RolloutRef,
-    RolloutState, ack, report,
+    Ack, ContentChanged, GateProblem, Hello, HubMessage, ListClustersRequest, Report, ReportBatch,
+    RolloutRef, RolloutState, ack, report,
 };
+use tokio_stream::StreamExt as _;
 
 use crate::agent::Agent;
 use crate::fixture::World;
@@ -142,6 +144,103 @@ async fn huge_reports_many_objects_and_streams_without_end_harm_nobody_else() {
     end.send(()).unwrap();
     let longest = good.await.unwrap();
     assert!(longest < SOON, "{longest:?} without a renewal");
+}
+
+/// `AgentMessage` as others may write it: the body by its number, as bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Bytes {
+    #[prost(bytes = "vec", tag = "2")]
+    hello: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    reports: Vec<u8>,
+}
+
+/// Says these words by hand. What the hub answers, as far as it does.
+async fn by_hand(world: &World, agent: &Agent, words: Vec<Bytes>) -> Vec<Told> {
+    let channel = world.channel(Some((&agent.certificate, &agent.key))).await;
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<Bytes, HubMessage>::default();
+    let path = "/groundswell.v1.Link/Open".parse().unwrap();
+    let words = tokio_stream::iter(words).chain(tokio_stream::pending());
+    let told = client.streaming(tonic::Request::new(words), path, codec);
+    let mut told = told.await.unwrap().into_inner();
+    let mut all = Vec::new();
+    while let Ok(Ok(Some(message))) = tokio::time::timeout(SOON, told.message()).await {
+        all.extend(message.body);
+    }
+    all
+}
+
+/// The most memory that this process has had, in MiB: the hub is in it.
+fn peak() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+    kib.parse::<usize>().unwrap() >> 10
+}
+
+/// An empty report is two bytes on the wire, and a thousand in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_empty_reports_in_one_message_are_refused_before_they_are_read() {
+    const MILLION: usize = 1_000_000;
+    /// With what the other tests of this program have meanwhile; the reports would be a thousand.
+    const ROOM: usize = 500;
+    /// `ReportBatch.reports` and `Hello.rollouts`, empty.
+    const REPORT: [u8; 2] = [0x12, 0];
+    const ROLLOUT: [u8; 2] = [0x2a, 0];
+    let world = World::start().await;
+    let bad = Agent::member(&world, "bad", &[]).await;
+    let good = Agent::member(&world, "good", &[]).await;
+    let (mut stream, _) = good.open(&world).await;
+    let hello = Bytes {
+        hello: bad.nothing().encode_to_vec(),
+        reports: Vec::new(),
+    };
+    let reports = Bytes {
+        hello: Vec::new(),
+        reports: REPORT.repeat(MILLION),
+    };
+    let rollouts = Bytes {
+        hello: ROLLOUT.repeat(MILLION),
+        reports: Vec::new(),
+    };
+    let before = peak();
+    for words in [vec![hello, reports], vec![rollouts]] {
+        let told = by_hand(&world, &bad, words).await;
+        let Some(Told::Refusal(refused)) = told.last() else {
+            panic!("{told:?}");
+        };
+        assert_eq!(refused.code(), Code::Protocol);
+        let why = "MiB of memory once it is read, as one of very many empty parts does";
+        assert!(refused.message.contains(why), "{refused:?}");
+    }
+    let grown = peak() - before;
+    assert!(grown < ROOM, "{grown} MiB");
+    stream.renewal().await;
+    bad.open(&world).await;
+}
+
+/// Sessions of one member that are never heard again are few.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_opens_sessions_without_end_keeps_a_few() {
+    let world = World::start().await;
+    let bad = Agent::member(&world, "bad", &[]).await;
+    let mut streams = Vec::new();
+    for _ in 0..6 {
+        streams.push(bad.open(&world).await.0);
+    }
+    // It says nothing more, and is told.
+    let mut oldest = streams.remove(0);
+    let mut last = None;
+    while let Some(told) = oldest.next().await {
+        last = Some(told);
+    }
+    let Some(Told::Refusal(refused)) = last else {
+        panic!("{last:?}");
+    };
+    assert_eq!(refused.code(), Code::Superseded);
+    streams.pop().unwrap().renewal().await;
 }
 
 /// Content changes, each of another Rollout, in one message.

@@ -85,6 +85,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Why::NotStarted { .. } => "NotStarted",
         Why::Disconnected { .. } => "Disconnected",
         Why::Regressed => "Regressed",
+        Why::ClockAhead { .. } => "ClockAhead",
         Why::NotReported => "NotReported",
         Why::UndecodableGate => "UndecodableGate",
         Why::Barred { .. } => "Barred",
@@ -114,7 +115,7 @@ fn reason_word(reason: &Reason) -> &'static str {
         Why::NotDecided { .. } => "NotDecided",
     }
 }
-const REASONS: usize = 36;
+const REASONS: usize = 37;
 
 fn actions_text(plan: &Plan) -> String {
     let mut text = String::new();

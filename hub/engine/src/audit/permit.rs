@@ -9,6 +9,7 @@ use super::tally::{Tallies, Tally};
 use super::{Findings, wave, window};
 use crate::action::Action;
 use crate::amount::Amount;
+use crate::clock::is_over_there;
 use crate::document::{OnFailure, RollbackSteps};
 use crate::name::Digest;
 use crate::observed::{Cluster, Observed};
@@ -117,6 +118,11 @@ fn in_window(
     start_by: Option<Timestamp>,
 ) {
     let name = &target.cluster;
+    let ahead = state.cluster(name).map_or(0, |own| own.clock_ahead);
+    let over = start_by.is_some_and(|moment| is_over_there(moment, state.now, ahead));
+    findings.need(!over, "S12", || {
+        format!("{name} is permitted, and by its clock the time to start in is over")
+    });
     match window::standing_of(state, release, target) {
         Standing::Open { until: None } => {}
         Standing::Open { until: Some(until) } => {

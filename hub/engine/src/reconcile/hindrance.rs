@@ -4,23 +4,40 @@
 use serde_json::json;
 
 use super::join::{Standing, standing};
+use super::windows::{over_there, standing_for};
+use crate::clock::CLOCK_OFF;
 use crate::observed::{Cluster, Observed};
 use crate::planted::{Bug, Planted};
 use crate::release::{Release, Target, TargetState};
+use crate::window;
 
 const OUT_OF_CONTACT: &str = "out of contact";
 const CAUGHT_UP: &str = "came back with an older set than it had, and has not caught up";
 const UNDECODABLE: &str = "its agent cannot decode the Rollout's Gate";
 const CONFLICT: &str = "another FleetRollout governs the same Rollout there";
 const NOT_THERE: &str = "came out of a backup, and has not reported the release's content again";
-const ALL: [&str; 5] = [OUT_OF_CONTACT, CAUGHT_UP, UNDECODABLE, CONFLICT, NOT_THERE];
+const CLOCK: &str =
+    "its clock is ahead of the database's, and by it the time to start in would be over";
+const ALL: [&str; 6] = [
+    OUT_OF_CONTACT,
+    CAUGHT_UP,
+    UNDECODABLE,
+    CONFLICT,
+    CLOCK,
+    NOT_THERE,
+];
 
 /// Whether a target shows that it waits for its cluster.
 pub(super) fn waits(target: &Target) -> bool {
     target.state == TargetState::Held && ALL.contains(&target.message.as_str())
 }
 
-fn what(state: &Observed, cluster: &Cluster, recovering: bool) -> Option<&'static str> {
+fn what(
+    state: &Observed,
+    (release, target): (&Release, &Target),
+    cluster: &Cluster,
+    recovering: bool,
+) -> Option<&'static str> {
     let rollout = cluster.rollout.as_ref();
     if !cluster.connected {
         Some(OUT_OF_CONTACT)
@@ -30,9 +47,26 @@ fn what(state: &Observed, cluster: &Cluster, recovering: bool) -> Option<&'stati
         Some(UNDECODABLE)
     } else if state.conflicts.contains_key(&cluster.name) {
         Some(CONFLICT)
+    } else if over_there(state, release, target, cluster)
+        || waits_for_clock(target, cluster) && closed(state, release, target)
+    {
+        Some(CLOCK)
     } else {
         recovering.then_some(NOT_THERE)
     }
+}
+
+/// Whether its clock had kept it when the window closed, and is not right since: whether it may start then shows only in the
+/// next one. So a window that is always too short for it makes nobody wait without end.
+fn waits_for_clock(target: &Target, cluster: &Cluster) -> bool {
+    target.message == CLOCK && cluster.clock_ahead >= CLOCK_OFF
+}
+
+fn closed(state: &Observed, release: &Release, target: &Target) -> bool {
+    matches!(
+        standing_for(state, release, target),
+        window::Standing::Closed { .. }
+    )
 }
 
 /// Where a held target stands that waits for its cluster; its time counts from when that was first seen.
@@ -44,20 +78,23 @@ pub(super) fn of(
     recovering: bool,
     bug: Bug,
 ) -> Option<Standing> {
-    let Some(why) = what(state, cluster, recovering) else {
+    let Some(why) = what(state, (release, target), cluster, recovering) else {
         return waits(target)
             .then(|| standing(TargetState::Held, "", json!({})))
             .flatten();
     };
     let seen = target.since.filter(|_| target.message == why);
     let Some(since) = seen else {
-        let evidence = json!({"connected": cluster.connected, "regressed": cluster.regressed});
+        let evidence = json!({
+            "connected": cluster.connected, "regressed": cluster.regressed, "clock_ahead": cluster.clock_ahead,
+        });
         return standing(TargetState::Held, why, evidence);
     };
     let anew = state.went_on.max(state.listening_since);
     let since = anew.map_or(since, |anew| anew.max(since));
     let deadline = release.plan.progress_deadline;
-    let over = state.now >= deadline.after(since) && state.stopped.is_none();
+    let later = why == CLOCK && closed(state, release, target);
+    let over = state.now >= deadline.after(since) && state.stopped.is_none() && !later;
     if !over || bug.is(Planted::HinderedForEver) {
         return None;
     }

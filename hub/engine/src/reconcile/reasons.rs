@@ -11,11 +11,10 @@ mod word;
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
-
 use super::join::held_content;
 use super::matching::carries;
 use super::rollback::{Need, need};
+use crate::clock;
 use crate::name::ClusterName;
 use crate::observed::{Cluster, Observed};
 use crate::paper::observes;
@@ -310,6 +309,11 @@ impl List<'_> {
         {
             return Some(why);
         }
+        if super::windows::over_there(self.state, release, target, cluster) {
+            return Some(Why::ClockAhead {
+                seconds: cluster.clock_ahead,
+            });
+        }
         slots.forward(release, target)
     }
 
@@ -459,8 +463,7 @@ impl List<'_> {
 /// How far ahead the cluster's clock is, where by that the time to start in is over and by the database's it is not.
 fn over_by_its_clock(state: &Observed, target: &Target, cluster: &Cluster) -> i64 {
     let start_by = target.permit.as_ref().and_then(|permit| permit.start_by);
-    let ahead = SignedDuration::from_secs(cluster.clock_ahead);
-    let there = state.now.checked_add(ahead).unwrap_or(Timestamp::MAX);
+    let there = clock::there(state.now, cluster.clock_ahead);
     let over = start_by.is_some_and(|start_by| start_by < there);
     if over { cluster.clock_ahead } else { 0 }
 }

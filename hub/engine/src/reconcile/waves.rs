@@ -416,7 +416,7 @@ pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
         let Some(until) = windows::open_until(planner, &release, target) else {
             continue;
         };
-        if may_start(planner, target) {
+        if may_start(planner, &release, target) {
             permit(planner, &release, target, until, (in_flight, most));
             in_flight += 1;
         }
@@ -424,7 +424,7 @@ pub(super) fn grant(planner: &mut Planner, number: u64, wave: u32) {
 }
 
 /// Whether everything about the cluster itself allows a start.
-fn may_start(planner: &Planner, target: &Target) -> bool {
+fn may_start(planner: &Planner, release: &Release, target: &Target) -> bool {
     let (Some(content), Some(cluster)) = (&target.content, planner.cluster(&target.cluster)) else {
         return false;
     };
@@ -446,6 +446,7 @@ fn may_start(planner: &Planner, target: &Target) -> bool {
         && (!planner.state.barred.contains_key(&content.digest)
             || planner.bug.is(Planted::BarIgnored))
         && !planner.state.conflicts.contains_key(&target.cluster)
+        && !windows::over_there(&planner.state, release, target, cluster)
 }
 
 fn permit(

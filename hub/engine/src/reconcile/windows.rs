@@ -92,9 +92,32 @@ pub(super) fn start_by(
     release: &Release,
     until: Option<Timestamp>,
 ) -> Timestamp {
-    let deadline = release.plan.progress_deadline.after(planner.state.now);
     let until = until.filter(|_| !planner.bug.is(Planted::StartByOutsideWindow));
+    latest(&planner.state, release, until)
+}
+
+fn latest(state: &Observed, release: &Release, until: Option<Timestamp>) -> Timestamp {
+    let deadline = release.plan.progress_deadline.after(state.now);
     until.map_or(deadline, |until| until.min(deadline))
+}
+
+/// Whether a permit of now would be over by its cluster's own clock before it came: its agent would not start.
+pub(crate) fn over_there(
+    state: &Observed,
+    release: &Release,
+    target: &Target,
+    cluster: &Cluster,
+) -> bool {
+    if cluster.clock_ahead < clock::CLOCK_OFF {
+        return false;
+    }
+    match standing_for(state, release, target) {
+        Standing::Open { until } => {
+            let start_by = latest(state, release, until);
+            clock::is_over_there(start_by, state.now, cluster.clock_ahead)
+        }
+        Standing::Closed { .. } => false,
+    }
 }
 
 /// When it is known that an agent has not started in time; none: it has started, or may at any time.

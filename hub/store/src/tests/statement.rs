@@ -142,6 +142,7 @@ const WRITING: &[&str] = &[
     cluster::BIND,
     certificate::INSERT,
     certificate::REVOKED,
+    certificate::MANY,
     certificate::REVOKE,
     certificate::REVOKE_UNLISTED,
     certificate::END_SESSION,

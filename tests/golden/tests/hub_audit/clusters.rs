@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hub_engine::Action;
 use hub_engine::observed::{Observed, Terms};
 use hub_engine::release::{Content, Direction, TargetState};
+use jiff::SignedDuration;
 
 use crate::{Bad, NOTHING, forward, grant, set};
 
@@ -21,7 +22,7 @@ fn failed(cluster: &str, message: &str) -> Action {
 /// No hub listened until now.
 const RETURNED: fn(&mut Observed) = |observed| observed.listening_since = Some(observed.now);
 
-pub const CLUSTERS: [Bad; 21] = [
+pub const CLUSTERS: [Bad; 22] = [
     (
         "a change of a cluster that another one governs",
         "change-opens-a-release",
@@ -79,6 +80,19 @@ pub const CLUSTERS: [Bad; 21] = [
         NOTHING,
         |_| vec![forward("eu-1")],
         "L4",
+    ),
+    (
+        "a cluster is permitted that takes its time for over",
+        "held-by-what-the-cluster-is",
+        |observed| Arc::make_mut(&mut observed.clusters[2]).clock_ahead = 7_201,
+        |observed| {
+            let mut action = forward("eu-2");
+            if let Action::GrantPermit { start_by, .. } = &mut action {
+                *start_by = observed.now.checked_add(SignedDuration::from_hours(2)).ok();
+            }
+            vec![action]
+        },
+        "S12",
     ),
     (
         "a cluster out of contact starts",
