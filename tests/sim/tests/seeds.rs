@@ -66,7 +66,7 @@ const REASONS: [&str; 11] = [
     "WindowClosed",
 ];
 /// What breaks, and what only some lives have.
-const EVENTS: [&str; 20] = [
+const EVENTS: [&str; 22] = [
     "AgentDies",
     "BoundReached",
     "ClockSet",
@@ -80,11 +80,13 @@ const EVENTS: [&str; 20] = [
     "GateDeleted",
     "HubDies",
     "HubStopped",
+    "OlderCopyPutBack",
     "OtherImagesApproved",
     "OtherMended",
     "PermitBounded",
     "RolloutDeleted",
     "SetLacks",
+    "SetLate",
     "SilenceAborts",
     "StreamCut",
 ];

@@ -15,6 +15,7 @@ use tests_golden::agent_fixture;
 use tests_golden::hub_random::{LABEL, Random, fleet_rollout, window};
 
 use super::{Config, empty};
+use crate::world::late;
 
 /// In so many lives of a hundred the last cluster joins when others are under way.
 const LATE: usize = 40;
@@ -24,6 +25,12 @@ const MANY: usize = 20;
 const LARGE: usize = 4;
 /// So many of a hundred FleetRollouts begin something in every second minute only.
 const WINDOWED: usize = 15;
+/// What is opened, how often that is and for how long, in seconds.
+pub(crate) type Opening = (&'static str, i64, u32);
+/// The window of these.
+const USUAL: Opening = ("*/2 * * * *", 120, 60);
+/// The one of lives in which permits come late: it closes soon after whatever is permitted in it.
+const BRIEF: Opening = ("* * * * *", 60, 20);
 /// How long an approval counts, where it does not count for good: as long as a person needs for the next word, or longer.
 const EXPIRES: [Seconds; 2] = [Seconds(40), Seconds(120)];
 /// In so many lives of a hundred there is one FleetRollout, in so many there are two; else three.
@@ -56,11 +63,18 @@ pub(super) struct Declared {
     pub(super) labels: Labels,
     /// Names that the documents name, each once.
     pub(super) rollouts: Vec<RolloutName>,
+    /// When those that have windows begin something.
+    pub(super) opening: Opening,
 }
 
 impl Declared {
     /// The first FleetRollout and the clusters come from the life's own numbers, all others from numbers beside them.
     pub(super) fn new(config: Config, random: &mut Random) -> Self {
+        let opening = if late::come_late(config) {
+            BRIEF
+        } else {
+            USUAL
+        };
         let first = quick(fleet_rollout(random), random);
         let waves = first.waves.len() + 1;
         let count = config.agents.unwrap_or_else(|| size(random));
@@ -99,6 +113,12 @@ impl Declared {
             wanted.push(rival);
         }
         in_order(&mut wanted, &mut random.aside(41));
+        let (cron, _, seconds) = opening;
+        for document in &mut wanted {
+            if opening == BRIEF || !document.calendar.windows.is_empty() {
+                document.calendar.windows = vec![window(Effect::Allow, cron, seconds)];
+            }
+        }
         if others > 0 {
             // It selects what the first one does: nobody can have both.
             let double = wanted.first().cloned().map(|first| FleetRollout {
@@ -132,6 +152,7 @@ impl Declared {
             names,
             labels,
             rollouts,
+            opening,
         }
     }
 }
@@ -227,11 +248,14 @@ fn quick(mut document: FleetRollout, random: &mut Random) -> FleetRollout {
     }
     // A life is minutes long, and what it comes after is a part of its world.
     let windowed = aside.percent(WINDOWED);
-    let every_second_minute = || window(Effect::Allow, "*/2 * * * *", 60);
+    let (cron, _, seconds) = USUAL;
     document.calendar = Calendar {
         on_close: document.calendar.on_close,
         rollback_waits: windowed && document.calendar.rollback_waits,
-        windows: windowed.then(every_second_minute).into_iter().collect(),
+        windows: windowed
+            .then(|| window(Effect::Allow, cron, seconds))
+            .into_iter()
+            .collect(),
         ..Calendar::default()
     };
     // What only observes permits nothing, so nothing of it could be checked here.
