@@ -136,7 +136,7 @@ impl World {
         let words = self.words_here(place);
         // G10: a Rollout that was made again, where the cluster was put back to before it knew of the old one.
         let fresh = self.ghost.fresh.contains(&place);
-        let forgotten = fresh && unmarked(member, part);
+        let forgotten = self.ghost.forgot.contains(&place) && unmarked(member, part);
         // Of no FleetRollout's concern, or of none any more.
         let nobodys = self.is_free(own, place) || fresh && ungoverned(member, part);
         let let_go = words.iter().any(|word| word.said == Said::LetGo);
@@ -265,12 +265,12 @@ impl World {
     }
 
     /// G18: what its analysis finds bad is never served where something was served before it: there it has steps, and one of them
-    /// is the analysis. A Rollout that was made again has none.
+    /// is the analysis. A Rollout that was made again, or put back from a copy, may have none.
     fn untested(&self, place: Place, end: &Outcome) -> Option<String> {
         let served = self.ghost.served.get(&place)?;
         let digest = end.digest.as_str();
         let is_new = !served.is_empty() && !served.contains(digest);
-        let again = self.ghost.made.contains_key(&place) || self.ghost.fresh.contains(&place);
+        let again = self.ghost.forgot.contains(&place);
         let bad = self.ghost.is_bad(place, digest, &self.bad);
         let ends_well = end.result == OutcomeResult::Served;
         (ends_well && is_new && bad && !again).then(|| {

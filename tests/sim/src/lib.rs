@@ -21,7 +21,7 @@
 //! | S12 start-by | lives in which permits come late, by clocks that are behind; `check::starts`: by the commit and the true time, whatever a Gate or a clock says |
 //! | G17 max step | hubs of a later version bound permits; `check::goes_too_far`: by the commit, whatever becomes of the hub |
 //! | S7 nobody is heard | `check::gave_up`: what was permitted goes back for that only under `Abort`, after its lease |
-//! | S8 the primary, in the transaction | a draft's snapshot is compared at its commit; what is decided on older tables is what `check::in_turn` finds |
+//! | S8 the primary, in the transaction | a draft's snapshot is compared at its commit; what is decided on older tables, the audits and `check::committed` find |
 //! | G8 first word | `check::starts`: a first deploy is free only where the hub's own word is stored; clusters join in the middle |
 //! | G8 everyone's say | a cluster's first set waits for every FleetRollout that selects it; `check::starts`: what it does not name is free |
 //! | G12 one governs | `check::declared` at apply; `check::governed_by`: a Rollout is one FleetRollout's until that one lets it go |

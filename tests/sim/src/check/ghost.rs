@@ -133,6 +133,8 @@ pub(crate) struct Ghost {
     pub(super) unsettled: BTreeMap<usize, Ms>,
     /// Rollouts that were made again and have not been whole since.
     pub(super) fresh: BTreeSet<Place>,
+    /// The same, and Rollouts of clusters that were put back: only a member record that says so knows what was served.
+    pub(super) forgot: BTreeSet<Place>,
     /// Clusters that were put back from a copy and have not said so.
     pub(super) returned: BTreeSet<ClusterName>,
     /// The database was put back from a copy, and no person has said since that it may go on.
@@ -244,6 +246,7 @@ impl Ghost {
     pub(crate) fn rollout_lost(&mut self, place: Place) {
         self.running.remove(&place);
         self.fresh.insert(place);
+        self.forgot.insert(place);
     }
 
     /// The cluster has forgotten what happened since.
@@ -255,6 +258,7 @@ impl Ghost {
             // What its API server has goes on.
             self.running.insert(place, runs(own));
             self.fresh.insert(place);
+            self.forgot.insert(place);
         }
         self.steps.retain(|(one, _), _| one.agent != agent);
         // What had taken effect in the copy goes on: it does not start again.

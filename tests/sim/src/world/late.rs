@@ -60,11 +60,10 @@ impl World {
             }
         }
         let session = self.hubs[hub].sessions.get_mut(&connection);
-        let waits = session.is_some_and(|own| {
+        session.is_some_and(|own| {
             let waits = own.back_until.is_some_and(|until| self.now < until);
             own.back_until = own.back_until.filter(|_| waits);
             waits
-        });
-        waits
+        })
     }
 }

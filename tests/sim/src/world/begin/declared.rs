@@ -70,11 +70,7 @@ pub(super) struct Declared {
 impl Declared {
     /// The first FleetRollout and the clusters come from the life's own numbers, all others from numbers beside them.
     pub(super) fn new(config: Config, random: &mut Random) -> Self {
-        let opening = if late::come_late(config) {
-            BRIEF
-        } else {
-            USUAL
-        };
+        let opening = opening(config);
         let first = quick(fleet_rollout(random), random);
         let waves = first.waves.len() + 1;
         let count = config.agents.unwrap_or_else(|| size(random));
@@ -104,21 +100,10 @@ impl Declared {
             if let Some(last) = clusters.last_mut() {
                 Arc::make_mut(&mut last.labels).insert(RIVAL_NAME.to_owned(), "yes".to_owned());
             }
-            let mut rival = another(RIVAL_NAME, agent_fixture::NAME, &mut aside, &mut []);
-            rival.clusters = only(RIVAL_NAME);
-            // Every cluster has that label, but nothing says that the two have to meet.
-            if let Some(first) = wanted.first_mut() {
-                first.clusters = having(LABEL);
-            }
-            wanted.push(rival);
+            rivalled(&mut wanted, &mut aside);
         }
         in_order(&mut wanted, &mut random.aside(41));
-        let (cron, _, seconds) = opening;
-        for document in &mut wanted {
-            if opening == BRIEF || !document.calendar.windows.is_empty() {
-                document.calendar.windows = vec![window(Effect::Allow, cron, seconds)];
-            }
-        }
+        opened(&mut wanted, opening);
         if others > 0 {
             // It selects what the first one does: nobody can have both.
             let double = wanted.first().cloned().map(|first| FleetRollout {
@@ -155,6 +140,36 @@ impl Declared {
             opening,
         }
     }
+}
+
+/// The windows of a life.
+fn opening(config: Config) -> Opening {
+    if late::come_late(config) {
+        BRIEF
+    } else {
+        USUAL
+    }
+}
+
+/// Whoever has windows has these; where they are brief everyone has.
+fn opened(wanted: &mut [FleetRollout], opening: Opening) {
+    let (cron, _, seconds) = opening;
+    for document in wanted {
+        if opening == BRIEF || !document.calendar.windows.is_empty() {
+            document.calendar.windows = vec![window(Effect::Allow, cron, seconds)];
+        }
+    }
+}
+
+/// One more names the first one's Rollout.
+fn rivalled(wanted: &mut Vec<FleetRollout>, aside: &mut Random) {
+    let mut rival = another(RIVAL_NAME, agent_fixture::NAME, aside, &mut []);
+    rival.clusters = only(RIVAL_NAME);
+    // Every cluster has that label, but nothing says that the two have to meet.
+    if let Some(first) = wanted.first_mut() {
+        first.clusters = having(LABEL);
+    }
+    wanted.push(rival);
 }
 
 /// Mostly few; what makes them many is drawn aside.
