@@ -245,6 +245,7 @@ impl fmt::Display for Reason {
 }
 
 impl fmt::Display for Why {
+    #[allow(clippy::too_many_lines, reason = "one arm a variant")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WaitingForWave { wave, waves, name, release } => f.write_str(&waiting_sentence(*wave, *waves, name, release)),

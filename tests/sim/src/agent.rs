@@ -3,6 +3,7 @@
 //! queue of reports and the member record are the cluster's. The shell here follows `agent/src`: the queue of reports, leases, sets, the permit's
 //! signature and every conversion are the agent's own; what only does I/O there is a few lines here. It must not decide.
 
+mod misread;
 mod part;
 mod pass;
 mod records;

@@ -9,12 +9,15 @@ mod ghost;
 mod lease;
 mod onward;
 mod order;
+mod pause;
+mod restored;
 mod sets;
+mod spread;
 
 use std::collections::BTreeSet;
 
 use agent_api::names::ANNOTATION_DIGEST;
-use agent_api::{Fence, FleetMemberStatus, OutcomeResult, ReplicaSet};
+use agent_api::{Fence, FleetMemberStatus, Outcome, OutcomeResult, ReplicaSet};
 use agent_engine::sets::{by_hash, views};
 
 pub(crate) use end::view_differs;
@@ -115,6 +118,7 @@ impl World {
         self.marked(place);
         self.raises(place);
         self.capacity(place);
+        self.pause_lasts(place);
     }
 
     /// The newest words about a Rollout whose fence is stored in its cluster: after a restore a number may have been given
@@ -141,7 +145,7 @@ impl World {
         let words = self.words_here(place);
         // G10: a Rollout that was made again, where the cluster was put back to before it knew of the old one.
         let fresh = self.ghost.fresh.contains(&place);
-        let forgotten = fresh && unmarked(member, part);
+        let forgotten = self.ghost.forgot.contains(&place) && unmarked(member, part);
         // Of no FleetRollout's concern, or of none any more.
         let nobodys = self.is_free(own, place) || fresh && ungoverned(member, part);
         let let_go = words.iter().any(|word| word.said == Said::LetGo);
@@ -225,6 +229,10 @@ impl World {
                 .sum()
         };
         let name = self.name_of(place);
+        let untested = status
+            .outcome
+            .as_ref()
+            .and_then(|end| self.untested(place, end));
         if let Some(served) = &status.served {
             let all = self.ghost.served.entry(place).or_default();
             if all.insert(served.digest.to_string()) && available(served.digest.as_str()) < replicas
@@ -253,6 +261,9 @@ impl World {
                     let message = format!("{name}: Served with {there} of {replicas}");
                     return self.fail("G18", message);
                 }
+                if let Some(untested) = untested {
+                    return self.fail("G18", untested);
+                }
                 self.ghost.outcomes.insert(key, (outcome.result, self.now));
                 if outcome.result == OutcomeResult::Failed {
                     self.gave_up(place, outcome.digest.as_str());
@@ -260,6 +271,21 @@ impl World {
                 self.ended(place);
             }
         }
+    }
+
+    /// G18: what its analysis finds bad is never served where something was served before it: there it has steps, and one of them
+    /// is the analysis. A Rollout that was made again, or put back from a copy, may have none.
+    fn untested(&self, place: Place, end: &Outcome) -> Option<String> {
+        let served = self.ghost.served.get(&place)?;
+        let digest = end.digest.as_str();
+        let is_new = !served.is_empty() && !served.contains(digest);
+        let again = self.ghost.forgot.contains(&place);
+        let bad = self.ghost.is_bad(place, digest, &self.bad);
+        let ends_well = end.result == OutcomeResult::Served;
+        (ends_well && is_new && bad && !again).then(|| {
+            let name = self.name_of(place);
+            format!("{name} serves {digest}, which its analysis finds bad")
+        })
     }
 
     /// S13: what serves keeps its pods.
@@ -271,11 +297,14 @@ impl World {
         let replicas = observed.rollout.spec.replicas();
         let sets = &observed.replica_sets;
         let wanted: i32 = sets.iter().map(ReplicaSet::desired).sum();
-        if wanted >= replicas {
+        let there = sets.iter().map(|set| set.desired().min(set.available()));
+        let there: i32 = there.sum();
+        if there >= replicas {
             self.ghost.fresh.remove(&place);
         } else if !self.ghost.fresh.contains(&place) {
             let name = self.name_of(place);
-            self.fail("S13", format!("{name} wants {wanted} pods of {replicas}"));
+            let message = format!("{name} has {there} and wants {wanted} pods of {replicas}");
+            self.fail("S13", message);
         }
     }
 

@@ -118,6 +118,8 @@ pub enum Event {
     DatabaseUp,
     /// The database is put back from the copy of a moment ago.
     MomentLost,
+    /// The database is put back from a copy of before it was recovered.
+    OlderCopy,
     /// A cluster is put back to before the end of a permit.
     EndLost(usize),
     /// Nothing breaks any more.

@@ -9,6 +9,7 @@ use hub_engine::{ClusterName, Fence, Plan, reconcile_with};
 use hub_store::older::Committed;
 
 use crate::event::{Ms, Up};
+use crate::planted::Planted;
 use crate::store::{Error, Store};
 use crate::world::stamp;
 
@@ -25,6 +26,8 @@ pub struct Session {
     pub committed: Committed,
     /// It came back with less than it had.
     pub regressed: bool,
+    /// The next set is kept back until then.
+    pub back_until: Option<Ms>,
     /// Heard, and not yet done: the database is away.
     pub inbox: VecDeque<Up>,
 }
@@ -79,7 +82,9 @@ pub fn decide(
 ) -> Result<(Observed, Plan), Error> {
     let mut observed = store.observe(fleet, now)?;
     let name = observed.fleet_rollout.name.clone();
-    observed.told = told(&name, &observed.clusters, observed.newest_number());
+    if !store.bugs.has(Planted::NumberGivenAgain) {
+        observed.told = told(&name, &observed.clusters, observed.newest_number());
+    }
     observed.now = stamp(clock);
     let plan = reconcile_with(&observed, bug);
     Ok((observed, plan))

@@ -10,16 +10,18 @@
 //!
 //! | Invariant (faults.md) | Where it is checked |
 //! |---|---|
-//! | S1 wave gate | the hub's audit on every plan; `check::committed`: every earlier wave passed, a success is the cluster's own word |
+//! | S1 wave gate | the hub's audit on every plan; `check::committed`: every earlier wave passed, a success is the cluster's own word; `check::few_enough`: clusters at once, and failures as they were |
 //! | S2 history first | `check::starts`: what starts follows a committed word; `check::stored`: no set above what is committed |
 //! | S3 fencing | `check::check`: the stored fence never falls; `check::starts`: nothing runs on a permit above it; `check::acknowledged`: what was said is stored |
 //! | S4 one effect, one outcome | `check::outcome` |
 //! | S5 one writer | `check::committed`: no commit of another epoch than the current one |
-//! | S6 restored database | databases are put back from copies, old ones and those of a moment ago; nothing is decided until a quorum was heard and a person recovers |
+//! | S6 restored database | databases are put back from copies, old ones and those of a moment ago; nothing is decided until a quorum was heard and a person recovers; copies outlast a recovery and are put back after it, more than once: `check::restored`, no incarnation, release number or set's number is another's before |
 //! | S7, S12 silence, leases, bake | `check::raises`, `check::baked`, by the true time; clocks of agents and hubs are wrong |
+//! | S12 pauses | `check::pause_lasts`, by the true time, however a cluster's clock is set meanwhile |
+//! | S12 start-by | lives in which permits come late, by clocks that are behind; `check::starts`: by the commit and the true time, whatever a Gate or a clock says |
 //! | G17 max step | hubs of a later version bound permits; `check::goes_too_far`: by the commit, whatever becomes of the hub |
 //! | S7 nobody is heard | `check::gave_up`: what was permitted goes back for that only under `Abort`, after its lease |
-//! | S8 the primary, in the transaction | by construction: a draft's snapshot is compared at its commit |
+//! | S8 the primary, in the transaction | a draft's snapshot is compared at its commit; what is decided on older tables, the audits and `check::committed` find |
 //! | G8 first word | `check::starts`: a first deploy is free only where the hub's own word is stored; clusters join in the middle |
 //! | G8 everyone's say | a cluster's first set waits for every FleetRollout that selects it; `check::starts`: what it does not name is free |
 //! | G12 one governs | `check::declared` at apply; `check::governed_by`: a Rollout is one FleetRollout's until that one lets it go |
@@ -28,14 +30,14 @@
 //! | G30 one stopped | `check::addressed`: a word obeyed was said to this one, a stop told is its own; one may stay stopped to the end: the others end |
 //! | S9, S10 sessions | `check::reports_stored`, `check::session_opened` |
 //! | S11 bounds | the queue of the whole; the agent's own queue is bounded by its own tests |
-//! | S13 capacity | `check::capacity`; the agent's audit on every plan |
+//! | S13 capacity | `check::capacity`: pods that are there and stay; the agent's audit on every plan |
 //! | S15 stale caches | the agent's audit; a write that meets another state than it was planned from |
 //! | S16, S17 | the agent's audit; providers are not here: verdicts of runs are chance |
 //! | S19 verbs | approvals and requests are single commits; `check::in_turn`: nothing starts in a release that has halted |
-//! | S20 rollback | `check::taken_back`, the hub's audit |
+//! | S20 rollback | `check::taken_back`, `check::nobody_left`, the hub's audit |
 //! | S22 evidence | `check::committed`: every action has its evidence and its row |
 //! | S14, S18, S21, S23 | not here: versions, Git, ApplicationSets and secrets have no part in the model |
-//! | L2 sets | `check::written`: what a set takes away is written before what it grants; `check::set_is_whole`: a fence that is stored is the whole set's |
+//! | L2 sets | `check::written`: what a set takes away is written before what it grants; `check::set_is_whole`: a fence that is stored is the whole set's, and its Gates permit what that says |
 //! | L4 put back | `check::nothing_more`: no end of a permit that a cluster lost with its API server is believed, whatever its fence says |
 //! | L1, L2, L4, L5, L6 | `check::end`, once nothing breaks any more |
 //! | L7 abort, G30 stop | `check::reaches`: what is said once nothing breaks is in every cluster within 5 s and a poll |

@@ -82,11 +82,33 @@ pub enum Planted {
     /// An agent takes whatever comes for the whole set: it does not look at its hash, by which alone a delta over a base that is
     /// not there would be found, too.
     HashUnseen,
+    /// An agent never hears what time it is for the hub: it knows its own clock alone.
+    HubTimeUnheard,
+    /// An agent starts what it is permitted at any time, whatever either clock says.
+    StartByUnread,
+    /// A recovery's incarnation is one more than the highest that the database knows of, and not the second of the recovery.
+    IncarnationCounted,
+    /// A hub gives a number again that an agent has come to the end of a release of.
+    NumberGivenAgain,
+    /// A hub does not compare what agents hold with what its database has.
+    MoreHeldUnseen,
+    /// A hub sends what it has decided before that is committed.
+    SentBeforeCommit,
+    /// A decision is committed whatever has changed since it was made.
+    SnapshotUnchecked,
+    /// An agent keeps a permit that a set takes away.
+    RevocationUnread,
+    /// An agent takes pods that it has asked for as available.
+    PodsAssumed,
+    /// A hub takes a cluster of a release for one that has gone back already.
+    OneLeftBehind,
+    /// An agent does not see that its clock was set since it stored a time.
+    ClockSetUnseen,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 49] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -125,6 +147,17 @@ impl Planted {
         Self::VersionAlone,
         Self::HubVersionAlone,
         Self::HashUnseen,
+        Self::HubTimeUnheard,
+        Self::StartByUnread,
+        Self::IncarnationCounted,
+        Self::NumberGivenAgain,
+        Self::MoreHeldUnseen,
+        Self::SentBeforeCommit,
+        Self::SnapshotUnchecked,
+        Self::RevocationUnread,
+        Self::PodsAssumed,
+        Self::OneLeftBehind,
+        Self::ClockSetUnseen,
     ];
 }
 
@@ -137,6 +170,8 @@ pub struct Bugs {
     pub agent: agent_engine::planted::Bug,
     /// In the shell.
     pub shell: Option<Planted>,
+    /// Nobody asks the engines' own audits: what is found is found by what really happened.
+    pub unaudited: bool,
 }
 
 impl Bugs {

@@ -17,6 +17,7 @@ use hub_engine::{ClusterName, Fence, FleetRolloutName, RolloutName};
 use hub_store::session::CONNECTED_SECONDS;
 
 use crate::event::Ms;
+use crate::planted::{Bugs, Planted};
 use crate::world::stamp;
 
 pub use decide::LEASE_SECONDS;
@@ -123,10 +124,8 @@ pub struct Store {
     /// Whether it was restored.
     pub recovery: Recovery,
     pub(crate) serial: u64,
-    /// Whether ends of permits that agents bring are compared with what they told; only a planted bug does not.
-    pub(crate) compares: bool,
-    /// Whether whose end of a permit it is goes by the Rollout's name alone; only with a planted bug.
-    pub(crate) by_name: bool,
+    /// The planted bug of this life.
+    pub(crate) bugs: Bugs,
 }
 
 impl Store {
@@ -149,8 +148,7 @@ impl Store {
                 ..Recovery::default()
             },
             serial: 0,
-            compares: true,
-            by_name: false,
+            bugs: Bugs::default(),
         }
     }
 
@@ -259,7 +257,9 @@ impl Store {
         seen.releases = self.wanted(fleet);
         seen.before = self.before(&seen);
         let known = seen.past.last().map_or(0, |past| past.number);
-        seen.told = observed::told(&seen.fleet_rollout.name, &seen.clusters, known);
+        if !self.bugs.has(Planted::NumberGivenAgain) {
+            seen.told = observed::told(&seen.fleet_rollout.name, &seen.clusters, known);
+        }
         Ok(seen)
     }
 

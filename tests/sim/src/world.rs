@@ -6,6 +6,7 @@ pub(crate) mod begin;
 mod decide;
 mod faults;
 mod hubs;
+mod late;
 mod losses;
 mod people;
 mod words;
@@ -131,6 +132,12 @@ pub struct World {
     pub(crate) bounds: bool,
     /// Sets lack something now and then.
     pub(crate) sets_lack: bool,
+    /// When FleetRollouts that have windows begin something.
+    pub(crate) opening: begin::Opening,
+    /// Permits come late now and then.
+    pub(crate) late: bool,
+    /// The database is put back from copies of before its recovery now and then.
+    pub(crate) older: bool,
     /// The last cluster, where it joins later than the others.
     pub(crate) joiner: Option<hub_engine::observed::Cluster>,
 }
@@ -296,6 +303,7 @@ impl World {
                 self.tell("Postgres answers again".to_owned());
             }
             Event::MomentLost => self.moment_lost(),
+            Event::OlderCopy => self.older_copy(),
             Event::EndLost(agent) => self.end_lost(agent),
             Event::Calm => self.calm(),
             Event::Alarm => self.alarm(),

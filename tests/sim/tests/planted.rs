@@ -28,12 +28,36 @@ const HUB: [hub::Planted; 6] = [
     hub::Planted::ContactIgnored,
 ];
 /// The agent's bugs in what a permit allows.
-const AGENT: [agent::Planted; 5] = [
+const AGENT: [agent::Planted; 6] = [
     agent::Planted::GateOpen,
     agent::Planted::MaxStepIgnored,
     agent::Planted::AnalysisAssumedGood,
     agent::Planted::StatusNeverSettles,
     agent::Planted::MarkUnread,
+    agent::Planted::StartByHere,
+];
+
+/// The same where no audit of an engine is asked: what really happened is enough to find these.
+const UNAUDITED_HUB: [hub::Planted; 10] = [
+    hub::Planted::BakeIgnored,
+    hub::Planted::ApprovalIgnored,
+    hub::Planted::ConcurrencyIgnored,
+    hub::Planted::AnyOutcomeCounts,
+    hub::Planted::BudgetIgnored,
+    hub::Planted::BarIgnored,
+    hub::Planted::WindowIgnored,
+    hub::Planted::StartByOutsideWindow,
+    hub::Planted::PauseIgnored,
+    hub::Planted::StopIgnored,
+];
+const UNAUDITED_AGENT: [agent::Planted; 7] = [
+    agent::Planted::GateOpen,
+    agent::Planted::LeaseEndless,
+    agent::Planted::SpentForgotten,
+    agent::Planted::MaxStepIgnored,
+    agent::Planted::AvailabilityIgnored,
+    agent::Planted::AnalysisAssumedGood,
+    agent::Planted::StartByHere,
 ];
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs
@@ -164,6 +188,30 @@ fn bugs_of_the_agent_are_found() {
             ..Bugs::default()
         };
         found(&format!("agent {bug:?}"), bugs)
+    }));
+}
+
+#[test]
+fn bugs_of_the_hub_are_found_without_its_audit() {
+    all_found(UNAUDITED_HUB.into_iter().map(|bug| {
+        let bugs = Bugs {
+            hub: hub::Bug::planted(bug),
+            unaudited: true,
+            ..Bugs::default()
+        };
+        found(&format!("unaudited hub {bug:?}"), bugs)
+    }));
+}
+
+#[test]
+fn bugs_of_the_agent_are_found_without_its_audit() {
+    all_found(UNAUDITED_AGENT.into_iter().map(|bug| {
+        let bugs = Bugs {
+            agent: agent::Bug::planted(bug),
+            unaudited: true,
+            ..Bugs::default()
+        };
+        found(&format!("unaudited agent {bug:?}"), bugs)
     }));
 }
 

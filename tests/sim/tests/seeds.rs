@@ -66,7 +66,7 @@ const REASONS: [&str; 11] = [
     "WindowClosed",
 ];
 /// What breaks, and what only some lives have.
-const EVENTS: [&str; 21] = [
+const EVENTS: [&str; 23] = [
     "AgentDies",
     "BoundReached",
     "ClockSet",
@@ -81,11 +81,13 @@ const EVENTS: [&str; 21] = [
     "GateDeletedTakenBack",
     "HubDies",
     "HubStopped",
+    "OlderCopyPutBack",
     "OtherImagesApproved",
     "OtherMended",
     "PermitBounded",
     "RolloutDeleted",
     "SetLacks",
+    "SetLate",
     "SilenceAborts",
     "StreamCut",
 ];

@@ -17,6 +17,7 @@ use agent_engine::{
 use jiff::Timestamp;
 use proto::v1;
 
+use super::misread::misread;
 use super::{Agent, Cache, Part};
 use crate::event::Ms;
 use crate::keys::Keys;
@@ -98,9 +99,7 @@ impl Agent {
             return Done::nothing(Passed::Whole(None));
         }
         let mut observed = self.view(part, &cache, moment, keys, bugs);
-        if bugs.has(Planted::MaxStepUnread) {
-            unread(&mut observed);
-        }
+        misread(&mut observed, bugs);
         let plan = reconcile_with(&observed, bugs.agent);
         let mut done = Done::nothing(Passed::Conflict);
         done.violations = audit(&observed, &plan);
@@ -462,14 +461,5 @@ impl Part {
         self.cluster.observed.rollout.status = Some(status.clone());
         self.cluster.observed.status_written = Some(stamp(now));
         self.own_writes += 1;
-    }
-}
-
-/// The planted bug: a permit goes all the way.
-fn unread(observed: &mut Observed) {
-    if let GateRecord::Present(gate) = &mut observed.gate.record
-        && let Some(permit) = &mut gate.spec.permit
-    {
-        permit.max_step = None;
     }
 }

@@ -14,7 +14,7 @@ use agent::link::report::Told;
 use agent::link::set::{Held, Taken, Verdict};
 use agent_api::digest::content_digest;
 use agent_api::names::gate_name;
-use agent_api::{Gate, GateSpec, ObjectMeta};
+use agent_api::{Gate, GateSpec, ObjectMeta, Permit};
 use agent_engine::GateRecord;
 use proto::v1::{self, ack};
 
@@ -70,7 +70,11 @@ impl Agent {
             taken.entries.reverse();
         }
         for entry in &taken.entries {
+            let had = self
+                .permit_of(entry)
+                .filter(|_| bugs.has(Planted::RevocationUnread));
             let wrote = self.store_gate(entry, taken.fence, taken.before, moment);
+            self.keep(entry, had);
             if wrote && cut == Cut::AmidGates {
                 self.die();
                 return None;
@@ -95,6 +99,26 @@ impl Agent {
             return None;
         }
         Some(self.has(ack::Result::Stored))
+    }
+
+    fn gate_of(&mut self, entry: &v1::GateEntry) -> Option<&mut Gate> {
+        let key = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
+        let part = self.part_of(&key)?;
+        match &mut self.parts[part].cluster.observed.gate.record {
+            GateRecord::Present(gate) => Some(gate.as_mut()),
+            GateRecord::Missing | GateRecord::Undecodable(_) => None,
+        }
+    }
+
+    fn permit_of(&mut self, entry: &v1::GateEntry) -> Option<Permit> {
+        self.gate_of(entry)?.spec.permit.clone()
+    }
+
+    /// The planted bug: the permit that was there stays.
+    fn keep(&mut self, entry: &v1::GateEntry, had: Option<Permit>) {
+        if let (Some(had), Some(gate)) = (had, self.gate_of(entry)) {
+            gate.spec.permit.get_or_insert(had);
+        }
     }
 
     /// The fence of a set whose Gates are written. The answer, and what came meanwhile.

@@ -18,6 +18,7 @@ impl World {
             let message = format!("epoch {} wrote in epoch {epoch}", draft.epoch);
             return self.fail("S5", message);
         }
+        self.knows_better();
         for decision in &draft.plan.actions {
             self.meets(decision.action.kind());
             self.addressed(draft, &decision.action);
@@ -45,20 +46,29 @@ impl World {
                 direction,
                 release,
                 max_step,
+                start_by,
                 ..
             } => {
                 self.said(fleet, cluster, Said::Permitted(digest.to_string()));
                 self.bounded(fleet, cluster, *max_step);
+                self.begun_by(fleet, cluster, *start_by);
                 self.nothing_lost(cluster);
                 if *direction == Direction::Forward {
                     self.in_turn(fleet, *release, cluster);
+                    self.few_enough(draft, *release, cluster, digest.as_str());
                     self.its_own(fleet, *release, cluster, digest.as_str());
-                    self.in_window(before, *release, cluster);
+                    self.in_window(before, *release, cluster, *start_by);
                     self.ghost.said_in_history(fleet, action);
                 } else {
                     self.taken_back(fleet, *release, cluster, digest.as_str());
                 }
             }
+            Action::EndRelease {
+                release,
+                phase: ReleasePhase::RolledBack,
+                ..
+            } => self.nobody_left(fleet, *release),
+            Action::OpenRelease { release, .. } => self.number_is_new(draft, *release),
             Action::Obey { .. } => self.ghost.said_in_history(fleet, action),
             Action::StartWave { wave, .. } => self.in_order(draft, *wave),
             Action::RevokePermit { cluster, .. } => self.said(fleet, cluster, Said::Held),
@@ -118,16 +128,29 @@ impl World {
         }
     }
 
-    /// S12: no freeze that the decision saw covers the cluster, and where there is a window it is open: every second minute,
-    /// for a minute.
-    fn in_window(&mut self, before: &Observed, release: u64, cluster: &ClusterName) {
+    /// S12: no freeze that the decision saw covers the cluster, and where there is a window it is open, and nothing may begin after
+    /// its end.
+    fn in_window(
+        &mut self,
+        before: &Observed,
+        release: u64,
+        cluster: &ClusterName,
+        start_by: Option<Timestamp>,
+    ) {
         let windows = &before.fleet_rollout.calendar.windows;
         let hurried = before
             .release(release)
             .is_some_and(hub_engine::release::Release::expedited);
-        let closed = before.now.as_second().rem_euclid(120) >= 60;
-        if !windows.is_empty() && closed && !hurried {
+        let (_, every, open) = self.opening;
+        let since = before.now.as_second().rem_euclid(every);
+        let ends = before.now.as_second() - since + i64::from(open);
+        let windowed = !windows.is_empty() && !hurried;
+        if windowed && since >= i64::from(open) {
             let message = format!("{cluster} starts at {}, outside of its window", before.now);
+            return self.fail("S12", message);
+        }
+        if windowed && start_by.is_none_or(|start_by| start_by.as_second() > ends) {
+            let message = format!("{cluster} may start until {start_by:?}, after its window");
             return self.fail("S12", message);
         }
         let labels = before.cluster(cluster).map(|own| &own.labels);
@@ -163,6 +186,8 @@ impl World {
     /// A person has recovered the database: S6, its incarnation is above every one that an agent has seen.
     pub(crate) fn recovered(&mut self, incarnation: u64) {
         self.ghost.restored = false;
+        self.ghost.known_lost = false;
+        self.incarnation_is_new(incarnation);
         // Every set is said again under its new number.
         for (fleet, tables) in self.store.fleets.iter().enumerate() {
             let part = self.part_of(fleet);
@@ -212,6 +237,35 @@ impl World {
         }
     }
 
+    /// S20: a release that has gone back leaves nobody on what it brought, but whom a person or a policy left out of it.
+    fn nobody_left(&mut self, fleet: usize, number: u64) {
+        let part = self.part_of(fleet);
+        let Some(release) = self.store.fleets[fleet].release(number) else {
+            return;
+        };
+        let left = release.targets.iter().find(|target| {
+            let went = matches!(
+                target.state,
+                TargetState::RolledBack | TargetState::Skipped | TargetState::Removed
+            );
+            let touched = ((fleet, number), target.cluster.clone());
+            let mut agents = self.agents.iter();
+            let own = agents.find(|own| own.name == target.cluster);
+            let gate = own.and_then(|own| own.parts[part].gate());
+            let gate = gate.filter(|gate| gate.spec.governed);
+            let served = gate.and_then(|gate| gate.status.as_ref()?.served.as_ref());
+            let serves = served
+                .zip(target.content.as_ref())
+                .is_some_and(|(served, content)| served.digest.as_str() == content.digest.as_str());
+            serves && !went && self.ghost.touched.contains(&touched)
+        });
+        if let Some(target) = left {
+            let (name, state) = (&target.cluster, target.state);
+            let message = format!("#{number} has gone back, and {name}, {state:?}, serves it");
+            self.fail("S20", message);
+        }
+    }
+
     /// When a target's permit really came to its end well, as far as a decision could know.
     fn served_at(&self, part: usize, target: &Target, before: &Observed) -> Option<Timestamp> {
         let permit = target.permit.as_ref()?;
@@ -250,6 +304,9 @@ impl World {
                 let since = last.duration_until(stamp(self.now));
                 since.as_secs() >= bake
             });
+        if !promoted {
+            self.failed_enough(draft, number, wave, "it passes");
+        }
         if !passed {
             let message = format!("wave {wave} of #{number} passed before {bake} s were over");
             self.fail("S12", message);

@@ -12,10 +12,10 @@ use hub_engine::{Action, ClusterName, RolloutName};
 
 use super::lease::in_effect;
 use super::onward::Onward;
+use super::pause::Paused;
 use super::{At, at, runs};
 use crate::agent::Agent;
 use crate::event::{Ms, Place};
-use crate::hub::Hub;
 use crate::store::Store;
 
 /// An agent looks at its Rollouts so soon after its start.
@@ -99,6 +99,10 @@ pub(crate) struct Ghost {
     /// When an agent was last started beside a wrong clock.
     pub(super) restarted: BTreeMap<usize, Ms>,
     pub(super) steps: BTreeMap<(Place, At), i64>,
+    /// Until when each permit may take effect.
+    pub(super) start_bys: BTreeMap<Permit, Ms>,
+    /// Pauses of canaries that are under way.
+    pub(super) pauses: BTreeMap<Place, Paused>,
     /// How far each permit goes that does not go all the way.
     pub(super) bounds: BTreeMap<Permit, i64>,
     /// The same of those that have taken effect, where there are steps.
@@ -132,10 +136,18 @@ pub(crate) struct Ghost {
     pub(super) unsettled: BTreeMap<usize, Ms>,
     /// Rollouts that were made again and have not been whole since.
     pub(super) fresh: BTreeSet<Place>,
+    /// The same, and Rollouts of clusters that were put back: only a member record that says so knows what was served.
+    pub(super) forgot: BTreeSet<Place>,
     /// Clusters that were put back from a copy and have not said so.
     pub(super) returned: BTreeSet<ClusterName>,
     /// The database was put back from a copy, and no person has said since that it may go on.
     pub(super) restored: bool,
+    /// And an agent has shown a hub that it has more.
+    pub(super) known_lost: bool,
+    /// The newest set of each cluster that was ever sent, whoever lost it.
+    sent: BTreeMap<ClusterName, At>,
+    /// The highest incarnation that a recovery has given.
+    pub(super) incarnation: u64,
 }
 
 impl Ghost {
@@ -156,6 +168,12 @@ impl Ghost {
         if skew < 0 && !noticed {
             self.restarted.insert(agent, now + FIRST_PASS);
         }
+    }
+
+    pub(crate) fn sent(&mut self, cluster: &ClusterName, fence: hub_engine::Fence) {
+        let fence = (fence.incarnation, fence.version);
+        let newest = self.sent.entry(cluster.clone()).or_default();
+        *newest = fence.max(*newest);
     }
 
     pub(crate) fn alarmed(&mut self, now: Ms) {
@@ -200,6 +218,17 @@ impl Ghost {
         self.contents.insert(digest, Content { hash, images });
     }
 
+    /// Whether the analyses of a Rollout find this content bad.
+    pub(super) fn is_bad(
+        &self,
+        place: Place,
+        digest: &str,
+        bad: &BTreeSet<(usize, String)>,
+    ) -> bool {
+        let content = self.contents.get(digest);
+        content.is_some_and(|content| bad.contains(&(place.part, content.hash.clone())))
+    }
+
     /// An agent was started, or its clock was set.
     pub(crate) fn unsettled(&mut self, agent: usize, now: Ms) {
         self.unsettled.insert(agent, now);
@@ -221,6 +250,7 @@ impl Ghost {
         self.running.remove(&place);
         self.onward.remove(&place);
         self.fresh.insert(place);
+        self.forgot.insert(place);
     }
 
     /// The cluster has forgotten what happened since.
@@ -233,6 +263,7 @@ impl Ghost {
             self.running.insert(place, runs(own));
             self.onward.remove(&place);
             self.fresh.insert(place);
+            self.forgot.insert(place);
         }
         self.steps.retain(|(one, _), _| one.agent != agent);
         // What had taken effect in the copy goes on: it does not start again.
@@ -253,20 +284,12 @@ impl Ghost {
     }
 
     /// What persons said since is lost, and so is what was permitted: the numbers of releases are given again.
-    pub(crate) fn put_back(
-        &mut self,
-        store: &Store,
-        agents: &[Agent],
-        hubs: &[Hub],
-        rollouts: &[RolloutName],
-    ) {
+    pub(crate) fn put_back(&mut self, store: &Store, agents: &[Agent], rollouts: &[RolloutName]) {
         self.restored = true;
+        self.known_lost = false;
         // What was lost before it was sent to any agent was never said: its number is given again.
         for own in agents {
-            let sessions = hubs.iter().flat_map(|hub| hub.sessions.values());
-            let sent = sessions.filter(|session| session.cluster == own.name);
-            let sent = sent.filter_map(|session| session.sent).max();
-            let sent = sent.map(|fence| (fence.incarnation, fence.version));
+            let sent = self.sent.get(&own.name).copied();
             let stored = own.member.as_ref().map(|member| at(member.fence));
             let desired = store.rows.get(&own.name).map(|row| row.desired);
             let known = desired.map(|fence| (fence.incarnation, fence.version));

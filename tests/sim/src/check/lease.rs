@@ -5,8 +5,8 @@
 use agent_api::{Direction, Fence, Gate, HubLossAction, ReplicaSet};
 use agent_engine::sets::{by_hash, views};
 use hub_engine::ClusterName;
+use jiff::Timestamp;
 
-use super::ghost::Content;
 use super::{At, at, carried};
 use crate::event::{Ms, Place};
 use crate::store::LEASE_SECONDS;
@@ -87,15 +87,50 @@ impl World {
         same && last.is_some_and(|(_, had)| step <= *had)
     }
 
-    /// S12: how long after its permit's start-by content starts here now, by the database's time. A permit that took effect in
-    /// time may bring up its pods after that.
+    /// S12: how long after the start-by that was committed content starts here now, by the database's time. A permit that took
+    /// effect in time may bring up its pods after that.
     pub(super) fn started_after(&self, place: Place, digest: &str) -> Option<Ms> {
         let permit = self.part(place).gate()?.spec.permit.as_ref()?;
         let own = permit.direction == Direction::Forward && permit.digest.as_str() == digest;
-        let begun = self.ghost.steps.contains_key(&(place, at(permit.fence)));
-        let start_by = permit.start_by.filter(|_| own && !begun)?;
-        let after = self.now - millis(start_by.timestamp());
+        let fence = at(permit.fence);
+        let begun = self.ghost.steps.contains_key(&(place, fence));
+        let key = (self.agents[place.agent].name.clone(), place.part, fence);
+        let start_by = self.ghost.start_bys.get(&key).filter(|_| own && !begun)?;
+        let after = self.now - start_by;
         (after > TIME_DELAY).then_some(after)
+    }
+
+    /// A set was stored: for reach, whether it brings what may not begin any more.
+    pub(super) fn comes_late(&mut self, place: Place, stored: Option<Fence>) {
+        let gate = self.part(place).gate();
+        let permit = gate.and_then(|gate| gate.spec.permit.as_ref());
+        let Some(permit) = permit.filter(|permit| Some(permit.fence) > stored) else {
+            return;
+        };
+        let name = self.agents[place.agent].name.clone();
+        let key = (name, place.part, at(permit.fence));
+        let start_by = self.ghost.start_bys.get(&key);
+        if start_by.is_some_and(|start_by| self.now > start_by + TIME_DELAY) {
+            self.meets("PermitLate");
+        }
+    }
+
+    /// A permit was committed, and until when it may take effect.
+    pub(super) fn begun_by(
+        &mut self,
+        fleet: usize,
+        cluster: &ClusterName,
+        start_by: Option<Timestamp>,
+    ) {
+        let row = self.store.rows.get(cluster).map(|row| row.desired);
+        let Some(fence) = row.map(|fence| (fence.incarnation, fence.version)) else {
+            return;
+        };
+        let key = (cluster.clone(), self.part_of(fleet), fence);
+        match start_by {
+            Some(start_by) => self.ghost.start_bys.insert(key, millis(start_by)),
+            None => self.ghost.start_bys.remove(&key),
+        };
     }
 
     /// A permit was committed, and how far it goes.
@@ -176,9 +211,7 @@ impl World {
         let Some((gate, _)) = permit.filter(|_| !own.is_connected()) else {
             return;
         };
-        let content = self.ghost.contents.get(digest);
-        let bad = |one: &Content| self.bad.contains(&(place.part, one.hash.clone()));
-        if content.is_some_and(bad) {
+        if self.ghost.is_bad(place, digest, &self.bad) {
             return;
         }
         let policy = gate.spec.policy.on_hub_loss.action;
@@ -206,6 +239,7 @@ impl World {
         if permit.is_some_and(|permit| Some(permit.fence) > stored) {
             self.ghost.lengthened(place, self.now);
         }
+        self.comes_late(place, stored);
     }
 
     /// The leases of an agent go on, up to a fence.

@@ -3,6 +3,8 @@
 
 use agent::gate_store::fence_of;
 use agent::key::ObjectKey;
+use agent_api::GateSpec;
+use hub_store::desired::Governance as Committed;
 use proto::v1;
 use proto::v1::gate_entry::Governance;
 
@@ -38,6 +40,18 @@ impl World {
         }
     }
 
+    /// L5: no number is given to two sets of a cluster: whoever has stored one takes the other for it.
+    pub(crate) fn is_the_same_set(&mut self, agent: usize, set: &v1::DesiredSet) {
+        let own = &self.agents[agent];
+        let fence = agent::wire::fence(set.fence.as_ref());
+        let known = own.member.as_ref().filter(|member| member.fence == fence);
+        let hash = known.and_then(|member| member.set_hash.as_ref());
+        if hash.is_some_and(|hash| *hash != set.set_hash) {
+            let message = format!("{} has stored another set under {fence}", own.name);
+            self.fail("L5", message);
+        }
+    }
+
     /// Where the fence of the committed set is stored, no Gate is older than its entry; one that somebody deleted comes again.
     pub(super) fn set_is_whole(&mut self, agent: usize) {
         let own = &self.agents[agent];
@@ -59,6 +73,17 @@ impl World {
                 "{} has stored {fence:?}, and its Gate of {} is older than {}",
                 own.name, entry.rollout.name, entry.version
             );
+            return self.fail("L2", message);
+        }
+        let other = set.entries.iter().find_map(|entry| {
+            let key = ObjectKey::new(entry.rollout.namespace.clone(), entry.rollout.name.clone());
+            let gate = own.parts[own.part_of(&key)?].gate()?;
+            let same = at(fence_of(&gate.spec)) == (fence.0, entry.version);
+            let wrong = differs(&gate.spec, &entry.governance).filter(|_| same)?;
+            Some(format!("its Gate of {} {wrong}", entry.rollout.name))
+        });
+        if let Some(other) = other {
+            let message = format!("{} has stored {fence:?}, and {other}", own.name);
             self.fail("L2", message);
         }
     }
@@ -71,4 +96,45 @@ fn grants(entry: &v1::GateEntry) -> bool {
         Some(Governance::Ungovern(_)) => true,
         None => false,
     }
+}
+
+/// What a Gate says that the committed entry of its version does not.
+fn differs(gate: &GateSpec, entry: &Committed) -> Option<String> {
+    let (governed, stopped, permit) = match entry {
+        Committed::Governed { terms, permit, .. } => {
+            let permit = permit.as_ref().map(|one| &one.permit);
+            let permit = permit.map(|one| {
+                let number = (one.fence.incarnation, one.fence.version);
+                let start_by = one.start_by.map(jiff::Timestamp::as_second);
+                (
+                    number,
+                    one.digest.to_string(),
+                    start_by,
+                    one.max_step.map(i64::from),
+                )
+            });
+            // A closed window holds as a stop does.
+            let stopped = terms.stopped.is_some() || terms.window_closed.is_some();
+            (true, stopped, permit)
+        }
+        Committed::Ungovern { .. } => (false, false, None),
+    };
+    let own = gate.permit.as_ref().map(|one| {
+        let start_by = one.start_by.map(|time| time.timestamp().as_second());
+        (
+            at(one.fence),
+            one.digest.to_string(),
+            start_by,
+            one.max_step.map(i64::from),
+        )
+    });
+    let told = gate.rest.contains_key(agent::wire::STOPPED);
+    if (gate.governed, told) != (governed, stopped) {
+        let own = (gate.governed, told);
+        return Some(format!(
+            "is governed, stopped: {own:?}, not {:?}",
+            (governed, stopped)
+        ));
+    }
+    (own != permit).then(|| format!("permits {own:?}, not {permit:?}"))
 }

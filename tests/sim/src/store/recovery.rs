@@ -10,6 +10,7 @@ use hub_store::session::CONNECTED_SECONDS;
 use super::session::numbered;
 use super::{Row, Store};
 use crate::event::Ms;
+use crate::planted::Planted;
 use crate::world::stamp;
 
 /// The second nearest to a moment, as PostgreSQL makes a whole number of it.
@@ -83,14 +84,19 @@ impl Store {
         let other = handed
             .filter(|(at, _)| *at > 0 && fence.incarnation >= desired.incarnation)
             .is_some_and(|(at, hash)| self.recovery.heads.get(at - 1) != Some(&hash));
-        self.recovery.held |= fence > desired || other;
+        let more = fence > desired || other;
+        self.recovery.held |= more && !self.bugs.has(Planted::MoreHeldUnseen);
     }
 
     /// A person knows what was lost: every set is numbered above what any agent holds, by the second of now where that is above.
     pub fn recover(&mut self, now: Ms) -> u64 {
         let known = self.rows.values().map(|row| row.stored.incarnation).max();
         let next = 1 + self.recovery.incarnation.max(known.unwrap_or(0));
-        let next = next.max(second(now));
+        let next = if self.bugs.has(Planted::IncarnationCounted) {
+            next
+        } else {
+            next.max(second(now))
+        };
         self.recovery.incarnation = next;
         self.recovery.held = false;
         self.recovery.recovered = Some(now);

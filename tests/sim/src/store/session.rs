@@ -8,6 +8,7 @@ use hub_store::report::{Body, Report};
 
 use super::{Error, Latest, Row, Store};
 use crate::event::Ms;
+use crate::planted::Planted;
 use crate::world::stamp;
 
 /// How Hello ended.
@@ -37,7 +38,8 @@ impl Store {
         now: Ms,
     ) -> Result<Opened, Error> {
         self.answers()?;
-        let (compared, by_name) = (self.compares, self.by_name);
+        let compared = !self.bugs.has(Planted::EndUnmissed);
+        let by_name = self.bugs.has(Planted::FormerEndAsked);
         let desired = self.desired_fence(cluster)?;
         let Some(row) = self.rows.get_mut(cluster) else {
             return Ok(Opened::Duplicate);

@@ -23,11 +23,12 @@ use crate::check::Ghost;
 use crate::event::{Event, Ms, Queue};
 use crate::hub::Hub;
 use crate::keys::Keys;
-use crate::planted::{Bugs, Planted};
+use crate::planted::Bugs;
 use crate::store::{Row, Store};
 use crate::trace::Trace;
 use crate::world::stamp;
 use declared::Declared;
+pub(crate) use declared::Opening;
 
 /// In so many of a hundred lives with several Rollouts clusters have images of their own.
 const DIFFER: usize = 40;
@@ -78,12 +79,12 @@ impl World {
             names,
             labels,
             rollouts,
+            opening,
         } = Declared::new(config, &mut random);
         let rows = rows(&clusters);
         let fleets = documents.into_iter().map(|one| tables(one, &clusters));
         let mut store = Store::new(fleets.collect(), rows);
-        store.compares = !bugs.has(Planted::EndUnmissed);
-        store.by_name = bugs.has(Planted::FormerEndAsked);
+        store.bugs = bugs;
         let overlays = overlays(names.len(), rollouts.len(), &mut random.aside(43));
         let base = Instant::now();
         let agents = names
@@ -126,8 +127,12 @@ impl World {
             alarm_until: 0,
             bounds: Random::new(config.seed).aside(125).percent(BOUNDS),
             sets_lack: Random::new(config.seed).aside(89).percent(SETS_LACK),
+            opening,
+            late: super::late::come_late(config),
+            older: super::losses::older(config),
             joiner,
         };
+        world.clocks_are_behind();
         world.first_contents();
         world.declared(&refused);
         world.schedule();

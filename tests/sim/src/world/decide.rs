@@ -2,7 +2,7 @@
 //! hints. Out: drafts on their way to the commit, commits. It must not choose: `hub_engine::reconcile` does.
 
 use hub_engine::reason::Why;
-use hub_engine::release::Direction;
+use hub_engine::release::{Direction, ReleasePhase, TargetState};
 use hub_engine::{Action, Observed, Plan, audit};
 
 use super::World;
@@ -75,28 +75,14 @@ impl World {
         let skew = own.skew;
         let wrong = self.bugs.has(Planted::HubClock);
         let clock = if wrong { now + skew } else { now };
-        let decided = if self.bugs.has(Planted::StopOfOneIsOfAll) {
-            process::decide(&self.all_stopped(), fleet, now, clock, self.bugs.hub)
-        } else if self.bugs.has(Planted::OwnerUnseen) {
-            process::decide(&self.nobody_beside(fleet), fleet, now, clock, self.bugs.hub)
-        } else if self.bugs.has(Planted::AfterUnseen) {
-            process::decide(
-                &self.nothing_before(fleet),
-                fleet,
-                now,
-                clock,
-                self.bugs.hub,
-            )
-        } else if self.bugs.has(Planted::ImagesUnseen) {
-            process::decide(&self.all_seen(fleet), fleet, now, clock, self.bugs.hub)
-        } else {
-            process::decide(&self.store, fleet, now, clock, self.bugs.hub)
-        };
+        let store = self.misread(fleet);
+        let store = store.as_ref().unwrap_or(&self.store);
+        let decided = process::decide(store, fleet, now, clock, self.bugs.hub);
         let Ok((observed, mut plan)) = decided else {
             return;
         };
         let violation = audit(&observed, &plan).into_iter().next();
-        if let Some(violation) = violation {
+        if let Some(violation) = violation.filter(|_| !self.bugs.unaudited) {
             return self.fail(violation.rule, violation.message);
         }
         self.waits(&plan);
@@ -119,11 +105,43 @@ impl World {
             observed,
             plan,
         });
+        if self.bugs.has(Planted::SentBeforeCommit) {
+            self.sends_early(hub, &draft);
+        }
         let most = if self.chaos { 400 } else { 20 };
         let after = self.some(1, most);
         self.put(after, Event::Commit { hub, life, draft });
         if self.mishap(15) {
             self.freeze_while_it_decides(hub);
+        }
+    }
+
+    /// The planted bug: what is decided is sent as if it were committed.
+    fn sends_early(&mut self, hub: usize, draft: &Draft) {
+        let mut early = self.store.clone();
+        if early.commit(draft, &self.keys, true).is_err() {
+            return;
+        }
+        let committed = std::mem::replace(&mut self.store, early);
+        for connection in self.hubs[hub].sessions.keys().copied().collect::<Vec<_>>() {
+            self.send_set(hub, connection);
+        }
+        self.store = committed;
+    }
+
+    /// What a hub with a planted bug makes of its database; none: it reads it as it is.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the others are bugs of other parts"
+    )]
+    fn misread(&self, fleet: usize) -> Option<Store> {
+        match self.bugs.shell? {
+            Planted::StopOfOneIsOfAll => Some(self.all_stopped()),
+            Planted::OwnerUnseen => Some(self.nobody_beside(fleet)),
+            Planted::AfterUnseen => Some(self.nothing_before(fleet)),
+            Planted::ImagesUnseen => Some(self.all_seen(fleet)),
+            Planted::OneLeftBehind => Some(self.one_back(fleet)),
+            _ => None,
         }
     }
 
@@ -196,6 +214,19 @@ impl World {
                 approval.images = release.images_of_wave(approval.wave);
             }
             release.approvals = approvals;
+        }
+        store
+    }
+
+    /// The planted bug: the first cluster that serves what is taken back is taken for one that went back.
+    fn one_back(&self, fleet: usize) -> Store {
+        let mut store = self.store.clone();
+        let releases = store.fleets[fleet].releases.iter_mut();
+        for release in releases.filter(|one| one.phase == ReleasePhase::RollingBack) {
+            let mut targets = release.targets.iter_mut();
+            if let Some(target) = targets.find(|one| one.state == TargetState::Succeeded) {
+                std::sync::Arc::make_mut(target).state = TargetState::RolledBack;
+            }
         }
         store
     }

@@ -133,6 +133,7 @@ impl World {
                 }
                 self.session_opened(&cluster, &hello.kube_system_uid);
                 self.nothing_more(link.agent, link.agent_life);
+                self.shown(hub::wire::fence(hello.fence.as_ref()), desired);
                 let session = Session {
                     cluster,
                     number,
@@ -142,6 +143,7 @@ impl World {
                         ..Committed::default()
                     },
                     regressed,
+                    back_until: None,
                     inbox: std::collections::VecDeque::new(),
                 };
                 self.hubs[hub].sessions.insert(connection, session);
@@ -358,7 +360,7 @@ impl World {
     }
 
     /// As `session::send_set`.
-    fn send_set(&mut self, hub: usize, connection: u64) {
+    pub(super) fn send_set(&mut self, hub: usize, connection: u64) {
         let Some(session) = self.hubs[hub].sessions.get(&connection) else {
             return;
         };
@@ -372,9 +374,12 @@ impl World {
         if self.bugs.has(Planted::SetsLate) && session.sent.is_some() && !now_and_then {
             return;
         }
-        if !self.first_word_is_there(session) {
+        if !self.first_word_is_there(session) || self.is_kept_back(hub, connection) {
             return;
         }
+        let Some(session) = self.hubs[hub].sessions.get(&connection) else {
+            return;
+        };
         let Ok(mut set) = self.store.desired_set(&session.cluster) else {
             return;
         };
@@ -392,6 +397,7 @@ impl World {
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
             session.sent = Some(set.fence);
             session.committed.sent = set.fence;
+            self.ghost.sent(&session.cluster, set.fence);
         }
         self.lacks(&mut wire);
         self.send_down(connection, Down::Set(wire));

@@ -5,7 +5,10 @@
 use agent_api::RolloutStatus;
 use tests_golden::agent_fixture::template;
 
+use tests_golden::hub_random::Random;
+
 use super::World;
+use super::begin::Config;
 use crate::agent::Copied;
 use crate::event::{Event, Ms, Place};
 use crate::store::Store;
@@ -13,10 +16,22 @@ use crate::store::Store;
 /// How far the clock of a cluster is set back: by less than an agent takes for a jump, and by more.
 const SET_BACK: [Ms; 2] = [-45_000, -3_600_000];
 
+/// How far it is set ahead while a canary pauses, so often in a hundred.
+const SET_AHEAD: [Ms; 2] = [30_000, 3_600_000];
+const SET_IN_PAUSE: usize = 8;
+
 /// So many of a hundred ends of permits are lost with their clusters, where there is a copy at their fence, within so many
 /// milliseconds: about as long as it takes until the hub's next set is there.
 const END_LOST: usize = 60;
 const END_LOST_WITHIN: usize = 2_500;
+
+/// In so many of a hundred lives a copy of the database is put back again and again, also over a recovery: so often at most, and
+/// so soon after one.
+const OLDER: usize = 20;
+const OLDER_TIMES: u32 = 3;
+const OLDER_AFTER: (Ms, Ms) = (2_000, 25_000);
+/// So many of a hundred recoveries are copied before, while nothing is decided.
+const COPIED_HELD: usize = 30;
 
 /// What a copy lacks that is put back at once, at most: little more than a heartbeat's time.
 const MOMENT_MAX: Ms = 6_000;
@@ -25,18 +40,57 @@ const MOMENT_MAX: Ms = 6_000;
 #[derive(Default)]
 pub(crate) struct Copies {
     pub(crate) store: Option<(Box<Store>, Ms)>,
+    /// How often that was put back after a recovery.
+    pub(crate) again: u32,
     pub(crate) moment: Option<(Box<Store>, Ms)>,
     pub(crate) agents: std::collections::BTreeMap<usize, (Box<Copied>, Ms)>,
+}
+
+/// Whether copies of the database outlast its recoveries by intent in this life.
+pub(super) fn older(config: Config) -> bool {
+    config.faults && Random::new(config.seed).aside(109).percent(OLDER)
 }
 
 impl World {
     /// The database is copied, or put back from its copy.
     pub(super) fn database_lost(&mut self) {
         let Some((copy, at)) = self.copies.store.take() else {
-            self.copies.store = Some((Box::new(self.store.clone()), self.now));
-            return self.tell("the database is copied".to_owned());
+            return self.database_copied();
         };
+        if self.older {
+            self.copies.store = Some((copy.clone(), at));
+        }
         self.put_back(*copy, at);
+    }
+
+    fn database_copied(&mut self) {
+        self.copies.store = Some((Box::new(self.store.clone()), self.now));
+        self.tell("the database is copied".to_owned());
+    }
+
+    /// A person is about to recover the database, and the copy from which it was put back is still there. Drawn aside, so that
+    /// every other life stays what it was.
+    pub(super) fn older_copy_soon(&mut self) {
+        let mut aside = self.random.aside(113);
+        if !self.older || !self.chaos || self.copies.again >= OLDER_TIMES {
+            return;
+        }
+        if self.copies.store.is_none() || aside.percent(COPIED_HELD) {
+            self.database_copied();
+        }
+        self.copies.again += 1;
+        let (least, most) = OLDER_AFTER;
+        let span = usize::try_from(most - least).unwrap_or(0);
+        let after = least + Ms::try_from(aside.below(span)).unwrap_or(0);
+        self.put(after, Event::OlderCopy);
+    }
+
+    pub(super) fn older_copy(&mut self) {
+        if let Some((copy, at)) = self.copies.store.clone()
+            && self.chaos
+        {
+            self.put_back(*copy, at);
+        }
     }
 
     /// The database is copied, and put back from that copy a moment later: in it every session is the current one.
@@ -59,11 +113,14 @@ impl World {
     fn put_back(&mut self, copy: Store, at: Ms) {
         self.tell(format!("the database is put back from its copy of {at}"));
         self.meets("DatabasePutBack");
+        if copy.recovery.incarnation < self.store.recovery.incarnation {
+            self.meets("OlderCopyPutBack");
+        }
         // A later copy is one of what is lost.
         self.copies.moment = None;
         self.store.put_back(copy, self.now);
         self.ghost
-            .put_back(&self.store, &self.agents, &self.hubs, &self.rollouts);
+            .put_back(&self.store, &self.agents, &self.rollouts);
         self.ghost.behind.clear();
         self.order_noted();
         for agent in 0..self.agents.len() {
@@ -189,6 +246,23 @@ impl World {
         let analyses = writes.iter().any(|write| write.starts_with("analyse"));
         if analyses && self.mishap(60) {
             self.alone(agent, Some(SET_BACK[0]));
+        }
+    }
+
+    /// A canary has begun to pause: now and then the clock of its cluster is set ahead. Drawn aside, so that every other life stays
+    /// what it was.
+    pub(super) fn clock_is_set_while_it_pauses(&mut self, place: Place, writes: &[String]) {
+        let agent = place.agent;
+        let step = agent_api::names::pause_reason::CANARY_PAUSE_STEP;
+        let status = self.part(place).status();
+        let paused = writes
+            .iter()
+            .any(|write| write.starts_with("status Paused"))
+            && status.pause_conditions.iter().any(|one| one.reason == step);
+        let mut aside = self.random.aside(127);
+        if paused && self.chaos && aside.percent(SET_IN_PAUSE) {
+            let skew = self.agents[agent].skew + aside.pick(&SET_AHEAD);
+            self.clock_is_set(agent, skew);
         }
     }
 

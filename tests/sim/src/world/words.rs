@@ -186,14 +186,12 @@ impl World {
         if !waits || self.chaos && self.random.percent(50) {
             return;
         }
+        self.older_copy_soon();
         let incarnation = self.store.recover(self.now);
         self.tell(format!(
             "eve recovers the database into incarnation {incarnation}"
         ));
         self.recovered(incarnation);
-        // No copy from before a recovery is put back after it: the checks do not tell what was said in between from what is lost.
-        self.copies.store = None;
-        self.copies.moment = None;
         self.hint();
         self.wake_sessions();
     }

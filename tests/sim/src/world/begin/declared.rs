@@ -15,6 +15,7 @@ use tests_golden::agent_fixture;
 use tests_golden::hub_random::{LABEL, Random, fleet_rollout, window};
 
 use super::{Config, empty};
+use crate::world::late;
 
 /// In so many lives of a hundred the last cluster joins when others are under way.
 const LATE: usize = 40;
@@ -24,6 +25,12 @@ const MANY: usize = 20;
 const LARGE: usize = 4;
 /// So many of a hundred FleetRollouts begin something in every second minute only.
 const WINDOWED: usize = 15;
+/// What is opened, how often that is and for how long, in seconds.
+pub(crate) type Opening = (&'static str, i64, u32);
+/// The window of these.
+const USUAL: Opening = ("*/2 * * * *", 120, 60);
+/// The one of lives in which permits come late: it closes soon after whatever is permitted in it.
+const BRIEF: Opening = ("* * * * *", 60, 20);
 /// How long an approval counts, where it does not count for good: as long as a person needs for the next word, or longer.
 const EXPIRES: [Seconds; 2] = [Seconds(40), Seconds(120)];
 /// In so many lives of a hundred there is one FleetRollout, in so many there are two; else three.
@@ -56,11 +63,14 @@ pub(super) struct Declared {
     pub(super) labels: Labels,
     /// Names that the documents name, each once.
     pub(super) rollouts: Vec<RolloutName>,
+    /// When those that have windows begin something.
+    pub(super) opening: Opening,
 }
 
 impl Declared {
     /// The first FleetRollout and the clusters come from the life's own numbers, all others from numbers beside them.
     pub(super) fn new(config: Config, random: &mut Random) -> Self {
+        let opening = opening(config);
         let first = quick(fleet_rollout(random), random);
         let waves = first.waves.len() + 1;
         let count = config.agents.unwrap_or_else(|| size(random));
@@ -90,15 +100,10 @@ impl Declared {
             if let Some(last) = clusters.last_mut() {
                 Arc::make_mut(&mut last.labels).insert(RIVAL_NAME.to_owned(), "yes".to_owned());
             }
-            let mut rival = another(RIVAL_NAME, agent_fixture::NAME, &mut aside, &mut []);
-            rival.clusters = only(RIVAL_NAME);
-            // Every cluster has that label, but nothing says that the two have to meet.
-            if let Some(first) = wanted.first_mut() {
-                first.clusters = having(LABEL);
-            }
-            wanted.push(rival);
+            rivalled(&mut wanted, &mut aside);
         }
         in_order(&mut wanted, &mut random.aside(41));
+        opened(&mut wanted, opening);
         if others > 0 {
             // It selects what the first one does: nobody can have both.
             let double = wanted.first().cloned().map(|first| FleetRollout {
@@ -132,8 +137,39 @@ impl Declared {
             names,
             labels,
             rollouts,
+            opening,
         }
     }
+}
+
+/// The windows of a life.
+fn opening(config: Config) -> Opening {
+    if late::come_late(config) {
+        BRIEF
+    } else {
+        USUAL
+    }
+}
+
+/// Whoever has windows has these; where they are brief everyone has.
+fn opened(wanted: &mut [FleetRollout], opening: Opening) {
+    let (cron, _, seconds) = opening;
+    for document in wanted {
+        if opening == BRIEF || !document.calendar.windows.is_empty() {
+            document.calendar.windows = vec![window(Effect::Allow, cron, seconds)];
+        }
+    }
+}
+
+/// One more names the first one's Rollout.
+fn rivalled(wanted: &mut Vec<FleetRollout>, aside: &mut Random) {
+    let mut rival = another(RIVAL_NAME, agent_fixture::NAME, aside, &mut []);
+    rival.clusters = only(RIVAL_NAME);
+    // Every cluster has that label, but nothing says that the two have to meet.
+    if let Some(first) = wanted.first_mut() {
+        first.clusters = having(LABEL);
+    }
+    wanted.push(rival);
 }
 
 /// Mostly few; what makes them many is drawn aside.
@@ -227,11 +263,14 @@ fn quick(mut document: FleetRollout, random: &mut Random) -> FleetRollout {
     }
     // A life is minutes long, and what it comes after is a part of its world.
     let windowed = aside.percent(WINDOWED);
-    let every_second_minute = || window(Effect::Allow, "*/2 * * * *", 60);
+    let (cron, _, seconds) = USUAL;
     document.calendar = Calendar {
         on_close: document.calendar.on_close,
         rollback_waits: windowed && document.calendar.rollback_waits,
-        windows: windowed.then(every_second_minute).into_iter().collect(),
+        windows: windowed
+            .then(|| window(Effect::Allow, cron, seconds))
+            .into_iter()
+            .collect(),
         ..Calendar::default()
     };
     // What only observes permits nothing, so nothing of it could be checked here.

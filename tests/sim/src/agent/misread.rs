@@ -1,0 +1,40 @@
+//! What planted bugs make of what an agent sees. In: the view of a pass. Out: the same without what the bug does not read. It must
+//! not change what the API server has.
+
+use agent_engine::clock::ClockSet;
+use agent_engine::{GateRecord, Observed};
+
+use crate::planted::{Bugs, Planted};
+
+/// The view of an agent with one of these bugs; of every other one it stays what it is.
+pub(super) fn misread(observed: &mut Observed, bugs: Bugs) {
+    if let GateRecord::Present(gate) = &mut observed.gate.record
+        && let Some(permit) = &mut gate.spec.permit
+    {
+        if bugs.has(Planted::MaxStepUnread) {
+            permit.max_step = None;
+        }
+        if bugs.has(Planted::StartByUnread) {
+            permit.start_by = None;
+        }
+    }
+    if bugs.has(Planted::HubTimeUnheard) {
+        observed.gate.hub_time = None;
+    }
+    if bugs.has(Planted::ClockSetUnseen) {
+        observed.clock_set = ClockSet::default();
+    }
+    if bugs.has(Planted::PodsAssumed) {
+        assumed(observed);
+    }
+}
+
+/// Whatever is asked for is there.
+fn assumed(observed: &mut Observed) {
+    for set in &mut observed.replica_sets {
+        let desired = set.desired();
+        let status = set.status.get_or_insert_default();
+        status.replicas = desired;
+        (status.ready_replicas, status.available_replicas) = (Some(desired), Some(desired));
+    }
+}
