@@ -309,7 +309,7 @@ impl fmt::Display for Why {
             }
             Self::NotApproved { wave, name, images } => {
                 let what = if images.is_empty() { "this".to_owned() } else { images.join(", ") };
-                write!(f, "{what} was not among what persons approved for wave {wave} ({name}), which is over; a new release asks for it")
+                write!(f, "{what} has no approval that counts for wave {wave} ({name}), which is over; a new release asks for it")
             }
             Self::BoundBefore { digest, bound, release } => {
                 write!(f, "holds {digest} by now, and release {release} is bound to {bound} here, which came first; a new release brings it")

@@ -6,6 +6,7 @@ use hub_engine::document::Enforcement;
 use hub_engine::name::Digest;
 use hub_engine::observed::{Effect, Outcome, OutcomeResult, Rollout};
 use hub_engine::release::{Direction, Permit};
+use jiff::SignedDuration;
 
 use crate::hub_fleet::Fleet;
 
@@ -41,7 +42,8 @@ impl Fleet {
             return;
         };
         let phase = self.random.pick(&["Progressing", "Progressing", "Paused"]);
-        let now = self.observed.now;
+        let ahead = self.observed.cluster(name).map_or(0, |own| own.clock_ahead);
+        let there = self.observed.now + SignedDuration::from_secs(ahead.max(0));
         let Some(real) = self.real.get_mut(name).filter(|real| !real.removed) else {
             return;
         };
@@ -64,8 +66,8 @@ impl Fleet {
         };
         real.permit_fence = Some(permit.fence);
         real.outcome = None;
-        // It refuses by its own clock, silently.
-        if permit.start_by.is_some_and(|start_by| start_by < now) {
+        // It refuses by its own clock, silently; where that is behind, by the hub's.
+        if permit.start_by.is_some_and(|start_by| start_by < there) {
             return;
         }
         let other_steps = real.delivery_of(&permit.digest) != Some(&permit.delivery);

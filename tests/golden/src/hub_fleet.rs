@@ -352,6 +352,9 @@ impl Fleet {
     }
 
     fn regress(&mut self, name: &ClusterName) -> String {
+        if self.random.percent(40) {
+            return self.set_clock(name);
+        }
         for cluster in self
             .observed
             .clusters

@@ -14,6 +14,16 @@ use crate::hub_fleet::{Fleet, cluster, rollout};
 const CLUSTERS_MAX: usize = 7;
 
 impl Fleet {
+    /// A cluster's clock is set, as its heartbeats say; nobody sets it right in time.
+    pub(crate) fn set_clock(&mut self, name: &ClusterName) -> String {
+        let ahead = self.random.pick(&[0, -90, 3_600, 40_000]);
+        let clusters = self.observed.clusters.iter_mut();
+        for cluster in clusters.filter(|cluster| &cluster.name == name) {
+            Arc::make_mut(cluster).clock_ahead = ahead;
+        }
+        format!("the clock of {name} is {ahead} s ahead")
+    }
+
     /// Something becomes of a cluster.
     pub(crate) fn membership(&mut self) -> String {
         let name = self.any_cluster();

@@ -1,6 +1,7 @@
 //! Agreement to waves (gate.md G25, S19). In: approvals as stored, the database's time. Out: whether persons have agreed,
 //! and which approvals stop counting. It must not take silence for agreement.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::planner::Planner;
@@ -100,15 +101,18 @@ pub(super) fn approved(
 /// Whether what a target brings was agreed to. While its wave runs, an approval that does not cover it is voided; of a wave
 /// that is behind, for a cluster that comes late, nothing is voided any more.
 pub(super) fn cover(planner: &Planner, release: &Release, target: &Target) -> bool {
-    planner.bug.is(Planted::ApprovalIgnored) || missing(release, target).is_none()
+    planner.bug.is(Planted::ApprovalIgnored)
+        || missing(release, target, planner.state.now).is_none()
 }
 
-/// The images of a target that too few persons agreed to; none: enough did, or nobody has to.
-pub(super) fn missing(release: &Release, target: &Target) -> Option<Vec<String>> {
+/// The images of a target that too few persons agreed to; none: enough did, or nobody has to. A wave that never started has used
+/// no approval, and nobody voids one of a wave that is behind: it may be too old.
+pub(super) fn missing(release: &Release, target: &Target, now: Timestamp) -> Option<Vec<String>> {
     let spec = release.approval_of(target.wave, Stage::Before)?;
     let content = target.content.as_ref()?;
     let required = usize::try_from(spec.required).unwrap_or(usize::MAX);
-    let approvals = release.approvals_that_count(target.wave, Stage::Before);
+    let mut approvals = release.approvals_that_count(target.wave, Stage::Before);
+    approvals.retain(|one| release.expires_at(one).is_none_or(|end| now < end));
     let covering = |images: &[String]| {
         let covering = approvals.iter().filter(|one| one.covers(images));
         covering.count()

@@ -273,7 +273,7 @@ impl List<'_> {
         if !super::catch_up::may_follow(self.state, release) || target.state != TargetState::Held {
             return None;
         }
-        if let Some(images) = super::approvals::missing(release, target) {
+        if let Some(images) = super::approvals::missing(release, target, self.state.now) {
             let wave = release.wave(target.wave)?;
             return Some(Why::NotApproved {
                 wave: wave.number,
