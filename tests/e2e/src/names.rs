@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::object::text;
 
 /// Fields that hold a moment or a number of the API server.
-const MOMENTS: [&str; 22] = [
+const MOMENTS: [&str; 23] = [
     "abortedAt",
     "at",
     "completedAt",
@@ -27,6 +27,7 @@ const MOMENTS: [&str; 22] = [
     "startedAt",
     "version",
     "argo-rollouts.argoproj.io/restarted-after",
+    "fleet.groundswell.dev/permitted-by",
     "kubectl.kubernetes.io/last-applied-configuration",
     "rollout.argoproj.io/revision-history",
 ];
