@@ -278,15 +278,16 @@ fn rollback(
 
 /// On its way back, heard of, and not late.
 pub(super) fn moving(state: &Observed, release: &Release, target: &Target) -> bool {
-    let late = target
-        .permit
-        .as_ref()
-        .is_some_and(|permit| state.now >= release.plan.progress_deadline.after(permit.granted_at));
+    let late = || {
+        let deadline = release.plan.progress_deadline;
+        let permit = target.permit.as_ref();
+        permit.is_some_and(|permit| state.now >= deadline.after(permit.granted_at))
+    };
     let connected = || {
         let cluster = state.cluster(&target.cluster);
         cluster.is_some_and(|cluster| cluster.connected)
     };
-    target.state == TargetState::RollingBack && !late && connected()
+    target.state == TargetState::RollingBack && !late() && connected()
 }
 
 /// Whether it has the content that is taken back and is not on its way.

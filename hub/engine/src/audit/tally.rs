@@ -9,7 +9,7 @@ use crate::action::Action;
 use crate::name::ClusterName;
 use crate::observed::Observed;
 use crate::reconcile::counts_as_failed;
-use crate::release::{Release, Target};
+use crate::release::{Release, Stage, Target};
 
 /// A wave's targets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) struct Tally {
     pub(super) moving: usize,
     /// On their way back, or not on it yet.
     pub(super) to_go_back: usize,
-    /// What they bring, with how many bring it.
+    /// What they bring, with how many bring it, where persons are asked.
     images: BTreeMap<String, usize>,
 }
 
@@ -43,7 +43,9 @@ impl Tally {
         for (number, _) in numbers.into_iter().filter(|(_, counts)| *counts) {
             one.take(number);
         }
-        for image in target.content.iter().flat_map(|content| &content.images) {
+        let asked = release.approval_of(target.wave, Stage::Before).is_some();
+        let brought = target.content.iter().filter(|_| asked);
+        for image in brought.flat_map(|content| &content.images) {
             let number = self.images.entry(image.clone()).or_default();
             one.take(number);
             if *number == 0 {
