@@ -104,8 +104,8 @@ pub(super) fn waiting(planner: &mut Planner) {
         let governed = cluster.gate.as_ref().filter(|gate| gate.let_go.is_none());
         let Some(gate) = governed else { continue };
         let turn = turns.of_cluster(cluster);
-        if let (Some(Some(turn)), Some(said), false) = (turn, &gate.waiting, unsettled)
-            && turn.is_said(said, cluster)
+        if let (Some(Some(turn)), Some(said), false) = (&turn, &gate.waiting, unsettled)
+            && turn.is_written(said, cluster)
         {
             continue;
         }

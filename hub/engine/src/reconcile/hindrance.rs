@@ -32,6 +32,12 @@ pub(super) fn waits(target: &Target) -> bool {
     target.state == TargetState::Held && ALL.contains(&target.message.as_str())
 }
 
+/// What keeps a target that somebody at its cluster can mend and would not see there: the others are not read there, or told by
+/// its agent itself.
+pub(super) fn of_its_own(target: &Target) -> Option<&'static str> {
+    (target.state == TargetState::Held && target.message == CLOCK).then_some(CLOCK)
+}
+
 fn what(
     state: &Observed,
     (release, target): (&Release, &Target),
