@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::fixture;
 use super::recovery::hello;
 use crate::Store;
+use crate::history::{self, Fact};
 use crate::session::together::ROLLOUTS_TOGETHER;
 use crate::session::{Begun, Hello, Opened};
 
@@ -158,7 +159,7 @@ async fn written(store: &Store, cluster: &str) -> Value {
     let query = "select jsonb_build_object( \
          'session', (select to_jsonb(s) - 'cluster' - 'session' - 'last_seen_at' - 'restored_at' from cluster_sessions s where s.cluster = $1), \
          'note', (select note from clusters where name = $1), \
-         'rollouts', (select jsonb_agg(to_jsonb(r) - 'cluster' - 'session' order by r.rollout) from rollouts r where r.cluster = $1), \
+         'rollouts', (select jsonb_agg(to_jsonb(r) - 'cluster' - 'session' - 'changed_in' order by r.rollout) from rollouts r where r.cluster = $1), \
          'own', (select bool_and(r.session in (1, s.session)) from rollouts r join cluster_sessions s using (cluster) \
          where r.cluster = $1))";
     let written = sqlx::query_scalar(query).bind(cluster);
@@ -220,4 +221,24 @@ async fn one_that_is_locked_comes_twice_or_is_not_known_waits_for_its_own_turn()
     assert!(which[1] || which[2], "{which:?}");
     drop(other);
     assert_eq!(store.sessions_open(&[]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_head_of_this_history_is_kept() {
+    let store = fixture::store().await;
+    known(&store, "eu", NOTHING).await;
+    let mut tx = store.pool.begin().await.unwrap();
+    let fact = Fact::of_hub(None, "Something", "hub", "it is there".to_owned());
+    history::add_now(&mut tx, fact).await.unwrap();
+    let newest = history::newest(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(newest.is_some());
+    let hello = Hello {
+        handed: newest.clone(),
+        ..said(&CASES[0], "eu")
+    };
+    let opened = store.sessions_open(&[hello]).await.unwrap().remove(0);
+    assert_eq!(opened.unwrap().head, newest);
+    let kept = written(&store, "eu").await["session"]["audit_head"].clone();
+    assert_eq!(kept, "1 abc");
 }
