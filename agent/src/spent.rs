@@ -310,10 +310,11 @@ mod tests {
     #[test]
     fn what_a_name_served_is_forgotten_with_its_governance_or_by_age() {
         let many = (0..SERVED_MAX as i64 + 20).map(|at| (format!("shop/{at}"), served(at)));
+        let mode = v1::ungovern::Mode::ReleaseHeld.into();
         let let_go = v1::GateEntry {
             namespace: "shop".into(),
             name: "500".into(),
-            governance: Some(v1::gate_entry::Governance::Ungovern(v1::Ungovern::default())),
+            governance: Some(v1::gate_entry::Governance::Ungovern(v1::Ungovern { mode })),
             ..v1::GateEntry::default()
         };
         let left = served_after_set(many.collect(), &[let_go, permitting(3)]);
