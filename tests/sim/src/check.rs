@@ -331,7 +331,7 @@ impl World {
         let key = (self.agents[place.agent].name.clone(), place.part, digest);
         if !self.ghost.changes.contains(&key) {
             let message = format!("{key:?} at {generation} was never committed");
-            self.fail("L3", message);
+            self.fail("link L3", message);
         }
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Connection {
 /// What went wrong.
 #[derive(Debug, Clone)]
 pub struct Failure {
+    /// The rule, as `rules.tsv` has it.
+    pub rule: String,
     /// The rule and what breaks it.
     pub what: String,
     /// When.
@@ -180,6 +182,7 @@ impl World {
         self.tell(format!("WRONG {rule}: {message}"));
         if self.failure.is_none() {
             self.failure = Some(Failure {
+                rule: rule.to_owned(),
                 what: format!("{rule}: {message}"),
                 at: self.now,
             });

@@ -335,7 +335,7 @@ impl World {
         let bound = self.store.rows.get(cluster).map(|row| row.uid.clone());
         self.ghost.returned.remove(cluster);
         if bound.as_deref() != Some(uid) {
-            self.fail("L4", format!("{uid} has a session as {cluster}"));
+            self.fail("link L4", format!("{uid} has a session as {cluster}"));
         }
     }
 
@@ -411,7 +411,7 @@ impl World {
                 "{} has no end of {known:?} of {rollout}, and the hub has one",
                 own.name
             );
-            self.fail("L4", message);
+            self.fail("link L4", message);
         }
     }
 

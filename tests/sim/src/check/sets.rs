@@ -36,7 +36,7 @@ impl World {
                 "{} has what {} is granted, and not yet what {} loses",
                 own.name, granted.name, behind.name
             );
-            self.fail("L2", message);
+            self.fail("link L2", message);
         }
     }
 
@@ -48,7 +48,7 @@ impl World {
         let hash = known.and_then(|member| member.set_hash.as_ref());
         if hash.is_some_and(|hash| *hash != set.set_hash) {
             let message = format!("{} has stored another set under {fence}", own.name);
-            self.fail("L5", message);
+            self.fail("link L5", message);
         }
     }
 
@@ -73,7 +73,7 @@ impl World {
                 "{} has stored {fence:?}, and its Gate of {} is older than {}",
                 own.name, entry.rollout.name, entry.version
             );
-            return self.fail("L2", message);
+            return self.fail("link L2", message);
         }
         let other = set.entries.iter().find_map(|entry| {
             let key = ObjectKey::new(entry.rollout.namespace.clone(), entry.rollout.name.clone());
@@ -84,7 +84,7 @@ impl World {
         });
         if let Some(other) = other {
             let message = format!("{} has stored {fence:?}, and {other}", own.name);
-            self.fail("L2", message);
+            self.fail("link L2", message);
         }
     }
 }

@@ -127,7 +127,7 @@ impl World {
                 ));
                 if regressed && whole {
                     self.fail(
-                        "L4",
+                        "link L4",
                         format!("{cluster} is taken for one that was put back"),
                     );
                 }
