@@ -6,9 +6,15 @@ pub(crate) mod begin;
 mod decide;
 mod faults;
 mod hubs;
+mod kinds;
 mod late;
 mod losses;
+mod measures;
 mod people;
+mod repeats;
+mod stops;
+mod strategies;
+mod verbs;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,6 +146,21 @@ pub struct World {
     pub(crate) late: bool,
     /// The database is put back from copies of before its recovery now and then.
     pub(crate) older: bool,
+    /// Git does not tell the revision of a version now and then.
+    pub(crate) untold: bool,
+    /// Agents do not learn at once whether the fleet's kinds are there.
+    pub(crate) unsure: bool,
+    /// What comes again, and what goes.
+    pub(crate) repeats: repeats::Repeats,
+    /// Processes are stopped in the midst of a pass.
+    pub(crate) stops: bool,
+    /// How runs end.
+    pub(crate) measures: measures::Measures,
+    /// Git changes steps now and then, and what it has of them by now, by Rollout.
+    pub(crate) restepped: bool,
+    pub(crate) steps: BTreeMap<usize, Vec<agent_api::CanaryStep>>,
+    /// What persons do in the clusters.
+    pub(crate) locals: verbs::Locals,
     /// The last cluster, where it joins later than the others.
     pub(crate) joiner: Option<hub_engine::observed::Cluster>,
 }
@@ -289,7 +310,18 @@ impl World {
                 connection,
                 agent_end,
             } => self.broken(connection, agent_end),
+            Event::GoesOn {
+                agent,
+                left,
+                renewed,
+            } => self.goes_on_late(agent, *left, renewed),
             Event::Kubelet(place) => self.kubelet(place),
+            Event::Answered {
+                place,
+                life,
+                asked,
+                answer,
+            } => self.answered(place, life, &asked, answer),
             Event::RunsEnd(place) => self.runs_end(place),
             Event::Fence { agent, life } => self.fence_stored(agent, life),
             Event::RolloutMade(place) => self.rollout_made(place),
@@ -299,6 +331,11 @@ impl World {
                 version,
                 revision,
             } => self.applied(place, &version, &revision),
+            Event::AppliedLate {
+                place,
+                version,
+                revision,
+            } => self.applied_late(place, &version, &revision),
             Event::Person => self.person(),
             Event::Fault => self.fault(),
             Event::DatabaseUp => {

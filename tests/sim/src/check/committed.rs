@@ -68,7 +68,10 @@ impl World {
                 phase: ReleasePhase::RolledBack,
                 ..
             } => self.nobody_left(fleet, *release),
-            Action::OpenRelease { release, .. } => self.number_is_new(draft, *release),
+            Action::OpenRelease { release, cause, .. } => {
+                self.number_is_new(draft, *release);
+                self.opens_for_git(draft, cause);
+            }
             Action::Obey { .. } => self.ghost.said_in_history(fleet, action),
             Action::StartWave { wave, .. } => self.in_order(draft, *wave),
             Action::RevokePermit { cluster, .. } => self.said(fleet, cluster, Said::Held),
@@ -437,6 +440,7 @@ impl World {
                 self.ghost.changes.insert(key);
             }
         }
+        self.revisions_are_said(cluster);
         let current = self.store.rows.get(cluster).map(|row| row.session);
         if current != Some(session) {
             let message = format!("session {session} of {cluster} wrote in {current:?}");

@@ -72,6 +72,8 @@ impl World {
             self.set_is_whole(agent);
         }
         self.stops_are_their_own();
+        self.glass_is_told();
+        self.runs_are_over();
     }
 }
 

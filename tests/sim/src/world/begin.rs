@@ -36,6 +36,10 @@ const DIFFER: usize = 40;
 const BOUNDS: usize = 20;
 /// In so many of a hundred lives sets lack something now and then.
 const SETS_LACK: usize = 20;
+/// In so many of a hundred lives Git does not tell the revision of a version now and then.
+const UNTOLD: usize = 20;
+/// In so many of a hundred lives API servers do not answer an agent that starts at once.
+const UNSURE: usize = 20;
 /// What an overlay makes of a version: nothing, or the version's build for one place.
 pub(super) const OVERLAYS: [&str; 2] = ["", "-eu"];
 
@@ -130,9 +134,19 @@ impl World {
             opening,
             late: super::late::come_late(config),
             older: super::losses::older(config),
+            untold: Random::new(config.seed).aside(211).percent(UNTOLD),
+            unsure: config.faults && Random::new(config.seed).aside(223).percent(UNSURE),
+            repeats: super::repeats::Repeats::of(config),
+            stops: super::stops::stops(config),
+            measures: super::measures::Measures::of(config),
+            restepped: super::strategies::changes(config),
+            steps: BTreeMap::new(),
+            locals: super::verbs::Locals::of(config),
             joiner,
         };
         world.clocks_are_behind();
+        world.some_lack_the_policy();
+        world.measured_strictly();
         world.first_contents();
         world.declared(&refused);
         world.schedule();
@@ -321,6 +335,8 @@ pub(crate) fn agent_of(
         base,
         alone_until: 0,
         slow_until: 0,
+        unknown_until: 0,
+        glass_admitted: true,
         pending: None,
     }
 }

@@ -132,6 +132,7 @@ impl World {
                     );
                 }
                 self.session_opened(&cluster, &hello.kube_system_uid);
+                self.session_begins(&cluster, number);
                 self.nothing_more(link.agent, link.agent_life);
                 self.shown(hub::wire::fence(hello.fence.as_ref()), desired);
                 let session = Session {
@@ -262,6 +263,7 @@ impl World {
             .store
             .session_ack(&cluster, (number, &committed), fence, self.now)?;
         if current {
+            self.one_session(&cluster, number);
             self.acknowledged(&cluster, fence);
         }
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
@@ -341,6 +343,7 @@ impl World {
             session.committed.reported = reported;
         }
         self.reports_stored(&cluster, number);
+        self.glass_told(&cluster, &reports);
         self.hint();
         self.send_down(connection, Down::ReportAck(last.unwrap_or(0)));
         Ok(true)

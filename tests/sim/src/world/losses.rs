@@ -207,6 +207,7 @@ impl World {
         let (version, revision) = self.git[place.part].clone();
         let name = self.name_of(place);
         let version = self.version_in(place.agent, &version);
+        self.steps_brought(place);
         let own = self.part_mut(place);
         own.gone = false;
         own.made += 1;
@@ -216,12 +217,9 @@ impl World {
         let rollout = &mut own.cluster.observed.rollout;
         rollout.metadata.uid = Some(format!("rollout-{name}-{made}"));
         rollout.metadata.generation = Some(1);
-        rollout.metadata.annotations.get_or_insert_default().insert(
-            "fleet.groundswell.dev/revision".to_owned(),
-            revision.clone(),
-        );
         rollout.spec.template = Some(template(&version));
         rollout.status = Some(RolloutStatus::default());
+        own.says(&revision);
         own.rollout_written();
         self.ghost.made.insert(place, self.now);
         self.has(place);
