@@ -122,7 +122,9 @@ async fn work(args: Args) -> Result<(), Error> {
         (true, None) => agent_api::Uid::default(),
         (true, Some(_)) | (false, _) => start::cluster_uid(&client).await,
     };
-    let lead = election.as_ref().map(|election| Lead::within(election.renew_within));
+    let lead = election
+        .as_ref()
+        .map(|election| Lead::within(election.renew_within));
     let lead = lead.unwrap_or_default();
     let shared = Shared {
         namespace: args.namespace.clone(),

@@ -118,7 +118,8 @@ impl Agent {
             };
             let plan = reconcile(&seen);
             let wrong = audit(&seen, &plan).into_iter();
-            done.wrong.extend(wrong.map(|one| format!("{}: {}", one.rule, one.detail)));
+            done.wrong
+                .extend(wrong.map(|one| format!("{}: {}", one.rule, one.detail)));
             for action in plan.actions {
                 match action {
                     Action::Measure { resolved, .. } => {
@@ -136,7 +137,9 @@ impl Agent {
                     Action::Resume { .. } | Action::Terminate { .. } | Action::DeleteRun => {}
                 }
             }
-            let left = plan.wake.map(|wake| at.now.duration_until(wake).as_millis());
+            let left = plan
+                .wake
+                .map(|wake| at.now.duration_until(wake).as_millis());
             let left = left.map(|left| Ms::try_from(left).unwrap_or(Ms::MAX / 4));
             done.wake = [done.wake, left].into_iter().flatten().min();
             let stopped = run.spec.terminate == Some(true);

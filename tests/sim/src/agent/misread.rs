@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 
 use agent_api::digest::content_digest;
-use agent_api::names::{ANNOTATION_DIGEST, ANNOTATION_FLEET_REVISION, ANNOTATION_REVISION};
+use agent_api::names::{
+    ANNOTATION_DIGEST, ANNOTATION_FLEET_REVISION, ANNOTATION_REVISION, LABEL_POD_HASH,
+};
+use agent_api::pod_hash::pod_hash;
 use agent_api::{ContentDigest, LocalPermit, LocalPermitOrigin, PodTemplate, ReplicaSet};
 use agent_engine::clock::ClockSet;
 use agent_engine::effective::strategy_value;
 use agent_engine::sets::{by_hash, views};
-use agent_engine::{Action, GateObserved, GateRecord, Governance, Observed, Plan};
+use agent_engine::{Action, GateRecord, Governance, Observed, Plan};
 use tests_golden::agent_fixture::defaulted;
 
 use super::Part;
@@ -123,7 +126,11 @@ pub(super) fn with_revision(observed: &mut Observed, first: &mut Option<(String,
 
 /// A number is a revision, too.
 fn guessed(observed: &mut Observed) {
-    let annotations = observed.rollout.metadata.annotations.get_or_insert_default();
+    let annotations = observed
+        .rollout
+        .metadata
+        .annotations
+        .get_or_insert_default();
     if let Some(number) = annotations.get(ANNOTATION_REVISION).cloned() {
         let revision = annotations.entry(ANNOTATION_FLEET_REVISION.to_owned());
         revision.or_insert(number);
@@ -153,28 +160,23 @@ impl Part {
     }
 }
 
-/// Of an API server that has not said whether the kinds are there, as the agent's own observer has it.
-pub(super) fn unsaid(bugs: Bugs) -> GateObserved {
-    let alone = GateObserved::stand_alone();
-    if bugs.has(Planted::UnknownIsAlone) {
-        return alone;
-    }
-    GateObserved {
-        governance: Governance::Unknown,
-        ..alone
-    }
-}
-
 /// The planted bug: the ReplicaSet of what is held is made, too.
 pub(super) fn with_held(observed: &Observed, mut plan: Plan) -> Plan {
     let gate = observed.gate.gate().and_then(|gate| gate.status.as_ref());
     let held = gate.and_then(|status| status.held.as_ref());
-    let Some((held, like)) = held.zip(observed.replica_sets.first()) else {
+    let held = held.zip(observed.rollout.spec.template.as_ref());
+    let held = held.filter(|(held, template)| held.digest == content_digest(template));
+    let Some(((held, template), like)) = held.zip(observed.replica_sets.first()) else {
         return plan;
     };
-    let (mut set, hash) = (like.clone(), held.digest.to_string());
-    set.metadata.name = Some(format!("held-{hash}"));
+    let (mut set, digest) = (like.clone(), held.digest.to_string());
+    set.metadata.name = Some(format!("held-{digest}"));
     set.spec.replicas = Some(0);
+    set.spec.template = template.clone();
+    let hash = pod_hash(template, None).to_string();
+    let labels = set.metadata.labels.get_or_insert_default();
+    labels.insert(LABEL_POD_HASH.to_owned(), hash);
+    let hash = digest;
     let annotations = set.metadata.annotations.get_or_insert_default();
     annotations.insert(ANNOTATION_DIGEST.to_owned(), hash);
     let known = |one: &&ReplicaSet| one.metadata.name == set.metadata.name;

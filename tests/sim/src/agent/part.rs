@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 
 use agent::key::ObjectKey;
-use agent_api::names::{ANNOTATION_FLEET_REVISION, LABEL_POD_HASH};
-use agent_api::{CanaryStep, AnalysisPhase, AnalysisRunStatus, RolloutStatus};
+use agent_api::names::{
+    ANNOTATION_BREAK_GLASS, ANNOTATION_BREAK_GLASS_BY, ANNOTATION_FLEET_REVISION, LABEL_POD_HASH,
+};
+use agent_api::{AnalysisPhase, AnalysisRunStatus, CanaryStep, RolloutStatus};
 use agent_engine::GateRecord;
 use tests_golden::agent_cluster::Cluster;
 use tests_golden::agent_fixture::template;
@@ -158,6 +160,14 @@ impl Part {
             let generation = &mut rollout.metadata.generation;
             *generation = Some(generation.unwrap_or(0) + 1);
         }
+    }
+
+    /// Another object: what persons wrote on the former one is gone.
+    pub fn unsaid(&mut self) {
+        let metadata = &mut self.cluster.observed.rollout.metadata;
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.remove(ANNOTATION_BREAK_GLASS);
+        annotations.remove(ANNOTATION_BREAK_GLASS_BY);
     }
 
     /// The revision that its annotation names; empty: it has none.

@@ -14,7 +14,7 @@ use agent_engine::{
 };
 use jiff::Timestamp;
 
-use super::misread::{by_now, mark_as_stored, misread, unsaid, with_held, with_revision};
+use super::misread::{by_now, mark_as_stored, misread, with_held, with_revision};
 use super::{Agent, Cache, Part, Stopped};
 use crate::event::Ms;
 use crate::keys::Keys;
@@ -98,10 +98,14 @@ impl Agent {
         if own.gone {
             return Done::nothing(Passed::Whole(None));
         }
+        // As `program`: nothing is looked at before the kinds are known.
         let unknown = self.kinds_unknown(now);
+        if unknown && !bugs.has(Planted::UnknownIsAlone) {
+            return Done::nothing(Passed::Whole(None));
+        }
         let mut observed = self.view(part, &cache, moment, keys, bugs);
         if unknown {
-            observed.gate = unsaid(bugs);
+            observed.gate = GateObserved::stand_alone();
         }
         misread(&mut observed, bugs);
         if bugs.has(Planted::StrategyFollowed) {
@@ -436,7 +440,12 @@ impl Part {
     }
 
     /// The last write of a pass.
-    pub(super) fn write_status(&mut self, status: &agent_api::RolloutStatus, now: Ms, done: &mut Done) {
+    pub(super) fn write_status(
+        &mut self,
+        status: &agent_api::RolloutStatus,
+        now: Ms,
+        done: &mut Done,
+    ) {
         done.writes.push(format!(
             "status {:?} {}",
             status.phase,

@@ -161,7 +161,11 @@ impl Agent {
             return false;
         };
         let next = (at + 1) % self.parts.len();
-        let at = if bugs.has(Planted::GateMisplaced) { next } else { at };
+        let at = if bugs.has(Planted::GateMisplaced) {
+            next
+        } else {
+            at
+        };
         let Ok(spec) = agent::wire::gate_spec(entry, set) else {
             return false;
         };

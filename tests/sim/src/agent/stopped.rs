@@ -98,5 +98,6 @@ impl Agent {
 /// What of ReplicaSets the agent writes.
 fn sets(observed: &Observed) -> Vec<(Option<&String>, i32)> {
     let sets = observed.replica_sets.iter();
-    sets.map(|set| (set.metadata.name.as_ref(), set.desired())).collect()
+    sets.map(|set| (set.metadata.name.as_ref(), set.desired()))
+        .collect()
 }

@@ -2,8 +2,8 @@
 //! names. Out: the first thing that waits for a word that it does not need, or goes back to what cannot run. It must not ask the
 //! agent what it takes for sound.
 
-use agent_api::digest::content_digest;
 use agent_api::Direction;
+use agent_api::digest::content_digest;
 use agent_engine::sets::{by_hash, views};
 
 use super::runs;
@@ -53,7 +53,10 @@ impl World {
         if self.ghost.glass.contains_key(&place) || held.is_none() && !elsewhere {
             return;
         }
-        let (name, held) = (self.name_of(place), held.map(|held| held.digest.to_string()));
+        let (name, held) = (
+            self.name_of(place),
+            held.map(|held| held.digest.to_string()),
+        );
         let message = format!("{name} serves what Git has, holds {held:?}, elsewhere {elsewhere}");
         self.fail("G19", message);
     }

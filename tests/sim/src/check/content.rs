@@ -66,7 +66,9 @@ impl World {
             let spec = state.spec.as_ref()?;
             let revision = spec.revision.as_ref().map(ToString::to_string);
             let told = (place, spec.digest.to_string(), revision);
-            (!self.ghost.revisions.contains(&told)).then_some(told)
+            let had = self.ghost.had.get(&place);
+            let known = had.is_some_and(|all| all.contains(&told.1));
+            (known && !self.ghost.revisions.contains(&told)).then_some(told)
         });
         if let Some((place, digest, revision)) = wrong {
             let name = self.name_of(place);

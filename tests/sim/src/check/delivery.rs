@@ -22,7 +22,9 @@ impl World {
         let observed = &self.part(place).cluster.observed;
         let delivery = of_spec(observed).delivery.to_string();
         let canary = observed.rollout.spec.strategy.canary.as_ref();
-        let steps = canary.map(|canary| canary.steps.clone()).unwrap_or_default();
+        let steps = canary
+            .map(|canary| canary.steps.clone())
+            .unwrap_or_default();
         self.ghost.strategies.insert(delivery, steps);
     }
 
@@ -30,7 +32,14 @@ impl World {
     pub(super) fn followed(&self, place: Place) -> Option<Vec<CanaryStep>> {
         let part = self.part(place);
         if !self.restepped {
-            let canary = part.cluster.observed.rollout.spec.strategy.canary.as_ref()?;
+            let canary = part
+                .cluster
+                .observed
+                .rollout
+                .spec
+                .strategy
+                .canary
+                .as_ref()?;
             return Some(canary.steps.clone());
         }
         let (status, views) = (part.status(), views(&part.cluster.observed));
@@ -67,7 +76,10 @@ impl World {
         let changed = changed.filter(|(known, now)| known.0 == now.0 && known.1 != now.1);
         if let Some((known, now)) = changed {
             let name = self.name_of(place);
-            let message = format!("{name} goes by steps {:?} after {:?} under one permit", now.1, known.1);
+            let message = format!(
+                "{name} goes by steps {:?} after {:?} under one permit",
+                now.1, known.1
+            );
             self.fail("G2", message);
         }
     }

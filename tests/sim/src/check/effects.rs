@@ -14,6 +14,8 @@ pub(super) struct Walked {
     hash: String,
     /// It has come to this step.
     step: i32,
+    /// And is to have so many pods there.
+    wanted: i32,
 }
 
 /// What is on its way, and its step.
@@ -22,7 +24,9 @@ fn walks(own: &Part) -> Option<Walked> {
     let hash = status.current_pod_hash.as_ref()?.to_string();
     let on_its_way = status.stable_rs.is_some() && status.stable_rs != status.current_pod_hash;
     let step = status.current_step_index.filter(|_| on_its_way)?;
-    Some(Walked { hash, step })
+    let views = views(&own.cluster.observed);
+    let wanted = by_hash(&views, status.current_pod_hash.as_ref())?.desired;
+    Some(Walked { hash, step, wanted })
 }
 
 impl World {
@@ -58,10 +62,13 @@ impl World {
         }
         let steps = self.followed(place)?;
         let passed = usize::try_from(known.step).ok()?..usize::try_from(step).ok()?;
-        let weighs = steps.get(passed)?.iter().any(|one| one.set_weight > Some(0));
-        let enough = set.desired > 0 && set.available >= set.desired;
+        let weighs = steps
+            .get(passed)?
+            .iter()
+            .any(|one| one.set_weight > Some(0));
+        let enough = known.wanted > 0 && set.available >= known.wanted;
         (weighs && !enough).then(|| {
-            let (name, there, wanted) = (self.name_of(place), set.available, set.desired);
+            let (name, there, wanted) = (self.name_of(place), set.available, known.wanted);
             format!("{name} goes on to step {step} with {there} of {wanted} pods of its canary")
         })
     }

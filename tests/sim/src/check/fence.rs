@@ -26,7 +26,9 @@ impl World {
         let wrong = if named != now.unwrap_or_default() {
             Some(format!("answers {named} and has {now:?}"))
         } else if Some(new) > stored && matches!(result, Answer::Already | Answer::Stale) {
-            Some(format!("has {stored:?} and does not take {new}: {result:?}"))
+            Some(format!(
+                "has {stored:?} and does not take {new}: {result:?}"
+            ))
         } else if stored >= Some(new) && (now != stored || gates != self.gate_versions(agent)) {
             Some(format!("has {stored:?} and acts on {new}"))
         } else {

@@ -13,12 +13,12 @@ use hub_engine::{Action, ClusterName, RolloutName};
 use super::content::Revision;
 use super::delivery::Delivered;
 use super::effects::Walked;
-use super::git::Written;
+use super::git::{Opened, Written};
 use super::glass::Broken;
+use super::held::made;
 use super::lease::in_effect;
 use super::onward::Onward;
 use super::pause::Paused;
-use super::held::made;
 use super::{At, at, runs};
 use crate::agent::Agent;
 use crate::event::{Ms, Place};
@@ -134,7 +134,7 @@ pub(crate) struct Ghost {
     pub(super) revisions: BTreeSet<Revision>,
     /// What was written into Rollouts, and for what releases were opened.
     pub(super) written: BTreeSet<Written>,
-    pub(super) opened: BTreeSet<(usize, Written)>,
+    pub(super) opened: BTreeSet<Opened>,
     /// The newest session of each identity.
     pub(super) sessions: BTreeMap<ClusterName, u64>,
     /// Runs, since when they go on, and whether anything good was said of them.
@@ -146,6 +146,8 @@ pub(crate) struct Ghost {
     pub(super) delivered: BTreeMap<Place, Delivered>,
     /// Words to do without the fleet's.
     pub(super) glass: BTreeMap<Place, Vec<Broken>>,
+    /// Rollouts whose record was lost at some time.
+    pub(super) gates_gone: BTreeSet<Place>,
     /// Those that a hub has been told of: which content, who and why.
     pub(super) glass_told: BTreeSet<(ClusterName, (String, String, String))>,
     /// Contents of which somebody in the cluster has said something, and that somebody started again.
@@ -282,7 +284,7 @@ impl Ghost {
         self.sets.remove(&place);
         self.delivered.remove(&place);
         self.runs.retain(|(of, _), _| *of != place);
-        self.opened.retain(|(_, (of, ..))| *of != place);
+        self.opened.retain(|(_, (of, ..), _)| *of != place);
         self.onward.remove(&place);
         self.fresh.insert(place);
         self.forgot.insert(place);
@@ -298,7 +300,7 @@ impl Ghost {
             self.running.insert(place, runs(own));
             self.sets.insert(place, made(own));
             self.delivered.remove(&place);
-            self.opened.retain(|(_, (of, ..))| *of != place);
+            self.opened.retain(|(_, (of, ..), _)| *of != place);
             self.onward.remove(&place);
             self.fresh.insert(place);
             self.forgot.insert(place);

@@ -10,6 +10,9 @@ use super::carried;
 use crate::event::{Draft, Place};
 use crate::world::World;
 
+/// For which FleetRollout's release, and under which revision.
+pub(super) type Opened = (usize, Written, Option<String>);
+
 /// A content that was written into a Rollout, and the generation that it has there.
 pub(super) type Written = (Place, String, i64);
 
@@ -37,12 +40,14 @@ impl World {
         let part = self.part_of(draft.fleet);
         let place = Place { agent, part };
         let (was, now) = (change.was.as_ref(), &change.now);
+        // Another revision is news of its own (gate.md G24).
+        let revision = now.revision.as_ref().map(ToString::to_string);
         let written = (place, now.digest.to_string(), now.generation);
         let what = if was.is_some_and(|was| was.digest == now.digest) {
             "which it had before"
         } else if !self.ghost.written.contains(&written) {
             "which nobody wrote there"
-        } else if !self.ghost.opened.insert((draft.fleet, written)) {
+        } else if !self.ghost.opened.insert((draft.fleet, written, revision)) {
             "for which one was opened before"
         } else {
             return;
@@ -56,7 +61,9 @@ impl World {
     pub(super) fn one_set_each(&mut self, place: Place) {
         let sets = self.part(place).cluster.observed.replica_sets.iter();
         let mut known = BTreeSet::new();
-        let twice = sets.filter_map(carried).find(|one| !known.insert(one.clone()));
+        let twice = sets
+            .filter_map(carried)
+            .find(|one| !known.insert(one.clone()));
         if let Some(digest) = twice {
             let name = self.name_of(place);
             let message = format!("{name} has two ReplicaSets of {digest}");

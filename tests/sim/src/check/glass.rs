@@ -51,6 +51,11 @@ impl World {
         said.is_some_and(|all| all.contains(digest))
     }
 
+    /// The record of how far it had come was lost, and somebody in the cluster has said that it goes on: they are believed.
+    pub(super) fn is_believed(&self, place: Place, digest: &str) -> bool {
+        self.ghost.gates_gone.contains(&place) && self.is_said_here(place, digest)
+    }
+
     /// The same word, written once more, is one word.
     pub(crate) fn glass_said(&mut self, place: Place, digest: &str, reason: &str) {
         let admitted = self.agents[place.agent].glass_admitted;
@@ -63,6 +68,14 @@ impl World {
                 admitted,
                 used: false,
             });
+        }
+    }
+
+    /// The record of what was spent is gone: with it goes that a word was.
+    pub(crate) fn glass_forgotten(&mut self, place: Place) {
+        self.ghost.gates_gone.insert(place);
+        for one in self.ghost.glass.get_mut(&place).into_iter().flatten() {
+            one.used = false;
         }
     }
 

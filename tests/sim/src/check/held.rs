@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
+use agent_api::LocalPermitOrigin;
 use agent_api::digest::content_digest;
 use agent_api::pod_hash::pod_hash;
 
-use super::{Said, carried, free, in_flight, runs, ungoverned, unmarked};
+use super::{Said, carried, free, runs, ungoverned, unmarked};
 use crate::agent::Part;
 use crate::event::Place;
 use crate::world::World;
@@ -27,6 +28,13 @@ impl World {
         digest: &str,
         (again, adopted): (bool, bool),
     ) -> &'static str {
+        let gate = self
+            .part(place)
+            .gate()
+            .and_then(|gate| gate.status.as_ref());
+        let local = gate.and_then(|status| status.local_permit.as_ref());
+        let recorded = local.is_some_and(|one| one.origin == LocalPermitOrigin::Adopted);
+        let adopted = adopted || recorded;
         if let Some(rule) = self.rule_of_words(place, digest) {
             rule
         } else if adopted {
@@ -48,11 +56,10 @@ impl World {
         let begun = wanted
             .iter()
             .find(|digest| running.is_none_or(|all| !all.contains(*digest)));
-        // What it served, and whatever it is on its way to, may have lost its pods meanwhile.
-        let served = self.ghost.served.get(&place);
-        let begun = begun.filter(|digest| served.is_none_or(|all| !all.contains(*digest)));
-        let flight = in_flight(self.part(place));
-        if let Some(digest) = begun.filter(|digest| Some(*digest) != flight.as_ref()) {
+        // What it served, or was on its way to, may have lost its pods meanwhile.
+        let known = [self.ghost.served.get(&place), self.ghost.sets.get(&place)];
+        let known = |digest: &String| known.into_iter().flatten().any(|all| all.contains(digest));
+        if let Some(digest) = begun.filter(|digest| !known(digest)) {
             let name = self.name_of(place);
             let message = format!("{name} starts {digest}, and does not know who governs it");
             self.fail("G7", message);

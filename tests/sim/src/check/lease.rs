@@ -29,7 +29,9 @@ impl World {
         let known = self.ghost.steps.insert((place, fence), step);
         let begins = known.is_none();
         let digest = self.part(place).gate().and_then(in_effect_as);
-        let by_glass = digest.is_some_and(|digest| self.is_by_glass(place, &digest));
+        let by_glass = digest.is_some_and(|digest| {
+            self.is_by_glass(place, &digest) || self.is_believed(place, &digest)
+        });
         let too_far = self.goes_too_far(place, fence, step, begins);
         if let Some(wrong) = too_far.filter(|_| !by_glass) {
             return self.fail("G17", wrong);
@@ -219,7 +221,10 @@ impl World {
         let Some((gate, _)) = permit.filter(|_| !own.is_connected()) else {
             return;
         };
-        if self.ghost.is_bad(place, digest, &self.bad) || self.is_said_here(place, digest) || self.is_doubted(place, digest) {
+        if self.ghost.is_bad(place, digest, &self.bad)
+            || self.is_said_here(place, digest)
+            || self.is_doubted(place, digest)
+        {
             return;
         }
         let policy = gate.spec.policy.on_hub_loss.action;

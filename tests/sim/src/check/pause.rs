@@ -41,7 +41,9 @@ impl World {
     pub(super) fn pause_lasts(&mut self, place: Place) {
         let own = &self.agents[place.agent];
         let (life, part) = (own.life, &own.parts[place.part]);
-        let steps = self.followed(place).unwrap_or_default();
+        // Where Git changes steps it cannot always be told by which a pause began.
+        let steps = self.followed(place).filter(|_| !self.restepped);
+        let steps = steps.unwrap_or_default();
         let now = pauses(part, &steps).map(|(content, step, lasts)| Paused {
             of: (content, step, life),
             since: self.now,

@@ -90,16 +90,8 @@ impl World {
         let mut store = Store::new(fleets.collect(), rows);
         store.bugs = bugs;
         let overlays = overlays(names.len(), rollouts.len(), &mut random.aside(43));
-        let base = Instant::now();
-        let agents = names
-            .iter()
-            .map(|name| agent(name, base, &rollouts, &mut random));
-        let agents: Vec<Agent> = agents.collect();
-        let hubs = (0..2).map(|_| Hub {
-            skew: Ms::try_from(random.below(120_001)).unwrap_or(0) - 60_000,
-            ..Hub::default()
-        });
-        let hubs = hubs.collect();
+        let agents = agents(&names, &rollouts, &mut random);
+        let hubs = hubs(&mut random);
         let mut world = Self {
             now: 0,
             random,
@@ -253,6 +245,22 @@ pub(crate) fn empty(name: &ClusterName) -> Cluster {
         gate: None,
         rollout: None,
     }
+}
+
+fn agents(names: &[ClusterName], rollouts: &[RolloutName], random: &mut Random) -> Vec<Agent> {
+    let base = Instant::now();
+    let agents = names.iter();
+    let agents = agents.map(|name| agent(name, base, rollouts, random));
+    agents.collect()
+}
+
+/// Two, whose clocks are wrong.
+fn hubs(random: &mut Random) -> Vec<Hub> {
+    let hubs = (0..2).map(|_| Hub {
+        skew: Ms::try_from(random.below(120_001)).unwrap_or(0) - 60_000,
+        ..Hub::default()
+    });
+    hubs.collect()
 }
 
 /// The first Rollout comes from the life's own numbers, the others from numbers beside them.

@@ -263,6 +263,7 @@ impl World {
 
     fn delete_gate(&mut self, place: Place) {
         if self.part_mut(place).delete_gate() {
+            self.glass_forgotten(place);
             let name = self.name_of(place);
             self.tell(format!("the Gate in {name} is deleted"));
             self.meets("GateDeleted");

@@ -19,7 +19,9 @@ impl World {
         let within = Ms::try_from(1_000 + aside.below(ANSWERS_WITHIN)).unwrap_or(1_000);
         self.agents[agent].unknown_until = self.now + within;
         let name = self.agents[agent].name.clone();
-        self.tell(format!("{name} does not learn at once what kinds there are"));
+        self.tell(format!(
+            "{name} does not learn at once what kinds there are"
+        ));
         self.meets("KindsUnknown");
         let life = self.agents[agent].life;
         for place in self.places(agent) {

@@ -148,6 +148,9 @@ impl World {
         self.agents[agent].put_back(*copy);
         self.ghost.cluster_put_back(agent, &self.agents[agent], at);
         for place in self.places(agent) {
+            self.glass_forgotten(place);
+        }
+        for place in self.places(agent) {
             let (version, revision) = self.git[place.part].clone();
             let after = self.some(1_000, 30_000);
             self.put(
@@ -220,6 +223,7 @@ impl World {
         rollout.spec.template = Some(template(&version));
         rollout.status = Some(RolloutStatus::default());
         own.says(&revision);
+        own.unsaid();
         own.rollout_written();
         self.ghost.made.insert(place, self.now);
         self.has(place);

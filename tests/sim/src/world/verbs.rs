@@ -124,11 +124,16 @@ impl World {
         let own = self.part_mut(place);
         let metadata = &mut own.cluster.observed.rollout.metadata;
         let annotations = metadata.annotations.get_or_insert_default();
-        annotations.insert(ANNOTATION_BREAK_GLASS.to_owned(), format!("{digest} {reason}"));
+        annotations.insert(
+            ANNOTATION_BREAK_GLASS.to_owned(),
+            format!("{digest} {reason}"),
+        );
         annotations.insert(ANNOTATION_BREAK_GLASS_BY.to_owned(), "ann".to_owned());
         own.rollout_written();
         let name = self.name_of(place);
-        self.tell(format!("ann breaks the glass in {name} for {digest}: {reason}"));
+        self.tell(format!(
+            "ann breaks the glass in {name} for {digest}: {reason}"
+        ));
         self.meets("GlassBroken");
         self.glass_said(place, &digest, &reason);
         self.changed(place);
