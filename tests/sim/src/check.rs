@@ -4,7 +4,7 @@
 
 mod actors;
 mod analyses;
-mod back;
+mod withdrawn;
 mod beside;
 mod committed;
 mod content;

@@ -66,7 +66,7 @@ impl World {
             .get(passed)?
             .iter()
             .any(|one| one.set_weight > Some(0));
-        let enough = known.wanted > 0 && set.available >= known.wanted;
+        let enough = set.available >= known.wanted;
         (weighs && !enough).then(|| {
             let (name, there, wanted) = (self.name_of(place), set.available, known.wanted);
             format!("{name} goes on to step {step} with {there} of {wanted} pods of its canary")

@@ -282,6 +282,7 @@ impl Ghost {
     pub(crate) fn rollout_lost(&mut self, place: Place) {
         self.running.remove(&place);
         self.sets.remove(&place);
+        self.walked.remove(&place);
         self.delivered.remove(&place);
         self.runs.retain(|(of, _), _| *of != place);
         self.opened.retain(|(_, (of, ..), _)| *of != place);
@@ -299,6 +300,7 @@ impl Ghost {
             // What its API server has goes on.
             self.running.insert(place, runs(own));
             self.sets.insert(place, made(own));
+            self.walked.remove(&place);
             self.delivered.remove(&place);
             self.opened.retain(|(_, (of, ..), _)| *of != place);
             self.onward.remove(&place);

@@ -28,6 +28,12 @@ impl World {
         had.into_iter().flatten().cloned().collect()
     }
 
+    /// Those that it has served.
+    pub(crate) fn was_served(&self, place: Place) -> Vec<String> {
+        let served = self.ghost.served.get(&place);
+        served.into_iter().flatten().cloned().collect()
+    }
+
     /// Somebody promotes, skips or aborts what is on its way, or starts it again.
     pub(crate) fn said_here(&mut self, place: Place, again: bool) {
         let part = self.part(place);
@@ -74,6 +80,13 @@ impl World {
     /// The record of what was spent is gone: with it goes that a word was.
     pub(crate) fn glass_forgotten(&mut self, place: Place) {
         self.ghost.gates_gone.insert(place);
+        for one in self.ghost.glass.get_mut(&place).into_iter().flatten() {
+            one.used = false;
+        }
+    }
+
+    /// The Rollout is another object by now: what a word had let start goes on there by the Gate's record.
+    pub(crate) fn glass_goes_on(&mut self, place: Place) {
         for one in self.ghost.glass.get_mut(&place).into_iter().flatten() {
             one.used = false;
         }

@@ -197,6 +197,7 @@ impl World {
         self.meets("RolloutDeleted");
         self.agents[place.agent].delete_rollout(place.part);
         self.ghost.rollout_lost(place);
+        self.glass_goes_on(place);
         self.changed(place);
         let after = self.some(3_000, 40_000);
         self.put(after, Event::RolloutMade(place));

@@ -23,6 +23,8 @@ const LATE: usize = 20;
 const CATCHES_UP: usize = 6_000;
 /// So many of a hundred faults take the configuration of some content with them, where any do.
 const GOES: usize = 40;
+/// So many of a hundred take any other content's.
+const ANY: usize = 20;
 
 /// What comes again, and what goes, in this life.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +114,11 @@ impl World {
         let spec = own.cluster.observed.rollout.spec.template.as_ref();
         let spec = spec.map(|template| content_digest(template).to_string());
         let running = runs(own);
-        let mut all = self.contents_of(place);
+        // As a rule it is what the Rollout would go back to.
+        let mut all = self.was_served(place);
+        if all.is_empty() || aside.percent(ANY) {
+            all = self.contents_of(place);
+        }
         all.retain(|one| !running.contains(one) && Some(one) != spec.as_ref());
         if all.is_empty() {
             return;
