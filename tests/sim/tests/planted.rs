@@ -68,7 +68,7 @@ const UNAUDITED_AGENT: [agent::Planted; 7] = [
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs
 /// three times as much.
-const OF_SEVERAL: [Planted; 9] = [
+const OF_SEVERAL: [Planted; 10] = [
     Planted::FirstSetOfOne,
     Planted::StopOfOneIsOfAll,
     Planted::LetGoTogether,
@@ -78,6 +78,7 @@ const OF_SEVERAL: [Planted; 9] = [
     Planted::OneDigestForAll,
     Planted::GrantsFirst,
     Planted::HashUnseen,
+    Planted::InboxDropsOldest,
 ];
 
 /// Bugs that lives of few clusters show: a moment that a database loses has to be one in which nothing else is noticed.

@@ -142,7 +142,9 @@ impl History {
         if bugs.has(Planted::RowUnchained) && row.kind == "PermitRevoked" {
             row.previous_hash = String::new();
         }
-        row.hash = row.hash_of_content().map(hex).unwrap_or_default();
+        row.hash = row
+            .hash_of_content()
+            .map_or_else(String::new, |bytes| hex(&bytes));
         // The planted bug: what is stored of a row is not what its hash was taken over.
         if bugs.has(Planted::RowAltered) && row.kind == "TargetFailed" {
             row.message = row.kind.clone();
@@ -161,7 +163,7 @@ impl History {
     }
 }
 
-fn hex(bytes: Vec<u8>) -> String {
+fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

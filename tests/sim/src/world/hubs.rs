@@ -338,7 +338,7 @@ impl World {
             self.send_down(connection, Down::ReportAck(last.unwrap_or(0)));
         }
         let later = later_ends(&batch);
-        let ends = self.ends_of(&cluster);
+        let ends = (!later.is_empty()).then(|| self.ends_of(&cluster));
         if self.bugs.has(Planted::UnknownEndServed) {
             known_ends(&mut batch);
         }
@@ -368,7 +368,7 @@ impl World {
         }
         self.reports_stored(&cluster, number);
         self.newest_is_kept(&cluster, number, &reports);
-        self.no_end_is_guessed(&cluster, &later, &ends);
+        self.no_end_is_guessed(&cluster, &later, &ends.unwrap_or_default());
         self.hint();
         self.send_down(connection, Down::ReportAck(last.unwrap_or(0)));
         Ok(true)
