@@ -62,6 +62,11 @@ impl World {
             return None;
         }
         let ended = part.gate()?.status.as_ref()?.outcome.as_ref()?;
+        // Told in words of a later version, it is not dropped: the hub passes it over (S14).
+        let told = format!("the end of {}", ended.fence);
+        if self.ghost.is_unread(place.agent, &told, (0, 0)) {
+            return None;
+        }
         let rollout = RolloutName {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
