@@ -7,6 +7,7 @@ mod misread;
 mod part;
 mod pass;
 mod records;
+mod unread;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -2,17 +2,26 @@
 //! is wrong. It knows the truth of every cluster and every commit, and uses none of the engines' rules; their own audits run
 //! on every plan beside it.
 
+mod arrived;
+mod audit;
 mod beside;
 mod committed;
+mod empties;
 mod end;
 mod ghost;
+mod leads;
 mod lease;
+mod member;
 mod onward;
 mod order;
+mod others;
+mod outbox;
 mod pause;
 mod restored;
 mod sets;
+mod skew;
 mod spread;
+mod view;
 
 use std::collections::BTreeSet;
 
@@ -108,6 +117,7 @@ impl World {
             }
         }
         self.reaches();
+        self.somebody_leads();
     }
 
     /// An agent has written something of a Rollout.
@@ -331,7 +341,7 @@ impl World {
         let key = (self.agents[place.agent].name.clone(), place.part, digest);
         if !self.ghost.changes.contains(&key) {
             let message = format!("{key:?} at {generation} was never committed");
-            self.fail("L3", message);
+            self.fail("link L3", message);
         }
     }
 }

@@ -63,6 +63,12 @@ pub enum Event {
         agent: usize,
         life: u64,
     },
+    /// An agent's certificate is to be renewed.
+    Renew {
+        /// Which agent, in which of its lives.
+        agent: usize,
+        life: u64,
+    },
     /// A heartbeat is due.
     Beat {
         /// Which agent, on which connection.
@@ -160,7 +166,7 @@ pub enum Up {
 #[derive(Debug, Clone)]
 pub enum Down {
     /// First: the session, the newest row of the history, and the database's time.
-    Welcome(u64, (usize, u64), Ms),
+    Welcome(u64, (usize, String), Ms),
     /// What should be held.
     Set(v1::DesiredSet),
     /// Reports are committed.

@@ -28,23 +28,29 @@
 //! | `after` | `check::in_order`: a wave starts only while the newest releases before it have passed |
 //! | G4, G25 its own | `check::its_own`: what is permitted was given to that cluster, and persons saw its images; clusters differ |
 //! | G30 one stopped | `check::addressed`: a word obeyed was said to this one, a stop told is its own; one may stay stopped to the end: the others end |
+//! | S2 replay | `check::audit`: at the end the rows, by the hub's own replay, give every table |
 //! | S9, S10 sessions | `check::reports_stored`, `check::session_opened` |
-//! | S11 bounds | the queue of the whole; the agent's own queue is bounded by its own tests |
+//! | S9 within one | frames come once more, late; `check::view`: what the tables have of a Rollout is what was said last |
+//! | S11 bounds | the queue of the whole; `check::outbox`: what waits in agents and hubs, and that no end of a permit is dropped there |
 //! | S13 capacity | `check::capacity`: pods that are there and stay; the agent's audit on every plan |
 //! | S15 stale caches | the agent's audit; a write that meets another state than it was planned from |
 //! | S16, S17 | the agent's audit; providers are not here: verdicts of runs are chance |
 //! | S19 verbs | approvals and requests are single commits; `check::in_turn`: nothing starts in a release that has halted |
 //! | S20 rollback | `check::taken_back`, `check::nobody_left`, the hub's audit |
-//! | S22 evidence | `check::committed`: every action has its evidence and its row |
-//! | S14, S18, S21, S23 | not here: versions, Git, ApplicationSets and secrets have no part in the model |
+//! | S14 versions | hubs and agents say words that the other does not know; `check::skew`: no Gate and no end comes of one |
+//! | S21 empties | `check::empties`: what is decided on has every cluster, what is sent names every Rollout |
+//! | S22 audit | rows as the hub chains them; `check::audit`: one for each deed, with its evidence, and for each refusal; the hub's own verifier reads them, and what agents were handed |
+//! | S18, S23 | not here: Git and secrets have no part in the model |
 //! | L2 sets | `check::written`: what a set takes away is written before what it grants; `check::set_is_whole`: a fence that is stored is the whole set's, and its Gates permit what that says |
 //! | L4 put back | `check::nothing_more`: no end of a permit that a cluster lost with its API server is believed, whatever its fence says |
-//! | L1, L2, L4, L5, L6 | `check::end`, once nothing breaks any more |
+//! | L1, L2, L4, L5 | `check::end`, `check::arrived`, once nothing breaks any more |
+//! | L3 others | agents that do not read; `check::others`: what is committed for the others is sent in time |
+//! | L6 a leader | `check::leads`, also while things break |
+//! | L8, link L6 certificates | agents join by tokens and renew, answers are lost, tokens are tried by others; `check::member` |
 //! | L7 abort, G30 stop | `check::reaches`: what is said once nothing breaks is in every cluster within 5 s and a poll |
-//! | L3, L8 | not here: one tenant, no certificates |
 //!
-//! Order within one stream holds, as HTTP/2 has it; messages are late, doubled, lost with their stream, and overtaken by those
-//! of newer streams.
+//! Order within one stream holds, as HTTP/2 has it, but for frames that a proxy repeats; messages are late, doubled, lost with
+//! their stream, and overtaken by those of newer streams.
 
 #![allow(
     clippy::expect_used,

@@ -1,14 +1,19 @@
 //! The whole: hubs, store, clusters, what is on its way between them, virtual time. In: a seed, bugs. Out: the first thing that
 //! went wrong, and the trace. Everything random comes from the seed. It must not look at a clock.
 
+mod again;
 mod agents;
 pub(crate) mod begin;
+mod deaf;
 mod decide;
 mod faults;
 mod hubs;
 mod late;
 mod losses;
+mod member;
 mod people;
+mod skew;
+mod told;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +33,7 @@ use crate::store::Store;
 use crate::trace::Trace;
 
 pub use begin::Config;
+pub(crate) use skew::known_words;
 
 /// When every life begins.
 const START: Timestamp = Timestamp::constant(1_767_225_600, 0);
@@ -67,6 +73,8 @@ pub(crate) struct Connection {
 /// What went wrong.
 #[derive(Debug, Clone)]
 pub struct Failure {
+    /// The rule, as `rules.tsv` has it.
+    pub rule: String,
     /// The rule and what breaks it.
     pub what: String,
     /// When.
@@ -138,6 +146,10 @@ pub struct World {
     pub(crate) late: bool,
     /// The database is put back from copies of before its recovery now and then.
     pub(crate) older: bool,
+    /// What agents have to say who they are.
+    pub(crate) identities: member::Identities,
+    /// Until when an agent reads nothing.
+    pub(crate) deaf: BTreeMap<usize, Ms>,
     /// The last cluster, where it joins later than the others.
     pub(crate) joiner: Option<hub_engine::observed::Cluster>,
 }
@@ -180,6 +192,7 @@ impl World {
         self.tell(format!("WRONG {rule}: {message}"));
         if self.failure.is_none() {
             self.failure = Some(Failure {
+                rule: rule.to_owned(),
                 what: format!("{rule}: {message}"),
                 at: self.now,
             });
@@ -273,6 +286,7 @@ impl World {
             Event::Pass { place, life } => self.pass(place, life),
             Event::Watch { place, life } => self.watch(place, life),
             Event::Dial { agent, life } => self.dial(agent, life),
+            Event::Renew { agent, life } => self.renew_certificate(agent, life),
             Event::Beat { agent, connection } => self.beat(agent, connection),
             Event::Up {
                 connection,

@@ -1,13 +1,19 @@
 //! Each planted bug is found, and its seed is told. In: bugs of the shell and of both engines, the record. Out: a seed that
 //! turns red. It must not know how a bug is found.
 //!
-//! `planted.txt` says by which seed each bug was found last, and the search begins there: it is what one run wrote down, not
-//! the first seed that shows the bug, and no promise. Whatever it says, the bug has to be seen again, in a life that is sound
-//! without it; where the recorded seed does not show it any more, all others are tried as if there were no record, so that a
-//! stale one costs time and nothing else. `UPDATE=1` writes what is found.
+//! `planted.txt` says by which seed each bug was found last, and against which rule it went; the search begins there: it is
+//! what one run wrote down, not the first seed that shows the bug, and no promise. Whatever it says, the bug has to be seen
+//! again, in a life that is sound without it; where the recorded seed does not show it any more, all others are tried as if
+//! there were no record, so that a stale one costs time and nothing else. `UPDATE=1` writes what is found.
+//!
+//! `rules.tsv` lists every rule. A bug that it names for a rule has to be found by a check of that rule: this is how each
+//! check has been seen to fail.
 #![allow(clippy::panic)]
 
-use std::collections::{BTreeMap, BTreeSet};
+#[path = "planted/rules.rs"]
+mod rules;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -62,7 +68,7 @@ const UNAUDITED_AGENT: [agent::Planted; 7] = [
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs
 /// three times as much.
-const OF_SEVERAL: [Planted; 9] = [
+const OF_SEVERAL: [Planted; 10] = [
     Planted::FirstSetOfOne,
     Planted::StopOfOneIsOfAll,
     Planted::LetGoTogether,
@@ -72,6 +78,7 @@ const OF_SEVERAL: [Planted; 9] = [
     Planted::OneDigestForAll,
     Planted::GrantsFirst,
     Planted::HashUnseen,
+    Planted::InboxDropsOldest,
 ];
 
 /// Bugs that lives of few clusters show: a moment that a database loses has to be one in which nothing else is noticed.
@@ -86,21 +93,38 @@ fn file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/planted.txt")
 }
 
-/// Seeds by the names of bugs; a line that says nothing is none.
-fn records() -> BTreeMap<String, u64> {
+/// When a bug was found last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Record {
+    bug: String,
+    /// Against which rule it went.
+    rule: String,
+    seed: u64,
+}
+
+/// A line that says nothing is none.
+fn records() -> BTreeSet<Record> {
     let text = std::fs::read_to_string(file()).unwrap_or_default();
     let lines = text.lines().filter_map(|line| {
-        let (name, seed) = line.split_once(": ")?;
-        Some((name.to_owned(), seed.parse().ok()?))
+        let (bug, rest) = line.split_once(": ")?;
+        let (seed, rule) = rest.split_once(' ')?;
+        Some(Record {
+            bug: bug.to_owned(),
+            rule: rule.to_owned(),
+            seed: seed.parse().ok()?,
+        })
     });
     lines.collect()
 }
 
-fn record(name: &str, seed: u64) {
+fn record(new: Record, rule: Option<&str>) {
     let alone = RECORDING.lock();
     let mut all = records();
-    all.insert(name.to_owned(), seed);
-    let lines = all.iter().map(|(name, seed)| format!("{name}: {seed}\n"));
+    all.retain(|old| old.bug != new.bug || rule.is_some_and(|rule| old.rule != rule));
+    all.insert(new);
+    let lines = all
+        .iter()
+        .map(|one| format!("{}: {} {}\n", one.bug, one.seed, one.rule));
     if let Err(error) = std::fs::write(file(), lines.collect::<String>()) {
         panic!("{}: {error}", file().display());
     }
@@ -114,11 +138,26 @@ fn seeds(recorded: Option<u64>) -> impl Iterator<Item = u64> {
     recorded.into_iter().chain(others)
 }
 
+/// Seeds at which a bug is found, by each rule that names it.
 fn found(name: &str, bugs: Bugs) -> Option<String> {
+    let rules = rules::named(name);
+    let each = rules
+        .iter()
+        .filter_map(|rule| found_by(name, bugs, Some(rule)));
+    let missing: Vec<String> = each.collect();
+    if rules.is_empty() {
+        return found_by(name, bugs, None);
+    }
+    (!missing.is_empty()).then(|| missing.join("; "))
+}
+
+fn found_by(name: &str, bugs: Bugs, rule: Option<&str>) -> Option<String> {
     let several = bugs.shell.is_some_and(|bug| OF_SEVERAL.contains(&bug));
     let fleets = (!several).then_some(1);
     let few = bugs.shell.is_some_and(|bug| OF_FEW.contains(&bug));
-    let recorded = records().get(name).copied();
+    let mut known = records().into_iter();
+    let known = known.find(|one| one.bug == name && rule.is_none_or(|rule| one.rule == rule));
+    let recorded = known.map(|one| one.seed);
     for seed in seeds(recorded) {
         let config = Config {
             fleets,
@@ -126,6 +165,7 @@ fn found(name: &str, bugs: Bugs) -> Option<String> {
             ..Config::of(seed)
         };
         let found = live(config, bugs).failure;
+        let found = found.filter(|failure| rule.is_none_or(|rule| failure.rule == rule));
         // What goes wrong without the bug proves nothing.
         let sound = || live(config, Bugs::default()).failure.is_none();
         if let Some(failure) = found.filter(|_| sound()) {
@@ -134,12 +174,18 @@ fn found(name: &str, bugs: Bugs) -> Option<String> {
                 println!("{name}: its record is {recorded:?}; UPDATE=1 writes {seed}");
             }
             if std::env::var_os("UPDATE").is_some() {
-                record(name, seed);
+                let new = Record {
+                    bug: name.to_owned(),
+                    rule: failure.rule,
+                    seed,
+                };
+                record(new, rule);
             }
             return None;
         }
     }
-    Some(format!("{name} is not found in {SEEDS_MAX} seeds"))
+    let by = rule.map_or_else(String::new, |rule| format!(" by {rule}"));
+    Some(format!("{name} is not found{by} in {SEEDS_MAX} seeds"))
 }
 
 fn all_found(missing: impl Iterator<Item = Option<String>>) {
@@ -225,4 +271,16 @@ fn whatever_is_recorded_every_seed_is_tried_once() {
         assert_eq!(each, (0..SEEDS_MAX).collect());
         assert_eq!(all.len(), each.len());
     }
+}
+
+#[test]
+fn every_rule_is_checked_and_has_been_seen_to_fail() {
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    known.extend(Planted::ALL.map(|bug| format!("shell {bug:?}")));
+    known.extend(HUB.map(|bug| format!("hub {bug:?}")));
+    known.extend(AGENT.map(|bug| format!("agent {bug:?}")));
+    known.extend(UNAUDITED_HUB.map(|bug| format!("unaudited hub {bug:?}")));
+    known.extend(UNAUDITED_AGENT.map(|bug| format!("unaudited agent {bug:?}")));
+    let wrong = rules::wrong(&known);
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -66,9 +66,11 @@ const REASONS: [&str; 11] = [
     "WindowClosed",
 ];
 /// What breaks, and what only some lives have.
-const EVENTS: [&str; 23] = [
+const EVENTS: [&str; 31] = [
+    "AgentDeaf",
     "AgentDies",
     "BoundReached",
+    "CertificateRenewed",
     "ClockSet",
     "ClusterAlone",
     "ClusterJoins",
@@ -81,15 +83,21 @@ const EVENTS: [&str; 23] = [
     "GateDeletedTakenBack",
     "HubDies",
     "HubStopped",
+    "JoinAnswerLost",
+    "JoinedByToken",
+    "LaterEnd",
+    "LaterWord",
     "OlderCopyPutBack",
     "OtherImagesApproved",
     "OtherMended",
     "PermitBounded",
+    "ReportsAgain",
     "RolloutDeleted",
     "SetLacks",
     "SetLate",
     "SilenceAborts",
     "StreamCut",
+    "TokenTriedByAnother",
 ];
 
 #[test]

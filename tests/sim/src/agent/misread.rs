@@ -1,9 +1,11 @@
 //! What planted bugs make of what an agent sees. In: the view of a pass. Out: the same without what the bug does not read. It must
 //! not change what the API server has.
 
+use agent::key::ObjectKey;
 use agent_engine::clock::ClockSet;
 use agent_engine::{GateRecord, Observed};
 
+use super::Agent;
 use crate::planted::{Bugs, Planted};
 
 /// The view of an agent with one of these bugs; of every other one it stays what it is.
@@ -36,5 +38,27 @@ fn assumed(observed: &mut Observed) {
         let status = set.status.get_or_insert_default();
         status.replicas = desired;
         (status.ready_replicas, status.available_replicas) = (Some(desired), Some(desired));
+    }
+}
+
+impl Agent {
+    /// The planted bug: each state is kept as if it were another Rollout's.
+    pub(super) fn keep_states(&self, part: usize) {
+        let key = self.parts[part].key();
+        let Some(process) = &self.process else { return };
+        let states = process.reports.clone().begin();
+        let own = |state: &proto::v1::RolloutState| {
+            state
+                .rollout
+                .as_ref()
+                .is_some_and(|one| one.name == key.name)
+        };
+        if let Some(state) = states.into_iter().rev().find(own) {
+            let (waiting, under_way) = process.reports.counts();
+            let name = format!("{}-{}", key.name, waiting + under_way);
+            process
+                .reports
+                .state(&ObjectKey::new(key.namespace, name), state);
+        }
     }
 }

@@ -13,20 +13,18 @@ use crate::world::{World, stamp};
 
 impl World {
     /// A deciding transaction has committed.
-    pub(crate) fn committed(&mut self, draft: &Draft, epoch: i64) {
+    pub(crate) fn committed(&mut self, draft: &Draft, epoch: i64, rows: usize) {
         if draft.epoch != epoch {
             let message = format!("epoch {} wrote in epoch {epoch}", draft.epoch);
             return self.fail("S5", message);
         }
         self.knows_better();
+        self.rows_of(draft, rows);
         for decision in &draft.plan.actions {
             self.meets(decision.action.kind());
             self.addressed(draft, &decision.action);
             if let Some(cluster) = decision.action.touches() {
                 self.ghost.raised.insert(cluster.clone(), self.now);
-            }
-            if !decision.evidence.is_object() {
-                return self.fail("S22", format!("no evidence: {}", decision.action));
             }
             self.action_committed(draft, &decision.action);
         }
@@ -335,7 +333,7 @@ impl World {
         let bound = self.store.rows.get(cluster).map(|row| row.uid.clone());
         self.ghost.returned.remove(cluster);
         if bound.as_deref() != Some(uid) {
-            self.fail("L4", format!("{uid} has a session as {cluster}"));
+            self.fail("link L4", format!("{uid} has a session as {cluster}"));
         }
     }
 
@@ -411,7 +409,7 @@ impl World {
                 "{} has no end of {known:?} of {rollout}, and the hub has one",
                 own.name
             );
-            self.fail("L4", message);
+            self.fail("link L4", message);
         }
     }
 

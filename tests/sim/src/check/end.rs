@@ -65,6 +65,9 @@ impl World {
         if !led {
             return self.fail("L6", "no hub decides".to_owned());
         }
+        self.ends_arrived();
+        self.chains_hold(true);
+        self.rows_give_the_tables();
         for agent in 0..self.agents.len() {
             if let Some(wrong) = view_differs(&self.store, &self.agents[agent]) {
                 return self.fail("L2", wrong);

@@ -11,8 +11,11 @@ use hub_engine::verb::Verb;
 use hub_engine::{Action, ClusterName, RolloutName};
 
 use super::lease::in_effect;
+use super::member::Issued;
 use super::onward::Onward;
 use super::pause::Paused;
+use super::skew::Unread;
+use super::view::{Heard, heard};
 use super::{At, at, runs};
 use crate::agent::Agent;
 use crate::event::{Ms, Place};
@@ -146,6 +149,22 @@ pub(crate) struct Ghost {
     pub(super) known_lost: bool,
     /// The newest set of each cluster that was ever sent, whoever lost it.
     sent: BTreeMap<ClusterName, At>,
+    /// What was said last of each Rollout in each cluster.
+    pub(super) heard: BTreeMap<(ClusterName, RolloutName), Heard>,
+    /// Entries of sets in words of a later version.
+    pub(super) unread: Unread,
+    /// By connection: since when a set waits to be sent.
+    pub(super) waits: BTreeMap<u64, Ms>,
+    /// What came of each token.
+    pub(super) issued: BTreeMap<u64, Issued>,
+    /// Since when an agent could renew its certificate.
+    pub(super) renewable: BTreeMap<usize, Ms>,
+    /// When certificates were looked at last.
+    pub(super) looked: Ms,
+    /// Since when a hub could lead.
+    pub(super) able: BTreeMap<usize, Ms>,
+    /// When one did last.
+    pub(super) led: Ms,
     /// The highest incarnation that a recovery has given.
     pub(super) incarnation: u64,
 }
@@ -287,6 +306,8 @@ impl Ghost {
     pub(crate) fn put_back(&mut self, store: &Store, agents: &[Agent], rollouts: &[RolloutName]) {
         self.restored = true;
         self.known_lost = false;
+        self.heard = heard(store);
+        self.tokens_forgotten();
         // What was lost before it was sent to any agent was never said: its number is given again.
         for own in agents {
             let sent = self.sent.get(&own.name).copied();

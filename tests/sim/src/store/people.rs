@@ -50,6 +50,25 @@ fn seen(opened: &[String], now: &Shown, shown: Option<&Shown>) -> bool {
 impl Store {
     /// As `approval_add`: a person approves a wave of a release, or the one that waits. False: it is refused.
     pub fn approve(&mut self, fleet: usize, number: u64, asked: Option<u32>, by: By<'_>) -> bool {
+        let (person, at) = (by.person, by.at);
+        let known = self.approvals(fleet, number);
+        let taken = self.approves(fleet, number, asked, by);
+        if !taken {
+            self.refuse("Approve", person, at);
+        } else if self.approvals(fleet, number) > known {
+            self.approved(fleet, number, at);
+        }
+        taken
+    }
+
+    /// How many approvals a release has.
+    #[must_use]
+    pub fn approvals(&self, fleet: usize, number: u64) -> usize {
+        let release = self.fleets[fleet].release(number);
+        release.map_or(0, |release| release.approvals.len())
+    }
+
+    fn approves(&mut self, fleet: usize, number: u64, asked: Option<u32>, by: By<'_>) -> bool {
         let mut releases = self.fleets[fleet].releases.iter_mut();
         let Some(release) = releases.find(|one| one.id.number == number) else {
             return false;
@@ -150,6 +169,12 @@ impl Store {
     /// A stop of one FleetRollout or of all, or its end: a transaction that decides at the same time has to begin anew.
     pub fn stop(&mut self, of: Option<usize>, stop: Option<Stop>, now: Ms) {
         let lifted = stop.is_none().then(|| stamp(now));
+        let kind = if stop.is_some() {
+            "FleetStopped"
+        } else {
+            "StopLifted"
+        };
+        self.noted(kind, "eve", now);
         let row = self.stops.entry(of).or_default();
         // A new stop takes the row of the one before it, and with it when that was lifted.
         *row = StopRow { stop, lifted };
@@ -176,6 +201,9 @@ impl Store {
     pub fn always_open(&mut self) {
         for tables in &mut self.fleets {
             tables.fleet_rollout.calendar.windows.clear();
+        }
+        for fleet in 0..self.fleets.len() {
+            self.applied(fleet, self.fleets[fleet].now);
         }
         self.touch(None);
     }

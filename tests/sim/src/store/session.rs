@@ -34,7 +34,7 @@ impl Store {
         uid: &str,
         fence: Fence,
         brought: Vec<(RolloutName, Rollout)>,
-        handed: Option<(usize, u64)>,
+        handed: Option<(usize, String)>,
         now: Ms,
     ) -> Result<Opened, Error> {
         self.answers()?;
@@ -45,6 +45,7 @@ impl Store {
             return Ok(Opened::Duplicate);
         };
         if row.uid != uid {
+            self.refuse("Hello", cluster.as_str(), now);
             return Ok(Opened::Duplicate);
         }
         let regressed = fence < row.stored || compared && unsaid(row, &brought, by_name);
@@ -176,17 +177,21 @@ impl Store {
         checked: bool,
     ) -> Result<Option<u64>, Error> {
         let mut changes = Vec::new();
+        let older = self.bugs.has(Planted::OlderReportStored);
         let Some(row) = self.current(cluster, said, checked)? else {
             return Ok(None);
         };
         let mut highest = row.reported;
         for report in reports {
-            if report.sequence <= highest {
+            if report.sequence <= highest && !older {
                 continue;
             }
-            highest = report.sequence;
+            highest = report.sequence.max(highest);
             let key = (said.0, report.sequence);
             let known = row.rollouts.entry(report.rollout.clone()).or_default();
+            if older {
+                known.key = (0, 0);
+            }
             match &report.body {
                 Body::State(state) => upsert(known, key, state.clone()),
                 Body::Changed { was, now } => {

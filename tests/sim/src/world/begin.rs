@@ -130,9 +130,12 @@ impl World {
             opening,
             late: super::late::come_late(config),
             older: super::losses::older(config),
+            identities: super::member::Identities::default(),
+            deaf: BTreeMap::new(),
             joiner,
         };
         world.clocks_are_behind();
+        world.identities();
         world.first_contents();
         world.declared(&refused);
         world.schedule();

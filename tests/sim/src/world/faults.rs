@@ -35,6 +35,7 @@ impl World {
         };
         link.up_after = link.up_after.max(self.now + delay);
         let at = link.up_after;
+        self.comes_again(connection, at, &message);
         if twice {
             let message = message.clone();
             self.queue.put(
@@ -340,6 +341,7 @@ impl World {
             self.agent_start(agent);
             self.changed_all(agent);
         }
+        self.same_versions();
         self.quiet_since = self.now;
         self.put(ALARM_AFTER, Event::Alarm);
     }

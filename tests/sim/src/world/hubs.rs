@@ -7,6 +7,7 @@ use hub_store::older::Committed;
 use hub_store::report::{Body, Report};
 use proto::v1;
 
+use super::skew::{known_ends, later_ends};
 use super::{Connection, World};
 use crate::event::{Down, Event, Ms, Up};
 use crate::hub::Session;
@@ -15,6 +16,8 @@ use crate::store::{Error, Opened};
 
 /// As the loops' `POLL`.
 pub(super) const POLL: Ms = 1_000;
+/// The planted bug: room for so many messages.
+const INBOX: usize = 2;
 /// The planted bug: sets are sent so often, and not in the moment in which the alarm is given.
 const LATE: Ms = 26_000;
 
@@ -40,12 +43,18 @@ impl World {
             return;
         }
         if let Some(left) = self.frozen(hub) {
+            self.counts_anew(hub);
             return self.put(left, Event::HubTick { hub, life });
         }
         self.put(POLL, Event::HubTick { hub, life });
         self.lead(hub);
         self.decide(hub);
+        self.nobody_waits(hub);
+        self.certificates_last();
         for connection in self.hubs[hub].sessions.keys().copied().collect::<Vec<_>>() {
+            if self.blocks(connection) {
+                break;
+            }
             self.work_off(hub, connection);
             self.send_set(hub, connection);
         }
@@ -58,6 +67,9 @@ impl World {
                 continue;
             }
             for connection in self.hubs[hub].sessions.keys().copied().collect::<Vec<_>>() {
+                if self.blocks(connection) {
+                    break;
+                }
                 self.send_set(hub, connection);
             }
         }
@@ -98,8 +110,13 @@ impl World {
             return self.hello(link, connection, &hello);
         }
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
+            // The planted bug: what has to wait is kept in little room, and the oldest goes.
+            if self.bugs.has(Planted::InboxDropsOldest) && session.inbox.len() >= INBOX {
+                session.inbox.pop_front();
+            }
             session.inbox.push_back(message);
         }
+        self.little_is_heard(hub, connection);
         self.work_off(hub, connection);
     }
 
@@ -119,7 +136,7 @@ impl World {
         let whole = Some(fence) >= stored && self.lacks_former_ends(link.agent, &brought);
         match self
             .store
-            .session_open(&cluster, &uid, fence, brought, handed, now)
+            .session_open(&cluster, &uid, fence, brought.clone(), handed, now)
         {
             Ok(Opened::Session(number, desired, regressed)) => {
                 self.tell(format!(
@@ -127,11 +144,12 @@ impl World {
                 ));
                 if regressed && whole {
                     self.fail(
-                        "L4",
+                        "link L4",
                         format!("{cluster} is taken for one that was put back"),
                     );
                 }
                 self.session_opened(&cluster, &hello.kube_system_uid);
+                self.says_first(&cluster, number, &brought);
                 self.nothing_more(link.agent, link.agent_life);
                 self.shown(hub::wire::fence(hello.fence.as_ref()), desired);
                 let session = Session {
@@ -154,6 +172,9 @@ impl World {
             }
             Ok(Opened::Duplicate) => {
                 self.tell(format!("hub {hub}: DuplicateIdentity for {cluster}"));
+                if self.store.rows.contains_key(&cluster) {
+                    self.refusal_of("Hello", cluster.as_str());
+                }
                 self.refuse(connection, true);
             }
             Err(_) => self.refuse(connection, false),
@@ -302,7 +323,7 @@ impl World {
         &mut self,
         hub: usize,
         connection: u64,
-        batch: v1::ReportBatch,
+        mut batch: v1::ReportBatch,
     ) -> Result<bool, Error> {
         let Some(session) = self.hubs[hub].sessions.get(&connection) else {
             return Ok(true);
@@ -315,6 +336,11 @@ impl World {
         let last = batch.reports.iter().map(|report| report.sequence).max();
         if self.bugs.has(Planted::AckBeforeStoring) {
             self.send_down(connection, Down::ReportAck(last.unwrap_or(0)));
+        }
+        let later = later_ends(&batch);
+        let ends = (!later.is_empty()).then(|| self.ends_of(&cluster));
+        if self.bugs.has(Planted::UnknownEndServed) {
+            known_ends(&mut batch);
         }
         let mut reports: Vec<Report> = batch
             .reports
@@ -341,6 +367,8 @@ impl World {
             session.committed.reported = reported;
         }
         self.reports_stored(&cluster, number);
+        self.newest_is_kept(&cluster, number, &reports);
+        self.no_end_is_guessed(&cluster, &later, &ends.unwrap_or_default());
         self.hint();
         self.send_down(connection, Down::ReportAck(last.unwrap_or(0)));
         Ok(true)
@@ -399,7 +427,11 @@ impl World {
             session.committed.sent = set.fence;
             self.ghost.sent(&session.cluster, set.fence);
         }
+        self.all_are_named(connection, &set);
         self.lacks(&mut wire);
+        if let Some(link) = self.connections.get(&connection) {
+            self.speaks_later(link.agent, &mut wire);
+        }
         self.send_down(connection, Down::Set(wire));
     }
 

@@ -118,6 +118,7 @@ impl World {
         }
         // A later copy is one of what is lost.
         self.copies.moment = None;
+        self.chains_hold(false);
         self.store.put_back(copy, self.now);
         self.ghost
             .put_back(&self.store, &self.agents, &self.rollouts);

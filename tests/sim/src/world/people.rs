@@ -174,7 +174,14 @@ impl World {
         let shown = all.or(shown);
         let by = By { shown, ..by };
         let person = by.person;
+        let rows = self.rows();
+        let known = self.store.approvals(fleet, number);
         let taken = self.store.approve(fleet, number, Some(asked), by);
+        if !taken {
+            self.refusal_of("Approve", person);
+        } else if self.store.approvals(fleet, number) > known {
+            self.row_of("WaveApproved", person, rows);
+        }
         if taken {
             self.ghost.approved(place, person, images);
         }

@@ -38,7 +38,7 @@ impl World {
     }
 
     /// As people name it.
-    pub(super) fn fleet_name(&self, fleet: usize) -> String {
+    pub(crate) fn fleet_name(&self, fleet: usize) -> String {
         let name = &self.store.fleets[fleet].fleet_rollout.name;
         name.to_string()
     }
