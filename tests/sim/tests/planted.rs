@@ -10,7 +10,6 @@
 //! check has been seen to fail.
 #![allow(clippy::panic)]
 
-#[path = "planted/rules.rs"]
 mod rules;
 
 use std::collections::BTreeSet;
