@@ -2,17 +2,23 @@
 //! is wrong. It knows the truth of every cluster and every commit, and uses none of the engines' rules; their own audits run
 //! on every plan beside it.
 
+mod back;
 mod beside;
 mod committed;
 mod end;
 mod ghost;
 mod lease;
 mod onward;
+mod opening;
 mod order;
+mod paper;
+mod passing;
 mod pause;
+mod people;
 mod restored;
 mod sets;
 mod spread;
+mod window;
 
 use std::collections::BTreeSet;
 
@@ -22,6 +28,7 @@ use agent_engine::sets::{by_hash, views};
 
 pub(crate) use end::view_differs;
 pub(crate) use ghost::Ghost;
+pub(crate) use people::Agreed;
 
 use crate::agent::{Agent, Part};
 use crate::event::Place;

@@ -104,11 +104,29 @@ pub enum Planted {
     OneLeftBehind,
     /// An agent does not see that its clock was set since it stored a time.
     ClockSetUnseen,
+    /// A hub hastens the first wave of an expedited release, too.
+    FirstHastened,
+    /// A hub lets a release be overtaken that is past its first wave, whatever the document says.
+    OvertakesAnyway,
+    /// A hub forgets how many releases in a row were overtaken.
+    OvertakenForgotten,
+    /// A hub takes nothing for failed where the Rollout is not there, whatever the document says.
+    MissingPassedOver,
+    /// What an agent brings at connect opens a release.
+    HelloOpens,
+    /// A hub decides on a database that was put back before anybody was heard.
+    QuorumUnheard,
+    /// Documents are applied without a look at what governs the same Rollout already.
+    DoubleTaken,
+    /// An agent holds what is only observed.
+    ObserveUnread,
+    /// An agent shows what went back as Degraded, whatever the document says.
+    RollbackPhaseUnread,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 58] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -158,6 +176,15 @@ impl Planted {
         Self::PodsAssumed,
         Self::OneLeftBehind,
         Self::ClockSetUnseen,
+        Self::FirstHastened,
+        Self::OvertakesAnyway,
+        Self::OvertakenForgotten,
+        Self::MissingPassedOver,
+        Self::HelloOpens,
+        Self::QuorumUnheard,
+        Self::DoubleTaken,
+        Self::ObserveUnread,
+        Self::RollbackPhaseUnread,
     ];
 }
 

@@ -8,6 +8,8 @@ mod faults;
 mod hubs;
 mod late;
 mod losses;
+mod misread;
+mod observe;
 mod people;
 mod words;
 
@@ -300,6 +302,7 @@ impl World {
                 revision,
             } => self.applied(place, &version, &revision),
             Event::Person => self.person(),
+            Event::Enforced(fleet) => self.enforced(fleet),
             Event::Fault => self.fault(),
             Event::DatabaseUp => {
                 self.store.up = true;

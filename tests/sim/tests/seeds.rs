@@ -66,7 +66,7 @@ const REASONS: [&str; 11] = [
     "WindowClosed",
 ];
 /// What breaks, and what only some lives have.
-const EVENTS: [&str; 23] = [
+const EVENTS: [&str; 25] = [
     "AgentDies",
     "BoundReached",
     "ClockSet",
@@ -77,8 +77,10 @@ const EVENTS: [&str; 23] = [
     "DatabaseAway",
     "DatabasePutBack",
     "EndLost",
+    "Enforced",
     "GateDeleted",
     "GateDeletedTakenBack",
+    "HeldOnPaper",
     "HubDies",
     "HubStopped",
     "OlderCopyPutBack",

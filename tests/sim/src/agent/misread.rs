@@ -1,6 +1,7 @@
 //! What planted bugs make of what an agent sees. In: the view of a pass. Out: the same without what the bug does not read. It must
 //! not change what the API server has.
 
+use agent_api::{Enforcement, RollbackPhase};
 use agent_engine::clock::ClockSet;
 use agent_engine::{GateRecord, Observed};
 
@@ -8,6 +9,16 @@ use crate::planted::{Bugs, Planted};
 
 /// The view of an agent with one of these bugs; of every other one it stays what it is.
 pub(super) fn misread(observed: &mut Observed, bugs: Bugs) {
+    if let GateRecord::Present(gate) = &mut observed.gate.record
+        && bugs.has(Planted::ObserveUnread)
+    {
+        gate.spec.policy.enforcement = Enforcement::Enforce;
+    }
+    if let GateRecord::Present(gate) = &mut observed.gate.record
+        && bugs.has(Planted::RollbackPhaseUnread)
+    {
+        gate.spec.policy.rollback_phase = RollbackPhase::Degraded;
+    }
     if let GateRecord::Present(gate) = &mut observed.gate.record
         && let Some(permit) = &mut gate.spec.permit
     {

@@ -6,6 +6,7 @@ use tests_golden::agent_fixture::hash;
 
 use super::World;
 use super::begin::OVERLAYS;
+use crate::check::Agreed;
 use crate::event::{Event, Ms, Place};
 use crate::planted::Planted;
 use crate::store::By;
@@ -95,7 +96,7 @@ impl World {
     }
 
     /// What a cluster's overlay makes of a version.
-    pub(super) fn version_in(&self, agent: usize, version: &str) -> String {
+    pub(crate) fn version_in(&self, agent: usize, version: &str) -> String {
         format!("{version}{}", self.overlays[agent])
     }
 
@@ -156,6 +157,7 @@ impl World {
             return false;
         };
         let (asked, now) = (meant.number, release.shown(meant));
+        let now_stage = now.stage;
         // Now and then they answer what they looked at some time ago; an old client does not say what it was.
         let place = (fleet, number, asked);
         let before = self.looked.replace((place, now.clone()));
@@ -172,13 +174,27 @@ impl World {
             .map_or(&release.images, |shown| &shown.images);
         let images = images.clone();
         let shown = all.or(shown);
-        let by = By { shown, ..by };
-        let person = by.person;
-        let taken = self.store.approve(fleet, number, Some(asked), by);
-        if taken {
-            self.ghost.approved(place, person, images);
+        let stage = shown.as_ref().map_or(now_stage, |shown| shown.stage);
+        let agreed = Agreed {
+            person: by.person.to_owned(),
+            images,
+            stage,
+            at: self.now,
+        };
+        let given = self.approvals_of(fleet, number);
+        let taken = self
+            .store
+            .approve(fleet, number, Some(asked), By { shown, ..by });
+        // Whoever has said it already has not said it anew.
+        if self.approvals_of(fleet, number) > given {
+            self.ghost.approved(place, agreed);
         }
         taken
+    }
+
+    fn approvals_of(&self, fleet: usize, number: u64) -> usize {
+        let release = self.store.fleets[fleet].release(number);
+        release.map_or(0, |release| release.approvals.len())
     }
 
     /// The ReplicaSet controller and the kubelets: pods come one after the other.
