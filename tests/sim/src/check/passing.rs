@@ -3,6 +3,7 @@
 
 use agent_api::OutcomeResult;
 use hub_engine::document::Missing;
+use hub_engine::observed::Cluster;
 use hub_engine::release::{Release, Stage, Target, TargetState};
 use hub_engine::{Action, ClusterName, Observed, Plan};
 use jiff::Timestamp;
@@ -155,8 +156,8 @@ impl World {
         let own = draft.observed.cluster(cluster);
         let rollout = own.and_then(|own| own.rollout.as_ref());
         let after = self.store.fleets[draft.fleet].cluster(cluster);
-        let mut both = [own, after].into_iter().flatten();
-        let left = both.any(|own| own.gone.is_some());
+        let left = |own: Option<&Cluster>| own.is_some_and(|own| own.gone.is_some());
+        let left = left(own) || left(after);
         if rollout.is_some_and(|rollout| !rollout.removed) && !left {
             let message = format!("{cluster} in #{number} has its Rollout, and is Removed");
             return self.fail("G27", message);
