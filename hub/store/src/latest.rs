@@ -252,14 +252,17 @@ impl Latest {
     }
 }
 
-/// Whose it is: a Gate's record, which is by name, tells a former Rollout's once more.
+/// Whose it is: a Gate's record, which is by name, tells a former Rollout's once more, or for the first time where its agent or
+/// this database did not have that before. A Rollout's own permit is for its UID, so that is known before such a permit ends.
 fn keep_outcome(before: &Rollout, state: &mut Rollout) {
     let fence = |one: &Rollout| one.outcome.as_ref().map(|outcome| outcome.fence);
     if state.outcome.is_none() {
         state.outcome.clone_from(&before.outcome);
     }
     let same = state.outcome.is_some() && fence(state) == fence(before);
-    state.outcome_of_former = same && (before.outcome_of_former || before.uid != state.uid);
+    let other = before.uid != state.uid;
+    state.outcome_of_former =
+        state.outcome.is_some() && (other || same && before.outcome_of_former);
 }
 
 /// Of clusters whose sessions are locked: nobody else writes their rows.
@@ -399,4 +402,34 @@ async fn tell_edited(tx: &mut PgConnection, edited: Vec<(Place, Fact)>) -> Resul
         .map(|(_, fact)| fact)
         .collect();
     history::add_all_now(tx, facts).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn state(uid: &str, ended: Option<u64>) -> Rollout {
+        let outcome = ended.map(|version| {
+            json!({"fence": {"incarnation": 1, "version": version}, "release": "checkout#1",
+                   "digest": "v1:a", "result": "Served"})
+        });
+        serde_json::from_value(json!({"uid": uid, "outcome": outcome})).unwrap()
+    }
+
+    #[test]
+    fn what_a_rollout_that_was_made_again_tells_first_is_the_former_ones() {
+        for told in [None, Some(3), Some(4)] {
+            let mut now = state("new", Some(4));
+            keep_outcome(&state("old", told), &mut now);
+            assert!(now.outcome_of_former, "after {told:?}");
+            let mut again = state("new", Some(4));
+            keep_outcome(&now, &mut again);
+            assert!(again.outcome_of_former);
+            let mut own = state("new", Some(5));
+            keep_outcome(&now, &mut own);
+            assert!(!own.outcome_of_former);
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 mod arrived;
 mod audit;
+mod back;
 mod beside;
 mod committed;
 mod empties;
@@ -13,15 +14,20 @@ mod leads;
 mod lease;
 mod member;
 mod onward;
+mod opening;
 mod order;
 mod others;
 mod outbox;
+mod paper;
+mod passing;
 mod pause;
+mod people;
 mod restored;
 mod sets;
 mod skew;
 mod spread;
 mod view;
+mod window;
 
 use std::collections::BTreeSet;
 
@@ -31,6 +37,7 @@ use agent_engine::sets::{by_hash, views};
 
 pub(crate) use end::view_differs;
 pub(crate) use ghost::Ghost;
+pub(crate) use people::Agreed;
 
 use crate::agent::{Agent, Part};
 use crate::event::Place;

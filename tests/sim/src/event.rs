@@ -118,6 +118,8 @@ pub enum Event {
     },
     /// A person does something.
     Person,
+    /// A person applies a document that only observed, so that it holds from then on.
+    Enforced(usize),
     /// Something breaks.
     Fault,
     /// Postgres answers again.

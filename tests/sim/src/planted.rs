@@ -142,11 +142,29 @@ pub enum Planted {
     TokenSpentTwice,
     /// An agent renews its certificate when a tenth of its life is left.
     RenewedLate,
+    /// A hub hastens the first wave of an expedited release, too.
+    FirstHastened,
+    /// A hub lets a release be overtaken that is past its first wave, whatever the document says.
+    OvertakesAnyway,
+    /// A hub forgets how many releases in a row were overtaken.
+    OvertakenForgotten,
+    /// A hub takes nothing for failed where the Rollout is not there, whatever the document says.
+    MissingPassedOver,
+    /// What an agent brings at connect opens a release.
+    HelloOpens,
+    /// A hub decides on a database that was put back before anybody was heard.
+    QuorumUnheard,
+    /// Documents are applied without a look at what governs the same Rollout already.
+    DoubleTaken,
+    /// An agent holds what is only observed.
+    ObserveUnread,
+    /// An agent shows what went back as Degraded, whatever the document says.
+    RollbackPhaseUnread,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 68] = [
+    pub const ALL: [Self; 77] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -215,6 +233,15 @@ impl Planted {
         Self::SlowOneBlocksAll,
         Self::TokenSpentTwice,
         Self::RenewedLate,
+        Self::FirstHastened,
+        Self::OvertakesAnyway,
+        Self::OvertakenForgotten,
+        Self::MissingPassedOver,
+        Self::HelloOpens,
+        Self::QuorumUnheard,
+        Self::DoubleTaken,
+        Self::ObserveUnread,
+        Self::RollbackPhaseUnread,
     ];
 }
 

@@ -11,6 +11,8 @@ mod hubs;
 mod late;
 mod losses;
 mod member;
+mod misread;
+mod observe;
 mod people;
 mod skew;
 mod told;
@@ -311,6 +313,7 @@ impl World {
                 revision,
             } => self.applied(place, &version, &revision),
             Event::Person => self.person(),
+            Event::Enforced(fleet) => self.enforced(fleet),
             Event::Fault => self.fault(),
             Event::DatabaseUp => {
                 self.store.up = true;

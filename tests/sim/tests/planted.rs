@@ -43,7 +43,10 @@ const AGENT: [agent::Planted; 6] = [
 ];
 
 /// The same where no audit of an engine is asked: what really happened is enough to find these.
-const UNAUDITED_HUB: [hub::Planted; 10] = [
+const UNAUDITED_HUB: [hub::Planted; 13] = [
+    hub::Planted::UnknownCountsAsDone,
+    hub::Planted::ContactIgnored,
+    hub::Planted::RollbackInWaveOrder,
     hub::Planted::BakeIgnored,
     hub::Planted::ApprovalIgnored,
     hub::Planted::ConcurrencyIgnored,
@@ -67,7 +70,8 @@ const UNAUDITED_AGENT: [agent::Planted; 7] = [
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs
 /// three times as much.
-const OF_SEVERAL: [Planted; 10] = [
+const OF_SEVERAL: [Planted; 11] = [
+    Planted::DoubleTaken,
     Planted::FirstSetOfOne,
     Planted::StopOfOneIsOfAll,
     Planted::LetGoTogether,

@@ -66,7 +66,7 @@ const REASONS: [&str; 11] = [
     "WindowClosed",
 ];
 /// What breaks, and what only some lives have.
-const EVENTS: [&str; 31] = [
+const EVENTS: [&str; 33] = [
     "AgentDeaf",
     "AgentDies",
     "BoundReached",
@@ -79,8 +79,10 @@ const EVENTS: [&str; 31] = [
     "DatabaseAway",
     "DatabasePutBack",
     "EndLost",
+    "Enforced",
     "GateDeleted",
     "GateDeletedTakenBack",
+    "HeldOnPaper",
     "HubDies",
     "HubStopped",
     "JoinAnswerLost",

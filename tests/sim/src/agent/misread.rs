@@ -2,6 +2,7 @@
 //! not change what the API server has.
 
 use agent::key::ObjectKey;
+use agent_api::{Enforcement, RollbackPhase};
 use agent_engine::clock::ClockSet;
 use agent_engine::{GateRecord, Observed};
 
@@ -10,6 +11,16 @@ use crate::planted::{Bugs, Planted};
 
 /// The view of an agent with one of these bugs; of every other one it stays what it is.
 pub(super) fn misread(observed: &mut Observed, bugs: Bugs) {
+    if let GateRecord::Present(gate) = &mut observed.gate.record
+        && bugs.has(Planted::ObserveUnread)
+    {
+        gate.spec.policy.enforcement = Enforcement::Enforce;
+    }
+    if let GateRecord::Present(gate) = &mut observed.gate.record
+        && bugs.has(Planted::RollbackPhaseUnread)
+    {
+        gate.spec.policy.rollback_phase = RollbackPhase::Degraded;
+    }
     if let GateRecord::Present(gate) = &mut observed.gate.record
         && let Some(permit) = &mut gate.spec.permit
     {

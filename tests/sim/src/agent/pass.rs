@@ -7,6 +7,7 @@ use agent::lease_clock::Moment;
 use agent::link::state;
 use agent::observe::governance;
 use agent::spent::{mark, shortened};
+use agent::whole::counting;
 use agent_api::{Fence, FirstContact, GateStatus, HubLossAction, Uid};
 use agent_engine::clock::{of_gate, of_rollout};
 use agent_engine::effective::spec_digest;
@@ -127,13 +128,12 @@ impl Agent {
         let GateRecord::Present(gate) = &mut record else {
             return record;
         };
-        let unfenced = bugs.has(Planted::FenceAfterEffect);
-        let permit = gate.spec.permit.take();
+        if !bugs.has(Planted::FenceAfterEffect) {
+            counting(gate, stored);
+        }
         if bugs.has(Planted::SilenceAborts) {
             gate.spec.policy.on_hub_loss.action = HubLossAction::Abort;
         }
-        gate.spec.permit =
-            permit.filter(|permit| unfenced || stored.is_some_and(|stored| permit.fence <= stored));
         // Only the planted bug remembers anything that no record has.
         let process = self.process.as_ref();
         if let Some(known) = process.and_then(|process| process.known[part].remembered.clone()) {

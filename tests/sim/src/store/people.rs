@@ -1,7 +1,9 @@
 //! What people write: approvals, words, stops, windows. In: their commands. Out: rows as `hub_store` has them. It must not ask
 //! whether a word makes sense.
 
+use hub_engine::document::Enforcement;
 use hub_engine::observed::{Predecessor, Request};
+use hub_engine::paper;
 use hub_engine::release::{Approval, ReleasePhase, Shown, Stage, WavePhase};
 use hub_engine::verb::{Stop, Verb};
 use hub_engine::window::FleetWindow;
@@ -187,6 +189,17 @@ impl Store {
             self.fleets[fleet].stopped = stopped;
         }
         self.touch(of);
+    }
+
+    /// As `apply` turns a document to another enforcement. False: it may not turn now.
+    pub fn enforce(&mut self, fleet: usize, to: Enforcement, now: Ms) -> bool {
+        let observed = self.observe(fleet, now);
+        let may = observed.is_ok_and(|observed| paper::turn(&observed, to).is_none());
+        if may {
+            self.fleets[fleet].fleet_rollout.enforcement = to;
+            self.touch(Some(fleet));
+        }
+        may
     }
 
     /// The windows of the whole fleet, likewise.

@@ -53,6 +53,9 @@ impl Store {
         if recovered.is_some_and(|at| at >= *started) {
             return false;
         }
+        if self.bugs.has(Planted::QuorumUnheard) {
+            return false;
+        }
         let heard = |row: &Row| row.heard >= Some(*started);
         let rows = self.rows.values();
         let few = rows.clone().filter(|row| heard(row)).count() < rows.len().div_ceil(2);

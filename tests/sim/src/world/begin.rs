@@ -80,7 +80,7 @@ impl World {
             labels,
             rollouts,
             opening,
-        } = Declared::new(config, &mut random);
+        } = Declared::new(config, bugs, &mut random);
         let rows = rows(&clusters);
         let fleets = documents.into_iter().map(|one| tables(one, &clusters));
         let mut store = Store::new(fleets.collect(), rows);
@@ -171,6 +171,7 @@ impl World {
             self.put(first, Event::Push(part));
         }
         self.put(10_000, Event::Person);
+        self.enforced_later();
         if self.config.faults {
             self.put(5_000, Event::Fault);
         }

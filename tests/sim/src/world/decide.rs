@@ -5,8 +5,8 @@ use hub_engine::reason::Why;
 use hub_engine::release::{Direction, ReleasePhase, TargetState};
 use hub_engine::{Action, Observed, Plan, audit};
 
-use super::World;
 use super::hubs::POLL;
+use super::{World, misread};
 use crate::event::{Draft, Event, Ms};
 use crate::hub as process;
 use crate::planted::Planted;
@@ -149,6 +149,10 @@ impl World {
             Planted::AfterUnseen => Some(self.nothing_before(fleet)),
             Planted::ImagesUnseen => Some(self.all_seen(fleet)),
             Planted::OneLeftBehind => Some(self.one_back(fleet)),
+            Planted::FirstHastened
+            | Planted::OvertakesAnyway
+            | Planted::OvertakenForgotten
+            | Planted::MissingPassedOver => Some(misread::of(&self.store, fleet, self.bugs)),
             _ => None,
         }
     }

@@ -227,9 +227,14 @@ impl World {
             ReleasePhase::Succeeded,
             ReleasePhase::RolledBack,
         ]);
-        self.store.payments(phase);
+        self.payments_stand(phase);
         self.tell(format!("payments#1 is {}", phase.as_str()));
         self.hint();
+    }
+
+    fn payments_stand(&mut self, phase: ReleasePhase) {
+        self.store.payments(phase);
+        self.ghost.payments = Some((phase, self.now));
     }
 
     /// A permit has just ended: the moment at which a Gate that is deleted takes the most with it.
@@ -320,7 +325,7 @@ impl World {
         self.tell("nothing breaks any more".to_owned());
         self.chaos = false;
         self.store.up = true;
-        self.store.payments(ReleasePhase::Succeeded);
+        self.payments_stand(ReleasePhase::Succeeded);
         // What a Gate tells changes with every window, so that with them nothing would ever come to rest.
         self.store.always_open();
         self.keeps_one_stopped();

@@ -1,7 +1,8 @@
 //! What hubs do with ticks, messages and their database, as `hub/src` does: sessions; how they decide is `decide`. In: events.
 //! Out: transactions, messages. It must not choose.
 
-use hub_engine::{ClusterName, Fence};
+use hub_engine::observed::Rollout;
+use hub_engine::{ClusterName, Fence, RolloutName};
 use hub_store::desired::{DesiredSet, Entry, Governance};
 use hub_store::older::Committed;
 use hub_store::report::{Body, Report};
@@ -133,6 +134,7 @@ impl World {
         }
         let handed = self.agents[link.agent].handed(&hello.kube_system_uid);
         let stored = self.store.rows.get(&cluster).map(|row| row.stored);
+        self.opens_at_hello(&cluster, &brought);
         let whole = Some(fence) >= stored && self.lacks_former_ends(link.agent, &brought);
         match self
             .store
@@ -181,6 +183,20 @@ impl World {
         }
     }
 
+    /// The planted bug: what is held at connect is taken for a change.
+    fn opens_at_hello(&mut self, cluster: &ClusterName, brought: &[(RolloutName, Rollout)]) {
+        if !self.bugs.has(Planted::HelloOpens) {
+            return;
+        }
+        for (rollout, state) in brought {
+            let spec = state.spec.as_ref();
+            let held = spec.filter(|spec| state.held.as_ref() == Some(&spec.digest));
+            if let Some(now) = held {
+                self.store.changed(cluster, rollout, None, now.clone());
+            }
+        }
+    }
+
     fn refuse(&mut self, connection: u64, later: bool) {
         self.send_down(connection, Down::Refusal { later });
         if let Some(link) = self.connections.get(&connection) {
@@ -221,6 +237,9 @@ impl World {
                     let seen = self
                         .store
                         .session_seen(&cluster, (number, &committed), self.now);
+                    if seen == Ok(true) {
+                        self.heard(&cluster);
+                    }
                     self.renew(hub, connection, seen);
                     // A heartbeat that was not stored is not stored later: the next one is.
                     Ok(seen.unwrap_or(true))
@@ -366,6 +385,7 @@ impl World {
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
             session.committed.reported = reported;
         }
+        self.changes_seen(&cluster, &reports);
         self.reports_stored(&cluster, number);
         self.newest_is_kept(&cluster, number, &reports);
         self.no_end_is_guessed(&cluster, &later, &ends.unwrap_or_default());
