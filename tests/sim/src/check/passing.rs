@@ -52,7 +52,8 @@ impl World {
         }
     }
 
-    /// S1: where every cluster of it was let go, and none had come to an end, nothing speaks for it.
+    /// S1: where every cluster of it was let go, and none had come to an end, nothing speaks for it; one that was let go on its way
+    /// is a failure, of which the wave may have some.
     fn somebody_is_left(&mut self, fleet: usize, release: &Release, wave: u32) {
         let part = self.part_of(fleet);
         let mut targets = release.targets_of(wave).peekable();
@@ -65,7 +66,8 @@ impl World {
                 let key = (target.cluster.clone(), part, fence);
                 self.ghost.outcomes.contains_key(&key)
             });
-            self.ghost.governor(&of).is_none() && !ended
+            let failed = target.state == TargetState::Failed;
+            self.ghost.governor(&of).is_none() && !ended && !failed
         };
         if any && targets.all(gone) {
             let id = &release.id;

@@ -25,7 +25,8 @@ impl World {
     /// L5: a database that was put back decides nothing before half of the clusters have said something since.
     fn quorum_was_heard(&mut self) {
         let rows = self.store.rows.keys();
-        let since = |name: &&ClusterName| self.ghost.last_word.get(*name) >= Some(&self.ghost.put_back);
+        let since =
+            |name: &&ClusterName| self.ghost.last_word.get(*name) >= Some(&self.ghost.put_back);
         let heard = rows.filter(since).count();
         let all = self.store.rows.len();
         if self.ghost.restored && heard * 2 < all {
