@@ -72,7 +72,7 @@ $(PEER): tests/peer/go.mod tests/peer/go.sum
 
 # The agent with the gate check switched off, beside the real one: the story must fail with it.
 gate-off:
-	$(CARGO) build --workspace --features agent/gate-off
+	$(CARGO) build --workspace --features agent/gate-off --bin groundswell-agent
 	mkdir -p $(dir $(GATE_OFF))
 	cp target/debug/groundswell-agent $(GATE_OFF)
 

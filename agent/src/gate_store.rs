@@ -31,9 +31,11 @@ use crate::writer::{self, Writer};
 use crate::written::{Kind, Written};
 
 mod again;
+mod unread;
 
 pub use again::{is_governed_again, status_after};
 pub use error::Error;
+pub use unread::withheld;
 
 /// Annotation on a Gate: `<generation> <digest>`, the content that the hub was last told of.
 pub const ANNOTATION_REPORTED: &str = "fleet.groundswell.dev/reported";
@@ -189,7 +191,7 @@ impl GateStore {
         set: Fence,
         before: Option<Fence>,
     ) -> Result<(), Error> {
-        let spec = wire::gate_spec(entry, set)?;
+        let spec = self.read(entry, set, before).await?;
         let rollout = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
         let key = self.gate_key(&rollout);
         let mut known = self
@@ -465,16 +467,16 @@ pub fn member_status(
         .filter(|one| !named(one))
         .cloned()
         .collect();
-    for entry in &taken.entries {
-        if let Some(v1::gate_entry::Governance::Governed(_)) = &entry.governance {
-            governed.push(GovernedSelector {
-                fleet_rollout: FleetRolloutName(entry.fleet_rollout.clone()),
-                namespace: entry.namespace.clone(),
-                name: entry.name.clone(),
-                ..GovernedSelector::default()
-            });
-        }
-    }
+    let selector = |entry: &v1::GateEntry| GovernedSelector {
+        fleet_rollout: FleetRolloutName(entry.fleet_rollout.clone()),
+        namespace: entry.namespace.clone(),
+        name: entry.name.clone(),
+        ..GovernedSelector::default()
+    };
+    // What cannot be read frees nothing either.
+    let ends = wire::ends_governance;
+    let governs = taken.entries.iter().filter(|entry| !ends(entry));
+    governed.extend(governs.map(selector));
     governed.sort_by(|a, b| {
         (&a.namespace, &a.name, &a.fleet_rollout).cmp(&(&b.namespace, &b.name, &b.fleet_rollout))
     });

@@ -55,6 +55,7 @@ pub mod status_patch;
 pub mod status_times;
 pub mod store;
 pub mod stored;
+pub mod whole;
 pub mod wire;
 pub mod workloads;
 pub mod writer;

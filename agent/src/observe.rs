@@ -42,6 +42,7 @@ use crate::spent::Spent;
 use crate::status_times::StatusTimes;
 use crate::store::Found;
 use crate::stored::{StoredForms, carried};
+use crate::whole;
 use crate::wire::{STOPPED, UNGOVERN};
 use crate::workloads::Workloads;
 
@@ -316,7 +317,7 @@ impl Observer {
         fleet_member::counting(&self.caches, &self.fleet)
     }
 
-    /// The Gate record. A permit whose fence is not stored yet is not there yet (gate.md L1: stored before any effect).
+    /// The Gate record. What lets something start is not there yet where its set is not stored whole.
     fn record(&self, key: &ObjectKey, stored: Option<agent_api::Fence>) -> GateRecord {
         let Some(found) = self.stored_gate(key) else {
             return GateRecord::Missing;
@@ -325,10 +326,7 @@ impl Observer {
             Err(unread) => GateRecord::Undecodable(unread.why.clone()),
             Ok(gate) => {
                 let mut gate = gate.clone();
-                gate.spec.permit = gate
-                    .spec
-                    .permit
-                    .filter(|permit| stored.is_some_and(|stored| permit.fence <= stored));
+                whole::counting(&mut gate, stored);
                 GateRecord::Present(Box::new(gate))
             }
         }

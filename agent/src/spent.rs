@@ -200,12 +200,9 @@ pub fn served_after_set(
     entries: &[v1::GateEntry],
 ) -> BTreeMap<String, ServedMark> {
     for entry in entries {
-        match &entry.governance {
-            Some(v1::gate_entry::Governance::Governed(_)) | None => {}
-            Some(v1::gate_entry::Governance::Ungovern(_)) => {
-                let name = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
-                served.remove(&name.to_string());
-            }
+        if wire::ends_governance(entry) {
+            let name = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
+            served.remove(&name.to_string());
         }
     }
     newest_marks(served)

@@ -58,6 +58,17 @@ pub fn fence_to_wire(fence: Fence) -> v1::Fence {
     }
 }
 
+/// Whether an entry ends governance, in words that this agent knows.
+#[must_use]
+pub fn ends_governance(entry: &v1::GateEntry) -> bool {
+    match &entry.governance {
+        Some(v1::gate_entry::Governance::Ungovern(wire)) => {
+            wire.mode() != v1::ungovern::Mode::Unspecified
+        }
+        Some(v1::gate_entry::Governance::Governed(_)) | None => false,
+    }
+}
+
 /// What a Gate's spec says for one entry of a set.
 pub fn gate_spec(entry: &v1::GateEntry, set: Fence) -> Result<GateSpec, Error> {
     let spec = GateSpec {

@@ -109,7 +109,7 @@ pub async fn start(options: &Serve) -> Result<Running, Error> {
         hub: folder.hub_name().to_owned(),
         heartbeat: link::heartbeat(lease),
         joins: Arc::new(Semaphore::new(link::JOINS_AT_ONCE)),
-        openings: Openings::new(link::HELLOS_AT_ONCE),
+        openings: Openings::new(link::HELLOS_AT_ONCE, link::HELLOS_ALONE),
         paces: Paces::default(),
         stop: stop.clone(),
     };

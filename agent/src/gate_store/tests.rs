@@ -304,3 +304,52 @@ async fn a_gate_of_a_set_that_was_never_whole_is_written_over_whatever_its_numbe
         assert_eq!(version(), json!(written), "{left}");
     }
 }
+
+#[test]
+fn words_of_a_later_hub_free_nothing() {
+    let later = |governance| v1::GateEntry {
+        governance,
+        ..entry("web", governed())
+    };
+    let mode = v1::Ungovern { mode: 99 };
+    let ended = Some(v1::gate_entry::Governance::Ungovern(mode));
+    for governance in [None, ended] {
+        let first = member_status(None, &taken(vec![later(governance)]), 3);
+        assert_eq!(
+            names(&first),
+            ["web"],
+            "it is governed before its first Gate"
+        );
+    }
+}
+
+/// What the hub says now is not known, so what it said before counts no more (G17): a permit that it took away in such words would
+/// go on.
+#[tokio::test]
+async fn a_permit_is_withheld_where_the_newer_word_cannot_be_read() {
+    let (server, caches) = (Arc::new(Server::default()), Arc::new(Caches::default()));
+    let path = "/apis/fleet.groundswell.dev/v1alpha1/namespaces/groundswell/gates/shop.web";
+    let gate = json!({
+        "apiVersion": "fleet.groundswell.dev/v1alpha1", "kind": "Gate",
+        "metadata": {"name": gate_name("shop", "web"), "namespace": "groundswell", "resourceVersion": "7"},
+        "spec": {
+            "rollout": {"namespace": "shop", "name": "web"}, "fleetRollout": "web", "governed": true,
+            "incarnation": 1, "version": 3, "permit": agent_api::Permit::default(),
+        },
+    });
+    server.put(path, gate.clone());
+    caches.gates.show(shown(gate));
+    let later = v1::GateEntry {
+        version: 4,
+        governance: None,
+        ..entry("web", governed())
+    };
+    let store = store(&server, &caches);
+    let problems = store.store(&taken(vec![later]), 1).await.unwrap();
+    assert_eq!(problems.len(), 1, "the hub is told");
+    let spec = server.0.lock().unwrap()[path]["spec"].clone();
+    assert_eq!(
+        (&spec["version"], &spec["permit"]),
+        (&json!(3), &Value::Null)
+    );
+}

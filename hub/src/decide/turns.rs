@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::due::{self, Due, Settled};
 use crate::hints::News;
 
-/// FleetRollouts decided at the same time: while one waits for the disk another is worked out. Those that meet in a cluster
-/// wait for each other there, and look again.
-const AT_ONCE: usize = 4;
+/// FleetRollouts decided at the same time: while some wait for the disk, together, others are worked out, and a few that hang
+/// keep nobody waiting. Those that meet in a cluster wait for each other there, and look again.
+const AT_ONCE: usize = 8;
 
 /// How a turn ended.
 #[derive(Debug)]

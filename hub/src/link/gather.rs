@@ -1,4 +1,4 @@
-//! One transaction for what many agents say at once. In: heartbeats, acknowledgements and reports, each with who waits for it.
+//! One transaction for what many agents say at once. In: first words, heartbeats, acknowledgements and reports, each with who waits for it.
 //! Out: what the store answered, to each its own. It must not answer before the commit, nor make one agent's trouble
 //! another's: a transaction that does not go through is tried again in halves.
 
@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use hub_store::heard::{Acknowledged, Beat, Heard, Seen};
 use hub_store::report::{Batch, Taken};
-use hub_store::{Error, STREAM_MAX, Store, within};
+use hub_store::session::{Begun, Hello};
+use hub_store::{CALL_MAX, Error, STREAM_MAX, Store, within};
 use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
@@ -22,8 +23,8 @@ const HEARTBEATS_EVERY: Duration = Duration::from_millis(100);
 const GATHER: Duration = Duration::from_millis(10);
 /// Heartbeats and acknowledgements of one transaction: one is some hundred bytes.
 const WORDS_MAX: usize = 2_000;
-/// Batches of one transaction, which has to end well before the database gives up on it; each session brings a part of
-/// `REPORTS_AT_ONCE` at most.
+/// Batches, or first words, of one transaction, which has to end well before the database gives up on it; each session brings a
+/// part of `REPORTS_AT_ONCE` at most, each Hello `ROLLOUTS_TOGETHER`.
 const BATCHES_MAX: usize = 50;
 /// Who waits: a session asks once at a time, so this is for the fleet that talks at once; more wait at the door.
 const WAITING_MAX: usize = 4_096;
@@ -72,6 +73,7 @@ pub struct Gather {
     seen: Lane<Seen, Beat>,
     acknowledged: Lane<Acknowledged, Heard>,
     reports: Lane<Batch, Taken>,
+    hellos: Lane<Hello, Option<Begun>>,
 }
 
 impl Gather {
@@ -97,6 +99,9 @@ impl Gather {
             reports: lane(store, PACE, stop, |store, words| {
                 Box::pin(within(STREAM_MAX, store.reports_store(words)))
             }),
+            hellos: lane(store, PACE, stop, |store, words| {
+                Box::pin(within(CALL_MAX, store.sessions_open(words)))
+            }),
         }
     }
 
@@ -116,6 +121,14 @@ impl Gather {
     /// As `Store::sessions_acknowledged`; `Unavailable`, too, when its session was locked.
     pub async fn acknowledged(&self, word: Acknowledged) -> Result<bool, Error> {
         self.acknowledged.ask(word).await?.current()
+    }
+
+    /// The first word of an agent that may come as it went. None: nothing was done about it.
+    ///
+    /// # Errors
+    /// As `Store::sessions_open`.
+    pub async fn hello(&self, hello: Hello) -> Result<Option<Begun>, Error> {
+        self.hellos.ask(hello).await
     }
 
     /// Reports of one session.

@@ -15,6 +15,7 @@ use crate::link::outbox::Outbox;
 #[derive(Debug, Clone)]
 pub struct Openings {
     turns: Arc<Semaphore>,
+    alone: Arc<Semaphore>,
     doors: Arc<Mutex<BTreeMap<ClusterName, Door>>>,
     sessions: Arc<Mutex<Sessions>>,
 }
@@ -61,6 +62,10 @@ pub struct Turn {
     _shared: Option<OwnedSemaphorePermit>,
 }
 
+/// While it is held, a transaction of its own is allowed.
+#[derive(Debug)]
+pub struct Alone(#[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>);
+
 /// Why a stream has no turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passed {
@@ -71,11 +76,12 @@ pub enum Passed {
 }
 
 impl Openings {
-    /// So many turns at once.
+    /// So many turns at once, and of those so many that need a transaction of their own.
     #[must_use]
-    pub fn new(turns: usize) -> Self {
+    pub fn new(turns: usize, alone: usize) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(turns)),
+            alone: Arc::new(Semaphore::new(alone)),
             doors: Arc::default(),
             sessions: Arc::default(),
         }
@@ -172,18 +178,37 @@ impl Place {
             let turns = Arc::clone(&self.openings.turns);
             (own, turns.acquire_owned().await.ok())
         };
-        let (own, shared) = tokio::select! {
-            biased;
-            () = self.replaced() => return Err(Passed::Replaced),
-            both = both => both,
-        };
-        if outbox.abandoned() {
-            return Err(Passed::Abandoned);
-        }
+        let (own, shared) = self.unless_passed(outbox, both).await?;
         Ok(Turn {
             _own: own,
             _shared: shared,
         })
+    }
+
+    /// In its turn: waits until it may have a transaction of its own.
+    ///
+    /// # Errors
+    /// It may not any more, and why.
+    pub async fn alone(&self, outbox: &Outbox) -> Result<Alone, Passed> {
+        let alone = Arc::clone(&self.openings.alone).acquire_owned();
+        let alone = async { alone.await.ok() };
+        self.unless_passed(outbox, alone).await.map(Alone)
+    }
+
+    async fn unless_passed<T>(
+        &self,
+        outbox: &Outbox,
+        waits: impl Future<Output = T>,
+    ) -> Result<T, Passed> {
+        let held = tokio::select! {
+            biased;
+            () = self.replaced() => return Err(Passed::Replaced),
+            held = waits => held,
+        };
+        if outbox.abandoned() {
+            return Err(Passed::Abandoned);
+        }
+        Ok(held)
     }
 }
 
@@ -209,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_nobody_reads_any_more_has_no_turn() {
-        let openings = Openings::new(HUB);
+        let openings = Openings::new(HUB, 1);
         let all = Arc::clone(&openings.turns);
         let held = all.acquire_many_owned(HUB as u32).await.unwrap();
         let (place, (first, outgoing)) = (openings.place(&"eu".into()), outbox());
@@ -224,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_one_cluster_one_has_the_turn_and_the_newest_waits_for_it() {
-        let openings = Openings::new(HUB);
+        let openings = Openings::new(HUB, 1);
         let (outbox, _outgoing) = outbox();
         let (eu, us) = ("eu".into(), "us".into());
         let first = openings.place(&eu);
@@ -246,7 +271,7 @@ mod tests {
 
     #[test]
     fn of_the_sessions_of_a_cluster_the_newest_few_stay() {
-        let (openings, stop) = (Openings::new(HUB), CancellationToken::new());
+        let (openings, stop) = (Openings::new(HUB, 1), CancellationToken::new());
         let open = |cluster: &str, session| openings.open(&cluster.into(), session, &stop);
         let other = open("us", 7);
         let mut all: Vec<Open> = (0..6).map(|session| open("eu", session)).collect();

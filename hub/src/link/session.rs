@@ -11,6 +11,7 @@ use hub_engine::{ClusterName, Fence};
 use hub_store::heard::{Acknowledged, locked};
 use hub_store::older::Committed;
 use hub_store::report::{self, Report, Stored, Taken};
+use hub_store::session::together::ROLLOUTS_TOGETHER;
 use hub_store::session::{Begun, Hello, Opened};
 use hub_store::{CALL_MAX, Error, within};
 use prost::Message as _;
@@ -122,6 +123,27 @@ fn refuse(cluster: &ClusterName, outbox: &Outbox, end: End) {
     });
 }
 
+/// With many others where there is nothing to say about it, else by itself.
+async fn opened(link: &Link, hello: &Hello, outbox: &Outbox, place: &Place) -> Result<Opened, End> {
+    if hello.rollouts.len() <= ROLLOUTS_TOGETHER {
+        match link.gather.hello(hello.clone()).await {
+            Ok(Some(begun)) => return Ok(Opened::Session(begun)),
+            Ok(None) => {}
+            Err(error) => return Err(away(&error)),
+        }
+    }
+    let _alone = place.alone(outbox).await.map_err(passed)?;
+    let opened = within(CALL_MAX, link.store.session_open(hello)).await;
+    opened.map_err(|error| away(&error))
+}
+
+fn away(error: &Error) -> End {
+    End {
+        code: Code::Unavailable,
+        message: error.to_string(),
+    }
+}
+
 /// Opens its session in the store, when it is this stream's turn.
 async fn begin(link: &Link, hello: &Hello, outbox: &Outbox, place: &Place) -> Result<Begun, End> {
     let _turn = place.turn(outbox).await.map_err(passed)?;
@@ -129,20 +151,16 @@ async fn begin(link: &Link, hello: &Hello, outbox: &Outbox, place: &Place) -> Re
     if let Some(wait) = link.paces.wait(said_by, Of::Hello, Instant::now()) {
         return Err(too_much_written(said_by, wait));
     }
-    match within(CALL_MAX, link.store.session_open(hello)).await {
-        Ok(Opened::Session(begun)) => {
+    match opened(link, hello, outbox, place).await? {
+        Opened::Session(begun) => {
             // By the name that it was looked at by.
             link.paces.spend(said_by, begun.rows, Instant::now());
             Ok(begun)
         }
-        Ok(Opened::DuplicateIdentity) => Err(duplicate_identity()),
-        Ok(Opened::UnknownCluster) => Err(unknown_cluster()),
-        Ok(Opened::Revoked) => Err(revoked(said_by)),
-        Ok(Opened::Unproven { message }) => Err(protocol(message)),
-        Err(error) => Err(End {
-            code: Code::Unavailable,
-            message: error.to_string(),
-        }),
+        Opened::DuplicateIdentity => Err(duplicate_identity()),
+        Opened::UnknownCluster => Err(unknown_cluster()),
+        Opened::Revoked => Err(revoked(said_by)),
+        Opened::Unproven { message } => Err(protocol(message)),
     }
 }
 

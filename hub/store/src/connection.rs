@@ -20,8 +20,8 @@ use crate::{Error, Result};
 
 /// Sessions and the API together; a hub has no use for more at once, and Postgres' default is 100 in all.
 const CONNECTIONS_MAX: u32 = 16;
-/// For deciding, its lease and the fences, so that neither ever waits behind the reports of a whole fleet.
-const DECIDING_MAX: u32 = 6;
+/// For eight decisions at once, the lease and the fences, so that none ever waits behind the reports of a whole fleet.
+const DECIDING_MAX: u32 = 10;
 /// How long a call waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Each below the lease, so that a hung transaction ends before another hub may take over (faults.md section 5). A statement

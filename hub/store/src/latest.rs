@@ -19,7 +19,7 @@ pub(crate) const KNOWN: &str = "select r.cluster, r.namespace, r.rollout, r.stat
      join unnest($1::text[], $2::text[], $3::text[]) as asked (cluster, namespace, rollout) \
      using (cluster, namespace, rollout)";
 pub(crate) const KNOWN_OF: &str =
-    "select cluster, namespace, rollout, state from rollouts where cluster = $1";
+    "select cluster, namespace, rollout, state from rollouts where cluster = any($1)";
 /// Rows in one order by all transactions. The outcome is kept here, too: an older hub beside this one writes the same rows.
 pub(crate) const UPSERT: &str = "insert into rollouts (cluster, namespace, rollout, session, sequence, state) \
      select c.cluster, c.namespace, c.rollout, c.session, c.sequence, c.state \
@@ -124,10 +124,10 @@ impl Latest {
         Ok(Self::from_rows(rows))
     }
 
-    /// What is known in one cluster, whose session is locked.
-    pub(crate) async fn of_cluster(tx: &mut PgConnection, cluster: &ClusterName) -> Result<Self> {
+    /// Everything that is known in these clusters, whose sessions are locked.
+    pub(crate) async fn of_clusters(tx: &mut PgConnection, clusters: &[&str]) -> Result<Self> {
         let rows: Vec<KnownRow> = sqlx::query_as(KNOWN_OF)
-            .bind(cluster.as_str())
+            .bind(clusters)
             .fetch_all(tx)
             .await?;
         Ok(Self::from_rows(rows))
@@ -141,9 +141,19 @@ impl Latest {
         }
     }
 
-    /// Everything that is known by name.
-    pub(crate) fn names(&self) -> BTreeSet<RolloutName> {
-        self.known.keys().map(|(_, name)| name.clone()).collect()
+    /// Everything that is known of a cluster, by name.
+    pub(crate) fn names(&self, cluster: &ClusterName) -> BTreeSet<RolloutName> {
+        self.known_of(cluster).cloned().collect()
+    }
+
+    fn known_of<'a>(&'a self, cluster: &'a ClusterName) -> impl Iterator<Item = &'a RolloutName> {
+        let first = RolloutName {
+            namespace: String::new(),
+            name: String::new(),
+        };
+        let places = self.known.range((cluster.clone(), first)..);
+        let own = places.take_while(move |((of, _), _)| of == cluster);
+        own.map(|((_, name), _)| name)
     }
 
     /// A Rollout whose end of a permit was told, and whose agent says everything and not that: its cluster was put back to
@@ -209,10 +219,13 @@ impl Latest {
         self.say(place, said, &state);
     }
 
-    /// What is known and was not named is not there any more.
-    pub(crate) fn remove_others(&mut self, said: Said) {
-        let named = |place: &&Place| !self.words.contains_key(*place);
-        let others: Vec<Place> = self.known.keys().filter(named).cloned().collect();
+    /// What is known of a cluster and was not named is not there any more.
+    pub(crate) fn remove_others(&mut self, cluster: &ClusterName, said: Said) {
+        let all = self.known_of(cluster);
+        let all = all.map(|name| (cluster.clone(), name.clone()));
+        let others: Vec<Place> = all
+            .filter(|place| !self.words.contains_key(place))
+            .collect();
         for place in others {
             self.amend(&place, said, |state| state.removed = true);
         }
@@ -239,14 +252,17 @@ impl Latest {
     }
 }
 
-/// Whose it is: a Gate's record, which is by name, tells a former Rollout's once more.
+/// Whose it is: a Gate's record, which is by name, tells a former Rollout's once more, or for the first time where its agent or
+/// this database did not have that before. A Rollout's own permit is for its UID, so that is known before such a permit ends.
 fn keep_outcome(before: &Rollout, state: &mut Rollout) {
     let fence = |one: &Rollout| one.outcome.as_ref().map(|outcome| outcome.fence);
     if state.outcome.is_none() {
         state.outcome.clone_from(&before.outcome);
     }
     let same = state.outcome.is_some() && fence(state) == fence(before);
-    state.outcome_of_former = same && (before.outcome_of_former || before.uid != state.uid);
+    let other = before.uid != state.uid;
+    state.outcome_of_former =
+        state.outcome.is_some() && (other || same && before.outcome_of_former);
 }
 
 /// Of clusters whose sessions are locked: nobody else writes their rows.
@@ -386,4 +402,34 @@ async fn tell_edited(tx: &mut PgConnection, edited: Vec<(Place, Fact)>) -> Resul
         .map(|(_, fact)| fact)
         .collect();
     history::add_all_now(tx, facts).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn state(uid: &str, ended: Option<u64>) -> Rollout {
+        let outcome = ended.map(|version| {
+            json!({"fence": {"incarnation": 1, "version": version}, "release": "checkout#1",
+                   "digest": "v1:a", "result": "Served"})
+        });
+        serde_json::from_value(json!({"uid": uid, "outcome": outcome})).unwrap()
+    }
+
+    #[test]
+    fn what_a_rollout_that_was_made_again_tells_first_is_the_former_ones() {
+        for told in [None, Some(3), Some(4)] {
+            let mut now = state("new", Some(4));
+            keep_outcome(&state("old", told), &mut now);
+            assert!(now.outcome_of_former, "after {told:?}");
+            let mut again = state("new", Some(4));
+            keep_outcome(&now, &mut again);
+            assert!(again.outcome_of_former);
+            let mut own = state("new", Some(5));
+            keep_outcome(&now, &mut own);
+            assert!(!own.outcome_of_former);
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Sessions of agents. In: what Hello says, and that a stream ended. Out: the session's number, or why there is none. It must not
 //! open a release or change a set (gate.md G24, L1).
 
+pub mod together;
+
 use std::collections::BTreeSet;
 
 use ::time::OffsetDateTime;
@@ -18,22 +20,36 @@ use crate::row::row;
 use crate::time::from_db_opt;
 use crate::{Result, Store, certificate, claim, recovery};
 
-/// Under its name of now: the certificate keeps the name of its day.
-pub(crate) const LOCK: &str = "select c.name, c.kube_system_uid, \
-     case when f.fingerprint is null then c.revoked_at is not null else f.revoked_at is not null end as revoked, \
-     s.stored_incarnation, s.stored_version, s.audit_head, d.incarnation, d.version \
-     from clusters c join cluster_sessions s on s.cluster = c.name join cluster_sets d on d.cluster = c.name \
-     left join certificates f on f.fingerprint = $2 \
-     where c.name = coalesce((select cluster from certificates where fingerprint = $2), $1) for update of s";
+/// Under its name of now: the certificate keeps the name of its day. In one order by all transactions.
+macro_rules! known {
+    () => {
+        "select said.place, c.name, c.kube_system_uid, \
+         case when f.fingerprint is null then c.revoked_at is not null else f.revoked_at is not null end as revoked, \
+         s.stored_incarnation, s.stored_version, s.audit_head, d.incarnation, d.version \
+         from unnest($1::text[], $2::text[]) with ordinality as said (cluster, fingerprint, place) \
+         left join certificates f on f.fingerprint = said.fingerprint \
+         join clusters c on c.name = coalesce(f.cluster, said.cluster) \
+         join cluster_sessions s on s.cluster = c.name join cluster_sets d on d.cluster = c.name \
+         order by c.name for update of s"
+    };
+}
+pub(crate) const LOCK: &str = known!();
+pub(crate) const LOCK_FREE: &str = concat!(known!(), " skip locked");
 /// The millisecond in which it opened, so that no copy of the database gives a number again that a stream has got since: its
 /// words would be taken for the new one's.
-pub(crate) const OPEN: &str = "with kept as (update clusters set note = '' where name = $1 and not $10 and note like 'UnprovenFence:%') \
-     update cluster_sessions set session = greatest(session + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint), \
-     open = true, last_seen_at = now(), agent_version = $2, stored_incarnation = $3, stored_version = $4, set_hash = $5, regressed = $6, reported = 0, \
-     hub = $7, audit_head = $8, \
-     restored_at = case when $9 then now() else restored_at end, \
-     claimed_incarnation = case when $10 then claimed_incarnation end, \
-     claimed_version = case when $10 then claimed_version end where cluster = $1 returning session, clock_timestamp() as at";
+pub(crate) const OPEN: &str = "with said as (select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], \
+     $6::text[], $7::text[], $8::bool[], $9::bool[], $10::bool[]) as said (cluster, agent_version, hub, incarnation, version, \
+     set_hash, audit_head, restored, regressed, unproven)), \
+     kept as (update clusters c set note = '' from said where c.name = said.cluster and not said.unproven \
+     and c.note like 'UnprovenFence:%') \
+     update cluster_sessions s set session = greatest(s.session + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint), \
+     open = true, last_seen_at = now(), agent_version = said.agent_version, stored_incarnation = said.incarnation, \
+     stored_version = said.version, set_hash = said.set_hash, regressed = said.regressed, reported = 0, \
+     hub = said.hub, audit_head = said.audit_head, \
+     restored_at = case when said.restored then now() else s.restored_at end, \
+     claimed_incarnation = case when said.unproven then s.claimed_incarnation end, \
+     claimed_version = case when said.unproven then s.claimed_version end from said where s.cluster = said.cluster \
+     returning s.cluster, s.session, clock_timestamp() as at";
 pub(crate) const CLOSE: &str =
     "update cluster_sessions set open = false where cluster = $1 and session = $2";
 pub(crate) const NOTE: &str = "update clusters set note = $2 where name = $1 and note <> $2";
@@ -41,14 +57,14 @@ pub(crate) const NOTE: &str = "update clusters set note = $2 where name = $1 and
 row! {
     /// A cluster's identity, what it stored and what it should hold.
     LockRow {
-        name: String, kube_system_uid: Option<String>, revoked: Option<bool>, stored_incarnation: i64, stored_version: i64, audit_head: String,
+        place: Option<i64>, name: String, kube_system_uid: Option<String>, revoked: Option<bool>, stored_incarnation: i64, stored_version: i64, audit_head: String,
         incarnation: i64, version: i64,
     }
 }
 
 row! {
     /// The session, and the time: not of the transaction's beginning, for it may have waited.
-    OpenedRow { session: i64, at: Option<OffsetDateTime> }
+    OpenedRow { cluster: String, session: i64, at: Option<OffsetDateTime> }
 }
 
 /// A cluster counts as connected so long after its last word: three missed heartbeats of `HEARTBEAT_SECONDS`.
@@ -121,26 +137,40 @@ pub enum Opened {
     },
 }
 
-/// The cluster's next session.
-async fn raised(
-    tx: &mut PgConnection,
-    hello: &Hello,
-    audit_head: &str,
-    regressed: bool,
+/// What a session begins with.
+#[derive(Debug, Clone, Copy)]
+struct Beginning<'a> {
+    hello: &'a Hello,
+    /// It keeps this head of the history.
+    audit_head: &'a str,
+    /// It has less than it had.
+    restored: bool,
+    /// What it should hold.
     desired: Fence,
-) -> Result<OpenedRow> {
+}
+
+/// The clusters' next sessions, in any order.
+async fn raised(tx: &mut PgConnection, all: &[Beginning<'_>]) -> Result<Vec<OpenedRow>> {
+    let texts = |part: fn(&Beginning<'_>) -> String| all.iter().map(part).collect::<Vec<_>>();
+    let numbers = |part: fn(&Fence) -> u64| -> Vec<i64> {
+        let fences = all.iter().map(|one| &one.hello.fence);
+        fences.map(|fence| number(part(fence))).collect()
+    };
+    let flags = |part: fn(&Beginning<'_>) -> bool| all.iter().map(part).collect::<Vec<_>>();
     let opened = sqlx::query_as(OPEN)
-        .bind(hello.cluster.as_str())
-        .bind(&hello.agent_version)
-        .bind(number(hello.fence.incarnation))
-        .bind(number(hello.fence.version))
-        .bind(&hello.set_hash)
-        .bind(regressed && hello.fence < desired)
-        .bind(&hello.hub)
-        .bind(audit_head)
-        .bind(regressed)
-        .bind(hello.fence > desired && !hello.proven)
-        .fetch_one(tx)
+        .bind(texts(|one| one.hello.cluster.to_string()))
+        .bind(texts(|one| one.hello.agent_version.clone()))
+        .bind(texts(|one| one.hello.hub.clone()))
+        .bind(numbers(|fence| fence.incarnation))
+        .bind(numbers(|fence| fence.version))
+        .bind(texts(|one| one.hello.set_hash.clone()))
+        .bind(texts(|one| one.audit_head.to_owned()))
+        .bind(flags(|one| one.restored))
+        .bind(flags(|one| one.restored && one.hello.fence < one.desired))
+        .bind(flags(|one| {
+            one.hello.fence > one.desired && !one.hello.proven
+        }))
+        .fetch_all(tx)
         .await?;
     Ok(opened)
 }
@@ -153,8 +183,8 @@ impl Store {
     pub async fn session_open(&self, hello: &Hello) -> Result<Opened> {
         let mut tx = self.pool.begin().await?;
         let row: Option<LockRow> = sqlx::query_as(LOCK)
-            .bind(hello.cluster.as_str())
-            .bind(&hello.fingerprint)
+            .bind([hello.cluster.as_str()])
+            .bind([&hello.fingerprint])
             .fetch_optional(&mut *tx)
             .await?;
         let Some(LockRow {
@@ -166,6 +196,7 @@ impl Store {
             audit_head,
             incarnation,
             version,
+            place: _,
         }) = row
         else {
             drop(tx);
@@ -265,18 +296,28 @@ struct Had {
 
 async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened> {
     let (name, desired) = (&hello.cluster, had.desired);
-    let mut latest = Latest::of_cluster(tx, name).await?;
+    let mut latest = Latest::of_clusters(tx, &[name.as_str()]).await?;
     let unsaid = latest.unsaid(name, &hello.rollouts);
     let regressed = hello.fence < had.stored || unsaid.is_some();
     let lost = lost_head(tx, hello).await?;
     let forgiven = had.audit_head == recovery::FORGIVEN;
     let kept = kept(hello, forgiven && lost.is_some());
-    let OpenedRow { session, at } = raised(tx, hello, kept, regressed, desired).await?;
+    let beginning = Beginning {
+        hello,
+        audit_head: kept,
+        restored: regressed,
+        desired,
+    };
+    let opened = raised(tx, &[beginning]).await?.pop();
+    let OpenedRow { session, at, .. } = opened.ok_or(sqlx::Error::RowNotFound)?;
     if regressed {
         latest::forget_outcomes(tx, name).await?;
         latest = latest.without_outcomes();
     }
-    let (mut news, edited) = brought(tx, hello, latest, session).await?;
+    let mut news = brought(&mut latest, hello, session);
+    let edited = edited_in(&latest, name);
+    latest.write(tx).await?;
+    latest::forget(tx, &[name.as_str()]).await?;
     remember(tx, hello, had, unsaid).await?;
     if let Some(message) = &lost
         && !forgiven
@@ -303,14 +344,9 @@ async fn begin(tx: &mut PgConnection, hello: &Hello, had: &Had) -> Result<Opened
 }
 
 /// Everything that the agent has; what it does not name is not there any more. Answers of which Rollouts that is news (also
-/// that it is there again is), and how many strategies were edited.
-async fn brought(
-    tx: &mut PgConnection,
-    hello: &Hello,
-    mut latest: Latest,
-    session: i64,
-) -> Result<(BTreeSet<Hint>, u32)> {
-    let mut names = latest.names();
+/// that it is there again is).
+fn brought(latest: &mut Latest, hello: &Hello, session: i64) -> BTreeSet<Hint> {
+    let mut names = latest.names(&hello.cluster);
     let said = Said {
         session,
         sequence: 0,
@@ -319,11 +355,14 @@ async fn brought(
         latest.say(&(hello.cluster.clone(), rollout.clone()), said, state);
         names.insert(rollout.clone());
     }
-    latest.remove_others(said);
-    let edited = u32::try_from(latest.edited().count()).unwrap_or(u32::MAX);
-    latest.write(tx).await?;
-    latest::forget(tx, &[hello.cluster.as_str()]).await?;
-    Ok((names.into_iter().map(Hint::Rollout).collect(), edited))
+    latest.remove_others(&hello.cluster, said);
+    names.into_iter().map(Hint::Rollout).collect()
+}
+
+/// How many strategies of a cluster were edited.
+fn edited_in(latest: &Latest, cluster: &ClusterName) -> u32 {
+    let all = latest.edited().filter(|one| *one == cluster);
+    u32::try_from(all.count()).unwrap_or(u32::MAX)
 }
 
 /// Says in the history and beside the cluster when it is not what it was (gate.md L4, L5).

@@ -22,4 +22,5 @@ mod rules;
 mod shown;
 mod spent;
 mod statement;
+mod together;
 mod words;

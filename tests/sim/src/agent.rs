@@ -10,6 +10,7 @@ mod pass;
 mod records;
 mod stopped;
 mod told;
+mod unread;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -4,25 +4,40 @@
 
 mod actors;
 mod analyses;
-mod withdrawn;
+mod arrived;
+mod audit;
+mod back;
 mod beside;
 mod committed;
 mod content;
 mod delivery;
 mod effects;
+mod empties;
 mod end;
 mod fence;
 mod ghost;
 mod git;
 mod glass;
 mod held;
+mod leads;
 mod lease;
+mod member;
 mod onward;
+mod opening;
 mod order;
+mod others;
+mod outbox;
+mod paper;
+mod passing;
 mod pause;
+mod people;
 mod restored;
 mod sets;
+mod skew;
 mod spread;
+mod view;
+mod window;
+mod withdrawn;
 
 use std::collections::BTreeSet;
 
@@ -32,6 +47,7 @@ use agent_engine::sets::{by_hash, views};
 
 pub(crate) use end::view_differs;
 pub(crate) use ghost::Ghost;
+pub(crate) use people::Agreed;
 
 use crate::agent::{Agent, Part};
 use crate::event::Place;
@@ -118,6 +134,7 @@ impl World {
             }
         }
         self.reaches();
+        self.somebody_leads();
     }
 
     /// An agent has written something of a Rollout.

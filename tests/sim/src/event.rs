@@ -65,6 +65,12 @@ pub enum Event {
         agent: usize,
         life: u64,
     },
+    /// An agent's certificate is to be renewed.
+    Renew {
+        /// Which agent, in which of its lives.
+        agent: usize,
+        life: u64,
+    },
     /// A heartbeat is due.
     Beat {
         /// Which agent, on which connection.
@@ -140,6 +146,8 @@ pub enum Event {
     },
     /// A person does something.
     Person,
+    /// A person applies a document that only observed, so that it holds from then on.
+    Enforced(usize),
     /// Something breaks.
     Fault,
     /// Postgres answers again.
@@ -188,7 +196,7 @@ pub enum Up {
 #[derive(Debug, Clone)]
 pub enum Down {
     /// First: the session, the newest row of the history, and the database's time.
-    Welcome(u64, (usize, u64), Ms),
+    Welcome(u64, (usize, String), Ms),
     /// What should be held.
     Set(v1::DesiredSet),
     /// Reports are committed.

@@ -1,8 +1,10 @@
 //! The whole: hubs, store, clusters, what is on its way between them, virtual time. In: a seed, bugs. Out: the first thing that
 //! went wrong, and the trace. Everything random comes from the seed. It must not look at a clock.
 
+mod again;
 mod agents;
 pub(crate) mod begin;
+mod deaf;
 mod decide;
 mod faults;
 mod hubs;
@@ -10,10 +12,16 @@ mod kinds;
 mod late;
 mod losses;
 mod measures;
+mod member;
+mod misread;
+mod observe;
 mod people;
 mod repeats;
+mod shown;
+mod skew;
 mod stops;
 mod strategies;
+mod told;
 mod verbs;
 mod words;
 
@@ -34,6 +42,7 @@ use crate::store::Store;
 use crate::trace::Trace;
 
 pub use begin::Config;
+pub(crate) use skew::known_words;
 
 /// When every life begins.
 const START: Timestamp = Timestamp::constant(1_767_225_600, 0);
@@ -161,6 +170,10 @@ pub struct World {
     pub(crate) steps: BTreeMap<usize, Vec<agent_api::CanaryStep>>,
     /// What persons do in the clusters.
     pub(crate) locals: verbs::Locals,
+    /// What agents have to say who they are.
+    pub(crate) identities: member::Identities,
+    /// Until when an agent reads nothing.
+    pub(crate) deaf: BTreeMap<usize, Ms>,
     /// The last cluster, where it joins later than the others.
     pub(crate) joiner: Option<hub_engine::observed::Cluster>,
 }
@@ -297,6 +310,7 @@ impl World {
             Event::Pass { place, life } => self.pass(place, life),
             Event::Watch { place, life } => self.watch(place, life),
             Event::Dial { agent, life } => self.dial(agent, life),
+            Event::Renew { agent, life } => self.renew_certificate(agent, life),
             Event::Beat { agent, connection } => self.beat(agent, connection),
             Event::Up {
                 connection,
@@ -337,6 +351,7 @@ impl World {
                 revision,
             } => self.applied_late(place, &version, &revision),
             Event::Person => self.person(),
+            Event::Enforced(fleet) => self.enforced(fleet),
             Event::Fault => self.fault(),
             Event::DatabaseUp => {
                 self.store.up = true;

@@ -10,7 +10,6 @@
 //! check has been seen to fail.
 #![allow(clippy::panic)]
 
-#[path = "planted/rules.rs"]
 mod rules;
 
 use std::collections::BTreeSet;
@@ -44,7 +43,10 @@ const AGENT: [agent::Planted; 6] = [
 ];
 
 /// The same where no audit of an engine is asked: what really happened is enough to find these.
-const UNAUDITED_HUB: [hub::Planted; 10] = [
+const UNAUDITED_HUB: [hub::Planted; 13] = [
+    hub::Planted::UnknownCountsAsDone,
+    hub::Planted::ContactIgnored,
+    hub::Planted::RollbackInWaveOrder,
     hub::Planted::BakeIgnored,
     hub::Planted::ApprovalIgnored,
     hub::Planted::ConcurrencyIgnored,
@@ -71,7 +73,8 @@ const UNAUDITED_AGENT: [agent::Planted; 10] = [
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs
 /// three times as much.
-const OF_SEVERAL: [Planted; 11] = [
+const OF_SEVERAL: [Planted; 13] = [
+    Planted::DoubleTaken,
     Planted::FirstSetOfOne,
     Planted::StopOfOneIsOfAll,
     Planted::LetGoTogether,
@@ -83,6 +86,7 @@ const OF_SEVERAL: [Planted; 11] = [
     Planted::HashUnseen,
     Planted::GateMisplaced,
     Planted::AdoptedFrees,
+    Planted::InboxDropsOldest,
 ];
 
 /// Bugs that lives of few clusters show: a moment that a database loses has to be one in which nothing else is noticed.

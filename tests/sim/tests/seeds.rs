@@ -66,13 +66,15 @@ const REASONS: [&str; 11] = [
     "WindowClosed",
 ];
 /// What breaks, and what only some lives have.
-const EVENTS: [&str; 35] = [
+const EVENTS: [&str; 45] = [
+    "AgentDeaf",
     "AgentDies",
     "AgentStopped",
     "AnswerOfNothing",
     "AppliedAgain",
     "AppliedLate",
     "BoundReached",
+    "CertificateRenewed",
     "ClockSet",
     "ClusterAlone",
     "ClusterJoins",
@@ -82,17 +84,24 @@ const EVENTS: [&str; 35] = [
     "DatabaseAway",
     "DatabasePutBack",
     "EndLost",
+    "Enforced",
     "GateDeleted",
     "GateDeletedTakenBack",
     "GlassBroken",
     "GlassStarts",
+    "HeldOnPaper",
     "HubDies",
     "HubStopped",
+    "JoinAnswerLost",
+    "JoinedByToken",
     "KindsUnknown",
+    "LaterEnd",
+    "LaterWord",
     "OlderCopyPutBack",
     "OtherImagesApproved",
     "OtherMended",
     "PermitBounded",
+    "ReportsAgain",
     "RevisionUntold",
     "RolloutDeleted",
     "SameAgain",
@@ -102,6 +111,7 @@ const EVENTS: [&str; 35] = [
     "StepsChanged",
     "StoppedGoesOn",
     "StreamCut",
+    "TokenTriedByAnother",
 ];
 
 #[test]

@@ -104,8 +104,8 @@ pub(super) fn waiting(planner: &mut Planner) {
         let governed = cluster.gate.as_ref().filter(|gate| gate.let_go.is_none());
         let Some(gate) = governed else { continue };
         let turn = turns.of_cluster(cluster);
-        if let (Some(Some(turn)), Some(said), false) = (turn, &gate.waiting, unsettled)
-            && turn.is_said(said, cluster)
+        if let (Some(Some(turn)), Some(said), false) = (&turn, &gate.waiting, unsettled)
+            && turn.is_written(said, cluster)
         {
             continue;
         }
@@ -150,10 +150,14 @@ fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
         return None;
     }
     let spec = rollout.spec.as_ref().filter(|spec| spec.digest == *held);
-    let carrying = state
-        .releases
-        .iter()
-        .filter(|release| spec.is_some_and(|spec| carries(release, spec)));
+    // Under another revision it is still what this release brought here (G22: and may have taken back).
+    let brought = |release: &Release| {
+        let content = release.target(&cluster.name)?.content.as_ref();
+        content.map(|content| content.digest == *held)
+    };
+    let carrying = state.releases.iter().filter(|release| {
+        spec.is_some_and(|spec| carries(release, spec)) || brought(release) == Some(true)
+    });
     let start = format!(
         "groundswell release start {} --reason TEXT",
         state.fleet_rollout.name

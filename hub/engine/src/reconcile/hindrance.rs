@@ -18,6 +18,9 @@ const CONFLICT: &str = "another FleetRollout governs the same Rollout there";
 const NOT_THERE: &str = "came out of a backup, and has not reported the release's content again";
 const CLOCK: &str =
     "its clock is ahead of the database's, and by it the time to start in would be over";
+/// The same, for who reads it in that cluster.
+const CLOCK_HERE: &str = "this cluster's clock is ahead of the hub's, and by it the time to start in would be over: set the clock of the \
+     node that the agent runs on (is NTP running there?)";
 const ALL: [&str; 6] = [
     OUT_OF_CONTACT,
     CAUGHT_UP,
@@ -30,6 +33,12 @@ const ALL: [&str; 6] = [
 /// Whether a target shows that it waits for its cluster.
 pub(super) fn waits(target: &Target) -> bool {
     target.state == TargetState::Held && ALL.contains(&target.message.as_str())
+}
+
+/// What keeps a target that somebody at its cluster can mend and would not see there: the others are not read there, or told by
+/// its agent itself.
+pub(super) fn of_its_own(target: &Target) -> Option<&'static str> {
+    (target.state == TargetState::Held && target.message == CLOCK).then_some(CLOCK_HERE)
 }
 
 fn what(

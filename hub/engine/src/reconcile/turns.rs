@@ -1,6 +1,7 @@
 //! What clusters show whose turn has not come. In: the open releases. Out: each cluster's sentence, written once a wave, and
 //! whether its gate says that already. It must not act.
 
+use super::hindrance;
 use crate::observed::{Cluster, Observed, Waiting};
 use crate::paper::observes;
 use crate::place::ByName;
@@ -13,6 +14,12 @@ pub(super) struct Turn {
     waiting: Waiting,
     /// Up to the cluster's name.
     command: String,
+}
+
+/// What one cluster shows: its wave's turn, and what keeps its own.
+pub(super) struct Said<'a> {
+    turn: &'a Turn,
+    why: Option<&'static str>,
 }
 
 /// Those of every open release: the active one, and the one that waits for it.
@@ -32,16 +39,23 @@ impl Turn {
         let command = format!("groundswell explain {} --cluster ", release.id);
         Self { waiting, command }
     }
+}
 
+impl Said<'_> {
     pub(super) fn sentence(&self, cluster: &Cluster) -> Waiting {
-        Waiting {
-            next: format!("{}{}", self.command, cluster.name),
-            ..self.waiting.clone()
+        let mut waiting = Waiting {
+            next: format!("{}{}", self.turn.command, cluster.name),
+            ..self.turn.waiting.clone()
+        };
+        if let Some(why) = self.why {
+            waiting.message.push_str(": ");
+            waiting.message.push_str(why);
         }
+        waiting
     }
 
     /// Whether a gate says so already.
-    pub(super) fn is_said(&self, said: &Waiting, cluster: &Cluster) -> bool {
+    pub(super) fn is_written(&self, said: &Waiting, cluster: &Cluster) -> bool {
         let Waiting {
             release,
             wave,
@@ -49,18 +63,16 @@ impl Turn {
             wave_name,
             message,
             next,
-        } = &self.waiting;
-        let own = (release, wave, waves, wave_name, message);
-        let same = own
-            == (
-                &said.release,
-                &said.wave,
-                &said.waves,
-                &said.wave_name,
-                &said.message,
-            );
-        let asked = said.next.strip_prefix(&self.command);
-        same && next.is_empty() && asked == Some(cluster.name.as_str())
+        } = &self.turn.waiting;
+        let own = (release, wave, waves, wave_name);
+        let same = own == (&said.release, &said.wave, &said.waves, &said.wave_name);
+        let why = said.message.strip_prefix(message.as_str());
+        let same_why = match self.why {
+            None => why == Some(""),
+            Some(own) => why.and_then(|why| why.strip_prefix(": ")) == Some(own),
+        };
+        let asked = said.next.strip_prefix(&self.turn.command);
+        same && same_why && next.is_empty() && asked == Some(cluster.name.as_str())
     }
 }
 
@@ -77,11 +89,15 @@ impl<'a> Turns<'a> {
     }
 
     /// The turn that a cluster waits for; none: it has none to come. Clusters are asked for in order, as a rule.
-    pub(super) fn of_cluster(&mut self, cluster: &Cluster) -> Option<Option<&Turn>> {
+    pub(super) fn of_cluster(&mut self, cluster: &Cluster) -> Option<Option<Said<'_>>> {
         self.0.iter_mut().find_map(|(targets, turns)| {
             let target = targets.target(&cluster.name)?;
             let turn = || turns.iter().find(|turn| turn.waiting.wave == target.wave);
-            target.state.before_permit().then(turn)
+            let said = |turn| Said {
+                turn,
+                why: hindrance::of_its_own(target),
+            };
+            target.state.before_permit().then(|| turn().map(said))
         })
     }
 }

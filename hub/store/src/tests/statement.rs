@@ -39,6 +39,11 @@ const READING: &[(&str, Columns)] = &[
     (stop::ALL, stop::StopRow::COLUMNS),
     (stop::KEYED, stop::KeyedRow::COLUMNS),
     (session::LOCK, session::LockRow::COLUMNS),
+    (session::LOCK_FREE, session::LockRow::COLUMNS),
+    (
+        session::together::HASHES,
+        session::together::HashRow::COLUMNS,
+    ),
     (session::OPEN, session::OpenedRow::COLUMNS),
     (heard::SEEN, heard::SeenRow::COLUMNS),
     (heard::STORED, heard::StoredRow::COLUMNS),

@@ -3,23 +3,37 @@
 
 use std::collections::BTreeMap;
 
+use agent::key::ObjectKey;
 use agent_api::digest::content_digest;
 use agent_api::names::{
     ANNOTATION_DIGEST, ANNOTATION_FLEET_REVISION, ANNOTATION_REVISION, LABEL_POD_HASH,
 };
 use agent_api::pod_hash::pod_hash;
-use agent_api::{ContentDigest, LocalPermit, LocalPermitOrigin, PodTemplate, ReplicaSet};
+use agent_api::{
+    ContentDigest, Enforcement, LocalPermit, LocalPermitOrigin, PodTemplate, ReplicaSet,
+    RollbackPhase,
+};
 use agent_engine::clock::ClockSet;
 use agent_engine::effective::strategy_value;
 use agent_engine::sets::{by_hash, views};
 use agent_engine::{Action, GateRecord, Governance, Observed, Plan};
 use tests_golden::agent_fixture::defaulted;
 
-use super::Part;
+use super::{Agent, Part};
 use crate::planted::{Bugs, Planted};
 
 /// The view of an agent with one of these bugs; of every other one it stays what it is.
 pub(super) fn misread(observed: &mut Observed, bugs: Bugs) {
+    if let GateRecord::Present(gate) = &mut observed.gate.record
+        && bugs.has(Planted::ObserveUnread)
+    {
+        gate.spec.policy.enforcement = Enforcement::Enforce;
+    }
+    if let GateRecord::Present(gate) = &mut observed.gate.record
+        && bugs.has(Planted::RollbackPhaseUnread)
+    {
+        gate.spec.policy.rollback_phase = RollbackPhase::Degraded;
+    }
     if let GateRecord::Present(gate) = &mut observed.gate.record
         && let Some(permit) = &mut gate.spec.permit
     {
@@ -194,4 +208,26 @@ pub(super) fn mark_as_stored(set: &mut ReplicaSet) {
     let digest = content_digest(&defaulted(version.unwrap_or_default()));
     let annotations = set.metadata.annotations.get_or_insert_default();
     annotations.insert(ANNOTATION_DIGEST.to_owned(), digest.to_string());
+}
+
+impl Agent {
+    /// The planted bug: each state is kept as if it were another Rollout's.
+    pub(super) fn keep_states(&self, part: usize) {
+        let key = self.parts[part].key();
+        let Some(process) = &self.process else { return };
+        let states = process.reports.clone().begin();
+        let own = |state: &proto::v1::RolloutState| {
+            state
+                .rollout
+                .as_ref()
+                .is_some_and(|one| one.name == key.name)
+        };
+        if let Some(state) = states.into_iter().rev().find(own) {
+            let (waiting, under_way) = process.reports.counts();
+            let name = format!("{}-{}", key.name, waiting + under_way);
+            process
+                .reports
+                .state(&ObjectKey::new(key.namespace, name), state);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use agent::first_deploy;
 use agent::lease_clock::Moment;
 use agent::observe::governance;
 use agent::spent::{mark, shortened};
+use agent::whole::counting;
 use agent_api::{Fence, FirstContact, GateStatus, HubLossAction, RolloutStatus, Uid};
 use agent_engine::clock::{of_gate, of_rollout};
 use agent_engine::effective::spec_digest;
@@ -148,16 +149,15 @@ impl Agent {
         let GateRecord::Present(gate) = &mut record else {
             return record;
         };
-        let unfenced = bugs.has(Planted::FenceAfterEffect);
-        let permit = gate.spec.permit.take();
+        if !bugs.has(Planted::FenceAfterEffect) {
+            counting(gate, stored);
+        }
         if bugs.has(Planted::SilenceAborts) {
             gate.spec.policy.on_hub_loss.action = HubLossAction::Abort;
         }
         if bugs.has(Planted::LossFinishes) {
             gate.spec.policy.on_hub_loss.action = HubLossAction::Finish;
         }
-        gate.spec.permit =
-            permit.filter(|permit| unfenced || stored.is_some_and(|stored| permit.fence <= stored));
         // Only the planted bug remembers anything that no record has.
         let process = self.process.as_ref();
         if let Some(known) = process.and_then(|process| process.known[part].remembered.clone()) {
@@ -327,6 +327,9 @@ impl Agent {
         // Before it knows of the fleet there is nobody to be told.
         if !self.kinds_unknown(now) {
             self.report(part, observed, &status, record.as_ref(), &reasons, bugs);
+        }
+        if bugs.has(Planted::StatesPileUp) {
+            self.keep_states(part);
         }
         done.passed = Passed::Whole(wake);
     }

@@ -20,6 +20,7 @@ use proto::v1::{self, ack};
 
 use super::{Agent, Part, Pending};
 use crate::planted::{Bugs, Planted};
+use crate::world::known_words;
 
 /// After which write of a set the process dies, or pauses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,7 @@ impl Agent {
         cut: Cut,
         bugs: Bugs,
     ) -> Option<v1::Ack> {
+        let set = &known_words(set, bugs);
         let stored = self.member.as_ref().map(|status| status.fence);
         let known = stored.filter(|_| !bugs.has(Planted::FenceUnchecked));
         let known = known.map(|mut known| {
@@ -167,7 +169,7 @@ impl Agent {
             at
         };
         let Ok(spec) = agent::wire::gate_spec(entry, set) else {
-            return false;
+            return self.withhold(at, entry, set, stored);
         };
         let before = self.parts[at].gate().map(|gate| gate.spec.clone());
         // The same is there of the set that it died in the midst of, and that comes again.
@@ -271,7 +273,7 @@ impl Agent {
     }
 
     /// The hub's history has come so far.
-    pub fn note_head(&mut self, (at, hash): (usize, u64)) {
+    pub fn note_head(&mut self, (at, hash): (usize, String)) {
         if let Some(member) = &mut self.member {
             member.audit_head = Some(format!("{at} {hash}"));
         }
@@ -279,10 +281,10 @@ impl Agent {
 
     /// What it was handed of the history; a copy of the cluster has nothing.
     #[must_use]
-    pub fn handed(&self, uid: &str) -> Option<(usize, u64)> {
+    pub fn handed(&self, uid: &str) -> Option<(usize, String)> {
         let member = self.member.as_ref().filter(|_| uid == self.uid)?;
         let (at, hash) = member.audit_head.as_ref()?.split_once(' ')?;
-        Some((at.parse().ok()?, hash.parse().ok()?))
+        Some((at.parse().ok()?, hash.to_owned()))
     }
 }
 

@@ -21,15 +21,19 @@ impl World {
             let key = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
             Some((entry, own.part_of(&key)?))
         });
-        let granted = entries
-            .clone()
-            .find(|(entry, part)| grants(entry) && before.get(*part) != after.get(*part));
+        let granted = entries.clone().find(|(entry, part)| {
+            let unread = self
+                .ghost
+                .is_unread(agent, &entry.name, (incarnation, entry.version));
+            grants(entry) && !unread && before.get(*part) != after.get(*part)
+        });
         let behind = entries
             .filter(|(entry, _)| !grants(entry))
             .find(|(entry, part)| {
                 let gate = own.parts[*part].gate();
                 let said = gate.map(|gate| at(fence_of(&gate.spec)));
-                said < Some((incarnation, entry.version))
+                let new = (incarnation, entry.version);
+                said < Some(new) && !self.ghost.is_unread(agent, &entry.name, new)
             });
         if let (Some((granted, _)), Some((behind, _))) = (granted, behind) {
             let message = format!(
@@ -66,7 +70,9 @@ impl World {
         let old = set.entries.iter().find(|entry| {
             let key = ObjectKey::new(entry.rollout.namespace.clone(), entry.rollout.name.clone());
             let gate = own.part_of(&key).and_then(|part| own.parts[part].gate());
-            gate.is_some_and(|gate| at(fence_of(&gate.spec)) < (fence.0, entry.version))
+            let said = (fence.0, entry.version);
+            let unread = self.ghost.is_unread(agent, &entry.rollout.name, said);
+            gate.is_some_and(|gate| !unread && at(fence_of(&gate.spec)) < said)
         });
         if let Some(entry) = old {
             let message = format!(

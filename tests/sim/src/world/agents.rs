@@ -34,6 +34,7 @@ impl World {
         self.asks_for_the_kinds(agent);
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} starts"));
+        self.renews_later(agent);
         let skew = self.agents[agent].skew;
         let own = &self.agents[agent];
         let mut leases = own.parts.iter().filter_map(|part| {
@@ -212,11 +213,12 @@ impl World {
         }
         let hub = self.random.below(self.hubs.len());
         let own = &self.agents[agent];
-        if !self.hubs[hub].alive || own.alone_until.max(own.unknown_until) > self.now {
+        let alone = own.alone_until.max(own.unknown_until) > self.now;
+        if alone || !self.hubs[hub].alive || !self.is_member(agent) {
             let after = self.some(250, 5_000);
             return self.put(after, Event::Dial { agent, life });
         }
-        let hello = self.agents[agent].hello();
+        let hello = self.hello_of(agent);
         let connection = self.connect(agent, hub);
         if let Some(process) = &mut self.agents[agent].process {
             process.link = Some((connection, None));
@@ -280,7 +282,10 @@ impl World {
         self.put(noticed, event);
         self.passes_soon(agent, 10);
         let (after, life) = (self.some(least, least + 5_000), self.agents[agent].life);
-        self.put(after, Event::Dial { agent, life });
+        // The planted bug: whoever was refused once stays away.
+        if least < REFUSED || !self.bugs.has(Planted::RefusedForGood) {
+            self.put(after, Event::Dial { agent, life });
+        }
     }
 
     pub(super) fn broken(&mut self, connection: u64, agent_end: bool) {
@@ -324,6 +329,9 @@ impl World {
             .and_then(|process| process.link);
         let own = known.is_some_and(|(known, _)| known == connection);
         if link.cut || !own || !self.lives(agent, link.agent_life) {
+            return;
+        }
+        if self.is_deaf_to(agent, connection, &message) {
             return;
         }
         if let Some(pending) = &mut self.agents[agent].pending
@@ -401,6 +409,7 @@ impl World {
         }
         self.goes_by_its_number(agent, set, (stored, &before), answer.as_ref());
         self.written(agent, set, &before);
+        self.nothing_is_guessed(agent, set, &before);
         self.stored(agent);
         self.gates_go(agent);
         if answer.is_none() && self.bugs.has(Planted::AckBeforeFence) {
@@ -446,44 +455,6 @@ impl World {
         self.send_up(pending.connection, Up::Ack(ack));
         for message in pending.later {
             self.told_by_hub(agent, pending.connection, message);
-        }
-    }
-
-    fn told(&mut self, agent: usize, sequence: u64) {
-        let Some(process) = &self.agents[agent].process else {
-            return;
-        };
-        let told = process.reports.acknowledged(sequence);
-        if told.is_empty() {
-            return;
-        }
-        if self.mishap(40) {
-            return self.kill_agent(agent);
-        }
-        self.agents[agent].note_told(&told);
-        for one in told {
-            if let Some(part) = self.agents[agent].part_of(&one.rollout) {
-                self.noted(Place { agent, part });
-                self.changed(Place { agent, part });
-            }
-        }
-    }
-
-    pub(super) fn send_reports(&mut self, agent: usize) {
-        while let Some((connection, batch)) = self.agents[agent].batch() {
-            let last = batch.reports.iter().map(|report| report.sequence).max();
-            self.send_up(connection, Up::Reports(batch));
-            if self.bugs.has(Planted::ToldWhenSent)
-                && let (Some(process), Some(last)) = (&self.agents[agent].process, last)
-            {
-                let told = process.reports.acknowledged(last);
-                self.agents[agent].note_told(&told);
-                for one in told {
-                    if let Some(part) = self.agents[agent].part_of(&one.rollout) {
-                        self.noted(Place { agent, part });
-                    }
-                }
-            }
         }
     }
 }

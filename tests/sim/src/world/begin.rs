@@ -84,7 +84,7 @@ impl World {
             labels,
             rollouts,
             opening,
-        } = Declared::new(config, &mut random);
+        } = Declared::new(config, bugs, &mut random);
         let rows = rows(&clusters);
         let fleets = documents.into_iter().map(|one| tables(one, &clusters));
         let mut store = Store::new(fleets.collect(), rows);
@@ -134,9 +134,12 @@ impl World {
             restepped: super::strategies::changes(config),
             steps: BTreeMap::new(),
             locals: super::verbs::Locals::of(config),
+            identities: super::member::Identities::default(),
+            deaf: BTreeMap::new(),
             joiner,
         };
         world.clocks_are_behind();
+        world.identities();
         world.some_lack_the_policy();
         world.measured_strictly();
         world.first_contents();
@@ -174,6 +177,7 @@ impl World {
             self.put(first, Event::Push(part));
         }
         self.put(10_000, Event::Person);
+        self.enforced_later();
         if self.config.faults {
             self.put(5_000, Event::Fault);
         }

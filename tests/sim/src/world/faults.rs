@@ -35,6 +35,7 @@ impl World {
         };
         link.up_after = link.up_after.max(self.now + delay);
         let at = link.up_after;
+        self.comes_again(connection, at, &message);
         if twice {
             let message = message.clone();
             self.queue.put(
@@ -227,9 +228,14 @@ impl World {
             ReleasePhase::Succeeded,
             ReleasePhase::RolledBack,
         ]);
-        self.store.payments(phase);
+        self.payments_stand(phase);
         self.tell(format!("payments#1 is {}", phase.as_str()));
         self.hint();
+    }
+
+    fn payments_stand(&mut self, phase: ReleasePhase) {
+        self.store.payments(phase);
+        self.ghost.payments = Some((phase, self.now));
     }
 
     /// A permit has just ended: the moment at which a Gate that is deleted takes the most with it.
@@ -321,7 +327,7 @@ impl World {
         self.tell("nothing breaks any more".to_owned());
         self.chaos = false;
         self.store.up = true;
-        self.store.payments(ReleasePhase::Succeeded);
+        self.payments_stand(ReleasePhase::Succeeded);
         // What a Gate tells changes with every window, so that with them nothing would ever come to rest.
         self.store.always_open();
         self.keeps_one_stopped();
@@ -344,6 +350,7 @@ impl World {
             self.agent_start(agent);
             self.changed_all(agent);
         }
+        self.same_versions();
         self.quiet_since = self.now;
         self.put(ALARM_AFTER, Event::Alarm);
     }

@@ -6,6 +6,7 @@ use tests_golden::agent_fixture::hash;
 
 use super::World;
 use super::begin::OVERLAYS;
+use crate::check::Agreed;
 use crate::event::{Event, Ms, Place};
 use crate::planted::Planted;
 use crate::store::By;
@@ -109,7 +110,7 @@ impl World {
     }
 
     /// What a cluster's overlay makes of a version.
-    pub(super) fn version_in(&self, agent: usize, version: &str) -> String {
+    pub(crate) fn version_in(&self, agent: usize, version: &str) -> String {
         format!("{version}{}", self.overlays[agent])
     }
 
@@ -172,6 +173,7 @@ impl World {
             return false;
         };
         let (asked, now) = (meant.number, release.shown(meant));
+        let now_stage = now.stage;
         // Now and then they answer what they looked at some time ago; an old client does not say what it was.
         let place = (fleet, number, asked);
         let before = self.looked.replace((place, now.clone()));
@@ -189,10 +191,24 @@ impl World {
         let images = images.clone();
         let shown = all.or(shown);
         let by = By { shown, ..by };
+        let stage = by.shown.as_ref().map_or(now_stage, |shown| shown.stage);
+        let agreed = Agreed {
+            person: by.person.to_owned(),
+            images,
+            stage,
+            at: self.now,
+        };
         let person = by.person;
+        let rows = self.rows();
+        let given = self.store.approvals(fleet, number);
         let taken = self.store.approve(fleet, number, Some(asked), by);
-        if taken {
-            self.ghost.approved(place, person, images);
+        if !taken {
+            self.refusal_of("Approve", person);
+        }
+        // Whoever has said it already has not said it anew.
+        if self.store.approvals(fleet, number) > given {
+            self.row_of("WaveApproved", person, rows);
+            self.ghost.approved(place, agreed);
         }
         taken
     }
