@@ -43,7 +43,11 @@ const AGENT: [agent::Planted; 6] = [
 ];
 
 /// The same where no audit of an engine is asked: what really happened is enough to find these.
-const UNAUDITED_HUB: [hub::Planted; 13] = [
+const UNAUDITED_HUB: [hub::Planted; 17] = [
+    hub::Planted::ExpiryIgnored,
+    hub::Planted::ReleaseBudgetIgnored,
+    hub::Planted::ObserveIgnored,
+    hub::Planted::SpentStays,
     hub::Planted::UnknownCountsAsDone,
     hub::Planted::ContactIgnored,
     hub::Planted::RollbackInWaveOrder,
