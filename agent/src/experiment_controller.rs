@@ -79,14 +79,14 @@ impl ExperimentController {
     #[must_use]
     pub fn new(
         caches: Arc<Caches>,
-        client: Client,
+        (client, writer): (Client, Writer),
         written: Arc<Written>,
         events: Events,
         metrics: Metrics,
     ) -> Self {
         Self {
             caches,
-            writer: Writer::new(client.clone()),
+            writer,
             client,
             written,
             events,

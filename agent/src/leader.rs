@@ -12,6 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
+use crate::lead::Lead;
+
 /// Which Lease, and the times of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Election {
@@ -62,26 +64,32 @@ pub struct Leader {
     election: Election,
     me: String,
     watched: Watched,
+    lead: Lead,
 }
 
 impl Leader {
     /// A candidate.
     #[must_use]
-    pub fn new(client: Client, election: Election) -> Self {
+    pub fn new(client: Client, election: Election, lead: Lead) -> Self {
         let me = format!("groundswell-agent_{:016x}", rand::random::<u64>());
         Self {
             api: Api::namespaced(client, &election.namespace),
             election,
             me,
             watched: Watched::default(),
+            lead,
         }
     }
 
     /// Waits until this process leads.
     pub async fn acquire(&mut self) {
         loop {
+            let began = Instant::now();
             match self.try_once().await {
-                Ok(()) => return tracing::info!(me = self.me, "leading"),
+                Ok(()) => {
+                    self.lead.renewed(began);
+                    return tracing::info!(me = self.me, "leading");
+                }
                 Err(error @ Error::Held { .. }) => tracing::info!("waiting to lead: {error}"),
                 Err(error @ Error::Api { .. }) => tracing::warn!("waiting to lead: {error}"),
             }
@@ -97,7 +105,10 @@ impl Leader {
             let began = Instant::now();
             let left = self.election.renew_within.saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left, self.try_once()).await {
-                Ok(Ok(())) => renewed = began,
+                Ok(Ok(())) => {
+                    renewed = began;
+                    self.lead.renewed(began);
+                }
                 Ok(Err(error @ Error::Held { .. })) => {
                     tracing::error!("leading no more: {error}");
                     return;

@@ -29,6 +29,7 @@ pub mod identity;
 pub mod job;
 pub mod join;
 pub mod key;
+pub mod lead;
 pub mod leader;
 pub mod lease_clock;
 pub mod link;

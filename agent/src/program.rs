@@ -26,6 +26,7 @@ use crate::experiment_controller::ExperimentController;
 use crate::fleet::{Fleet, Kinds};
 use crate::fleet_member::UnreadMembers;
 use crate::job::sweep::Sweep;
+use crate::lead::Lead;
 use crate::leader::Leader;
 use crate::link::dial::{self, Proxy};
 use crate::link::member::Member;
@@ -121,9 +122,13 @@ async fn work(args: Args) -> Result<(), Error> {
         (true, None) => agent_api::Uid::default(),
         (true, Some(_)) | (false, _) => start::cluster_uid(&client).await,
     };
+    let lead = election
+        .as_ref()
+        .map(|election| Lead::within(election.renew_within));
+    let lead = lead.unwrap_or_default();
     let shared = Shared {
         namespace: args.namespace.clone(),
-        writer: Writer::new(client.clone()),
+        writer: Writer::new(client.clone()).led_by(lead.clone()),
         written: Arc::default(),
         workloads: Arc::new(Workloads::new(
             client.clone(),
@@ -138,7 +143,7 @@ async fn work(args: Args) -> Result<(), Error> {
         client,
     };
     if let Some(election) = election {
-        let mut leader = Leader::new(shared.client.clone(), election);
+        let mut leader = Leader::new(shared.client.clone(), election, lead);
         leader.acquire().await;
         tasks.spawn(leader.keep());
     }
@@ -239,7 +244,7 @@ fn controller(
     let claims = Arc::new(Claims::new(shared.client.clone()));
     let experiments = ExperimentController::new(
         Arc::clone(&shared.caches),
-        shared.client.clone(),
+        (shared.client.clone(), shared.writer.clone()),
         Arc::clone(&shared.written),
         events.clone(),
         shared.metrics.clone(),

@@ -3,7 +3,7 @@
 //! In: an object or a patch. Out: the metadata of what is stored now, or why it is not. It must not read: answers are
 //! asked for as metadata alone, which spares both sides the rest of the object.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent_api::Pod;
 use agent_api::names::FIELD_MANAGER;
@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::key::ObjectKey;
+use crate::lead::Lead;
 
 /// What the answer is asked as.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -148,6 +149,7 @@ fn names_a_field(status: &Status) -> bool {
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
+    lead: Lead,
 }
 
 /// The answer to an eviction.
@@ -167,7 +169,19 @@ impl Writer {
     /// A writer over a client.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client }
+        let lead = Lead::default();
+        Self { client, lead }
+    }
+
+    /// The same, which writes only while this process leads.
+    #[must_use]
+    pub fn led_by(self, lead: Lead) -> Self {
+        Self { lead, ..self }
+    }
+
+    fn leads(&self, verb: &'static str, what: &str) -> Result<(), Error> {
+        let lead = self.lead.holds(Instant::now());
+        lead.map_err(|lost| failed(verb, what, kube::Error::Service(Box::new(lost))))
     }
 
     /// Creates an object.
@@ -246,6 +260,7 @@ impl Writer {
         let request = request::<K>(key).delete(&key.name, &parameters);
         let request =
             request.map_err(|error| failed("delete", &what, kube::Error::BuildRequest(error)))?;
+        self.leads("delete", &what)?;
         let answer: Result<Value, _> = self.client.request(request).await;
         answer
             .map(|_| ())
@@ -269,6 +284,7 @@ impl Writer {
         let request = request::<Pod>(key)
             .evict(&key.name, &parameters)
             .map_err(|error| failed("evict", &what, kube::Error::BuildRequest(error)))?;
+        self.leads("evict", &what)?;
         let answer: Result<Value, _> = self.client.request(request).await;
         let error = match answer {
             Ok(_) => return Ok(Eviction::Done),
@@ -295,6 +311,7 @@ impl Writer {
             http::header::ACCEPT,
             http::HeaderValue::from_static(METADATA_ONLY),
         );
+        self.leads(verb, &what)?;
         let answer: Result<PartialObjectMeta, _> = self.client.request(request).await;
         answer
             .map(|answer| answer.metadata)

@@ -147,7 +147,7 @@ pub(super) fn controller(client: &Client, caches: Arc<Caches>) -> Controller {
     let jobs = Arc::new(Jobs::elsewhere(client.clone(), None, true));
     let experiments = ExperimentController::new(
         Arc::clone(&caches),
-        client.clone(),
+        (client.clone(), writer.clone()),
         Arc::clone(&written),
         events.clone(),
         metrics.clone(),

@@ -82,8 +82,9 @@ async fn phase_written(of_server: Option<Value>) -> Option<String> {
 
 fn controller(caches: Arc<Caches>, client: Client) -> ExperimentController {
     let metrics = Metrics::new().unwrap();
-    let (events, _) = Events::new(Writer::new(client.clone()), metrics.clone());
-    ExperimentController::new(caches, client, Arc::default(), events, metrics)
+    let writer = Writer::new(client.clone());
+    let (events, _) = Events::new(writer.clone(), metrics.clone());
+    ExperimentController::new(caches, (client, writer), Arc::default(), events, metrics)
 }
 
 /// What one pass over an Experiment asks of the API server.

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use hub_engine::{Observed, Plan};
 use proto::v1;
 
+use crate::agent::{Answer, Asked, Stopped};
+
 /// Milliseconds since the beginning.
 pub type Ms = i64;
 
@@ -94,8 +96,26 @@ pub enum Event {
         /// The agent's end.
         agent_end: bool,
     },
+    /// A process of an agent that was stopped goes on.
+    GoesOn {
+        /// Which agent's.
+        agent: usize,
+        /// What it had still to write.
+        left: Box<Stopped>,
+        /// When it renewed its Lease last.
+        renewed: Ms,
+    },
     /// Pods of a Rollout come and go.
     Kubelet(Place),
+    /// A server answers what a run has asked, or is waited for no longer.
+    Answered {
+        /// Of which Rollout, in which life of the agent.
+        place: Place,
+        life: u64,
+        /// What.
+        asked: Box<Asked>,
+        answer: Answer,
+    },
     /// Analysis runs of a Rollout end.
     RunsEnd(Place),
     /// An agent has written the Gates of a set and now writes its fence.
@@ -110,6 +130,14 @@ pub enum Event {
     Push(usize),
     /// The applier brings one Rollout in one cluster what Git has.
     Applied {
+        /// Which.
+        place: Place,
+        /// The version.
+        version: String,
+        revision: String,
+    },
+    /// The applier brings what is older than what it brought last.
+    AppliedLate {
         /// Which.
         place: Place,
         /// The version.

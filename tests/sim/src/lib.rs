@@ -39,14 +39,24 @@
 //! | S11 bounds | the queue of the whole; `check::outbox`: what waits in agents and hubs, and that no end of a permit is dropped there |
 //! | S13 capacity | `check::capacity`: pods that are there and stay; the agent's audit on every plan |
 //! | S15 stale caches | the agent's audit; a write that meets another state than it was planned from |
-//! | S16, S17 | the agent's audit; providers are not here: verdicts of runs are chance |
+//! | S10 one actor | `check::one_actor`: processes that their machines stop in the midst of a pass go on when another one has the Lease |
+//! | S16 steps | `check::step_is_seen`: whoever leaves a weight has its pods; the agent's audit |
+//! | S17 analyses | lives in which runs are really measured and servers answer badly or not at all; `check::run_ended`: what is good was heard to be good; in the other lives verdicts are chance |
+//! | S18 Git | appliers that repeat themselves, late and out of order; `check::opens_for_git`, `check::one_set_each` |
+//! | G1, G3 content | `check::is_as_admitted`, `check::revisions_are_said`; Git does not tell every revision |
+//! | G2 delivery | lives in which Git changes steps; `check::steps_are_frozen` |
+//! | G7 kinds | API servers that do not answer at once; `check::waits_for_the_kinds` |
+//! | G14 held | `check::is_held` |
+//! | G15, G16 in the cluster | persons promote, skip, abort, retry and break the glass there; `check::rule_of_words`, `check::glass_is_told` |
+//! | G19, G23 back | `check::edited_back`; configuration that is gone, `check::no_guess` |
+//! | L1 numbers | `check::goes_by_its_number` |
 //! | S19 verbs | approvals and requests are single commits; `check::in_turn`: nothing starts in a release that has halted |
 //! | S20 rollback | `check::taken_back`, `check::nobody_left`, the hub's audit |
 //! | S14 versions | hubs and agents say words that the other does not know; `check::skew`: no Gate and no end comes of one |
 //! | S21 empties | `check::empties`: what is decided on has every cluster, what is sent names every Rollout |
 //! | S22 audit | rows as the hub chains them; `check::audit`: one for each deed, with its evidence, and for each refusal; the hub's own verifier reads them, and what agents were handed |
-//! | S18, S23 | not here: Git and secrets have no part in the model |
 //! | S20 order and scope | `check::back`: last wave first, what had finished stays where a person said so; G22, what is shown of it in the end |
+//! | S23 | not here: secrets have no part in the model |
 //! | L2 sets | `check::written`: what a set takes away is written before what it grants; `check::set_is_whole`: a fence that is stored is the whole set's, and its Gates permit what that says |
 //! | L4 put back | `check::nothing_more`: no end of a permit that a cluster lost with its API server is believed, whatever its fence says |
 //! | L1, L2, L4, L5 | `check::end`, `check::arrived`, once nothing breaks any more |

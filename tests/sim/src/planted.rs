@@ -160,11 +160,43 @@ pub enum Planted {
     ObserveUnread,
     /// An agent shows what went back as Degraded, whatever the document says.
     RollbackPhaseUnread,
+    /// An agent goes on to the end when the hub is silent, whatever the FleetRollout says of that.
+    LossFinishes,
+    /// An agent takes a Rollout that was made again for the first one of its name.
+    ServedForgotten,
+    /// An agent takes a Rollout for free while what it adopted is on its way.
+    AdoptedFrees,
+    /// An agent writes the word about one Rollout into the Gate of the next one.
+    GateMisplaced,
+    /// An agent that cannot learn whether the kinds are there takes itself for one without a fleet.
+    UnknownIsAlone,
+    /// An agent takes the number of the Rollout's own history for a revision that Git does not tell.
+    RevisionGuessed,
+    /// An agent marks a ReplicaSet with the digest of what the API server makes of its template.
+    DigestOfStored,
+    /// An agent makes the ReplicaSet of what is held, without pods.
+    HeldMade,
+    /// An agent tells nobody who broke the glass.
+    GlassUntold,
+    /// An agent takes what somebody in the cluster starts again for its own.
+    RetryFrees,
+    /// An agent goes back to content although what it names is gone.
+    ConfigUnseen,
+    /// An agent takes content that it knows for new where it comes under another revision.
+    RevisionIsContent,
+    /// An agent holds what it held, whatever Git has gone back to.
+    HoldKept,
+    /// An agent that was stopped goes on writing, whoever leads by then.
+    LeadUnread,
+    /// An agent takes an answer that says nothing for a good one.
+    NothingIsGood,
+    /// An agent delivers what it keeps by the steps that Git has by now.
+    StrategyFollowed,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 77] = [
+    pub const ALL: [Self; 93] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -242,6 +274,22 @@ impl Planted {
         Self::DoubleTaken,
         Self::ObserveUnread,
         Self::RollbackPhaseUnread,
+        Self::LossFinishes,
+        Self::ServedForgotten,
+        Self::AdoptedFrees,
+        Self::GateMisplaced,
+        Self::UnknownIsAlone,
+        Self::RevisionGuessed,
+        Self::DigestOfStored,
+        Self::HeldMade,
+        Self::GlassUntold,
+        Self::RetryFrees,
+        Self::ConfigUnseen,
+        Self::RevisionIsContent,
+        Self::HoldKept,
+        Self::LeadUnread,
+        Self::NothingIsGood,
+        Self::StrategyFollowed,
     ];
 }
 

@@ -8,14 +8,20 @@ mod deaf;
 mod decide;
 mod faults;
 mod hubs;
+mod kinds;
 mod late;
 mod losses;
+mod measures;
 mod member;
 mod misread;
 mod observe;
 mod people;
+mod repeats;
 mod skew;
+mod stops;
+mod strategies;
 mod told;
+mod verbs;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,6 +158,21 @@ pub struct World {
     pub(crate) identities: member::Identities,
     /// Until when an agent reads nothing.
     pub(crate) deaf: BTreeMap<usize, Ms>,
+    /// Git does not tell the revision of a version now and then.
+    pub(crate) untold: bool,
+    /// Agents do not learn at once whether the fleet's kinds are there.
+    pub(crate) unsure: bool,
+    /// What comes again, and what goes.
+    pub(crate) repeats: repeats::Repeats,
+    /// Processes are stopped in the midst of a pass.
+    pub(crate) stops: bool,
+    /// How runs end.
+    pub(crate) measures: measures::Measures,
+    /// Git changes steps now and then, and what it has of them by now, by Rollout.
+    pub(crate) restepped: bool,
+    pub(crate) steps: BTreeMap<usize, Vec<agent_api::CanaryStep>>,
+    /// What persons do in the clusters.
+    pub(crate) locals: verbs::Locals,
     /// The last cluster, where it joins later than the others.
     pub(crate) joiner: Option<hub_engine::observed::Cluster>,
 }
@@ -302,7 +323,18 @@ impl World {
                 connection,
                 agent_end,
             } => self.broken(connection, agent_end),
+            Event::GoesOn {
+                agent,
+                left,
+                renewed,
+            } => self.goes_on_late(agent, *left, renewed),
             Event::Kubelet(place) => self.kubelet(place),
+            Event::Answered {
+                place,
+                life,
+                asked,
+                answer,
+            } => self.answered(place, life, &asked, answer),
             Event::RunsEnd(place) => self.runs_end(place),
             Event::Fence { agent, life } => self.fence_stored(agent, life),
             Event::RolloutMade(place) => self.rollout_made(place),
@@ -312,6 +344,11 @@ impl World {
                 version,
                 revision,
             } => self.applied(place, &version, &revision),
+            Event::AppliedLate {
+                place,
+                version,
+                revision,
+            } => self.applied_late(place, &version, &revision),
             Event::Person => self.person(),
             Event::Enforced(fleet) => self.enforced(fleet),
             Event::Fault => self.fault(),

@@ -58,7 +58,7 @@ const UNAUDITED_HUB: [hub::Planted; 13] = [
     hub::Planted::PauseIgnored,
     hub::Planted::StopIgnored,
 ];
-const UNAUDITED_AGENT: [agent::Planted; 7] = [
+const UNAUDITED_AGENT: [agent::Planted; 10] = [
     agent::Planted::GateOpen,
     agent::Planted::LeaseEndless,
     agent::Planted::SpentForgotten,
@@ -66,11 +66,14 @@ const UNAUDITED_AGENT: [agent::Planted; 7] = [
     agent::Planted::AvailabilityIgnored,
     agent::Planted::AnalysisAssumedGood,
     agent::Planted::StartByHere,
+    agent::Planted::StepUnseen,
+    agent::Planted::GlassTwice,
+    agent::Planted::GlassForAny,
 ];
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs
 /// three times as much.
-const OF_SEVERAL: [Planted; 11] = [
+const OF_SEVERAL: [Planted; 13] = [
     Planted::DoubleTaken,
     Planted::FirstSetOfOne,
     Planted::StopOfOneIsOfAll,
@@ -82,6 +85,8 @@ const OF_SEVERAL: [Planted; 11] = [
     Planted::GrantsFirst,
     Planted::HashUnseen,
     Planted::InboxDropsOldest,
+    Planted::GateMisplaced,
+    Planted::AdoptedFrees,
 ];
 
 /// Bugs that lives of few clusters show: a moment that a database loses has to be one in which nothing else is noticed.

@@ -75,7 +75,7 @@ impl Agent {
             let had = self
                 .permit_of(entry)
                 .filter(|_| bugs.has(Planted::RevocationUnread));
-            let wrote = self.store_gate(entry, taken.fence, taken.before, moment);
+            let wrote = self.store_gate(entry, taken.fence, taken.before, moment, bugs);
             self.keep(entry, had);
             if wrote && cut == Cut::AmidGates {
                 self.die();
@@ -156,10 +156,17 @@ impl Agent {
         set: agent_api::Fence,
         stored: Option<agent_api::Fence>,
         moment: Moment,
+        bugs: Bugs,
     ) -> bool {
         let key = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
         let Some(at) = self.part_of(&key) else {
             return false;
+        };
+        let next = (at + 1) % self.parts.len();
+        let at = if bugs.has(Planted::GateMisplaced) {
+            next
+        } else {
+            at
         };
         let Ok(spec) = agent::wire::gate_spec(entry, set) else {
             return self.withhold(at, entry, set, stored);
@@ -242,7 +249,7 @@ impl Agent {
         let fence = process.held.fence();
         let mut any = false;
         for entry in &entries {
-            any |= self.store_gate(entry, fence, Some(fence), moment);
+            any |= self.store_gate(entry, fence, Some(fence), moment, Bugs::default());
         }
         any.then(|| self.has(ack::Result::Already))
     }

@@ -71,6 +71,7 @@ impl World {
             Action::OpenRelease { release, cause, .. } => {
                 self.number_is_new(draft, *release);
                 self.opened_by(draft, *release, cause);
+                self.opens_for_git(draft, cause);
             }
             Action::SettleChange { change, .. } => {
                 self.change_is_told(draft, *change);
@@ -396,6 +397,7 @@ impl World {
             }
         }
         self.heard(cluster);
+        self.revisions_are_said(cluster);
         let current = self.store.rows.get(cluster).map(|row| row.session);
         if current != Some(session) {
             let message = format!("session {session} of {cluster} wrote in {current:?}");

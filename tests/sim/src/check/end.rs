@@ -97,6 +97,8 @@ impl World {
         self.nothing_is_held();
         self.permits_are_spent();
         self.shows_what_went_back();
+        self.glass_is_told();
+        self.runs_are_over();
     }
 }
 

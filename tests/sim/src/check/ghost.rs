@@ -5,11 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::digest::content_digest;
 use agent_api::pod_hash::pod_hash;
-use agent_api::{Fence, OutcomeResult, PodTemplate};
+use agent_api::{CanaryStep, Fence, OutcomeResult, PodTemplate};
 use hub_engine::release::Direction;
 use hub_engine::verb::Verb;
 use hub_engine::{Action, ClusterName, RolloutName};
 
+use super::content::Revision;
+use super::delivery::Delivered;
+use super::effects::Walked;
+use super::git::{Opened, Written};
+use super::glass::Broken;
+use super::held::made;
 use super::lease::in_effect;
 use super::member::Issued;
 use super::onward::Onward;
@@ -127,6 +133,33 @@ pub(crate) struct Ghost {
     pub(super) onward: BTreeMap<Place, Onward>,
     /// What each content is, by its digest.
     pub(super) contents: BTreeMap<String, Content>,
+    /// What a cluster's Rollout said of the revision of each content.
+    pub(super) revisions: BTreeSet<Revision>,
+    /// What was written into Rollouts, and for what releases were opened.
+    pub(super) written: BTreeSet<Written>,
+    pub(super) opened: BTreeSet<Opened>,
+    /// The newest session of each identity.
+    pub(super) sessions: BTreeMap<ClusterName, u64>,
+    /// Runs, since when they go on, and whether anything good was said of them.
+    pub(super) runs: BTreeMap<(Place, String), (Ms, bool)>,
+    /// Contents, by hash, of which a run was not good.
+    pub(super) doubted: BTreeSet<(Place, String)>,
+    /// Steps by the digest that they are delivered under, and by which each permit is being carried out.
+    pub(super) strategies: BTreeMap<String, Vec<CanaryStep>>,
+    pub(super) delivered: BTreeMap<Place, Delivered>,
+    /// Words to do without the fleet's.
+    pub(super) glass: BTreeMap<Place, Vec<Broken>>,
+    /// Rollouts whose record was lost at some time.
+    pub(super) gates_gone: BTreeSet<Place>,
+    /// Those that a hub has been told of: which content, who and why.
+    pub(super) glass_told: BTreeSet<(ClusterName, (String, String, String))>,
+    /// Contents of which somebody in the cluster has said something, and that somebody started again.
+    pub(super) said_here: BTreeMap<Place, BTreeSet<String>>,
+    pub(super) retried: BTreeMap<Place, BTreeSet<String>>,
+    /// Which step each canary has come to.
+    pub(super) walked: BTreeMap<Place, Walked>,
+    /// Contents that have a ReplicaSet, with or without pods.
+    pub(super) sets: BTreeMap<Place, BTreeSet<String>>,
     /// Contents that a cluster's Rollout was given at some time.
     pub(super) had: BTreeMap<Place, BTreeSet<String>>,
     /// Who said yes to a wave of a FleetRollout's release, and to which images.
@@ -276,6 +309,10 @@ impl Ghost {
 
     pub(crate) fn rollout_lost(&mut self, place: Place) {
         self.running.remove(&place);
+        self.sets.remove(&place);
+        self.delivered.remove(&place);
+        self.runs.retain(|(of, _), _| *of != place);
+        self.opened.retain(|(_, (of, ..), _)| *of != place);
         self.onward.remove(&place);
         self.fresh.insert(place);
         self.forgot.insert(place);
@@ -289,6 +326,9 @@ impl Ghost {
             let place = Place { agent, part };
             // What its API server has goes on.
             self.running.insert(place, runs(own));
+            self.sets.insert(place, made(own));
+            self.delivered.remove(&place);
+            self.opened.retain(|(_, (of, ..), _)| *of != place);
             self.onward.remove(&place);
             self.fresh.insert(place);
             self.forgot.insert(place);
@@ -341,6 +381,7 @@ impl Ghost {
                 }
             }
         }
+        self.opened.clear();
         self.paused.clear();
         self.aborted.clear();
         self.touched.clear();

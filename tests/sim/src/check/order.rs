@@ -57,8 +57,13 @@ impl World {
     pub(crate) fn has(&mut self, place: Place) {
         let rollout = &self.part(place).cluster.observed.rollout;
         if let Some(template) = rollout.spec.template.clone() {
+            let digest = agent_api::digest::content_digest(&template).to_string();
+            self.part_mut(place).config_gone.remove(&digest);
             self.ghost.given(place, &template);
         }
+        self.revision_said(place);
+        self.content_written(place);
+        self.strategy_said(place);
     }
 
     /// G4, G25: what is permitted is what this cluster was given, and where its wave needs approvals, enough persons saw the

@@ -67,8 +67,13 @@ impl World {
                 (fence.incarnation, fence.version),
             );
             let ended = self.ghost.outcomes.get(&key);
-            // A person, or a policy, may leave one out of it.
-            let counts = !matches!(target.state, TargetState::Skipped | TargetState::Removed);
+            // A person, or a policy, may leave one out of it; what is held by now a person has let start again.
+            let out = [
+                TargetState::Skipped,
+                TargetState::Removed,
+                TargetState::Held,
+            ];
+            let counts = !out.contains(&target.state);
             counts && ended.is_some_and(|(result, _)| *result == OutcomeResult::Failed)
         };
         let most = planned.max_failed.of(release.targets_of(wave).count());

@@ -31,6 +31,7 @@ impl World {
         }
         self.joins(agent);
         self.agents[agent].start();
+        self.asks_for_the_kinds(agent);
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} starts"));
         self.renews_later(agent);
@@ -48,6 +49,7 @@ impl World {
             self.pass_soon(place, 50);
             // In a cluster that was found with pods on their way they go on coming.
             self.put(1_000, Event::Kubelet(place));
+            self.put(1_000, Event::RunsEnd(place));
         }
     }
 
@@ -151,8 +153,11 @@ impl World {
             Passed::Behind | Passed::Conflict => {
                 self.changed(place);
             }
-            Passed::Died => self.kill_agent(agent),
-            Passed::Whole(wake) => self.passed_whole(place, wake, wrote),
+            Passed::Died => self.ends_in_a_pass(agent, done.left),
+            Passed::Whole(wake) => {
+                self.edited_back(place);
+                self.passed_whole(place, wake, wrote);
+            }
         }
         self.send_reports(agent);
     }
@@ -160,8 +165,10 @@ impl World {
     fn passed_whole(&mut self, place: Place, wake: Option<jiff::Timestamp>, wrote: bool) {
         let Place { agent, part } = place;
         let (now, bugs) = (self.now, self.bugs);
+        let unknown = self.agents[agent].kinds_unknown(now);
         if let Some(process) = &mut self.agents[agent].process
             && !process.known[part].first_done
+            && !unknown
         {
             process.known[part].first_done = true;
             if process.first_done() {
@@ -205,7 +212,9 @@ impl World {
             return;
         }
         let hub = self.random.below(self.hubs.len());
-        let away = !self.hubs[hub].alive || self.agents[agent].alone_until > self.now;
+        let own = &self.agents[agent];
+        let alone = own.alone_until.max(own.unknown_until);
+        let away = !self.hubs[hub].alive || alone > self.now;
         if away || !self.is_member(agent) {
             let after = self.some(250, 5_000);
             return self.put(after, Event::Dial { agent, life });
@@ -399,6 +408,7 @@ impl World {
                 self.lease_begins(place, stored);
             }
         }
+        self.goes_by_its_number(agent, set, (stored, &before), answer.as_ref());
         self.written(agent, set, &before);
         self.nothing_is_guessed(agent, set, &before);
         self.stored(agent);

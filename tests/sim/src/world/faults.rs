@@ -175,6 +175,7 @@ impl World {
         self.put(next, Event::Fault);
         let agent = self.random.below(self.agents.len());
         let hub = self.random.below(self.hubs.len());
+        self.config_goes(agent);
         match self.random.below(20) {
             0 | 1 => self.kill_hub(hub),
             2 | 3 => self.kill_agent(agent),
@@ -268,6 +269,7 @@ impl World {
 
     fn delete_gate(&mut self, place: Place) {
         if self.part_mut(place).delete_gate() {
+            self.glass_forgotten(place);
             let name = self.name_of(place);
             self.tell(format!("the Gate in {name} is deleted"));
             self.meets("GateDeleted");
@@ -340,7 +342,9 @@ impl World {
             self.ghost.unsettled(agent, self.now);
             self.agents[agent].alone_until = 0;
             self.agents[agent].slow_until = 0;
+            self.agents[agent].unknown_until = 0;
             for place in self.places(agent) {
+                self.part_mut(place).config_gone.clear();
                 self.rollout_made(place);
             }
             self.agent_start(agent);

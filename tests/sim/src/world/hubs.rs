@@ -152,6 +152,7 @@ impl World {
                 }
                 self.session_opened(&cluster, &hello.kube_system_uid);
                 self.says_first(&cluster, number, &brought);
+                self.session_begins(&cluster, number);
                 self.nothing_more(link.agent, link.agent_life);
                 self.shown(hub::wire::fence(hello.fence.as_ref()), desired);
                 let session = Session {
@@ -302,6 +303,7 @@ impl World {
             .store
             .session_ack(&cluster, (number, &committed), fence, self.now)?;
         if current {
+            self.one_session(&cluster, number);
             self.acknowledged(&cluster, fence);
         }
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
@@ -389,6 +391,7 @@ impl World {
         self.reports_stored(&cluster, number);
         self.newest_is_kept(&cluster, number, &reports);
         self.no_end_is_guessed(&cluster, &later, &ends.unwrap_or_default());
+        self.glass_told(&cluster, &reports);
         self.hint();
         self.send_down(connection, Down::ReportAck(last.unwrap_or(0)));
         Ok(true)

@@ -152,6 +152,9 @@ impl World {
         self.agents[agent].put_back(*copy);
         self.ghost.cluster_put_back(agent, &self.agents[agent], at);
         for place in self.places(agent) {
+            self.glass_forgotten(place);
+        }
+        for place in self.places(agent) {
             let (version, revision) = self.git[place.part].clone();
             let after = self.some(1_000, 30_000);
             self.put(
@@ -211,6 +214,7 @@ impl World {
         let (version, revision) = self.git[place.part].clone();
         let name = self.name_of(place);
         let version = self.version_in(place.agent, &version);
+        self.steps_brought(place);
         let own = self.part_mut(place);
         own.gone = false;
         own.made += 1;
@@ -220,12 +224,10 @@ impl World {
         let rollout = &mut own.cluster.observed.rollout;
         rollout.metadata.uid = Some(format!("rollout-{name}-{made}"));
         rollout.metadata.generation = Some(1);
-        rollout.metadata.annotations.get_or_insert_default().insert(
-            "fleet.groundswell.dev/revision".to_owned(),
-            revision.clone(),
-        );
         rollout.spec.template = Some(template(&version));
         rollout.status = Some(RolloutStatus::default());
+        own.says(&revision);
+        own.unsaid();
         own.rollout_written();
         self.ghost.made.insert(place, self.now);
         self.has(place);

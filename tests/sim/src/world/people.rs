@@ -14,6 +14,9 @@ use crate::store::By;
 /// So many of a hundred approvals are eve's, whose words open releases.
 const AUTHOR: usize = 10;
 
+/// So many of a hundred versions come without their revision, where any do.
+const WITHOUT_REVISION: usize = 40;
+
 /// What an overlay makes of a version is there within this.
 const BUILT_WITHIN: usize = 25_000;
 
@@ -30,14 +33,22 @@ impl World {
         self.put(next, Event::Push(part));
         self.versions[part] += 1;
         let newest = self.versions[part];
-        let revision = format!("r{newest}");
+        let untold = self.untold && self.random.aside(229).percent(WITHOUT_REVISION);
+        let revision = if untold {
+            self.meets("RevisionUntold");
+            String::new()
+        } else {
+            format!("r{newest}")
+        };
         let again = self.random.percent(15);
         let number = if again {
             1 + self.random.below(usize::try_from(newest).unwrap_or(1))
         } else {
             usize::try_from(newest).unwrap_or(1)
         };
-        let version = format!("v{number}");
+        let left = self.leaves_it(part);
+        let again = again || left.is_some();
+        let version = left.unwrap_or_else(|| format!("v{number}"));
         let contents = OVERLAYS.map(|overlay| hash(&format!("{version}{overlay}")).to_string());
         let mut contents = contents.into_iter().map(|content| (part, content));
         if !again && self.random.percent(30) {
@@ -46,6 +57,7 @@ impl World {
         let bad = contents.any(|content| self.bad.contains(&content));
         let of = &self.rollouts[part].name;
         self.tell(format!("Git has {of} {version} ({revision}), bad {bad}"));
+        self.steps_change(part);
         self.brought(part, version, revision);
     }
 
@@ -61,7 +73,7 @@ impl World {
     }
 
     fn brought(&mut self, part: usize, version: String, revision: String) {
-        self.git[part] = (version.clone(), revision.clone());
+        let before = std::mem::replace(&mut self.git[part], (version.clone(), revision.clone()));
         for agent in 0..self.agents.len() {
             let most = if self.chaos { 8_000 } else { 500 };
             // What an overlay makes of it is built later, so that persons may have said yes to the others' by then.
@@ -78,6 +90,7 @@ impl World {
                 revision,
             };
             self.put(after, event);
+            self.comes_again(Place { agent, part }, &before);
         }
     }
 
@@ -88,6 +101,7 @@ impl World {
             return;
         }
         let own = self.version_in(place.agent, version);
+        self.steps_brought(place);
         self.part_mut(place).applied(&own, revision);
         self.has(place);
         let name = self.name_of(place);
@@ -131,8 +145,10 @@ impl World {
             self.hint();
         }
         self.recovers();
+        self.measured_once_more();
         if self.chaos {
             self.says();
+            self.says_in_a_cluster();
         } else {
             self.lets_go();
         }
@@ -230,6 +246,9 @@ impl World {
         let left = self.agents[agent].slow_until - self.now;
         if left > 0 {
             return self.put(left, Event::RunsEnd(place));
+        }
+        if self.measures.really {
+            return self.measure(place);
         }
         let bad = &self.bad;
         let own = &mut self.agents[agent].parts[part];
