@@ -37,9 +37,9 @@ const RENEWALS_A_LEASE: u32 = 4;
 /// After a restart every agent says Hello at once: so many are on their way into the transactions that open many together (four
 /// full ones), and the others wait their turn where it is still seen that nobody reads them any more.
 pub const HELLOS_AT_ONCE: usize = 200;
-/// Whoever has a transaction of its own takes one of the store's sixteen connections: heartbeats, decisions and people are answered
-/// meanwhile.
-pub const HELLOS_ALONE: usize = 6;
+/// Whoever has a transaction of its own takes one of the store's sixteen connections, of which what is gathered may take eight
+/// and strangers two: people are answered meanwhile.
+pub const HELLOS_ALONE: usize = 4;
 
 /// Whoever joins is a stranger until the token is checked, and checking writes: strangers share two connections.
 pub const JOINS_AT_ONCE: usize = 2;
