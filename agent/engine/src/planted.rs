@@ -53,13 +53,11 @@ pub enum Planted {
     StartByHere,
     /// Who let content start is asked of the record alone.
     MarkUnread,
-    /// A weight is taken for there before its pods are.
-    StepUnseen,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 24] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::LeaseByStep,
@@ -84,7 +82,6 @@ impl Planted {
         Self::GlassForAny,
         Self::StartByHere,
         Self::MarkUnread,
-        Self::StepUnseen,
     ];
 }
 
