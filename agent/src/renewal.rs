@@ -123,8 +123,7 @@ impl Renewal {
 }
 
 /// When a certificate is to be renewed: at two thirds of its life, and a part more that the seed gives.
-#[must_use]
-pub fn due(validity: Validity, seed: &[u8; 32]) -> Timestamp {
+fn due(validity: Validity, seed: &[u8; 32]) -> Timestamp {
     let life = validity
         .to
         .duration_since(validity.from)
