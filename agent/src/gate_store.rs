@@ -35,6 +35,7 @@ mod unread;
 
 pub use again::{is_governed_again, status_after};
 pub use error::Error;
+pub use unread::withheld;
 
 /// Annotation on a Gate: `<generation> <digest>`, the content that the hub was last told of.
 pub const ANNOTATION_REPORTED: &str = "fleet.groundswell.dev/reported";

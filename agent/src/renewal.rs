@@ -123,7 +123,8 @@ impl Renewal {
 }
 
 /// When a certificate is to be renewed: at two thirds of its life, and a part more that the seed gives.
-fn due(validity: Validity, seed: &[u8; 32]) -> Timestamp {
+#[must_use]
+pub fn due(validity: Validity, seed: &[u8; 32]) -> Timestamp {
     let life = validity
         .to
         .duration_since(validity.from)

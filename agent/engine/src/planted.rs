@@ -53,11 +53,13 @@ pub enum Planted {
     StartByHere,
     /// Who let content start is asked of the record alone.
     MarkUnread,
+    /// A weight is taken for there before its pods are.
+    StepUnseen,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::GateOpen,
         Self::LeaseEndless,
         Self::LeaseByStep,
@@ -82,6 +84,7 @@ impl Planted {
         Self::GlassForAny,
         Self::StartByHere,
         Self::MarkUnread,
+        Self::StepUnseen,
     ];
 }
 

@@ -11,9 +11,14 @@ use crate::key::ObjectKey;
 use crate::wire;
 use crate::writer;
 
-/// Whether a Gate has a permit that a newer entry, which could not be read, may have taken away.
-fn is_over(gate: &GateSpec, entry: Fence, before: Option<Fence>) -> bool {
-    gate.permit.is_some() && !is_current(fence_of(gate), entry, before)
+/// What a Gate says once its newer entry could not be read; none: it stays as it is.
+#[must_use]
+pub fn withheld(gate: &GateSpec, entry: Fence, before: Option<Fence>) -> Option<GateSpec> {
+    let newer = !is_current(fence_of(gate), entry, before);
+    (newer && gate.permit.is_some()).then(|| GateSpec {
+        permit: None,
+        ..gate.clone()
+    })
 }
 
 impl GateStore {
@@ -48,7 +53,7 @@ impl GateStore {
         };
         let known = self.caches.gates.get(&key);
         let gate = known.as_ref().and_then(|found| found.object.as_ref().ok());
-        let Some(gate) = gate.filter(|gate| is_over(&gate.spec, said, before)) else {
+        let Some(gate) = gate.filter(|gate| withheld(&gate.spec, said, before).is_some()) else {
             return Ok(());
         };
         self.fleet.leases(|leases| leases.forget(&rollout));

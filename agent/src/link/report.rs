@@ -96,6 +96,12 @@ impl Reports {
         self.wanted
     }
 
+    /// How many reports wait to be sent, and how many to be acknowledged: both are bounded (S11).
+    pub fn counts(&self) -> (usize, usize) {
+        let queue = self.lock();
+        (queue.waiting.len(), queue.under_way.len())
+    }
+
     /// The state of a Rollout; told only if it differs from the last one.
     pub fn state(&self, rollout: &ObjectKey, state: v1::RolloutState) {
         let mut queue = self.lock();

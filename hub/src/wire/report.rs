@@ -86,11 +86,11 @@ pub fn report(report: v1::Report) -> Result<Option<Report>, Error> {
             )
         }
         Some(Wire::Outcome(mut ended)) => {
-            let (rollout, _) = rollout_name(ended.rollout.take(), "Outcome")?;
-            let Some(ended) = outcome(ended)? else {
+            let (rollout, uid) = rollout_name(ended.rollout.take(), "Outcome")?;
+            let Some(outcome) = outcome(ended)? else {
                 return Ok(None);
             };
-            (rollout, Body::Outcome(ended))
+            (rollout, Body::Outcome { uid, outcome })
         }
         Some(Wire::Verb(verb)) => {
             let (rollout, _) = rollout_name(verb.rollout, "LocalVerb")?;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hub_engine::observed::Rollout;
+use hub_engine::observed::{Outcome, Rollout};
 use hub_engine::{ClusterName, RolloutName};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -260,9 +260,19 @@ fn keep_outcome(before: &Rollout, state: &mut Rollout) {
         state.outcome.clone_from(&before.outcome);
     }
     let same = state.outcome.is_some() && fence(state) == fence(before);
-    let other = before.uid != state.uid;
-    state.outcome_of_former =
-        state.outcome.is_some() && (other || same && before.outcome_of_former);
+    let other = before.uid != state.uid || same && before.outcome_of_former;
+    state.outcome_of_former = state.outcome.is_some() && (state.outcome_of_former || other);
+}
+
+/// A permit of the object with this UID ended; empty: it is not said whose. What was told late of a former Rollout is never taken
+/// for an end of the one that was made again, and never takes the place of one.
+pub(crate) fn ended(state: &mut Rollout, uid: &str, outcome: &Outcome) {
+    let of_former = !uid.is_empty() && !state.uid.is_empty() && uid != state.uid;
+    let has_own = state.outcome.is_some() && !state.outcome_of_former;
+    if !(of_former && has_own) {
+        state.outcome_of_former = of_former;
+        state.outcome = Some(outcome.clone());
+    }
 }
 
 /// Of clusters whose sessions are locked: nobody else writes their rows.
@@ -430,6 +440,26 @@ mod tests {
             let mut own = state("new", Some(5));
             keep_outcome(&now, &mut own);
             assert!(!own.outcome_of_former);
+        }
+    }
+
+    #[test]
+    fn an_end_that_is_told_after_its_rollout_was_made_again_is_the_former_ones() {
+        let outcome = |version| state("", Some(version)).outcome;
+        let end = |before: &Rollout, uid: &str, version| {
+            let mut now = before.clone();
+            ended(&mut now, uid, &outcome(version).unwrap());
+            keep_outcome(before, &mut now);
+            (now.outcome == outcome(version), now.outcome_of_former, now)
+        };
+        for told in [None, Some(3)] {
+            let (stored, former, late) = end(&state("new", told), "old", 4);
+            assert_eq!((stored, former), (told.is_none(), told.is_none()));
+            let (stored, former, own) = end(&late, "new", 5);
+            assert_eq!((stored, former), (true, false));
+            assert_eq!(end(&own, "old", 6).2, own);
+            // An agent that does not say whose it is.
+            assert_eq!(end(&own, "", 6).1, false);
         }
     }
 }

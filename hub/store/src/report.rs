@@ -16,7 +16,7 @@ use crate::cluster::number;
 use crate::heard::Heard;
 use crate::hint::{self, Hint};
 use crate::history::{self, Fact};
-use crate::latest::{Latest, Place, Said};
+use crate::latest::{Latest, Place, Said, ended};
 use crate::older::{self, Committed};
 use crate::row::{ROWS_MAX, row};
 use crate::{Result, Store};
@@ -78,7 +78,12 @@ pub enum Body {
         effect: Effect,
     },
     /// A permit ended.
-    Outcome(Outcome),
+    Outcome {
+        /// Of the object whose permit it was; empty: not said.
+        uid: String,
+        /// How.
+        outcome: Outcome,
+    },
     /// Someone promoted, retried, aborted …
     Verb {
         /// Which.
@@ -103,7 +108,7 @@ impl Body {
     fn leaves(&self) -> bool {
         match self {
             Self::Changed { .. } | Self::Verb { .. } | Self::BrokenGlass(_) => true,
-            Self::State(_) | Self::Effect { .. } | Self::Outcome(_) | Self::Removed => false,
+            Self::State(_) | Self::Effect { .. } | Self::Outcome { .. } | Self::Removed => false,
         }
     }
 }
@@ -299,8 +304,8 @@ async fn store(
             Body::Effect { effect, .. } => {
                 latest.amend(place, said, |state| state.effect = Some(effect.clone()));
             }
-            Body::Outcome(outcome) => {
-                latest.amend(place, said, |state| state.outcome = Some(outcome.clone()));
+            Body::Outcome { uid, outcome } => {
+                latest.amend(place, said, |state| ended(state, uid, outcome));
             }
             Body::Verb { .. } => tell_verb(tx, cluster, one.report).await?,
             Body::BrokenGlass(glass) => broken_glass::tell(tx, cluster, rollout, glass).await?,

@@ -3,12 +3,16 @@
 //! queue of reports and the member record are the cluster's. The shell here follows `agent/src`: the queue of reports, leases, sets, the permit's
 //! signature and every conversion are the agent's own; what only does I/O there is a few lines here. It must not decide.
 
+mod measured;
 mod misread;
 mod part;
 mod pass;
 mod records;
+mod stopped;
+mod told;
+mod unread;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use agent::hub_clock::HubClock;
@@ -25,9 +29,11 @@ use proto::v1;
 use crate::event::{Down, Ms};
 use crate::world::{millis, stamp};
 
+pub use measured::{Answer, Asked, Ended, Measuring, goes_on};
 pub use part::Part;
 pub use pass::Passed;
 pub use records::Cut;
+pub use stopped::{LEASE, Stopped};
 
 /// What the watches have brought for one Rollout.
 #[derive(Debug, Clone)]
@@ -48,6 +54,8 @@ pub struct Known {
     pub first_done: bool,
     /// The planted bug: an outcome that no record has.
     pub remembered: Option<Outcome>,
+    /// Another one: a content, and the revision that it came under first.
+    first: Option<(String, String)>,
 }
 
 /// What is gone with the process.
@@ -59,6 +67,8 @@ pub struct Process {
     /// The hub's time.
     pub hub_clock: HubClock,
     moments: Moments,
+    /// What is being measured, by Rollout and run.
+    pub measuring: BTreeMap<(usize, String), Measuring>,
     /// Contact with the hub.
     pub contact: HubContact,
     /// How far the wall clock was set when that was lost.
@@ -77,6 +87,7 @@ impl Process {
             leases: LeaseClock::default(),
             hub_clock: HubClock::default(),
             moments: Moments::default(),
+            measuring: BTreeMap::new(),
             contact: HubContact::Never,
             skew_then: 0,
             held: Held::default(),
@@ -117,6 +128,10 @@ pub struct Agent {
     pub alone_until: Ms,
     /// Its analyses take until then at least.
     pub slow_until: Ms,
+    /// Its API server does not say until then whether the fleet's kinds are there.
+    pub unknown_until: Ms,
+    /// It has the policy that admits break-glass from those with the right alone.
+    pub glass_admitted: bool,
     /// A set whose Gates are written and whose fence is not, and what came meanwhile.
     pub pending: Option<Pending>,
 }
@@ -173,6 +188,20 @@ impl Agent {
                 .checked_add(Duration::from_millis(since))
                 .unwrap_or(self.base),
         }
+    }
+
+    /// Whether what a pass of a Rollout is made from is what others have written last.
+    #[must_use]
+    pub fn saw_what_git_has(&self, part: usize) -> bool {
+        let known = self.process.as_ref().map(|process| &process.known[part]);
+        let cache = known.and_then(|known| known.cache.as_ref());
+        cache.is_some_and(|cache| cache.rollout_version == self.parts[part].rollout_version)
+    }
+
+    /// Whether the API server has not said yet if the fleet's kinds are there.
+    #[must_use]
+    pub fn kinds_unknown(&self, now: Ms) -> bool {
+        now < self.unknown_until
     }
 
     /// Whether a permit to go forward has taken effect in a Rollout here and has not ended.

@@ -2,17 +2,42 @@
 //! is wrong. It knows the truth of every cluster and every commit, and uses none of the engines' rules; their own audits run
 //! on every plan beside it.
 
+mod actors;
+mod analyses;
+mod arrived;
+mod audit;
+mod back;
 mod beside;
 mod committed;
+mod content;
+mod delivery;
+mod effects;
+mod empties;
 mod end;
+mod fence;
 mod ghost;
+mod git;
+mod glass;
+mod held;
+mod leads;
 mod lease;
+mod member;
 mod onward;
+mod opening;
 mod order;
+mod others;
+mod outbox;
+mod paper;
+mod passing;
 mod pause;
+mod people;
 mod restored;
 mod sets;
+mod skew;
 mod spread;
+mod view;
+mod window;
+mod withdrawn;
 
 use std::collections::BTreeSet;
 
@@ -22,6 +47,7 @@ use agent_engine::sets::{by_hash, views};
 
 pub(crate) use end::view_differs;
 pub(crate) use ghost::Ghost;
+pub(crate) use people::Agreed;
 
 use crate::agent::{Agent, Part};
 use crate::event::Place;
@@ -108,15 +134,23 @@ impl World {
             }
         }
         self.reaches();
+        self.somebody_leads();
     }
 
     /// An agent has written something of a Rollout.
     pub(crate) fn passed(&mut self, place: Place) {
+        self.is_as_admitted(place);
+        self.one_set_each(place);
+        self.waits_for_the_kinds(place);
+        self.no_guess(place);
         self.starts(place);
+        self.is_held(place);
         self.goes_on(place);
         self.outcome(place);
         self.marked(place);
         self.raises(place);
+        self.steps_are_frozen(place);
+        self.step_is_seen(place);
         self.capacity(place);
         self.pause_lasts(place);
     }
@@ -154,6 +188,7 @@ impl World {
         let known = self.ghost.in_flight.get(&place);
         let flight = current.filter(|one| nobodys || let_go || known == Some(one));
         let (mut wrong, mut late) = (None, None);
+        let mut by_glass = BTreeSet::new();
         for digest in &wanted {
             let goes_on = running.is_some_and(|all| all.contains(digest));
             let goes_on = goes_on || flight.as_ref() == Some(digest);
@@ -161,6 +196,10 @@ impl World {
             // G8, G10: a first deploy is free only where the hub has said so.
             let first = (nothing_served || forgotten) && free(member, part, digest);
             if goes_on || was_served || first || nobodys {
+                continue;
+            }
+            if self.glass_lets(place, digest) {
+                by_glass.insert(digest.clone());
                 continue;
             }
             let allowed = words.iter().find(|word| word.said.allows(digest));
@@ -177,15 +216,19 @@ impl World {
                 (Some(_), Some((result, _))) => format!("its permit has ended {result:?}"),
                 (None, _) => format!("the last word stored here is {words:?}"),
             };
-            wrong = Some(format!("{} starts {digest}: {what}", self.name_of(place)));
+            let message = format!("{} starts {digest}: {what}", self.name_of(place));
+            let again = free(member, part, digest);
+            let rule = self.rule_of_start(place, digest, (again, known.is_some()));
+            wrong = Some((rule, message));
         }
+        self.glass_is_used(place, &by_glass);
         self.ghost.running.insert(place, wanted);
         match flight {
             Some(flight) => self.ghost.in_flight.insert(place, flight),
             None => self.ghost.in_flight.remove(&place),
         };
-        if let Some(wrong) = wrong {
-            self.fail("S3", wrong);
+        if let Some((rule, wrong)) = wrong {
+            self.fail(rule, wrong);
         }
         if let Some(late) = late {
             let message = format!("{} starts {late}", self.name_of(place));
@@ -265,6 +308,9 @@ impl World {
                     return self.fail("G18", untested);
                 }
                 self.ghost.outcomes.insert(key, (outcome.result, self.now));
+                if outcome.result == OutcomeResult::NoRollbackTarget {
+                    self.meets("NoRollbackTarget");
+                }
                 if outcome.result == OutcomeResult::Failed {
                     self.gave_up(place, outcome.digest.as_str());
                 }
@@ -282,6 +328,7 @@ impl World {
         let again = self.ghost.forgot.contains(&place);
         let bad = self.ghost.is_bad(place, digest, &self.bad);
         let ends_well = end.result == OutcomeResult::Served;
+        let again = again || self.is_said_here(place, digest);
         (ends_well && is_new && bad && !again).then(|| {
             let name = self.name_of(place);
             format!("{name} serves {digest}, which its analysis finds bad")
@@ -331,7 +378,7 @@ impl World {
         let key = (self.agents[place.agent].name.clone(), place.part, digest);
         if !self.ghost.changes.contains(&key) {
             let message = format!("{key:?} at {generation} was never committed");
-            self.fail("L3", message);
+            self.fail("link L3", message);
         }
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use hub_engine::{Observed, Plan};
 use proto::v1;
 
+use crate::agent::{Answer, Asked, Stopped};
+
 /// Milliseconds since the beginning.
 pub type Ms = i64;
 
@@ -63,6 +65,12 @@ pub enum Event {
         agent: usize,
         life: u64,
     },
+    /// An agent's certificate is to be renewed.
+    Renew {
+        /// Which agent, in which of its lives.
+        agent: usize,
+        life: u64,
+    },
     /// A heartbeat is due.
     Beat {
         /// Which agent, on which connection.
@@ -88,8 +96,26 @@ pub enum Event {
         /// The agent's end.
         agent_end: bool,
     },
+    /// A process of an agent that was stopped goes on.
+    GoesOn {
+        /// Which agent's.
+        agent: usize,
+        /// What it had still to write.
+        left: Box<Stopped>,
+        /// When it renewed its Lease last.
+        renewed: Ms,
+    },
     /// Pods of a Rollout come and go.
     Kubelet(Place),
+    /// A server answers what a run has asked, or is waited for no longer.
+    Answered {
+        /// Of which Rollout, in which life of the agent.
+        place: Place,
+        life: u64,
+        /// What.
+        asked: Box<Asked>,
+        answer: Answer,
+    },
     /// Analysis runs of a Rollout end.
     RunsEnd(Place),
     /// An agent has written the Gates of a set and now writes its fence.
@@ -110,8 +136,18 @@ pub enum Event {
         version: String,
         revision: String,
     },
+    /// The applier brings what is older than what it brought last.
+    AppliedLate {
+        /// Which.
+        place: Place,
+        /// The version.
+        version: String,
+        revision: String,
+    },
     /// A person does something.
     Person,
+    /// A person applies a document that only observed, so that it holds from then on.
+    Enforced(usize),
     /// Something breaks.
     Fault,
     /// Postgres answers again.
@@ -160,7 +196,7 @@ pub enum Up {
 #[derive(Debug, Clone)]
 pub enum Down {
     /// First: the session, the newest row of the history, and the database's time.
-    Welcome(u64, (usize, u64), Ms),
+    Welcome(u64, (usize, String), Ms),
     /// What should be held.
     Set(v1::DesiredSet),
     /// Reports are committed.

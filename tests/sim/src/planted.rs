@@ -104,11 +104,99 @@ pub enum Planted {
     OneLeftBehind,
     /// An agent does not see that its clock was set since it stored a time.
     ClockSetUnseen,
+    /// An agent goes on to the end when the hub is silent, whatever the FleetRollout says of that.
+    LossFinishes,
+    /// An agent takes a Rollout that was made again for the first one of its name.
+    ServedForgotten,
+    /// An agent takes a Rollout for free while what it adopted is on its way.
+    AdoptedFrees,
+    /// An agent writes the word about one Rollout into the Gate of the next one.
+    GateMisplaced,
+    /// An agent that cannot learn whether the kinds are there takes itself for one without a fleet.
+    UnknownIsAlone,
+    /// An agent takes the number of the Rollout's own history for a revision that Git does not tell.
+    RevisionGuessed,
+    /// An agent marks a ReplicaSet with the digest of what the API server makes of its template.
+    DigestOfStored,
+    /// An agent makes the ReplicaSet of what is held, without pods.
+    HeldMade,
+    /// An agent tells nobody who broke the glass.
+    GlassUntold,
+    /// An agent takes what somebody in the cluster starts again for its own.
+    RetryFrees,
+    /// An agent goes back to content although what it names is gone.
+    ConfigUnseen,
+    /// An agent takes content that it knows for new where it comes under another revision.
+    RevisionIsContent,
+    /// An agent holds what it held, whatever Git has gone back to.
+    HoldKept,
+    /// An agent that was stopped goes on writing, whoever leads by then.
+    LeadUnread,
+    /// An agent takes an answer that says nothing for a good one.
+    NothingIsGood,
+    /// An agent delivers what it keeps by the steps that Git has by now.
+    StrategyFollowed,
+    /// Reports are stored in the order in which they come, and not in that in which they were said.
+    OlderReportStored,
+    /// What a hub cannot read is empty for it.
+    AwayIsEmpty,
+    /// A hub decides when something is said to have changed, and never because time has passed.
+    HintsAlone,
+    /// A hub takes the lease from nobody who has not given it back.
+    LeaseOfTheDead,
+    /// An agent that was refused does not dial again.
+    RefusedForGood,
+    /// An agent forgets ends of permits that are on their way when its stream breaks.
+    EndLostWithStream,
+    /// The row of an approval does not say what it did to the tables.
+    StepUnrecorded,
+    /// What is refused leaves no row.
+    RowMissing,
+    /// Some rows of the history do not name the one before them.
+    RowUnchained,
+    /// What is stored of a row is not what its hash was taken over.
+    RowAltered,
+    /// A row does not say what its decision was made on.
+    EvidenceMissing,
+    /// What a person or a cluster is refused is recorded nowhere.
+    RefusalUnrecorded,
+    /// An agent keeps every state that was to be told, and not the newest alone.
+    StatesPileUp,
+    /// A hub that cannot store what it hears drops the oldest of it.
+    InboxDropsOldest,
+    /// An agent takes a word that it does not know for one that it knows.
+    UnknownWordObeyed,
+    /// A hub takes an end that it does not know for a good one.
+    UnknownEndServed,
+    /// A hub waits for an agent that does not read before it goes on to the next one.
+    SlowOneBlocksAll,
+    /// A hub does not look whether a token was spent.
+    TokenSpentTwice,
+    /// An agent renews its certificate when a tenth of its life is left.
+    RenewedLate,
+    /// A hub hastens the first wave of an expedited release, too.
+    FirstHastened,
+    /// A hub lets a release be overtaken that is past its first wave, whatever the document says.
+    OvertakesAnyway,
+    /// A hub forgets how many releases in a row were overtaken.
+    OvertakenForgotten,
+    /// A hub takes nothing for failed where the Rollout is not there, whatever the document says.
+    MissingPassedOver,
+    /// What an agent brings at connect opens a release.
+    HelloOpens,
+    /// A hub decides on a database that was put back before anybody was heard.
+    QuorumUnheard,
+    /// Documents are applied without a look at what governs the same Rollout already.
+    DoubleTaken,
+    /// An agent holds what is only observed.
+    ObserveUnread,
+    /// An agent shows what went back as Degraded, whatever the document says.
+    RollbackPhaseUnread,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 93] = [
         Self::FenceUnchecked,
         Self::FenceAfterEffect,
         Self::AckBeforeStoring,
@@ -158,6 +246,50 @@ impl Planted {
         Self::PodsAssumed,
         Self::OneLeftBehind,
         Self::ClockSetUnseen,
+        Self::LossFinishes,
+        Self::ServedForgotten,
+        Self::AdoptedFrees,
+        Self::GateMisplaced,
+        Self::UnknownIsAlone,
+        Self::RevisionGuessed,
+        Self::DigestOfStored,
+        Self::HeldMade,
+        Self::GlassUntold,
+        Self::RetryFrees,
+        Self::ConfigUnseen,
+        Self::RevisionIsContent,
+        Self::HoldKept,
+        Self::LeadUnread,
+        Self::NothingIsGood,
+        Self::StrategyFollowed,
+        Self::OlderReportStored,
+        Self::AwayIsEmpty,
+        Self::HintsAlone,
+        Self::LeaseOfTheDead,
+        Self::RefusedForGood,
+        Self::EndLostWithStream,
+        Self::StepUnrecorded,
+        Self::RowMissing,
+        Self::RowUnchained,
+        Self::RowAltered,
+        Self::EvidenceMissing,
+        Self::RefusalUnrecorded,
+        Self::StatesPileUp,
+        Self::InboxDropsOldest,
+        Self::UnknownWordObeyed,
+        Self::UnknownEndServed,
+        Self::SlowOneBlocksAll,
+        Self::TokenSpentTwice,
+        Self::RenewedLate,
+        Self::FirstHastened,
+        Self::OvertakesAnyway,
+        Self::OvertakenForgotten,
+        Self::MissingPassedOver,
+        Self::HelloOpens,
+        Self::QuorumUnheard,
+        Self::DoubleTaken,
+        Self::ObserveUnread,
+        Self::RollbackPhaseUnread,
     ];
 }
 

@@ -1,14 +1,28 @@
 //! The whole: hubs, store, clusters, what is on its way between them, virtual time. In: a seed, bugs. Out: the first thing that
 //! went wrong, and the trace. Everything random comes from the seed. It must not look at a clock.
 
+mod again;
 mod agents;
 pub(crate) mod begin;
+mod deaf;
 mod decide;
 mod faults;
 mod hubs;
+mod kinds;
 mod late;
 mod losses;
+mod measures;
+mod member;
+mod misread;
+mod observe;
 mod people;
+mod repeats;
+mod shown;
+mod skew;
+mod stops;
+mod strategies;
+mod told;
+mod verbs;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +42,7 @@ use crate::store::Store;
 use crate::trace::Trace;
 
 pub use begin::Config;
+pub(crate) use skew::known_words;
 
 /// When every life begins.
 const START: Timestamp = Timestamp::constant(1_767_225_600, 0);
@@ -67,6 +82,8 @@ pub(crate) struct Connection {
 /// What went wrong.
 #[derive(Debug, Clone)]
 pub struct Failure {
+    /// The rule, as `rules.tsv` has it.
+    pub rule: String,
     /// The rule and what breaks it.
     pub what: String,
     /// When.
@@ -138,6 +155,25 @@ pub struct World {
     pub(crate) late: bool,
     /// The database is put back from copies of before its recovery now and then.
     pub(crate) older: bool,
+    /// Git does not tell the revision of a version now and then.
+    pub(crate) untold: bool,
+    /// Agents do not learn at once whether the fleet's kinds are there.
+    pub(crate) unsure: bool,
+    /// What comes again, and what goes.
+    pub(crate) repeats: repeats::Repeats,
+    /// Processes are stopped in the midst of a pass.
+    pub(crate) stops: bool,
+    /// How runs end.
+    pub(crate) measures: measures::Measures,
+    /// Git changes steps now and then, and what it has of them by now, by Rollout.
+    pub(crate) restepped: bool,
+    pub(crate) steps: BTreeMap<usize, Vec<agent_api::CanaryStep>>,
+    /// What persons do in the clusters.
+    pub(crate) locals: verbs::Locals,
+    /// What agents have to say who they are.
+    pub(crate) identities: member::Identities,
+    /// Until when an agent reads nothing.
+    pub(crate) deaf: BTreeMap<usize, Ms>,
     /// The last cluster, where it joins later than the others.
     pub(crate) joiner: Option<hub_engine::observed::Cluster>,
 }
@@ -180,6 +216,7 @@ impl World {
         self.tell(format!("WRONG {rule}: {message}"));
         if self.failure.is_none() {
             self.failure = Some(Failure {
+                rule: rule.to_owned(),
                 what: format!("{rule}: {message}"),
                 at: self.now,
             });
@@ -273,6 +310,7 @@ impl World {
             Event::Pass { place, life } => self.pass(place, life),
             Event::Watch { place, life } => self.watch(place, life),
             Event::Dial { agent, life } => self.dial(agent, life),
+            Event::Renew { agent, life } => self.renew_certificate(agent, life),
             Event::Beat { agent, connection } => self.beat(agent, connection),
             Event::Up {
                 connection,
@@ -286,7 +324,18 @@ impl World {
                 connection,
                 agent_end,
             } => self.broken(connection, agent_end),
+            Event::GoesOn {
+                agent,
+                left,
+                renewed,
+            } => self.goes_on_late(agent, *left, renewed),
             Event::Kubelet(place) => self.kubelet(place),
+            Event::Answered {
+                place,
+                life,
+                asked,
+                answer,
+            } => self.answered(place, life, &asked, answer),
             Event::RunsEnd(place) => self.runs_end(place),
             Event::Fence { agent, life } => self.fence_stored(agent, life),
             Event::RolloutMade(place) => self.rollout_made(place),
@@ -296,7 +345,13 @@ impl World {
                 version,
                 revision,
             } => self.applied(place, &version, &revision),
+            Event::AppliedLate {
+                place,
+                version,
+                revision,
+            } => self.applied_late(place, &version, &revision),
             Event::Person => self.person(),
+            Event::Enforced(fleet) => self.enforced(fleet),
             Event::Fault => self.fault(),
             Event::DatabaseUp => {
                 self.store.up = true;

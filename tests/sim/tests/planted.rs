@@ -1,13 +1,18 @@
 //! Each planted bug is found, and its seed is told. In: bugs of the shell and of both engines, the record. Out: a seed that
 //! turns red. It must not know how a bug is found.
 //!
-//! `planted.txt` says by which seed each bug was found last, and the search begins there: it is what one run wrote down, not
-//! the first seed that shows the bug, and no promise. Whatever it says, the bug has to be seen again, in a life that is sound
-//! without it; where the recorded seed does not show it any more, all others are tried as if there were no record, so that a
-//! stale one costs time and nothing else. `UPDATE=1` writes what is found.
+//! `planted.txt` says by which seed each bug was found last, and against which rule it went; the search begins there: it is
+//! what one run wrote down, not the first seed that shows the bug, and no promise. Whatever it says, the bug has to be seen
+//! again, in a life that is sound without it; where the recorded seed does not show it any more, all others are tried as if
+//! there were no record, so that a stale one costs time and nothing else. `UPDATE=1` writes what is found.
+//!
+//! `rules.tsv` lists every rule. A bug that it names for a rule has to be found by a check of that rule: this is how each
+//! check has been seen to fail.
 #![allow(clippy::panic)]
 
-use std::collections::{BTreeMap, BTreeSet};
+mod rules;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -38,7 +43,14 @@ const AGENT: [agent::Planted; 6] = [
 ];
 
 /// The same where no audit of an engine is asked: what really happened is enough to find these.
-const UNAUDITED_HUB: [hub::Planted; 10] = [
+const UNAUDITED_HUB: [hub::Planted; 17] = [
+    hub::Planted::ExpiryIgnored,
+    hub::Planted::ReleaseBudgetIgnored,
+    hub::Planted::ObserveIgnored,
+    hub::Planted::SpentStays,
+    hub::Planted::UnknownCountsAsDone,
+    hub::Planted::ContactIgnored,
+    hub::Planted::RollbackInWaveOrder,
     hub::Planted::BakeIgnored,
     hub::Planted::ApprovalIgnored,
     hub::Planted::ConcurrencyIgnored,
@@ -50,7 +62,7 @@ const UNAUDITED_HUB: [hub::Planted; 10] = [
     hub::Planted::PauseIgnored,
     hub::Planted::StopIgnored,
 ];
-const UNAUDITED_AGENT: [agent::Planted; 7] = [
+const UNAUDITED_AGENT: [agent::Planted; 10] = [
     agent::Planted::GateOpen,
     agent::Planted::LeaseEndless,
     agent::Planted::SpentForgotten,
@@ -58,11 +70,15 @@ const UNAUDITED_AGENT: [agent::Planted; 7] = [
     agent::Planted::AvailabilityIgnored,
     agent::Planted::AnalysisAssumedGood,
     agent::Planted::StartByHere,
+    agent::Planted::StepUnseen,
+    agent::Planted::GlassTwice,
+    agent::Planted::GlassForAny,
 ];
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs
 /// three times as much.
-const OF_SEVERAL: [Planted; 9] = [
+const OF_SEVERAL: [Planted; 13] = [
+    Planted::DoubleTaken,
     Planted::FirstSetOfOne,
     Planted::StopOfOneIsOfAll,
     Planted::LetGoTogether,
@@ -72,6 +88,9 @@ const OF_SEVERAL: [Planted; 9] = [
     Planted::OneDigestForAll,
     Planted::GrantsFirst,
     Planted::HashUnseen,
+    Planted::GateMisplaced,
+    Planted::AdoptedFrees,
+    Planted::InboxDropsOldest,
 ];
 
 /// Bugs that lives of few clusters show: a moment that a database loses has to be one in which nothing else is noticed.
@@ -86,21 +105,38 @@ fn file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/planted.txt")
 }
 
-/// Seeds by the names of bugs; a line that says nothing is none.
-fn records() -> BTreeMap<String, u64> {
+/// When a bug was found last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Record {
+    bug: String,
+    /// Against which rule it went.
+    rule: String,
+    seed: u64,
+}
+
+/// A line that says nothing is none.
+fn records() -> BTreeSet<Record> {
     let text = std::fs::read_to_string(file()).unwrap_or_default();
     let lines = text.lines().filter_map(|line| {
-        let (name, seed) = line.split_once(": ")?;
-        Some((name.to_owned(), seed.parse().ok()?))
+        let (bug, rest) = line.split_once(": ")?;
+        let (seed, rule) = rest.split_once(' ')?;
+        Some(Record {
+            bug: bug.to_owned(),
+            rule: rule.to_owned(),
+            seed: seed.parse().ok()?,
+        })
     });
     lines.collect()
 }
 
-fn record(name: &str, seed: u64) {
+fn record(new: Record, rule: Option<&str>) {
     let alone = RECORDING.lock();
     let mut all = records();
-    all.insert(name.to_owned(), seed);
-    let lines = all.iter().map(|(name, seed)| format!("{name}: {seed}\n"));
+    all.retain(|old| old.bug != new.bug || rule.is_some_and(|rule| old.rule != rule));
+    all.insert(new);
+    let lines = all
+        .iter()
+        .map(|one| format!("{}: {} {}\n", one.bug, one.seed, one.rule));
     if let Err(error) = std::fs::write(file(), lines.collect::<String>()) {
         panic!("{}: {error}", file().display());
     }
@@ -114,11 +150,26 @@ fn seeds(recorded: Option<u64>) -> impl Iterator<Item = u64> {
     recorded.into_iter().chain(others)
 }
 
+/// Seeds at which a bug is found, by each rule that names it.
 fn found(name: &str, bugs: Bugs) -> Option<String> {
+    let rules = rules::named(name);
+    let each = rules
+        .iter()
+        .filter_map(|rule| found_by(name, bugs, Some(rule)));
+    let missing: Vec<String> = each.collect();
+    if rules.is_empty() {
+        return found_by(name, bugs, None);
+    }
+    (!missing.is_empty()).then(|| missing.join("; "))
+}
+
+fn found_by(name: &str, bugs: Bugs, rule: Option<&str>) -> Option<String> {
     let several = bugs.shell.is_some_and(|bug| OF_SEVERAL.contains(&bug));
     let fleets = (!several).then_some(1);
     let few = bugs.shell.is_some_and(|bug| OF_FEW.contains(&bug));
-    let recorded = records().get(name).copied();
+    let mut known = records().into_iter();
+    let known = known.find(|one| one.bug == name && rule.is_none_or(|rule| one.rule == rule));
+    let recorded = known.map(|one| one.seed);
     for seed in seeds(recorded) {
         let config = Config {
             fleets,
@@ -126,6 +177,7 @@ fn found(name: &str, bugs: Bugs) -> Option<String> {
             ..Config::of(seed)
         };
         let found = live(config, bugs).failure;
+        let found = found.filter(|failure| rule.is_none_or(|rule| failure.rule == rule));
         // What goes wrong without the bug proves nothing.
         let sound = || live(config, Bugs::default()).failure.is_none();
         if let Some(failure) = found.filter(|_| sound()) {
@@ -134,12 +186,18 @@ fn found(name: &str, bugs: Bugs) -> Option<String> {
                 println!("{name}: its record is {recorded:?}; UPDATE=1 writes {seed}");
             }
             if std::env::var_os("UPDATE").is_some() {
-                record(name, seed);
+                let new = Record {
+                    bug: name.to_owned(),
+                    rule: failure.rule,
+                    seed,
+                };
+                record(new, rule);
             }
             return None;
         }
     }
-    Some(format!("{name} is not found in {SEEDS_MAX} seeds"))
+    let by = rule.map_or_else(String::new, |rule| format!(" by {rule}"));
+    Some(format!("{name} is not found{by} in {SEEDS_MAX} seeds"))
 }
 
 fn all_found(missing: impl Iterator<Item = Option<String>>) {
@@ -225,4 +283,16 @@ fn whatever_is_recorded_every_seed_is_tried_once() {
         assert_eq!(each, (0..SEEDS_MAX).collect());
         assert_eq!(all.len(), each.len());
     }
+}
+
+#[test]
+fn every_rule_is_checked_and_has_been_seen_to_fail() {
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    known.extend(Planted::ALL.map(|bug| format!("shell {bug:?}")));
+    known.extend(HUB.map(|bug| format!("hub {bug:?}")));
+    known.extend(AGENT.map(|bug| format!("agent {bug:?}")));
+    known.extend(UNAUDITED_HUB.map(|bug| format!("unaudited hub {bug:?}")));
+    known.extend(UNAUDITED_AGENT.map(|bug| format!("unaudited agent {bug:?}")));
+    let wrong = rules::wrong(&known);
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

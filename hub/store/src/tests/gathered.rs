@@ -166,7 +166,13 @@ async fn each_session_is_answered_for_itself() {
             eu,
             &[
                 report(1, Body::State(rollout("b"))),
-                report(2, Body::Outcome(outcome(1))),
+                report(
+                    2,
+                    Body::Outcome {
+                        uid: String::new(),
+                        outcome: outcome(1),
+                    },
+                ),
                 report(3, Body::State(rollout("c"))),
             ],
         ),

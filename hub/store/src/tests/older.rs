@@ -31,7 +31,10 @@ fn outcome(sequence: u64) -> Report {
         at: jiff::Timestamp::default(),
         traceparent: String::new(),
         rollout: rollout(),
-        body: Body::Outcome(outcome),
+        body: Body::Outcome {
+            uid: String::new(),
+            outcome,
+        },
     }
 }
 

@@ -131,7 +131,8 @@ async fn a_rollout_that_was_made_again_is_not_asked_for_the_end_of_the_former() 
         let mut own = outcome.unwrap();
         own.fence.version += 1;
         let member = &mut fleet.members[0];
-        member.report(&store, Body::Outcome(own)).await;
+        let (uid, outcome) = ("another".into(), own);
+        member.report(&store, Body::Outcome { uid, outcome }).await;
         member.comes(&store, version).await;
         assert_eq!(known(&fleet).await.0, None);
     }

@@ -1,9 +1,13 @@
 //! One Rollout in its cluster, and what belongs to it there. In: what others than the agent do to it. Out: the same afterwards.
 //! It must not know of the cluster's other Rollouts.
 
+use std::collections::BTreeSet;
+
 use agent::key::ObjectKey;
-use agent_api::names::LABEL_POD_HASH;
-use agent_api::{AnalysisPhase, AnalysisRunStatus, RolloutStatus};
+use agent_api::names::{
+    ANNOTATION_BREAK_GLASS, ANNOTATION_BREAK_GLASS_BY, ANNOTATION_FLEET_REVISION, LABEL_POD_HASH,
+};
+use agent_api::{AnalysisPhase, AnalysisRunStatus, CanaryStep, RolloutStatus};
 use agent_engine::GateRecord;
 use tests_golden::agent_cluster::Cluster;
 use tests_golden::agent_fixture::template;
@@ -23,6 +27,8 @@ pub struct Part {
     pub gone: bool,
     /// How often it was made again.
     pub made: u64,
+    /// Contents that name a ConfigMap which is gone.
+    pub config_gone: BTreeSet<String>,
 }
 
 impl Part {
@@ -36,6 +42,7 @@ impl Part {
             own_writes: 0,
             gone: false,
             made: 0,
+            config_gone: BTreeSet::new(),
         }
     }
 
@@ -139,11 +146,40 @@ impl Part {
             let generation = &mut rollout.metadata.generation;
             *generation = Some(generation.unwrap_or(0) + 1);
         }
-        rollout.metadata.annotations.get_or_insert_default().insert(
-            "fleet.groundswell.dev/revision".to_owned(),
-            revision.to_owned(),
-        );
+        self.says(revision);
         self.rollout_written();
+    }
+
+    /// The applier brings other steps.
+    pub fn stepped(&mut self, steps: &[CanaryStep]) {
+        let rollout = &mut self.cluster.observed.rollout;
+        if let Some(canary) = &mut rollout.spec.strategy.canary
+            && canary.steps != steps
+        {
+            canary.steps = steps.to_vec();
+            let generation = &mut rollout.metadata.generation;
+            *generation = Some(generation.unwrap_or(0) + 1);
+        }
+    }
+
+    /// Another object: what persons wrote on the former one is gone.
+    pub fn unsaid(&mut self) {
+        let metadata = &mut self.cluster.observed.rollout.metadata;
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.remove(ANNOTATION_BREAK_GLASS);
+        annotations.remove(ANNOTATION_BREAK_GLASS_BY);
+    }
+
+    /// The revision that its annotation names; empty: it has none.
+    pub fn says(&mut self, revision: &str) {
+        let metadata = &mut self.cluster.observed.rollout.metadata;
+        let annotations = metadata.annotations.get_or_insert_default();
+        if revision.is_empty() {
+            annotations.remove(ANNOTATION_FLEET_REVISION);
+        } else {
+            let revision = revision.to_owned();
+            annotations.insert(ANNOTATION_FLEET_REVISION.to_owned(), revision);
+        }
     }
 
     /// The status, the default before the first pass.

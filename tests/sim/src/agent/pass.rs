@@ -2,12 +2,11 @@
 //! write; a conflict or a death ends it in the middle. It must not choose anything: `agent_engine::reconcile` does.
 
 use agent::first_deploy;
-use agent::gate_store::reported;
 use agent::lease_clock::Moment;
-use agent::link::state;
 use agent::observe::governance;
 use agent::spent::{mark, shortened};
-use agent_api::{Fence, FirstContact, GateStatus, HubLossAction, Uid};
+use agent::whole::counting;
+use agent_api::{Fence, FirstContact, GateStatus, HubLossAction, RolloutStatus, Uid};
 use agent_engine::clock::{of_gate, of_rollout};
 use agent_engine::effective::spec_digest;
 use agent_engine::{
@@ -15,10 +14,9 @@ use agent_engine::{
     reconcile_with,
 };
 use jiff::Timestamp;
-use proto::v1;
 
-use super::misread::misread;
-use super::{Agent, Cache, Part};
+use super::misread::{by_now, mark_as_stored, misread, with_held, with_revision};
+use super::{Agent, Cache, Part, Stopped};
 use crate::event::Ms;
 use crate::keys::Keys;
 use crate::planted::{Bugs, Planted};
@@ -48,15 +46,18 @@ pub struct Done {
     pub writes: Vec<String>,
     /// What could not be written although nobody else writes it.
     pub wrong: Option<String>,
+    /// What was still to be written when the process ended.
+    pub left: Option<Box<Stopped>>,
 }
 
 impl Done {
-    fn nothing(passed: Passed) -> Self {
+    pub(super) fn nothing(passed: Passed) -> Self {
         Self {
             passed,
             violations: Vec::new(),
             writes: Vec::new(),
             wrong: None,
+            left: None,
         }
     }
 }
@@ -98,8 +99,24 @@ impl Agent {
         if own.gone {
             return Done::nothing(Passed::Whole(None));
         }
+        // As `program`: nothing is looked at before the kinds are known.
+        let unknown = self.kinds_unknown(now);
+        if unknown && !bugs.has(Planted::UnknownIsAlone) {
+            return Done::nothing(Passed::Whole(None));
+        }
         let mut observed = self.view(part, &cache, moment, keys, bugs);
+        if unknown {
+            observed.gate = GateObserved::stand_alone();
+        }
         misread(&mut observed, bugs);
+        if bugs.has(Planted::StrategyFollowed) {
+            by_now(&mut observed);
+        }
+        if bugs.has(Planted::RevisionIsContent)
+            && let Some(process) = &mut self.process
+        {
+            with_revision(&mut observed, &mut process.known[part].first);
+        }
         let plan = reconcile_with(&observed, bugs.agent);
         let mut done = Done::nothing(Passed::Conflict);
         done.violations = audit(&observed, &plan);
@@ -110,6 +127,11 @@ impl Agent {
             observed: &observed,
             cut,
             bugs,
+        };
+        let plan = if bugs.has(Planted::HeldMade) {
+            with_held(&observed, plan)
+        } else {
+            plan
         };
         self.carry_out(&pass, plan, &mut done);
         done
@@ -127,13 +149,15 @@ impl Agent {
         let GateRecord::Present(gate) = &mut record else {
             return record;
         };
-        let unfenced = bugs.has(Planted::FenceAfterEffect);
-        let permit = gate.spec.permit.take();
+        if !bugs.has(Planted::FenceAfterEffect) {
+            counting(gate, stored);
+        }
         if bugs.has(Planted::SilenceAborts) {
             gate.spec.policy.on_hub_loss.action = HubLossAction::Abort;
         }
-        gate.spec.permit =
-            permit.filter(|permit| unfenced || stored.is_some_and(|stored| permit.fence <= stored));
+        if bugs.has(Planted::LossFinishes) {
+            gate.spec.policy.on_hub_loss.action = HubLossAction::Finish;
+        }
         // Only the planted bug remembers anything that no record has.
         let process = self.process.as_ref();
         if let Some(known) = process.and_then(|process| process.known[part].remembered.clone()) {
@@ -209,8 +233,8 @@ impl Agent {
                 .and_then(|rest| rest.get(agent::wire::STOPPED)?.as_str())
                 .map(str::to_owned),
             kept: std::mem::take(&mut observed.gate.kept),
-            missing_config: std::collections::BTreeMap::new(),
-            break_glass_admitted: false,
+            missing_config: self.parts[part].missing_config(bugs),
+            break_glass_admitted: self.glass_admitted,
             record,
         };
         observed
@@ -252,12 +276,14 @@ impl Agent {
             reasons,
             wake,
         } = plan;
-        for action in actions {
+        let mut actions = actions.into_iter();
+        while let Some(action) = actions.next() {
             if matches!(action, Action::Event(_)) {
                 continue;
             }
             if cut == Some(done.writes.len()) {
-                return self.dies(done);
+                let left = std::iter::once(action).chain(actions).collect();
+                return self.dies(pass, (left, status), done);
             }
             if let Action::RecordGate { status, .. } = &action {
                 if cache.gate_version != self.parts[part].gate_version {
@@ -266,18 +292,22 @@ impl Agent {
                 record = Some((**status).clone());
             }
             let action = self.forgetful(part, action, bugs);
-            if let Action::RecordGate { status, changes } = &action
+            if let Action::RecordGate {
+                status: recorded,
+                changes,
+            } = &action
                 && !bugs.has(Planted::OutcomeInMemory)
-                && self.remember(part, status, changes, done)
+                && self.remember(part, recorded, changes, done)
                 && cut == Some(done.writes.len())
             {
-                return self.dies(done);
+                let left = std::iter::once(action).chain(actions).collect();
+                return self.dies(pass, (left, status), done);
             }
             let others = matches!(action, Action::PatchRollout { .. });
             if others && cache.rollout_version != self.parts[part].rollout_version {
                 return;
             }
-            if let Err(error) = self.parts[part].write(&action, &status, done) {
+            if let Err(error) = self.parts[part].write(&action, &status, done, bugs) {
                 done.wrong = Some(format!("{error} ({action:?})"));
                 return;
             }
@@ -287,18 +317,25 @@ impl Agent {
         }
         if self.parts[part].cluster.observed.rollout.status.as_ref() != Some(&status) {
             if cut == Some(done.writes.len()) {
-                return self.dies(done);
+                return self.dies(pass, (Vec::new(), status), done);
             }
             if cache.rollout_version != self.parts[part].rollout_version {
                 return;
             }
             self.parts[part].write_status(&status, now, done);
         }
-        self.report(part, observed, &status, record.as_ref(), &reasons);
+        // Before it knows of the fleet there is nobody to be told.
+        if !self.kinds_unknown(now) {
+            self.report(part, observed, &status, record.as_ref(), &reasons, bugs);
+        }
+        if bugs.has(Planted::StatesPileUp) {
+            self.keep_states(part);
+        }
         done.passed = Passed::Whole(wake);
     }
 
-    fn dies(&mut self, done: &mut Done) {
+    fn dies(&mut self, pass: &Pass<'_>, left: (Vec<Action>, RolloutStatus), done: &mut Done) {
+        done.left = Some(Box::new(self.stopped(pass.part, left)));
         self.die();
         done.passed = Passed::Died;
     }
@@ -312,6 +349,11 @@ impl Agent {
         else {
             return action;
         };
+        if bugs.has(Planted::HoldKept) && status.held.is_none() {
+            let before = self.parts[part].gate();
+            let before = before.and_then(|gate| gate.status.as_ref());
+            status.held = before.and_then(|status| status.held.clone());
+        }
         if bugs.has(Planted::OutcomeInMemory) {
             let before = self.parts[part].gate();
             let before = before.and_then(|gate| gate.status.as_ref());
@@ -371,79 +413,28 @@ impl Agent {
             .push(format!("member: {} was served", served.digest));
         true
     }
-
-    /// As `apply::gate`: effects and outcomes are told when the record has them.
-    fn report_record(
-        &self,
-        part: usize,
-        observed: &Observed,
-        record: Option<&GateStatus>,
-        changes: &[GateChange],
-    ) {
-        let (Some(process), Some(record)) = (&self.process, record) else {
-            return;
-        };
-        let key = self.parts[part].key();
-        for change in changes {
-            if let (GateChange::Effective(_), Some(effective)) = (change, &record.effective) {
-                let effect = state::effect(observed, effective);
-                process.reports.effect(&key, effect);
-            }
-            if let (GateChange::Outcome(_), Some(outcome)) = (change, &record.outcome) {
-                let outcome = state::outcome(observed, outcome);
-                process.reports.outcome(&key, outcome);
-            }
-        }
-    }
-
-    fn report(
-        &self,
-        part: usize,
-        observed: &Observed,
-        status: &agent_api::RolloutStatus,
-        record: Option<&GateStatus>,
-        reasons: &[agent_engine::Reason],
-    ) {
-        let Some(process) = &self.process else { return };
-        let key = self.parts[part].key();
-        let told = state::rollout_state(observed, status, record, reasons);
-        if let (Some(gate), Some(now)) = (observed.gate.gate(), &told.spec) {
-            let known = reported(&gate.metadata);
-            let was = known.as_ref().map(|(digest, generation)| v1::Content {
-                digest: digest.clone(),
-                generation: *generation,
-                ..v1::Content::default()
-            });
-            let is_new = known.is_none_or(|(digest, generation)| {
-                digest != now.digest && now.generation > generation
-            });
-            if gate.spec.governed && is_new {
-                let change = v1::ContentChanged {
-                    rollout: Some(state::reference(observed)),
-                    was,
-                    now: Some(now.clone()),
-                };
-                process.reports.content_changed(&key, change);
-            }
-        }
-        process.reports.state(&key, told);
-    }
 }
 
 impl Part {
-    fn write(
+    pub(super) fn write(
         &mut self,
         action: &Action,
         status: &agent_api::RolloutStatus,
         done: &mut Done,
+        bugs: Bugs,
     ) -> Result<(), tests_golden::agent_cluster::Error> {
-        let one = Plan {
+        let mut one = Plan {
             actions: vec![action.clone()],
             status: status.clone(),
             reasons: Vec::new(),
             wake: None,
         };
         // The limit keeps the status back: it is the last write of a pass.
+        if bugs.has(Planted::DigestOfStored)
+            && let Action::CreateReplicaSet { replica_set } = &mut one.actions[0]
+        {
+            mark_as_stored(replica_set);
+        }
         self.cluster.apply(&one, Some(1))?;
         self.own_writes += 1;
         self.gate_version += u64::from(matches!(action, Action::RecordGate { .. }));
@@ -452,7 +443,12 @@ impl Part {
     }
 
     /// The last write of a pass.
-    fn write_status(&mut self, status: &agent_api::RolloutStatus, now: Ms, done: &mut Done) {
+    pub(super) fn write_status(
+        &mut self,
+        status: &agent_api::RolloutStatus,
+        now: Ms,
+        done: &mut Done,
+    ) {
         done.writes.push(format!(
             "status {:?} {}",
             status.phase,

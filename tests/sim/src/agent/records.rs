@@ -20,6 +20,7 @@ use proto::v1::{self, ack};
 
 use super::{Agent, Part, Pending};
 use crate::planted::{Bugs, Planted};
+use crate::world::known_words;
 
 /// After which write of a set the process dies, or pauses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,7 @@ impl Agent {
         cut: Cut,
         bugs: Bugs,
     ) -> Option<v1::Ack> {
+        let set = &known_words(set, bugs);
         let stored = self.member.as_ref().map(|status| status.fence);
         let known = stored.filter(|_| !bugs.has(Planted::FenceUnchecked));
         let known = known.map(|mut known| {
@@ -73,7 +75,7 @@ impl Agent {
             let had = self
                 .permit_of(entry)
                 .filter(|_| bugs.has(Planted::RevocationUnread));
-            let wrote = self.store_gate(entry, taken.fence, taken.before, moment);
+            let wrote = self.store_gate(entry, taken.fence, taken.before, moment, bugs);
             self.keep(entry, had);
             if wrote && cut == Cut::AmidGates {
                 self.die();
@@ -154,13 +156,20 @@ impl Agent {
         set: agent_api::Fence,
         stored: Option<agent_api::Fence>,
         moment: Moment,
+        bugs: Bugs,
     ) -> bool {
         let key = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
         let Some(at) = self.part_of(&key) else {
             return false;
         };
+        let next = (at + 1) % self.parts.len();
+        let at = if bugs.has(Planted::GateMisplaced) {
+            next
+        } else {
+            at
+        };
         let Ok(spec) = agent::wire::gate_spec(entry, set) else {
-            return false;
+            return self.withhold(at, entry, set, stored);
         };
         let before = self.parts[at].gate().map(|gate| gate.spec.clone());
         // The same is there of the set that it died in the midst of, and that comes again.
@@ -240,7 +249,7 @@ impl Agent {
         let fence = process.held.fence();
         let mut any = false;
         for entry in &entries {
-            any |= self.store_gate(entry, fence, Some(fence), moment);
+            any |= self.store_gate(entry, fence, Some(fence), moment, Bugs::default());
         }
         any.then(|| self.has(ack::Result::Already))
     }
@@ -264,7 +273,7 @@ impl Agent {
     }
 
     /// The hub's history has come so far.
-    pub fn note_head(&mut self, (at, hash): (usize, u64)) {
+    pub fn note_head(&mut self, (at, hash): (usize, String)) {
         if let Some(member) = &mut self.member {
             member.audit_head = Some(format!("{at} {hash}"));
         }
@@ -272,10 +281,10 @@ impl Agent {
 
     /// What it was handed of the history; a copy of the cluster has nothing.
     #[must_use]
-    pub fn handed(&self, uid: &str) -> Option<(usize, u64)> {
+    pub fn handed(&self, uid: &str) -> Option<(usize, String)> {
         let member = self.member.as_ref().filter(|_| uid == self.uid)?;
         let (at, hash) = member.audit_head.as_ref()?.split_once(' ')?;
-        Some((at.parse().ok()?, hash.parse().ok()?))
+        Some((at.parse().ok()?, hash.to_owned()))
     }
 }
 

@@ -2,7 +2,9 @@
 //! In: commits, sets that were stored, the end of a life. Out: the first thing that is another's. It must not ask the engine.
 
 use hub_engine::action::MemberChange;
-use hub_engine::release::Cause;
+use hub_engine::document::Enforcement;
+use hub_engine::observed::Gate;
+use hub_engine::release::{Cause, Direction};
 use hub_engine::verb::Verb;
 use hub_engine::{Action, ClusterName, FleetRollout};
 
@@ -54,11 +56,14 @@ impl World {
         let (fleet, part) = (draft.fleet, self.part_of(draft.fleet));
         let key = |cluster: &ClusterName| (cluster.clone(), part);
         let owner = match action {
-            Action::Govern { cluster, .. } => {
+            Action::Govern { cluster, terms } => {
                 let gate = draft.observed.cluster(cluster);
                 let gate = gate.and_then(|own| own.gate.as_ref());
-                // What was let go, or never governed, is held from now on.
-                if gate.is_none_or(|gate| gate.let_go.is_some()) {
+                // What was let go, or never governed, or only observed, is held from now on.
+                let observed = |gate: &Gate| gate.terms.enforcement == Enforcement::Observe;
+                if terms.enforcement == Enforcement::Observe {
+                    self.said(fleet, cluster, Said::LetGo);
+                } else if gate.is_none_or(|gate| gate.let_go.is_some() || observed(gate)) {
                     self.said(fleet, cluster, Said::Held);
                 }
                 self.ghost.governs(key(cluster), fleet)
@@ -77,6 +82,17 @@ impl World {
             | Action::SetWaiting { cluster, .. } => self.ghost.governor(&key(cluster)),
             _ => None,
         };
+        // G9: where governance has ended nothing is permitted any more.
+        if let Action::GrantPermit {
+            cluster,
+            direction: Direction::Forward,
+            ..
+        } = action
+            && owner.is_none()
+        {
+            let message = format!("{action}, and nobody governs {cluster} any more");
+            return self.fail("G9", message);
+        }
         if let Some(other) = owner.filter(|other| *other != fleet) {
             let message = format!("{action} by {fleet}, where {other} governs");
             self.fail("G12", message);

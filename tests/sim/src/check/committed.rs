@@ -1,35 +1,35 @@
 //! What must hold of every commit. In: a draft that was committed, the tables after it. Out: the first thing that is wrong.
 //! It must not ask the engine: what it compares with is what really happened in the clusters.
 
-use agent_api::OutcomeResult;
+use hub_engine::document::Enforcement;
 use hub_engine::observed::Rollout;
-use hub_engine::release::{Direction, ReleasePhase, Target, TargetState, WavePhase};
-use hub_engine::{Action, ClusterName, Fence, Observed, RolloutName};
+use hub_engine::release::{Direction, Release, ReleasePhase, Stage, TargetState, WavePhase};
+use hub_engine::{Action, ClusterName, Fence, RolloutName};
 use jiff::Timestamp;
 
 use super::{Said, Word};
 use crate::event::{Draft, Place};
-use crate::world::{World, stamp};
+use crate::world::World;
 
 impl World {
     /// A deciding transaction has committed.
-    pub(crate) fn committed(&mut self, draft: &Draft, epoch: i64) {
+    pub(crate) fn committed(&mut self, draft: &Draft, epoch: i64, rows: usize) {
         if draft.epoch != epoch {
             let message = format!("epoch {} wrote in epoch {epoch}", draft.epoch);
             return self.fail("S5", message);
         }
         self.knows_better();
+        self.rows_of(draft, rows);
         for decision in &draft.plan.actions {
             self.meets(decision.action.kind());
             self.addressed(draft, &decision.action);
+            self.on_paper(draft.fleet, &decision.action);
             if let Some(cluster) = decision.action.touches() {
                 self.ghost.raised.insert(cluster.clone(), self.now);
             }
-            if !decision.evidence.is_object() {
-                return self.fail("S22", format!("no evidence: {}", decision.action));
-            }
             self.action_committed(draft, &decision.action);
         }
+        self.holds_when_closed(draft);
         self.order_noted();
     }
 
@@ -38,7 +38,7 @@ impl World {
         reason = "what is not named changes nothing that a cluster sees"
     )]
     fn action_committed(&mut self, draft: &Draft, action: &Action) {
-        let (fleet, before) = (draft.fleet, &draft.observed);
+        let fleet = draft.fleet;
         match action {
             Action::GrantPermit {
                 cluster,
@@ -54,25 +54,40 @@ impl World {
                 self.begun_by(fleet, cluster, *start_by);
                 self.nothing_lost(cluster);
                 if *direction == Direction::Forward {
+                    self.may_be_permitted(draft, *release, cluster);
                     self.in_turn(fleet, *release, cluster);
                     self.few_enough(draft, *release, cluster, digest.as_str());
                     self.its_own(fleet, *release, cluster, digest.as_str());
-                    self.in_window(before, *release, cluster, *start_by);
-                    self.ghost.said_in_history(fleet, action);
+                    self.in_window(draft, *release, cluster, *start_by);
                 } else {
-                    self.taken_back(fleet, *release, cluster, digest.as_str());
+                    self.goes_back(draft, action);
                 }
             }
-            Action::EndRelease {
-                release,
-                phase: ReleasePhase::RolledBack,
-                ..
-            } => self.nobody_left(fleet, *release),
-            Action::OpenRelease { release, .. } => self.number_is_new(draft, *release),
-            Action::Obey { .. } => self.ghost.said_in_history(fleet, action),
-            Action::StartWave { wave, .. } => self.in_order(draft, *wave),
+            Action::EndRelease { release, phase, .. } => match phase {
+                ReleasePhase::RolledBack => self.nobody_left(fleet, *release),
+                ReleasePhase::Superseded => self.overtaken(draft, *release),
+                _ => {}
+            },
+            Action::OpenRelease { release, cause, .. } => {
+                self.number_is_new(draft, *release);
+                self.opened_by(draft, *release, cause);
+                self.opens_for_git(draft, cause);
+            }
+            Action::SettleChange { change, .. } => {
+                self.change_is_told(draft, *change);
+            }
+            Action::StartWave { release, wave } => {
+                self.in_order(draft, *wave);
+                self.agreed(draft, *release, *wave, Stage::Before);
+            }
             Action::RevokePermit { cluster, .. } => self.said(fleet, cluster, Said::Held),
-            Action::PassWave { release, wave } => self.baked(draft, *release, *wave),
+            Action::PassWave { release, wave } => self.passes(draft, action, *release, *wave),
+            Action::SetTargetState {
+                release,
+                cluster,
+                state: TargetState::Removed,
+                ..
+            } => self.is_missing(draft, *release, cluster),
             Action::SetTargetState {
                 release,
                 cluster,
@@ -81,6 +96,7 @@ impl World {
             } => self.really(draft, *release, cluster),
             _ => {}
         }
+        self.ghost.said_in_history(fleet, action);
     }
 
     pub(super) fn said(&mut self, fleet: usize, cluster: &ClusterName, said: Said) {
@@ -132,26 +148,32 @@ impl World {
     /// its end.
     fn in_window(
         &mut self,
-        before: &Observed,
+        draft: &Draft,
         release: u64,
         cluster: &ClusterName,
         start_by: Option<Timestamp>,
     ) {
+        let before = &draft.observed;
         let windows = &before.fleet_rollout.calendar.windows;
-        let hurried = before
-            .release(release)
-            .is_some_and(hub_engine::release::Release::expedited);
+        // G30: what a person hastens passes them where the document says so, but never its first wave.
+        let hurried = self.store.fleets[draft.fleet].release(release);
+        let expedited = hurried.is_some_and(Release::expedited);
+        let hurried = hurried.is_some_and(|own| {
+            let wave = own.target(cluster).map_or(0, |target| target.wave);
+            self.passes_windows(draft.fleet, own, wave)
+        });
+        let rule = if expedited { "G30" } else { "S12" };
         let (_, every, open) = self.opening;
         let since = before.now.as_second().rem_euclid(every);
         let ends = before.now.as_second() - since + i64::from(open);
         let windowed = !windows.is_empty() && !hurried;
         if windowed && since >= i64::from(open) {
             let message = format!("{cluster} starts at {}, outside of its window", before.now);
-            return self.fail("S12", message);
+            return self.fail(rule, message);
         }
         if windowed && start_by.is_none_or(|start_by| start_by.as_second() > ends) {
             let message = format!("{cluster} may start until {start_by:?}, after its window");
-            return self.fail("S12", message);
+            return self.fail(rule, message);
         }
         let labels = before.cluster(cluster).map(|own| &own.labels);
         let now = before.now;
@@ -171,12 +193,7 @@ impl World {
     fn nothing_lost(&mut self, cluster: &ClusterName) {
         let row = self.store.rows.get(cluster);
         let ahead = row.is_some_and(|row| row.stored > row.desired);
-        let started = self.store.recovery.started;
-        let heard = |row: &&crate::store::Row| row.heard >= Some(started);
-        let heard = self.store.rows.values().filter(heard).count();
-        let few = heard * 2 < self.store.rows.len();
-        let word = self.store.recovery.recovered >= Some(started) && started > 0;
-        if self.ghost.restored && (ahead || few && !word) {
+        if self.ghost.restored && ahead {
             let message =
                 format!("{cluster} gets a permit from a database that has lost something");
             self.fail("S6", message);
@@ -196,8 +213,10 @@ impl World {
                 let permit = gate.permit.as_ref();
                 let number = permit.map(|permit| (permit.fence.incarnation, permit.fence.version));
                 let said = permit.map(|permit| Said::Permitted(permit.digest.to_string()));
+                let observed = gate.terms.enforcement == Enforcement::Observe;
                 let said = match gate.let_go {
                     Some(_) => Said::LetGo,
+                    None if observed => Said::LetGo,
                     None => said.unwrap_or(Said::Held),
                 };
                 let words = self
@@ -219,21 +238,6 @@ impl World {
                 "S6",
                 format!("incarnation {incarnation} is not above {seen:?}"),
             );
-        }
-    }
-
-    /// S20: only to what was served there, and only where the release was permitted.
-    fn taken_back(&mut self, fleet: usize, release: u64, cluster: &ClusterName, digest: &str) {
-        let part = self.part_of(fleet);
-        let agent = self.agents.iter().position(|own| &own.name == cluster);
-        let served = agent.and_then(|agent| self.ghost.served.get(&Place { agent, part }));
-        let touched = ((fleet, release), cluster.clone());
-        if !served.is_some_and(|all| all.contains(digest)) {
-            let message = format!("{cluster} goes back to {digest}, which it never served");
-            self.fail("S20", message);
-        } else if !self.ghost.touched.contains(&touched) {
-            let message = format!("{cluster} goes back in #{release}, which never touched it");
-            self.fail("S20", message);
         }
     }
 
@@ -266,53 +270,6 @@ impl World {
         }
     }
 
-    /// When a target's permit really came to its end well, as far as a decision could know.
-    fn served_at(&self, part: usize, target: &Target, before: &Observed) -> Option<Timestamp> {
-        let permit = target.permit.as_ref()?;
-        let fence = (permit.fence.incarnation, permit.fence.version);
-        let key = (target.cluster.clone(), part, fence);
-        // A cluster that was put back may come to the same end once more: the first one counts until the hub has heard that
-        // it was.
-        let restored = before.cluster(&target.cluster).and_then(|own| own.restored);
-        let told = self.ghost.told.get(&key);
-        let told = told.filter(|(_, at)| restored.is_none_or(|restored| restored < stamp(*at)));
-        let (result, at) = told.or_else(|| self.ghost.outcomes.get(&key))?;
-        (*result == OutcomeResult::Served).then(|| stamp(*at))
-    }
-
-    /// S1, S12: the whole bake lies between the last real success and now.
-    fn baked(&mut self, draft: &Draft, number: u64, wave: u32) {
-        let fleet = draft.fleet;
-        let part = self.part_of(fleet);
-        let Some(release) = self.store.fleets[fleet].release(number) else {
-            return;
-        };
-        let Some(planned) = release.plan.wave(wave) else {
-            return;
-        };
-        let good = release
-            .targets_of(wave)
-            .filter(|target| target.state == TargetState::Succeeded);
-        let before = &draft.observed;
-        let last = good
-            .filter_map(|target| self.served_at(part, target, before))
-            .max();
-        let promoted = release.wave(wave).is_some_and(|wave| wave.promoted);
-        let bake = i64::from(planned.bake.0);
-        let passed = promoted
-            || last.is_none_or(|last| {
-                let since = last.duration_until(stamp(self.now));
-                since.as_secs() >= bake
-            });
-        if !promoted {
-            self.failed_enough(draft, number, wave, "it passes");
-        }
-        if !passed {
-            let message = format!("wave {wave} of #{number} passed before {bake} s were over");
-            self.fail("S12", message);
-        }
-    }
-
     /// S1, G18: a target has ended well only if its cluster says so of this permit: the one it had before the plan, which
     /// may give it another.
     fn really(&mut self, draft: &Draft, number: u64, cluster: &ClusterName) {
@@ -334,8 +291,9 @@ impl World {
     pub(crate) fn session_opened(&mut self, cluster: &ClusterName, uid: &str) {
         let bound = self.store.rows.get(cluster).map(|row| row.uid.clone());
         self.ghost.returned.remove(cluster);
+        self.heard(cluster);
         if bound.as_deref() != Some(uid) {
-            self.fail("L4", format!("{uid} has a session as {cluster}"));
+            self.fail("link L4", format!("{uid} has a session as {cluster}"));
         }
     }
 
@@ -411,12 +369,13 @@ impl World {
                 "{} has no end of {known:?} of {rollout}, and the hub has one",
                 own.name
             );
-            self.fail("L4", message);
+            self.fail("link L4", message);
         }
     }
 
     /// An agent's word that it has stored a set is committed (S3: what was said is there, whoever dies).
     pub(crate) fn acknowledged(&mut self, cluster: &ClusterName, fence: Fence) {
+        self.heard(cluster);
         let said = (fence.incarnation, fence.version);
         let mut agents = self.agents.iter();
         let own = agents.find(|own| &own.name == cluster);
@@ -437,6 +396,8 @@ impl World {
                 self.ghost.changes.insert(key);
             }
         }
+        self.revisions_are_said(cluster);
+        self.heard(cluster);
         let current = self.store.rows.get(cluster).map(|row| row.session);
         if current != Some(session) {
             let message = format!("session {session} of {cluster} wrote in {current:?}");

@@ -3,6 +3,7 @@
 
 use agent_engine::gate::told;
 use agent_engine::sets::views;
+use hub_engine::release::Direction;
 use hub_engine::{ClusterName, RolloutName, reconcile};
 
 use super::at;
@@ -57,6 +58,24 @@ impl World {
         texts.collect::<Vec<_>>().join("; ")
     }
 
+    /// G17: its end consumes a permit: no set has it still.
+    fn permits_are_spent(&mut self) {
+        let rows = self.store.rows.iter();
+        let mut sets = rows.flat_map(|(name, row)| {
+            let gates = row.gates.iter();
+            gates.map(move |(rollout, entry)| (name, row, rollout, entry))
+        });
+        let spent = sets.find_map(|(name, row, rollout, entry)| {
+            let permit = &entry.permit.as_ref()?.permit;
+            let ended = row.state(rollout)?.outcome.as_ref()?.fence == permit.fence;
+            let forward = permit.direction == Direction::Forward;
+            (ended && forward).then(|| format!("{name} still has {} of {rollout}", permit.fence))
+        });
+        if let Some(spent) = spent {
+            self.fail("G17", spent);
+        }
+    }
+
     fn at_the_end(&mut self) {
         let led = self
             .hubs
@@ -65,6 +84,9 @@ impl World {
         if !led {
             return self.fail("L6", "no hub decides".to_owned());
         }
+        self.ends_arrived();
+        self.chains_hold(true);
+        self.rows_give_the_tables();
         for agent in 0..self.agents.len() {
             if let Some(wrong) = view_differs(&self.store, &self.agents[agent]) {
                 return self.fail("L2", wrong);
@@ -72,6 +94,11 @@ impl World {
             self.set_is_whole(agent);
         }
         self.stops_are_their_own();
+        self.glass_is_told();
+        self.runs_are_over();
+        self.nothing_is_held();
+        self.permits_are_spent();
+        self.shows_what_went_back();
     }
 }
 

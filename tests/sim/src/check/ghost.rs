@@ -5,14 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_api::digest::content_digest;
 use agent_api::pod_hash::pod_hash;
-use agent_api::{Fence, OutcomeResult, PodTemplate};
+use agent_api::{CanaryStep, Fence, OutcomeResult, PodTemplate};
 use hub_engine::release::Direction;
 use hub_engine::verb::Verb;
 use hub_engine::{Action, ClusterName, RolloutName};
 
+use super::content::Revision;
+use super::delivery::Delivered;
+use super::effects::Walked;
+use super::git::{Opened, Written};
+use super::glass::Broken;
+use super::held::made;
 use super::lease::in_effect;
+use super::member::Issued;
 use super::onward::Onward;
+use super::opening::Change;
 use super::pause::Paused;
+use super::people::{Agreed, People};
+use super::skew::Unread;
+use super::view::{Heard, heard};
 use super::{At, at, runs};
 use crate::agent::Agent;
 use crate::event::{Ms, Place};
@@ -26,11 +37,9 @@ type Of = (ClusterName, usize);
 /// Of which Rollout, in which cluster, under which fence.
 type Permit = (ClusterName, usize, At);
 /// Of which FleetRollout, by its number.
-type Number = (usize, u64);
+pub(super) type Number = (usize, u64);
 /// A wave of a FleetRollout's release.
 type WaveOf = (usize, u64, u32);
-/// A person, and the images that they saw.
-type Seen = (String, Vec<String>);
 
 /// What the hub has said of a Rollout in a cluster from one version of its set on.
 #[derive(Debug, Clone)]
@@ -124,10 +133,45 @@ pub(crate) struct Ghost {
     pub(super) onward: BTreeMap<Place, Onward>,
     /// What each content is, by its digest.
     pub(super) contents: BTreeMap<String, Content>,
+    /// What a cluster's Rollout said of the revision of each content.
+    pub(super) revisions: BTreeSet<Revision>,
+    /// What was written into Rollouts, and for what releases were opened.
+    pub(super) written: BTreeSet<Written>,
+    pub(super) opened: BTreeSet<Opened>,
+    /// The newest session of each identity.
+    pub(super) sessions: BTreeMap<ClusterName, u64>,
+    /// Runs, since when they go on, and whether anything good was said of them.
+    pub(super) runs: BTreeMap<(Place, String), (Ms, bool)>,
+    /// Contents, by hash, of which a run was not good.
+    pub(super) doubted: BTreeSet<(Place, String)>,
+    /// Steps by the digest that they are delivered under, and by which each permit is being carried out.
+    pub(super) strategies: BTreeMap<String, Vec<CanaryStep>>,
+    pub(super) delivered: BTreeMap<Place, Delivered>,
+    /// Words to do without the fleet's.
+    pub(super) glass: BTreeMap<Place, Vec<Broken>>,
+    /// Rollouts whose record was lost at some time.
+    pub(super) gates_gone: BTreeSet<Place>,
+    /// Those that a hub has been told of: which content, who and why.
+    pub(super) glass_told: BTreeSet<(ClusterName, (String, String, String))>,
+    /// Contents of which somebody in the cluster has said something, and that somebody started again.
+    pub(super) said_here: BTreeMap<Place, BTreeSet<String>>,
+    pub(super) retried: BTreeMap<Place, BTreeSet<String>>,
+    /// Which step each canary has come to.
+    pub(super) walked: BTreeMap<Place, Walked>,
+    /// Contents that have a ReplicaSet, with or without pods.
+    pub(super) sets: BTreeMap<Place, BTreeSet<String>>,
     /// Contents that a cluster's Rollout was given at some time.
     pub(super) had: BTreeMap<Place, BTreeSet<String>>,
     /// Who said yes to a wave of a FleetRollout's release, and to which images.
-    pub(super) approvals: BTreeMap<WaveOf, Vec<Seen>>,
+    pub(super) approvals: BTreeMap<WaveOf, Vec<Agreed>>,
+    /// What persons said of releases, and in which order these came.
+    pub(super) people: People,
+    /// Changes that agents have told of in their sessions and that nothing was decided about yet.
+    pub(super) seen_change: BTreeSet<Change>,
+    /// When something that a cluster's agent said was last committed.
+    pub(super) last_word: BTreeMap<ClusterName, Ms>,
+    /// How the FleetRollout that nobody simulates stands, and since when.
+    pub(crate) payments: Option<(hub_engine::release::ReleasePhase, Ms)>,
     /// FleetRollouts whose newest release has not passed, and since when.
     pub(crate) behind: BTreeMap<usize, Ms>,
     /// When an agent last heard that the lease of its permit begins, or goes on.
@@ -142,10 +186,28 @@ pub(crate) struct Ghost {
     pub(super) returned: BTreeSet<ClusterName>,
     /// The database was put back from a copy, and no person has said since that it may go on.
     pub(super) restored: bool,
+    /// When that was.
+    pub(super) put_back: Ms,
     /// And an agent has shown a hub that it has more.
     pub(super) known_lost: bool,
     /// The newest set of each cluster that was ever sent, whoever lost it.
     sent: BTreeMap<ClusterName, At>,
+    /// What was said last of each Rollout in each cluster.
+    pub(super) heard: BTreeMap<(ClusterName, RolloutName), Heard>,
+    /// Entries of sets in words of a later version.
+    pub(super) unread: Unread,
+    /// By connection: since when a set waits to be sent.
+    pub(super) waits: BTreeMap<u64, Ms>,
+    /// What came of each token.
+    pub(super) issued: BTreeMap<u64, Issued>,
+    /// Since when an agent could renew its certificate.
+    pub(super) renewable: BTreeMap<usize, Ms>,
+    /// When certificates were looked at last.
+    pub(super) looked: Ms,
+    /// Since when a hub could lead.
+    pub(super) able: BTreeMap<usize, Ms>,
+    /// When one did last.
+    pub(super) led: Ms,
     /// The highest incarnation that a recovery has given.
     pub(super) incarnation: u64,
 }
@@ -203,10 +265,9 @@ impl Ghost {
         self.owners.remove(of);
     }
 
-    /// A person said yes to a wave, having seen these images.
-    pub(crate) fn approved(&mut self, wave: WaveOf, person: &str, seen: Vec<String>) {
-        let all = self.approvals.entry(wave).or_default();
-        all.push((person.to_owned(), seen));
+    /// A person said yes to a wave.
+    pub(crate) fn approved(&mut self, wave: WaveOf, agreed: Agreed) {
+        self.approvals.entry(wave).or_default().push(agreed);
     }
 
     /// A Rollout was given this content.
@@ -248,6 +309,11 @@ impl Ghost {
 
     pub(crate) fn rollout_lost(&mut self, place: Place) {
         self.running.remove(&place);
+        self.sets.remove(&place);
+        self.walked.remove(&place);
+        self.delivered.remove(&place);
+        self.runs.retain(|(of, _), _| *of != place);
+        self.opened.retain(|(_, (of, ..), _)| *of != place);
         self.onward.remove(&place);
         self.fresh.insert(place);
         self.forgot.insert(place);
@@ -261,6 +327,10 @@ impl Ghost {
             let place = Place { agent, part };
             // What its API server has goes on.
             self.running.insert(place, runs(own));
+            self.sets.insert(place, made(own));
+            self.walked.remove(&place);
+            self.delivered.remove(&place);
+            self.opened.retain(|(_, (of, ..), _)| *of != place);
             self.onward.remove(&place);
             self.fresh.insert(place);
             self.forgot.insert(place);
@@ -286,7 +356,10 @@ impl Ghost {
     /// What persons said since is lost, and so is what was permitted: the numbers of releases are given again.
     pub(crate) fn put_back(&mut self, store: &Store, agents: &[Agent], rollouts: &[RolloutName]) {
         self.restored = true;
+        self.put_back = store.recovery.started;
         self.known_lost = false;
+        self.heard = heard(store);
+        self.tokens_forgotten();
         // What was lost before it was sent to any agent was never said: its number is given again.
         for own in agents {
             let sent = self.sent.get(&own.name).copied();
@@ -310,9 +383,17 @@ impl Ghost {
                 }
             }
         }
+        self.opened.clear();
         self.paused.clear();
         self.aborted.clear();
         self.touched.clear();
+        self.people = People::default();
+        for (fleet, tables) in store.fleets.iter().enumerate() {
+            for one in &tables.changes {
+                self.changed(fleet, &one.cluster, &one.now);
+            }
+        }
+        self.payments = None;
         for fact in &store.history {
             self.said_in_history(fact.fleet, &fact.action);
         }
@@ -323,6 +404,7 @@ impl Ghost {
         reason = "the others are no word of a person and no permit"
     )]
     pub(super) fn said_in_history(&mut self, fleet: usize, action: &Action) {
+        self.people.said(fleet, action);
         match action {
             Action::Obey { release, verb, .. } => self.obeyed((fleet, *release), verb),
             Action::GrantPermit {

@@ -5,16 +5,27 @@
 use hub_engine::ClusterName;
 use hub_engine::release::{ReleasePhase, Stage};
 
-use crate::event::{Draft, Place};
+use super::Ghost;
+use crate::event::{Draft, Ms, Place};
 use crate::world::{World, millis};
+
+/// Whatever comes after a release waits no longer.
+const PASSED: [ReleasePhase; 2] = [ReleasePhase::Succeeded, ReleasePhase::Withdrawn];
+
+impl Ghost {
+    /// Since when the release that nobody simulates has not passed.
+    fn payments_behind(&self) -> Option<Ms> {
+        let (phase, since) = self.payments?;
+        (!PASSED.contains(&phase)).then_some(since)
+    }
+}
 
 impl World {
     /// Since when the newest release of each FleetRollout has not passed, by the commits.
     pub(crate) fn order_noted(&mut self) {
         for fleet in 0..self.store.fleets.len() {
             let phase = self.store.newest(fleet).map(|release| release.phase);
-            let passed = [ReleasePhase::Succeeded, ReleasePhase::Withdrawn];
-            if phase.is_some_and(|phase| !passed.contains(&phase)) {
+            if phase.is_some_and(|phase| !PASSED.contains(&phase)) {
                 self.ghost.behind.entry(fleet).or_insert(self.now);
             } else {
                 self.ghost.behind.remove(&fleet);
@@ -29,9 +40,11 @@ impl World {
         let decided = millis(draft.observed.now);
         let mut others = tables.fleet_rollout.after.iter();
         let waited = others.find(|name| {
-            let other = self.store.named(name);
-            let since = other.and_then(|other| self.ghost.behind.get(&other));
-            since.is_some_and(|since| *since < decided)
+            let since = match self.store.named(name) {
+                Some(other) => self.ghost.behind.get(&other).copied(),
+                None => self.ghost.payments_behind(),
+            };
+            since.is_some_and(|since| since < decided)
         });
         if let Some(other) = waited {
             let own = &tables.fleet_rollout.name;
@@ -44,8 +57,13 @@ impl World {
     pub(crate) fn has(&mut self, place: Place) {
         let rollout = &self.part(place).cluster.observed.rollout;
         if let Some(template) = rollout.spec.template.clone() {
+            let digest = agent_api::digest::content_digest(&template).to_string();
+            self.part_mut(place).config_gone.remove(&digest);
             self.ghost.given(place, &template);
         }
+        self.revision_said(place);
+        self.content_written(place);
+        self.strategy_said(place);
     }
 
     /// G4, G25: what is permitted is what this cluster was given, and where its wave needs approvals, enough persons saw the
@@ -76,11 +94,13 @@ impl World {
         let others = content.is_some_and(|content| content.images != release.images);
         let images = content.map_or(&[][..], |content| content.images.as_slice());
         let said = self.ghost.approvals.get(&(fleet, number, target.wave));
-        let saw = said.into_iter().flatten().filter(|(_, seen)| {
+        let before = said.into_iter().flatten();
+        let before = before.filter(|one| one.stage == Stage::Before);
+        let saw = before.filter(|one| {
             let mut all = images.iter();
-            all.all(|image| seen.contains(image))
+            all.all(|image| one.images.contains(image))
         });
-        let mut persons: Vec<&str> = saw.map(|(person, _)| person.as_str()).collect();
+        let mut persons: Vec<&str> = saw.map(|one| one.person.as_str()).collect();
         persons.sort_unstable();
         persons.dedup();
         if u32::try_from(persons.len()).unwrap_or(u32::MAX) < spec.required {

@@ -1,7 +1,7 @@
 //! Pauses of canaries last as long as they are written, however a cluster's clock is set meanwhile (S12). In: what an agent has just
 //! written, by the true time. Out: the first pause that was cut short. It must not ask how the agent counts.
 
-use agent_api::IntOrString;
+use agent_api::{CanaryStep, IntOrString};
 
 use crate::agent::Part;
 use crate::event::{Ms, Place};
@@ -20,11 +20,9 @@ pub(super) struct Paused {
 }
 
 /// The step that a canary pauses at, and for how long.
-fn pauses(own: &Part) -> Option<(String, i32, Ms)> {
-    let rollout = &own.cluster.observed.rollout;
+fn pauses(own: &Part, steps: &[CanaryStep]) -> Option<(String, i32, Ms)> {
     let status = own.status();
     let step = status.current_step_index?;
-    let steps = &rollout.spec.strategy.canary.as_ref()?.steps;
     let pause = steps.get(usize::try_from(step).ok()?)?.pause.as_ref()?;
     let Some(IntOrString::Int(seconds)) = pause.duration else {
         return None;
@@ -43,7 +41,10 @@ impl World {
     pub(super) fn pause_lasts(&mut self, place: Place) {
         let own = &self.agents[place.agent];
         let (life, part) = (own.life, &own.parts[place.part]);
-        let now = pauses(part).map(|(content, step, lasts)| Paused {
+        // Where Git changes steps it cannot always be told by which a pause began.
+        let steps = self.followed(place).filter(|_| !self.restepped);
+        let steps = steps.unwrap_or_default();
+        let now = pauses(part, &steps).map(|(content, step, lasts)| Paused {
             of: (content, step, life),
             since: self.now,
             lasts,

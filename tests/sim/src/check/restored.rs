@@ -2,7 +2,7 @@
 //! recoveries. Out: the first number that is given twice, and what is decided although somebody knows better. It must not ask the
 //! store: what it compares with is what was given before, whatever copy that is lost with.
 
-use hub_engine::{Fence, ReleaseId};
+use hub_engine::{ClusterName, Fence, ReleaseId};
 
 use crate::event::Draft;
 use crate::world::World;
@@ -17,7 +17,21 @@ impl World {
     pub(super) fn knows_better(&mut self) {
         if self.ghost.known_lost {
             let message = "a hub decides, and an agent has shown more than its database has";
-            self.fail("S6", message.to_owned());
+            return self.fail("S6", message.to_owned());
+        }
+        self.quorum_was_heard();
+    }
+
+    /// L5: a database that was put back decides nothing before half of the clusters have said something since.
+    fn quorum_was_heard(&mut self) {
+        let rows = self.store.rows.keys();
+        let since =
+            |name: &&ClusterName| self.ghost.last_word.get(*name) >= Some(&self.ghost.put_back);
+        let heard = rows.filter(since).count();
+        let all = self.store.rows.len();
+        if self.ghost.restored && heard * 2 < all {
+            let message = format!("a hub decides, and {heard} of {all} clusters were heard since");
+            self.fail("link L5", message);
         }
     }
 

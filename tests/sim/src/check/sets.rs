@@ -21,22 +21,26 @@ impl World {
             let key = ObjectKey::new(entry.namespace.clone(), entry.name.clone());
             Some((entry, own.part_of(&key)?))
         });
-        let granted = entries
-            .clone()
-            .find(|(entry, part)| grants(entry) && before.get(*part) != after.get(*part));
+        let granted = entries.clone().find(|(entry, part)| {
+            let unread = self
+                .ghost
+                .is_unread(agent, &entry.name, (incarnation, entry.version));
+            grants(entry) && !unread && before.get(*part) != after.get(*part)
+        });
         let behind = entries
             .filter(|(entry, _)| !grants(entry))
             .find(|(entry, part)| {
                 let gate = own.parts[*part].gate();
                 let said = gate.map(|gate| at(fence_of(&gate.spec)));
-                said < Some((incarnation, entry.version))
+                let new = (incarnation, entry.version);
+                said < Some(new) && !self.ghost.is_unread(agent, &entry.name, new)
             });
         if let (Some((granted, _)), Some((behind, _))) = (granted, behind) {
             let message = format!(
                 "{} has what {} is granted, and not yet what {} loses",
                 own.name, granted.name, behind.name
             );
-            self.fail("L2", message);
+            self.fail("link L2", message);
         }
     }
 
@@ -48,7 +52,7 @@ impl World {
         let hash = known.and_then(|member| member.set_hash.as_ref());
         if hash.is_some_and(|hash| *hash != set.set_hash) {
             let message = format!("{} has stored another set under {fence}", own.name);
-            self.fail("L5", message);
+            self.fail("link L5", message);
         }
     }
 
@@ -66,14 +70,16 @@ impl World {
         let old = set.entries.iter().find(|entry| {
             let key = ObjectKey::new(entry.rollout.namespace.clone(), entry.rollout.name.clone());
             let gate = own.part_of(&key).and_then(|part| own.parts[part].gate());
-            gate.is_some_and(|gate| at(fence_of(&gate.spec)) < (fence.0, entry.version))
+            let said = (fence.0, entry.version);
+            let unread = self.ghost.is_unread(agent, &entry.rollout.name, said);
+            gate.is_some_and(|gate| !unread && at(fence_of(&gate.spec)) < said)
         });
         if let Some(entry) = old {
             let message = format!(
                 "{} has stored {fence:?}, and its Gate of {} is older than {}",
                 own.name, entry.rollout.name, entry.version
             );
-            return self.fail("L2", message);
+            return self.fail("link L2", message);
         }
         let other = set.entries.iter().find_map(|entry| {
             let key = ObjectKey::new(entry.rollout.namespace.clone(), entry.rollout.name.clone());
@@ -84,7 +90,7 @@ impl World {
         });
         if let Some(other) = other {
             let message = format!("{} has stored {fence:?}, and {other}", own.name);
-            self.fail("L2", message);
+            self.fail("link L2", message);
         }
     }
 }

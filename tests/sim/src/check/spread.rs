@@ -2,7 +2,7 @@
 //! they really were. Out: the first cluster that is one too many. It must not ask the engine whether a target may start.
 
 use agent_api::OutcomeResult;
-use hub_engine::release::{ReleasePhase, TargetState};
+use hub_engine::release::{ReleasePhase, Target, TargetState};
 use hub_engine::{ClusterName, Observed};
 
 use crate::event::Draft;
@@ -55,9 +55,7 @@ impl World {
         let Some(planned) = release.plan.wave(wave) else {
             return;
         };
-        let all = release.targets_of(wave).count();
-        let most = planned.max_failed.of(all);
-        let failed = release.targets_of(wave).filter(|target| {
+        let really = |target: &&Target| {
             let fence = target.permit.as_ref().map(|permit| permit.fence);
             let known = told(&draft.observed, &target.cluster);
             let Some(fence) = fence.filter(|fence| known == Some(*fence)) else {
@@ -69,21 +67,35 @@ impl World {
                 (fence.incarnation, fence.version),
             );
             let ended = self.ghost.outcomes.get(&key);
-            // A person, or a policy, may leave one out of it.
-            let counts = !matches!(target.state, TargetState::Skipped | TargetState::Removed);
+            // A person, or a policy, may leave one out of it; what is held by now a person has let start again.
+            let out = [
+                TargetState::Skipped,
+                TargetState::Removed,
+                TargetState::Held,
+            ];
+            let counts = !out.contains(&target.state);
             counts && ended.is_some_and(|(result, _)| *result == OutcomeResult::Failed)
-        });
-        let failed = failed.count();
+        };
+        let most = planned.max_failed.of(release.targets_of(wave).count());
+        let failed = release.targets_of(wave).filter(really).count();
+        let all = release.targets.iter().map(AsRef::as_ref);
+        let in_all = all.filter(really).count();
+        let may = release.plan.max_failed;
+        let may = may.map(|may| may.of(release.targets.len()));
         if failed > most {
             let message =
                 format!("{what} in wave {wave} of #{number} with {failed} failures, {most} may");
+            return self.fail("S1", message);
+        }
+        if let Some(may) = may.filter(|may| in_all > *may) {
+            let message = format!("{what} in #{number} with {in_all} failures in all, {may} may");
             self.fail("S1", message);
         }
     }
 }
 
 /// The permit whose end the decision knew of.
-fn told(before: &Observed, cluster: &ClusterName) -> Option<hub_engine::Fence> {
+pub(super) fn told(before: &Observed, cluster: &ClusterName) -> Option<hub_engine::Fence> {
     let rollout = before.cluster(cluster)?.rollout.as_ref()?;
     Some(rollout.outcome.as_ref()?.fence)
 }

@@ -119,7 +119,7 @@ impl Tables {
         let store = &mut self.store;
         (store.epoch, store.commits[FLEET]) = (EPOCH, 0);
         store.history.clear();
-        store.recovery.heads.clear();
+        store.chain = crate::store::History::default();
         for row in store.rows.values_mut() {
             row.reported = 0;
             for latest in row.rollouts.values_mut() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hub_engine::{Action, ClusterName};
 use hub_store::desired::SignedPermit;
 
-use super::{Error, Fact, GateRow, Store};
+use super::{Error, GateRow, Store};
 use crate::event::Draft;
 use crate::keys::Keys;
 use crate::planted::Planted;
@@ -58,12 +58,7 @@ impl Store {
         tables.apply(plan);
         for decision in &plan.actions {
             self.write_set(draft, &decision.action, keys);
-            self.chain(&decision.action.to_string());
-            self.history.push(Fact {
-                epoch: draft.epoch,
-                fleet: *fleet,
-                action: decision.action.clone(),
-            });
+            self.decided(draft, decision);
         }
         self.share(*fleet);
         self.commits[*fleet] += u64::from(!plan.actions.is_empty());

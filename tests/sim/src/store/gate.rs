@@ -8,6 +8,7 @@ use hub_engine::{ClusterName, Fence, FleetRolloutName};
 use hub_store::desired::{DesiredSet, Entry, Governance, SignedPermit};
 
 use super::{Error, Row, Store};
+use crate::planted::Planted;
 
 /// An entry of a cluster's set; the rest of it is in the tables of the FleetRollout that governs it.
 #[derive(Debug, Clone)]
@@ -26,8 +27,14 @@ impl Store {
     /// # Errors
     /// `Away`.
     pub fn desired_set(&self, cluster: &ClusterName) -> Result<DesiredSet, Error> {
-        self.answers()?;
         let row = self.rows.get(cluster).ok_or(Error::Away)?;
+        if !self.up && self.bugs.has(Planted::AwayIsEmpty) {
+            return Ok(DesiredSet {
+                fence: row.desired,
+                entries: Vec::new(),
+            });
+        }
+        self.answers()?;
         let entries = row.gates.iter().filter_map(|(rollout, entry)| {
             let tables = &self.fleets[entry.fleet];
             let gate = tables.cluster(cluster)?.gate.as_ref()?;
@@ -59,7 +66,10 @@ impl Store {
     /// # Errors
     /// `Away`.
     pub fn desired_fence(&self, cluster: &ClusterName) -> Result<Fence, Error> {
-        self.answers()?;
+        // The planted bug: a hint has said it before the database was away.
+        if !self.bugs.has(Planted::AwayIsEmpty) {
+            self.answers()?;
+        }
         let row = self.rows.get(cluster);
         Ok(row.map(|row| row.desired).unwrap_or_default())
     }

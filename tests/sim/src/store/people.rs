@@ -1,7 +1,9 @@
 //! What people write: approvals, words, stops, windows. In: their commands. Out: rows as `hub_store` has them. It must not ask
 //! whether a word makes sense.
 
+use hub_engine::document::Enforcement;
 use hub_engine::observed::{Predecessor, Request};
+use hub_engine::paper;
 use hub_engine::release::{Approval, ReleasePhase, Shown, Stage, WavePhase};
 use hub_engine::verb::{Stop, Verb};
 use hub_engine::window::FleetWindow;
@@ -50,6 +52,25 @@ fn seen(opened: &[String], now: &Shown, shown: Option<&Shown>) -> bool {
 impl Store {
     /// As `approval_add`: a person approves a wave of a release, or the one that waits. False: it is refused.
     pub fn approve(&mut self, fleet: usize, number: u64, asked: Option<u32>, by: By<'_>) -> bool {
+        let (person, at) = (by.person, by.at);
+        let known = self.approvals(fleet, number);
+        let taken = self.approves(fleet, number, asked, by);
+        if !taken {
+            self.refuse("Approve", person, at);
+        } else if self.approvals(fleet, number) > known {
+            self.approved(fleet, number, at);
+        }
+        taken
+    }
+
+    /// How many approvals a release has.
+    #[must_use]
+    pub fn approvals(&self, fleet: usize, number: u64) -> usize {
+        let release = self.fleets[fleet].release(number);
+        release.map_or(0, |release| release.approvals.len())
+    }
+
+    fn approves(&mut self, fleet: usize, number: u64, asked: Option<u32>, by: By<'_>) -> bool {
         let mut releases = self.fleets[fleet].releases.iter_mut();
         let Some(release) = releases.find(|one| one.id.number == number) else {
             return false;
@@ -150,6 +171,12 @@ impl Store {
     /// A stop of one FleetRollout or of all, or its end: a transaction that decides at the same time has to begin anew.
     pub fn stop(&mut self, of: Option<usize>, stop: Option<Stop>, now: Ms) {
         let lifted = stop.is_none().then(|| stamp(now));
+        let kind = if stop.is_some() {
+            "FleetStopped"
+        } else {
+            "StopLifted"
+        };
+        self.noted(kind, "eve", now);
         let row = self.stops.entry(of).or_default();
         // A new stop takes the row of the one before it, and with it when that was lifted.
         *row = StopRow { stop, lifted };
@@ -164,6 +191,17 @@ impl Store {
         self.touch(of);
     }
 
+    /// As `apply` turns a document to another enforcement. False: it may not turn now.
+    pub fn enforce(&mut self, fleet: usize, to: Enforcement, now: Ms) -> bool {
+        let observed = self.observe(fleet, now);
+        let may = observed.is_ok_and(|observed| paper::turn(&observed, to).is_none());
+        if may {
+            self.fleets[fleet].fleet_rollout.enforcement = to;
+            self.touch(Some(fleet));
+        }
+        may
+    }
+
     /// The windows of the whole fleet, likewise.
     pub fn windows(&mut self, windows: Vec<FleetWindow>) {
         for tables in &mut self.fleets {
@@ -176,6 +214,9 @@ impl Store {
     pub fn always_open(&mut self) {
         for tables in &mut self.fleets {
             tables.fleet_rollout.calendar.windows.clear();
+        }
+        for fleet in 0..self.fleets.len() {
+            self.applied(fleet, self.fleets[fleet].now);
         }
         self.touch(None);
     }

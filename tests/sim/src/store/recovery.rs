@@ -1,9 +1,6 @@
 //! A restored database, as `hub_store::recovery` knows it (gate.md L5). In: what agents say at Hello and Ack, how many were
 //! heard. Out: whether anything may be decided; a person's word that it may again. It must not know that it was restored.
 
-use std::hash::Hasher as _;
-
-use fnv::FnvHasher;
 use hub_engine::Fence;
 use hub_store::session::CONNECTED_SECONDS;
 
@@ -31,23 +28,13 @@ pub struct Recovery {
     pub recovered: Option<Ms>,
     /// Raised by every recovery.
     pub incarnation: u64,
-    /// The chain of the history: one hash a row.
-    pub heads: Vec<u64>,
 }
 
 impl Store {
     /// The newest row of the history and its hash, which agents are handed.
     #[must_use]
-    pub fn head(&self) -> (usize, u64) {
-        let heads = &self.recovery.heads;
-        (heads.len(), heads.last().copied().unwrap_or(0))
-    }
-
-    pub(super) fn chain(&mut self, text: &str) {
-        let mut hash = FnvHasher::default();
-        hash.write_u64(self.head().1);
-        hash.write(text.as_bytes());
-        self.recovery.heads.push(hash.finish());
+    pub fn head(&self) -> (usize, String) {
+        self.chain.head()
     }
 
     /// Whether something is in the way of deciding: it knows that it was restored, too few were heard since it started, or,
@@ -66,6 +53,9 @@ impl Store {
         if recovered.is_some_and(|at| at >= *started) {
             return false;
         }
+        if self.bugs.has(Planted::QuorumUnheard) {
+            return false;
+        }
         let heard = |row: &Row| row.heard >= Some(*started);
         let rows = self.rows.values();
         let few = rows.clone().filter(|row| heard(row)).count() < rows.len().div_ceil(2);
@@ -80,10 +70,15 @@ impl Store {
     }
 
     /// An agent holds more than the database has, or was handed a row that is not in it.
-    pub(super) fn compare(&mut self, fence: Fence, desired: Fence, handed: Option<(usize, u64)>) {
+    pub(super) fn compare(
+        &mut self,
+        fence: Fence,
+        desired: Fence,
+        handed: Option<(usize, String)>,
+    ) {
         let other = handed
-            .filter(|(at, _)| *at > 0 && fence.incarnation >= desired.incarnation)
-            .is_some_and(|(at, hash)| self.recovery.heads.get(at - 1) != Some(&hash));
+            .filter(|_| fence.incarnation >= desired.incarnation)
+            .is_some_and(|(at, hash)| self.chain.lacks(at, &hash));
         let more = fence > desired || other;
         self.recovery.held |= more && !self.bugs.has(Planted::MoreHeldUnseen);
     }
@@ -108,7 +103,7 @@ impl Store {
         }
         self.spread();
         self.touch(None);
-        self.chain("recovered");
+        self.noted("DatabaseRecovered", "eve", now);
         next
     }
 

@@ -2,6 +2,7 @@
 //! stored. It must not commit for a session that is over (gate.md L3), nor into a copy that is older than the session.
 
 use hub_engine::observed::{Change, Rollout};
+use hub_engine::release::Content;
 use hub_engine::{ClusterName, Fence, RolloutName};
 use hub_store::older::Committed;
 use hub_store::report::{Body, Report};
@@ -34,7 +35,7 @@ impl Store {
         uid: &str,
         fence: Fence,
         brought: Vec<(RolloutName, Rollout)>,
-        handed: Option<(usize, u64)>,
+        handed: Option<(usize, String)>,
         now: Ms,
     ) -> Result<Opened, Error> {
         self.answers()?;
@@ -45,6 +46,7 @@ impl Store {
             return Ok(Opened::Duplicate);
         };
         if row.uid != uid {
+            self.refuse("Hello", cluster.as_str(), now);
             return Ok(Opened::Duplicate);
         }
         let regressed = fence < row.stored || compared && unsaid(row, &brought, by_name);
@@ -176,17 +178,21 @@ impl Store {
         checked: bool,
     ) -> Result<Option<u64>, Error> {
         let mut changes = Vec::new();
+        let older = self.bugs.has(Planted::OlderReportStored);
         let Some(row) = self.current(cluster, said, checked)? else {
             return Ok(None);
         };
         let mut highest = row.reported;
         for report in reports {
-            if report.sequence <= highest {
+            if report.sequence <= highest && !older {
                 continue;
             }
-            highest = report.sequence;
+            highest = report.sequence.max(highest);
             let key = (said.0, report.sequence);
             let known = row.rollouts.entry(report.rollout.clone()).or_default();
+            if older {
+                known.key = (0, 0);
+            }
             match &report.body {
                 Body::State(state) => upsert(known, key, state.clone()),
                 Body::Changed { was, now } => {
@@ -195,9 +201,14 @@ impl Store {
                 Body::Effect { effect, .. } => {
                     amend(known, key, |state| state.effect = Some(effect.clone()));
                 }
-                Body::Outcome(outcome) => {
-                    amend(known, key, |state| state.outcome = Some(outcome.clone()));
-                }
+                Body::Outcome { uid, outcome } => amend(known, key, |state| {
+                    let own = state.outcome.is_some() && !state.outcome_of_former;
+                    let former = !uid.is_empty() && !state.uid.is_empty() && *uid != state.uid;
+                    if !former || !own {
+                        state.outcome = Some(outcome.clone());
+                        state.outcome_of_former = former;
+                    }
+                }),
                 Body::Removed => amend(known, key, |state| state.removed = true),
                 // Facts of the history alone.
                 Body::Verb { .. } | Body::BrokenGlass(_) => {}
@@ -208,18 +219,29 @@ impl Store {
         row.last_seen = Some(now);
         row.heard = Some(now);
         for (rollout, was, now) in changes {
-            self.serial += 1;
-            let change = Change {
-                id: self.serial,
-                cluster: cluster.clone(),
-                was,
-                now,
-            };
-            for fleet in self.over(&rollout) {
-                self.fleets[fleet].changes.push(change.clone());
-            }
+            self.changed(cluster, &rollout, was, now);
         }
         Ok(Some(highest))
+    }
+
+    /// A change waits for the decision of every FleetRollout over its Rollout.
+    pub(crate) fn changed(
+        &mut self,
+        cluster: &ClusterName,
+        rollout: &RolloutName,
+        was: Option<Content>,
+        now: Content,
+    ) {
+        self.serial += 1;
+        let change = Change {
+            id: self.serial,
+            cluster: cluster.clone(),
+            was,
+            now,
+        };
+        for fleet in self.over(rollout) {
+            self.fleets[fleet].changes.push(change.clone());
+        }
     }
 }
 
@@ -247,13 +269,14 @@ fn upsert(latest: &mut Latest, key: (u64, u64), mut state: Rollout) {
     if latest.state.is_some() && latest.key > key {
         return;
     }
-    state.outcome_of_former = false;
     if let Some(known) = latest.state.take() {
-        let former = known.outcome_of_former || known.uid != state.uid;
-        state.outcome_of_former = match (&known.outcome, &state.outcome) {
-            (Some(known), Some(now)) => former && known.fence == now.fence,
-            (Some(_), None) => former,
-            (None, _) => false,
+        let other = known.uid != state.uid;
+        let former = known.outcome_of_former;
+        state.outcome_of_former |= match (&known.outcome, &state.outcome) {
+            (Some(known), Some(now)) => other || former && known.fence == now.fence,
+            (Some(_), None) => other || former,
+            (None, Some(_)) => other,
+            (None, None) => false,
         };
         state.outcome = state.outcome.or(known.outcome);
     }

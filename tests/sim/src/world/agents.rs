@@ -31,8 +31,10 @@ impl World {
         }
         self.joins(agent);
         self.agents[agent].start();
+        self.asks_for_the_kinds(agent);
         let name = self.agents[agent].name.clone();
         self.tell(format!("{name} starts"));
+        self.renews_later(agent);
         let skew = self.agents[agent].skew;
         let own = &self.agents[agent];
         let mut leases = own.parts.iter().filter_map(|part| {
@@ -47,6 +49,7 @@ impl World {
             self.pass_soon(place, 50);
             // In a cluster that was found with pods on their way they go on coming.
             self.put(1_000, Event::Kubelet(place));
+            self.put(1_000, Event::RunsEnd(place));
         }
     }
 
@@ -150,8 +153,11 @@ impl World {
             Passed::Behind | Passed::Conflict => {
                 self.changed(place);
             }
-            Passed::Died => self.kill_agent(agent),
-            Passed::Whole(wake) => self.passed_whole(place, wake, wrote),
+            Passed::Died => self.ends_in_a_pass(agent, done.left),
+            Passed::Whole(wake) => {
+                self.edited_back(place);
+                self.passed_whole(place, wake, wrote);
+            }
         }
         self.send_reports(agent);
     }
@@ -159,8 +165,10 @@ impl World {
     fn passed_whole(&mut self, place: Place, wake: Option<jiff::Timestamp>, wrote: bool) {
         let Place { agent, part } = place;
         let (now, bugs) = (self.now, self.bugs);
+        let unknown = self.agents[agent].kinds_unknown(now);
         if let Some(process) = &mut self.agents[agent].process
             && !process.known[part].first_done
+            && !unknown
         {
             process.known[part].first_done = true;
             if process.first_done() {
@@ -204,11 +212,13 @@ impl World {
             return;
         }
         let hub = self.random.below(self.hubs.len());
-        if !self.hubs[hub].alive || self.agents[agent].alone_until > self.now {
+        let own = &self.agents[agent];
+        let alone = own.alone_until.max(own.unknown_until) > self.now;
+        if alone || !self.hubs[hub].alive || !self.is_member(agent) {
             let after = self.some(250, 5_000);
             return self.put(after, Event::Dial { agent, life });
         }
-        let hello = self.agents[agent].hello();
+        let hello = self.hello_of(agent);
         let connection = self.connect(agent, hub);
         if let Some(process) = &mut self.agents[agent].process {
             process.link = Some((connection, None));
@@ -272,7 +282,10 @@ impl World {
         self.put(noticed, event);
         self.passes_soon(agent, 10);
         let (after, life) = (self.some(least, least + 5_000), self.agents[agent].life);
-        self.put(after, Event::Dial { agent, life });
+        // The planted bug: whoever was refused once stays away.
+        if least < REFUSED || !self.bugs.has(Planted::RefusedForGood) {
+            self.put(after, Event::Dial { agent, life });
+        }
     }
 
     pub(super) fn broken(&mut self, connection: u64, agent_end: bool) {
@@ -316,6 +329,9 @@ impl World {
             .and_then(|process| process.link);
         let own = known.is_some_and(|(known, _)| known == connection);
         if link.cut || !own || !self.lives(agent, link.agent_life) {
+            return;
+        }
+        if self.is_deaf_to(agent, connection, &message) {
             return;
         }
         if let Some(pending) = &mut self.agents[agent].pending
@@ -391,7 +407,9 @@ impl World {
                 self.lease_begins(place, stored);
             }
         }
+        self.goes_by_its_number(agent, set, (stored, &before), answer.as_ref());
         self.written(agent, set, &before);
+        self.nothing_is_guessed(agent, set, &before);
         self.stored(agent);
         self.gates_go(agent);
         if answer.is_none() && self.bugs.has(Planted::AckBeforeFence) {
@@ -437,44 +455,6 @@ impl World {
         self.send_up(pending.connection, Up::Ack(ack));
         for message in pending.later {
             self.told_by_hub(agent, pending.connection, message);
-        }
-    }
-
-    fn told(&mut self, agent: usize, sequence: u64) {
-        let Some(process) = &self.agents[agent].process else {
-            return;
-        };
-        let told = process.reports.acknowledged(sequence);
-        if told.is_empty() {
-            return;
-        }
-        if self.mishap(40) {
-            return self.kill_agent(agent);
-        }
-        self.agents[agent].note_told(&told);
-        for one in told {
-            if let Some(part) = self.agents[agent].part_of(&one.rollout) {
-                self.noted(Place { agent, part });
-                self.changed(Place { agent, part });
-            }
-        }
-    }
-
-    pub(super) fn send_reports(&mut self, agent: usize) {
-        while let Some((connection, batch)) = self.agents[agent].batch() {
-            let last = batch.reports.iter().map(|report| report.sequence).max();
-            self.send_up(connection, Up::Reports(batch));
-            if self.bugs.has(Planted::ToldWhenSent)
-                && let (Some(process), Some(last)) = (&self.agents[agent].process, last)
-            {
-                let told = process.reports.acknowledged(last);
-                self.agents[agent].note_told(&told);
-                for one in told {
-                    if let Some(part) = self.agents[agent].part_of(&one.rollout) {
-                        self.noted(Place { agent, part });
-                    }
-                }
-            }
         }
     }
 }

@@ -36,6 +36,10 @@ const DIFFER: usize = 40;
 const BOUNDS: usize = 20;
 /// In so many of a hundred lives sets lack something now and then.
 const SETS_LACK: usize = 20;
+/// In so many of a hundred lives Git does not tell the revision of a version now and then.
+const UNTOLD: usize = 20;
+/// In so many of a hundred lives API servers do not answer an agent that starts at once.
+const UNSURE: usize = 20;
 /// What an overlay makes of a version: nothing, or the version's build for one place.
 pub(super) const OVERLAYS: [&str; 2] = ["", "-eu"];
 
@@ -80,22 +84,14 @@ impl World {
             labels,
             rollouts,
             opening,
-        } = Declared::new(config, &mut random);
+        } = Declared::new(config, bugs, &mut random);
         let rows = rows(&clusters);
         let fleets = documents.into_iter().map(|one| tables(one, &clusters));
         let mut store = Store::new(fleets.collect(), rows);
         store.bugs = bugs;
         let overlays = overlays(names.len(), rollouts.len(), &mut random.aside(43));
-        let base = Instant::now();
-        let agents = names
-            .iter()
-            .map(|name| agent(name, base, &rollouts, &mut random));
-        let agents: Vec<Agent> = agents.collect();
-        let hubs = (0..2).map(|_| Hub {
-            skew: Ms::try_from(random.below(120_001)).unwrap_or(0) - 60_000,
-            ..Hub::default()
-        });
-        let hubs = hubs.collect();
+        let agents = agents(&names, &rollouts, &mut random);
+        let hubs = hubs(&mut random);
         let mut world = Self {
             now: 0,
             random,
@@ -130,9 +126,22 @@ impl World {
             opening,
             late: super::late::come_late(config),
             older: super::losses::older(config),
+            untold: Random::new(config.seed).aside(211).percent(UNTOLD),
+            unsure: config.faults && Random::new(config.seed).aside(223).percent(UNSURE),
+            repeats: super::repeats::Repeats::of(config),
+            stops: super::stops::stops(config),
+            measures: super::measures::Measures::of(config),
+            restepped: super::strategies::changes(config),
+            steps: BTreeMap::new(),
+            locals: super::verbs::Locals::of(config),
+            identities: super::member::Identities::default(),
+            deaf: BTreeMap::new(),
             joiner,
         };
         world.clocks_are_behind();
+        world.identities();
+        world.some_lack_the_policy();
+        world.measured_strictly();
         world.first_contents();
         world.declared(&refused);
         world.schedule();
@@ -168,6 +177,7 @@ impl World {
             self.put(first, Event::Push(part));
         }
         self.put(10_000, Event::Person);
+        self.enforced_later();
         if self.config.faults {
             self.put(5_000, Event::Fault);
         }
@@ -239,6 +249,22 @@ pub(crate) fn empty(name: &ClusterName) -> Cluster {
         gate: None,
         rollout: None,
     }
+}
+
+fn agents(names: &[ClusterName], rollouts: &[RolloutName], random: &mut Random) -> Vec<Agent> {
+    let base = Instant::now();
+    let agents = names.iter();
+    let agents = agents.map(|name| agent(name, base, rollouts, random));
+    agents.collect()
+}
+
+/// Two, whose clocks are wrong.
+fn hubs(random: &mut Random) -> Vec<Hub> {
+    let hubs = (0..2).map(|_| Hub {
+        skew: Ms::try_from(random.below(120_001)).unwrap_or(0) - 60_000,
+        ..Hub::default()
+    });
+    hubs.collect()
 }
 
 /// The first Rollout comes from the life's own numbers, the others from numbers beside them.
@@ -321,6 +347,8 @@ pub(crate) fn agent_of(
         base,
         alone_until: 0,
         slow_until: 0,
+        unknown_until: 0,
+        glass_admitted: true,
         pending: None,
     }
 }

@@ -5,8 +5,8 @@ use hub_engine::reason::Why;
 use hub_engine::release::{Direction, ReleasePhase, TargetState};
 use hub_engine::{Action, Observed, Plan, audit};
 
-use super::World;
 use super::hubs::POLL;
+use super::{World, misread};
 use crate::event::{Draft, Event, Ms};
 use crate::hub as process;
 use crate::planted::Planted;
@@ -38,6 +38,7 @@ impl World {
                 .store
                 .lease_renew(hub, epoch, now, LEASE)
                 .map(|kept| kept.then_some(epoch)),
+            None if self.waits_for_the_dead(hub) => Ok(None),
             None => self.store.epoch_take(hub, now, LEASE),
         };
         let before = self.hubs[hub].held;
@@ -52,9 +53,15 @@ impl World {
         }
     }
 
+    /// The planted bug: a lease is taken from nobody who has not given it back.
+    fn waits_for_the_dead(&self, hub: usize) -> bool {
+        let other = self.store.holder.is_some_and(|holder| holder != hub);
+        other && self.bugs.has(Planted::LeaseOfTheDead)
+    }
+
     /// As `decide::turns`: one transaction at a time about each FleetRollout.
     pub(super) fn decide(&mut self, hub: usize) {
-        let look = (self.now / POLL) % LOOK_EVERY == 0;
+        let look = (self.now / POLL) % LOOK_EVERY == 0 && !self.bugs.has(Planted::HintsAlone);
         for fleet in 0..self.store.fleets.len() {
             let own = &self.hubs[hub];
             let due = own.hinted.contains(&fleet) || look;
@@ -81,6 +88,7 @@ impl World {
         let Ok((observed, mut plan)) = decided else {
             return;
         };
+        self.all_are_seen(fleet, &observed);
         let violation = audit(&observed, &plan).into_iter().next();
         if let Some(violation) = violation.filter(|_| !self.bugs.unaudited) {
             return self.fail(violation.rule, violation.message);
@@ -141,6 +149,10 @@ impl World {
             Planted::AfterUnseen => Some(self.nothing_before(fleet)),
             Planted::ImagesUnseen => Some(self.all_seen(fleet)),
             Planted::OneLeftBehind => Some(self.one_back(fleet)),
+            Planted::FirstHastened
+            | Planted::OvertakesAnyway
+            | Planted::OvertakenForgotten
+            | Planted::MissingPassedOver => Some(misread::of(&self.store, fleet, self.bugs)),
             _ => None,
         }
     }
@@ -242,7 +254,7 @@ impl World {
         self.hubs[hub].deciding.remove(&fleet);
         self.hubs[hub].hinted.insert(fleet);
         let guarded = !self.bugs.has(Planted::EpochUnchecked);
-        let before = self.store.epoch;
+        let (before, rows) = (self.store.epoch, self.rows());
         match self.store.commit(&draft, &self.keys, guarded) {
             Ok(()) => {
                 let of = self.of_fleet(fleet);
@@ -250,7 +262,7 @@ impl World {
                     self.tell(format!("hub {hub}{of}: {}", decision.action));
                 }
                 self.quiet_since = self.now;
-                self.committed(&draft, before);
+                self.committed(&draft, before, rows);
                 if self.mishap(10) {
                     self.kill_hub(hub);
                     return;

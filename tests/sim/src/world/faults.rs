@@ -35,6 +35,7 @@ impl World {
         };
         link.up_after = link.up_after.max(self.now + delay);
         let at = link.up_after;
+        self.comes_again(connection, at, &message);
         if twice {
             let message = message.clone();
             self.queue.put(
@@ -174,6 +175,7 @@ impl World {
         self.put(next, Event::Fault);
         let agent = self.random.below(self.agents.len());
         let hub = self.random.below(self.hubs.len());
+        self.config_goes(agent);
         match self.random.below(20) {
             0 | 1 => self.kill_hub(hub),
             2 | 3 => self.kill_agent(agent),
@@ -226,9 +228,14 @@ impl World {
             ReleasePhase::Succeeded,
             ReleasePhase::RolledBack,
         ]);
-        self.store.payments(phase);
+        self.payments_stand(phase);
         self.tell(format!("payments#1 is {}", phase.as_str()));
         self.hint();
+    }
+
+    fn payments_stand(&mut self, phase: ReleasePhase) {
+        self.store.payments(phase);
+        self.ghost.payments = Some((phase, self.now));
     }
 
     /// A permit has just ended: the moment at which a Gate that is deleted takes the most with it.
@@ -262,6 +269,7 @@ impl World {
 
     fn delete_gate(&mut self, place: Place) {
         if self.part_mut(place).delete_gate() {
+            self.glass_forgotten(place);
             let name = self.name_of(place);
             self.tell(format!("the Gate in {name} is deleted"));
             self.meets("GateDeleted");
@@ -319,7 +327,7 @@ impl World {
         self.tell("nothing breaks any more".to_owned());
         self.chaos = false;
         self.store.up = true;
-        self.store.payments(ReleasePhase::Succeeded);
+        self.payments_stand(ReleasePhase::Succeeded);
         // What a Gate tells changes with every window, so that with them nothing would ever come to rest.
         self.store.always_open();
         self.keeps_one_stopped();
@@ -334,12 +342,15 @@ impl World {
             self.ghost.unsettled(agent, self.now);
             self.agents[agent].alone_until = 0;
             self.agents[agent].slow_until = 0;
+            self.agents[agent].unknown_until = 0;
             for place in self.places(agent) {
+                self.part_mut(place).config_gone.clear();
                 self.rollout_made(place);
             }
             self.agent_start(agent);
             self.changed_all(agent);
         }
+        self.same_versions();
         self.quiet_since = self.now;
         self.put(ALARM_AFTER, Event::Alarm);
     }

@@ -1,12 +1,14 @@
 //! What hubs do with ticks, messages and their database, as `hub/src` does: sessions; how they decide is `decide`. In: events.
 //! Out: transactions, messages. It must not choose.
 
-use hub_engine::{ClusterName, Fence};
+use hub_engine::observed::Rollout;
+use hub_engine::{ClusterName, Fence, RolloutName};
 use hub_store::desired::{DesiredSet, Entry, Governance};
 use hub_store::older::Committed;
 use hub_store::report::{Body, Report};
 use proto::v1;
 
+use super::skew::{known_ends, later_ends};
 use super::{Connection, World};
 use crate::event::{Down, Event, Ms, Up};
 use crate::hub::Session;
@@ -15,6 +17,8 @@ use crate::store::{Error, Opened};
 
 /// As the loops' `POLL`.
 pub(super) const POLL: Ms = 1_000;
+/// The planted bug: room for so many messages.
+const INBOX: usize = 2;
 /// The planted bug: sets are sent so often, and not in the moment in which the alarm is given.
 const LATE: Ms = 26_000;
 
@@ -40,12 +44,18 @@ impl World {
             return;
         }
         if let Some(left) = self.frozen(hub) {
+            self.counts_anew(hub);
             return self.put(left, Event::HubTick { hub, life });
         }
         self.put(POLL, Event::HubTick { hub, life });
         self.lead(hub);
         self.decide(hub);
+        self.nobody_waits(hub);
+        self.certificates_last();
         for connection in self.hubs[hub].sessions.keys().copied().collect::<Vec<_>>() {
+            if self.blocks(connection) {
+                break;
+            }
             self.work_off(hub, connection);
             self.send_set(hub, connection);
         }
@@ -58,6 +68,9 @@ impl World {
                 continue;
             }
             for connection in self.hubs[hub].sessions.keys().copied().collect::<Vec<_>>() {
+                if self.blocks(connection) {
+                    break;
+                }
                 self.send_set(hub, connection);
             }
         }
@@ -98,8 +111,13 @@ impl World {
             return self.hello(link, connection, &hello);
         }
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
+            // The planted bug: what has to wait is kept in little room, and the oldest goes.
+            if self.bugs.has(Planted::InboxDropsOldest) && session.inbox.len() >= INBOX {
+                session.inbox.pop_front();
+            }
             session.inbox.push_back(message);
         }
+        self.little_is_heard(hub, connection);
         self.work_off(hub, connection);
     }
 
@@ -116,10 +134,11 @@ impl World {
         }
         let handed = self.agents[link.agent].handed(&hello.kube_system_uid);
         let stored = self.store.rows.get(&cluster).map(|row| row.stored);
+        self.opens_at_hello(&cluster, &brought);
         let whole = Some(fence) >= stored && self.lacks_former_ends(link.agent, &brought);
         match self
             .store
-            .session_open(&cluster, &uid, fence, brought, handed, now)
+            .session_open(&cluster, &uid, fence, brought.clone(), handed, now)
         {
             Ok(Opened::Session(number, desired, regressed)) => {
                 self.tell(format!(
@@ -127,11 +146,13 @@ impl World {
                 ));
                 if regressed && whole {
                     self.fail(
-                        "L4",
+                        "link L4",
                         format!("{cluster} is taken for one that was put back"),
                     );
                 }
                 self.session_opened(&cluster, &hello.kube_system_uid);
+                self.session_begins(&cluster, number);
+                self.says_first(&cluster, number, &brought);
                 self.nothing_more(link.agent, link.agent_life);
                 self.shown(hub::wire::fence(hello.fence.as_ref()), desired);
                 let session = Session {
@@ -154,9 +175,26 @@ impl World {
             }
             Ok(Opened::Duplicate) => {
                 self.tell(format!("hub {hub}: DuplicateIdentity for {cluster}"));
+                if self.store.rows.contains_key(&cluster) {
+                    self.refusal_of("Hello", cluster.as_str());
+                }
                 self.refuse(connection, true);
             }
             Err(_) => self.refuse(connection, false),
+        }
+    }
+
+    /// The planted bug: what is held at connect is taken for a change.
+    fn opens_at_hello(&mut self, cluster: &ClusterName, brought: &[(RolloutName, Rollout)]) {
+        if !self.bugs.has(Planted::HelloOpens) {
+            return;
+        }
+        for (rollout, state) in brought {
+            let spec = state.spec.as_ref();
+            let held = spec.filter(|spec| state.held.as_ref() == Some(&spec.digest));
+            if let Some(now) = held {
+                self.store.changed(cluster, rollout, None, now.clone());
+            }
         }
     }
 
@@ -200,6 +238,9 @@ impl World {
                     let seen = self
                         .store
                         .session_seen(&cluster, (number, &committed), self.now);
+                    if seen == Ok(true) {
+                        self.heard(&cluster);
+                    }
                     self.renew(hub, connection, seen);
                     // A heartbeat that was not stored is not stored later: the next one is.
                     Ok(seen.unwrap_or(true))
@@ -262,6 +303,7 @@ impl World {
             .store
             .session_ack(&cluster, (number, &committed), fence, self.now)?;
         if current {
+            self.one_session(&cluster, number);
             self.acknowledged(&cluster, fence);
         }
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
@@ -274,35 +316,11 @@ impl World {
         Ok(current)
     }
 
-    /// The fence that an agent shows.
-    fn read(&self, cluster: &ClusterName, fence: Option<&v1::Fence>) -> Fence {
-        let shown = hub::wire::fence(fence);
-        let own = self.store.rows.get(cluster).map(|row| row.desired);
-        match own.filter(|_| self.bugs.has(Planted::HubVersionAlone)) {
-            Some(own) => Fence {
-                incarnation: own.incarnation,
-                ..shown
-            },
-            None => shown,
-        }
-    }
-
-    /// In which session something is said, and what that has seen committed.
-    fn seen_in(&self, session: &Session) -> (u64, Committed) {
-        let unseen = self.bugs.has(Planted::OlderCopyUnseen);
-        let committed = if unseen {
-            Committed::default()
-        } else {
-            session.committed
-        };
-        (session.number, committed)
-    }
-
     fn hear_reports(
         &mut self,
         hub: usize,
         connection: u64,
-        batch: v1::ReportBatch,
+        mut batch: v1::ReportBatch,
     ) -> Result<bool, Error> {
         let Some(session) = self.hubs[hub].sessions.get(&connection) else {
             return Ok(true);
@@ -315,6 +333,11 @@ impl World {
         let last = batch.reports.iter().map(|report| report.sequence).max();
         if self.bugs.has(Planted::AckBeforeStoring) {
             self.send_down(connection, Down::ReportAck(last.unwrap_or(0)));
+        }
+        let later = later_ends(&batch);
+        let ends = (!later.is_empty()).then(|| self.ends_of(&cluster));
+        if self.bugs.has(Planted::UnknownEndServed) {
+            known_ends(&mut batch);
         }
         let mut reports: Vec<Report> = batch
             .reports
@@ -340,7 +363,11 @@ impl World {
         if let Some(session) = self.hubs[hub].sessions.get_mut(&connection) {
             session.committed.reported = reported;
         }
+        self.changes_seen(&cluster, &reports);
         self.reports_stored(&cluster, number);
+        self.glass_told(&cluster, &reports);
+        self.newest_is_kept(&cluster, number, &reports);
+        self.no_end_is_guessed(&cluster, &later, &ends.unwrap_or_default());
         self.hint();
         self.send_down(connection, Down::ReportAck(last.unwrap_or(0)));
         Ok(true)
@@ -399,7 +426,11 @@ impl World {
             session.committed.sent = set.fence;
             self.ghost.sent(&session.cluster, set.fence);
         }
+        self.all_are_named(connection, &set);
         self.lacks(&mut wire);
+        if let Some(link) = self.connections.get(&connection) {
+            self.speaks_later(link.agent, &mut wire);
+        }
         self.send_down(connection, Down::Set(wire));
     }
 

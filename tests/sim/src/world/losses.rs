@@ -16,9 +16,12 @@ use crate::store::Store;
 /// How far the clock of a cluster is set back: by less than an agent takes for a jump, and by more.
 const SET_BACK: [Ms; 2] = [-45_000, -3_600_000];
 
-/// How far it is set ahead while a canary pauses, so often in a hundred.
-const SET_AHEAD: [Ms; 2] = [30_000, 3_600_000];
+/// How far it is set ahead while a canary pauses: by less than what ends a lease, mostly. So often in a hundred, and in so many of a
+/// hundred lives far more often.
+const SET_AHEAD: [Ms; 4] = [15_000, 30_000, 50_000, 3_600_000];
 const SET_IN_PAUSE: usize = 8;
+const SET_OFTEN: usize = 60;
+const JUMPY: usize = 20;
 
 /// So many of a hundred ends of permits are lost with their clusters, where there is a copy at their fence, within so many
 /// milliseconds: about as long as it takes until the hub's next set is there.
@@ -118,6 +121,7 @@ impl World {
         }
         // A later copy is one of what is lost.
         self.copies.moment = None;
+        self.chains_hold(false);
         self.store.put_back(copy, self.now);
         self.ghost
             .put_back(&self.store, &self.agents, &self.rollouts);
@@ -147,6 +151,9 @@ impl World {
         self.meets("ClusterPutBack");
         self.agents[agent].put_back(*copy);
         self.ghost.cluster_put_back(agent, &self.agents[agent], at);
+        for place in self.places(agent) {
+            self.glass_forgotten(place);
+        }
         for place in self.places(agent) {
             let (version, revision) = self.git[place.part].clone();
             let after = self.some(1_000, 30_000);
@@ -194,6 +201,7 @@ impl World {
         self.meets("RolloutDeleted");
         self.agents[place.agent].delete_rollout(place.part);
         self.ghost.rollout_lost(place);
+        self.glass_goes_on(place);
         self.changed(place);
         let after = self.some(3_000, 40_000);
         self.put(after, Event::RolloutMade(place));
@@ -207,6 +215,7 @@ impl World {
         let (version, revision) = self.git[place.part].clone();
         let name = self.name_of(place);
         let version = self.version_in(place.agent, &version);
+        self.steps_brought(place);
         let own = self.part_mut(place);
         own.gone = false;
         own.made += 1;
@@ -216,12 +225,10 @@ impl World {
         let rollout = &mut own.cluster.observed.rollout;
         rollout.metadata.uid = Some(format!("rollout-{name}-{made}"));
         rollout.metadata.generation = Some(1);
-        rollout.metadata.annotations.get_or_insert_default().insert(
-            "fleet.groundswell.dev/revision".to_owned(),
-            revision.clone(),
-        );
         rollout.spec.template = Some(template(&version));
         rollout.status = Some(RolloutStatus::default());
+        own.says(&revision);
+        own.unsaid();
         own.rollout_written();
         self.ghost.made.insert(place, self.now);
         self.has(place);
@@ -260,7 +267,9 @@ impl World {
             .any(|write| write.starts_with("status Paused"))
             && status.pause_conditions.iter().any(|one| one.reason == step);
         let mut aside = self.random.aside(127);
-        if paused && self.chaos && aside.percent(SET_IN_PAUSE) {
+        let jumpy = Random::new(self.config.seed).aside(223).percent(JUMPY);
+        let often = if jumpy { SET_OFTEN } else { SET_IN_PAUSE };
+        if paused && self.chaos && aside.percent(often) {
             let skew = self.agents[agent].skew + aside.pick(&SET_AHEAD);
             self.clock_is_set(agent, skew);
         }

@@ -6,12 +6,16 @@ use tests_golden::agent_fixture::hash;
 
 use super::World;
 use super::begin::OVERLAYS;
+use crate::check::Agreed;
 use crate::event::{Event, Ms, Place};
 use crate::planted::Planted;
 use crate::store::By;
 
 /// So many of a hundred approvals are eve's, whose words open releases.
 const AUTHOR: usize = 10;
+
+/// So many of a hundred versions come without their revision, where any do.
+const WITHOUT_REVISION: usize = 40;
 
 /// What an overlay makes of a version is there within this.
 const BUILT_WITHIN: usize = 25_000;
@@ -29,14 +33,22 @@ impl World {
         self.put(next, Event::Push(part));
         self.versions[part] += 1;
         let newest = self.versions[part];
-        let revision = format!("r{newest}");
+        let untold = self.untold && self.random.aside(229).percent(WITHOUT_REVISION);
+        let revision = if untold {
+            self.meets("RevisionUntold");
+            String::new()
+        } else {
+            format!("r{newest}")
+        };
         let again = self.random.percent(15);
         let number = if again {
             1 + self.random.below(usize::try_from(newest).unwrap_or(1))
         } else {
             usize::try_from(newest).unwrap_or(1)
         };
-        let version = format!("v{number}");
+        let left = self.leaves_it(part);
+        let again = again || left.is_some();
+        let version = left.unwrap_or_else(|| format!("v{number}"));
         let contents = OVERLAYS.map(|overlay| hash(&format!("{version}{overlay}")).to_string());
         let mut contents = contents.into_iter().map(|content| (part, content));
         if !again && self.random.percent(30) {
@@ -45,6 +57,7 @@ impl World {
         let bad = contents.any(|content| self.bad.contains(&content));
         let of = &self.rollouts[part].name;
         self.tell(format!("Git has {of} {version} ({revision}), bad {bad}"));
+        self.steps_change(part);
         self.brought(part, version, revision);
     }
 
@@ -60,7 +73,7 @@ impl World {
     }
 
     fn brought(&mut self, part: usize, version: String, revision: String) {
-        self.git[part] = (version.clone(), revision.clone());
+        let before = std::mem::replace(&mut self.git[part], (version.clone(), revision.clone()));
         for agent in 0..self.agents.len() {
             let most = if self.chaos { 8_000 } else { 500 };
             // What an overlay makes of it is built later, so that persons may have said yes to the others' by then.
@@ -77,6 +90,7 @@ impl World {
                 revision,
             };
             self.put(after, event);
+            self.git_comes_again(Place { agent, part }, &before);
         }
     }
 
@@ -87,6 +101,7 @@ impl World {
             return;
         }
         let own = self.version_in(place.agent, version);
+        self.steps_brought(place);
         self.part_mut(place).applied(&own, revision);
         self.has(place);
         let name = self.name_of(place);
@@ -95,7 +110,7 @@ impl World {
     }
 
     /// What a cluster's overlay makes of a version.
-    pub(super) fn version_in(&self, agent: usize, version: &str) -> String {
+    pub(crate) fn version_in(&self, agent: usize, version: &str) -> String {
         format!("{version}{}", self.overlays[agent])
     }
 
@@ -130,8 +145,10 @@ impl World {
             self.hint();
         }
         self.recovers();
+        self.measured_once_more();
         if self.chaos {
             self.says();
+            self.says_in_a_cluster();
         } else {
             self.lets_go();
         }
@@ -156,6 +173,7 @@ impl World {
             return false;
         };
         let (asked, now) = (meant.number, release.shown(meant));
+        let now_stage = now.stage;
         // Now and then they answer what they looked at some time ago; an old client does not say what it was.
         let place = (fleet, number, asked);
         let before = self.looked.replace((place, now.clone()));
@@ -173,10 +191,24 @@ impl World {
         let images = images.clone();
         let shown = all.or(shown);
         let by = By { shown, ..by };
+        let stage = by.shown.as_ref().map_or(now_stage, |shown| shown.stage);
+        let agreed = Agreed {
+            person: by.person.to_owned(),
+            images,
+            stage,
+            at: self.now,
+        };
         let person = by.person;
+        let rows = self.rows();
+        let given = self.store.approvals(fleet, number);
         let taken = self.store.approve(fleet, number, Some(asked), by);
-        if taken {
-            self.ghost.approved(place, person, images);
+        if !taken {
+            self.refusal_of("Approve", person);
+        }
+        // Whoever has said it already has not said it anew.
+        if self.store.approvals(fleet, number) > given {
+            self.row_of("WaveApproved", person, rows);
+            self.ghost.approved(place, agreed);
         }
         taken
     }
@@ -214,6 +246,9 @@ impl World {
         let left = self.agents[agent].slow_until - self.now;
         if left > 0 {
             return self.put(left, Event::RunsEnd(place));
+        }
+        if self.measures.really {
+            return self.measure(place);
         }
         let bad = &self.bad;
         let own = &mut self.agents[agent].parts[part];

@@ -12,6 +12,8 @@ use crate::event::{Event, Ms};
 
 /// So many of a hundred lives with several FleetRollouts end with one of them stopped.
 const STOPPED_FOR_GOOD: usize = 20;
+/// So many of a hundred words about releases hasten them.
+const HASTENS: usize = 12;
 /// Longer than it takes until every cluster has heard of it.
 const ALARM_LASTS: Ms = 10_000;
 /// So often a person mends what others wait for, and so long that takes: longer than most releases.
@@ -38,7 +40,7 @@ impl World {
     }
 
     /// As people name it.
-    pub(super) fn fleet_name(&self, fleet: usize) -> String {
+    pub(crate) fn fleet_name(&self, fleet: usize) -> String {
         let name = &self.store.fleets[fleet].fleet_rollout.name;
         name.to_string()
     }
@@ -60,6 +62,8 @@ impl World {
         let clusters: Vec<_> = self.agents.iter().map(|own| own.name.clone()).collect();
         let release = self.store.fleets[fleet].release(number);
         let verb = hub_words::verb(&mut self.random, release, &clusters);
+        let hastens = self.random.aside(227).percent(HASTENS);
+        let verb = if hastens { Verb::Expedite } else { verb };
         self.asks(fleet, verb, Some(number));
     }
 

@@ -10,7 +10,7 @@ use tests_sim::event::Ms;
 use tests_sim::store;
 use tests_sim::world::millis;
 
-use super::{Both, FLEETS, ROLLOUTS, content, rollout};
+use super::{Both, FLEETS, ROLLOUTS, content, first_state, rollout};
 
 /// A session's number is when it opened.
 fn opened_at(opened: &Opened) -> Option<Ms> {
@@ -264,6 +264,55 @@ impl Both {
         format!("again {name}/{part} in {old}")
     }
 
+    /// A Rollout is deleted and made again, another object of the same name: the end of the former one's permit stays known.
+    pub(super) async fn made_again(&mut self, name: &'static str) -> String {
+        let part = self.random.below(ROLLOUTS.len());
+        let first = content(self.version, 1);
+        self.made += 1;
+        let uid = format!("u-{}-{}", ROLLOUTS[part], self.made);
+        // Its agent says so at once, or with whatever it says next.
+        let (removed, told) = (self.random.percent(50), self.random.percent(60));
+        let (gate, untold) = (self.random.percent(60), self.random.percent(40));
+        let agent = self.agents.get_mut(name).unwrap();
+        let own = &mut agent.states[part];
+        if own.outcome.is_some() {
+            *self.seen.entry("former").or_default() += 1;
+        }
+        // What the former one's end was is sent late.
+        let late = own.outcome.clone().map(|outcome| Body::Outcome {
+            uid: own.uid.clone(),
+            outcome,
+        });
+        let late = late.filter(|_| self.random.percent(40));
+        // Its Gate, which is by name, has it still, or was deleted, too.
+        let mut outcome = own.outcome.take().filter(|_| gate);
+        if let Some(outcome) = outcome.as_mut().filter(|_| untold) {
+            outcome.fence.version += 1;
+        }
+        *own = Rollout {
+            uid,
+            outcome,
+            served: None,
+            healthy: Vec::new(),
+            held: Some(first.digest.clone()),
+            kept: vec![first.digest.clone()],
+            spec: Some(first),
+            ..first_state(ROLLOUTS[part])
+        };
+        let (state, session) = (own.clone(), agent.session);
+        let mut reports = Vec::new();
+        if removed {
+            reports.push(self.next(name, part, Body::Removed));
+        }
+        if told {
+            reports.push(self.next(name, part, Body::State(state)));
+        }
+        let is_late = late.is_some();
+        reports.extend(late.map(|late| self.next(name, part, late)));
+        self.report(name, session, reports).await;
+        format!("made again {name}/{part}: removed {removed}, told {told}, late {is_late}")
+    }
+
     /// Its permit comes to its end.
     pub(super) async fn work(&mut self, name: &'static str) -> String {
         let cluster = ClusterName::from(name);
@@ -297,8 +346,9 @@ impl Both {
         };
         own.outcome = Some(outcome.clone());
         let (state, session) = (own.clone(), agent.session);
+        let uid = state.uid.clone();
         let reports = vec![
-            self.next(name, part, Body::Outcome(outcome)),
+            self.next(name, part, Body::Outcome { uid, outcome }),
             self.next(name, part, Body::State(state)),
         ];
         self.report(name, session, reports).await;

@@ -86,13 +86,14 @@ spec:
   - {name: all}
 ";
 /// Each comes in every seed.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 17] = [
     "hello",
     "ack",
     "beat",
     "close",
     "report",
     "again",
+    "made",
     "stop",
     "word",
     "governance",
@@ -170,6 +171,8 @@ struct Both {
     keys: Keys,
     agents: BTreeMap<&'static str, Agent>,
     version: usize,
+    /// Rollouts that were made again.
+    made: usize,
     seen: BTreeMap<&'static str, usize>,
 }
 
@@ -226,6 +229,7 @@ impl Both {
             keys: Keys::new(),
             agents,
             version: 0,
+            made: 0,
             seen: BTreeMap::new(),
         }
     }
@@ -241,7 +245,7 @@ impl Both {
         let name = self.random.pick(&CLUSTERS);
         // While nothing is decided not much happens.
         let soon = self.model.recovery.held && self.random.percent(25);
-        let kind = if soon { RECOVER } else { self.random.below(18) };
+        let kind = if soon { RECOVER } else { self.random.below(19) };
         let told = match kind {
             0 => self.hello(name).await,
             1 => self.ack(name).await,
@@ -254,6 +258,7 @@ impl Both {
             8 => self.work(name).await,
             14 | 15 => self.approve().await,
             16 => self.takes_over().await,
+            18 => self.made_again(name).await,
             RECOVER => self.loses_or_recovers(name).await,
             9 if self.random.percent(50) => self.governance(name).await,
             _ => self.decide().await,
@@ -391,7 +396,7 @@ async fn join(real: &Real, name: &str) {
 
 #[tokio::test]
 async fn the_model_of_the_store_and_the_real_one_say_the_same() {
-    let mut unsaid = 0;
+    let (mut unsaid, mut former) = (0, 0);
     for seed in 0..3 {
         let folder = tempfile::tempdir().unwrap();
         let server = Embedded::start_volatile(folder.path()).await.unwrap();
@@ -414,6 +419,7 @@ async fn the_model_of_the_store_and_the_real_one_say_the_same() {
             );
         }
         unsaid += both.seen.get("unsaid").copied().unwrap_or(0);
+        former += both.seen.get("former").copied().unwrap_or(0);
         both.recovers().await;
         both.says_hello(CLUSTERS[0]).await;
         both.lost(CLUSTERS[0], seed % 2 == 1).await;
@@ -421,4 +427,8 @@ async fn the_model_of_the_store_and_the_real_one_say_the_same() {
         server.stop().await.unwrap();
     }
     assert!(unsaid > 0, "no agent comes without the end of a permit");
+    assert!(
+        former > 0,
+        "no Rollout is made again after the end of a permit"
+    );
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use hub_engine::ClusterName;
 use hub_engine::amount::Seconds;
-use hub_engine::document::{Enforcement, Expression, FleetRollout, OnHubLoss, Operator, Selector};
+use hub_engine::document::{
+    Enforcement, Expression, FleetRollout, OnHubLoss, Operator, RollbackPhase, Selector,
+};
 use hub_engine::name::RolloutName;
 use hub_engine::observed::Cluster;
 use hub_engine::overlap::{Labels, problems, rivals};
@@ -15,7 +17,9 @@ use tests_golden::agent_fixture;
 use tests_golden::hub_random::{LABEL, Random, fleet_rollout, window};
 
 use super::{Config, empty};
+use crate::planted::{Bugs, Planted};
 use crate::world::late;
+use crate::world::observe::one_observes;
 
 /// In so many lives of a hundred the last cluster joins when others are under way.
 const LATE: usize = 40;
@@ -33,6 +37,8 @@ const USUAL: Opening = ("*/2 * * * *", 120, 60);
 const BRIEF: Opening = ("* * * * *", 60, 20);
 /// How long an approval counts, where it does not count for good: as long as a person needs for the next word, or longer.
 const EXPIRES: [Seconds; 2] = [Seconds(40), Seconds(120)];
+/// How long a wave bakes that a person hastens.
+const HASTENED: [Seconds; 2] = [Seconds(2), Seconds(60)];
 /// In so many lives of a hundred there is one FleetRollout, in so many there are two; else three.
 const ONE: usize = 30;
 const TWO: usize = 45;
@@ -69,7 +75,7 @@ pub(super) struct Declared {
 
 impl Declared {
     /// The first FleetRollout and the clusters come from the life's own numbers, all others from numbers beside them.
-    pub(super) fn new(config: Config, random: &mut Random) -> Self {
+    pub(super) fn new(config: Config, bugs: Bugs, random: &mut Random) -> Self {
         let opening = opening(config);
         let first = quick(fleet_rollout(random), random);
         let waves = first.waves.len() + 1;
@@ -104,6 +110,7 @@ impl Declared {
         }
         in_order(&mut wanted, &mut random.aside(41));
         opened(&mut wanted, opening);
+        one_observes(&mut wanted, config);
         if others > 0 {
             // It selects what the first one does: nobody can have both.
             let double = wanted.first().cloned().map(|first| FleetRollout {
@@ -122,7 +129,7 @@ impl Declared {
         if let Some(joiner) = &joiner {
             known.remove(&joiner.name);
         }
-        let (documents, refused) = applied(wanted, &known);
+        let (documents, refused) = applied(wanted, &known, bugs);
         let mut rollouts: Vec<RolloutName> = Vec::new();
         for document in &documents {
             if !rollouts.contains(&document.rollout) {
@@ -197,11 +204,16 @@ fn in_order(wanted: &mut [FleetRollout], random: &mut Random) {
 }
 
 /// Each beside those before it.
-fn applied(wanted: Vec<FleetRollout>, known: &Labels) -> (Vec<FleetRollout>, Vec<FleetRollout>) {
+fn applied(
+    wanted: Vec<FleetRollout>,
+    known: &Labels,
+    bugs: Bugs,
+) -> (Vec<FleetRollout>, Vec<FleetRollout>) {
     let (mut taken, mut refused) = (Vec::new(), Vec::new());
     for document in wanted {
         let sound = problems(&document, &taken, known).is_empty()
-            && rivals(&document, &taken, known).is_empty();
+            && rivals(&document, &taken, known).is_empty()
+            || bugs.has(Planted::DoubleTaken);
         let into = if sound { &mut taken } else { &mut refused };
         into.push(document);
     }
@@ -273,7 +285,14 @@ fn quick(mut document: FleetRollout, random: &mut Random) -> FleetRollout {
             .collect(),
         ..Calendar::default()
     };
-    // What only observes permits nothing, so nothing of it could be checked here.
+    document.rollback_phase = random
+        .aside(211)
+        .pick(&[RollbackPhase::Degraded, RollbackPhase::Paused]);
+    // A life has no time to wait for what is hastened.
+    if let Some(policy) = &mut document.expedite {
+        policy.bake = random.aside(201).pick(&HASTENED);
+    }
+    // What only observes permits nothing: few lives have that.
     document.enforcement = Enforcement::Enforce;
     document.progress_deadline = random.pick(&[Seconds(90), Seconds(240)]);
     document.membership.unreachable_after = random.pick(&[Seconds(25), Seconds(60)]);

@@ -1,0 +1,86 @@
+//! How content is delivered (gate.md G2). In: strategies that Git had, permits, what an agent has just written. Out: steps that change
+//! under a permit. It must not ask the engine which steps it goes by: their hash in the status is all that it compares.
+
+use agent_api::CanaryStep;
+use agent_engine::effective::of_spec;
+use agent_engine::sets::{by_hash, views};
+
+use super::At;
+use super::lease::in_effect;
+use crate::event::Place;
+use crate::world::World;
+
+/// Under which permit, and by which steps.
+pub(super) type Delivered = (At, Option<String>);
+
+impl World {
+    /// Somebody has written a Rollout: by these steps it is delivered under this digest.
+    pub(super) fn strategy_said(&mut self, place: Place) {
+        if !self.restepped {
+            return;
+        }
+        let observed = &self.part(place).cluster.observed;
+        let delivery = of_spec(observed).delivery.to_string();
+        let canary = observed.rollout.spec.strategy.canary.as_ref();
+        let steps = canary
+            .map(|canary| canary.steps.clone())
+            .unwrap_or_default();
+        self.ghost.strategies.insert(delivery, steps);
+    }
+
+    /// The steps that what is on its way goes by, where that can be told.
+    pub(super) fn followed(&self, place: Place) -> Option<Vec<CanaryStep>> {
+        let part = self.part(place);
+        if !self.restepped {
+            let canary = part
+                .cluster
+                .observed
+                .rollout
+                .spec
+                .strategy
+                .canary
+                .as_ref()?;
+            return Some(canary.steps.clone());
+        }
+        let (status, views) = (part.status(), views(&part.cluster.observed));
+        let current = by_hash(&views, status.current_pod_hash.as_ref())?;
+        let permit = part.gate()?.spec.permit.as_ref()?;
+        let own = permit.digest == current.digest;
+        let steps = self.ghost.strategies.get(permit.delivery_digest.as_str());
+        steps.filter(|_| own).cloned()
+    }
+
+    /// G2: from when a permit takes effect until its outcome its content goes by the same steps.
+    pub(super) fn steps_are_frozen(&mut self, place: Place) {
+        if !self.restepped {
+            return;
+        }
+        let part = self.part(place);
+        let (status, views) = (part.status(), views(&part.cluster.observed));
+        let current = by_hash(&views, status.current_pod_hash.as_ref());
+        let now = part.gate().and_then(|gate| {
+            let (fence, _) = in_effect(gate)?;
+            let effective = gate.status.as_ref()?.effective.as_ref()?;
+            let ended = gate.status.as_ref()?.outcome.as_ref();
+            let over = ended.is_some_and(|ended| super::at(ended.fence) >= fence);
+            let moves = status.stable_rs != status.current_pod_hash && status.abort != Some(true);
+            let own = current.is_some_and(|set| set.digest == effective.digest);
+            (own && moves && !over).then(|| (fence, status.current_step_hash.clone()))
+        });
+        let known = self.ghost.delivered.get(&place).cloned();
+        match now.clone() {
+            Some(now) => self.ghost.delivered.insert(place, now),
+            None => self.ghost.delivered.remove(&place),
+        };
+        let changed = known.zip(now);
+        let changed = changed.filter(|(known, now)| known.0 == now.0 && known.1 != now.1);
+        if let Some((known, now)) = changed {
+            let name = self.name_of(place);
+            let message = format!(
+                "{name} goes by steps {:?} after {:?} under one permit",
+                now.1, known.1
+            );
+            self.fail("G2", message);
+        }
+    }
+}
