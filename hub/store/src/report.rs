@@ -33,10 +33,16 @@ pub(crate) const LOCK: &str = concat!(
 pub(crate) const WATERMARK: &str = "update cluster_sessions s set reported = said.reported, last_seen_at = now(), open = true \
      from unnest($1::text[], $2::bigint[], $3::bigint[]) as said (cluster, session, reported) \
      where s.cluster = said.cluster and s.session = said.session";
+/// An agent that is gone before it has written down that it told of a change tells of it once more in its next session: the newest
+/// one is not stored twice, or a release that was overtaken since then would be opened again.
 pub(crate) const CHANGES: &str = "insert into changes (cluster, namespace, rollout, was, now, session, sequence) \
      select c.cluster, c.namespace, c.rollout, c.was, c.now, c.session, c.sequence from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[], $6::bigint[], $7::bigint[]) \
-     with ordinality as c (cluster, namespace, rollout, was, now, session, sequence, place) order by c.place \
-     on conflict (cluster, session, sequence) do nothing";
+     with ordinality as c (cluster, namespace, rollout, was, now, session, sequence, place) \
+     where not exists (select from (select o.was, o.now from changes o \
+     where (o.cluster, o.namespace, o.rollout) = (c.cluster, c.namespace, c.rollout) order by o.id desc limit 1) as newest \
+     where newest.was = c.was and newest.now->>'digest' = c.now->>'digest' and newest.now->'generation' = c.now->'generation' \
+     and newest.now->'revision' is not distinct from c.now->'revision') \
+     order by c.place on conflict (cluster, session, sequence) do nothing";
 pub(crate) const VERB_TOLD: &str = "select exists (select from history \
      where kind in ('LocalVerb', 'LocalVerbHeld') and evidence->>'verb' = $1 and cluster = $2)";
 

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hub_engine::observed::{self, Observed, Predecessor, Rollout};
+use hub_engine::release::Content;
 use hub_engine::{ClusterName, Fence, FleetRolloutName, RolloutName};
 use hub_store::session::CONNECTED_SECONDS;
 
@@ -74,6 +75,8 @@ pub struct Row {
     pub gates: BTreeMap<RolloutName, GateRow>,
     /// What its agent said last of each Rollout.
     pub rollouts: BTreeMap<RolloutName, Latest>,
+    /// The newest change of each, as it was told: what was there, and what is.
+    pub told: BTreeMap<RolloutName, (Option<Content>, Content)>,
 }
 
 /// What an agent said last of a Rollout.

@@ -20,8 +20,8 @@ pub(crate) const FORGET_SESSION: &str = "update cluster_sessions set session = s
      last_seen_at = null, stored_incarnation = 0, stored_version = 0, set_hash = '', regressed = false, reported = 0, \
      audit_head = '', restored_at = null, claimed_incarnation = null, claimed_version = null where cluster = $1";
 pub(crate) const FORGET_ROLLOUTS: &str = "delete from rollouts where cluster = $1";
-pub(crate) const FORGET_CHANGES: &str =
-    "update changes set settled = true where cluster = $1 and not settled";
+/// What became of the settled ones is in the history; by the newest one it is told whether another one is the same.
+pub(crate) const FORGET_CHANGES: &str = "delete from changes where cluster = $1";
 pub(crate) const LEAVE: &str =
     "update clusters set left_at = $2, left_by = $3, left_reason = $4, note = '' where name = $1";
 

@@ -5,7 +5,7 @@ use agent_api::digest::content_digest;
 use agent_api::names::ANNOTATION_RELEASE;
 use agent_api::{OutcomeResult, Phase, RollbackPhase};
 use hub_engine::document::{OnFailure, RollbackSteps};
-use hub_engine::release::TargetState;
+use hub_engine::release::{Release, TargetState};
 use hub_engine::{Action, ClusterName, ReleaseId};
 use tests_golden::agent_fixture::template;
 
@@ -124,11 +124,14 @@ impl World {
         let own = self.agents[place.agent].name.clone();
         let row = self.store.rows.get(&own)?;
         let tables = &self.store.fleets[row.gates.get(&self.rollouts[place.part])?.fleet];
-        let release = tables.release(permit.release.to_string().parse::<ReleaseId>().ok()?.number);
-        let taken = release.and_then(|release| release.target(&own)?.content.as_ref());
-        // What Git brought since waits for its own release, and shows that; so does what is stopped.
-        let is_taken =
-            taken.is_some_and(|taken| taken.digest.as_str() == content_digest(&wanted).as_str());
+        let number = permit.release.to_string().parse::<ReleaseId>().ok()?.number;
+        let content = |release: &Release| Some(release.target(&own)?.content.clone()?.digest);
+        let taken = tables.release(number).and_then(content);
+        // What Git brought since waits for its own release, and shows that, though it be the same content; so does what is stopped.
+        let mut later = tables.releases.iter().filter(|one| one.id.number > number);
+        let wants = content_digest(&wanted).to_string();
+        let is_taken = taken.is_some_and(|taken| taken.as_str() == wants)
+            && !later.any(|one| content(one).is_some_and(|later| later.as_str() == wants));
         let again = self.ghost.forgot.contains(&place) || tables.stopped.is_some();
         let caught_up = content_digest(&wanted) == permit.digest;
         let phase = match gate.spec.policy.rollback_phase {

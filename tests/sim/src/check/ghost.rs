@@ -24,7 +24,7 @@ use super::pause::Paused;
 use super::people::{Agreed, People};
 use super::skew::Unread;
 use super::view::{Heard, heard};
-use super::{At, at, runs};
+use super::{At, at, in_flight, runs};
 use crate::agent::Agent;
 use crate::event::{Ms, Place};
 use crate::store::Store;
@@ -338,8 +338,16 @@ impl Ghost {
         self.steps.retain(|(one, _), _| one.agent != agent);
         // What had taken effect in the copy goes on: it does not start again.
         for (part, own) in own.parts.iter().enumerate() {
-            if let Some((fence, step)) = own.gate().and_then(in_effect) {
-                self.steps.insert((Place { agent, part }, fence), step);
+            let place = Place { agent, part };
+            let recorded = own.gate().and_then(in_effect);
+            if let Some((fence, step)) = recorded {
+                self.steps.insert((place, fence), step);
+            }
+            // So does what was on its way in a copy that has no record of it.
+            if let Some(digest) = in_flight(own).filter(|_| recorded.is_none()) {
+                let step = own.status().current_step_index.unwrap_or(0);
+                self.steps.insert((place, (0, 0)), step.into());
+                self.effects.insert(place, digest);
             }
         }
         let all = std::mem::take(&mut self.outcomes);

@@ -75,7 +75,9 @@ impl World {
         let Some(digest) = template.map(|template| content_digest(template).to_string()) else {
             return false;
         };
-        let bad = self.ghost.is_bad(place, &digest, &self.bad);
+        // A person there, or an analysis, may have taken it back: that is the cluster's own business.
+        let aborted = part.status().abort == Some(true) || self.is_doubted(place, &digest);
+        let bad = aborted || self.ghost.is_bad(place, &digest, &self.bad);
         governs && !bad && !runs(part).contains(&digest)
     }
 }

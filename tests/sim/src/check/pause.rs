@@ -13,7 +13,7 @@ const EXACT: Ms = 2_000;
 /// A pause that is seen for the first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Paused {
-    /// Of this content, at this step, and in which life of the agent.
+    /// Of this content, at this step, and in which life of the agent it began.
     of: (String, i32, u64),
     since: Ms,
     lasts: Ms,
@@ -54,7 +54,7 @@ impl World {
         let step = status.current_step_index;
         let known = self.ghost.pauses.get(&place).cloned();
         if let (Some(known), Some(now)) = (&known, &now)
-            && known.of == now.of
+            && (&known.of.0, known.of.1) == (&now.of.0, now.of.1)
         {
             return;
         }

@@ -55,7 +55,10 @@ impl World {
             let wrote = part.is_some_and(|part| {
                 let gate = own.parts[part].gate();
                 let same = gate.is_some_and(|gate| at(fence_of(&gate.spec)) == fence);
-                same && before.get(part) != after.get(part)
+                // To take away what may be over by now is none.
+                let permits = gate.is_some_and(|gate| gate.spec.permit.is_some());
+                let governed = gate.is_some_and(|gate| gate.spec.governed);
+                same && (permits || !governed) && before.get(part) != after.get(part)
             });
             wrote && is_later(entry)
         });

@@ -22,6 +22,12 @@ impl World {
             return;
         };
         let digest = permit.digest.to_string();
+        // A Rollout that was made again goes on serving what was served there: that is no way back.
+        let record = part.gate().and_then(|gate| gate.status.as_ref());
+        let served = record.and_then(|record| record.served.as_ref());
+        if served.is_some_and(|served| served.digest == permit.digest) {
+            return;
+        }
         let running = self.ghost.running.get(&place);
         let before = running.is_some_and(|all| all.contains(&digest));
         if part.config_gone.contains(&digest) && !before && runs(part).contains(&digest) {

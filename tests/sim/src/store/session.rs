@@ -232,6 +232,13 @@ impl Store {
         was: Option<Content>,
         now: Content,
     ) {
+        if let Some(row) = self.rows.get_mut(cluster) {
+            let told = (was.clone(), now.clone());
+            let newest = row.told.insert(rollout.clone(), told);
+            if newest.is_some_and(|newest| is_the_same(&newest, was.as_ref(), &now)) {
+                return;
+            }
+        }
         self.serial += 1;
         let change = Change {
             id: self.serial,
@@ -243,6 +250,12 @@ impl Store {
             self.fleets[fleet].changes.push(change.clone());
         }
     }
+}
+
+/// The newest change is told once more by an agent that does not know that it was heard.
+fn is_the_same(newest: &(Option<Content>, Content), was: Option<&Content>, now: &Content) -> bool {
+    let key = |one: &Content| (one.digest.clone(), one.generation, one.revision.clone());
+    was.is_some() && newest.0.as_ref() == was && key(&newest.1) == key(now)
 }
 
 /// The next session's number: the moment in which it opens, so that no copy of the database gives one again.
