@@ -452,13 +452,13 @@ fn hold(facts: &Facts, permit: PermitUse) -> Decision {
     }
 }
 
-/// Whether it is this cluster's own business (G11). What was aborted before anybody governed it is not on its way: to start it
-/// again is to start it, which needs a permit (G15, G17). So it is with what was adopted, failed, and is barred by now; and what is
-/// barred is adopted by nobody: it had a permit, before there were marks of it.
+/// Whether it is this cluster's own business (G11). What was aborted, before anybody governed it or after it was adopted, is not on
+/// its way: to start it again is to start it, which needs a permit (G15, G17). And what is barred is adopted by nobody: it had a
+/// permit, before there were marks of it.
 fn is_local(facts: &Facts, flight: &InFlight) -> bool {
     match flight.permission {
         Permission::Nobody => !(flight.aborted || facts.barred.contains(&flight.digest)),
-        Permission::Local => !(flight.aborted && facts.barred.contains(&flight.digest)),
+        Permission::Local => !flight.aborted,
         Permission::Fleet => false,
     }
 }

@@ -2,7 +2,7 @@
 //! were. Out: the first wave that passes too early. It must not ask the engine: that nothing is known of a cluster is no success.
 
 use agent_api::OutcomeResult;
-use hub_engine::document::Missing;
+use hub_engine::document::{Missing, Unchanged};
 use hub_engine::observed::Cluster;
 use hub_engine::release::{Release, Stage, Target, TargetState};
 use hub_engine::{Action, ClusterName, Observed, Plan};
@@ -67,7 +67,11 @@ impl World {
                 self.ghost.outcomes.contains_key(&key)
             });
             let failed = target.state == TargetState::Failed;
-            self.ghost.governor(&of).is_none() && !ended && !failed
+            // A policy's word, which does not ask who governs it.
+            let unchanged = release.plan.membership.unchanged == Unchanged::Skip
+                && target.state == TargetState::Skipped
+                && target.permit.is_none();
+            self.ghost.governor(&of).is_none() && !ended && !failed && !unchanged
         };
         if any && targets.all(gone) {
             let id = &release.id;
