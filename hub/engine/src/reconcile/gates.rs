@@ -11,11 +11,11 @@ use super::planner::Planner;
 use super::turns::Turns;
 use super::waves::passed_over;
 use crate::action::Action;
-use crate::name::{ClusterName, Digest};
+use crate::name::{ClusterName, Digest, ReleaseId};
 use crate::observed::{Cluster, Observed, Terms, Waiting};
 use crate::paper::observes;
 use crate::planted::Planted;
-use crate::release::{Direction, Permit, Release};
+use crate::release::{Direction, Permit, Release, ReleasePhase};
 use crate::verb::Stop;
 
 fn wanted(state: &Observed) -> Terms {
@@ -163,9 +163,12 @@ fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
         state.fleet_rollout.name
     );
     let Some(release) = carrying.max_by_key(|release| release.id.number) else {
-        let message = "no release covers this content; it waits for one".to_owned();
+        let taken_back = taken_back(state, cluster, held);
+        let none = || "no release covers this content; it waits for one".to_owned();
+        let (release, message) =
+            taken_back.map_or_else(|| (None, none()), |(id, said)| (Some(id), said));
         return Some(Waiting {
-            release: None,
+            release,
             wave: 0,
             waves: 0,
             wave_name: String::new(),
@@ -190,6 +193,26 @@ fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
     })
 }
 
+/// The release that took this content back here, and how it ended: none is looked at any more that brought it, and its Gate has
+/// the permit still (G22).
+fn taken_back(state: &Observed, cluster: &Cluster, held: &Digest) -> Option<(ReleaseId, String)> {
+    let permit = cluster.gate.as_ref()?.permit.as_ref()?;
+    let mut past = state.past.iter();
+    let past = past.find(|past| past.number == permit.release.number)?;
+    let back = permit.direction == Direction::Rollback && past.digests.contains(held);
+    back.then(|| {
+        (
+            permit.release.clone(),
+            ended_as(&permit.release, past.phase),
+        )
+    })
+}
+
+fn ended_as(id: &ReleaseId, phase: ReleasePhase) -> String {
+    let phase = phase.as_str();
+    format!("release {id} ended {phase}; waiting for the next one")
+}
+
 /// What a cluster shows that has had its turn in the release, or lost it.
 fn after(release: &Release, cluster: &Cluster) -> String {
     let (id, phase) = (&release.id, release.phase.as_str());
@@ -198,7 +221,7 @@ fn after(release: &Release, cluster: &Cluster) -> String {
         let why = &target.message;
         format!("release {id} passed this cluster over ({why}); waiting for the next one")
     } else if release.phase.ended() {
-        format!("release {id} ended {phase}; waiting for the next one")
+        ended_as(id, release.phase)
     } else {
         format!("release {id} is {phase}; waiting for the next one")
     }

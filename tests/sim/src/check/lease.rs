@@ -46,7 +46,7 @@ impl World {
         });
         // A permit for what every pod runs already is told of and spent; it raises nothing.
         // So does one for what came to this step under the permit before: it holds there.
-        if begins && (was_there || self.is_there_whole(place)) {
+        if begins && was_there || self.is_there_whole(place) {
             return;
         }
         if step <= known.unwrap_or(NOTHING_YET) {

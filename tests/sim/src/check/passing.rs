@@ -149,10 +149,14 @@ impl World {
         let fence = (permit.fence.incarnation, permit.fence.version);
         let key = (target.cluster.clone(), part, fence);
         // A cluster that was put back may come to the same end once more: the first one counts until the hub has heard that
-        // it was.
+        // it was, and also where it is at that end again by then.
         let restored = before.cluster(&target.cluster).and_then(|own| own.restored);
+        let again = self.ghost.outcomes.get(&key).map(|(_, at)| stamp(*at));
         let told = self.ghost.told.get(&key);
-        let told = told.filter(|(_, at)| restored.is_none_or(|restored| restored < stamp(*at)));
+        let told = told.filter(|(_, at)| {
+            let counts = |when| when < stamp(*at) || again.is_some_and(|again| again <= when);
+            restored.is_none_or(counts)
+        });
         let (result, at) = told.or_else(|| self.ghost.outcomes.get(&key))?;
         (*result == OutcomeResult::Served).then(|| stamp(*at))
     }
