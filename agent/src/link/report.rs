@@ -38,6 +38,21 @@ struct Item {
     body: Body,
 }
 
+impl Item {
+    /// The id of a word that this tells.
+    fn glass(&self) -> Option<String> {
+        match &self.body {
+            Body::BrokenGlass(glass) => Some(glass.id.clone()),
+            Body::State(_)
+            | Body::Changed(_)
+            | Body::Effect(_)
+            | Body::Outcome(_)
+            | Body::Verb(_)
+            | Body::Removed(_) => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 struct State {
     waiting: VecDeque<Item>,
@@ -47,7 +62,7 @@ struct State {
     states: BTreeMap<ObjectKey, v1::RolloutState>,
     /// The digest of the last change put for a Rollout, until it is told of no more.
     changes: BTreeMap<ObjectKey, String>,
-    /// Ids of the words that were put.
+    /// Ids of the words that were put in this session, or wait since the one before.
     glass: BTreeSet<String>,
 }
 
@@ -146,7 +161,8 @@ impl Reports {
         self.put(Slot::Terminal(rollout.clone()), Body::Outcome(outcome));
     }
 
-    /// A person did without the fleet's word (G16). Told once in this agent's life; what the hub has already it passes over.
+    /// A person did without the fleet's word (G16). Told once a session, so that a database which was put back from a copy gets it,
+    /// too; what the hub has already it passes over.
     pub fn broken_glass(&self, rollout: &ObjectKey, glass: v1::BrokenGlass) {
         if self.lock().glass.insert(glass.id.clone()) {
             self.put(Slot::Terminal(rollout.clone()), Body::BrokenGlass(glass));
@@ -204,6 +220,8 @@ impl Reports {
                 Slot::Changed(_) | Slot::Terminal(_) | Slot::Loose => queue.enqueue(item),
             }
         }
+        let words = queue.waiting.iter().filter_map(|item| item.glass());
+        queue.glass = words.collect();
         queue.states.values().cloned().collect()
     }
 

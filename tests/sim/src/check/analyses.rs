@@ -52,7 +52,9 @@ impl World {
         if !self.measures.really {
             return;
         }
-        for agent in 0..self.agents.len() {
+        // One whose clock was set back waits for the moment that it had written down, or for its agent's next look at everything.
+        let exact = |agent: &usize| !self.ghost.set_back.contains(agent);
+        for agent in (0..self.agents.len()).filter(exact).collect::<Vec<_>>() {
             for place in self.places(agent) {
                 let mut runs = self.part(place).cluster.observed.analysis_runs.iter();
                 let calm = self.config.chaos;

@@ -2,7 +2,7 @@
 //! over, and what is missing. It must not change anything.
 
 use agent_engine::gate::told;
-use agent_engine::sets::views;
+use agent_engine::sets::{by_hash, views};
 use hub_engine::release::Direction;
 use hub_engine::{ClusterName, RolloutName, reconcile};
 
@@ -146,8 +146,11 @@ fn part_differs(name: &ClusterName, row: &Row, own: &Part) -> Option<String> {
     let served = served.map(|served| served.digest.to_string());
     let seen = state.served.as_ref().map(ToString::to_string);
     // A Rollout that was made again serves nothing yet, whatever its Gate remembers.
-    let serves = own.status().stable_rs.is_some();
-    if serves && served.is_some() && served != seen {
+    let (stable, all) = (own.status().stable_rs, views(&own.cluster.observed));
+    let serves = stable.is_some();
+    // On paper one version may come before the record has the one before it.
+    let stable = by_hash(&all, stable.as_ref()).map(|set| set.digest.to_string());
+    if serves && served.is_some() && served != seen && stable != seen {
         return Some(format!("{name} serves {served:?}, the hub has {seen:?}"));
     }
     let outcome = status.and_then(|status| status.outcome.as_ref());

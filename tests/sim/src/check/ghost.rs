@@ -155,6 +155,8 @@ pub(crate) struct Ghost {
     pub(super) glass_told: BTreeSet<(ClusterName, (String, String, String))>,
     /// Contents of which somebody in the cluster has said something, and that somebody started again.
     pub(super) said_here: BTreeMap<Place, BTreeSet<String>>,
+    /// By hash, those of them whose pauses end when somebody says so.
+    pub(super) spoken: BTreeSet<(Place, String)>,
     pub(super) retried: BTreeMap<Place, BTreeSet<String>>,
     /// Which step each canary has come to.
     pub(super) walked: BTreeMap<Place, Walked>,
@@ -178,6 +180,8 @@ pub(crate) struct Ghost {
     pub(super) lengthened: BTreeMap<Place, Ms>,
     /// When an agent was last started, or its clock last set: its leases may have ended then.
     pub(super) unsettled: BTreeMap<usize, Ms>,
+    /// Agents whose clock was set back: what they had written down for later comes later.
+    pub(super) set_back: BTreeSet<usize>,
     /// Rollouts that were made again and have not been whole since.
     pub(super) fresh: BTreeSet<Place>,
     /// The same, and Rollouts of clusters that were put back: only a member record that says so knows what was served.
@@ -186,6 +190,8 @@ pub(crate) struct Ghost {
     pub(super) returned: BTreeSet<ClusterName>,
     /// The database was put back from a copy, and no person has said since that it may go on.
     pub(super) restored: bool,
+    /// And once more before any person had: with the second time goes what was heard of the first.
+    pub(super) restored_again: bool,
     /// When that was.
     pub(super) put_back: Ms,
     /// And an agent has shown a hub that it has more.
@@ -291,6 +297,10 @@ impl Ghost {
     }
 
     /// An agent was started, or its clock was set.
+    pub(crate) fn set_back(&mut self, agent: usize) {
+        self.set_back.insert(agent);
+    }
+
     pub(crate) fn unsettled(&mut self, agent: usize, now: Ms) {
         self.unsettled.insert(agent, now);
     }
@@ -363,6 +373,7 @@ impl Ghost {
 
     /// What persons said since is lost, and so is what was permitted: the numbers of releases are given again.
     pub(crate) fn put_back(&mut self, store: &Store, agents: &[Agent], rollouts: &[RolloutName]) {
+        self.restored_again |= self.restored;
         self.restored = true;
         self.put_back = store.recovery.started;
         self.known_lost = false;

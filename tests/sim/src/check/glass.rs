@@ -42,7 +42,8 @@ impl World {
         let Some(digest) = current.map(|set| set.digest.to_string()) else {
             return;
         };
-        self.ghost.pauses.remove(&place);
+        let hash = status.current_pod_hash.as_ref().map(ToString::to_string);
+        self.ghost.spoken.extend(hash.map(|hash| (place, hash)));
         let all = self.ghost.said_here.entry(place).or_default();
         all.insert(digest.clone());
         if again {

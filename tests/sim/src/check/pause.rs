@@ -66,6 +66,7 @@ impl World {
             return;
         };
         let goes_on = content.as_ref() == Some(&of.0) && step > Some(of.1) && life == of.2;
+        let goes_on = goes_on && !self.ghost.spoken.contains(&(place, of.0.clone()));
         let lasted = self.now - since;
         if goes_on && status.abort != Some(true) && lasted + EXACT < lasts {
             let name = self.name_of(place);

@@ -46,6 +46,10 @@ impl World {
 
     /// L5: no number is given to two sets of a cluster: whoever has stored one takes the other for it.
     pub(crate) fn is_the_same_set(&mut self, agent: usize, set: &v1::DesiredSet) {
+        // Whoever was not heard since the second time may have more than the quorum that was.
+        if self.ghost.restored_again {
+            return;
+        }
         let own = &self.agents[agent];
         let fence = agent::wire::fence(set.fence.as_ref());
         let known = own.member.as_ref().filter(|member| member.fence == fence);

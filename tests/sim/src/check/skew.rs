@@ -28,6 +28,12 @@ impl Ghost {
         self.unread.0.keys().copied().collect()
     }
 
+    /// Whether an agent tells ends in words that a hub does not know: those are missing there.
+    pub(crate) fn tells_later_ends(&self, agent: usize) -> bool {
+        let all = self.unread.0.get(&agent).into_iter().flatten();
+        all.map(|(_, fence)| *fence).any(|fence| fence == (0, 0))
+    }
+
     /// Whether an agent was told this in words that it does not know.
     pub(super) fn is_unread(&self, agent: usize, name: &str, fence: At) -> bool {
         let all = self.unread.0.get(&agent);

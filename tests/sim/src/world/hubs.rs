@@ -135,7 +135,9 @@ impl World {
         let handed = self.agents[link.agent].handed(&hello.kube_system_uid);
         let stored = self.store.rows.get(&cluster).map(|row| row.stored);
         self.opens_at_hello(&cluster, &brought);
-        let whole = Some(fence) >= stored && self.lacks_former_ends(link.agent, &brought);
+        let whole = Some(fence) >= stored
+            && !self.ghost.tells_later_ends(link.agent)
+            && self.lacks_former_ends(link.agent, &brought);
         match self
             .store
             .session_open(&cluster, &uid, fence, brought.clone(), handed, now)

@@ -290,8 +290,11 @@ impl World {
 
     /// The wall clock of a cluster jumps.
     pub(super) fn clock_is_set(&mut self, agent: usize, skew: Ms) {
-        self.agents[agent].skew = skew;
+        let before = std::mem::replace(&mut self.agents[agent].skew, skew);
         self.ghost.unsettled(agent, self.now);
+        if skew < before {
+            self.ghost.set_back(agent);
+        }
         let name = self.agents[agent].name.clone();
         self.tell(format!("the clock of {name} is {skew} ms off"));
         self.meets("ClockSet");
