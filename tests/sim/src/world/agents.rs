@@ -334,6 +334,11 @@ impl World {
         if self.is_deaf_to(agent, connection, &message) {
             return;
         }
+        self.comes_in_turn(agent, connection, message);
+    }
+
+    /// What comes while a fence is being stored waits until it is.
+    fn comes_in_turn(&mut self, agent: usize, connection: u64, message: Down) {
         if let Some(pending) = &mut self.agents[agent].pending
             && pending.connection == connection
         {
@@ -454,7 +459,7 @@ impl World {
         }
         self.send_up(pending.connection, Up::Ack(ack));
         for message in pending.later {
-            self.told_by_hub(agent, pending.connection, message);
+            self.comes_in_turn(agent, pending.connection, message);
         }
     }
 }
