@@ -41,6 +41,7 @@ mod withdrawn;
 
 use std::collections::BTreeSet;
 
+use agent::gate_store::fence_of;
 use agent_api::names::ANNOTATION_DIGEST;
 use agent_api::{Fence, FleetMemberStatus, Outcome, OutcomeResult, ReplicaSet};
 use agent_engine::sets::{by_hash, views};
@@ -162,7 +163,14 @@ impl World {
         let stored = own.member.as_ref().map(|member| at(member.fence));
         let words = self.ghost.words.get(&(own.name.clone(), place.part));
         let words = words.into_iter().flatten();
-        let known = words.filter(|word| Some(word.fence) <= stored);
+        // What it could not read leaves everything as it was, until it reads it.
+        let name = &self.rollouts[place.part].name;
+        let gate = own.parts[place.part].gate();
+        let gate = gate.map(|gate| at(fence_of(&gate.spec)));
+        let read = |word: &&Word| {
+            !self.ghost.is_unread(place.agent, name, word.fence) || gate >= Some(word.fence)
+        };
+        let known = words.filter(|word| Some(word.fence) <= stored).filter(read);
         let newest = known.clone().map(|word| word.fence).max();
         let newest = known.filter(|word| Some(word.fence) == newest);
         newest.cloned().collect()

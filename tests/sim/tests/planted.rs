@@ -62,7 +62,8 @@ const UNAUDITED_HUB: [hub::Planted; 17] = [
     hub::Planted::PauseIgnored,
     hub::Planted::StopIgnored,
 ];
-const UNAUDITED_AGENT: [agent::Planted; 10] = [
+const UNAUDITED_AGENT: [agent::Planted; 11] = [
+    agent::Planted::StatusNeverSettles,
     agent::Planted::GateOpen,
     agent::Planted::LeaseEndless,
     agent::Planted::SpentForgotten,

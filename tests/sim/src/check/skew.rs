@@ -42,6 +42,15 @@ impl Ghost {
 }
 
 impl World {
+    /// A set comes: what it has in words of a later version an agent does not know.
+    pub(crate) fn words_come(&mut self, agent: usize, set: &v1::DesiredSet) {
+        let incarnation = agent::wire::fence(set.fence.as_ref()).incarnation;
+        for entry in set.entries.iter().filter(|entry| is_later(entry)) {
+            let key = (entry.name.clone(), (incarnation, entry.version));
+            self.ghost.unread(agent, key);
+        }
+    }
+
     /// An agent has taken, or refused, a set: no Gate was written from an entry that it cannot read.
     pub(crate) fn nothing_is_guessed(
         &mut self,

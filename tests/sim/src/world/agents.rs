@@ -400,6 +400,7 @@ impl World {
             .as_ref()
             .map(|member| member.fence);
         self.is_the_same_set(agent, set);
+        self.words_come(agent, set);
         let answer = self.agents[agent].take((connection, set), moment, cut, self.bugs);
         let name = self.agents[agent].name.clone();
         let fence = agent::wire::fence(set.fence.as_ref());
