@@ -227,6 +227,8 @@ impl World {
             let message = format!("{} starts {digest}: {what}", self.name_of(place));
             let again = free(member, part, digest);
             let rule = self.rule_of_start(place, digest, (again, known.is_some()));
+            // Nothing local revives what has come to its end.
+            let rule = if spent.is_some() { "S4" } else { rule };
             wrong = Some((rule, message));
         }
         self.glass_is_used(place, &by_glass);

@@ -41,6 +41,10 @@ impl World {
             "G11"
         } else if again && self.ghost.made.contains_key(&place) {
             "G10"
+        } else if self.words_here(place).is_empty() {
+            "G8"
+        } else if self.part(place).gate().is_none() {
+            "G6"
         } else {
             "S3"
         }

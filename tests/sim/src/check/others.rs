@@ -21,7 +21,7 @@ impl World {
                 continue;
             }
             let since = *self.ghost.waits.entry(*connection).or_insert(now);
-            if now > since + SENT_WITHIN {
+            if now > since + SENT_WITHIN && self.somebody_is_deaf() {
                 late = Some(format!(
                     "{} waits for {desired:?} since {since}",
                     session.cluster

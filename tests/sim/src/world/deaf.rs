@@ -13,6 +13,11 @@ const OFTEN: usize = 15;
 const LASTS: (Ms, Ms) = (10_000, 40_000);
 
 impl World {
+    /// An agent does not read by now, or has just begun again.
+    pub(crate) fn somebody_is_deaf(&self) -> bool {
+        !self.deaf.is_empty()
+    }
+
     /// Whether a message has to wait. Drawn aside, so that every other life stays what it was.
     pub(super) fn is_deaf_to(&mut self, agent: usize, connection: u64, message: &Down) -> bool {
         let mut of_the_life = Random::new(self.config.seed).aside(163);
