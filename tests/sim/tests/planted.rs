@@ -62,7 +62,7 @@ const UNAUDITED_HUB: [hub::Planted; 17] = [
     hub::Planted::PauseIgnored,
     hub::Planted::StopIgnored,
 ];
-const UNAUDITED_AGENT: [agent::Planted; 11] = [
+const UNAUDITED_AGENT: [agent::Planted; 9] = [
     agent::Planted::StatusNeverSettles,
     agent::Planted::GateOpen,
     agent::Planted::LeaseEndless,
@@ -72,8 +72,6 @@ const UNAUDITED_AGENT: [agent::Planted; 11] = [
     agent::Planted::AnalysisAssumedGood,
     agent::Planted::StartByHere,
     agent::Planted::StepUnseen,
-    agent::Planted::GlassTwice,
-    agent::Planted::GlassForAny,
 ];
 
 /// Bugs that only several FleetRollouts over one fleet show. The others are looked for where there is one: a life of three costs

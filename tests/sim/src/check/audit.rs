@@ -15,6 +15,25 @@ impl World {
         self.store.chain.rows().len()
     }
 
+    /// Whether the tables have other releases, another document or another stop by now than a decision has seen.
+    pub(crate) fn is_older(&self, draft: &Draft) -> bool {
+        let Ok(now) = self.store.observe(draft.fleet, self.now) else {
+            return false;
+        };
+        let seen = &draft.observed;
+        now.releases != seen.releases
+            || now.fleet_rollout != seen.fleet_rollout
+            || now.stopped != seen.stopped
+    }
+
+    /// S8: what is committed was decided on what the tables have.
+    pub(crate) fn newest_is_decided_on(&mut self, draft: &Draft, older: bool) {
+        if older && !draft.plan.actions.is_empty() {
+            let fleet = self.fleet_name(draft.fleet);
+            self.fail("S8", format!("{fleet} is decided on older tables"));
+        }
+    }
+
     /// S22: a commit has left one row for each of its actions, and each says what it was decided on.
     pub(super) fn rows_of(&mut self, draft: &Draft, before: usize) {
         let rows = self.store.chain.rows().get(before..).unwrap_or_default();

@@ -68,10 +68,13 @@ impl World {
             let (fence, _) = in_effect(gate)?;
             let effective = gate.status.as_ref()?.effective.as_ref()?;
             let ended = gate.status.as_ref()?.outcome.as_ref();
+            // What a person there has let start follows Git.
+            let local = gate.status.as_ref()?.local_permit.as_ref();
+            let local = local.is_some_and(|local| local.digest == effective.digest);
             let over = ended.is_some_and(|ended| super::at(ended.fence) >= fence);
             let moves = status.stable_rs != status.current_pod_hash && status.abort != Some(true);
             let own = current.is_some_and(|set| set.digest == effective.digest);
-            (own && moves && !over).then(|| (fence, status.current_step_hash.clone()))
+            (own && moves && !over && !local).then(|| (fence, status.current_step_hash.clone()))
         });
         let known = self.ghost.delivered.remove(&place);
         let Some((permit, steps)) = now else {

@@ -255,6 +255,7 @@ impl World {
         self.hubs[hub].hinted.insert(fleet);
         let guarded = !self.bugs.has(Planted::EpochUnchecked);
         let (before, rows) = (self.store.epoch, self.rows());
+        let older = self.is_older(&draft);
         match self.store.commit(&draft, &self.keys, guarded) {
             Ok(()) => {
                 let of = self.of_fleet(fleet);
@@ -262,6 +263,7 @@ impl World {
                     self.tell(format!("hub {hub}{of}: {}", decision.action));
                 }
                 self.quiet_since = self.now;
+                self.newest_is_decided_on(&draft, older);
                 self.committed(&draft, before, rows);
                 if self.mishap(10) {
                     self.kill_hub(hub);
