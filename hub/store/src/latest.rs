@@ -459,7 +459,7 @@ mod tests {
             assert_eq!((stored, former), (true, false));
             assert_eq!(end(&own, "old", 6).2, own);
             // An agent that does not say whose it is.
-            assert_eq!(end(&own, "", 6).1, false);
+            assert!(!end(&own, "", 6).1);
         }
     }
 }

@@ -212,7 +212,10 @@ pub(super) fn mark_as_stored(set: &mut ReplicaSet) {
 
 impl Agent {
     /// The planted bug: each state is kept as if it were another Rollout's.
-    pub(super) fn keep_states(&self, part: usize) {
+    pub(super) fn keep_states(&self, part: usize, bugs: Bugs) {
+        if !bugs.has(Planted::StatesPileUp) {
+            return;
+        }
         let key = self.parts[part].key();
         let Some(process) = &self.process else { return };
         let states = process.reports.clone().begin();

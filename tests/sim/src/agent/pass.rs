@@ -303,8 +303,8 @@ impl Agent {
                 let left = std::iter::once(action).chain(actions).collect();
                 return self.dies(pass, (left, status), done);
             }
-            let others = matches!(action, Action::PatchRollout { .. });
-            if others && cache.rollout_version != self.parts[part].rollout_version {
+            let newer = cache.rollout_version != self.parts[part].rollout_version;
+            if newer && matches!(action, Action::PatchRollout { .. }) {
                 return;
             }
             if let Err(error) = self.parts[part].write(&action, &status, done, bugs) {
@@ -328,9 +328,7 @@ impl Agent {
         if !self.kinds_unknown(now) {
             self.report(part, observed, &status, record.as_ref(), &reasons, bugs);
         }
-        if bugs.has(Planted::StatesPileUp) {
-            self.keep_states(part);
-        }
+        self.keep_states(part, bugs);
         done.passed = Passed::Whole(wake);
     }
 

@@ -138,14 +138,18 @@ impl World {
             deaf: BTreeMap::new(),
             joiner,
         };
-        world.clocks_are_behind();
-        world.identities();
-        world.some_lack_the_policy();
-        world.measured_strictly();
-        world.first_contents();
-        world.declared(&refused);
-        world.schedule();
+        world.begins(&refused);
         world
+    }
+
+    fn begins(&mut self, refused: &[FleetRollout]) {
+        self.clocks_are_behind();
+        self.identities();
+        self.some_lack_the_policy();
+        self.measured_strictly();
+        self.first_contents();
+        self.declared(refused);
+        self.schedule();
     }
 
     /// What the overlays make of the first version is what every Rollout begins with.
