@@ -255,7 +255,8 @@ impl World {
         self.hubs[hub].hinted.insert(fleet);
         let guarded = !self.bugs.has(Planted::EpochUnchecked);
         let (before, rows) = (self.store.epoch, self.rows());
-        let older = self.is_older(&draft);
+        // A hub with a planted bug that misreads its database has its own rule to break.
+        let older = self.misread(fleet).is_none() && self.is_older(&draft);
         match self.store.commit(&draft, &self.keys, guarded) {
             Ok(()) => {
                 let of = self.of_fleet(fleet);
