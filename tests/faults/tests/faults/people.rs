@@ -269,9 +269,9 @@ async fn back(world: &mut World, release: u64, mark: &str) {
         release: format!("app#{release}"),
         ..act(Verb::Rollback, &format!("back-{release}"))
     };
-    // Asked again by the same key it is the same word.
+    // Asked again by the same key it is the same word. A hub that is killed right after its commit may have answered.
     let first = person.act(request.clone()).await;
-    assert_eq!(first.is_err(), mark == ASKED, "{first:?}");
+    assert!(first.is_ok() || mark == ASKED, "{first:?}");
     let station = &mut world.hubs[0];
     station
         .commits

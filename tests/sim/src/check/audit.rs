@@ -4,6 +4,7 @@
 
 use hub_engine::chain::{Anchor, Row, Verifier};
 use hub_engine::observed::Observed;
+use hub_engine::release::Release;
 use hub_engine::replay::replay;
 
 use crate::event::Draft;
@@ -15,15 +16,21 @@ impl World {
         self.store.chain.rows().len()
     }
 
-    /// Whether the tables have other releases, another document or another stop by now than a decision has seen.
+    /// Whether the releases stand otherwise by now than a decision has seen. What persons say in between counts in the next one.
     pub(crate) fn is_older(&self, draft: &Draft) -> bool {
         let Ok(now) = self.store.observe(draft.fleet, self.now) else {
             return false;
         };
+        let decided = |all: &[Release]| {
+            let all = all.iter().cloned();
+            let all = all.map(|one| Release {
+                approvals: Vec::new(),
+                ..one
+            });
+            all.collect::<Vec<_>>()
+        };
         let seen = &draft.observed;
-        now.releases != seen.releases
-            || now.fleet_rollout != seen.fleet_rollout
-            || now.stopped != seen.stopped
+        decided(&now.releases) != decided(&seen.releases) || now.stopped != seen.stopped
     }
 
     /// S8: what is committed was decided on what the tables have.
