@@ -275,9 +275,6 @@ impl Both {
         let (gate, untold) = (self.random.percent(60), self.random.percent(40));
         let agent = self.agents.get_mut(name).unwrap();
         let own = &mut agent.states[part];
-        if own.outcome.is_some() {
-            *self.seen.entry("former").or_default() += 1;
-        }
         // What the former one's end was is sent late.
         let late = own.outcome.clone().map(|outcome| Body::Outcome {
             uid: own.uid.clone(),
