@@ -163,10 +163,13 @@ fn sentence(state: &Observed, cluster: &Cluster) -> Option<Waiting> {
         state.fleet_rollout.name
     );
     let Some(release) = carrying.max_by_key(|release| release.id.number) else {
-        let taken_back = taken_back(state, cluster, held);
-        let none = || "no release covers this content; it waits for one".to_owned();
-        let (release, message) =
-            taken_back.map_or_else(|| (None, none()), |(id, said)| (Some(id), said));
+        let (release, message) = match taken_back(state, cluster, held) {
+            Some((id, said)) => (Some(id), said),
+            None => (
+                None,
+                "no release covers this content; it waits for one".to_owned(),
+            ),
+        };
         return Some(Waiting {
             release,
             wave: 0,

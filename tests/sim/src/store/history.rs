@@ -142,9 +142,7 @@ impl History {
         if bugs.has(Planted::RowUnchained) && row.kind == "PermitRevoked" {
             row.previous_hash = String::new();
         }
-        row.hash = row
-            .hash_of_content()
-            .map_or_else(String::new, |bytes| hex(&bytes));
+        row.hash = row.hash_of_content().map(hex::encode).unwrap_or_default();
         // The planted bug: what is stored of a row is not what its hash was taken over.
         if bugs.has(Planted::RowAltered) && row.kind == "TargetFailed" {
             row.message = row.kind.clone();
@@ -161,14 +159,6 @@ impl History {
         }
         self.rows.push(Arc::new(row));
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// As `Told::step`.

@@ -13,7 +13,7 @@ const OFTEN: usize = 15;
 const LASTS: (Ms, Ms) = (10_000, 40_000);
 
 impl World {
-    /// An agent does not read by now, or has just begun again.
+    /// While things break, and an agent did not read at some time since they do.
     pub(crate) fn somebody_is_deaf(&self) -> bool {
         !self.deaf.is_empty()
     }
